@@ -1,0 +1,45 @@
+"""Every error that glomseg raises on purpose; each message names the offending value and the remedy in one line."""
+
+
+class GlomsegError(Exception):
+    """Base of all errors whose message is meant for the user."""
+
+
+class SlideError(GlomsegError):
+    """An image that cannot be found, opened or read."""
+
+
+class MissingMppError(SlideError):
+    """An image that does not say how large its pixels are."""
+
+
+class ModelError(GlomsegError):
+    """A model that is unknown, damaged or of a format that this version cannot read."""
+
+
+class DeviceError(GlomsegError):
+    """A compute device that is not there."""
+
+
+class GeoJSONError(GlomsegError):
+    """A GeoJSON file that is not what QuPath writes or reads."""
+
+
+class ProjectError(GlomsegError):
+    """A QuPath project that cannot be read, or an image in it that cannot be annotated safely."""
+
+
+class ConflictError(ProjectError):
+    """An image's data that somebody else changed while we worked."""
+
+
+class QuPathError(GlomsegError):
+    """No usable QuPath on this machine, or one that failed."""
+
+
+class RunError(GlomsegError):
+    """A run folder that cannot be used: locked, damaged, or made with other parameters."""
+
+
+class TrainingError(GlomsegError):
+    """Training data or settings that cannot be trained on."""

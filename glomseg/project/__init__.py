@@ -1,0 +1,1 @@
+"""What lies on disk between segmenting and QuPath: projects, run folders, ownership, collecting."""

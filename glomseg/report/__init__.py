@@ -1,0 +1,1 @@
+"""Show results as pictures and pages."""
