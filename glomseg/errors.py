@@ -1,4 +1,4 @@
-"""Every error that glomseg raises on purpose; each message names the offending value and the remedy in one line."""
+"""Every error that glomseg raises on purpose: one line that names the offending value and the remedy."""
 
 
 class GlomsegError(Exception):

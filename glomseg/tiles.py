@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle in level-0 pixels, (x, y) its top-left corner; fractions and places off the slide are allowed."""
+    """A rectangle in level-0 pixels, (x, y) its top-left corner; it may reach off the slide."""
 
     x: float
     y: float
