@@ -66,9 +66,7 @@ def read_geojson(path: Path) -> list[PathObject]:
     except FileNotFoundError:
         raise GeoJSONError(f"{path} does not exist; export it from QuPath as GeoJSON") from None
     except (OSError, EOFError, ValueError) as error:
-        raise GeoJSONError(
-            f"{path} is not readable GeoJSON ({error}); export it from QuPath again"
-        ) from error
+        raise GeoJSONError(f"{path} is not readable GeoJSON ({error}); export it from QuPath again") from error
     try:
         return [_from_feature(feature) for feature in _features(content)]
     except (
@@ -79,9 +77,7 @@ def read_geojson(path: Path) -> list[PathObject]:
         ValueError,
         shapely.errors.ShapelyError,
     ) as error:
-        raise GeoJSONError(
-            f"{path} holds an object that cannot be read ({error}); export it again"
-        ) from error
+        raise GeoJSONError(f"{path} holds an object that cannot be read ({error}); export it again") from error
 
 
 def _features(content: Any) -> list[dict[str, Any]]:
@@ -98,9 +94,7 @@ def _to_feature(item: PathObject) -> geojson.Feature:
     geometry = item.geometry
     if geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon") or not geometry.is_valid:
         reason = "empty" if geometry.is_empty else shapely.is_valid_reason(geometry)
-        raise GeoJSONError(
-            f"a {geometry.geom_type} that QuPath would refuse ({reason}); repair it before writing"
-        )
+        raise GeoJSONError(f"a {geometry.geom_type} that QuPath would refuse ({reason}); repair it before writing")
     properties: dict[str, Any] = {"objectType": item.object_type}
     if item.name:
         properties["name"] = item.name

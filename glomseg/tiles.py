@@ -1,8 +1,18 @@
-"""Boxes on a slide, and the tiles that cover its tissue."""
+"""Boxes on a slide, the frame in which a network reads it, and the tiles that cover what is to be read.
+
+The unit of planning is the block: 16 x 16 reading pixels, the stride of the network's deepest level. Tiles
+start and end on block borders, so the network's pooling falls on the same pixels whatever the tile size.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+BLOCK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,3 +23,119 @@ class Box:
     y: float
     width: float
     height: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingFrame:
+    """The pixel grid in which a slide is read: square pixels of `mpp` um, origin at the slide's top-left corner.
+
+    `downsample_x` and `downsample_y` are level-0 pixels per reading pixel; `width` and `height` count reading
+    pixels and cover the whole slide.
+    """
+
+    mpp: float
+    downsample_x: float
+    downsample_y: float
+    width: int
+    height: int
+
+    @classmethod
+    def of(cls, width: int, height: int, mpp_x: float, mpp_y: float, mpp: float) -> ReadingFrame:
+        """Lay the frame of `mpp` um over a slide of `width` x `height` level-0 pixels."""
+        downsample_x, downsample_y = mpp / mpp_x, mpp / mpp_y
+        columns, rows = math.ceil(width / downsample_x - 1e-6), math.ceil(height / downsample_y - 1e-6)
+        return cls(mpp, downsample_x, downsample_y, max(1, columns), max(1, rows))
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Rows and columns of blocks that cover the frame."""
+        return math.ceil(self.height / BLOCK), math.ceil(self.width / BLOCK)
+
+    def box(self, x: int, y: int, width: int, height: int) -> Box:
+        """Give the level-0 box of a rectangle of reading pixels."""
+        return Box(
+            x * self.downsample_x,
+            y * self.downsample_y,
+            width * self.downsample_x,
+            height * self.downsample_y,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A rectangle of reading pixels that one network pass owns, and the halo around it that it only looks at."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    halo: int
+
+    def read_box(self, frame: ReadingFrame) -> Box:
+        """Give the level-0 box to read: the tile with its halo."""
+        halo = self.halo
+        return frame.box(self.x - halo, self.y - halo, self.width + 2 * halo, self.height + 2 * halo)
+
+    def core(self, read: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut the owned part out of an array that covers the tile with its halo."""
+        halo = self.halo
+        return read[halo : halo + self.height, halo : halo + self.width]
+
+
+def plan_tiles(wanted: NDArray[np.bool_], *, tile_px: int, halo_px: int) -> list[Tile]:
+    """Cover the `wanted` blocks (rows, columns) with disjoint tiles of at most `tile_px` reading pixels a side.
+
+    Each cell of the grid shrinks to what is wanted in it, and is cut in two wherever that leaves the network
+    fewer pixels, halos included. Tiles of one shape stand together, so that they can share a batch.
+    """
+    side = max(1, tile_px // BLOCK)
+    halo = math.ceil(halo_px / BLOCK)
+    tiles = [
+        Tile(left * BLOCK, top * BLOCK, columns * BLOCK, rows * BLOCK, halo * BLOCK)
+        for row in range(0, wanted.shape[0], side)
+        for column in range(0, wanted.shape[1], side)
+        for top, left, rows, columns in _cover(wanted[row : row + side, column : column + side], row, column, halo)
+    ]
+    return sorted(tiles, key=lambda tile: (-tile.height, -tile.width, tile.y, tile.x))
+
+
+def _cover(cell: NDArray[np.bool_], top: int, left: int, halo: int) -> list[tuple[int, int, int, int]]:
+    """Split a cell into rectangles (top, left, rows, columns), in blocks of the whole frame."""
+    extent = _extent(cell)
+    if extent is None:
+        return []
+    rows, columns = extent
+    cell, top, left = cell[rows, columns], top + rows.start, left + columns.start
+    if cell.all():
+        return [(top, left, *cell.shape)]
+    cost, axis, at = min(_cuts(cell, halo))
+    if cost >= (cell.shape[0] + 2 * halo) * (cell.shape[1] + 2 * halo):
+        return [(top, left, *cell.shape)]
+    if axis == 0:
+        return _cover(cell[:at], top, left, halo) + _cover(cell[at:], top + at, left, halo)
+    return _cover(cell[:, :at], top, left, halo) + _cover(cell[:, at:], top, left + at, halo)
+
+
+def _cuts(cell: NDArray[np.bool_], halo: int) -> list[tuple[int, int, int]]:
+    """List (blocks read after the cut, axis, position) of every straight cut through the cell."""
+    return [
+        (_cost(turned[:at], halo) + _cost(turned[at:], halo), axis, at)
+        for axis, turned in enumerate((cell, cell.T))
+        for at in range(1, len(turned))
+    ]
+
+
+def _cost(part: NDArray[np.bool_], halo: int) -> int:
+    extent = _extent(part)
+    if extent is None:
+        return 0
+    rows, columns = extent
+    return int((rows.stop - rows.start + 2 * halo) * (columns.stop - columns.start + 2 * halo))
+
+
+def _extent(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """Bound what is set in a mask: its rows and columns, or None where nothing is."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if rows.size == 0:
+        return None
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
