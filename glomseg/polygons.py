@@ -112,7 +112,7 @@ def _without_small_holes(mask: NDArray[np.bool_], area_px: float) -> NDArray[np.
 
 def _split(mask: NDArray[np.bool_], depth_px: float) -> NDArray[np.int32]:
     """Label the objects of a mask, two lobes apart where the waist between them is `depth_px` narrower than they."""
-    distance = ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0) * mask
+    distance = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0), -depth_px - 1)
     # The summits of the distance after cutting `depth_px` off: a ridge between two peaks joins them, a waist does not.
     summits = local_maxima(reconstruction(distance - depth_px, distance))
     peaks, _ = ndimage.label(summits & mask, np.ones((3, 3)))
