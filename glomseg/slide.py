@@ -63,8 +63,15 @@ class Slide:
     @property
     def mpp(self) -> float:
         """Um per level-0 pixel, the geometric mean of x and y; raises MissingMppError where it is not known."""
-        mpp_x, mpp_y = self._mpp()
+        mpp_x, mpp_y = self.pixel_size
         return float((mpp_x * mpp_y) ** 0.5)
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Um per level-0 pixel in x and y; raises MissingMppError where it is not known."""
+        if self.mpp_x is None or self.mpp_y is None:
+            raise MissingMppError(f"{self.path} does not say how large its pixels are; give um per pixel with --mpp")
+        return self.mpp_x, self.mpp_y
 
     def read(self, box: Box, mpp: float) -> Pixels:
         """Read a box of level-0 pixels at `mpp` um per pixel in both directions: (H, W, 3), white off the slide.
@@ -73,7 +80,7 @@ class Slide:
         from the box's corner, and the same whatever box it is read in. Raises MissingMppError, and SlideError
         where the file is damaged.
         """
-        mpp_x, mpp_y = self._mpp()
+        mpp_x, mpp_y = self.pixel_size
         return self.read_downsampled(box, mpp / mpp_x, mpp / mpp_y)
 
     def read_downsampled(self, box: Box, downsample_x: float, downsample_y: float) -> Pixels:
@@ -116,11 +123,6 @@ class Slide:
     ) -> None:
         """Close the slide."""
         self.close()
-
-    def _mpp(self) -> tuple[float, float]:
-        if self.mpp_x is None or self.mpp_y is None:
-            raise MissingMppError(f"{self.path} does not say how large its pixels are; give um per pixel with --mpp")
-        return self.mpp_x, self.mpp_y
 
     def _best_level(self, downsample_x: float, downsample_y: float) -> int:
         """Choose the coarsest level that is not noticeably coarser than asked for, else the finest."""
