@@ -55,7 +55,7 @@ class Slide:
         self.levels: tuple[Level, ...] = reader.levels
         self.mpp_x: float | None = mpp[0] if mpp else None
         self.mpp_y: float | None = mpp[1] if mpp else None
-        self._cache: OrderedDict[tuple[int, int, int], Pixels | None] = OrderedDict()
+        self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
         self._closed = False
@@ -95,11 +95,11 @@ class Slide:
         columns = _chunks((box.x + self._left) / level.downsample_x, downsample_x / level.downsample_x, width)
         rows = _chunks((box.y + self._top) / level.downsample_y, downsample_y / level.downsample_y, height)
         if len(rows) == len(columns) == 1:
-            return resample(self._region(index, rows[0][1], columns[0][1]), rows[0][1], columns[0][1])
+            return self._resampled(index, rows[0][1], columns[0][1])
         out = np.empty((height, width, 3), np.uint8)
         for top, down in rows:
             for left, across in columns:
-                part = resample(self._region(index, down, across), down, across)
+                part = self._resampled(index, down, across)
                 out[top : top + part.shape[0], left : left + part.shape[1]] = part
         return out
 
@@ -133,20 +133,29 @@ class Slide:
         ]
         return max(fits, key=lambda index: self.levels[index].downsample_x, default=0)
 
-    def _region(self, index: int, rows: Axis, columns: Axis) -> Pixels:
-        """Assemble the stretch of a level that two axes need (rows.size, columns.size, 3), white off the bounds."""
+    def _resampled(self, index: int, rows: Axis, columns: Axis) -> Pixels:
+        """Read what two axes need of a level and average it; white where the file holds nothing."""
+        region = self._region(index, rows, columns)
+        if region is None:
+            return np.full((len(rows.starts), len(columns.starts), 3), 255, np.uint8)
+        return resample(region, rows, columns)
+
+    def _region(self, index: int, rows: Axis, columns: Axis) -> Pixels | None:
+        """Assemble a stretch of a level (rows.size, columns.size, 3), white off the bounds; None if all is white."""
         level = self.levels[index]
-        region = np.full((rows.size, columns.size, 3), 255, np.uint8)
+        region: Pixels | None = None
         left, right = _clip(columns, self._left, self.width, level.downsample_x, level.width)
         top, bottom = _clip(rows, self._top, self.height, level.downsample_y, level.height)
         if left >= right or top >= bottom:
-            return region
+            return None
         tall, wide = level.block_height, level.block_width
         for row in range(top // tall, -(-bottom // tall)):
             for column in range(left // wide, -(-right // wide)):
                 block = self._block(index, column, row)
                 if block is None:
                     continue
+                if region is None:
+                    region = np.full((rows.size, columns.size, 3), 255, np.uint8)
                 y, x = row * tall, column * wide
                 y0, y1 = max(top, y), min(bottom, y + block.shape[0])
                 x0, x1 = max(left, x), min(right, x + block.shape[1])
@@ -164,14 +173,14 @@ class Slide:
                 self._cache.move_to_end(key)
                 return self._cache[key]
         block = self._reader.block(level, column, row)
-        size = 0 if block is None else block.nbytes
+        if block is None or block.nbytes > CACHE_BYTES // 4:
+            return block
         with self._lock:
-            if key not in self._cache and size < CACHE_BYTES // 4:
+            if key not in self._cache:
                 self._cache[key] = block
-                self._cached_bytes += size
+                self._cached_bytes += block.nbytes
             while self._cached_bytes > CACHE_BYTES:
-                dropped = self._cache.popitem(last=False)[1]
-                self._cached_bytes -= 0 if dropped is None else dropped.nbytes
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return block
 
 

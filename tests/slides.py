@@ -177,6 +177,8 @@ def _tiles(source: Painter, width: int, height: int, factor: int, tile: int) -> 
     for y in range(0, height, tile):
         for x in range(0, width, tile):
             part = source(x, y, min(tile, width - x), min(tile, height - y), factor)
+            if part is None and x == y == 0:
+                part = np.full((tile, tile, 3), GLASS, np.uint8)  # tifffile takes the type from the first tile
             if part is not None and part.shape != (tile, tile, 3):
                 part = np.pad(part, ((0, tile - part.shape[0]), (0, tile - part.shape[1]), (0, 0)), mode="edge")
             yield part
