@@ -1,0 +1,344 @@
+"""Make training images: tissue at any scale, glomeruli pasted in at their own, then everything a scanner may do.
+
+One image is composed of (1) a mosaic of tile tissue, its stain moved to that of a slide of the crops; (2) glomerulus
+crops of that slide, pasted with soft seams; (3) plain tissue pasted in the same way, so that a seam is no sign of a
+glomerulus; (4) colour, blur, resampling, noise and JPEG. Each step takes a numpy Generator and nothing else is random.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from glomseg.training import stain
+from glomseg.training.dataset import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8, equivalent_diameter_px
+
+Float = NDArray[np.float32]
+Rng = np.random.Generator
+
+PYRAMID_UM_PX = (0.5, 1.0, 1.5, 2.2, 3.2)
+TRUSTED_UM_PX = (2.1, 4.6)
+"""Reading resolutions at which a tile's own glomeruli are near the size that the network is to find."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe:
+    """How images are composed. Sizes in px at the network's input."""
+
+    size_px: int = 192
+    diameter_px: float = 64.0
+    object_scale: tuple[float, float] = (0.6, 1.5)
+    tissue_um_px: tuple[float, float] = (1.1, 4.6)
+    empty_share: float = 0.2
+    max_glomeruli: int = 3
+    max_decoys: int = 3
+    colour: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One training image: image (S, S, 3) uint8, label (S, S), and weight (S, S), 0 where no label is to be trusted."""
+
+    image: UInt8
+    label: Mask
+    weight: Mask
+
+
+@dataclass(slots=True)
+class Canvas:
+    """An image in the making, as optical density, with its label and what to ignore."""
+
+    density: Float
+    label: Mask
+    ignore: Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A tile at one reading resolution: pixels (H, W, 5): optical density, label and ignore as 0..1."""
+
+    um_px: float
+    pixels: Float
+
+
+def _log_uniform(rng: Rng, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _resize(channel: Float, size: tuple[int, int]) -> Float:
+    """Resample one float channel to (width, height) with antialiasing."""
+    image = Image.fromarray(np.ascontiguousarray(channel), mode="F")
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
+
+
+def _resize_all(pixels: Float, size: tuple[int, int]) -> Float:
+    return np.stack([_resize(pixels[..., i], size) for i in range(pixels.shape[-1])], axis=-1)
+
+
+def _levels(tile: Tile) -> tuple[Level, ...]:
+    pixels = np.concatenate(
+        [
+            tile.image.astype(np.float32),
+            tile.label[..., None].astype(np.float32),
+            tile.ignore[..., None].astype(np.float32),
+        ],
+        axis=-1,
+    )
+    height, width = tile.label.shape
+    levels = []
+    for um_px in PYRAMID_UM_PX:
+        scale = TILE_UM_PX / um_px
+        shrunk = _resize_all(pixels, (round(width * scale), round(height * scale)))
+        rgb = np.clip(shrunk[..., :3], 1, 255)
+        shrunk[..., :3] = -np.log(rgb / 255.0)
+        levels.append(Level(um_px, shrunk))
+    return tuple(levels)
+
+
+def _turned(rng: Rng, pixels: Float) -> Float:
+    pixels = np.rot90(pixels, int(rng.integers(4)))
+    return pixels[:, ::-1] if rng.random() < 0.5 else pixels
+
+
+class Composer:
+    """Compose training images from the tiles and crops of one part of a split."""
+
+    def __init__(self, part: Part, recipe: Recipe | None = None) -> None:
+        """Prepare pyramids and stain statistics once."""
+        self.recipe = recipe or Recipe()
+        self._tiles = [_levels(tile) for tile in part.tiles]
+        self._slides = sorted({crop.slide for crop in part.crops})
+        self._crops = {slide: [c for c in part.crops if c.slide == slide] for slide in self._slides}
+        self._densities = stain.slide_densities(part.crops)
+        self._tissue = stain.tissue_density(part.tiles)
+
+    def sample(self, rng: Rng) -> Sample:
+        """Return one training image."""
+        recipe = self.recipe
+        empty = rng.random() < recipe.empty_share
+        low, high = recipe.tissue_um_px
+        um_px = _log_uniform(rng, 2.4, 3.6) if rng.random() < 0.35 else _log_uniform(rng, low, high)
+        canvas = self._mosaic(rng, recipe.size_px, um_px)
+        slide = self._slides[int(rng.integers(len(self._slides)))]
+        target = self._densities[slide] * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
+        follow = rng.random() < 0.75
+        if follow:
+            power = float(np.exp(rng.normal(0, 0.12)))
+            canvas.density = stain.transfer(canvas.density, self._tissue, target, power)
+        scale = _log_uniform(rng, 0.8, 1.2)
+        for _ in range(int(rng.integers(recipe.max_decoys + 1))):
+            self._paste_tissue(rng, canvas, um_px, target if follow else self._tissue, scale)
+        if not empty:
+            for _ in range(int(rng.integers(1, recipe.max_glomeruli + 1))):
+                crop = self._crops[slide][int(rng.integers(len(self._crops[slide])))]
+                self._paste_crop(rng, canvas, crop, scale, None if follow else self._tissue)
+        if rng.random() < 0.15:
+            _cut_glass(rng, canvas)
+        image = degrade(rng, canvas.density, recipe.colour)
+        return Sample(image, canvas.label, ~canvas.ignore)
+
+    def _mosaic(self, rng: Rng, size: int, um_px: float) -> Canvas:
+        """Cover a square with pieces of tiles at one resolution, feathered into each other."""
+        pixels = np.zeros((size, size, 5), dtype=np.float32)
+        cell = int(min(size, max(48, rng.uniform(0.6, 1.0) * 1024 * TILE_UM_PX / um_px)))
+        feather = int(rng.integers(1, 9))
+        start_y, start_x = -rng.integers(0, cell, 2)
+        for top in range(start_y, size, cell):
+            for left in range(start_x, size, cell):
+                piece = self._piece(rng, cell + feather, um_px)
+                _lay(pixels, piece, top, left, feather)
+        label = pixels[..., 3] >= 0.5
+        ignore = pixels[..., 4] >= 0.5
+        if not TRUSTED_UM_PX[0] <= um_px <= TRUSTED_UM_PX[1]:
+            ignore |= label
+            label = np.zeros_like(label)
+        return Canvas(pixels[..., :3], label, ignore)
+
+    def _piece(self, rng: Rng, size: int, um_px: float, *, plain: bool = False) -> Float:
+        """Cut a square of (size, size, 5) from a tile at about `um_px`; `plain` looks for one without glomeruli."""
+        for _ in range(6):
+            levels = self._tiles[int(rng.integers(len(self._tiles)))]
+            level = max((lv for lv in levels if lv.um_px <= um_px), key=lambda lv: lv.um_px, default=levels[0])
+            height, width = level.pixels.shape[:2]
+            side = min(height, width, round(size * um_px / level.um_px))
+            top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+            cut = level.pixels[top : top + side, left : left + side]
+            glass = float((cut[::4, ::4, :3].mean(axis=-1) < stain.GLASS_OD).mean())
+            if (not plain or not cut[..., 3:].any()) and glass < rng.uniform(0.3, 1.1):
+                break
+        return _turned(rng, _resize_all(cut, (size, size)))
+
+    def _paste_tissue(self, rng: Rng, canvas: Canvas, um_px: float, target: Float, scale: float) -> None:
+        """Paste plain tissue in the shape of a glomerulus; it is labelled as tissue."""
+        recipe = self.recipe
+        slide = self._slides[int(rng.integers(len(self._slides)))]
+        crop = self._crops[slide][int(rng.integers(len(self._crops[slide])))]
+        diameter = recipe.diameter_px * scale * _log_uniform(rng, *recipe.object_scale)
+        shape = _shrink(rng, np.zeros((CROP_PX, CROP_PX, 3), np.float32), crop.mask, diameter)
+        own = max(1.5, um_px) if rng.random() < 0.5 else _log_uniform(rng, 1.5, recipe.tissue_um_px[1])
+        piece = self._piece(rng, max(shape.shape[:2]), own, plain=True)[: shape.shape[0], : shape.shape[1]]
+        if piece[..., 3:].any():
+            return
+        density = stain.transfer(piece[..., :3], self._tissue, target)
+        if rng.random() < 0.4:
+            density = density * np.exp(rng.normal(0, 0.2, 3)).astype(np.float32)
+        if rng.random() < 0.25:
+            density = _with_gap(rng, density, shape[..., 3] >= 0.5)
+        _blend(rng, canvas, density, shape[..., 3] >= 0.5, shape[..., 4], glomerulus=False)
+
+    def _paste_crop(self, rng: Rng, canvas: Canvas, crop: Crop, scale: float, towards: Float | None) -> None:
+        """Paste a glomerulus at the network's size; `towards` moves its stain to that of the tissue."""
+        recipe = self.recipe
+        density, mask = stain.optical_density(crop.image), crop.mask
+        if towards is not None:
+            density = stain.transfer(density, self._densities[crop.slide], towards)
+        if rng.random() < 0.2:
+            density, mask = _coarse(rng, density, mask)
+        diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.7, 1.35), *recipe.object_scale)
+        patch = _shrink(rng, density, mask, diameter)
+        _blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
+
+
+def _lay(pixels: Float, piece: Float, top: int, left: int, feather: int) -> None:
+    """Lay `piece` on `pixels` in place, its upper and left margins faded in over what is there."""
+    size = pixels.shape[0]
+    y0, x0 = max(top, 0), max(left, 0)
+    y1, x1 = min(top + piece.shape[0], size), min(left + piece.shape[1], size)
+    if y1 <= y0 or x1 <= x0:
+        return
+    fade_y = np.ones(piece.shape[0], np.float32)
+    fade_x = np.ones(piece.shape[1], np.float32)
+    ramp = (np.arange(feather, dtype=np.float32) + 1) / (feather + 1)
+    if top > 0:
+        fade_y[:feather] = ramp
+    if left > 0:
+        fade_x[:feather] = ramp
+    alpha = (fade_y[:, None] * fade_x[None, :])[y0 - top : y1 - top, x0 - left : x1 - left, None]
+    view = pixels[y0:y1, x0:x1]
+    view += alpha * (piece[y0 - top : y1 - top, x0 - left : x1 - left] - view)
+
+
+def _shrink(rng: Rng, density: Float, mask: Mask, diameter_px: float) -> Float:
+    """Turn a crop by any angle and bring its mask to `diameter_px`: (P, P, 5) of density, mask and validity."""
+    side = density.shape[0]
+    factor = diameter_px / equivalent_diameter_px(mask)
+    stretch = float(np.exp(rng.normal(0, 0.08)))
+    width, height = max(8, round(side * factor * stretch)), max(8, round(side * factor / stretch))
+    channels = np.concatenate([density, mask[..., None], np.ones_like(mask)[..., None]], axis=-1)
+    angle = float(rng.uniform(0, 360))
+    turned = []
+    for i in range(5):
+        image = Image.fromarray(np.ascontiguousarray(channels[..., i], dtype=np.float32), mode="F")
+        small = image.resize((width, height), Image.Resampling.BILINEAR)
+        turned.append(np.asarray(small.rotate(angle, Image.Resampling.BICUBIC, expand=True), dtype=np.float32))
+    patch = np.stack(turned, axis=-1)
+    return patch[:, ::-1] if rng.random() < 0.5 else patch
+
+
+def _coarse(rng: Rng, density: Float, mask: Mask) -> tuple[Float, Mask]:
+    """Cut a round piece out of a glomerulus: pasted at the same size, its cells look larger, as in a mouse."""
+    side = density.shape[0]
+    radius = rng.uniform(0.28, 0.42) * side
+    cy, cx = np.array([side / 2, side / 2]) + rng.uniform(-0.06, 0.06, 2) * side
+    y, x = np.mgrid[:side, :side]
+    turn = rng.uniform(0, np.pi)
+    u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
+    angle = np.arctan2(v, u)
+    edge = radius * (1 + rng.uniform(0, 0.08) * np.sin(3 * angle + rng.uniform(0, 6)))
+    part = (u / rng.uniform(0.9, 1.15)) ** 2 + v**2 < edge**2
+    part &= mask
+    if not part.any():
+        return density, mask
+    if rng.random() < 0.7:
+        density = _with_gap(rng, density, part)
+    return density, part
+
+
+def _with_gap(rng: Rng, density: Float, shape: Mask) -> Float:
+    """Lighten a crescent or ring inside the edge of `shape`, as Bowman's space does."""
+    depth = ndimage.distance_transform_edt(shape)
+    width = float(rng.uniform(0.015, 0.08)) * shape.shape[0]
+    y, x = np.mgrid[: shape.shape[0], : shape.shape[1]]
+    outward = np.arctan2(y - shape.shape[0] / 2, x - shape.shape[1] / 2)
+    side = np.cos(outward - rng.uniform(0, 2 * np.pi)) * rng.uniform(0, 1.2) + 1.0
+    gap = 1.0 / (1.0 + np.exp((depth - width * side) / (0.2 * width + 0.5))) * shape
+    lightened: Float = (density * (1 - rng.uniform(0.5, 0.95) * gap[..., None])).astype(np.float32)
+    return lightened
+
+
+def _blend(rng: Rng, canvas: Canvas, density: Float, mask: Mask, valid: Float, *, glomerulus: bool) -> None:
+    """Blend a patch into the canvas at a random place that holds no other glomerulus and little glass."""
+    size = canvas.label.shape[0]
+    feather = float(rng.uniform(0.6, 3.0))
+    reach = ndimage.binary_dilation(mask, iterations=int(rng.integers(1, 8)))
+    inside = ndimage.binary_erosion(valid > 0.99, iterations=2)
+    alpha = ndimage.gaussian_filter((reach & (inside | mask)).astype(np.float32), feather)
+    alpha = alpha * np.clip(valid, 0, 1)
+    height, width = mask.shape
+    may_float = rng.random() < 0.1
+    for _ in range(8):
+        top, left = rng.integers(-height // 3, size - 2 * height // 3), rng.integers(-width // 3, size - 2 * width // 3)
+        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + height, size), min(left + width, size)
+        part = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
+        view = np.s_[y0:y1, x0:x1]
+        m, a = mask[part], alpha[part]
+        if not m.any() or (canvas.label[view] & (a > 0.05)).any():
+            continue
+        under = canvas.density[view].mean(axis=-1)[m]
+        if not may_float and float((under < stain.GLASS_OD).mean()) > 0.5:
+            continue
+        canvas.density[view] += a[..., None] * (density[part] - canvas.density[view])
+        canvas.ignore[view] &= ~(a > 0.5)
+        if glomerulus:
+            canvas.label[view] |= m
+            canvas.ignore[view] &= ~m
+        return
+
+
+def _cut_glass(rng: Rng, canvas: Canvas) -> None:
+    """Cut the tissue off along a wavy line, or paint what lies off the slide white."""
+    size = canvas.label.shape[0]
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    turn = rng.uniform(0, 2 * np.pi)
+    wave = rng.uniform(0, 12) * np.sin((x * np.sin(turn) + y * np.cos(turn)) / rng.uniform(8, 40))
+    distance = (x - size / 2) * np.cos(turn) - (y - size / 2) * np.sin(turn) + wave - rng.uniform(0.1, 0.45) * size
+    if rng.random() < 0.3:
+        distance = (x if rng.random() < 0.5 else y) - rng.uniform(0.6, 0.95) * size
+    keep = 1.0 / (1.0 + np.exp(np.clip(distance / rng.uniform(0.2, 1.5), -30, 30)))
+    canvas.density *= keep[..., None].astype(np.float32)
+    canvas.label &= keep > 0.5
+    canvas.ignore &= keep > 0.5
+
+
+def degrade(rng: Rng, density: Float, colour: float = 1.0) -> UInt8:
+    """Turn an optical density (H, W, 3) into what a scanner, a resampling and a JPEG encoder may leave of it."""
+    density = stain.jitter_stain(rng, density, colour)
+    rgb = np.clip(stain.jitter_light(rng, stain.to_rgb(density), colour), 0, 255)
+    height, width = rgb.shape[:2]
+    kind = rng.random()
+    if kind < 0.35:
+        sigma = float(rng.uniform(0.3, 1.8))
+        rgb = ndimage.gaussian_filter(rgb, (sigma, sigma, 0))
+    elif kind < 0.5:
+        soft = ndimage.gaussian_filter(rgb, (1.0, 1.0, 0))
+        rgb = rgb + rng.uniform(0.2, 1.2) * (rgb - soft)
+    image = Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8))
+    if rng.random() < 0.3:
+        factor = rng.uniform(1.2, 3.0)
+        how = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[int(rng.integers(3))]
+        image = image.resize((round(width / factor), round(height / factor)), how)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    if rng.random() < 0.5:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=int(rng.integers(25, 95)))
+        image = Image.open(buffer).convert("RGB")
+    pixels = np.asarray(image)
+    if rng.random() < 0.3:
+        noisy = pixels + rng.normal(0, rng.uniform(1, 6), pixels.shape).astype(np.float32)
+        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
+    return pixels
