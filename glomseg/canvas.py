@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -11,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.errors import RunError
+from glomseg.files import replacing
 from glomseg.tiles import BLOCK, ReadingFrame, Tile
+
+TILE_PX = 256
 
 
 class Canvas:
@@ -57,6 +61,39 @@ class Canvas:
             values = np.memmap(self._path, np.uint8, "r", shape=self.shape)
             result[top - y : bottom - y, left - x : right - x] = values[top:bottom, left:right]
         return result
+
+    def save(self, path: Path) -> None:
+        """Keep the values as a pyramidal 8-bit OME-TIFF of the frame's mpp, whole or not at all; raises RunError."""
+        import tifffile
+
+        rows, columns = self.shape
+        levels = [
+            factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor == 1 or max(rows, columns) // factor >= TILE_PX
+        ]
+        with replacing(path) as temporary, tifffile.TiffWriter(temporary, bigtiff=True, ome=True) as tiff:
+            for factor in levels:
+                height, width = rows // factor, columns // factor
+                mpp = self.frame.mpp * factor
+                tiff.write(
+                    self._tiles(height, width, factor),
+                    shape=(height, width),
+                    dtype=np.uint8,
+                    tile=(TILE_PX, TILE_PX),
+                    compression="deflate",
+                    subifds=len(levels) - 1 if factor == 1 else 0,
+                    subfiletype=int(factor > 1),
+                    resolution=(1e4 / mpp, 1e4 / mpp),
+                    resolutionunit="CENTIMETER",
+                    metadata={"axes": "YX", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp} if factor == 1 else None,
+                )
+
+    def _tiles(self, height: int, width: int, factor: int) -> Iterator[NDArray[np.uint8]]:
+        """Yield the tiles of a level that is `factor` times smaller, means of the values, row by row."""
+        side = TILE_PX * factor
+        for top in range(0, height, TILE_PX):
+            for left in range(0, width, TILE_PX):
+                values = self.read(left * factor, top * factor, side, side)
+                yield values.reshape(TILE_PX, factor, TILE_PX, factor).mean(axis=(1, 3)).round().astype(np.uint8)
 
     def close(self) -> None:
         """Drop the values and their file."""

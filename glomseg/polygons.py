@@ -25,9 +25,6 @@ from skimage.segmentation import watershed
 from glomseg.canvas import Canvas
 from glomseg.tiles import BLOCK, ReadingFrame
 
-GRID_PX = 1 / 64
-"""Vertices stand on this grid of level-0 pixels: QuPath keeps float32, which holds it exactly up to 262,144 px."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class PolygonSettings:
@@ -138,7 +135,7 @@ def _polygons(
             (scale_x, 0, 0, scale_y, (origin[0] + 0.5) * scale_x, (origin[1] + 0.5) * scale_y),
         )
         slide = box(0, 0, frame.width * scale_x, frame.height * scale_y)
-        outline = _largest(shapely.set_precision(outline.intersection(slide), GRID_PX))
+        outline = _largest(outline.intersection(slide))
         area_um2 = outline.area / (scale_x * scale_y) * um2
         if area_um2 < max(settings.minimum_area_um2, um2):
             continue
@@ -160,6 +157,6 @@ def _contours(values: NDArray[np.uint8], level: float) -> list[Polygon]:
 
 
 def _largest(geometry: shapely.Geometry) -> Polygon:
-    """Take the largest polygon of a geometry that clipping or rounding may have broken up."""
+    """Take the largest polygon of a geometry that clipping may have broken up."""
     parts = [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon)]
     return max(parts, key=lambda part: part.area, default=Polygon())

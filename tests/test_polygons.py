@@ -5,7 +5,7 @@ import pytest
 from shapely.geometry import Point
 
 from glomseg.canvas import Canvas
-from glomseg.polygons import GRID_PX, PolygonSettings, find_glomeruli
+from glomseg.polygons import PolygonSettings, find_glomeruli
 from glomseg.tiles import BLOCK, ReadingFrame, Tile
 
 SETTINGS = PolygonSettings(threshold=0.5, minimum_area_um2=200, split_depth_um=3, tolerance_um=0.25)
@@ -51,8 +51,7 @@ def test_soft_disc_is_outlined_below_a_pixel(downsample: tuple[float, float]) ->
     centre = found.geometry.centroid
     assert centre.x / downsample[0] == pytest.approx(121.3, abs=0.1)
     assert centre.y / downsample[1] == pytest.approx(133.7, abs=0.1)
-    outline = np.array(found.geometry.exterior.coords)
-    assert (outline == np.round(outline / GRID_PX) * GRID_PX).all()
+    assert found.geometry.is_valid
 
 
 def test_holes_are_kept_or_filled_by_area() -> None:

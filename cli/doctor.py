@@ -1,0 +1,83 @@
+"""`glomseg doctor`: what is on this machine, what is missing, and whether a project's images can be reached."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+import click
+
+from . import options
+from .console import Console
+
+
+@click.command()
+@click.argument("project", required=False, type=click.Path(path_type=Path))
+@options.slides_option
+def doctor(project: Path | None, slides: tuple[Path, ...]) -> int:
+    """Show what glomseg finds on this machine and, given PROJECT, whether each of its images can be used.
+
+    Exit code 1 where an image of the project cannot be used.
+    """
+    console = Console(quiet=False, as_json=False)
+    console.table(("", "found"), [*_software(), *_qupath()])
+    return _check_project(console, project, slides) if project else 0
+
+
+def _software() -> list[tuple[str, str]]:
+    import openslide
+    import torch
+
+    from glomseg.version import __version__
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        gpus.append("Apple GPU (mps)")
+    return [
+        ("glomseg", __version__),
+        ("Python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}"),
+        ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
+        ("GPU", ", ".join(gpus) or "none: the CPU does the work"),
+        ("OpenSlide", openslide.__library_version__),
+    ]
+
+
+def _qupath() -> list[tuple[str, str]]:
+    from glomseg.project.collect import find_qupath
+
+    from glomseg.errors import QuPathError
+
+    try:
+        found = find_qupath()
+    except QuPathError as error:
+        return [("QuPath", str(error))]
+    if found is None:
+        remedy = (
+            "none: results are GeoJSON only; install it from qupath.github.io, or set PAQUO_QUPATH_DIR to its folder"
+        )
+        return [("QuPath", remedy)]
+    return [("QuPath", f"{found.version} in {found.folder}"), ("Java", found.java_version or "unknown")]
+
+
+def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) -> int:
+    from glomseg.errors import SlideError
+    from glomseg.project.qpproj import read_project
+    from glomseg.slide import open_slide
+
+    rows, failed = [], 0
+    for image in read_project(project, slides=slides).images:
+        problem, size, mpp = image.problem, "", ""
+        if image.path is not None:
+            known = (image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None
+            try:
+                with open_slide(image.path, mpp=known) as slide:
+                    size = f"{slide.width} x {slide.height}"
+                    mpp = "" if slide.mpp_x is None else f"{slide.mpp_x:g}"
+                    problem = problem or (None if mpp else "no pixel size: give --mpp, or set it in QuPath")
+            except SlideError as error:
+                problem = problem or str(error)
+        failed += problem is not None
+        rows.append((image.entry_id, image.name, size, mpp, problem or "ready", str(image.path or "not found")))
+    console.table(("id", "image", "px", "um/px", "state", "file"), rows)
+    return int(failed > 0)

@@ -1,0 +1,54 @@
+"""The command `glomseg`: the list of its commands, and the one place where an error becomes a message."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from glomseg.errors import GlomsegError
+from glomseg.version import __version__
+
+from .annotate import annotate
+from .collect import collect
+from .demo import demo
+from .doctor import doctor
+from .models import models
+from .segment import segment
+from .status import status
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="glomseg")
+def cli() -> None:
+    """Find glomeruli on whole-slide images and hand them to QuPath as polygons to review.
+
+    The main job: glomseg annotate project.qpproj
+    """
+
+
+for command in (annotate, segment, collect, status, models, demo, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line: exit code 0 for success, 1 where something failed, 2 for a wrong call."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except GlomsegError as error:
+        click.echo(f"glomseg: {error}", err=True)
+        code = 1
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("glomseg: interrupted; the same command goes on where it stopped", err=True)
+        code = 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; nothing is left to say
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

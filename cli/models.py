@@ -1,0 +1,75 @@
+"""`glomseg models`: what there is, what it was trained on, and bringing one in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from glomseg.card import SPECIES_DIAMETER_UM
+
+from .console import Console
+
+
+@click.group()
+def models() -> None:
+    """List, show, check and import models."""
+
+
+@models.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_(as_json: bool) -> None:
+    """List the models that are installed, and those in the folders of GLOMSEG_MODELS."""
+    from glomseg.card import list_models, read_card
+
+    cards = {name: read_card(folder) for name, folder in list_models().items()}
+    if as_json:
+        click.echo(json.dumps({name: json.loads(card.to_json()) for name, card in cards.items()}, indent=2))
+        return
+    rows = [(name, card.species, f"{card.spacing_um_px:g}", card.description) for name, card in cards.items()]
+    Console(quiet=False, as_json=False).table(("model", "species", "um/px", "description"), rows)
+
+
+@models.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print the card of model NAME: how it reads, what it was trained on, how good it is."""
+    from glomseg.card import find_model, read_card
+
+    click.echo(read_card(find_model(name)).to_json(), nl=False)
+
+
+@models.command()
+@click.argument("name")
+def verify(name: str) -> None:
+    """Check that the weights of model NAME are whole and fit its card."""
+    from glomseg.model import verify_model
+
+    card = verify_model(name)
+    click.echo(f"{card.name}: whole, sha256 {card.weights_sha256}")
+
+
+@models.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--architecture", type=click.Choice(["variable-unet"]), default="variable-unet", show_default=True)
+@click.option("--mpp", type=click.FloatRange(0, min_open=True), required=True, help="Um per pixel that it reads at.")
+@click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), default="mouse", show_default=True)
+@click.option("--patch-size", type=int, help="Patch size that it was built for [told from the weights].")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
+def import_(file: Path, architecture: str, mpp: float, species: str, patch_size: int | None, output: Path) -> None:
+    """Take over a PyTorch state dict (.pth) of the reference project as a model folder.
+
+    Only tensors are read: a file that would run code on loading is refused.
+    """
+    from glomseg.model import import_state_dict
+
+    card = import_state_dict(
+        file,
+        output,
+        spacing_um_px=mpp,
+        training_diameter_um=SPECIES_DIAMETER_UM[species],
+        species=species,
+        patch_size=patch_size,
+    )
+    click.echo(f"{card.name}: {output}")

@@ -1,0 +1,85 @@
+"""Options that several commands share, worded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from glomseg.card import SPECIES_DIAMETER_UM
+
+DEFAULT_MODEL = "pas-starter"
+
+Command = Callable[..., Any]
+
+
+class PixelSize(click.ParamType[tuple[float, float]]):
+    """`0.25`, or `0.25,0.5` for x and y."""
+
+    name = "um/px"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Turn the text into um per pixel in x and y."""
+        try:
+            numbers = [float(part) for part in str(value).split(",")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2) or not all(0 < number < 1000 for number in numbers):
+            self.fail(
+                f"{value!r} is no pixel size; give um per pixel such as 0.25, or 0.25,0.5 for x and y", param, ctx
+            )
+        return numbers[0], numbers[-1]
+
+
+def segmenting(command: Command) -> Command:
+    """Add the options that say how to segment."""
+    return _together(
+        command,
+        click.option("--model", "-m", default=DEFAULT_MODEL, show_default=True, help="A model's name, or its folder."),
+        click.option(
+            "--threshold", type=click.FloatRange(0, 1, True, True), help="Probability on the outline [model's]."
+        ),
+        click.option(
+            "--species",
+            type=click.Choice(tuple(SPECIES_DIAMETER_UM)),
+            help="Read at this species' scale [the model's own].",
+        ),
+        click.option("--tta", is_flag=True, help="Average over flips: four times the work, steadier outlines."),
+        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps"),
+        click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
+        click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
+        click.option("--keep-probability", is_flag=True, help="Keep the probabilities as pyramidal OME-TIFF."),
+        click.option("--restart", is_flag=True, help="Start over instead of going on where an earlier run stopped."),
+    )
+
+
+def output(command: Command) -> Command:
+    """Add the options that say how to talk."""
+    return _together(
+        command,
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on standard output."),
+        click.option("--quiet", "-q", is_flag=True, help="Print errors only."),
+    )
+
+
+def project_argument(command: Command) -> Command:
+    """Add the argument PROJECT: a project.qpproj or its folder."""
+    return click.argument("project", type=click.Path(path_type=Path))(command)
+
+
+def slides_option(command: Command) -> Command:
+    """Add --slides, where images that moved are looked for."""
+    return click.option(
+        "--slides",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        help="Look for images that moved in this folder, by file name. May be repeated.",
+    )(command)
+
+
+def _together(command: Command, *options: Callable[[Command], Command]) -> Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

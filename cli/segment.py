@@ -1,0 +1,87 @@
+"""`glomseg segment`: plain slides to GeoJSON, a table and pictures; no QuPath needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+from .console import Console
+
+SUFFIXES = frozenset(
+    [
+        ".svs",
+        ".tif",
+        ".tiff",
+        ".ndpi",
+        ".mrxs",
+        ".scn",
+        ".bif",
+        ".vms",
+        ".vmu",
+        ".svslide",
+        ".dcm",
+        ".czi",
+        ".png",
+        ".jpg",
+        ".jpeg",
+    ]
+)
+
+
+@click.command()
+@click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SLIDE...")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option(
+    "--mpp", type=options.PixelSize(), help="Size of a pixel where the file does not say it, or says it wrong."
+)
+@options.segmenting
+@options.output
+def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | None, **how: Any) -> int:
+    """Outline the glomeruli of plain slides, without a QuPath project.
+
+    SLIDE is an image or a folder of images. Writes DIR/<slide name>.geojson (drag it onto the slide in QuPath),
+    glomeruli.csv and run.json. The same command again goes on where it stopped.
+    """
+    from glomseg.project.batch import Job
+    from glomseg.project.runs import locked, resume_or_start_in
+
+    from .segmenting import Segmenting
+
+    console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
+    paths = _expand(slides)
+    work = Segmenting.prepare(console, **how)
+    with locked(output):
+        run = resume_or_start_in(output, work.parameters(region=None), restart=how["restart"])
+        jobs = [Job(key=key, name=path.name, path=path, mpp=mpp) for key, path in _keys(paths).items()]
+        return work.segment(run, jobs)
+
+
+def _expand(slides: tuple[Path, ...]) -> list[Path]:
+    """List the images that are meant: a folder stands for the images in it."""
+    paths: list[Path] = []
+    for path in slides:
+        if path.is_dir() and path.suffix.lower() not in SUFFIXES:
+            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
+            if not inside:
+                raise click.UsageError(f"{path} holds no image that can be read ({' '.join(sorted(SUFFIXES))})")
+            paths.extend(inside)
+        else:
+            paths.append(path)
+    return list(dict.fromkeys(paths))
+
+
+def _keys(paths: list[Path]) -> dict[str, Path]:
+    """Name the results after the slides; slides that share a name keep their ending, or get a number."""
+    stems = [path.stem for path in paths]
+    keys: dict[str, Path] = {}
+    for path in paths:
+        key = path.stem if stems.count(path.stem) == 1 else path.name
+        number = 2
+        while key in keys:
+            key = f"{path.name}-{number}"
+            number += 1
+        keys[key] = path
+    return keys

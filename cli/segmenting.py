@@ -1,0 +1,102 @@
+"""The first stage as all commands run it: load the model, segment into a run folder, show what came out."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from glomseg.model import Model, load_model
+from glomseg.pipeline import SegmentSettings
+from glomseg.project.batch import Job, segment_all
+from glomseg.project.runs import Run
+
+from .console import Console
+
+
+@dataclass(frozen=True)
+class Segmenting:
+    """A loaded model and how to use it."""
+
+    console: Console
+    model: Model
+    settings: SegmentSettings
+    overlay: bool
+    keep_probability: bool
+
+    @classmethod
+    def prepare(
+        cls,
+        console: Console,
+        *,
+        model: str,
+        device: str,
+        threshold: float | None,
+        species: str | None,
+        tta: bool,
+        batch: int | None,
+        overlay: bool,
+        keep_probability: bool,
+        restart: bool,
+    ) -> Segmenting:
+        """Load the model onto its device, before anything else can take time."""
+        loaded = load_model(model, device, tta=tta)
+        console.say(f"model {loaded.card.name} on {loaded.device}")
+        settings = SegmentSettings(threshold=threshold, species=species, batch_size=batch)
+        return cls(console, loaded, settings, overlay, keep_probability)
+
+    def parameters(self, *, region: str | None) -> dict[str, Any]:
+        """Name all that decides the result beside the image, as run.json keeps it."""
+        card = self.model.card
+        return {
+            "model": card.name,
+            "model_sha256": card.weights_sha256,
+            "threshold": card.threshold if self.settings.threshold is None else self.settings.threshold,
+            "species": self.settings.species,
+            "tta": self.model.tta,
+            "tile_px": card.patch_size_pixels,
+            "halo_px": card.halo_pixels,
+            "region": region,
+        }
+
+    def segment(self, run: Run, jobs: Iterable[Job]) -> int:
+        """Segment `jobs` into `run` and show the result; returns the exit code."""
+        self.run(run, list(jobs))
+        return self.show(run)
+
+    def run(self, run: Run, jobs: list[Job]) -> None:
+        """Segment `jobs` into `run`."""
+        run.details.update(
+            command=shlex.join(["glomseg", *sys.argv[1:]]),
+            device=str(self.model.device),
+            started=run.details.get("started") or _now(),
+            ended=None,
+        )
+        run.save()
+        with self.console.progress(len(jobs)) as listener:
+            segment_all(
+                jobs,
+                self.model,
+                run,
+                self.settings,
+                overlay=self.overlay,
+                keep_probability=self.keep_probability,
+                listener=listener,
+            )
+        run.details["ended"] = _now()
+        run.save()
+
+    def show(self, run: Run) -> int:
+        """Print the closing table and where the results are; returns the exit code: 1 where a slide failed."""
+        rows = list(run.images.values())
+        content = {"run": run.run_id, "folder": str(run.folder), "images": run.images}
+        self.console.result(content, rows)
+        self.console.say(f"results: {run.folder}")
+        return int(any(record["state"] != "done" for record in rows))
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")
