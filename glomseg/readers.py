@@ -140,7 +140,7 @@ class OpenSlideReader:
             )
             for index, (w, h) in enumerate(self._slide.level_dimensions)
         )
-        self.bounds = _bounds(properties, (0, 0, width, height))
+        self.bounds = bounds_of(properties, (0, 0, width, height))
         try:
             self.mpp = plausible(
                 float(properties[openslide.PROPERTY_NAME_MPP_X]), float(properties[openslide.PROPERTY_NAME_MPP_Y])
@@ -176,7 +176,7 @@ def _block_size(tile: str | None) -> int:
     return int(tile) if tile is not None and 128 <= int(tile) <= 2048 else 512
 
 
-def _bounds(properties: Any, whole: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+def bounds_of(properties: Any, whole: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
     """Give the scanned region that the scanner wrote, all four values or none, as QuPath's OpenslideImageServer."""
     try:
         x, y, width, height = (int(properties[f"openslide.bounds-{name}"]) for name in ("x", "y", "width", "height"))

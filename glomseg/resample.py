@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array
 
 GRID = 65536  # an edge lies on a multiple of 1/GRID source pixel
-BAND = 16  # output rows worked on at once, so that the intermediate stays in the cache
+BAND_VALUES = 100_000  # worked on at once, so that what lies between the two passes stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +70,9 @@ def resample(region: npt.NDArray[np.uint8], rows: Axis, columns: Axis) -> npt.ND
     height, width = len(rows.starts), len(columns.starts)
     out = np.empty((height, width, 3), np.uint8)
     across = _matrix(columns.starts, columns.weights, columns.size)
-    for top in range(0, height, BAND):
-        band = slice(top, min(top + BAND, height))
+    tall_band = max(16, BAND_VALUES // (3 * columns.size))
+    for top in range(0, height, tall_band):
+        band = slice(top, min(top + tall_band, height))
         starts, weights = rows.starts[band], rows.weights[band]
         low = int(starts[0])
         size = int(starts[-1]) - low + weights.shape[1]
