@@ -34,6 +34,7 @@ class Recipe:
     diameter_px: float = 64.0
     object_scale: tuple[float, float] = (0.6, 1.5)
     tissue_um_px: tuple[float, float] = (1.1, 4.6)
+    near_share: float = 0.35
     empty_share: float = 0.2
     max_glomeruli: int = 3
     max_decoys: int = 3
@@ -122,7 +123,8 @@ class Composer:
         recipe = self.recipe
         empty = rng.random() < recipe.empty_share
         low, high = recipe.tissue_um_px
-        um_px = _log_uniform(rng, 2.4, 3.6) if rng.random() < 0.35 else _log_uniform(rng, low, high)
+        near = rng.random() < recipe.near_share
+        um_px = _log_uniform(rng, 2.4, 3.6) if near else _log_uniform(rng, low, high)
         canvas = self._mosaic(rng, recipe.size_px, um_px)
         slide = self._slides[int(rng.integers(len(self._slides)))]
         target = self._densities[slide] * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
@@ -180,7 +182,11 @@ class Composer:
         crop = self._crops[slide][int(rng.integers(len(self._crops[slide])))]
         diameter = recipe.diameter_px * scale * _log_uniform(rng, *recipe.object_scale)
         shape = _shrink(rng, np.zeros((CROP_PX, CROP_PX, 3), np.float32), crop.mask, diameter)
-        own = max(1.5, um_px) if rng.random() < 0.5 else _log_uniform(rng, 1.5, recipe.tissue_um_px[1])
+        low, high = (
+            min(1.5, recipe.tissue_um_px[1]),
+            recipe.tissue_um_px[1],
+        )  # closer, cells look like a mouse's glomerulus
+        own = max(low, um_px) if rng.random() < 0.5 else _log_uniform(rng, low, high)
         piece = self._piece(rng, max(shape.shape[:2]), own, plain=True)[: shape.shape[0], : shape.shape[1]]
         if piece[..., 3:].any():
             return
@@ -282,7 +288,8 @@ def _blend(rng: Rng, canvas: Canvas, density: Float, mask: Mask, valid: Float, *
     height, width = mask.shape
     may_float = rng.random() < 0.1
     for _ in range(8):
-        top, left = rng.integers(-height // 3, size - 2 * height // 3), rng.integers(-width // 3, size - 2 * width // 3)
+        cy, cx = rng.integers(int(0.05 * size), int(0.95 * size), 2)
+        top, left = cy - height // 2, cx - width // 2
         y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + height, size), min(left + width, size)
         part = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         view = np.s_[y0:y1, x0:x1]

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from glomseg.errors import TrainingError
-from glomseg.training.augment import Composer, Sample
+from glomseg.training.augment import Composer, Recipe, Sample
 from glomseg.training.dataset import Part, Split, read_crops, read_tiles, split
 from glomseg.training.losses import BCEDiceLoss
 from glomseg.training.score import Score, objects_of, score
@@ -38,6 +38,7 @@ class TrainConfig:
     steps: int = 3000
     minutes: float | None = None
     batch_size: int = 6
+    image_px: int = 192
     learning_rate: float = 6e-3
     weight_decay: float = 1e-3
     warm_up: float = 0.04
@@ -164,9 +165,9 @@ def train(
     optimizer = torch.optim.AdamW(
         net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
-    samples = _validation_samples(validation, config)
+    samples, recipe = _validation_samples(validation, config), Recipe(size_px=config.image_px)
     best, began, share = -1.0, time.monotonic(), 0.0
-    for step, batch in enumerate(_batches(Composer(data), config), start=1):
+    for step, batch in enumerate(_batches(Composer(data, recipe), config), start=1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(share, config)
         loss = _step(net, batch, optimizer, config, device)
@@ -194,7 +195,7 @@ def train(
 def _validation_samples(part: Part | None, config: TrainConfig) -> list[Sample]:
     if part is None:
         return []
-    composer = Composer(part)
+    composer = Composer(part, Recipe(size_px=config.image_px))
     return [composer.sample(np.random.default_rng([VALIDATION_SEED, i])) for i in range(config.validation_images)]
 
 
