@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,17 @@ class Console:
         for row in rows:
             table.add_row(*row)
         RichConsole(markup=False, emoji=False, highlight=False).print(table)
+
+    @contextmanager
+    def spinner(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show that something is going on; yields a function that changes the text."""
+        from rich.console import Console as RichConsole
+
+        if self.quiet:
+            yield lambda text: None
+            return
+        with RichConsole(stderr=True).status(text) as status:
+            yield status.update
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Listener]:

@@ -44,7 +44,7 @@ def _software() -> list[tuple[str, str]]:
 
 
 def _qupath() -> list[tuple[str, str]]:
-    from glomseg.project.collect import find_qupath
+    from glomseg.project.qupath import find_qupath
 
     from glomseg.errors import QuPathError
 

@@ -10,24 +10,9 @@ import click
 from . import options
 from .console import Console
 
-SUFFIXES = frozenset(
-    [
-        ".svs",
-        ".tif",
-        ".tiff",
-        ".ndpi",
-        ".mrxs",
-        ".scn",
-        ".bif",
-        ".vms",
-        ".vmu",
-        ".svslide",
-        ".dcm",
-        ".czi",
-        ".png",
-        ".jpg",
-        ".jpeg",
-    ]
+SUFFIXES = (
+    *(".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"),
+    *(".png", ".jpg", ".jpeg"),
 )
 
 
@@ -48,6 +33,7 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
     from glomseg.project.batch import Job
     from glomseg.project.runs import locked, resume_or_start_in
 
+    from .collecting import show_run
     from .segmenting import Segmenting
 
     console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
@@ -56,7 +42,8 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
     with locked(output):
         run = resume_or_start_in(output, work.parameters(region=None), restart=how["restart"])
         jobs = [Job(key=key, name=path.name, path=path, mpp=mpp) for key, path in _keys(paths).items()]
-        return work.segment(run, jobs)
+        work.run(run, jobs)
+        return show_run(console, run)
 
 
 def _expand(slides: tuple[Path, ...]) -> list[Path]:
@@ -66,7 +53,7 @@ def _expand(slides: tuple[Path, ...]) -> list[Path]:
         if path.is_dir() and path.suffix.lower() not in SUFFIXES:
             inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
             if not inside:
-                raise click.UsageError(f"{path} holds no image that can be read ({' '.join(sorted(SUFFIXES))})")
+                raise click.UsageError(f"{path} holds no image that can be read ({' '.join(SUFFIXES)})")
             paths.extend(inside)
         else:
             paths.append(path)

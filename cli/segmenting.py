@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -43,9 +42,9 @@ class Segmenting:
         restart: bool,
     ) -> Segmenting:
         """Load the model onto its device, before anything else can take time."""
-        loaded = load_model(model, device, tta=tta)
+        loaded = load_model(model, device)
         console.say(f"model {loaded.card.name} on {loaded.device}")
-        settings = SegmentSettings(threshold=threshold, species=species, batch_size=batch)
+        settings = SegmentSettings(threshold=threshold, species=species, tta=tta, batch_size=batch)
         return cls(console, loaded, settings, overlay, keep_probability)
 
     def parameters(self, *, region: str | None) -> dict[str, Any]:
@@ -56,16 +55,11 @@ class Segmenting:
             "model_sha256": card.weights_sha256,
             "threshold": card.threshold if self.settings.threshold is None else self.settings.threshold,
             "species": self.settings.species,
-            "tta": self.model.tta,
+            "tta": self.settings.tta,
             "tile_px": card.patch_size_pixels,
             "halo_px": card.halo_pixels,
             "region": region,
         }
-
-    def segment(self, run: Run, jobs: Iterable[Job]) -> int:
-        """Segment `jobs` into `run` and show the result; returns the exit code."""
-        self.run(run, list(jobs))
-        return self.show(run)
 
     def run(self, run: Run, jobs: list[Job]) -> None:
         """Segment `jobs` into `run`."""
@@ -88,14 +82,6 @@ class Segmenting:
             )
         run.details["ended"] = _now()
         run.save()
-
-    def show(self, run: Run) -> int:
-        """Print the closing table and where the results are; returns the exit code: 1 where a slide failed."""
-        rows = list(run.images.values())
-        content = {"run": run.run_id, "folder": str(run.folder), "images": run.images}
-        self.console.result(content, rows)
-        self.console.say(f"results: {run.folder}")
-        return int(any(record["state"] != "done" for record in rows))
 
 
 def _now() -> str:

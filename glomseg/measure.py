@@ -31,7 +31,7 @@ class Shape:
 
 
 def measure_shape(outline: BaseGeometry, mpp_x: float, mpp_y: float) -> Shape:
-    """Measure an outline given in level-0 pixels of `mpp_x` x `mpp_y` um; holes count to the perimeter, not the area."""
+    """Measure an outline given in level-0 pixels of `mpp_x` x `mpp_y` um; holes add to the perimeter alone."""
     profile = scale(outline, mpp_x, mpp_y, origin=(0, 0))
     area, perimeter = profile.area, profile.length
     return Shape(

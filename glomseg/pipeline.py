@@ -39,12 +39,13 @@ TILES_AHEAD = 4
 class SegmentSettings:
     """How to segment; None leaves the choice to the model's card, or to the device for `batch_size`.
 
-    `threshold` is a probability (0..1), `species` a key of SPECIES_DIAMETER_UM; `tile_px` and `halo_px` are in
-    reading pixels.
+    `threshold` is a probability (0..1), `species` a key of SPECIES_DIAMETER_UM, `tta` averages over flips;
+    `tile_px` and `halo_px` are in reading pixels.
     """
 
     threshold: float | None = None
     species: str | None = None
+    tta: bool = False
     tile_px: int | None = None
     halo_px: int | None = None
     batch_size: int | None = None
@@ -149,7 +150,7 @@ def _fill(
     batches = _batches(tiles, settings.batch_size or BATCH_SIZE.get(model.device.type, 1))
     for batch, images in _read_ahead(slide, canvas.frame, batches):
         clock.lap("read")
-        for tile, values in zip(batch, model.predict(images), strict=True):
+        for tile, values in zip(batch, model.predict(images, tta=settings.tta), strict=True):
             rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
             mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
             canvas.write(tile, tile.core(values) * mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1))

@@ -18,6 +18,9 @@ from glomseg.errors import GeoJSONError
 from glomseg.geojson import PathObject
 from glomseg.tiles import BLOCK, ReadingFrame
 
+IGNORED = "Ignore*"
+"""QuPath's own class for what is not to be looked at."""
+
 
 @dataclass(frozen=True)
 class Region:
@@ -42,17 +45,18 @@ class Region:
         ignored = ndimage.minimum_filter(_paint(self.ignored, frame), 2 * margin + 1, mode="constant", cval=1)
         if self.area is None:
             return ~ignored
-        return ndimage.maximum_filter(_paint(self.area, frame), 2 * margin + 1) & ~ignored
+        inside = ndimage.maximum_filter(_paint(self.area, frame), 2 * margin + 1)
+        return np.asarray(inside, bool) & ~ignored
 
 
 def read_region(objects: Iterable[PathObject], class_name: str | None) -> Region | None:
-    """Build the region of an image from its annotations: those of `class_name`, less those of an `Ignore*` class.
+    """Build the region of an image from its annotations: those of `class_name`, less those of the class `Ignore*`.
 
     None where the whole slide is meant: no class asked for and nothing to ignore. Raises GeoJSONError where a class
     is asked for that no annotation has.
     """
     annotations = [item for item in objects if item.object_type == "annotation" and item.class_name]
-    ignored = [item.geometry for item in annotations if str(item.class_name).split(": ")[0] == "Ignore*"]
+    ignored = [item.geometry for item in annotations if str(item.class_name).split(": ")[0] == IGNORED]
     if class_name is None:
         return Region(None, shapely.union_all(ignored)) if ignored else None
     areas = [item.geometry for item in annotations if item.class_name == class_name]

@@ -27,7 +27,7 @@ def found_on(path: Path, model: Model, region: Region | None = None, **settings:
 @pytest.mark.parametrize("kind", ["tiff", "ome"])
 @pytest.mark.parametrize("mpp", [0.5, 0.2395])
 def test_count_area_and_place_of_discs(tmp_path: Path, oracle: Model, kind: str, mpp: float) -> None:
-    truth = disc_slide(tmp_path / "slide.tif", mpp=mpp, kind=kind, size=(1600, 1200), radius_um=60 * mpp)
+    truth = disc_slide(tmp_path / "slide.tif", mpp=mpp, kind=kind, size=(1600, 1200), count=8, radius_um=22)
     result = found_on(truth.path, oracle)
     assert len(result.glomeruli) == len(truth.discs)
     for disc in truth.discs:

@@ -1,0 +1,62 @@
+"""`glomseg annotate`: the main job, a project's images to polygon annotations to review."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import options
+from .console import Console
+
+
+@click.command()
+@options.project_argument
+@options.slides_option
+@click.option("--image", "images", multiple=True, help="Only the image of this name or id. May be repeated.")
+@click.option("--region", metavar="CLASS", help="Only inside annotations of this class, such as Cortex.")
+@click.option("--mpp", type=options.PixelSize(), help="Size of a pixel where neither QuPath nor the file knows it.")
+@click.option("--forget-rejections", is_flag=True, help="Offer again what was deleted from earlier results.")
+@options.segmenting
+@options.output
+def annotate(
+    project: Path,
+    slides: tuple[Path, ...],
+    images: tuple[str, ...],
+    region: str | None,
+    mpp: tuple[float, float] | None,
+    forget_rejections: bool,
+    **how: Any,
+) -> int:
+    """Outline the glomeruli of PROJECT, a project.qpproj or its folder, as annotations to review in QuPath.
+
+    Annotations of people are never touched; areas of class Ignore* are left out. Without QuPath on this machine the
+    outlines stay in the run folder, and `glomseg collect` brings them in later, here or on another machine.
+
+    Close the project in QuPath first: an open QuPath overwrites what others save.
+    """
+    from glomseg.project.annotate import FOLDER, choose_images, plan_project, save_areas
+    from glomseg.project.qpproj import read_project
+    from glomseg.project.runs import locked, resume_or_start
+
+    from .collecting import collect_into, show_run
+    from .segmenting import Segmenting
+
+    console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
+    found = read_project(project, slides=slides)
+    chosen = choose_images(found, images)
+    work = Segmenting.prepare(console, **how)
+    with locked(found.folder / FOLDER):
+        plan = plan_project(found, chosen, region_class=region, mpp=mpp)
+        for remark in plan.remarks:
+            console.warn(remark)
+        run = resume_or_start(found.folder / FOLDER, work.parameters(region=region), restart=how["restart"])
+        for image in chosen:
+            if image.entry_id in plan.refused:
+                run.record(image.entry_id, name=image.name, state="failed", reason=plan.refused[image.entry_id])
+                console.warn(f"{image.name}: {plan.refused[image.entry_id]}")
+        save_areas(run, plan.jobs)
+        work.run(run, list(plan.jobs))
+        collect_into(console, found, run, states=plan.states, forget_rejections=forget_rejections, needed=False)
+        return show_run(console, run)

@@ -1,0 +1,37 @@
+"""`glomseg collect`: the second stage alone, results of a run into the QuPath project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import options
+from .console import Console
+
+
+@click.command()
+@options.project_argument
+@click.argument("run", required=False)
+@options.slides_option
+@click.option("--forget-rejections", is_flag=True, help="Offer again what was deleted from earlier results.")
+@options.output
+def collect(
+    project: Path, run: str | None, slides: tuple[Path, ...], forget_rejections: bool, quiet: bool, as_json: bool
+) -> int:
+    """Bring the outlines of RUN (the newest by default) into PROJECT as annotations.
+
+    For results that were made on a machine without QuPath. Close the project in QuPath first.
+    """
+    from glomseg.project.annotate import FOLDER
+    from glomseg.project.qpproj import read_project
+    from glomseg.project.runs import find_run, locked
+
+    from .collecting import collect_into, show_run
+
+    console = Console(quiet=quiet, as_json=as_json)
+    found = read_project(project, slides=slides)
+    chosen = find_run(found.folder / FOLDER, run)
+    with locked(found.folder / FOLDER):
+        collect_into(console, found, chosen, states={}, forget_rejections=forget_rejections, needed=True)
+        return show_run(console, chosen)

@@ -1,0 +1,49 @@
+"""The second stage as `annotate` and `collect` run it, and the closing table of both stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from glomseg.project.annotate import NOT_IN, collect_run
+from glomseg.project.qpproj import ImageState, Project
+from glomseg.project.qupath import REMEDY, find_qupath
+from glomseg.project.runs import Run
+
+from .console import Console
+
+
+def collect_into(
+    console: Console,
+    project: Project,
+    run: Run,
+    *,
+    states: Mapping[str, ImageState],
+    forget_rejections: bool,
+    needed: bool,
+) -> None:
+    """Collect `run` into `project`. Without QuPath: an error where it is `needed`, else a remark on how to go on."""
+    if not needed and find_qupath() is None:
+        console.say(
+            f"no QuPath on this machine: the outlines wait in {run.folder}. Bring them in with `glomseg collect "
+            f"{project.path}` where QuPath is, or drag an image's .geojson onto it in QuPath ({REMEDY})"
+        )
+        return
+    with console.spinner("QuPath is starting") as update:
+        collect_run(
+            project,
+            run,
+            states=states,
+            forget_rejections=forget_rejections,
+            progress=lambda name: update(f"into the project: {name}"),
+        )
+    for record in run.images.values():
+        if record.get("outcome") == NOT_IN:
+            console.warn(f"{record['name']}: {record['reason']}")
+
+
+def show_run(console: Console, run: Run) -> int:
+    """Print the closing table and where the results are; returns the exit code: 1 where an image failed."""
+    records = list(run.images.values())
+    console.result({"run": run.run_id, "folder": str(run.folder), "images": run.images}, records)
+    console.say(f"results: {run.folder}")
+    return int(any(record["state"] != "done" or record.get("outcome") == NOT_IN for record in records))
