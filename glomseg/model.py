@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from glomseg.card import (
@@ -214,7 +214,7 @@ def save_model(folder: Path, card: ModelCard, net: VariableUNet) -> ModelCard:
     """Write the weights, then the card with their sha256, each whole or not at all; return that card."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     with replacing(folder / WEIGHTS_NAME) as path:
-        save_file(state, path)
+        path.write_bytes(save(state))  # save_file would make a file that nobody else can read
     card = dataclasses.replace(card, weights_sha256=_digest(folder / WEIGHTS_NAME))
     write_card(folder, card)
     return card
