@@ -99,7 +99,7 @@ def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
     stands in its `problem`.
     """
     path = project_file(path)
-    content = _load(path)
+    content = load_json(path)
     version = content.get("version")
     if not isinstance(content.get("images", []), list) or not ({"version", "lastID"} & content.keys()):
         raise ProjectError(f"{path} is no QuPath project; choose the project.qpproj that QuPath wrote")
@@ -140,8 +140,13 @@ def project_file(path: Path) -> Path:
 
 def image_state(image: ProjectImage) -> ImageState:
     """Say what stands on disk for `image` now, without a JVM; an image that QuPath never saved has no sha256."""
-    data = image.data_folder / "data.qpdata"
-    summary = _summary(image.data_folder / "summary.json")
+    return folder_state(image.data_folder)
+
+
+def folder_state(data_folder: Path) -> ImageState:
+    """Say what stands in the data folder of an image; raises ProjectError where it cannot be read."""
+    data = data_folder / "data.qpdata"
+    summary = _summary(data_folder / "summary.json")
     hierarchy = summary.get("hierarchy") or {}
     counts = hierarchy.get("annotationClassificationCounts") or {}
     try:
@@ -169,7 +174,8 @@ def unwrapped(builder: dict[str, Any]) -> dict[str, Any]:
     return builder
 
 
-def _load(path: Path) -> dict[str, Any]:
+def load_json(path: Path) -> dict[str, Any]:
+    """Load the JSON object of a project file; raises ProjectError."""
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:

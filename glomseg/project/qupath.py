@@ -1,0 +1,198 @@
+"""Find the QuPath of this machine, and run functions in a process of its own that holds QuPath's JVM.
+
+The parent never starts a JVM: QuPath logs to stdout, a process forked after a JVM start hangs, and a JVM that dies
+takes its process along.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from glomseg.errors import QuPathError
+
+REMEDY = "install QuPath from qupath.github.io, or set PAQUO_QUPATH_DIR to its folder"
+OLDEST = (0, 5)
+
+_PLACES = ("/opt", "/Applications", "c:/Program Files", "/usr/local", "~/Applications", "~/AppData/Local", "~")
+_LAYOUTS = {  # where the jars, the Java runtime and its library lie, below the folder of QuPath
+    "linux": ("lib/app", "lib/runtime", "lib/server/libjvm.so"),
+    "darwin": ("Contents/app", "Contents/runtime/Contents/Home", "lib/libjli.dylib"),
+    "win32": ("app", "runtime", "bin/server/jvm.dll"),
+}
+_CONDA = {"linux": "opt/QuPath", "darwin": "bin/QuPath.app", "win32": "Library/QuPath"}
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuPathInfo:
+    """An installed QuPath; the version of its Java is None where the installation does not tell it."""
+
+    folder: Path
+    version: str
+    java_version: str | None
+
+
+def find_qupath() -> QuPathInfo | None:
+    """Find QuPath without starting it: PAQUO_QUPATH_DIR, the conda environment, then the usual places, newest first.
+
+    paquo's own settings (PAQUO_QUPATH_SEARCH_DIRS, PAQUO_QUPATH_SEARCH_CONDA, .paquo.toml) are obeyed. Raises
+    QuPathError where PAQUO_QUPATH_DIR names a folder that holds no QuPath.
+    """
+    if chosen := str(_setting("qupath_dir") or ""):
+        info = _inspect(Path(chosen).expanduser())
+        if info is None:
+            raise QuPathError(f"PAQUO_QUPATH_DIR is {chosen}, which holds no QuPath; {REMEDY}")
+        return info
+    prefix = os.environ.get("CONDA_PREFIX")
+    if prefix and _setting("qupath_search_conda") is not False and (info := _inspect(Path(prefix, _CONDA[_system()]))):
+        return info
+    places = _setting("qupath_search_dirs")
+    places = _PLACES if places is None else [places] if isinstance(places, str) else places
+    for place in places:
+        found = [info for folder in _candidates(Path(place).expanduser()) if (info := _inspect(folder))]
+        if found:
+            return max(found, key=lambda info: version_numbers(info.version))
+    return None
+
+
+def version_numbers(version: str) -> tuple[int, ...]:
+    """Turn "0.6.0-rc1" into (0, 6, 0)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version.partition("-")[0]))
+
+
+class QuPathProcess:
+    """A process that holds QuPath's JVM; what it is given to call is a function of a module."""
+
+    def __init__(self, executor: ProcessPoolExecutor, info: QuPathInfo) -> None:
+        """Wrap the executor of one such process."""
+        self._executor = executor
+        self.info = info
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `function` there and return its result; raises what it raises, and QuPathError where the JVM dies."""
+        try:
+            return self._executor.submit(_translating, functools.partial(function, *args, **kwargs)).result()
+        except BrokenProcessPool as error:
+            raise QuPathError(
+                f"QuPath {self.info.version} in {self.info.folder} ended unexpectedly; see its messages above, and "
+                "try again with more memory free"
+            ) from error
+
+
+@contextmanager
+def qupath_process() -> Iterator[QuPathProcess]:
+    """Hold a process with QuPath's JVM, started at the first call; raises QuPathError where there is none.
+
+    What QuPath prints goes to stderr. Ctrl-C does not reach the process: leaving the block waits until the call in
+    progress is through, so that no write is cut short.
+    """
+    info = find_qupath()
+    if info is None:
+        raise QuPathError(f"no QuPath was found on this machine; {REMEDY}")
+    if version_numbers(info.version) < OLDEST:
+        raise QuPathError(f"QuPath {info.version} in {info.folder} is too old; install QuPath 0.6 or newer")
+    with tempfile.TemporaryDirectory(prefix="glomseg-qupath-", ignore_cleanup_errors=True) as preferences:
+        options = ["-Xrs", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={preferences}"]
+        executor = ProcessPoolExecutor(
+            1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_settle,
+            initargs=(str(info.folder), options),
+        )
+        try:
+            yield QuPathProcess(executor, info)
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _settle(folder: str, options: Sequence[str]) -> None:
+    """Prepare the new process: its stdout, signals and settings; the JVM starts when paquo is first imported."""
+    sys.stdout.flush()
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(os, "setsid"):
+        os.setsid()
+    os.environ["PAQUO_QUPATH_DIR"] = folder
+    os.environ.setdefault("PAQUO_JAVA_OPTS", json.dumps([*options, "-XX:MaxRAMPercentage=50"]))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _translating(function: Callable[[], T]) -> T:
+    """Call `function`; an exception of Java's, which cannot leave its process, becomes a QuPathError."""
+    try:
+        return function()
+    except Exception as error:
+        if type(error).__module__.startswith(("java", "qupath", "org.")):
+            raise QuPathError(f"QuPath failed ({error}); see its messages above, and report it") from None
+        raise
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent was killed; a pool's worker would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _setting(name: str) -> Any:
+    """Return one of paquo's settings from the environment or from .paquo.toml, None where it is not set."""
+    text = os.environ.get(f"PAQUO_{name.upper()}")
+    if text is not None:
+        try:
+            return tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            return text
+    try:
+        return tomllib.loads(Path(".paquo.toml").read_text(encoding="utf-8")).get(name)
+    except (OSError, ValueError):
+        return None
+
+
+def _candidates(place: Path) -> list[Path]:
+    try:
+        return sorted(path for path in place.iterdir() if path.name.lower().startswith("qupath") and path.is_dir())
+    except OSError:
+        return []
+
+
+def _inspect(folder: Path) -> QuPathInfo | None:
+    app, runtime, library = (Path(part) for part in _LAYOUTS[_system()])
+    if not (folder / runtime / library).is_file():
+        return None
+    jars = sorted((folder / app).glob("qupath-core-[0-9]*.jar"))
+    if not jars:
+        return None
+    try:
+        release = (folder / runtime / "release").read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        release = ""
+    java = re.search(r'^JAVA_VERSION="(.*)"', release, re.MULTILINE)
+    return QuPathInfo(
+        folder=folder,
+        version=jars[-1].stem.removeprefix("qupath-core-"),
+        java_version=java[1] if java else None,
+    )
+
+
+def _system() -> str:
+    return sys.platform if sys.platform in _LAYOUTS else "linux"
