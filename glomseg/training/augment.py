@@ -28,7 +28,10 @@ TRUSTED_UM_PX = (2.1, 4.6)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """How images are composed. Sizes in px at the network's input."""
+    """How images are composed. Sizes in px at the network's input.
+
+    A tile's glomerulus of which the mosaic shows less than `sliver_share` of a whole one is not learned from.
+    """
 
     size_px: int = 192
     diameter_px: float = 64.0
@@ -39,6 +42,7 @@ class Recipe:
     max_glomeruli: int = 3
     max_decoys: int = 3
     colour: float = 1.0
+    sliver_share: float = 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ class Composer:
     def _mosaic(self, rng: Rng, size: int, um_px: float) -> Canvas:
         """Cover a square with pieces of tiles at one resolution, feathered into each other."""
         pixels = np.zeros((size, size, 5), dtype=np.float32)
-        cell = int(min(size, max(48, rng.uniform(0.6, 1.0) * 1024 * TILE_UM_PX / um_px)))
+        cell = int(min(size, max(48, rng.uniform(0.7, 1.0) * 1024 * TILE_UM_PX / um_px)))
         feather = int(rng.integers(1, 9))
         start_y, start_x = -rng.integers(0, cell, 2)
         for top in range(start_y, size, cell):
@@ -159,6 +163,8 @@ class Composer:
         if not TRUSTED_UM_PX[0] <= um_px <= TRUSTED_UM_PX[1]:
             ignore |= label
             label = np.zeros_like(label)
+        slivers = _smaller_than(label, self.recipe.sliver_share * np.pi / 4 * self.recipe.diameter_px**2)
+        ignore, label = ignore | slivers, label & ~slivers
         return Canvas(pixels[..., :3], label, ignore)
 
     def _piece(self, rng: Rng, size: int, um_px: float, *, plain: bool = False) -> Float:
@@ -171,7 +177,7 @@ class Composer:
             top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
             cut = level.pixels[top : top + side, left : left + side]
             glass = float((cut[::4, ::4, :3].mean(axis=-1) < stain.GLASS_OD).mean())
-            if (not plain or not cut[..., 3:].any()) and glass < rng.uniform(0.3, 1.1):
+            if (not plain or not cut[..., 3:].any()) and glass < rng.uniform(0.05, 0.9):
                 break
         return _turned(rng, _resize_all(cut, (size, size)))
 
@@ -208,6 +214,15 @@ class Composer:
         diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.7, 1.35), *recipe.object_scale)
         patch = _shrink(rng, density, mask, diameter)
         _blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
+
+
+def _smaller_than(mask: Mask, area_px: float) -> Mask:
+    """Return the regions of `mask` of less than `area_px`: pieces of glomeruli that nobody could tell."""
+    labels, _ = ndimage.label(mask)
+    small = np.bincount(labels.ravel()) < area_px
+    small[0] = False
+    found: Mask = small[labels]
+    return found
 
 
 def _lay(pixels: Float, piece: Float, top: int, left: int, feather: int) -> None:

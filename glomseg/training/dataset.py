@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from glomseg.errors import TrainingError
 
@@ -157,6 +156,12 @@ def split(tiles: Sequence[Tile], crops: Sequence[Crop], *, every: int = 5) -> Sp
     return Split(*parts)
 
 
+def joined(*parts: Part) -> Part:
+    """Return one part with everything in `parts`."""
+    tiles = tuple(tile for part in parts for tile in part.tiles)
+    return Part(tiles, tuple(crop for part in parts for crop in part.crops))
+
+
 def _deal(groups: list[list[str]], every: int) -> dict[str, int]:
     """Deal groups to parts 0 (train), 1 (validation) and 2 (test)."""
     place = {1: 1, every - 1: 2}
@@ -166,8 +171,3 @@ def _deal(groups: list[list[str]], every: int) -> dict[str, int]:
 def equivalent_diameter_px(mask: Mask) -> float:
     """Return the diameter in px of the disc that has the area of `mask`."""
     return float(2 * np.sqrt(mask.sum() / np.pi))
-
-
-def count_objects(mask: Mask) -> int:
-    """Count connected regions."""
-    return int(ndimage.label(mask)[1])

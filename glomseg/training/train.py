@@ -6,6 +6,7 @@ import argparse
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save
 from scipy import ndimage
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset
 
 from glomseg.errors import TrainingError
+from glomseg.files import replacing
 from glomseg.training.augment import Composer, Recipe, Sample
-from glomseg.training.dataset import Part, Split, read_crops, read_tiles, split
+from glomseg.training.dataset import Part, Split, joined, read_crops, read_tiles, split
 from glomseg.training.losses import BCEDiceLoss
 from glomseg.training.score import Score, objects_of, score
 from glomseg.unet import VariableUNet
@@ -152,10 +154,10 @@ def train(
 ) -> VariableUNet:
     """Train on `data` and return the averaged network; `output/best.safetensors` scored best on `validation`.
 
-    Without a validation part the last network is the best. Raises TrainingError when the loss is not finite.
+    Without a validation part the last network is the best. The seed decides the result of a training of `steps`; one
+    of `minutes` ends when the clock says so. Raises TrainingError when the loss is not finite.
     """
     device = device or torch.device("cpu")
-    output.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     net = VariableUNet(config.patch_size).to(device)
     if start is not None:
@@ -166,7 +168,7 @@ def train(
         net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
     samples, recipe = _validation_samples(validation, config), Recipe(size_px=config.image_px)
-    best, began, share = -1.0, time.monotonic(), 0.0
+    keeper, began, share = _Keeper(output), time.monotonic(), 0.0
     for step, batch in enumerate(_batches(Composer(data, recipe), config), start=1):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate_at(share, config)
@@ -178,11 +180,7 @@ def train(
         result = None
         if step % config.evaluate_every == 0 or share >= 1:
             result = evaluate(ema, samples, config, device) if samples else None
-            value = result.f1 + 0.5 * result.dice if result else float(step)
-            names = ["last"] + (["best"] if value > best else [])
-            best = max(best, value)
-            for name in names:
-                save_file(_state(ema), output / f"{name}.safetensors")
+            keeper.keep(_state(ema), result.f1 + 0.5 * result.dice if result else float(step))
         if callback:
             callback(Progress(step, min(share, 1.0), loss, result))
         if share >= 1:
@@ -190,6 +188,20 @@ def train(
     final = VariableUNet(config.patch_size)
     final.load_state_dict(_state(ema))
     return final.eval()
+
+
+class _Keeper:
+    """Keep the last weights and the best, each file whole or not at all."""
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._best = -math.inf
+
+    def keep(self, state: dict[str, Tensor], value: float) -> None:
+        for name in ["last"] + (["best"] if value > self._best else []):
+            with replacing(self._output / f"{name}.safetensors") as path:
+                path.write_bytes(save(state))
+        self._best = max(self._best, value)
 
 
 def _validation_samples(part: Part | None, config: TrainConfig) -> list[Sample]:
@@ -238,34 +250,35 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
     parser.add_argument("--all", action="store_true", help="train on every part, without validation")
     parser.add_argument("--start", type=Path, help="weights to start from")
-    parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     parts = read_data(arguments.data)
-    data, validation = parts.train, parts.validation
-    if arguments.all:
-        every = (parts.train, parts.validation, parts.test)
-        data = Part(sum((p.tiles for p in every), ()), sum((p.crops for p in every), ()))
     config = TrainConfig(minutes=arguments.minutes, seed=arguments.seed, learning_rate=arguments.learning_rate)
-    start = None
-    if arguments.start:
-        from safetensors.torch import load_file
+    train(
+        joined(parts.train, parts.validation, parts.test) if arguments.all else parts.train,
+        None if arguments.all else parts.validation,
+        arguments.output,
+        config,
+        start=load_file(arguments.start) if arguments.start else None,
+        callback=_log(),
+    )
 
-        start = load_file(arguments.start)
-    losses: list[float] = []
+
+def _log(every: int = 50) -> Callable[[Progress], None]:
+    """Return a callback that logs the mean loss of the last `every` steps, and each score."""
+    losses: deque[float] = deque(maxlen=every)
 
     def tell(progress: Progress) -> None:
         losses.append(progress.loss)
-        if progress.step % 50 == 0 or progress.score:
-            recent = sum(losses[-50:]) / len(losses[-50:])
-            line = f"step {progress.step} ({progress.share:.0%}) loss {recent:.4f}"
-            if progress.score:
-                line += f" F1 {progress.score.f1:.3f} Dice {progress.score.dice:.3f} {progress.score}"
-            log.info(line)
+        if progress.step % every and not progress.score:
+            return
+        told = f"F1 {progress.score.f1:.3f} Dice {progress.score.dice:.3f} {progress.score}" if progress.score else ""
+        log.info("step %d (%.0f%%) loss %.4f %s", progress.step, 100 * progress.share, np.mean(losses), told)
 
-    train(data, None if arguments.all else validation, arguments.output, config, start=start, callback=tell)
+    return tell
 
 
 if __name__ == "__main__":
