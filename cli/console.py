@@ -45,10 +45,15 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.table import Table
 
-        table = Table(*columns, box=SIMPLE)
+        table = Table(box=SIMPLE)
+        for column in columns:
+            table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*row)
-        RichConsole(markup=False, emoji=False, highlight=False).print(table)
+        console = RichConsole(markup=False, emoji=False, highlight=False)
+        if not console.is_terminal:
+            console.width = 400  # a file or a pipe has room for whole lines
+        console.print(table)
 
     @contextmanager
     def spinner(self, text: str) -> Iterator[Callable[[str], None]]:
@@ -101,5 +106,21 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
         str(record.get("glomeruli", "")),
         "" if area is None else f"{area / 1e6:.3f}",
         f"{record['seconds']['total']:.1f}" if "seconds" in record else "",
-        str(record.get("outcome") or record.get("state", "")),
+        _state(record),
+    )
+
+
+def _state(record: Mapping[str, Any]) -> str:
+    collected = record.get("collected")
+    if record.get("outcome") or not collected:
+        return str(record.get("outcome") or record.get("state", ""))
+    counts = {
+        "added": collected["added"],
+        "removed": collected["removed"],
+        "as before": collected["kept"],
+        "left to a person's": collected["dropped_for_a_persons"],
+        "rejected before": collected["dropped_as_rejected"],
+    }
+    return "in the project: " + (
+        ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing new"
     )

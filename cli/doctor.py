@@ -44,9 +44,8 @@ def _software() -> list[tuple[str, str]]:
 
 
 def _qupath() -> list[tuple[str, str]]:
-    from glomseg.project.qupath import find_qupath
-
     from glomseg.errors import QuPathError
+    from glomseg.project.qupath import find_qupath
 
     try:
         found = find_qupath()

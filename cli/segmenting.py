@@ -5,13 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from glomseg.model import Model, load_model
 from glomseg.pipeline import SegmentSettings
 from glomseg.project.batch import Job, segment_all
-from glomseg.project.runs import Run
+from glomseg.project.runs import Run, now
 
 from .console import Console
 
@@ -66,7 +65,6 @@ class Segmenting:
         run.details.update(
             command=shlex.join(["glomseg", *sys.argv[1:]]),
             device=str(self.model.device),
-            started=run.details.get("started") or _now(),
             ended=None,
         )
         run.save()
@@ -80,9 +78,5 @@ class Segmenting:
                 keep_probability=self.keep_probability,
                 listener=listener,
             )
-        run.details["ended"] = _now()
+        run.details["ended"] = now()
         run.save()
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -39,8 +39,12 @@ def status(project: Path, slides: tuple[Path, ...], as_json: bool) -> None:
             image["name"],
             ", ".join(f"{count} {name}" for name, count in image["annotations"].items()) or "none",
             image["saved"] or "never",
-            ", ".join(f"{run['run']} {run['state']} ({run['glomeruli']})" for run in image["runs"]) or "none",
-            image["problem"] or "",
+            ", ".join(
+                f"{run['run']} {run['state']}" + (f" ({run['glomeruli']})" if run["glomeruli"] is not None else "")
+                for run in image["runs"]
+            )
+            or "none",
+            (image["problem"] or "").split(" (tried")[0],
         )
         for image in images
     ]
@@ -61,7 +65,11 @@ def _describe(image: ProjectImage, runs: Sequence[Run]) -> dict[str, Any]:
         "annotations": dict(state.annotation_counts),
         "saved": saved.isoformat(sep=" ", timespec="minutes") if saved else None,
         "runs": [
-            {"run": run.run_id, "state": record.get("outcome", record["state"]), "glomeruli": record.get("glomeruli")}
+            {
+                "run": run.run_id,
+                "state": record.get("outcome") or ("collected" if "collected" in record else record["state"]),
+                "glomeruli": record.get("glomeruli"),
+            }
             for run, record in records
         ],
     }

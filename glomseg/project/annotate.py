@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +16,15 @@ from glomseg.project.batch import Job
 from glomseg.project.collect import CollectResult, collect_image, read_annotations
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state
 from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
-from glomseg.project.runs import Run, list_runs
-from glomseg.region import IGNORED, Region, read_region
+from glomseg.project.runs import Run, list_runs, now
+from glomseg.region import IGNORED, read_region
 from glomseg.slide import open_slide
 
 FOLDER = "glomseg"
 """The folder beside project.qpproj that holds the runs."""
 
 AREA = "Processed area"
-IN, NOT_IN = "in the project", "not in the project"
+NOT_IN = "not in the project"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class Plan:
 
 
 def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage, ...]:
-    """Return the images of these names or entry ids, all where none is given; raises ProjectError for an unknown one."""
+    """Return the images of these names or entry ids, or all; raises ProjectError for an unknown one."""
     wanted = set(names)
     if not wanted:
         return project.images
@@ -161,7 +160,7 @@ def collect_run(
                     raise ProjectError(image.problem if image and image.problem else "no longer in the project")
                 state = states.get(key) or image_state(image)
                 result = _collect(qupath, project, run, image, image.path, state, forget_rejections)
-                run.record(key, collected=_summary(result), outcome=IN)
+                run.record(key, collected=_summary(result), outcome=None, reason=None)
             except GlomsegError as error:
                 run.record(key, outcome=NOT_IN, reason=str(error))
 
@@ -208,7 +207,7 @@ def _remembered(runs_folder: Path, key: str) -> list[PathObject]:
 
 def _summary(result: CollectResult) -> dict[str, Any]:
     return {
-        "at": datetime.now().astimezone().isoformat(timespec="milliseconds"),
+        "at": now(),
         "added": result.added,
         "removed": result.removed,
         "kept": result.kept,

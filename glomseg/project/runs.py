@@ -67,6 +67,11 @@ class Run:
         write_text(self.folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def now() -> str:
+    """Return the time with its zone, as ISO 8601 text that sorts."""
+    return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
 def checked_key(key: str) -> str:
     """Return a key that is safe as a file name; raise RunError for one that is not."""
     if not key or key.startswith(".") or re.search(r'[\x00-\x1f/\\:*?"<>|]', key):
@@ -120,7 +125,7 @@ def resume_or_start(folder: Path, parameters: dict[str, Any], *, restart: bool) 
     run_id = datetime.now().strftime("%Y%m%d-%H%M%S")
     taken = sum(1 for path in folder.glob(f"{run_id}*"))
     run_id += f"-{taken + 1}" if taken else ""
-    return Run(folder / run_id, run_id, parameters)
+    return Run(folder / run_id, run_id, parameters, {"started": now()})
 
 
 def resume_or_start_in(folder: Path, parameters: dict[str, Any], *, restart: bool) -> Run:
@@ -135,7 +140,7 @@ def resume_or_start_in(folder: Path, parameters: dict[str, Any], *, restart: boo
                 f"{folder} holds results made with another {', '.join(changed)}; choose another --output, or --restart"
             )
         return run
-    return Run(folder, datetime.now().strftime("%Y%m%d-%H%M%S"), parameters)
+    return Run(folder, datetime.now().strftime("%Y%m%d-%H%M%S"), parameters, {"started": now()})
 
 
 @contextmanager

@@ -44,7 +44,7 @@ def draw_overlay(slide: Slide, objects: Iterable[PathObject], path: Path, *, wid
 def _draw_scale_bar(picture: Image.Image, mpp: float) -> None:
     """Draw the longest round length that fits into a quarter of the picture, bottom left."""
     length_um = max((step for step in _BAR_STEPS_UM if step / mpp <= picture.width / 4), default=_BAR_STEPS_UM[0])
-    label = f"{length_um} µm" if length_um < 1000 else f"{length_um // 1000} mm"
+    label = f"{length_um / 1000:g} mm"
     draw, length = ImageDraw.Draw(picture), length_um / mpp
     size = max(10, picture.width // 70)
     left, bottom = size, picture.height - size

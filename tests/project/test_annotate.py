@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from oracle import save_oracle
-from slides import disc_slide
+from shapely.geometry import Point
+from slides import Disc, disc_slide
 
 from glomseg.geojson import read_geojson
 from glomseg.project.collect import read_annotations
@@ -133,8 +134,6 @@ def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
     project: Path, data: Path, qupath, tmp_path, glomseg
 ) -> None:
     """Discs drawn over image 1: inside Cortex, in its hole, off it, and on the Ignore* box."""
-    from slides import Disc
-
     slides = tmp_path / "drawn"
     slides.mkdir()
     discs = [Disc(300, 300, 60, 60), Disc(1950, 300, 60, 60), Disc(40, 40, 35, 35), Disc(1600, 1600, 60, 60)]
@@ -151,14 +150,12 @@ def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
     cortex = next(
         item for item in qupath.call(read_annotations, project / "project.qpproj", "1") if item.class_name == "Cortex"
     )
-    from shapely.geometry import Point
-
     assert centres == {(round(d.x), round(d.y)) for d in discs if cortex.geometry.contains(Point(d.x, d.y))}
     assert "Medulla" in glomseg("annotate", project, *arguments, "--region", "Medulla").err
 
 
 @pytest.mark.qupath
-def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupath, glomseg, tmp_path: Path) -> None:
+def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupath, glomseg) -> None:
     arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
     assert glomseg(*arguments).code == 0
     run = only_run(project)
