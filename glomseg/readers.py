@@ -26,6 +26,7 @@ Pixels = npt.NDArray[np.uint8]
 Mpp = tuple[float, float] | None
 
 MAX_WHOLE_PX = 500_000_000  # an image without tiles is decoded at once: 1.5 GB at this size
+PLAIN_FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "WEBP")  # not all that Pillow opens: some start other programs
 MAX_MPP = 10.0  # coarser "pixel sizes" are print resolutions (72 dpi is 353 um per pixel) and count as absent
 PYRAMID_HINT = (
     "convert it to a pyramidal tiled TIFF, for example `vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg`"
@@ -51,6 +52,8 @@ BROKEN = (
     openslide.OpenSlideError,
     Image.DecompressionBombError,
 )
+
+_PILLOW_LIMIT = threading.Lock()  # it is Pillow's, and one for all threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,11 +220,12 @@ class PlainReader:
 
     def _open(self) -> Image.Image:
         """Open lazily through Pillow, whose own limit on sizes is below ours."""
-        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        try:
-            return Image.open(self._path)
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
+        with _PILLOW_LIMIT:
+            limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+            try:
+                return Image.open(self._path, formats=PLAIN_FORMATS)
+            finally:
+                Image.MAX_IMAGE_PIXELS = limit
 
     def block(self, level: int, column: int, row: int) -> Pixels:
         """Give the whole image."""

@@ -19,7 +19,7 @@ import tifffile
 from glomseg.errors import MissingMppError, SlideError
 from glomseg.readers import BROKEN, Level, Mpp, OpenSlideReader, Pixels, PlainReader, Reader, reason
 from glomseg.resample import Axis, axis, resample
-from glomseg.tiff import TiffReader, check_supported, is_direct, tiff_mpp
+from glomseg.tiff import TiffReader, check_supported, is_direct, pyramid, tiff_mpp
 from glomseg.tiles import Box
 
 CACHE_BYTES = 64_000_000  # decoded blocks kept, so that neighbouring tiles do not decode their common border twice
@@ -227,11 +227,13 @@ def _open_tiff(path: Path, vendor: str | None) -> Reader:
     try:
         page = tiff.pages.first
         check_supported(path, tiff, page)
-        if page.is_tiled and is_direct(page, vendor):
-            return TiffReader(path, tiff)
-        if page.is_tiled and vendor is not None:
-            tiff.close()
-            return OpenSlideReader(path)
+        if page.is_tiled:
+            pages = pyramid(tiff)
+            if all(is_direct(level, vendor) for level in pages):
+                return TiffReader(path, tiff, pages)
+            if vendor is not None:
+                tiff.close()
+                return OpenSlideReader(path)
         return PlainReader(path, tiff, tiff_mpp(tiff, page))
     except BaseException:
         tiff.close()

@@ -45,13 +45,13 @@ def is_direct(page: tifffile.TiffPage, vendor: str | None) -> bool:
 class TiffReader:
     """Tiled TIFF, BigTIFF, OME-TIFF and SVS; levels are IFDs or SubIFDs of the shape of the first."""
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile) -> None:
-        """Take over an open file whose first page is tiled; raises SlideError as open_reader does."""
+    def __init__(self, path: Path, tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> None:
+        """Take over an open file, of which `pages` are the levels, all tiled."""
         self._path = path
         self._tiff = tiff
         self._lock = threading.Lock()
-        self._pages = _pyramid(tiff)
-        full = self._pages[0]
+        self._pages = pages
+        full = pages[0]
         self.levels = tuple(
             Level(
                 page.imagewidth,
@@ -61,12 +61,12 @@ class TiffReader:
                 page.tilewidth,
                 page.tilelength,
             )
-            for page in self._pages
+            for page in pages
         )
         self.bounds = (0, 0, full.imagewidth, full.imagelength)
         self.mpp = tiff_mpp(tiff, full)
-        self._decoders = [(page.decode, page.jpegtables, page.jpegheader) for page in self._pages]
-        self._tables = [(page.dataoffsets, page.databytecounts) for page in self._pages]
+        self._decoders = [(page.decode, page.jpegtables, page.jpegheader) for page in pages]
+        self._tables = [(page.dataoffsets, page.databytecounts) for page in pages]
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
         """Decode one tile; None where the file holds none."""
@@ -116,7 +116,7 @@ class TiffReader:
         self._tiff.close()
 
 
-def _pyramid(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+def pyramid(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """Collect the first page and the smaller tiled pages of its shape, largest first.
 
     Thumbnails, labels and macro images drop out because they are stored in strips or have another aspect ratio.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from slides import GLASS, TISSUE, disc_slide, draw, reduce, strew, write_pyramid
 from glomseg import readers, slide
 from glomseg.errors import MissingMppError, SlideError
 from glomseg.readers import Level, OpenSlideReader
+from glomseg.resample import axis
 from glomseg.slide import Slide, open_slide
 from glomseg.tiles import Box
 
@@ -127,6 +129,28 @@ def test_openslide_reads_what_the_direct_reader_reads(tmp_path, picture):
     with open_slide(path) as direct, Slide(path, OpenSlideReader(path), (0.25, 0.25)) as other:
         for box, mpp in [(whole(direct), 0.25), (Box(-31, 17.5, 480, 300), 0.6), (Box(700, 500, 200, 200), 0.5)]:
             assert np.array_equal(direct.read(box, mpp), other.read(box, mpp))
+
+
+def test_svs_with_gaps_is_left_to_openslide(tmp_path):
+    """Where an Aperio level lacks a tile, OpenSlide fills it from the level below."""
+    tile = np.full((256, 256, 3), (120, 40, 90), np.uint8)
+
+    def paint(x, y, width, height, factor):
+        return None if factor == 2 and x == 256 else tile[:height, :width]
+
+    path = write_pyramid(tmp_path / "gaps.svs", paint, 0.25, size=(1024, 768), kind="svs", compression="jpeg")
+    with open_slide(path) as opened:
+        assert isinstance(opened._reader, OpenSlideReader)
+        assert opened.pixel_size == (0.25, 0.25)
+        pixels = opened.read(whole(opened), 0.5)
+    assert np.abs(pixels.astype(int) - (120, 40, 90)).max() <= 4
+
+
+def test_reading_without_pread(pyramid, picture, monkeypatch):
+    monkeypatch.delattr(os, "pread")
+    with open_slide(pyramid) as opened, ThreadPoolExecutor(4) as pool:
+        for pixels in pool.map(lambda _: opened.read(whole(opened), 0.25), range(4)):
+            assert np.array_equal(pixels, picture)
 
 
 # --- pixel size --------------------------------------------------------------------------------------------------
@@ -276,6 +300,18 @@ def test_a_pixel_is_the_same_from_whatever_box(pyramid, mpp):
             w, h = int(rng.integers(1, columns - x + 1)), int(rng.integers(1, rows - y + 1))
             part = opened.read(Box(7.3 + x * step, -9.1 + y * step, w * step, h * step), mpp)
             assert np.array_equal(part, everything[y : y + h, x : x + w])
+
+
+def test_shares_do_not_depend_on_where_counting_starts():
+    """Far from the origin and with awkward pixel sizes, where floating point is at its worst."""
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        step = rng.choice([1.0, 0.5, 1.9, 2 / 3, 1.37]) / rng.choice([0.25, 0.2527, 0.499, 1 / 3]) / rng.choice([1, 4])
+        skip, start = int(rng.integers(0, 200)), int(rng.integers(0, 90_000))
+        everything, part = axis(start * step, step, 300), axis((start + skip) * step, step, 100)
+        assert np.array_equal(everything.starts[skip : skip + 100] + everything.first, part.starts + part.first)
+        taps = part.weights.shape[1]
+        assert np.array_equal(everything.weights[skip : skip + 100, :taps], part.weights)
 
 
 def test_large_boxes_are_read_in_pieces_that_fit(pyramid, monkeypatch):
