@@ -1,9 +1,4 @@
-"""Read blocks of pixels out of image files: tiled TIFF directly, other slide formats through OpenSlide.
-
-Who reads what: tiled TIFF, BigTIFF, OME-TIFF and Aperio SVS are decoded tile by tile with tifffile and imagecodecs,
-which gives OpenSlide's pixels in a quarter of its time. Every other vendor's format, and a TIFF whose tiles tifffile
-cannot decode, goes to OpenSlide. PNG, JPEG and untiled TIFF are decoded whole.
-"""
+"""Read blocks of pixels out of image files through OpenSlide or Pillow, and what all readers have in common."""
 
 from __future__ import annotations
 
@@ -45,6 +40,7 @@ BROKEN = (
     RuntimeError,
     NotImplementedError,
     EOFError,
+    MemoryError,
     SyntaxError,
     struct.error,
     zlib.error,

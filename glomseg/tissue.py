@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage import morphology
 
 from glomseg.slide import Slide
 from glomseg.tiles import BLOCK, Box, ReadingFrame
@@ -99,7 +98,9 @@ def tissue_of(image: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
     mask = (_absorbed(image, glass) > TISSUE_DENSITY) & (image.max(axis=2) > BLACK)
     mask &= ~_small(mask, min(2_000 / mpp**2, 0.01 * mask.size))
     mask |= _small(ndimage.binary_fill_holes(mask) & ~mask, 500_000 / mpp**2)
-    return np.asarray(ndimage.binary_dilation(mask, morphology.disk(max(1, round(40 / mpp)))))
+    reach = max(1, round(40 / mpp))
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    return np.asarray(ndimage.binary_dilation(mask, y**2 + x**2 <= reach**2))
 
 
 def _read(slide: Slide, downsample_x: float, downsample_y: float) -> NDArray[np.uint8]:
