@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from glomseg.training import stain
-from glomseg.training.dataset import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8, equivalent_diameter_px
+from glomseg.training import paste, stain
+from glomseg.training.dataset import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
 
 Float = NDArray[np.float32]
 Rng = np.random.Generator
@@ -30,19 +30,22 @@ TRUSTED_UM_PX = (2.1, 4.6)
 class Recipe:
     """How images are composed. Sizes in px at the network's input.
 
-    A tile's glomerulus of which the mosaic shows less than `sliver_share` of a whole one is not learned from.
+    A tile's glomerulus of which the mosaic shows less than `sliver_share` of a whole one is not learned from. A
+    sclerosed glomerulus, which is easily mistaken for other dense matter, is drawn less often than others.
     """
 
     size_px: int = 192
     diameter_px: float = 64.0
     object_scale: tuple[float, float] = (0.6, 1.5)
     tissue_um_px: tuple[float, float] = (1.1, 4.6)
+    empty_um_px: tuple[float, float] = (0.7, 4.6)
     near_share: float = 0.35
     empty_share: float = 0.2
     max_glomeruli: int = 3
     max_decoys: int = 3
     colour: float = 1.0
     sliver_share: float = 0.4
+    sclerotic_weight: float = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,6 @@ class Sample:
     image: UInt8
     label: Mask
     weight: Mask
-
-
-@dataclass(slots=True)
-class Canvas:
-    """An image in the making, as optical density, with its label and what to ignore."""
-
-    density: Float
-    label: Mask
-    ignore: Mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +120,11 @@ class Composer:
         """Return one training image."""
         recipe = self.recipe
         empty = rng.random() < recipe.empty_share
-        low, high = recipe.tissue_um_px
+        low, high = recipe.empty_um_px if empty else recipe.tissue_um_px
         near = rng.random() < recipe.near_share
         um_px = _log_uniform(rng, 2.4, 3.6) if near else _log_uniform(rng, low, high)
         canvas = self._mosaic(rng, recipe.size_px, um_px)
-        slide = self._slides[int(rng.integers(len(self._slides)))]
+        slide = self._draw_slide(rng)
         target = self._densities[slide] * np.exp(rng.normal(0, 0.1, 3)).astype(np.float32)
         follow = rng.random() < 0.75
         if follow:
@@ -141,14 +135,27 @@ class Composer:
             self._paste_tissue(rng, canvas, um_px, target if follow else self._tissue, scale)
         if not empty:
             for _ in range(int(rng.integers(1, recipe.max_glomeruli + 1))):
-                crop = self._crops[slide][int(rng.integers(len(self._crops[slide])))]
+                crop = self._draw_crop(rng, slide)
                 self._paste_crop(rng, canvas, crop, scale, None if follow else self._tissue)
         if rng.random() < 0.15:
-            _cut_glass(rng, canvas)
+            paste.cut_glass(rng, canvas)
         image = degrade(rng, canvas.density, recipe.colour)
         return Sample(image, canvas.label, ~canvas.ignore)
 
-    def _mosaic(self, rng: Rng, size: int, um_px: float) -> Canvas:
+    def _draw_slide(self, rng: Rng) -> str:
+        """Draw a slide; one of many glomeruli more often, but less so than their number."""
+        weights = np.sqrt([sum(self._weight(crop) for crop in self._crops[slide]) for slide in self._slides])
+        return str(rng.choice(self._slides, p=weights / weights.sum()))
+
+    def _draw_crop(self, rng: Rng, slide: str) -> Crop:
+        crops = self._crops[slide]
+        weights = np.array([self._weight(crop) for crop in crops])
+        return crops[int(rng.choice(len(crops), p=weights / weights.sum()))]
+
+    def _weight(self, crop: Crop) -> float:
+        return self.recipe.sclerotic_weight if crop.sclerotic else 1.0
+
+    def _mosaic(self, rng: Rng, size: int, um_px: float) -> paste.Canvas:
         """Cover a square with pieces of tiles at one resolution, feathered into each other."""
         pixels = np.zeros((size, size, 5), dtype=np.float32)
         cell = int(min(size, max(48, rng.uniform(0.7, 1.0) * 1024 * TILE_UM_PX / um_px)))
@@ -165,7 +172,7 @@ class Composer:
             label = np.zeros_like(label)
         slivers = _smaller_than(label, self.recipe.sliver_share * np.pi / 4 * self.recipe.diameter_px**2)
         ignore, label = ignore | slivers, label & ~slivers
-        return Canvas(pixels[..., :3], label, ignore)
+        return paste.Canvas(pixels[..., :3], label, ignore)
 
     def _piece(self, rng: Rng, size: int, um_px: float, *, plain: bool = False) -> Float:
         """Cut a square of (size, size, 5) from a tile at about `um_px`; `plain` looks for one without glomeruli."""
@@ -181,13 +188,12 @@ class Composer:
                 break
         return _turned(rng, _resize_all(cut, (size, size)))
 
-    def _paste_tissue(self, rng: Rng, canvas: Canvas, um_px: float, target: Float, scale: float) -> None:
+    def _paste_tissue(self, rng: Rng, canvas: paste.Canvas, um_px: float, target: Float, scale: float) -> None:
         """Paste plain tissue in the shape of a glomerulus; it is labelled as tissue."""
         recipe = self.recipe
-        slide = self._slides[int(rng.integers(len(self._slides)))]
-        crop = self._crops[slide][int(rng.integers(len(self._crops[slide])))]
+        crop = self._draw_crop(rng, self._draw_slide(rng))
         diameter = recipe.diameter_px * scale * _log_uniform(rng, *recipe.object_scale)
-        shape = _shrink(rng, np.zeros((CROP_PX, CROP_PX, 3), np.float32), crop.mask, diameter)
+        shape = paste.shrink(rng, np.zeros((CROP_PX, CROP_PX, 3), np.float32), crop.mask, diameter)
         low, high = (
             min(1.5, recipe.tissue_um_px[1]),
             recipe.tissue_um_px[1],
@@ -200,20 +206,20 @@ class Composer:
         if rng.random() < 0.4:
             density = density * np.exp(rng.normal(0, 0.2, 3)).astype(np.float32)
         if rng.random() < 0.25:
-            density = _with_gap(rng, density, shape[..., 3] >= 0.5)
-        _blend(rng, canvas, density, shape[..., 3] >= 0.5, shape[..., 4], glomerulus=False)
+            density = paste.with_gap(rng, density, shape[..., 3] >= 0.5)
+        paste.blend(rng, canvas, density, shape[..., 3] >= 0.5, shape[..., 4], glomerulus=False)
 
-    def _paste_crop(self, rng: Rng, canvas: Canvas, crop: Crop, scale: float, towards: Float | None) -> None:
+    def _paste_crop(self, rng: Rng, canvas: paste.Canvas, crop: Crop, scale: float, towards: Float | None) -> None:
         """Paste a glomerulus at the network's size; `towards` moves its stain to that of the tissue."""
         recipe = self.recipe
         density, mask = stain.optical_density(crop.image), crop.mask
         if towards is not None:
             density = stain.transfer(density, self._densities[crop.slide], towards)
         if rng.random() < 0.2:
-            density, mask = _coarse(rng, density, mask)
+            density, mask = paste.coarse(rng, density, mask)
         diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.7, 1.35), *recipe.object_scale)
-        patch = _shrink(rng, density, mask, diameter)
-        _blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
+        patch = paste.shrink(rng, density, mask, diameter)
+        paste.blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
 
 
 def _smaller_than(mask: Mask, area_px: float) -> Mask:
@@ -242,99 +248,6 @@ def _lay(pixels: Float, piece: Float, top: int, left: int, feather: int) -> None
     alpha = (fade_y[:, None] * fade_x[None, :])[y0 - top : y1 - top, x0 - left : x1 - left, None]
     view = pixels[y0:y1, x0:x1]
     view += alpha * (piece[y0 - top : y1 - top, x0 - left : x1 - left] - view)
-
-
-def _shrink(rng: Rng, density: Float, mask: Mask, diameter_px: float) -> Float:
-    """Turn a crop by any angle and bring its mask to `diameter_px`: (P, P, 5) of density, mask and validity."""
-    side = density.shape[0]
-    factor = diameter_px / equivalent_diameter_px(mask)
-    stretch = float(np.exp(rng.normal(0, 0.08)))
-    width, height = max(8, round(side * factor * stretch)), max(8, round(side * factor / stretch))
-    channels = np.concatenate([density, mask[..., None], np.ones_like(mask)[..., None]], axis=-1)
-    angle = float(rng.uniform(0, 360))
-    turned = []
-    for i in range(5):
-        image = Image.fromarray(np.ascontiguousarray(channels[..., i], dtype=np.float32), mode="F")
-        small = image.resize((width, height), Image.Resampling.BILINEAR)
-        turned.append(np.asarray(small.rotate(angle, Image.Resampling.BICUBIC, expand=True), dtype=np.float32))
-    patch = np.stack(turned, axis=-1)
-    return patch[:, ::-1] if rng.random() < 0.5 else patch
-
-
-def _coarse(rng: Rng, density: Float, mask: Mask) -> tuple[Float, Mask]:
-    """Cut a round piece out of a glomerulus: pasted at the same size, its cells look larger, as in a mouse."""
-    side = density.shape[0]
-    radius = rng.uniform(0.28, 0.42) * side
-    cy, cx = np.array([side / 2, side / 2]) + rng.uniform(-0.06, 0.06, 2) * side
-    y, x = np.mgrid[:side, :side]
-    turn = rng.uniform(0, np.pi)
-    u, v = (x - cx) * np.cos(turn) + (y - cy) * np.sin(turn), (y - cy) * np.cos(turn) - (x - cx) * np.sin(turn)
-    angle = np.arctan2(v, u)
-    edge = radius * (1 + rng.uniform(0, 0.08) * np.sin(3 * angle + rng.uniform(0, 6)))
-    part = (u / rng.uniform(0.9, 1.15)) ** 2 + v**2 < edge**2
-    part &= mask
-    if not part.any():
-        return density, mask
-    if rng.random() < 0.7:
-        density = _with_gap(rng, density, part)
-    return density, part
-
-
-def _with_gap(rng: Rng, density: Float, shape: Mask) -> Float:
-    """Lighten a crescent or ring inside the edge of `shape`, as Bowman's space does."""
-    depth = ndimage.distance_transform_edt(shape)
-    width = float(rng.uniform(0.015, 0.08)) * shape.shape[0]
-    y, x = np.mgrid[: shape.shape[0], : shape.shape[1]]
-    outward = np.arctan2(y - shape.shape[0] / 2, x - shape.shape[1] / 2)
-    side = np.cos(outward - rng.uniform(0, 2 * np.pi)) * rng.uniform(0, 1.2) + 1.0
-    gap = 1.0 / (1.0 + np.exp((depth - width * side) / (0.2 * width + 0.5))) * shape
-    lightened: Float = (density * (1 - rng.uniform(0.5, 0.95) * gap[..., None])).astype(np.float32)
-    return lightened
-
-
-def _blend(rng: Rng, canvas: Canvas, density: Float, mask: Mask, valid: Float, *, glomerulus: bool) -> None:
-    """Blend a patch into the canvas at a random place that holds no other glomerulus and little glass."""
-    size = canvas.label.shape[0]
-    feather = float(rng.uniform(0.6, 3.0))
-    reach = ndimage.binary_dilation(mask, iterations=int(rng.integers(1, 8)))
-    inside = ndimage.binary_erosion(valid > 0.99, iterations=2)
-    alpha = ndimage.gaussian_filter((reach & (inside | mask)).astype(np.float32), feather)
-    alpha = alpha * np.clip(valid, 0, 1)
-    height, width = mask.shape
-    may_float = rng.random() < 0.1
-    for _ in range(8):
-        cy, cx = rng.integers(int(0.05 * size), int(0.95 * size), 2)
-        top, left = cy - height // 2, cx - width // 2
-        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + height, size), min(left + width, size)
-        part = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-        view = np.s_[y0:y1, x0:x1]
-        m, a = mask[part], alpha[part]
-        if not m.any() or (canvas.label[view] & (a > 0.05)).any():
-            continue
-        under = canvas.density[view].mean(axis=-1)[m]
-        if not may_float and float((under < stain.GLASS_OD).mean()) > 0.5:
-            continue
-        canvas.density[view] += a[..., None] * (density[part] - canvas.density[view])
-        canvas.ignore[view] &= ~(a > 0.5)
-        if glomerulus:
-            canvas.label[view] |= m
-            canvas.ignore[view] &= ~m
-        return
-
-
-def _cut_glass(rng: Rng, canvas: Canvas) -> None:
-    """Cut the tissue off along a wavy line, or paint what lies off the slide white."""
-    size = canvas.label.shape[0]
-    y, x = np.mgrid[:size, :size].astype(np.float32)
-    turn = rng.uniform(0, 2 * np.pi)
-    wave = rng.uniform(0, 12) * np.sin((x * np.sin(turn) + y * np.cos(turn)) / rng.uniform(8, 40))
-    distance = (x - size / 2) * np.cos(turn) - (y - size / 2) * np.sin(turn) + wave - rng.uniform(0.1, 0.45) * size
-    if rng.random() < 0.3:
-        distance = (x if rng.random() < 0.5 else y) - rng.uniform(0.6, 0.95) * size
-    keep = 1.0 / (1.0 + np.exp(np.clip(distance / rng.uniform(0.2, 1.5), -30, 30)))
-    canvas.density *= keep[..., None].astype(np.float32)
-    canvas.label &= keep > 0.5
-    canvas.ignore &= keep > 0.5
 
 
 def degrade(rng: Rng, density: Float, colour: float = 1.0) -> UInt8:
