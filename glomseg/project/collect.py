@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,7 @@ def collect_image(
         plan = plan_update(existing, predictions, processed_area, earlier_predictions, forget_rejections)
         after = expected_state
         if not plan.is_empty:
-            java_objects = {id(item): java for item, java in standing}
-            _apply(project, entry, plan, java_objects)
+            _apply(project, entry, plan, standing)
             back_up(staged, backup_folder)
             after = put_in_place(staged, expected_state, _classes(plan.add))
     return CollectResult(
@@ -214,26 +213,29 @@ def _to_path_object(item: Any, writer: Any) -> PathObject:
     )
 
 
-def _apply(project: Any, entry: Any, plan: Plan, java_objects: dict[int, Any]) -> None:
+def _apply(project: Any, entry: Any, plan: Plan, standing: Sequence[tuple[PathObject, Any]]) -> None:
     """Change the hierarchy as planned and save the scratch project; everything is set before the one save.
 
-    The children of an object that goes stay, one level up.
+    The children of an object that goes stay, one level up. An id that stands already is not given twice.
     """
     from paquo import java
 
     listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
+    going = {id(item) for item in plan.remove}
+    ids = {item.object_id for item, _ in standing if id(item) not in going}
     removed, added = java.ArrayList(), java.ArrayList()
-    for item in plan.remove:
-        removed.add(java_objects[id(item)])
+    for item, java_object in standing:
+        if id(item) in going:
+            removed.add(java_object)
     for item in plan.add:
-        added.add(_to_java(item, listed))
+        added.add(_to_java(replace(item, object_id=None) if item.object_id in ids else item, listed))
     hierarchy = entry.hierarchy.java_object
     hierarchy.removeObjects(removed, True)
     hierarchy.addObjects(added)
     entry.save()
 
 
-def _to_java(item: PathObject, listed: Iterable[str]) -> Any:
+def _to_java(item: PathObject, listed: Collection[str]) -> Any:
     from paquo import java
 
     shape = java.WKBReader(java.GeometryTools.getDefaultFactory()).read(shapely.to_wkb(item.geometry))
@@ -252,7 +254,7 @@ def _to_java(item: PathObject, listed: Iterable[str]) -> Any:
     return made
 
 
-def _path_class(item: PathObject, listed: Iterable[str]) -> Any:
+def _path_class(item: PathObject, listed: Collection[str]) -> Any:
     """Return QuPath's class of an object; the project's own colour wins over ours."""
     from paquo import java
 

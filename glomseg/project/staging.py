@@ -115,13 +115,14 @@ def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[Project
     Raises ConflictError, and has not touched the image's data then, where that is not in the `expected` state.
     """
     written, target = staged.data_folder / _DATA, staged.original_data_folder
-    if not written.is_file() or not _is_complete(written):
+    summary = staged.data_folder / "summary.json"  # QuPath writes it last, and it was not there before
+    if not (summary.is_file() and written.is_file() and _is_complete(written)):
         raise ProjectError(f"QuPath did not save {staged.name}; nothing was written, see its messages above")
     check_state(staged, expected)
     if staged.new_uri is not None:
         _save_uri(staged.original, staged.entry_id, staged.new_uri)
     _save_classes(staged.original.parent / "classifiers" / "classes.json", classes)
-    _put(staged.data_folder / "summary.json", target / "summary.json")
+    _put(summary, target / summary.name)
     check_state(staged, expected)
     _put(written, target / _DATA)
     return folder_state(target)

@@ -131,6 +131,10 @@ def test_what_qupath_did_not_write_is_not_put_in_place(study, staged):
     data.unlink()
     with pytest.raises(ProjectError, match="did not save"):
         put_in_place(staged, state, [NEW])
+    shutil.copy(first(study).data_folder / "data.qpdata", data)
+    (staged.data_folder / "summary.json").unlink()  # as after a save that was skipped
+    with pytest.raises(ProjectError, match="did not save"):
+        put_in_place(staged, state, [NEW])
     assert snapshot(study.parent) == before
 
 
