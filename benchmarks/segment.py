@@ -45,7 +45,7 @@ def main() -> None:
     rounds = []
     for _ in range(options.repeats):
         whole = in_own_process(options, "segment")
-        rounds.append({**whole, **in_own_process(options, "bare", "--tissue-px", str(whole["tissue_px"]))})
+        rounds.append({**whole, **in_own_process(options, "bare", "--tissue-px", f"{whole['tissue_px']:.0f}")})
     show(rounds)
 
 
