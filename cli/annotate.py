@@ -11,7 +11,7 @@ from . import options
 from .console import Console
 
 
-@click.command()
+@click.command(short_help="Outline the glomeruli of a QuPath project: the main job.")
 @options.project_argument
 @options.slides_option
 @click.option("--image", "images", multiple=True, help="Only the image of this name or id. May be repeated.")

@@ -10,7 +10,7 @@ from . import options
 from .console import Console
 
 
-@click.command()
+@click.command(short_help="Bring the outlines of a run into its project.")
 @options.project_argument
 @click.argument("run", required=False)
 @options.slides_option

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import click
 
+from . import options
 from .annotate import annotate
 
 
-@click.command()
+@click.command(short_help="Annotate a small real sample.")
 @click.option(
     "--output",
     "-o",
@@ -21,7 +22,7 @@ from .annotate import annotate
     type=click.Path(path_type=Path),
     help="Where to put it.",
 )
-@click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @click.pass_context
 def demo(context: click.Context, output: Path, device: str) -> int:
     """Copy a sample project of real PAS tissue to a folder and annotate it.

@@ -12,7 +12,7 @@ from . import options
 from .console import Console
 
 
-@click.command()
+@click.command(short_help="Show what is on this machine, and if slides can be read.")
 @click.argument("project", required=False, type=click.Path(path_type=Path))
 @options.slides_option
 def doctor(project: Path | None, slides: tuple[Path, ...]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from glomseg.card import SPECIES_DIAMETER_UM
+from glomseg.card import ARCHITECTURES, SPECIES_DIAMETER_UM
 
 from .console import Console
 
@@ -52,9 +52,21 @@ def verify(name: str) -> None:
 
 @models.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--architecture", type=click.Choice(["variable-unet"]), default="variable-unet", show_default=True)
+@click.option(
+    "--architecture",
+    type=click.Choice(ARCHITECTURES),
+    default=ARCHITECTURES[0],
+    show_default=True,
+    help="What the weights are of.",
+)
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), required=True, help="Um per pixel that it reads at.")
-@click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), default="mouse", show_default=True)
+@click.option(
+    "--species",
+    type=click.Choice(tuple(SPECIES_DIAMETER_UM)),
+    default="mouse",
+    show_default=True,
+    help="What it learned.",
+)
 @click.option("--patch-size", type=int, help="Patch size that it was built for [told from the weights].")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
 def import_(file: Path, architecture: str, mpp: float, species: str, patch_size: int | None, output: Path) -> None:

@@ -11,6 +11,7 @@ import click
 from glomseg.card import SPECIES_DIAMETER_UM
 
 DEFAULT_MODEL = "pas-starter"
+DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
 
 Command = Callable[..., Any]
 
@@ -47,7 +48,7 @@ def segmenting(command: Command) -> Command:
             help="Read at this species' scale [the model's own].",
         ),
         click.option("--tta", is_flag=True, help="Average over flips: four times the work, steadier outlines."),
-        click.option("--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps"),
+        click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
         click.option("--keep-probability", is_flag=True, help="Keep the probabilities as pyramidal OME-TIFF."),

@@ -16,7 +16,7 @@ SUFFIXES = (
 )
 
 
-@click.command()
+@click.command(short_help="Outline the glomeruli of plain slides; needs no QuPath.")
 @click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SLIDE...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option(

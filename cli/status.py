@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from glomseg.project.runs import Run
 
 
-@click.command()
+@click.command(short_help="Show what stands where in a project; needs no QuPath.")
 @options.project_argument
 @options.slides_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

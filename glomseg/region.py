@@ -42,11 +42,11 @@ class Region:
     def blocks(self, frame: ReadingFrame, margin_um: float) -> NDArray[np.bool_]:
         """Mark the blocks (rows, columns) to look at: the region and `margin_um` around it, to see profiles whole."""
         margin = math.ceil(margin_um / frame.mpp / BLOCK)
-        ignored = ndimage.minimum_filter(_paint(self.ignored, frame), 2 * margin + 1, mode="constant", cval=1)
-        if self.area is None:
-            return ~ignored
-        inside = ndimage.maximum_filter(_paint(self.area, frame), 2 * margin + 1)
-        return np.asarray(inside, bool) & ~ignored
+        side = 2 * margin + 1
+        wanted = ~ndimage.minimum_filter(_paint(self.ignored, frame), side, mode="constant", cval=1)
+        if self.area is not None:
+            wanted &= ndimage.maximum_filter(_paint(self.area, frame), side)
+        return np.asarray(wanted, bool)
 
 
 def read_region(objects: Iterable[PathObject], class_name: str | None) -> Region | None:
