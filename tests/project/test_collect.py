@@ -131,12 +131,40 @@ print("RESULT" + json.dumps(found))
 """
 
 
-def reopen(study, qupath):
-    """What another process sees, through paquo and none of our code."""
+EDIT = """
+import sys
+from paquo.java import PathClass
+from paquo.projects import QuPathProject
+project = QuPathProject(sys.argv[1], mode="r+")
+entry = project.images[0]
+hierarchy = entry.hierarchy.java_object
+ours = [a for a in hierarchy.getAnnotationObjects() if a.getMetadata().containsKey("glomseg.run")]
+ours.sort(key=lambda a: a.getROI().getCentroidX())
+ours[0].setPathClass(PathClass.fromString("Artefact"))
+ours[1].setLocked(True)
+ours[2].setROI(ours[2].getROI().translate(1.0, 0.0))
+ours[3].setName("ask Ada")
+ours[4].setDescription("crescent?")
+ours[5].getMetadata().put("glomseg.verdict", "accept")
+hierarchy.removeObject(ours[6], True)
+hierarchy.fireHierarchyChangedEvent(hierarchy.getRootObject())
+entry.save()
+project.save(images=False)
+print("RESULT{}")
+"""
+
+
+def in_another_process(script, study, qupath):
+    """Run a script through paquo and none of our code."""
     environment = {**os.environ, "PAQUO_QUPATH_DIR": str(qupath.info.folder)}
-    command = [sys.executable, "-c", REOPEN, str(study)]
+    command = [sys.executable, "-c", script, str(study)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
     return json.loads(done.stdout.partition("RESULT")[2])
+
+
+def reopen(study, qupath):
+    """What another process sees in a project."""
+    return in_another_process(REOPEN, study, qupath)
 
 
 def test_predictions_stand_in_the_project_for_another_process(qupath, study):
@@ -235,6 +263,22 @@ def test_only_the_processed_area_is_replaced(qupath, study):
     assert second.added == 0
     assert 0 < second.removed < FREE
     assert len(qupath.call(read_annotations, study, "1")) == 10 + FREE - second.removed
+
+
+def test_what_a_person_did_in_qupath_is_recognised_and_left_alone(qupath, study):
+    first = collect(qupath, study, discs())
+    in_another_process(EDIT, study, qupath)
+    before, objects = files(study), qupath.call(read_annotations, study, "1")
+    again = collect(qupath, study, discs(run="run-2"), earlier_predictions=first.remember)
+    assert (again.dropped_person, again.dropped_rejected, again.kept) == (2 + 6, 1, 1)
+    assert not again.changed
+    assert files(study) == before
+    cleared = collect(qupath, study, [], earlier_predictions=again.remember)
+    assert cleared.removed == 1
+    left = qupath.call(read_annotations, study, "1")
+    persons = [item for item in objects if owner(item) == "person"]
+    assert len(persons) == 10 + 6
+    assert {item.object_id: item for item in left} == {item.object_id: item for item in persons}
 
 
 def test_a_deleted_prediction_stays_away(qupath, study):
