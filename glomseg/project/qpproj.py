@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,26 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ProjectError
-from glomseg.project.locate import Located, Locator, path_of_uri
-
-_MICRONS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
-_HARMLESS_ARGUMENTS = {"--series": {"0"}, "-s": {"0"}, "--order": {"RGB"}, "--rotate": {"ROTATE_NONE"}}
-_WRAPPERS = {
-    "rotated": "rotated",
-    "cropped": "cropped",
-    "affine": "transformed",
-    "sparse": "put together from regions",
-    "channels": "put together from channels",
-    "color": "recoloured",
-    "swapRedBlue": "shown with its channels swapped",
-    "color_deconvolved": "colour-deconvolved",
-    "normalized": "stain-normalised",
-    "typeConvert": "converted to another pixel type",
-    "sliced": "a slice of a stack",
-    "z_projected": "a projection of a stack",
-    "z_concatenated": "a stack put together from images",
-    "flipped": "flipped",
-}
+from glomseg.project.locate import Located, Locator
+from glomseg.project.servers import builder_problem, picture_problem, pixel_size, unwrapped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +148,6 @@ def folder_state(data_folder: Path) -> ImageState:
     )
 
 
-def unwrapped(builder: dict[str, Any]) -> dict[str, Any]:
-    """Return the server builder below the pyramids that QuPath generates on the fly; they leave coordinates alone."""
-    while builder.get("builderType") == "pyramidize" and isinstance(builder.get("builder"), dict):
-        builder = builder["builder"]
-    return builder
-
-
 def load_json(path: Path) -> dict[str, Any]:
     """Load the JSON object of a project file; raises ProjectError."""
     try:
@@ -206,9 +180,9 @@ def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectI
     inner = unwrapped(builder)
     uri = str(inner.get("uri") or "")
     seen = builder.get("metadata") or inner.get("metadata") or {}
-    mpp, unit_problem = _calibration(seen.get("pixelCalibration") or {})
+    mpp, unit_problem = pixel_size(seen.get("pixelCalibration") or {})
     located = _locate(locator, uri)
-    problem = _builder_problem(inner) or _picture_problem(seen) or _place_problem(located) or unit_problem
+    problem = builder_problem(inner) or picture_problem(seen) or _place_problem(located) or unit_problem
     return ProjectImage(
         entry_id=str(entry_id),
         name=str(entry.get("imageName") or f"Image {entry_id}"),
@@ -232,47 +206,6 @@ def _locate(locator: Locator, uri: str) -> Located:
         return Located(None, (uri,) if uri else ())
 
 
-def _builder_problem(inner: Mapping[str, Any]) -> str | None:
-    kind = inner.get("builderType")
-    if kind != "uri":
-        said = f"is {_WRAPPERS[kind]} in QuPath" if kind in _WRAPPERS else f"is of the unknown kind {kind!r}"
-        return f"the image {said}; add the plain image file to the project to annotate it"
-    uri = str(inner.get("uri") or "")
-    try:
-        path_of_uri(uri)
-    except ValueError:
-        return f"{uri or 'an image without URI'} is no file; copy the image to a disk and add it to the project"
-    _, _, selection = uri.partition("?") if "?" in uri else uri.partition("#")
-    if selection and selection not in ("0", "series=0"):
-        return f"{uri} selects {selection!r} within the file; export that image to a file of its own"
-    return _argument_problem([str(argument) for argument in inner.get("args") or []])
-
-
-def _argument_problem(arguments: Sequence[str]) -> str | None:
-    """Name an argument of the image server that may change pixels or coordinates; QuPath's own defaults pass."""
-    left = list(arguments)
-    while left:
-        name, equals, value = left.pop(0).partition("=")
-        if not equals and left and not left[0].startswith("-"):
-            value = left.pop(0)
-        if name == "--classname" or value in _HARMLESS_ARGUMENTS.get(name, ()):
-            continue
-        said = f"{name} {value}".strip()
-        return f"the image is opened with {said!r}, which changes what is seen; add the image file without it"
-    return None
-
-
-def _picture_problem(metadata: Mapping[str, Any]) -> str | None:
-    depth, times = metadata.get("sizeZ", 1), metadata.get("sizeT", 1)
-    if depth not in (None, 1):
-        return f"the image has {depth} focus planes; export one plane to a file and add it to the project"
-    if times not in (None, 1):
-        return f"the image has {times} time points; export one of them to a file and add it to the project"
-    if metadata.get("isRGB") is False:
-        return "the image is not an RGB brightfield image; glomseg works on RGB slides alone"
-    return None
-
-
 def _place_problem(located: Located) -> str | None:
     if located.ambiguous:
         both = " and ".join(str(path) for path in located.ambiguous[:3])
@@ -280,22 +213,6 @@ def _place_problem(located: Located) -> str | None:
     if located.path is None:
         return f"the file was not found (tried {', '.join(located.tried)}); name its folder with --slides"
     return None
-
-
-def _calibration(calibration: Mapping[str, Any]) -> tuple[tuple[float | None, float | None], str | None]:
-    """Return the pixel size in um along x and y, or None for both; and what to do where the unit is unknown."""
-    values: list[float] = []
-    for side in ("pixelWidth", "pixelHeight"):
-        quantity = calibration.get(side) or {}
-        unit, value = str(quantity.get("unit") or "px"), float(quantity.get("value") or math.nan)
-        if unit not in _MICRONS:
-            known = unit in ("px", "pixel", "pixels")
-            said = f"the pixel size is given in {unit!r}; set it in µm in QuPath (Image tab)"
-            return (None, None), None if known else said
-        values.append(value * _MICRONS[unit])
-    if not all(math.isfinite(value) and value > 0 for value in values):
-        return (None, None), None
-    return (values[0], values[1]), None
 
 
 def _size(value: object) -> int | None:

@@ -17,7 +17,8 @@ from typing import Any
 from glomseg.errors import ConflictError, ProjectError
 from glomseg.files import replacing, write_text
 from glomseg.project.locate import path_of_uri
-from glomseg.project.qpproj import ImageState, ProjectClass, folder_state, load_json, unwrapped
+from glomseg.project.qpproj import ImageState, ProjectClass, folder_state, load_json
+from glomseg.project.servers import unwrapped
 
 _DATA = "data.qpdata"
 _BEGINNING, _END = b"\xac\xed\x00\x05", b"t\x00\x03EOF"  # of Java's serialisation, and of QuPath's own
