@@ -41,7 +41,7 @@ AIDPATH = "https://data.mendeley.com/datasets/k7nvtgn2x6/3"
 class PostProcessing:
     """What turns probability into objects when the model is measured, and what its card recommends."""
 
-    threshold: float = 0.7
+    threshold: float = 0.75
     minimum_area_um2: float = 5000.0
     minimum_solidity: float = 0.85
 
@@ -135,7 +135,7 @@ def card_of(scores: dict[str, Any], post: PostProcessing, *, trained_on_all: boo
     return ModelCard(
         name="pas-starter",
         description=DESCRIPTION,
-        patch_size_pixels=512,
+        patch_size_pixels=768,
         halo_pixels=64,
         spacing_um_px=SPACING_UM_PX,
         threshold=post.threshold,
