@@ -114,9 +114,9 @@ def on_white(pixels: npt.NDArray[Any], path: Path) -> Pixels:
 
 
 def reason(error: BaseException) -> str:
-    """Give the first line of a library's message, or the error's name where it has none."""
+    """Give the first line of a library's message, or the error's name where that says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0] if lines and " " in lines[0] else f"{type(error).__name__} {''.join(lines)}".strip()
 
 
 class OpenSlideReader:
