@@ -113,16 +113,6 @@ class Model:
         folded = fold_batch_norm(net).to(device=device, dtype=self.dtype)
         self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    @property
-    def sha256(self) -> str:
-        """Return the digest of the weights, which tells two models of one name apart."""
-        return self.card.weights_sha256
-
-    @property
-    def batch_size(self) -> int:
-        """Return a good number of tiles at once: a CPU is fastest when the maps of one tile stay in its cache."""
-        return 1 if self.device.type == "cpu" else 8
-
     def predict(self, images: UInt8, *, tta: bool = False) -> UInt8:
         """Return the probability 0..255 (N, H, W) uint8 of RGB `images` (N, H, W, 3) uint8, read at the card's spacing.
 
@@ -133,7 +123,7 @@ class Model:
         if images.size == 0:
             return np.zeros(images.shape[:3], dtype=np.uint8)
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+            pixels = torch.from_numpy(np.require(images, requirements="CW")).to(self.device)
             x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
             if tta:
                 turns: tuple[list[int], ...] = ([], [2], [3], [2, 3])
