@@ -123,7 +123,7 @@ class Model:
         if images.size == 0:
             return np.zeros(images.shape[:3], dtype=np.uint8)
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.require(images, requirements="CW")).to(self.device)
+            pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
             x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
             if tta:
                 turns: tuple[list[int], ...] = ([], [2], [3], [2, 3])
