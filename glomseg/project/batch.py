@@ -153,7 +153,8 @@ def path_objects(
     """Turn outlines into QuPath's objects: class, colour, measurements, and whose they are."""
     class_name = card.class_names[0]
     objects = []
-    for number, glomerulus in enumerate(glomeruli, start=1):
+    for glomerulus in glomeruli:
+        centre = glomerulus.geometry.centroid
         measurements = {
             **measure_shape(glomerulus.geometry, *pixel_size).measurements(),
             "Confidence": glomerulus.confidence,
@@ -163,7 +164,7 @@ def path_objects(
             geometry=glomerulus.geometry,
             class_name=class_name,
             color=card.class_colors[0],
-            name=f"{class_name} {number}",
+            name=f"{class_name} at {centre.x:.0f}, {centre.y:.0f}",  # stays the same when others come and go
             measurements=measurements,
         )
         item = stamp(item, run=run_id, model=card.name)
