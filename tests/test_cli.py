@@ -240,6 +240,7 @@ def test_interrupted_and_resumed(tmp_path: Path, oracle_folder: Path, glomseg, h
         assert path.stat().st_mtime_ns == modified
     for slide in slides:
         assert len(read_geojson(out / f"{slide.path.stem}.geojson")) == len(slide.discs)
+    assert not list(out.glob(".probability*"))
 
 
 def test_two_at_once_on_one_folder(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
