@@ -154,7 +154,7 @@ def card_of(scores: dict[str, Any], post: PostProcessing, *, trained_on_all: boo
     return ModelCard(
         name="pas-starter",
         description=DESCRIPTION,
-        patch_size_pixels=768,
+        patch_size_pixels=2048,
         halo_pixels=64,
         spacing_um_px=SPACING_UM_PX,
         threshold=post.threshold,

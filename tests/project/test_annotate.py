@@ -131,6 +131,7 @@ def test_polygons_are_in_the_project_and_stay_as_they_are(project: Path, data: P
 
 
 @pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
 def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
     project: Path, data: Path, qupath, tmp_path, glomseg
 ) -> None:
@@ -156,6 +157,7 @@ def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
 
 
 @pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
 def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupath, glomseg) -> None:
     arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
     assert glomseg(*arguments).code == 0
