@@ -33,6 +33,8 @@ Runs = NDArray[np.int64]
 
 HALF = 128
 """Masks with values from here on are black and white; JPEG blurs them, so this is the border between the two."""
+COLOUR = 48
+"""Channels of a mask are alike; those of a picture differ by more than this. JPEG blurs a little."""
 MAX_RUNS = 30_000_000
 MAX_STRIP_PX = 500_000_000
 WORKERS = 2
@@ -56,8 +58,8 @@ def read_mask(path: Path) -> Mask:
     """Read a mask and outline its objects.
 
     8-bit masks with values of 128 and more are black and white; with smaller ones every value but 0 is a class, and
-    neighbours of two classes are two objects. In 16-bit and 32-bit masks every value but 0 is one object. Of several
-    channels the first counts. Raises EvaluationError for a file that is no mask.
+    neighbours of two classes are two objects. In 16-bit and 32-bit masks every value but 0 is one object. Raises
+    EvaluationError for a file that is no mask, a colour picture among them.
     """
     try:
         with path.open("rb") as file:
@@ -82,7 +84,7 @@ def _read_plain(path: Path) -> Mask:
             values = np.asarray(image).astype(np.int32)
         else:
             values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
-        values = values[:, :, 0] if values.ndim == 3 else values
+        values = _one_channel(values, path) if values.ndim == 3 else values
     if path.suffix.lower() in (".jpg", ".jpeg"):
         values = (values >= HALF).view(np.uint8)
     found, kinds = outline(values)
@@ -103,9 +105,9 @@ def _read_tiff(path: Path) -> Mask:
         black_and_white = page.compression in (6, 7, 33007)  # JPEG, which keeps no exact values
         instances = page.dtype.itemsize > 1
         try:
-            runs = list(_file_runs(page, instances, black_and_white))
+            runs = list(_file_runs(path, page, instances, black_and_white))
         except _BlackAndWhite:
-            runs = list(_file_runs(page, instances, True))
+            runs = list(_file_runs(path, page, instances, True))
         mpp = tiff_mpp(tiff, page)
     merged = _merged(runs)
     if len(merged) > MAX_RUNS:
@@ -114,7 +116,14 @@ def _read_tiff(path: Path) -> Mask:
     return Mask(geometries=found, values=values, size=size, mpp=mpp)
 
 
-def _file_runs(page: Any, instances: bool, black_and_white: bool) -> Iterator[Runs]:
+def _one_channel(values: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Take the first channel of (H, W, C); raises EvaluationError where it is not like the others."""
+    if values.shape[2] >= 3 and (np.abs(values[..., 1:3].astype(int) - values[..., :1]) > COLOUR).any():
+        raise EvaluationError(f"{path} is a colour picture and no mask; export labels in grey, 0 for background")
+    return values[..., 0]
+
+
+def _file_runs(path: Path, page: Any, instances: bool, black_and_white: bool) -> Iterator[Runs]:
     """Yield the runs of the tiles or strips of a page, decoded in threads, a few at a time."""
     read = _segment_reader(page)
     options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
@@ -128,7 +137,7 @@ def _file_runs(page: Any, instances: bool, black_and_white: bool) -> Iterator[Ru
         segment, (_, _, y, x, _), _ = page.decode(data, index, **options)
         if segment is None:
             return None
-        values = segment[0, : height - y, : width - x, 0]
+        values = _one_channel(segment[0, : height - y, : width - x], path)
         top = values.max()
         if top == 0:
             return None

@@ -120,7 +120,9 @@ def test_an_empty_mask_has_no_object(tmp_path: Path) -> None:
     assert found.size == (30, 20)
 
 
-@pytest.mark.parametrize("name", ["text.png", "text.tif", "cut.tif", "float.tif", "none.png"])
+@pytest.mark.parametrize(
+    "name", ["text.png", "text.tif", "cut.tif", "float.tif", "none.png", "colour.png", "colour.tif"]
+)
 def test_what_is_no_mask_is_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     if name.startswith("text"):
@@ -130,5 +132,18 @@ def test_what_is_no_mask_is_named(tmp_path: Path, name: str) -> None:
         path.write_bytes(path.read_bytes()[:40_000])
     if name == "float.tif":
         tifffile.imwrite(path, np.zeros((8, 8), np.float32))
+    if name.startswith("colour"):
+        picture = np.zeros((64, 64, 3), np.uint8)
+        picture[20:30, 20:30] = (200, 60, 120)
+        tifffile.imwrite(path, picture) if name.endswith("tif") else Image.fromarray(picture).save(path)
     with pytest.raises(EvaluationError, match=name):
         read_mask(path)
+
+
+def test_grey_in_three_channels_is_a_mask(tmp_path: Path) -> None:
+    values = np.repeat(np.pad(np.full((8, 8), 255, np.uint8), 8)[:, :, None], 3, axis=2)
+    Image.fromarray(values).save(tmp_path / "grey.png")
+    Image.fromarray(values).save(tmp_path / "grey.jpg")
+    tifffile.imwrite(tmp_path / "grey.tif", values, photometric="rgb")
+    for name in ("grey.png", "grey.jpg", "grey.tif"):
+        assert [item.area for item in read_mask(tmp_path / name).geometries] == [64]
