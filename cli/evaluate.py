@@ -48,6 +48,7 @@ WHOSE = "all, machine (untouched), person, or run:ID"
 )
 @click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="With --model: read at this scale.")
 @click.option("--tta", is_flag=True, help="With --model: average over flips.")
+@click.option("--sweep", is_flag=True, help="With --model: score other thresholds too; keeps the probabilities.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @options.output
 def evaluate(paths: tuple[Path, ...], output: Path, model: str | None, suite: Path | None, **how: Any) -> int:
@@ -71,6 +72,8 @@ def evaluate(paths: tuple[Path, ...], output: Path, model: str | None, suite: Pa
         return evaluate_suite(console, suite, output, model, how)
     if model is not None and len(paths) != 1:
         raise click.UsageError("--model takes one DATA: a folder of images with their truth, or a project")
+    if model is None and how["sweep"]:
+        raise click.UsageError("--sweep needs the probabilities of a --model")
     if model is None and len(paths) != 2 and not (len(paths) == 1 and how["predicted_set"] != how["truth_set"]):
         raise click.UsageError("name PREDICTED and TRUTH; or one of them, with two of --predicted-set and --truth-set")
     from .evaluating import evaluate_one

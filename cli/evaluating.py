@@ -14,14 +14,14 @@ import click
 from glomseg.errors import EvaluationError, GlomsegError
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
 from glomseg.evaluation.outlines import Selection
-from glomseg.evaluation.pairs import Pair, Source, find_images, find_labels, pair_up
-from glomseg.evaluation.projects import find_side, is_project, project_sources
+from glomseg.evaluation.pairs import Source, find_images, pair_up
+from glomseg.evaluation.projects import find_side, is_project
 from glomseg.evaluation.samples import read_samples
 from glomseg.evaluation.suite import SuiteSet, read_suite
 from glomseg.files import write_text
 
 from .console import Console
-from .segmenting import Segmenting
+from .predicting import Prediction, predict, sweep_thresholds, told
 
 COLUMNS = ("group", "images", "Dice, mean", "Dice, pooled", "object F1", "precision", "recall", "PQ", "true", "found")
 
@@ -95,22 +95,28 @@ def _evaluate(
     console: Console, paths: Sequence[Path], output: Path, model: str | None, how: Mapping[str, Any]
 ) -> Evaluation:
     settings = _settings(how)
+    prediction: Prediction | None = None
     if model is None:
         predicted, true = _sides(paths, how["slides"])
         pictures = _pictures(paths[-1])
         pairs, remarks = pair_up(predicted, true, missing=how["missing"], images=pictures)
         details: dict[str, Any] = {"predicted": str(paths[0]), "truth": str(paths[-1])}
     else:
-        pairs, remarks, details = _predict(console, paths[0], output, model, how)
+        prediction = predict(console, paths[0], output, model, how)
+        pairs, remarks, details = prediction.pairs, prediction.remarks, prediction.details
     for remark in remarks:
         console.say(remark)
     details = {"command": shlex.join(["glomseg", *sys.argv[1:]]), **details}
     with console.spinner("scoring") as show_text:
         evaluation = evaluate(pairs, settings, progress=lambda done, total: show_text(f"scoring {done} of {total}"))
+        if prediction is not None and how["sweep"]:
+            details["threshold_sweep"] = sweep_thresholds(prediction, evaluation, output, show_text)
         show_text("drawing")
         write_evaluation(output, evaluation, details=details, pictures=not how["no_pictures"])
     for remark in evaluation.remarks:
         console.say(remark)
+    if "threshold_sweep" in details:
+        console.say(told(details["threshold_sweep"]))
     return evaluation
 
 
@@ -147,79 +153,6 @@ def _pictures(truth: Path) -> list[Source]:
         except EvaluationError:
             continue
     return [item for item in found if item.path.parent != truth or any(p.path != item.path for p in found)]
-
-
-def _predict(
-    console: Console, data: Path, output: Path, model: str, how: Mapping[str, Any]
-) -> tuple[list[Pair], list[str], dict[str, Any]]:
-    """Segment the images of `data` into OUTPUT/predictions, and pair what was found with its truth."""
-    from glomseg.project.runs import locked, resume_or_start_in
-
-    work = Segmenting.prepare(
-        console,
-        model=model,
-        device=how["device"],
-        threshold=how["threshold"],
-        species=how["species"],
-        tta=how["tta"],
-        batch=None,
-        overlay=False,
-        keep_probability=False,
-        restart=False,
-    )
-    pictures, truth = _data(data, how["slides"])
-    asked, remarks = pair_up(pictures, truth, missing="skip" if how["missing"] == "skip" else "refuse")
-    folder = output / "predictions"
-    jobs = _jobs(asked, how["mpp"])
-    with locked(folder):
-        run = resume_or_start_in(folder, work.parameters(region=None), restart=False)
-        work.run(run, jobs)
-    failed = [job.key for job in jobs if run.images[job.key]["state"] != "done"]
-    if failed and how["missing"] == "refuse":
-        raise EvaluationError(
-            f"{len(failed)} of {len(jobs)} images could not be segmented (see above); mend them, or use --missing skip"
-        )
-    pairs = []
-    for pair, job in zip(asked, jobs, strict=True):
-        record = run.images[job.key]
-        if record["state"] == "done":
-            found = Source(
-                path=run.result_path(job.key),
-                stem=pair.true.stem,
-                size=(record["width"], record["height"]),
-                mpp=(record["mpp"][0], record["mpp"][1]),
-            )
-            pairs.append(Pair(key=pair.key, predicted=found, true=pair.true, image=job.path))
-        else:
-            remarks.append(f"{pair.key}: could not be segmented; left out")
-    details = {"data": str(data), **work.parameters(region=None), "device": str(work.model.device)}
-    return pairs, remarks, details
-
-
-def _data(data: Path, slides: Sequence[Path]) -> tuple[list[Source], list[Source]]:
-    """Find the images and the truth of a data set."""
-    if not is_project(data):
-        return find_images(data), find_labels(data)
-    from glomseg.project.qpproj import read_project
-
-    truth = project_sources(read_project(data, slides=slides))
-    return [item for item in truth if item.image is not None], truth
-
-
-def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Any]:
-    """Turn pairs into jobs, after a look whether the first image says how large its pixels are."""
-    from glomseg.project.batch import Job
-    from glomseg.slide import open_slide
-
-    jobs = []
-    for pair in pairs:
-        assert pair.predicted is not None
-        path = pair.predicted.image or pair.predicted.path
-        jobs.append(Job(key=pair.key.replace("/", "__"), name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
-    if jobs and jobs[0].mpp is None:
-        with open_slide(jobs[0].path) as slide:
-            assert slide.pixel_size
-    return jobs
 
 
 def show(console: Console, evaluation: Evaluation) -> None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
 from glomseg.evaluation.score import ImageScore
 from glomseg.evaluation.summary import matched_areas
+from glomseg.evaluation.sweep import Point, best
 from glomseg.files import replacing
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"  # told apart by the colour-blind as well (Okabe and Ito)
@@ -44,11 +45,40 @@ def draw_plots(images: Sequence[ImageScore], folder: Path) -> list[Path]:
             ("groups", _groups(images)),
         ):
             if figure is not None:
-                for suffix in (".png", ".svg"):
-                    with replacing(folder / f"{name}{suffix}") as temporary:
-                        figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=_undated(suffix))
+                _save(figure, folder, name)
                 drawn.append(folder / f"{name}.png")
     return drawn
+
+
+def draw_sweep(points: Sequence[Point], folder: Path) -> None:
+    """Draw precision, recall, F1 and Dice over the probability's threshold, `thresholds.png` and `.svg`."""
+    chosen = best(points)
+    with rc_context(_STYLE):
+        sides = [("validation", "validation images")] if chosen is not None else []
+        if any(point.others.true for point in points):
+            sides.append(("others", "other images" if sides else "all images"))
+        figure = _figure(max(1, len(sides)))
+        for axes, (side, title) in zip(figure.subplots(1, max(1, len(sides)), squeeze=False)[0], sides, strict=False):
+            x = [point.threshold for point in points]
+            objects = [getattr(point, side) for point in points]
+            axes.plot(x, [score.precision for score in objects], color=BLUE, label="precision")
+            axes.plot(x, [score.recall for score in objects], color=ORANGE, label="recall")
+            axes.plot(x, [score.f1 for score in objects], color="black", linewidth=2, label="F1")
+            pixels = [getattr(point, f"{side}_pixels").dice for point in points]
+            axes.plot(x, pixels, color=GREY, linestyle=":", label="Dice, pooled")
+            if chosen is not None:
+                axes.axvline(chosen, color=GREY, linewidth=1)
+                axes.annotate(f"best {chosen:g}", (chosen, 0.02), (4, 0), textcoords="offset points", fontsize=8)
+            axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="threshold on the probability")
+            axes.set_title(title, fontsize=10)
+        figure.axes[0].legend(frameon=False, loc="lower left", fontsize=8)
+        _save(figure, folder, "thresholds")
+
+
+def _save(figure: Figure, folder: Path, name: str) -> None:
+    for suffix in (".png", ".svg"):
+        with replacing(folder / f"{name}{suffix}") as temporary:
+            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=_undated(suffix))
 
 
 def _undated(suffix: str) -> dict[str, None]:
