@@ -98,7 +98,7 @@ def _evaluate(
     prediction: Prediction | None = None
     if model is None:
         predicted, true = _sides(paths, how["slides"])
-        pictures = _pictures(paths[-1])
+        pictures = _pictures(paths[-1], true)
         pairs, remarks = pair_up(predicted, true, missing=how["missing"], images=pictures)
         details: dict[str, Any] = {"predicted": str(paths[0]), "truth": str(paths[-1])}
     else:
@@ -142,8 +142,8 @@ def _sides(paths: Sequence[Path], slides: Sequence[Path]) -> tuple[list[Source],
     return predicted, predicted if paths[-1] == paths[0] else find_side(paths[-1], slides=slides)
 
 
-def _pictures(truth: Path) -> list[Source]:
-    """Look for the images beside the truth, or beside its folder; they are only for the pictures."""
+def _pictures(truth: Path, labels: Sequence[Source]) -> list[Source]:
+    """Look for the images beside the truth, or beside its folder: for galleries, and for what the truth does not say."""
     places = [] if truth.is_file() or is_project(truth) else [truth]
     places += [truth.parent / name for name in ("images", "img", "wsi") if (truth.parent / name).is_dir()]
     found = []
@@ -152,7 +152,8 @@ def _pictures(truth: Path) -> list[Source]:
             found += find_images(place)
         except EvaluationError:
             continue
-    return [item for item in found if item.path.parent != truth or any(p.path != item.path for p in found)]
+    taken = {item.path for item in labels}
+    return [item for item in found if item.path not in taken]
 
 
 def show(console: Console, evaluation: Evaluation) -> None:

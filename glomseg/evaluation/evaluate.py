@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, SlideError
 from glomseg.evaluation.gallery import draw_galleries
 from glomseg.evaluation.outlines import (
     Outlines,
@@ -27,6 +27,7 @@ from glomseg.evaluation.samples import Samples, info_of
 from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import clean, summarise
 from glomseg.files import write_text
+from glomseg.slide import open_slide
 from glomseg.version import __version__
 
 METRICS = "metrics.json"
@@ -110,10 +111,25 @@ def evaluate_outlines(
 def _read(pair: Pair, settings: EvaluateSettings) -> tuple[Outlines, Outlines]:
     true = read_source(pair.true, settings.true)
     if pair.image is not None:
-        true = without_padding(true, pair.image)
+        true = without_padding(_with_image(true, pair.image), pair.image)
     if pair.predicted is None:
         return replace(empty_outlines(), size=true.size), true
     return read_source(pair.predicted, settings.predicted), true
+
+
+def _with_image(true: Outlines, path: Path) -> Outlines:
+    """Take the size of the image and of its pixels from its file, where the truth does not say them."""
+    if true.size and true.mpp:
+        return true
+    try:
+        with open_slide(path) as slide:
+            size = (slide.width, slide.height)
+            mpp = (slide.mpp_x, slide.mpp_y) if slide.mpp_x and slide.mpp_y else None
+    except SlideError:
+        return true  # the scores stand without the image
+    if true.size and true.size != size:
+        return true  # a mask of another resolution than its image
+    return replace(true, size=size, mpp=true.mpp or mpp)
 
 
 def read_source(source: Source, selection: Selection) -> Outlines:

@@ -42,6 +42,8 @@ def draw_galleries(images: Sequence[ImageScore], folder: Path) -> list[Path]:
         if found:
             _sheet(found[:WORST], f"{min(WORST, len(found))} of {len(found)} {title}", folder / f"{name}.png")
             drawn.append(folder / f"{name}.png")
+        else:
+            (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier evaluation
     return drawn
 
 

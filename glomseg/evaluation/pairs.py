@@ -72,11 +72,17 @@ def stem_of(path: Path) -> str:
     return name
 
 
-def _is_mask_like(path: Path, root: Path) -> bool:
-    """Tell by its name or folder whether a file holds labels rather than a picture."""
+def _is_label(path: Path, root: Path) -> bool:
+    """Tell by its name, its folder and its neighbours whether a file holds labels rather than a picture."""
+    if path.name.lower().endswith(GEOJSON) or _MASK_ENDING.search(_bare(path)):
+        return True
     folders = {part.lower() for part in path.relative_to(root).parts[:-1]} | {root.name.lower()}
-    bare = path.name.split(".")[0] if path.name.lower().endswith(".ome.tif") else path.stem
-    return bool(folders & _MASK_FOLDERS or _MASK_ENDING.search(bare) or path.name.lower().endswith(GEOJSON))
+    outlined = any((path.parent / f"{_bare(path)}{suffix}").exists() for suffix in GEOJSON)
+    return bool(folders & _MASK_FOLDERS) and not outlined
+
+
+def _bare(path: Path) -> str:
+    return path.stem.removesuffix(".ome")
 
 
 def _files(root: Path, suffixes: Iterable[str]) -> list[Path]:
@@ -105,7 +111,7 @@ def find_labels(path: Path) -> list[Source]:
     if (path / RECORD).is_file():
         return _run_results(path)
     files = [item for item in _files(path, (*GEOJSON, *MASKS)) if not item.name.lower().endswith("-tiles.json")]
-    labels = [item for item in files if _is_mask_like(item, path)]
+    labels = [item for item in files if _is_label(item, path)]
     found = [_source(item, path) for item in labels or files]
     if not found:
         raise EvaluationError(f"{path} holds no mask and no GeoJSON file; name the folder that does")
@@ -135,7 +141,7 @@ def find_images(path: Path) -> list[Source]:
         raise EvaluationError(f"{path} does not exist; name an image or a folder of them")
     if path.is_file():
         return [Source(path=path, stem=stem_of(path))]
-    found = [_source(item, path) for item in _files(path, IMAGES) if not _is_mask_like(item, path)]
+    found = [_source(item, path) for item in _files(path, IMAGES) if not _is_label(item, path)]
     if not found:
         raise EvaluationError(f"{path} holds no image; name a folder with images and their masks or GeoJSON files")
     return found

@@ -44,7 +44,10 @@ def draw_plots(images: Sequence[ImageScore], folder: Path) -> list[Path]:
             ("bland_altman", _bland_altman(images)),
             ("groups", _groups(images)),
         ):
-            if figure is not None:
+            if figure is None:
+                for suffix in (".png", ".svg"):  # of an earlier evaluation
+                    (folder / f"{name}{suffix}").unlink(missing_ok=True)
+            else:
                 _save(figure, folder, name)
                 drawn.append(folder / f"{name}.png")
     return drawn

@@ -71,9 +71,9 @@ def test_slides_with_masks_are_predicted_and_scored(tmp_path: Path, oracle_folde
     folder = tmp_path / "Task2_WSI_level" / "NEP25"
     folder.mkdir(parents=True)
     for number in (1, 2):
-        slide = disc_slide(folder / f"{number}_wsi.tiff", seed=number)
+        slide = disc_slide(folder / f"{number}_wsi.tiff", size=(1200, 1000), count=4, seed=number)
         size = slide.width, slide.height
-        picture = draw(size, slide.tissue, (*slide.discs, Disc(60, 60, 40, 40)))
+        picture = draw(size, slide.tissue, (*slide.discs, Disc(1150, 950, 30, 30)))
         truth = np.where((picture == DISC).all(axis=2), 255, 0).astype(np.uint8)
         tifffile.imwrite(folder / f"{number}_mask.tiff", truth, tile=(256, 256), compression="deflate")
     out = tmp_path / "out"
@@ -82,8 +82,8 @@ def test_slides_with_masks_are_predicted_and_scored(tmp_path: Path, oracle_folde
     assert result.code == 0, result.err
     metrics = json.loads((out / "metrics.json").read_text())
     overall = metrics["overall"]
-    assert (overall["true_objects"], overall["matched"], overall["predicted_objects"]) == (26, 24, 24)
-    assert overall["mean"]["recall"]["value"] == pytest.approx(12 / 13, abs=1e-6)
+    assert (overall["true_objects"], overall["matched"], overall["predicted_objects"]) == (10, 8, 8)
+    assert overall["mean"]["recall"]["value"] == pytest.approx(4 / 5, abs=1e-6)
     assert overall["pooled"]["dice"]["value"] > 0.9
     assert overall["mean"]["mean_distance_um"]["value"] < 1
     assert list(metrics["groups"]) == ["NEP25"]
@@ -183,6 +183,26 @@ def test_a_project_without_qupath_says_what_is_missing(project: Path, tmp_path: 
     assert result.code == 1
     assert "QuPath" in result.err
     assert len(result.err.strip().splitlines()) == 1
+
+
+def test_the_image_says_how_large_its_pixels_are(tmp_path: Path, glomseg) -> None:
+    """Two GeoJSON files know no um; the slide beside the truth does."""
+    (tmp_path / "truth").mkdir()
+    slide = disc_slide(tmp_path / "truth" / "a.tif", size=(1000, 900), count=3, mpp=0.4)
+    shapes = boxes(*((disc.x - 30, disc.y - 30, 60, 60) for disc in slide.discs))
+    for folder in ("truth", "predicted"):
+        write_geojson(
+            tmp_path / folder / "a.geojson", [PathObject(geometry=s, class_name="Glomerulus") for s in shapes]
+        )
+    arguments = ("evaluate", tmp_path / "predicted", tmp_path / "truth", "-o", tmp_path / "out", "--no-pictures")
+    assert glomseg(*arguments).code == 0
+    (row,) = csv.DictReader((tmp_path / "out/per_slide.csv").open())
+    assert float(row["true_area_um2"]) == pytest.approx(3 * 60 * 60 * 0.16)
+    off = PathObject(geometry=boxes((5000, 5000, 60, 60))[0], class_name="Glomerulus")
+    write_geojson(tmp_path / "predicted" / "a.geojson", [off])
+    result = glomseg(*arguments)
+    assert result.code == 1
+    assert "reaches to 5060, 5060 px on an image of 1000 x 900" in result.err
 
 
 def test_compare_two_evaluations(folders, tmp_path: Path, glomseg, geojson) -> None:

@@ -40,6 +40,12 @@ def test_masks_and_images_of_one_folder_are_told_apart(tmp_path: Path) -> None:
     assert sorted(item.path.name for item in find_images(tmp_path)) == ["a_wsi.tiff", "b.svs"]
 
 
+def test_a_slide_beside_its_outlines_is_no_mask_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    touch(tmp_path / "truth", "a.tif", "a.geojson", "b.png")
+    assert sorted(item.path.name for item in find_labels(tmp_path / "truth")) == ["a.geojson", "b.png"]
+    assert [item.path.name for item in find_images(tmp_path / "truth")] == ["a.tif"]
+
+
 def test_tiles_that_qupath_exported(data: Path) -> None:
     for layout in ("beside", "subdir"):
         folder = data / f"qupath/tiles/qupath_0_6_0_{layout}"

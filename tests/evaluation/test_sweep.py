@@ -72,7 +72,7 @@ def test_a_sweep_as_typed(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     for number in (1, 2):
-        slide = disc_slide(folder / f"s{number}.tif", size=(1200, 1000), count=4, seed=number)
+        slide = disc_slide(folder / f"s{number}.tif", size=(800, 700), count=2, seed=number)
         picture = tifffile.imread(slide.path, key=0)
         dark = (np.abs(picture.astype(int) - DISC) < np.abs(picture.astype(int) - TISSUE)).all(axis=2)
         tifffile.imwrite(folder / f"s{number}_mask.tif", np.where(dark, 255, 0).astype(np.uint8), compression="deflate")
