@@ -143,14 +143,16 @@ def _sides(paths: Sequence[Path], slides: Sequence[Path]) -> tuple[list[Source],
 
 
 def _pictures(truth: Path, labels: Sequence[Source]) -> list[Source]:
-    """Look for the images beside the truth, or beside its folder: for galleries, and for what the truth does not say."""
-    places = [] if truth.is_file() or is_project(truth) else [truth]
-    places += [truth.parent / name for name in ("images", "img", "wsi") if (truth.parent / name).is_dir()]
+    """Look for images beside the truth or beside its folder: for galleries, and for what the truth does not say."""
+    if is_project(truth):
+        return []
+    folder = truth.parent if truth.is_file() else truth
+    places = [folder, *(folder.parent / name for name in ("images", "img", "wsi"))]
     found = []
     for place in places:
         try:
             found += find_images(place)
-        except EvaluationError:
+        except EvaluationError:  # no such folder, or no image in it
             continue
     taken = {item.path for item in labels}
     return [item for item in found if item.path not in taken]
