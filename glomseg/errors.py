@@ -43,3 +43,7 @@ class RunError(GlomsegError):
 
 class TrainingError(GlomsegError):
     """Training data or settings that cannot be trained on."""
+
+
+class EvaluationError(GlomsegError):
+    """Results and truth that do not fit together, or nothing to compare."""
