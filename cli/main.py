@@ -13,6 +13,7 @@ from .annotate import annotate
 from .collect import collect
 from .demo import demo
 from .doctor import doctor
+from .measure import measure
 from .models import models
 from .segment import segment
 from .status import status
@@ -27,7 +28,7 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, status, models, demo, doctor):
+for command in (annotate, segment, collect, status, measure, models, demo, doctor):
     cli.add_command(command)
 
 

@@ -43,3 +43,7 @@ class RunError(GlomsegError):
 
 class TrainingError(GlomsegError):
     """Training data or settings that cannot be trained on."""
+
+
+class MeasureError(GlomsegError):
+    """Something that cannot be measured, or a sample sheet that cannot be used."""

@@ -17,7 +17,8 @@ LAYERS = (
     ("slide", "model", "polygons"),
     ("tissue",),
     ("pipeline",),
-    ("report", "training"),
+    ("study", "training"),
+    ("report",),
     ("project",),
     ("cli",),
 )

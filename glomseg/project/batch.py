@@ -88,7 +88,7 @@ def segment_all(
         try:
             inputs = job.inputs()
             if not run.is_done(job.key, inputs):
-                run.record(job.key, name=job.name, state="running", inputs=inputs)
+                run.record(job.key, name=job.name, path=str(job.path.absolute()), state="running", inputs=inputs)
                 done = _segment(job, model, run, settings, overlay, keep_probability, listener)
                 run.record(job.key, state="done", reason=None, **done)
         except GlomsegError as error:
