@@ -15,6 +15,7 @@ from .demo import demo
 from .doctor import doctor
 from .measure import measure
 from .models import models
+from .report import report
 from .segment import segment
 from .status import status
 
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, status, measure, models, demo, doctor):
+for command in (annotate, segment, collect, status, measure, report, models, demo, doctor):
     cli.add_command(command)
 
 

@@ -86,6 +86,17 @@ def _together(command: Command, *options: Callable[[Command], Command]) -> Comma
     return command
 
 
+def overlay_color(command: Command) -> Command:
+    """Add --overlay-color, which says what colours an outline."""
+    return click.option(
+        "--overlay-color",
+        type=click.Choice(("class", "confidence")),
+        default="class",
+        show_default=True,
+        help="Colour of the outlines: their class, or orange (unsure) to blue (sure).",
+    )(command)
+
+
 def measuring(command: Command) -> Command:
     """Add the options that say what to measure."""
     return _together(
