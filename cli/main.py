@@ -13,6 +13,7 @@ from .annotate import annotate
 from .collect import collect
 from .demo import demo
 from .doctor import doctor
+from .gallery import gallery
 from .measure import measure
 from .models import models
 from .report import report
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, status, measure, report, models, demo, doctor):
+for command in (annotate, segment, collect, status, measure, report, gallery, models, demo, doctor):
     cli.add_command(command)
 
 

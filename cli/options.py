@@ -93,7 +93,7 @@ def overlay_color(command: Command) -> Command:
         type=click.Choice(("class", "confidence")),
         default="class",
         show_default=True,
-        help="Colour of the outlines: their class, or orange (unsure) to blue (sure).",
+        help="Colour of the outlines: their class, or orange (unsure) over green to blue (sure).",
     )(command)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from glomseg.errors import MeasureError
+from glomseg.project.sheets import read_sheet
 from glomseg.study.records import Sample
 
 FIELDS = ("animal", "group", "section", "stain")
@@ -23,24 +23,14 @@ def read_samples(path: Path) -> dict[str, Sample]:
 
     Semicolons and tabs separate as well as commas. Raises MeasureError for a sheet that cannot be used.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MeasureError(f"the sample sheet {path} does not exist; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MeasureError(f"the sample sheet {path} cannot be read ({error}); save it as CSV in UTF-8") from error
-    header = text.partition("\n")[0]
-    separator = max(",;\t", key=header.count)
-    reader = csv.DictReader(text.splitlines(), delimiter=separator)
-    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-    if "image" not in names or not names.keys() & set(FIELDS):
-        raise MeasureError(f"the sample sheet {path} needs a column image, and animal, group, section or stain")
+    rows = read_sheet(path, "sample sheet", ["image"])
+    if rows and not rows[0].keys() & set(FIELDS):
+        raise MeasureError(f"the sample sheet {path} needs a column animal, group, section or stain beside image")
     samples: dict[str, Sample] = {}
-    for row in reader:
-        image = (row[names["image"]] or "").strip()
-        sample = sample_of({key: value for key, value in row.items() if isinstance(value, str)})
-        if samples.setdefault(image, sample) != sample:
-            raise MeasureError(f"the sample sheet {path} says two things about {image}; leave one row")
+    for row in rows:
+        sample = sample_of(row)
+        if samples.setdefault(row["image"], sample) != sample:
+            raise MeasureError(f"the sample sheet {path} says two things about {row['image']}; leave one row")
     samples.pop("", None)
     return samples
 

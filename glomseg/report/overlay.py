@@ -21,7 +21,7 @@ WIDTH_PX = 1600
 ColorBy = Literal["class", "confidence"]
 _SMOOTH = 2
 _BAR_STEPS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-_UNSURE, _SURE = (230, 159, 0), (0, 90, 181)  # told apart by everybody, and on pink tissue
+_CONFIDENCE = ((240, 150, 0), (0, 140, 90), (0, 70, 200))  # at 0.5, 0.75 and 1: told apart on pink tissue
 
 
 def draw_overlay(
@@ -81,14 +81,15 @@ def paint_crop(slide: Slide, item: PathObject, size_px: int, *, color_by: ColorB
 
 
 def outline_color(color_by: ColorBy) -> Callable[[PathObject], Color]:
-    """Return what colours an outline: its class, or from orange (unsure, 0.5) to blue (sure) by its confidence."""
+    """Return what colours an outline: its class, or its confidence: orange (0.5) over green to blue (1)."""
 
     def by_confidence(item: PathObject) -> Color:
         confidence = item.measurements.get("Confidence")
         if confidence is None:
             return item.color or DEFAULT_COLOR
-        share = min(1.0, max(0.0, 2 * confidence - 1))
-        red, green, blue = (round(a + share * (b - a)) for a, b in zip(_UNSURE, _SURE, strict=True))
+        red, green, blue = (
+            round(float(np.interp(confidence, (0.5, 0.75, 1.0), channel))) for channel in zip(*_CONFIDENCE, strict=True)
+        )
         return red, green, blue
 
     return by_confidence if color_by == "confidence" else lambda item: item.color or DEFAULT_COLOR
