@@ -59,4 +59,4 @@ def annotate(
         save_areas(run, plan.jobs)
         work.run(run, list(plan.jobs))
         collect_into(console, found, run, states=plan.states, forget_rejections=forget_rejections, needed=False)
-        return show_run(console, run)
+        return show_run(console, run, [image.entry_id for image in chosen])

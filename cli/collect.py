@@ -34,4 +34,4 @@ def collect(
     chosen = find_run(found.folder / FOLDER, run)
     with locked(found.folder / FOLDER):
         collect_into(console, found, chosen, states={}, forget_rejections=forget_rejections, needed=True)
-        return show_run(console, chosen)
+        return show_run(console, chosen, chosen.images)
