@@ -34,6 +34,20 @@ class PixelSize(click.ParamType[tuple[float, float]]):
         return numbers[0], numbers[-1]
 
 
+_overlay_color = click.option(
+    "--overlay-color",
+    type=click.Choice(("class", "confidence")),
+    default="class",
+    show_default=True,
+    help="Colour of the outlines: their class, or orange (unsure) over green to blue (sure).",
+)
+
+
+def overlay_color(command: Command) -> Command:
+    """Add --overlay-color, which says what colours an outline."""
+    return _overlay_color(command)
+
+
 def segmenting(command: Command) -> Command:
     """Add the options that say how to segment."""
     return _together(
@@ -51,6 +65,14 @@ def segmenting(command: Command) -> Command:
         click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
+        _overlay_color,
+        click.option(
+            "--overlay-width",
+            type=click.IntRange(100, 20_000),
+            default=1600,
+            show_default=True,
+            help="Longer side of the PNG in pixels.",
+        ),
         click.option("--keep-probability", is_flag=True, help="Keep the probabilities as pyramidal OME-TIFF."),
         click.option("--restart", is_flag=True, help="Start over instead of going on where an earlier run stopped."),
     )
@@ -84,17 +106,6 @@ def _together(command: Command, *options: Callable[[Command], Command]) -> Comma
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def overlay_color(command: Command) -> Command:
-    """Add --overlay-color, which says what colours an outline."""
-    return click.option(
-        "--overlay-color",
-        type=click.Choice(("class", "confidence")),
-        default="class",
-        show_default=True,
-        help="Colour of the outlines: their class, or orange (unsure) over green to blue (sure).",
-    )(command)
 
 
 def measuring(command: Command) -> Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,19 +25,18 @@ _BAR_STEPS_UM = (10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _CONFIDENCE = ((240, 150, 0), (0, 140, 90), (0, 70, 200))  # at 0.5, 0.75 and 1: told apart on pink tissue
 
 
-def draw_overlay(
-    slide: Slide,
-    objects: Iterable[PathObject],
-    path: Path,
-    *,
-    width_px: int = WIDTH_PX,
-    color_by: ColorBy = "class",
-) -> None:
-    """Write a PNG at most `width_px` wide: the slide, the outlines (level-0 pixels), a scale bar.
+@dataclass(frozen=True, kw_only=True)
+class OverlayStyle:
+    """How to draw a slide: the longer side in pixels, and what colours an outline."""
 
-    Raises SlideError, RunError.
-    """
-    picture = paint_overlay(slide, objects, width_px=width_px, color_by=color_by)
+    width_px: int = WIDTH_PX
+    color_by: ColorBy = "class"
+
+
+def draw_overlay(slide: Slide, objects: Iterable[PathObject], path: Path, style: OverlayStyle | None = None) -> None:
+    """Write a PNG: the slide, the outlines (level-0 pixels), a scale bar; raises SlideError, RunError."""
+    style = style or OverlayStyle()
+    picture = paint_overlay(slide, objects, width_px=style.width_px, color_by=style.color_by)
     with replacing(path) as temporary:
         picture.save(temporary, "PNG", optimize=True)
 
@@ -49,7 +49,7 @@ def paint_overlay(
     color_by: ColorBy = "class",
     boldness: float = 1.0,
 ) -> Image.Image:
-    """Paint the slide at most `width_px` wide with outlines, and a scale bar where its pixel size is known.
+    """Paint the slide, its longer side at most `width_px`: outlines, and a scale bar where the pixel size is known.
 
     `boldness` makes lines and letters larger, for a picture that is shown small.
     """

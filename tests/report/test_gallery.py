@@ -16,7 +16,7 @@ from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.labels import Label, plan_labels, read_labels
 from glomseg.project.ownership import owner
 from glomseg.project.sources import Sources
-from glomseg.report.overlay import draw_overlay, outline_color, paint_crop
+from glomseg.report.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
 from glomseg.slide import open_slide
 from glomseg.study.records import SlideObjects
 
@@ -84,10 +84,24 @@ def test_overlays_by_confidence_and_without_a_pixel_size(tmp_path: Path) -> None
     assert by_confidence(own) == (0, 255, 0)
     path = disc_slide(tmp_path / "s.png", mpp=None, kind="png").path
     with open_slide(path) as slide:
-        draw_overlay(slide, [own], tmp_path / "o.png", width_px=500, color_by="confidence")
+        draw_overlay(slide, [own], tmp_path / "o.png", OverlayStyle(width_px=500, color_by="confidence"))
     picture = np.asarray(Image.open(tmp_path / "o.png").convert("RGB")).astype(int)
     assert picture.shape[1] == 500
     assert (np.abs(picture - (0, 255, 0)).sum(axis=2) < 60).sum() > 100
+
+
+def test_overlays_of_a_run_that_is_done(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """They are drawn without segmenting again, at the width and in the colours asked for."""
+    path = disc_slide(tmp_path / "s.tif", count=3, size=(1024, 768)).path
+    arguments = ("segment", path, "-o", tmp_path / "out", "--model", oracle_folder)
+    assert glomseg(*arguments).code == 0
+    result = tmp_path / "out" / "s.geojson"
+    before = result.stat().st_mtime_ns
+    assert glomseg(*arguments, "--overlay", "--overlay-width", "400", "--overlay-color", "confidence").code == 0
+    picture = Image.open(tmp_path / "out" / "overlay" / "s.png")
+    assert picture.size == (400, 300)
+    assert result.stat().st_mtime_ns == before
+    assert (np.abs(np.asarray(picture.convert("RGB")).astype(int) - (0, 70, 200)).sum(axis=2) < 90).sum() > 20
 
 
 def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
