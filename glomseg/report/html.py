@@ -14,7 +14,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+import numpy as np
 from markupsafe import Markup
+from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import GlomsegError
@@ -33,6 +35,8 @@ CROP_PX = 150
 IN_GALLERY = 12
 SLIDE_BYTES = 350_000
 """At most as much for one slide's picture: 50 slides and the galleries stay below 30 MB."""
+
+DENSITY_COLORS = ((252, 236, 224), (248, 176, 140), (224, 92, 110), (146, 44, 116), (58, 18, 84))
 
 NAMES = {
     "mean_area_um2": "Mean profile area (µm²)",
@@ -80,6 +84,7 @@ def write_report(
         totals=totals(study),
         names=NAMES,
         thumbnails=thumbnails,
+        density=_density_maps(study),
         galleries=[
             (title, [crop for profile in profiles if (crop := crops.get(id(profile)))])
             for title, profiles in chosen.items()
@@ -152,6 +157,31 @@ def _pictures(
         except GlomsegError:
             continue  # that the image cannot be read stands among the slide's remarks
     return thumbnails, crops
+
+
+def _density_maps(study: Study) -> tuple[float, list[tuple[str, str]]]:
+    """Paint the density maps of the slides on one scale; return its upper end, and (name, picture)."""
+    maps = [(slide.slide.name, slide.density) for slide in study.slides if slide.inside and slide.density is not None]
+    known = [values[np.isfinite(values)] for _, values in maps]
+    top = max((float(np.percentile(values, 99)) for values in known if values.size), default=0.0)
+    if top <= 0:
+        return 0.0, []
+    return top, [(name, _embed_png(paint_density(values, top))) for name, values in maps]
+
+
+def paint_density(values: NDArray[np.float32], top: float) -> Image.Image:
+    """Paint a map from 0 (pale) to `top` (dark), transparent where there is no tissue."""
+    at = np.clip(np.nan_to_num(values) / top, 0, 1)
+    stops = np.linspace(0, 1, len(DENSITY_COLORS))
+    channels = [np.interp(at, stops, channel) for channel in zip(*DENSITY_COLORS, strict=True)]
+    alpha = np.where(np.isfinite(values), 255, 0)
+    return Image.fromarray(np.dstack([*channels, alpha]).astype(np.uint8))
+
+
+def _embed_png(picture: Image.Image) -> str:
+    file = io.BytesIO()
+    picture.save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
 
 
 def embed(picture: Image.Image, most_bytes: int) -> str:

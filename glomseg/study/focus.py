@@ -13,6 +13,7 @@ from glomseg.tiles import Box
 
 LOOKED_AT = 8
 MPP = 0.5
+WIDEST_UM = 400.0  # an outline may be huge by mistake
 
 
 def measure_sharpness(slide: Slide, outlines: Sequence[BaseGeometry]) -> float | None:
@@ -25,7 +26,12 @@ def measure_sharpness(slide: Slide, outlines: Sequence[BaseGeometry]) -> float |
     mpp = max(MPP, *slide.pixel_size)
     for outline in outlines[:: max(1, len(outlines) // LOOKED_AT)][:LOOKED_AT]:
         left, top, right, bottom = outline.bounds
-        grey = slide.read(Box(left, top, right - left, bottom - top), mpp).mean(axis=2, dtype=np.float32)
+        wide, high = (
+            min(size, WIDEST_UM / side)
+            for size, side in zip((right - left, bottom - top), slide.pixel_size, strict=True)
+        )
+        box = Box((left + right - wide) / 2, (top + bottom - high) / 2, wide, high)
+        grey = slide.read(box, mpp).mean(axis=2, dtype=np.float32)
         smooth = ndimage.gaussian_filter(grey, 1.0 / mpp)
         values.append(float((grey - smooth).std() / max(1.0, smooth.std())))
     return float(np.median(values)) if values else None

@@ -24,6 +24,7 @@ from glomseg.geojson import PathObject
 from glomseg.measure import measure_shape
 from glomseg.region import Region, read_region
 from glomseg.slide import Slide, open_slide
+from glomseg.study.density import density_map
 from glomseg.study.focus import measure_sharpness
 from glomseg.study.pas import measure_pas
 from glomseg.study.raster import paint
@@ -231,7 +232,7 @@ def _with_neighbours(profiles: list[Profile], mpp: tuple[float, float]) -> list[
 
 
 def _with_areas(measured: MeasuredSlide, region: Region, reference: str, ground: _Ground | None) -> MeasuredSlide:
-    """Add the areas of the reference region and of the glomeruli in it."""
+    """Add the areas of the reference region and of the glomeruli in it, and their density over the slide."""
     assert measured.mpp is not None
     pixel_um2 = measured.mpp[0] * measured.mpp[1]
     area = None if ground is None else ground.area_um2
@@ -239,8 +240,10 @@ def _with_areas(measured: MeasuredSlide, region: Region, reference: str, ground:
         seen = region.processed(*(measured.size or (2**31, 2**31)))
         area = seen.area * pixel_um2
     covered = sum(_within(profile.item.geometry, region) for profile in measured.profiles) * pixel_um2
+    centres = [profile.item.geometry.centroid.coords[0] for profile in measured.inside]
     return replace(
         measured,
+        density=None if ground is None else density_map(ground.tissue, centres, measured.mpp),
         reference=reference if area else "",
         reference_area_um2=area or None,
         profile_area_um2=covered,

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from glomseg.geojson import PathObject
 from glomseg.measure import Shape
 from glomseg.study.pas import PasSettings, Stains
@@ -94,7 +97,8 @@ class Profile:
 class MeasuredSlide:
     """A slide and its profiles. Areas are in um^2, None where they are not known.
 
-    `reference` says what `reference_area_um2` is the area of: "cortex" (annotated) or "tissue" (all of it).
+    `reference` says what `reference_area_um2` is the area of: "cortex" (annotated) or "tissue" (all of it). `density`
+    is a map of the slide (H, W) in profiles per mm^2, NaN off the tissue.
     """
 
     slide: SlideObjects
@@ -107,6 +111,7 @@ class MeasuredSlide:
     tissue_area_um2: float | None = None
     stains: Stains | None = None
     sharpness: float | None = None
+    density: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()
 
     @property
