@@ -16,10 +16,12 @@ WIDTH, HEIGHT = 360, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 14, 46
 
 
-def dot_chart(title: str, groups: Mapping[str, Sequence[float]], colors: Mapping[str, str]) -> str:
-    """Draw the values of each group's animals as dots, with mean and interval beside them."""
+def dot_chart(
+    title: str, groups: Mapping[str, Sequence[float]], colors: Mapping[str, str], *, means: bool = True
+) -> str:
+    """Draw the values of each group's animals as dots, with mean and interval beside them where `means`."""
     values = [value for group in groups.values() for value in group]
-    low, high, step = _scale(values + _limits(groups, values), from_zero=True)
+    low, high, step = _scale(values + (_limits(groups, values) if means else []), from_zero=True)
     parts = [_axis(low, high, step)]
     width = (WIDTH - _LEFT - _RIGHT) / max(1, len(groups))
     for index, (name, points) in enumerate(groups.items()):
@@ -32,7 +34,8 @@ def dot_chart(title: str, groups: Mapping[str, Sequence[float]], colors: Mapping
                 f'<circle cx="{x:.1f}" cy="{_y(value, low, high):.1f}" r="4.5" fill="{color}" fill-opacity=".75" '
                 f'stroke="#fff"><title>{tip}</title></circle>'
             )
-        parts.append(_mean_mark(points, centre + 0.22 * width, low, high))
+        if means:
+            parts.append(_mean_mark(points, centre + 0.22 * width, low, high))
         label = escape(name if len(name) < 16 else name[:14] + "…")
         parts.append(f'<text x="{centre:.1f}" y="{HEIGHT - 24}" text-anchor="middle">{label}</text>')
         parts.append(f'<text x="{centre:.1f}" y="{HEIGHT - 9}" text-anchor="middle" class="n">n = {len(points)}</text>')

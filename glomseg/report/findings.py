@@ -15,18 +15,22 @@ LOW_CONFIDENCE = 0.7
 BLURRED = 0.6
 """A slide whose sharpness is below this part of the study's median is named as blurred."""
 
-REFERENCES = (
-    "Bankhead P, et al. QuPath: open source software for digital pathology image analysis. Sci Rep 2017;7:16878.",
+QUPATH = "Bankhead P, et al. QuPath: open source software for digital pathology image analysis. Sci Rep 2017;7:16878."
+FEW = (
+    "Hoy WE, et al. How many glomerular profiles must be measured to obtain reliable estimates of mean glomerular "
+    "areas in human renal biopsies? J Am Soc Nephrol 2006;17:556–563."
+)
+VOLUME = (
+    "Weibel ER, Gomez DM. A principle for counting tissue structures on random sections. J Appl Physiol "
+    "1962;17:343–348."
+)
+DIFFERENCES = (
     "Hedges LV. Distribution theory for Glass’s estimator of effect size and related estimators. J Educ Stat "
     "1981;6:107–128.",
-    "Hoy WE, et al. How many glomerular profiles must be measured to obtain reliable estimates of mean glomerular "
-    "areas in human renal biopsies? J Am Soc Nephrol 2006;17:556–563.",
-    "Weibel ER, Gomez DM. A principle for counting tissue structures on random sections. J Appl Physiol "
-    "1962;17:343–348.",
     "Welch BL. The generalization of “Student’s” problem when several different population variances are involved. "
     "Biometrika 1947;34:28–35.",
 )
-STAIN_REFERENCES = (
+STAINS = (
     "Macenko M, et al. A method for normalizing histology slides for quantitative analysis. ISBI 2009:1107–1110.",
     "Ruifrok AC, Johnston DA. Quantification of histochemical staining by color deconvolution. Anal Quant Cytol "
     "Histol 2001;23:291–299.",
@@ -72,9 +76,17 @@ def used_runs(study: Study) -> list[Mapping[str, Any]]:
     return [run for run in study.runs if run["run_id"] in used]
 
 
+def references(study: Study) -> list[str]:
+    """List the works that the report rests on, by author."""
+    compared = DIFFERENCES if study.reference_group else ()
+    return sorted((QUPATH, FEW, VOLUME, *compared, *(STAINS if study.settings.pas else ())))
+
+
 def methods(study: Study) -> str:
     """Write the methods paragraph with the numbers of this study."""
     slides = [slide for slide in study.slides if slide.profiles]
+    if not slides:
+        return "No glomerulus is outlined yet."
     return " ".join([*_outlining(study, slides), *_morphometry(study, slides), *_statistics(study)])
 
 
@@ -85,18 +97,19 @@ def _outlining(study: Study, slides: Sequence[MeasuredSlide]) -> Iterable[str]:
     of = f" of {_count(len(named), 'animal')}" if named else ""
     models = {f"{run['parameters'].get('model')} (SHA-256 {str(run['parameters'].get('model_sha256'))[:12]})"
               for run in used_runs(study) if run["parameters"].get("model")}  # fmt: skip
-    if models:
+    images = f"Glomeruli were outlined on {_count(len(slides), 'whole-slide image')}{of}"
+    if not models:
+        yield f"{images} in QuPath (Bankhead 2017)."
+        return
+    yield f"{images} with glomseg {__version__} (model {', '.join(sorted(models))})."
+    if by_person:
         yield (
-            f"Glomeruli were outlined on {_count(len(slides), 'whole-slide image')}{of} with glomseg {__version__} "
-            f"(model {', '.join(sorted(models))}) and reviewed in QuPath (Bankhead 2017)."
+            f"Outlines were reviewed in QuPath (Bankhead 2017): of {_count(len(profiles), 'glomerular profile')}, "
+            f"{by_person} ({100 * by_person / len(profiles):.0f} %) were drawn, corrected or confirmed by an observer; "
+            "the others were left as the model outlined them."
         )
     else:
-        yield f"Glomeruli were outlined on {_count(len(slides), 'whole-slide image')}{of} in QuPath (Bankhead 2017)."
-    share = f" ({100 * by_person / len(profiles):.0f} %)" if profiles else ""
-    yield (
-        f"Of {_count(len(profiles), 'glomerular profile')}, {by_person}{share} were drawn, corrected or confirmed by "
-        "an observer; the others were left as the model outlined them."
-    )
+        yield f"None of the {_count(len(profiles), 'glomerular profile')} was corrected or confirmed by an observer."
 
 
 def _morphometry(study: Study, slides: Sequence[MeasuredSlide]) -> Iterable[str]:

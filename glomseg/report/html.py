@@ -79,7 +79,7 @@ def write_report(
         runs=findings.used_runs(study),
         warnings=findings.warnings(study),
         methods=findings.methods(study),
-        references=(*findings.REFERENCES, *(findings.STAIN_REFERENCES if study.settings.pas else ())),
+        references=findings.references(study),
         rows=rows,
         totals=totals(study),
         names=NAMES,
@@ -210,12 +210,19 @@ def _charts(study: Study, rows: Mapping[str, Sequence[Row]]) -> list[Markup]:
     for quantity in ("mean_area_um2", "mean_circularity", "density_per_mm2"):
         known = [row for row in units if row.get(quantity) is not None]
         mixed = quantity == "density_per_mm2" and len({row.get("reference") for row in known}) > 1
-        if known and not mixed:
+        if len(known) > 1 and not mixed:
             groups = {
                 name: [float(str(row[quantity])) for row in known if str(row["group"] or "no group") == name]
                 for name in names
             }
-            charts.append(dot_chart(NAMES[quantity], {key: value for key, value in groups.items() if value}, colors))
+            charts.append(
+                dot_chart(
+                    NAMES[quantity],
+                    {key: value for key, value in groups.items() if value},
+                    colors,
+                    means=bool(rows["animals"]),
+                )
+            )
     return [Markup(chart) for chart in (*charts, *_curves(study, colors)) if chart]
 
 

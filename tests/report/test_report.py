@@ -70,7 +70,8 @@ def test_the_report_says_what_was_done(report: Path) -> None:
     assert "control (n = 3)" in text
     assert "β = 1.38" in text
     assert "6 whole-slide images of 6 animals" in text
-    assert "72 glomerular profiles" in text
+    assert "of 72 glomerular profiles, 6 (8 %) were drawn, corrected or confirmed" in text
+    assert "Hedges LV" in text
     assert text.count("data:image/jpeg") >= 5 + 12
     assert "The image could not be read" in text
     assert "&lt;b&gt;5/6&lt;/b&gt; Nx" in text
@@ -86,6 +87,7 @@ def test_a_project_without_any_glomerulus(project: Path, tmp_path: Path, no_qupa
     text = (tmp_path / "r.html").read_text()
     assert "No glomerulus outlined" in text
     assert "glomseg annotate" in text
+    assert "No glomerulus is outlined yet." in text
 
 
 def test_fifty_slides_stay_below_30_mb() -> None:
