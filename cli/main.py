@@ -14,7 +14,10 @@ from .collect import collect
 from .demo import demo
 from .doctor import doctor
 from .evaluate import compare, evaluate
+from .gallery import gallery
+from .measure import measure
 from .models import models
+from .report import report
 from .segment import segment
 from .status import status
 
@@ -28,7 +31,20 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, status, evaluate, compare, models, demo, doctor):
+for command in (
+    annotate,
+    segment,
+    collect,
+    status,
+    measure,
+    report,
+    gallery,
+    evaluate,
+    compare,
+    models,
+    demo,
+    doctor,
+):
     cli.add_command(command)
 
 

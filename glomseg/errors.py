@@ -47,3 +47,7 @@ class TrainingError(GlomsegError):
 
 class EvaluationError(GlomsegError):
     """Results and truth that do not fit together, or nothing to compare."""
+
+
+class MeasureError(GlomsegError):
+    """Something that cannot be measured, or a sample sheet that cannot be used."""

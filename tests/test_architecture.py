@@ -16,7 +16,8 @@ LAYERS = (
     ("slide", "model", "polygons"),
     ("tissue",),
     ("pipeline",),
-    ("report", "training"),
+    ("study", "training"),
+    ("report",),
     ("project", "evaluation"),
     ("cli",),
 )

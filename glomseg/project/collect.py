@@ -65,11 +65,11 @@ def read_annotations(project_path: Path, entry_id: str) -> list[PathObject]:
 
     Raises ProjectError where the data is damaged.
     """
-    _start()
+    start_qupath()
     data = readable_data(project_path.parent / "data" / entry_id)
     if data is None:
         return []
-    return [item for item, _ in _annotations(_read_hierarchy(data))]
+    return [item for item, _ in java_annotations(_read_hierarchy(data))]
 
 
 def collect_image(
@@ -93,13 +93,13 @@ def collect_image(
     Raises ConflictError where the image was saved since, ProjectError where it cannot be written; it is then as it
     was, and so it is when this process is killed before the last step.
     """
-    _start()
-    _check_version(project_path)
+    start_qupath()
+    check_version(project_path)
     with tempfile.TemporaryDirectory(prefix="glomseg-collect-", ignore_cleanup_errors=True) as scratch:
         staged = stage(project_path, entry_id, image_path, Path(scratch))
         check_state(staged, expected_state)
-        project, entry = _open(staged)
-        standing = _annotations(entry.hierarchy.java_object)
+        project, entry = open_staged(staged)
+        standing = java_annotations(entry.hierarchy.java_object)
         existing = [item for item, _ in standing]
         plan = plan_update(existing, predictions, processed_area, earlier_predictions, forget_rejections)
         after = expected_state
@@ -121,7 +121,7 @@ def collect_image(
     )
 
 
-def _start() -> None:
+def start_qupath() -> None:
     """Start the JVM by importing paquo, once; raises QuPathError where that fails."""
     try:
         from paquo import java
@@ -140,7 +140,7 @@ def _java_class(name: str) -> Any:
     return JClass(name)
 
 
-def _check_version(project_path: Path) -> None:
+def check_version(project_path: Path) -> None:
     """Refuse a project of a newer QuPath: saving it with an older one could lose what that does not know."""
     from paquo import java
 
@@ -152,7 +152,7 @@ def _check_version(project_path: Path) -> None:
         )
 
 
-def _open(staged: Staged) -> tuple[Any, Any]:
+def open_staged(staged: Staged) -> tuple[Any, Any]:
     """Open the scratch project; the caller keeps the project, as an entry holds it but weakly.
 
     QuPath answers a data file that it cannot read with an empty image, so that is compared with the file itself.
@@ -178,7 +178,7 @@ def _read_hierarchy(data: Path) -> Any:
         raise ProjectError(f"QuPath cannot read {data} ({error}); open the image in QuPath to see why") from error
 
 
-def _annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
+def java_annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
     from paquo import java
 
     writer = java.WKBWriter(2)
@@ -240,7 +240,7 @@ def _to_java(item: PathObject, listed: Collection[str]) -> Any:
 
     shape = java.WKBReader(java.GeometryTools.getDefaultFactory()).read(shapely.to_wkb(item.geometry))
     roi = java.GeometryTools.geometryToROI(shape, None)
-    made = java.PathObjects.createAnnotationObject(roi, _path_class(item, listed))
+    made = java.PathObjects.createAnnotationObject(roi, path_class(item, listed))
     made.setLocked(item.is_locked)
     if item.name:
         made.setName(java.String(item.name))
@@ -254,7 +254,7 @@ def _to_java(item: PathObject, listed: Collection[str]) -> Any:
     return made
 
 
-def _path_class(item: PathObject, listed: Collection[str]) -> Any:
+def path_class(item: PathObject, listed: Collection[str]) -> Any:
     """Return QuPath's class of an object; the project's own colour wins over ours."""
     from paquo import java
 
