@@ -18,6 +18,7 @@ from .console import Console
 @click.option("--region", metavar="CLASS", help="Only inside annotations of this class, such as Cortex.")
 @click.option("--mpp", type=options.PixelSize(), help="Size of a pixel where neither QuPath nor the file knows it.")
 @click.option("--forget-rejections", is_flag=True, help="Offer again what was deleted from earlier results.")
+@options.on_conflict_option
 @options.segmenting
 @options.output
 def annotate(
@@ -27,6 +28,7 @@ def annotate(
     region: str | None,
     mpp: tuple[float, float] | None,
     forget_rejections: bool,
+    on_conflict: str,
     **how: Any,
 ) -> int:
     """Outline the glomeruli of PROJECT, a project.qpproj or its folder, as annotations to review in QuPath.
@@ -40,7 +42,7 @@ def annotate(
     from glomseg.project.qpproj import read_project
     from glomseg.project.runs import locked, resume_or_start
 
-    from .collecting import collect_into, show_run
+    from .collecting import collect_into, show_run, writing_options
     from .segmenting import Segmenting
 
     console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
@@ -58,5 +60,6 @@ def annotate(
                 console.warn(f"{image.name}: {plan.refused[image.entry_id]}")
         save_areas(run, plan.jobs)
         work.run(run, list(plan.jobs))
-        collect_into(console, found, run, states=plan.states, forget_rejections=forget_rejections, needed=False)
+        writing = writing_options(on_conflict, forget_rejections=forget_rejections)
+        collect_into(console, found, run, states=plan.states, writing=writing, needed=False)
         return show_run(console, run)

@@ -14,8 +14,10 @@ from .collect import collect
 from .demo import demo
 from .doctor import doctor
 from .models import models
+from .restore import restore
 from .segment import segment
 from .status import status
+from .undo import undo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -27,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, status, models, demo, doctor):
+for command in (annotate, segment, collect, undo, restore, status, models, demo, doctor):
     cli.add_command(command)
 
 

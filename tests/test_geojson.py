@@ -42,11 +42,7 @@ def test_writes_what_qupath_demands(tmp_path: Path) -> None:
     path = tmp_path / "objects.geojson"
     write_geojson(
         path,
-        [
-            PathObject(
-                geometry=box(0, 0, 9, 9), class_name="Glomerulus", measurements={"a": float("nan"), "b": 1}
-            )
-        ],
+        [PathObject(geometry=box(0, 0, 9, 9), class_name="Glomerulus", measurements={"a": float("nan"), "b": 1})],
     )
     feature = json.loads(path.read_text())["features"][0]
     assert len(feature["properties"]["classification"]["color"]) == 3
