@@ -14,6 +14,7 @@ from .collect import collect
 from .demo import demo
 from .doctor import doctor
 from .models import models
+from .qupath import qupath
 from .restore import restore
 from .segment import segment
 from .status import status
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, undo, restore, status, models, demo, doctor):
+for command in (annotate, segment, collect, undo, restore, status, models, qupath, demo, doctor):
     cli.add_command(command)
 
 
