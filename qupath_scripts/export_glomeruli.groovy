@@ -7,6 +7,8 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import static qupath.lib.gui.scripting.QPEx.*
+
 import java.nio.file.Files
 import java.nio.file.Path
 import qupath.lib.io.PathIO

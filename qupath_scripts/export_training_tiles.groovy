@@ -10,6 +10,8 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import static qupath.lib.gui.scripting.QPEx.*
+
 import qupath.lib.common.GeneralTools
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.writers.TileExporter

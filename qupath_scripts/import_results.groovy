@@ -11,6 +11,8 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import static qupath.lib.gui.scripting.QPEx.*
+
 import groovy.transform.Field
 import java.nio.file.Files
 import java.nio.file.Path

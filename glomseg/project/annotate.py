@@ -16,7 +16,7 @@ from glomseg.project.collect import read_annotations
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state
 from glomseg.project.qupath import find_qupath, qupath_process
 from glomseg.project.runs import Run
-from glomseg.region import IGNORED, read_region
+from glomseg.region import IGNORED, Region, read_region
 from glomseg.slide import open_slide
 
 FOLDER = "glomseg"
@@ -50,22 +50,28 @@ def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage,
 
 
 def plan_project(
-    project: Project, images: Iterable[ProjectImage], *, region_class: str | None, mpp: tuple[float, float] | None
+    project: Project,
+    images: Iterable[ProjectImage],
+    *,
+    region_class: str | None,
+    mpp: tuple[float, float] | None,
+    within: Iterable[PathObject] = (),
 ) -> Plan:
     """Prepare the images of a project: where they lie, how large their pixels are, and which part to look at.
 
     A pixel size set in QuPath wins over the file's, and the file's over `mpp`. Annotations are read through QuPath,
-    and only from images that have some that matter: of `region_class`, or of a class to ignore. Raises QuPathError
-    where a region is asked for and there is no QuPath.
+    and only from images that have some that matter: of `region_class`, or of a class to ignore. `within` are areas
+    to look at instead of a class, the same for all images. Raises QuPathError where a region is asked for and there
+    is no QuPath.
     """
-    images = list(images)
+    images, within = list(images), list(within)
     states = {image.entry_id: image_state(image) for image in images}
     with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
     objects, remarks = _annotations(project, with_regions, region_class)
     jobs, refused = [], {}
     for image in images:
         try:
-            jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp))
+            jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp, within))
         except GlomsegError as error:
             refused[image.entry_id] = str(error)
     return Plan(jobs=tuple(jobs), refused=refused, remarks=tuple(remarks), states=states)
@@ -91,7 +97,11 @@ def _annotations(
 
 
 def _job(
-    image: ProjectImage, objects: list[PathObject], region_class: str | None, mpp: tuple[float, float] | None
+    image: ProjectImage,
+    objects: list[PathObject],
+    region_class: str | None,
+    mpp: tuple[float, float] | None,
+    within: list[PathObject],
 ) -> Job:
     if image.problem is not None or image.path is None:
         raise ProjectError(image.problem or f"{image.uri} was not found")
@@ -105,8 +115,16 @@ def _job(
         path=image.path,
         mpp=known,
         size=(image.width, image.height) if image.width and image.height else None,
-        region=read_region(objects, region_class),
+        region=_region(objects, region_class, within),
     )
+
+
+def _region(objects: list[PathObject], region_class: str | None, within: list[PathObject]) -> Region | None:
+    region = read_region(objects, region_class)
+    if not within:
+        return region
+    areas = shapely.union_all([item.geometry for item in within])
+    return Region(areas, region.ignored if region else shapely.GeometryCollection())
 
 
 def save_areas(run: Run, jobs: Iterable[Job]) -> None:

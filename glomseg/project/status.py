@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from glomseg.errors import ProjectError
-from glomseg.project.ownership import RUN
+from glomseg.project.ownership import RUN, VERDICT
 from glomseg.project.qpproj import ImageState, ProjectImage, image_state
 from glomseg.project.runs import Run
 
@@ -75,16 +75,13 @@ def _standing(image: ProjectImage, state: ImageState, records: Sequence[Mapping[
     last = max(written, key=lambda standing: str(standing["at"]), default=None)
     if last is not None and last["data_sha256"] == state.sha256:
         return Standing(machine=last["machine"], persons=last["persons"], verdicts=last["verdicts"], current=True)
-    if not _has_ours(image):
-        return Standing(machine=0, persons=sum(state.annotation_counts.values()), verdicts={}, current=True)
+    data = (image.data_folder / "data.qpdata").read_bytes()  # holds text as it is, though little else is readable
+    if RUN.encode() not in data:
+        verdicts: dict[str, int] | None = None if VERDICT.encode() in data else {}
+        return Standing(machine=0, persons=sum(state.annotation_counts.values()), verdicts=verdicts, current=True)
     if last is None:
         return Standing()
     return Standing(machine=last["machine"], persons=last["persons"], verdicts=last["verdicts"])
-
-
-def _has_ours(image: ProjectImage) -> bool:
-    """Tell whether any object carries a run; QuPath's data holds text as it is, though little else is readable."""
-    return RUN.encode() in (image.data_folder / "data.qpdata").read_bytes()
 
 
 def _run_state(record: Mapping[str, Any]) -> str:

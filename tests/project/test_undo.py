@@ -176,5 +176,5 @@ class Project(RuleBasedStateMachine):
         assert content(now) == content(self.persons)
 
 
-Project.TestCase.settings = settings(max_examples=60, stateful_step_count=15, deadline=None)
+Project.TestCase.settings = settings(max_examples=150, stateful_step_count=15, deadline=None)
 TestProject = Project.TestCase
