@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -83,8 +84,9 @@ def save_change(place: Place, change: Change) -> None:
 
 
 def forget_change(place: Place) -> None:
-    """Forget a change that did not come about."""
-    place.path.unlink(missing_ok=True)
+    """Forget a change that did not come about, and that may not have been kept at all."""
+    with suppress(OSError):
+        place.path.unlink()
 
 
 def drop_undone(runs_folder: Path, key: str, sha256: str | None) -> set[str]:

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,7 +16,7 @@ from glomseg.project import second_stage
 from glomseg.project.collect import collect_image, read_annotations
 from glomseg.project.ownership import RUN, owner, stamp
 from glomseg.project.qpproj import image_state, read_project
-from glomseg.project.runs import Run, load_run, now
+from glomseg.project.runs import Run, load_run, locked, now
 
 FREE = [(120 + 160 * i, 300) for i in range(8)]  # no person has drawn there
 
@@ -224,3 +227,60 @@ def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, mon
     monkeypatch.setattr(second_stage, "image_state", image_state)
     glomseg("undo", study)
     assert (told(first()), first()["runs"][0]["state"]) == ((0, 10, False), "undone")
+
+
+# --- faults
+
+
+@pytest.mark.qupath
+def test_two_at_once(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    before = (study.parent / "data/1/data.qpdata").read_bytes()
+    with locked(study.parent / "glomseg"):
+        for command in (("collect", study), ("undo", study, "run-1"), ("restore", study, "1", "last")):
+            result = glomseg(*command)
+            assert result.code == 1
+            assert "another glomseg" in result.err
+    assert (study.parent / "data/1/data.qpdata").read_bytes() == before
+    assert glomseg("collect", study).code == 0
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("place", ["changes", "backup"])
+def test_what_cannot_be_kept_is_not_written(study, one_process, glomseg, place):
+    """No room for the backup, or for what undo needs: the image stays as it is, and the others go on."""
+    run = made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    (run.folder / place).mkdir()
+    (run.folder / place / "1").write_text("in the way")
+    before = (study.parent / "data/1/data.qpdata").read_bytes()
+    result = glomseg("collect", study)
+    assert result.code == 1
+    assert "free space" in result.err
+    assert (study.parent / "data/1/data.qpdata").read_bytes() == before
+    assert (run.folder / "changes/2/1.json").is_file()
+    (run.folder / place / "1").unlink()
+    assert glomseg("collect", study).code == 0
+    assert glomseg("undo", study).code == 0
+
+
+@pytest.mark.qupath
+@pytest.mark.slow
+def test_a_killed_collect_is_completed_by_the_same_command(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    data = {key: study.parent / f"data/{key}/data.qpdata" for key in "12"}
+    before = {key: path.read_bytes() for key, path in data.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "glomseg_cli.main", "collect", str(study)], stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while data["1"].read_bytes() == before["1"] and time.monotonic() < until:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    for key in "12":
+        found = standing(one_process, study, key)
+        assert sum(RUN in item.metadata for item in found.values()) in (0, 6, 7, 8)
+    assert glomseg("collect", study).code == 0
+    assert sum(RUN in item.metadata for item in standing(one_process, study).values()) == len(FREE)
+    assert glomseg("undo", study).code == 0
+    assert all(owner(item) == "person" for key in "12" for item in standing(one_process, study, key).values())
