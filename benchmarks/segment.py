@@ -71,7 +71,7 @@ def in_own_process(options: argparse.Namespace, measure: str, *more: str) -> dic
     return json.loads(result.stdout)
 
 
-def load(device: str):  # noqa: ANN201 - the import is what takes time
+def load(device: str):
     """Load a base-16 network that reads at 1 um/px."""
     from glomseg.model import load_model
 

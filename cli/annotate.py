@@ -73,4 +73,4 @@ def annotate(
         if not no_collect:
             writing = writing_options(on_conflict, forget_rejections=forget_rejections)
             collect_into(console, found, run, states=plan.states, writing=writing, needed=False)
-        return show_run(console, run)
+        return show_run(console, run, [image.entry_id for image in chosen])

@@ -42,4 +42,4 @@ def collect(
     with locked(found.folder / FOLDER):
         writing = writing_options(on_conflict, forget_rejections=forget_rejections)
         collect_into(console, found, chosen, states={}, writing=writing, needed=True)
-        return show_run(console, chosen)
+        return show_run(console, chosen, chosen.images)

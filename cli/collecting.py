@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -45,9 +45,9 @@ def collect_into(
             console.warn(f"{record['name']}: {record['reason']}")
 
 
-def show_run(console: Console, run: Run) -> int:
-    """Print the closing table and where the results are; returns the exit code: 1 where an image failed."""
-    records = list(run.images.values())
-    console.result({"run": run.run_id, "folder": str(run.folder), "images": run.images}, records)
+def show_run(console: Console, run: Run, keys: Iterable[str]) -> int:
+    """Print how the images of these keys went and where the results are; returns the exit code: 1 where one failed."""
+    images = {key: run.images[key] for key in keys if key in run.images}
+    console.result({"run": run.run_id, "folder": str(run.folder), "images": images}, images.values())
     console.say(f"results: {run.folder}")
-    return int(any(record["state"] != "done" or record.get("outcome") == NOT_IN for record in records))
+    return int(any(record["state"] != "done" or record.get("outcome") == NOT_IN for record in images.values()))

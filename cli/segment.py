@@ -43,7 +43,7 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
         run = resume_or_start_in(output, work.parameters(region=None), restart=how["restart"])
         jobs = [Job(key=key, name=path.name, path=path, mpp=mpp) for key, path in _keys(paths).items()]
         work.run(run, jobs)
-        return show_run(console, run)
+        return show_run(console, run, [job.key for job in jobs])
 
 
 def _expand(slides: tuple[Path, ...]) -> list[Path]:

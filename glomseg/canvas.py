@@ -16,6 +16,13 @@ from glomseg.files import replacing
 from glomseg.tiles import BLOCK, ReadingFrame, Tile
 
 TILE_PX = 256
+PREFIX = ".probability-"
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the files of canvases in `folder` whose process was killed; no canvas may be in use there."""
+    for path in folder.glob(f"{PREFIX}*"):
+        path.unlink(missing_ok=True)
 
 
 class Canvas:
@@ -33,7 +40,7 @@ class Canvas:
         self.frame = frame
         self.shape = (rows * BLOCK, columns * BLOCK)
         self.peaks: NDArray[np.uint8] = np.zeros((rows, columns), np.uint8)
-        handle, name = tempfile.mkstemp(prefix=".probability-", dir=folder)
+        handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
         self._path = Path(name)
         self._file = os.fdopen(handle, "r+b", buffering=0)
         self._file.truncate(self.shape[0] * self.shape[1])

@@ -122,17 +122,25 @@ class Model:
             raise ValueError(f"predict takes (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
         if images.size == 0:
             return np.zeros(images.shape[:3], dtype=np.uint8)
-        with torch.inference_mode():
-            pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
-            x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
-            if tta:
-                turns: tuple[list[int], ...] = ([], [2], [3], [2, 3])
-                maps = [torch.sigmoid(self._logits(x.flip(turn))).flip([t - 1 for t in turn]) for turn in turns]
-                probability = torch.stack(maps).mean(dim=0)
-            else:
-                probability = torch.sigmoid(self._logits(x))
-            result: UInt8 = probability.mul_(255).round_().to(torch.uint8).cpu().numpy()
+        try:
+            with torch.inference_mode():
+                result: UInt8 = self._probability(images, tta).mul_(255).round_().to(torch.uint8).cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            size = " x ".join(map(str, images.shape[:3]))
+            raise DeviceError(
+                f"{self.device} has no memory left for {size} px; try --batch 1, or --device cpu"
+            ) from error
         return result
+
+    def _probability(self, images: UInt8, tta: bool) -> Tensor:
+        """Return the probability (N, H, W), on the device; with `tta` the mean over four flips."""
+        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
+        x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
+        if not tta:
+            return torch.sigmoid(self._logits(x))
+        turns: tuple[list[int], ...] = ([], [2], [3], [2, 3])
+        maps = [torch.sigmoid(self._logits(x.flip(turn))).flip([t - 1 for t in turn]) for turn in turns]
+        return torch.stack(maps).mean(dim=0)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         """Scale (N, 3, H, W) uint8 to 0..1, and by the card's mean and std if it has them."""

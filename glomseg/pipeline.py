@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of tiles done and the number of all tiles."""
 
 READERS = 2
-BATCH_SIZE = {"cuda": 8, "mps": 4}  # on a CPU one tile alone is the fastest: what it needs stays in the cache
+BATCH_SIZE = {"cuda": 4, "mps": 2}  # on a CPU one tile alone is the fastest: what it needs stays in the cache
 TILES_AHEAD = 4
 
 

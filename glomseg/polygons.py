@@ -25,6 +25,9 @@ from skimage.segmentation import watershed
 from glomseg.canvas import Canvas
 from glomseg.tiles import BLOCK, ReadingFrame
 
+_NEARLY = 0.8
+"""Pixels counted against the minimum area, before the outline tells the area exactly."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolygonSettings:
@@ -80,17 +83,37 @@ def _outline(
     values = np.where(inside, canvas.read(left, top, width + 2, height + 2), 0).astype(np.uint8)
     values[max(0, frame.height - top) :, :] = 0
     values[:, max(0, frame.width - left) :] = 0
-    filled = _without_small_holes(values >= lowest, settings.minimum_area_um2 / frame.mpp**2)
-    regions = _split(filled, settings.split_depth_um / frame.mpp)
-    for label, region in enumerate(ndimage.find_objects(regions), start=1):
-        part = _grown(region)
-        mine = regions[part] == label
-        # Another region's pixels count as just outside, so that neighbours meet and do not overlap.
-        levels = np.where(mine | (regions[part] == 0), values[part], 0)
-        confidence = float(values[part][mine].mean()) / 255
-        if confidence < settings.minimum_confidence:
+    minimum_px = settings.minimum_area_um2 / frame.mpp**2
+    components, _ = ndimage.label(_without_small_holes(values >= lowest, minimum_px))
+    for label, component in enumerate(ndimage.find_objects(components), start=1):
+        crop = _grown(component)
+        mask = components[crop] == label
+        if mask.sum() < _NEARLY * minimum_px:
             continue
-        origin = (left + part[1].start, top + part[0].start)
+        regions = mask.astype(np.int32)
+        if mask.sum() > 2 * _NEARLY * minimum_px:  # room for two
+            regions = _split(mask, settings.split_depth_um / frame.mpp)
+        origin = (left + crop[1].start, top + crop[0].start)
+        # What is above the threshold but of no region of this component is another's.
+        own = np.where((values[crop] < lowest) | mask, values[crop], 0).astype(np.uint8)
+        for region in range(1, int(regions.max()) + 1):
+            yield from _trace(own, regions, region, lowest, origin, frame, settings)
+
+
+def _trace(
+    values: NDArray[np.uint8],
+    regions: NDArray[np.int32],
+    region: int,
+    lowest: int,
+    origin: tuple[int, int],
+    frame: ReadingFrame,
+    settings: PolygonSettings,
+) -> Iterator[Glomerulus]:
+    """Outline one region; another region's pixels count as just outside, so that neighbours meet and do not overlap."""
+    mine = regions == region
+    confidence = float(values[mine].mean()) / 255
+    if confidence >= settings.minimum_confidence:
+        levels = np.where(mine | (regions == 0), values, 0).astype(np.uint8)
         yield from _polygons(levels, lowest, origin, frame, settings, confidence)
 
 
@@ -108,7 +131,7 @@ def _without_small_holes(mask: NDArray[np.bool_], area_px: float) -> NDArray[np.
 
 
 def _split(mask: NDArray[np.bool_], depth_px: float) -> NDArray[np.int32]:
-    """Label the objects of a mask, two lobes apart where the waist between them is `depth_px` narrower than they."""
+    """Label the lobes of one object, where the waist between two is `depth_px` narrower than they are."""
     distance = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0), -depth_px - 1)
     # The summits of the distance after cutting `depth_px` off: a ridge between two peaks joins them, a waist does not.
     summits = local_maxima(reconstruction(distance - depth_px, distance))

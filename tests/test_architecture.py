@@ -3,7 +3,6 @@
 import ast
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -98,8 +97,8 @@ def test_the_library_neither_prints_nor_exits() -> None:
                 assert node.value.id != "sys" or path.name == "train.py", f"{path}:{node.lineno}"
 
 
-def test_help_is_light_and_quick() -> None:
-    """`glomseg --help` loads no torch, no JVM and no imaging, and answers at once."""
+def test_help_is_light() -> None:
+    """`glomseg --help` loads no torch, no JVM and no imaging."""
     code = (
         "import sys; sys.argv = ['glomseg', '--help']\n"
         "from glomseg_cli.main import cli\n"
@@ -107,11 +106,6 @@ def test_help_is_light_and_quick() -> None:
         "heavy = {'torch', 'paquo', 'jpype', 'numpy', 'openslide', 'tifffile', 'rich'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-        seconds.append(time.perf_counter() - start)
-        assert result.returncode == 0, result.stderr
-        assert "annotate" in result.stdout
-    assert min(seconds) < 1.5  # 0.3 s is the aim on an idle machine; this bound only catches a heavy import
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "annotate" in result.stdout

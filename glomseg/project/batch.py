@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from glomseg.canvas import remove_leftovers
 from glomseg.errors import GlomsegError, SlideError
 from glomseg.files import write_text
 from glomseg.geojson import PathObject, read_geojson, write_geojson
@@ -81,8 +82,12 @@ def segment_all(
     keep_probability: bool = False,
     listener: Listener | None = None,
 ) -> None:
-    """Segment what is not yet done of `jobs` into the folder of `run`, whose record then says how each went."""
+    """Segment what is not yet done of `jobs` into the folder of `run`, whose record then says how each went.
+
+    The folder must be this process's own (see `locked`). Raises RunError where it cannot be written.
+    """
     listener = listener or Listener()
+    remove_leftovers(run.folder)
     for job in jobs:
         listener.started(job)
         try:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from oracle import save_oracle
+from qupath_side import parse_geojson
 from shapely.geometry import Point
 from slides import Disc, disc_slide
 
@@ -148,6 +149,7 @@ def test_polygons_are_in_the_project_and_stay_as_they_are(project: Path, data: P
 
 
 @pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
 def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
     project: Path, data: Path, qupath, tmp_path, glomseg
 ) -> None:
@@ -173,6 +175,7 @@ def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
 
 
 @pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
 def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupath, glomseg) -> None:
     arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
     assert glomseg(*arguments).code == 0
@@ -184,3 +187,21 @@ def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupa
     assert collected["dropped_as_rejected"] > 0
     offered = json.loads(glomseg(*arguments, "--json", "--forget-rejections").out)["images"]["2"]["collected"]
     assert offered["added"] == collected["dropped_as_rejected"]
+
+
+@pytest.mark.qupath
+def test_qupath_imports_what_a_run_wrote(tmp_path: Path, oracle_folder: Path, qupath, glomseg) -> None:
+    """The route by drag and drop: discs, and a ring whose hole is large enough to stay."""
+    discs = [Disc(400, 400, 90, 90), Disc(900, 600, 200, 180, 0.4), Disc(1300, 300, 60, 80)]
+    truth = disc_slide(tmp_path / "slide.tif", discs=discs)
+    assert glomseg("segment", truth.path, "-o", tmp_path / "out", "--model", oracle_folder).code == 0
+    written = {item.object_id: item for item in read_geojson(tmp_path / "out" / "slide.geojson")}
+    read = qupath.call(parse_geojson, tmp_path / "out" / "slide.geojson")
+    assert {item["id"] for item in read} == set(written)
+    assert sorted(item["area"] for item in read) == pytest.approx(sorted(disc.area for disc in discs), rel=0.02)
+    for item in read:
+        twin = written[item["id"]]
+        assert (item["class"], item["name"]) == (twin.class_name, twin.name)
+        assert item["measurements"] == pytest.approx(dict(twin.measurements))
+        assert item["metadata"] == dict(twin.metadata)
+        assert item["area"] == pytest.approx(twin.geometry.area)
