@@ -15,9 +15,16 @@ from .console import Console
 @click.argument("run", required=False)
 @options.slides_option
 @click.option("--forget-rejections", is_flag=True, help="Offer again what was deleted from earlier results.")
+@options.on_conflict_option
 @options.output
 def collect(
-    project: Path, run: str | None, slides: tuple[Path, ...], forget_rejections: bool, quiet: bool, as_json: bool
+    project: Path,
+    run: str | None,
+    slides: tuple[Path, ...],
+    forget_rejections: bool,
+    on_conflict: str,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Bring the outlines of RUN (the newest by default) into PROJECT as annotations.
 
@@ -27,11 +34,12 @@ def collect(
     from glomseg.project.qpproj import read_project
     from glomseg.project.runs import find_run, locked
 
-    from .collecting import collect_into, show_run
+    from .collecting import collect_into, show_run, writing_options
 
     console = Console(quiet=quiet, as_json=as_json)
     found = read_project(project, slides=slides)
     chosen = find_run(found.folder / FOLDER, run)
     with locked(found.folder / FOLDER):
-        collect_into(console, found, chosen, states={}, forget_rejections=forget_rejections, needed=True)
+        writing = writing_options(on_conflict, forget_rejections=forget_rejections)
+        collect_into(console, found, chosen, states={}, writing=writing, needed=True)
         return show_run(console, chosen, chosen.images)

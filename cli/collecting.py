@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import cast
 
-from glomseg.project.annotate import NOT_IN, collect_run
 from glomseg.project.qpproj import ImageState, Project
 from glomseg.project.qupath import REMEDY, find_qupath
 from glomseg.project.runs import Run
+from glomseg.project.second_stage import NOT_IN, OnConflict, Writing, collect_run
 
 from .console import Console
+
+
+def writing_options(
+    on_conflict: str, *, forget_rejections: bool = False, progress: Callable[[str], None] = lambda name: None
+) -> Writing:
+    """Turn the options of a command into how to write."""
+    return Writing(forget_rejections=forget_rejections, on_conflict=cast(OnConflict, on_conflict), progress=progress)
 
 
 def collect_into(
@@ -18,24 +27,19 @@ def collect_into(
     run: Run,
     *,
     states: Mapping[str, ImageState],
-    forget_rejections: bool,
+    writing: Writing,
     needed: bool,
 ) -> None:
     """Collect `run` into `project`. Without QuPath: an error where it is `needed`, else a remark on how to go on."""
     if not needed and find_qupath() is None:
         console.say(
             f"no QuPath on this machine: the outlines wait in {run.folder}. Bring them in with `glomseg collect "
-            f"{project.path}` where QuPath is, or drag an image's .geojson onto it in QuPath ({REMEDY})"
+            f"{project.path}` where QuPath is, or with import_results.groovy in QuPath ({REMEDY})"
         )
         return
     with console.spinner("QuPath is starting") as update:
-        collect_run(
-            project,
-            run,
-            states=states,
-            forget_rejections=forget_rejections,
-            progress=lambda name: update(f"into the project: {name}"),
-        )
+        writing = replace(writing, progress=lambda name: update(f"into the project: {name}"))
+        collect_run(project, run, states=states, writing=writing)
     for record in run.images.values():
         if record.get("outcome") == NOT_IN:
             console.warn(f"{record['name']}: {record['reason']}")

@@ -82,9 +82,9 @@ def _write(
 
 
 def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ...]) -> int:
-    from glomseg.project.annotate import NOT_IN
     from glomseg.project.labels import plan_labels, read_labels
     from glomseg.project.qupath import require_qupath
+    from glomseg.project.second_stage import NOT_IN
     from glomseg.project.sources import read_sources
     from glomseg.project.studies import amend_all
 

@@ -17,9 +17,12 @@ from .evaluate import compare, evaluate
 from .gallery import gallery
 from .measure import measure
 from .models import models
+from .qupath import qupath
 from .report import report
+from .restore import restore
 from .segment import segment
 from .status import status
+from .undo import undo
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,6 +38,8 @@ for command in (
     annotate,
     segment,
     collect,
+    undo,
+    restore,
     status,
     measure,
     report,
@@ -42,6 +47,7 @@ for command in (
     evaluate,
     compare,
     models,
+    qupath,
     demo,
     doctor,
 ):

@@ -87,7 +87,7 @@ def measured(
 
 def _write_back(console: Console, study: Study, sources: Sources) -> bool:
     """Put the values into the project; tell whether an image failed."""
-    from glomseg.project.annotate import NOT_IN
+    from glomseg.project.second_stage import NOT_IN
     from glomseg.project.studies import write_measurements
 
     with console.spinner("QuPath is starting") as update:

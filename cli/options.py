@@ -92,6 +92,17 @@ def project_argument(command: Command) -> Command:
     return click.argument("project", type=click.Path(path_type=Path))(command)
 
 
+def on_conflict_option(command: Command) -> Command:
+    """Add --on-conflict, what to do where somebody saved an image while we worked."""
+    return click.option(
+        "--on-conflict",
+        type=click.Choice(("stop", "skip", "merge")),
+        default="skip",
+        show_default=True,
+        help="Where somebody saved an image meanwhile: stop there, leave that image out, or read it again and go on.",
+    )(command)
+
+
 def slides_option(command: Command) -> Command:
     """Add --slides, where images that moved are looked for."""
     return click.option(

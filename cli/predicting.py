@@ -47,9 +47,7 @@ def predict(console: Console, data: Path, output: Path, model: str, how: Mapping
         species=how["species"],
         tta=how["tta"],
         batch=None,
-        overlay=False,
         keep_probability=how["sweep"],
-        restart=False,
     )
     pictures, truth = _data(data, how["slides"])
     asked, remarks = pair_up(pictures, truth, missing="skip" if how["missing"] == "skip" else "refuse")

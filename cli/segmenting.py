@@ -37,11 +37,11 @@ class Segmenting:
         species: str | None,
         tta: bool,
         batch: int | None,
-        overlay: bool,
-        overlay_color: str,
-        overlay_width: int,
         keep_probability: bool,
-        restart: bool,
+        overlay: bool = False,
+        overlay_color: str = "class",
+        overlay_width: int = 1600,
+        restart: bool = False,
     ) -> Segmenting:
         """Load the model onto its device, before anything else can take time."""
         loaded = load_model(model, device)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +13,9 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from glomseg.project.qpproj import ProjectImage
-    from glomseg.project.runs import Run
+    from glomseg.project.status import ImageStatus
+
+COLUMNS = ("id", "image", "annotations", "machine's", "people's", "verdicts", "saved", "runs", "remarks")
 
 
 @click.command(short_help="Show what stands where in a project; needs no QuPath.")
@@ -23,53 +23,62 @@ if TYPE_CHECKING:
 @options.slides_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def status(project: Path, slides: tuple[Path, ...], as_json: bool) -> None:
-    """Show the images of PROJECT, what is annotated on them, and the runs. Needs no QuPath."""
+    """Show the images of PROJECT, what is annotated on them, whose it is, and the runs. Needs no QuPath.
+
+    Whose the annotations are is known as of the last write by glomseg: a number with a ~ is from before the last
+    save in QuPath, and ? is unknown.
+    """
     from glomseg.project.qpproj import read_project
     from glomseg.project.runs import list_runs
+    from glomseg.project.status import describe_image
 
     found = read_project(project, slides=slides)
     runs = list_runs(found.folder / "glomseg")
-    images = [_describe(image, runs) for image in found.images]
+    images = [describe_image(image, runs) for image in found.images]
     if as_json:
-        click.echo(json.dumps({"project": str(found.path), "images": images}, indent=2, ensure_ascii=False))
+        content = {"project": str(found.path), "images": [_content(image) for image in images]}
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    rows = [
-        (
-            image["entry_id"],
-            image["name"],
-            ", ".join(f"{count} {name}" for name, count in image["annotations"].items()) or "none",
-            image["saved"] or "never",
-            ", ".join(
-                f"{run['run']} {run['state']}" + (f" ({run['glomeruli']})" if run["glomeruli"] is not None else "")
-                for run in image["runs"]
-            )
-            or "none",
-            (image["problem"] or "").split(" (tried")[0],
-        )
-        for image in images
-    ]
-    Console(quiet=False, as_json=False).table(("id", "image", "annotations", "saved", "runs", "problem"), rows)
+    Console(quiet=False, as_json=False).table(COLUMNS, [_row(image) for image in images])
 
 
-def _describe(image: ProjectImage, runs: Sequence[Run]) -> dict[str, Any]:
-    from glomseg.project.qpproj import image_state
-
-    state = image_state(image)
-    saved = None if state.saved_ms is None else datetime.fromtimestamp(state.saved_ms / 1000)
-    records = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
+def _content(status: ImageStatus) -> dict[str, Any]:
+    image, standing = status.image, status.standing
     return {
         "entry_id": image.entry_id,
         "name": image.name,
         "path": str(image.path) if image.path else None,
-        "problem": image.problem,
-        "annotations": dict(state.annotation_counts),
-        "saved": saved.isoformat(sep=" ", timespec="minutes") if saved else None,
-        "runs": [
-            {
-                "run": run.run_id,
-                "state": record.get("outcome") or ("collected" if "collected" in record else record["state"]),
-                "glomeruli": record.get("glomeruli"),
-            }
-            for run, record in records
-        ],
+        "problem": status.problem,
+        "annotations": dict(status.annotations),
+        "machine": standing.machine,
+        "persons": standing.persons,
+        "verdicts": None if standing.verdicts is None else dict(standing.verdicts),
+        "saved_since_counted": not standing.current,
+        "review": status.review,
+        "reviewed": status.reviewed,
+        "saved": status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else None,
+        "runs": [{"run": run, "state": state, "glomeruli": glomeruli} for run, state, glomeruli in status.runs],
+        "conflict": status.conflict,
     }
+
+
+def _row(status: ImageStatus) -> tuple[str, ...]:
+    standing = status.standing
+    mark = "" if standing.current else "~"
+    runs = [f"{run} {state}" + (f" ({count})" if count is not None else "") for run, state, count in status.runs]
+    remarks = [status.conflict, status.reviewed and f"reviewed: {status.reviewed}", status.problem]
+    return (
+        status.image.entry_id,
+        status.image.name,
+        _counts(status.annotations) or "none",
+        "?" if standing.machine is None else f"{mark}{standing.machine}",
+        "?" if standing.persons is None else f"{mark}{standing.persons}",
+        status.review or ("?" if standing.verdicts is None else mark + (_counts(standing.verdicts) or "none")),
+        status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else "never",
+        ", ".join(runs) or "none",
+        "; ".join(str(remark).split(" (tried")[0] for remark in remarks if remark),
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -47,10 +47,14 @@ def write_geojson(path: Path, objects: Iterable[PathObject]) -> None:
 
     One invalid polygon makes QuPath drop a whole file: an invalid or empty geometry raises GeoJSONError.
     """
-    collection = geojson.FeatureCollection([_to_feature(item) for item in objects])
-    text = json.dumps(collection, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(to_collection(objects), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def to_collection(objects: Iterable[PathObject]) -> dict[str, Any]:
+    """Return `objects` as the FeatureCollection that `write_geojson` writes; raises GeoJSONError."""
+    return dict(geojson.FeatureCollection([_to_feature(item) for item in objects]))
 
 
 def read_geojson(path: Path) -> list[PathObject]:
@@ -67,6 +71,11 @@ def read_geojson(path: Path) -> list[PathObject]:
         raise GeoJSONError(f"{path} does not exist; export it from QuPath as GeoJSON") from None
     except (OSError, EOFError, ValueError) as error:
         raise GeoJSONError(f"{path} is not readable GeoJSON ({error}); export it from QuPath again") from error
+    return from_collection(content, path)
+
+
+def from_collection(content: Any, path: Path) -> list[PathObject]:
+    """Read the objects of parsed GeoJSON that stood in the file `path`; raises GeoJSONError."""
     try:
         return [_from_feature(feature) for feature in _features(content)]
     except (

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 def test_the_wheel_holds_all_that_the_commands_need(tmp_path: Path) -> None:
     sources = tmp_path / "sources"
     sources.mkdir()
-    for name in ("glomseg", "cli", "models", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("glomseg", "cli", "models", "qupath_scripts", "pyproject.toml", "README.md", "LICENSE"):
         (sources / name).symlink_to(ROOT / name)  # so that building leaves nothing in the checkout
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(tmp_path), str(sources)]
     subprocess.run(command, check=True)
@@ -30,6 +30,7 @@ def test_the_wheel_holds_all_that_the_commands_need(tmp_path: Path) -> None:
         "glomseg_cli/main.py",
         "glomseg_models/pas-starter/card.json",
         "glomseg_models/pas-starter/weights.safetensors",
+        "glomseg_scripts/import_results.groovy",
     } <= names
-    assert not any(name.startswith(("cli/", "models/", "tests/")) for name in names)
+    assert not any(name.startswith(("cli/", "models/", "qupath_scripts/", "tests/")) for name in names)
     assert not any("__pycache__" in name for name in names)

@@ -1,11 +1,10 @@
-"""The main job on a project: which images to segment and where on them, and then bringing the results in."""
+"""The main job on a project: which images to segment, and where on them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -13,18 +12,17 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, ProjectError, QuPathError
 from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.batch import Job
-from glomseg.project.collect import CollectResult, collect_image, read_annotations
+from glomseg.project.collect import read_annotations
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state
-from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
-from glomseg.project.runs import Run, list_runs, now
-from glomseg.region import IGNORED, read_region
+from glomseg.project.qupath import find_qupath, qupath_process
+from glomseg.project.runs import Run
+from glomseg.region import IGNORED, Region, read_region
 from glomseg.slide import open_slide
 
 FOLDER = "glomseg"
 """The folder beside project.qpproj that holds the runs."""
 
 AREA = "Processed area"
-NOT_IN = "not in the project"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,22 +50,28 @@ def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage,
 
 
 def plan_project(
-    project: Project, images: Iterable[ProjectImage], *, region_class: str | None, mpp: tuple[float, float] | None
+    project: Project,
+    images: Iterable[ProjectImage],
+    *,
+    region_class: str | None,
+    mpp: tuple[float, float] | None,
+    within: Iterable[PathObject] = (),
 ) -> Plan:
     """Prepare the images of a project: where they lie, how large their pixels are, and which part to look at.
 
     A pixel size set in QuPath wins over the file's, and the file's over `mpp`. Annotations are read through QuPath,
-    and only from images that have some that matter: of `region_class`, or of a class to ignore. Raises QuPathError
-    where a region is asked for and there is no QuPath.
+    and only from images that have some that matter: of `region_class`, or of a class to ignore. `within` are areas
+    to look at instead of a class, the same for all images. Raises QuPathError where a region is asked for and there
+    is no QuPath.
     """
-    images = list(images)
+    images, within = list(images), list(within)
     states = {image.entry_id: image_state(image) for image in images}
     with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
     objects, remarks = _annotations(project, with_regions, region_class)
     jobs, refused = [], {}
     for image in images:
         try:
-            jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp))
+            jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp, within))
         except GlomsegError as error:
             refused[image.entry_id] = str(error)
     return Plan(jobs=tuple(jobs), refused=refused, remarks=tuple(remarks), states=states)
@@ -93,7 +97,11 @@ def _annotations(
 
 
 def _job(
-    image: ProjectImage, objects: list[PathObject], region_class: str | None, mpp: tuple[float, float] | None
+    image: ProjectImage,
+    objects: list[PathObject],
+    region_class: str | None,
+    mpp: tuple[float, float] | None,
+    within: list[PathObject],
 ) -> Job:
     if image.problem is not None or image.path is None:
         raise ProjectError(image.problem or f"{image.uri} was not found")
@@ -107,8 +115,16 @@ def _job(
         path=image.path,
         mpp=known,
         size=(image.width, image.height) if image.width and image.height else None,
-        region=read_region(objects, region_class),
+        region=_region(objects, region_class, within),
     )
+
+
+def _region(objects: list[PathObject], region_class: str | None, within: list[PathObject]) -> Region | None:
+    region = read_region(objects, region_class)
+    if not within:
+        return region
+    areas = shapely.union_all([item.geometry for item in within])
+    return Region(areas, region.ignored if region else shapely.GeometryCollection())
 
 
 def save_areas(run: Run, jobs: Iterable[Job]) -> None:
@@ -130,89 +146,7 @@ def _polygons(area: BaseGeometry) -> list[BaseGeometry]:
     return [part for part in shapely.get_parts(area) if part.geom_type == "Polygon" and not part.is_empty]
 
 
-def _processed_area(run: Run, key: str) -> BaseGeometry | None:
+def processed_area(run: Run, key: str) -> BaseGeometry | None:
+    """Read which part of an image was looked at, None for the whole."""
     path = _area_path(run, key)
     return shapely.union_all([item.geometry for item in read_geojson(path)]) if path.exists() else None
-
-
-def collect_run(
-    project: Project,
-    run: Run,
-    *,
-    states: Mapping[str, ImageState],
-    forget_rejections: bool = False,
-    progress: Callable[[str], None] = lambda name: None,
-) -> None:
-    """Bring what `run` found into the project, one image after another; how each went stands in the run's record.
-
-    `states` says how an image's data stood when it was read; for an image that is not in it, that is now. Raises
-    QuPathError where there is no QuPath.
-    """
-    images = {image.entry_id: image for image in project.images}
-    with qupath_process() as qupath:
-        for key, record in run.images.items():
-            if record.get("state") != "done":
-                continue
-            progress(str(record["name"]))
-            try:
-                image = images.get(key)
-                if image is None or image.path is None or image.problem:
-                    raise ProjectError(image.problem if image and image.problem else "no longer in the project")
-                state = states.get(key) or image_state(image)
-                result = _collect(qupath, project, run, image, image.path, state, forget_rejections)
-                run.record(key, collected=_summary(result), outcome=None, reason=None)
-            except GlomsegError as error:
-                run.record(key, outcome=NOT_IN, reason=str(error))
-
-
-def _collect(
-    qupath: QuPathProcess,
-    project: Project,
-    run: Run,
-    image: ProjectImage,
-    path: Path,
-    state: ImageState,
-    forget_rejections: bool,
-) -> CollectResult:
-    key = image.entry_id
-    result = qupath.call(
-        collect_image,
-        project.path,
-        key,
-        path,
-        read_geojson(run.result_path(key)),
-        processed_area=_processed_area(run, key),
-        expected_state=state,
-        backup_folder=run.folder / "backup" / key,
-        earlier_predictions=_remembered(run.folder.parent, key),
-        forget_rejections=forget_rejections,
-    )
-    write_geojson(_memory_path(run, key), result.remember)
-    return result
-
-
-def _memory_path(run: Run, key: str) -> Path:
-    """Tell where the predictions are kept that stood in an image, or were deleted from it, when a run was collected."""
-    return run.folder / "collected" / f"{key}.geojson"
-
-
-def _remembered(runs_folder: Path, key: str) -> list[PathObject]:
-    """Read the memory of the run that was collected last into an image."""
-    collected = [run for run in list_runs(runs_folder) if "collected" in run.images.get(key, {})]
-    if not collected:
-        return []
-    last = max(collected, key=lambda run: str(run.images[key]["collected"]["at"]))
-    return read_geojson(_memory_path(last, key))
-
-
-def _summary(result: CollectResult) -> dict[str, Any]:
-    return {
-        "at": now(),
-        "added": result.added,
-        "removed": result.removed,
-        "kept": result.kept,
-        "dropped_for_a_persons": result.dropped_person,
-        "dropped_as_rejected": result.dropped_rejected,
-        "dropped_outside": result.dropped_outside,
-        "image_moved": result.moved,
-    }

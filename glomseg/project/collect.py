@@ -11,9 +11,11 @@ Geometry is in level-0 pixels.
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import uuid
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,12 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import ProjectError, QuPathError
 from glomseg.geojson import Color, PathObject
-from glomseg.project.ownership import Plan, plan_update
+from glomseg.project.history import Place, forget_change, save_change
+from glomseg.project.ownership import VERDICT, Plan, plan_update
 from glomseg.project.qpproj import ImageState, ProjectClass, load_json
 from glomseg.project.qupath import QuPathInfo, QuPathProcess, find_qupath, qupath_process, version_numbers
 from glomseg.project.staging import Staged, back_up, check_state, put_in_place, readable_data, stage
+from glomseg.project.undo import Change, change_of, plan_undo
 
 __all__ = [
     "CollectResult",
@@ -36,12 +40,16 @@ __all__ = [
     "find_qupath",
     "qupath_process",
     "read_annotations",
+    "undo_image",
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollectResult:
-    """What came of one image: how many objects, and `remember`, the `earlier_predictions` of the next collect."""
+    """What came of one image: how many objects, and `remember`, the `earlier_predictions` of the next collect.
+
+    `machine`, `persons` and `verdicts` (verdict to number) count the annotations that stand there now.
+    """
 
     added: int
     removed: int
@@ -53,6 +61,9 @@ class CollectResult:
     state_before: ImageState
     state_after: ImageState
     moved: bool
+    machine: int
+    persons: int
+    verdicts: Mapping[str, int]
 
     @property
     def changed(self) -> bool:
@@ -81,6 +92,7 @@ def collect_image(
     processed_area: BaseGeometry | None,
     expected_state: ImageState,
     backup_folder: Path,
+    place: Place | None = None,
     earlier_predictions: Sequence[PathObject] = (),
     forget_rejections: bool = False,
 ) -> CollectResult:
@@ -88,11 +100,64 @@ def collect_image(
 
     `image_path` is where the image lies now, `expected_state` what `image_state` said before segmenting, and
     `backup_folder` is filled before the first write. Where nothing changes, nothing is written at all. An image that
-    has moved gets its new URI in the project; the type that a person gave it is left alone, set or not.
+    has moved gets its new URI in the project; the type that a person gave it is left alone, set or not. With `place`,
+    what was changed is kept there for `undo_image`.
 
     Raises ConflictError where the image was saved since, ProjectError where it cannot be written; it is then as it
     was, and so it is when this process is killed before the last step.
     """
+    make_plan = functools.partial(
+        plan_update,
+        predictions=predictions,
+        processed_area=processed_area,
+        earlier_predictions=earlier_predictions,
+        forget_rejections=forget_rejections,
+    )
+
+    def before_writing(staged: Staged, plan: Plan, existing: Sequence[PathObject]) -> None:
+        back_up(staged, backup_folder, place.memory if place else None)
+        if place:
+            change = change_of(plan, existing, earlier_predictions, run=place.run, before=expected_state.sha256)
+            save_change(place, change)
+
+    try:
+        return _change_image(project_path, entry_id, image_path, make_plan, expected_state, before_writing)
+    except Exception:
+        if place:
+            forget_change(place)
+        raise
+
+
+def undo_image(
+    project_path: Path,
+    entry_id: str,
+    image_path: Path,
+    change: Change,
+    *,
+    expected_state: ImageState,
+    backup_folder: Path,
+    memory: Path,
+) -> CollectResult:
+    """Take a change of one image back, as `plan_undo` decides; otherwise as `collect_image`."""
+    return _change_image(
+        project_path,
+        entry_id,
+        image_path,
+        functools.partial(plan_undo, change=change),
+        expected_state,
+        lambda staged, plan, existing: back_up(staged, backup_folder, memory),
+    )
+
+
+def _change_image(
+    project_path: Path,
+    entry_id: str,
+    image_path: Path,
+    make_plan: Callable[[Sequence[PathObject]], Plan],
+    expected_state: ImageState,
+    before_writing: Callable[[Staged, Plan, Sequence[PathObject]], None],
+) -> CollectResult:
+    """Change one image as `make_plan` decides from what stands there; `before_writing` is told of a change first."""
     start_qupath()
     check_version(project_path)
     with tempfile.TemporaryDirectory(prefix="glomseg-collect-", ignore_cleanup_errors=True) as scratch:
@@ -101,12 +166,13 @@ def collect_image(
         project, entry = open_staged(staged)
         standing = java_annotations(entry.hierarchy.java_object)
         existing = [item for item, _ in standing]
-        plan = plan_update(existing, predictions, processed_area, earlier_predictions, forget_rejections)
+        plan = make_plan(existing)
         after = expected_state
         if not plan.is_empty:
             _apply(project, entry, plan, standing)
-            back_up(staged, backup_folder)
+            before_writing(staged, plan, existing)
             after = put_in_place(staged, expected_state, _classes(plan.add))
+    judged = Counter(item.metadata[VERDICT] for item in plan.persons if VERDICT in item.metadata)
     return CollectResult(
         added=len(plan.add),
         removed=len(plan.remove),
@@ -118,6 +184,9 @@ def collect_image(
         state_before=expected_state,
         state_after=after,
         moved=staged.new_uri is not None and not plan.is_empty,
+        machine=len(existing) - len(plan.persons) - len(plan.remove) + len(plan.add),
+        persons=len(plan.persons),
+        verdicts=dict(judged),
     )
 
 

@@ -33,8 +33,8 @@ OVERLAP = 0.3
 class Plan:
     """What a run changes in one image.
 
-    `remove` and `keep` hold objects of `existing` themselves. `remember` is what to hand to the next plan as
-    `earlier_predictions`: the machine's objects as they stand afterwards, and those that a person has deleted.
+    `remove`, `keep` and `persons` hold objects of `existing` themselves. `remember` is what to hand to the next plan
+    as `earlier_predictions`: the machine's objects as they stand afterwards, and those that a person has deleted.
     """
 
     remove: tuple[PathObject, ...] = ()
@@ -44,6 +44,7 @@ class Plan:
     dropped_rejected: tuple[PathObject, ...] = ()
     dropped_outside: tuple[PathObject, ...] = ()
     remember: tuple[PathObject, ...] = ()
+    persons: tuple[PathObject, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -113,13 +114,13 @@ def plan_update(
     owners = [owner(item) for item in existing]
     persons = [item for item, whose in zip(existing, owners, strict=True) if whose == "person"]
     machine = [item for item, whose in zip(existing, owners, strict=True) if whose == "machine"]
-    left, dropped_person = _split_overlapping([_sealed(item) for item in predictions], persons)
+    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], persons)
     left, keep = _match(left, machine)
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
-    left, dropped_outside = _split_overlapping(left, outside)
+    left, dropped_outside = split_overlapping(left, outside)
     rejected = [] if forget_rejections else _rejected(machine, earlier_predictions)
-    add, dropped_rejected = _split_overlapping(left, rejected)
+    add, dropped_rejected = split_overlapping(left, rejected)
     return Plan(
         remove=tuple(inside),
         add=tuple(add),
@@ -128,6 +129,7 @@ def plan_update(
         dropped_rejected=tuple(dropped_rejected),
         dropped_outside=tuple(dropped_outside),
         remember=(*keep, *outside, *add, *rejected),
+        persons=tuple(persons),
     )
 
 
@@ -178,10 +180,13 @@ def _rejected(machine: Iterable[PathObject], earlier: Iterable[PathObject]) -> l
     return [item for item in earlier if item.metadata.get(FINGERPRINT) not in standing]
 
 
-def _split_overlapping(
+def split_overlapping(
     items: Sequence[PathObject], others: Sequence[PathObject]
 ) -> tuple[list[PathObject], list[PathObject]]:
-    """Split `items` into those free of `others` and those that overlap one of them."""
+    """Split `items` into those free of `others` and those that overlap a rival among them.
+
+    A rival has the same base class or was a prediction once; to overlap is to share over 0.3 of the smaller one.
+    """
     if not items or not others:
         return list(items), []
     ours, theirs = _geometries(items), _geometries(others)
@@ -207,6 +212,11 @@ def _geometries(items: Sequence[PathObject]) -> NDArray[np.object_]:
 
 def _pick(items: Sequence[PathObject], mask: NDArray[np.bool_]) -> list[PathObject]:
     return [item for item, chosen in zip(items, mask, strict=True) if chosen]
+
+
+def mark(item: PathObject) -> str:
+    """Return the fingerprint of an object as it is now, whatever is written in it."""
+    return fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
 
 
 def _base_class(item: PathObject) -> str:

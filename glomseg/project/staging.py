@@ -96,18 +96,44 @@ def check_state(staged: Staged, expected: ImageState) -> None:
         )
 
 
-def back_up(staged: Staged, folder: Path) -> None:
-    """Copy what the project holds of the image to `folder`, unless a complete copy is there already.
+def back_up(staged: Staged, folder: Path, memory: Path | None = None) -> None:
+    """Copy what the project holds of the image to `folder`, unless a complete copy is there already."""
+    copy_image_data(staged.original, staged.entry_id, folder, memory)
 
-    The project file goes last: where it is, the copy is complete.
+
+def copy_image_data(project_path: Path, entry_id: str, folder: Path, memory: Path | None = None) -> None:
+    """Copy an image's data, and the `memory` of its predictions, to `folder`, unless a complete copy is there.
+
+    The project file goes last: where it is, the copy is complete. Raises RunError where nothing can be written.
     """
-    if (folder / staged.original.name).is_file():
+    if (folder / project_path.name).is_file():
         return
+    data_folder = project_path.parent / "data" / entry_id
     names = (_DATA, f"{_DATA}.bkp", "summary.json", "server.json")
-    classes = staged.original.parent / "classifiers" / "classes.json"
-    for source in (*(staged.original_data_folder / name for name in names), classes, staged.original):
+    sources = [data_folder / name for name in names]
+    sources += [project_path.parent / "classifiers" / "classes.json", *([memory] if memory else []), project_path]
+    for source in sources:
         if source.is_file():
             _put(source, folder / source.name)
+
+
+def restore_image_data(folder: Path, data_folder: Path) -> ImageState:
+    """Bring a copy that `copy_image_data` made back into an image's data folder, `data.qpdata` last.
+
+    An image that QuPath had never saved is so again. Raises ProjectError where the copy is damaged.
+    """
+    data = readable_data(folder)
+    summary = folder / "summary.json"
+    if summary.is_file():
+        _put(summary, data_folder / summary.name)
+    else:
+        (data_folder / summary.name).unlink(missing_ok=True)
+    if data is not None:
+        _put(data, data_folder / _DATA)
+    else:
+        (data_folder / _DATA).unlink(missing_ok=True)
+    (data_folder / f"{_DATA}.bkp").unlink(missing_ok=True)
+    return folder_state(data_folder)
 
 
 def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[ProjectClass]) -> ImageState:

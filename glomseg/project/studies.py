@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.project.amend import Amendment, amend_image
-from glomseg.project.annotate import FOLDER, NOT_IN
+from glomseg.project.annotate import FOLDER
 from glomseg.project.qupath import qupath_process
 from glomseg.project.runs import now
+from glomseg.project.second_stage import NOT_IN
 from glomseg.project.sources import Sources
 from glomseg.study.cohort import animals, choose_reference, group_of
 from glomseg.study.measuring import measure_slide

@@ -10,7 +10,7 @@ from qupath_side import parse_geojson
 from shapely.geometry import Point
 from slides import Disc, disc_slide
 
-from glomseg.geojson import read_geojson
+from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.collect import read_annotations
 from glomseg.project.qpproj import read_project
 
@@ -60,6 +60,24 @@ def test_a_region_needs_qupath(project: Path, data: Path, no_qupath: None, gloms
     result = glomseg("annotate", project, "--slides", data / "qupath", "--region", "Cortex")
     assert result.code == 1
     assert "--region Cortex" in result.err
+
+
+def test_only_inside_the_areas_of_a_file(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:
+    (tmp_path / "drawn").mkdir()
+    discs = [Disc(300, 300, 60, 60), Disc(1100, 300, 60, 60)]
+    disc_slide(tmp_path / "drawn/kidney_01.tif", size=(2048, 2048), discs=discs, tissue=(0, 0, 2048, 2048))
+    area = tmp_path / "area.geojson"
+    write_geojson(area, [PathObject(geometry=Point(1100, 300).buffer(200))])
+    oracle = save_oracle(tmp_path / "oracle")
+    arguments = ("annotate", project, "--slides", tmp_path / "drawn", "--image", "1", "--model", oracle, "--no-collect")
+    result = glomseg(*arguments, "--within", area)
+    assert result.code == 0, result.err
+    assert "no QuPath" not in result.err
+    (found,) = read_geojson(only_run(project) / "1.geojson")
+    assert found.geometry.centroid.distance(Point(1100, 300)) < 5
+    assert glomseg(*arguments, "--within", area, "--region", "Cortex").code == 2
+    assert glomseg(*arguments).code == 0  # the whole image is another run
+    assert len(list((project / "glomseg").glob("*/run.json"))) == 2
 
 
 def test_another_image_under_the_old_name_is_refused(

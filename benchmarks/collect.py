@@ -1,0 +1,103 @@
+"""Print how long collecting many polygons into one image takes, beside the start of the JVM, and undoing it.
+
+    python benchmarks/collect.py [NUMBER]
+
+Needs a QuPath. Asserts nothing on time; the aim is 10,000 polygons in less than 10 s.
+"""
+
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from shapely.geometry import Point
+
+from glomseg.geojson import PathObject
+from glomseg.project import history
+from glomseg.project.collect import collect_image, read_annotations, undo_image
+from glomseg.project.ownership import stamp
+from glomseg.project.qpproj import image_state, read_project
+from glomseg.project.qupath import qupath_process
+from glomseg.project.undo import fold
+
+SIDE = 4096
+
+
+def make_project(folder):
+    """Write a project with one plain image, as QuPath does; returns its file."""
+    picture = folder / "slide.png"
+    Image.fromarray(np.full((SIDE, SIDE, 3), 220, np.uint8)).save(picture)
+    builder = {
+        "builderType": "uri",
+        "providerClassName": "qupath.imagej.images.servers.ImageJServerBuilder",
+        "uri": picture.as_uri(),
+        "args": [],
+    }
+    entry = {"serverBuilder": builder, "entryID": 1, "imageName": "slide", "metadata": {}}
+    content = {"version": "0.5.0", "createTimestamp": 0, "modifyTimestamp": 0, "lastID": 1, "images": [entry]}
+    path = folder / "project.qpproj"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def polygons(number):
+    """Return stamped discs with 64 corners and 3 measurements, side by side."""
+    columns = int(np.ceil(np.sqrt(number)))
+    step = SIDE / columns
+    measured = {"Confidence": 0.9, "Area µm^2": 1234.5, "Circularity": 0.8}
+    items = []
+    for index in range(number):
+        x, y = (index % columns + 0.5) * step, (index // columns + 0.5) * step
+        item = PathObject(
+            geometry=Point(x, y).buffer(step * 0.45), class_name="Glomerulus", color=(200, 0, 0), measurements=measured
+        )
+        items.append(stamp(item, run="benchmark", model="none"))
+    return items
+
+
+def timed(name, work):
+    """Run `work`, print what it took, and return what it gave."""
+    start = time.perf_counter()
+    result = work()
+    print(f"| {name} | {time.perf_counter() - start:.1f} s |")
+    return result
+
+
+def main(number):
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as scratch, qupath_process() as qupath:
+        path = make_project(Path(scratch))
+        runs = path.parent / "glomseg"
+        place = history.next_place(runs / "benchmark", "benchmark", "1")
+        predictions = polygons(number)
+
+        def state():
+            return image_state(read_project(path).images[0])
+
+        def collect(**more):
+            picture, backup = path.parent / "slide.png", runs / "benchmark/backup/1"
+            return qupath.call(
+                collect_image, path, "1", picture, predictions,
+                processed_area=None, expected_state=state(), backup_folder=backup, **more,
+            )  # fmt: skip
+
+        def undo():
+            change = fold([change for _, change in history.last_changes(runs, "1")])
+            where = {"backup_folder": runs / "backup/1/undo", "memory": place.memory}
+            return qupath.call(
+                undo_image, path, "1", path.parent / "slide.png", change, expected_state=state(), **where
+            )
+
+        print(f"| {number} polygons in one image | |\n|---|---|")
+        timed("start of the JVM", lambda: qupath.call(read_annotations, path, "1"))
+        assert timed("collect", lambda: collect(place=place)).added == number
+        assert timed("the same again", collect).kept == number
+        assert timed("read", lambda: len(qupath.call(read_annotations, path, "1"))) == number
+        assert timed("undo", undo).removed == number
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)

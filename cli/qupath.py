@@ -1,0 +1,79 @@
+"""`glomseg qupath`: run Groovy scripts in QuPath, and put glomseg's own where QuPath shows them."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import click
+
+from . import options
+from .console import Console
+
+
+@click.group()
+def qupath() -> None:
+    """Run Groovy scripts in QuPath; put glomseg's own into its menus."""
+
+
+@qupath.command()
+@click.argument("script")
+@options.project_argument
+@click.option("--image", help="Only on the image of this name or id [on every image].")
+@click.option("--arg", "arguments", multiple=True, help="Hand this to the script. May be repeated.")
+@click.option("--save", is_flag=True, help="Save each image afterwards.")
+@click.option("--quiet", "-q", is_flag=True, help="Print only what the script prints, and errors.")
+def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...], save: bool, quiet: bool) -> None:
+    """Run SCRIPT, a Groovy file or the name of one of glomseg's, in QuPath on the images of PROJECT.
+
+    What the script prints goes to standard output. Exit code 1 where there is no such image, or where the script
+    failed on any, which QuPath itself does not tell. Close the project in QuPath first where the script saves.
+    """
+    from glomseg.project.annotate import FOLDER, choose_images
+    from glomseg.project.launcher import check_run, run_script
+    from glomseg.project.qpproj import read_project
+    from glomseg.project.runs import locked
+    from glomseg.project.scripts import find_script
+
+    console = Console(quiet=quiet, as_json=False)
+    path = find_script(script)
+    found = read_project(project)
+    name = choose_images(found, [image])[0].name if image is not None else None
+
+    def show(level: str, text: str) -> None:
+        if not level:
+            click.echo(text)
+        elif level in ("WARN", "ERROR", "TRACE") or (level == "INFO" and text.startswith("Running script")):
+            console.say(text)
+
+    with locked(found.folder / FOLDER) if save else nullcontext():
+        done = run_script(path, project=found.path, image=name, arguments=arguments, save=save, line=show)
+    check_run(done, image=name)
+
+
+@qupath.command("install-scripts")
+@click.option("--folder", type=click.Path(path_type=Path), help="QuPath's scripts folder [asked of QuPath].")
+@click.option("--force", is_flag=True, help="Replace scripts that you changed too; yours are kept beside them.")
+def install(folder: Path | None, force: bool) -> int:
+    """Copy glomseg's scripts to QuPath's user folder: there, run install_menu.groovy once a session.
+
+    A script that you changed is left as it is, and named; exit code 1 tells.
+    """
+    from glomseg.errors import QuPathError
+    from glomseg.project.launcher import user_folder
+    from glomseg.project.qupath import REMEDY, find_qupath
+    from glomseg.project.scripts import install_scripts
+
+    console = Console(quiet=False, as_json=False)
+    if folder is None:
+        info = find_qupath()
+        if info is None:
+            raise QuPathError(f"no QuPath was found, so name its scripts folder with --folder; or {REMEDY}")
+        folder = user_folder(info) / "scripts"
+    installed = install_scripts(folder, force=force)
+    console.table(("script", "state"), [(item.path.name, item.state) for item in installed])
+    console.say(f"in {installed[0].path.parent}; in QuPath: Automate > User scripts > GlomSeg > install menu, then Run")
+    changed = [item.path for item in installed if item.state == "changed"]
+    for path in changed:
+        console.warn(f"{path} was changed by you and is left as it is; --force replaces it and keeps yours beside it")
+    return int(bool(changed))

@@ -1,0 +1,1 @@
+"""The Groovy scripts that are glomseg's hands inside QuPath."""

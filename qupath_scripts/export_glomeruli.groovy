@@ -1,0 +1,53 @@
+/*
+ * Purpose: write the glomeruli of the open image (or, with "Run for project", of every image) as they stand now.
+ * Input:   annotations of class Glomerulus and of the classes below it, such as "Glomerulus: Sclerotic".
+ *          Arguments (none is needed): the folder to write into, and the class   [<project>/export, Glomerulus]
+ * Output:  <image>.geojson, which QuPath imports again, and <image>.csv: one row a glomerulus with its place, area,
+ *          whose it is, verdict and initials. An older export of the image is replaced.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import static qupath.lib.gui.scripting.QPEx.*
+
+import java.nio.file.Files
+import java.nio.file.Path
+import qupath.lib.io.PathIO
+
+def imageData = getCurrentImageData()
+if (imageData == null)
+    throw new IllegalStateException("Open an image first.")
+def entry = getProjectEntry()
+def given = binding.hasVariable("args") ? (args as List<String>) : []
+def base = given.size() > 1 ? given[1] : "Glomerulus"
+def folder = given ? Path.of(given[0]) : entry == null ? null : entry.getEntryPath().getParent().getParent().resolve("export")
+if (folder == null)
+    throw new IllegalStateException("The image belongs to no project; name a folder as the first argument.")
+Files.createDirectories(folder)
+
+def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getImageName()
+def stem = name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_") + (entry == null ? "" : " [" + entry.getID() + "]")
+def glomeruli = getAnnotationObjects().findAll { it.getPathClass()?.toString()?.tokenize(":")?.first() == base }
+glomeruli = glomeruli.sort { a, b ->
+    a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
+}
+PathIO.exportObjectsAsGeoJSON(folder.resolve(stem + ".geojson"), glomeruli, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
+
+def calibration = imageData.getServer().getPixelCalibration()
+def calibrated = calibration.hasPixelSizeMicrons()
+def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
+def quoted = { value -> '"' + (value == null ? "" : value.toString()).replace('"', '""') + '"' }
+def rows = [["image", "object_id", "class", "name", "x_px", "y_px", "area_um2", "confidence", "run", "verdict", "initials",
+             "locked"].join(",")]
+for (item in glomeruli) {
+    def roi = item.getROI()
+    def metadata = item.getMetadata()
+    def confidence = item.getMeasurementList().get("Confidence")
+    def number = { value -> Double.isNaN(value) ? "" : String.format(Locale.ROOT, "%.4f", value) }
+    rows << [quoted(name), item.getID(), quoted(item.getPathClass()), quoted(item.getName()), number(roi.getCentroidX()),
+             number(roi.getCentroidY()), number(roi.getArea() * pixelArea), number(confidence), quoted(metadata["glomseg.run"]),
+             quoted(metadata["glomseg.verdict"]), quoted(metadata["glomseg.initials"]), item.isLocked() ? 1 : 0].join(",")
+}
+Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
+println "${name}: ${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv"
+if (!calibrated)
+    println "${name}: its pixel size is not set, so areas are left out"

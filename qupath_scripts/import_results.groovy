@@ -1,0 +1,205 @@
+/*
+ * Purpose: bring the outlines of a glomseg run into the open image or, with "Run for project", into every image.
+ *          For a machine on which glomseg's Python and QuPath do not meet; elsewhere `glomseg collect` does the same.
+ * Input:   the project's folder "glomseg" as the run left it. Arguments (none is needed):
+ *            a run's id, or the path of a run folder   [the newest run that has a result for the image]
+ *            forget-rejections                         offer again what was deleted from earlier results
+ * Output:  annotations; the image is saved if anything changed. Its data before the first change is copied to
+ *          glomseg/<run>/backup/<image>, and what was found, kept or rejected to glomseg/memory.
+ *          What a person drew, changed, locked or judged is never touched, and what a person deleted stays away.
+ *          `glomseg undo` does not know of this import: restore the backup to take it back.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import static qupath.lib.gui.scripting.QPEx.*
+
+import groovy.transform.Field
+import java.nio.file.Files
+import java.nio.file.Path
+import java.nio.file.StandardCopyOption
+import java.security.MessageDigest
+import org.locationtech.jts.geom.Geometry
+import org.locationtech.jts.index.strtree.STRtree
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.io.PathIO
+import qupath.lib.objects.PathObject
+
+@Field static final String RUN = "glomseg.run"
+@Field static final String FINGERPRINT = "glomseg.fingerprint"
+@Field static final List<String> JUDGED = ["glomseg.verdict", "ANNOTATION_DESCRIPTION"]
+@Field static final double OVERLAP = 0.3
+
+def imageData = getCurrentImageData()
+def entry = getProjectEntry()
+if (imageData == null || entry == null)
+    throw new IllegalStateException("Open an image of a project first; results belong to the images of a project.")
+def given = binding.hasVariable("args") ? (args as List<String>) : []
+def forget = given.contains("forget-rejections")
+def key = entry.getID()
+def home = entry.getEntryPath().getParent().getParent().resolve("glomseg")
+def run = chooseRun(home, given.find { it != "forget-rejections" }, key)
+if (run == null) {
+    println "${entry.getImageName()}: no run has a result for it in ${home}"
+    return
+}
+
+def hierarchy = imageData.getHierarchy()
+def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
+def areaFile = run.resolve("area").resolve(key + ".geojson")
+def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
+def memoryFile = home.resolve("memory").resolve(key + ".geojson")
+def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
+def plan = planUpdate(hierarchy.getAnnotationObjects() as List, predictions, area, earlier, forget)
+
+if (plan.remove || plan.add) {
+    backUp(entry, run.resolve("backup").resolve(key), memoryFile)
+    addClasses(plan.add)
+    hierarchy.removeObjects(plan.remove, true)
+    hierarchy.addObjects(plan.add)
+    entry.saveImageData(imageData)
+}
+remember(plan.remember, memoryFile)
+println "${entry.getImageName()}: ${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as " +
+    "before, ${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})"
+
+
+/** Find the folder of a run by id or path; without one the newest, or the one that the user picks. */
+Path chooseRun(Path home, String wanted, String key) {
+    if (wanted != null) {
+        def found = [home.resolve(wanted), Path.of(wanted)].find { Files.exists(it.resolve("run.json")) }
+        if (found == null)
+            throw new IllegalArgumentException("${wanted} is no run: there is no run.json in ${home.resolve(wanted)}")
+        return Files.exists(found.resolve(key + ".geojson")) ? found : null
+    }
+    if (!Files.isDirectory(home))
+        return null
+    def runs = home.toFile().listFiles().findAll { new File(it, key + ".geojson").isFile() && new File(it, "run.json").isFile() }
+    runs = runs.sort { it.name }*.toPath()
+    def inWindow = getQuPath()?.getViewer()?.getImageData() === getCurrentImageData()
+    if (runs.size() < 2 || !inWindow)  // "Run for project" asks nothing
+        return runs ? runs[-1] : null
+    def names = runs.collect { it.getFileName().toString() }.reverse()
+    def picked = Dialogs.showChoiceDialog("Import results", "Bring in the outlines of this run:", names, names[0])
+    return picked == null ? null : home.resolve(picked)
+}
+
+/** Decide what changes, by the rules of glomseg's ownership.py. */
+Map planUpdate(List existing, List predictions, Geometry area, List earlier, boolean forget) {
+    if (predictions.any { !it.getMetadata().containsKey(RUN) })
+        throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
+    def (machine, persons) = existing.split { isMachines(it) }
+    def left = predictions.findAll { !overlaps(it, index(persons)) }
+    def standing = machine.collectEntries { [(mark(it)): it] }
+    def asked = left.collectEntries { [(mark(it)): it] }
+    def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
+    def others = machine.findAll { item -> !keep.any { it.is(item) } }
+    def (inside, outside) = others.split { area == null || area.intersects(shape(it).getCentroid()) }
+    left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
+    def outsideIndex = index(outside)
+    left = left.findAll { !overlaps(it, outsideIndex) }
+    def rejected = forget ? [] : earlier.findAll { !standing.containsKey(mark(it)) }
+    def rejectedIndex = index(rejected)
+    def add = left.findAll { !overlaps(it, rejectedIndex) }
+    return [remove: inside, add: add, keep: keep, remember: keep + outside + add + rejected,
+            person: predictions.size() - asked.size(), rejected: left.size() - add.size()]
+}
+
+boolean isMachines(PathObject item) {
+    def metadata = item.getMetadata()
+    if (!item.isAnnotation() || !metadata[FINGERPRINT] || !metadata.containsKey(RUN))
+        return false
+    return !JUDGED.any { metadata.containsKey(it) } && metadata[FINGERPRINT] == fingerprint(item)
+}
+
+String mark(PathObject item) {
+    return item.getMetadata()[FINGERPRINT] ?: fingerprint(item)
+}
+
+/** Digest what a person can change: the corners in 1/100 px as a set, class, lock and name. */
+String fingerprint(PathObject item) {
+    def text = [item.getPathClass()?.toString() ?: "", item.isLocked() ? "locked" : "", item.getName() ?: "",
+                corners(shape(item))].join("\n")
+    def digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes("UTF-8"))
+    return "1-" + digest.encodeHex().toString().substring(0, 32)
+}
+
+String corners(Geometry geometry) {
+    def found = new TreeSet<String>()
+    for (int part = 0; part < geometry.getNumGeometries(); part++) {
+        def polygon = geometry.getGeometryN(part)
+        if (polygon.getGeometryType() != "Polygon")
+            continue
+        def rings = [polygon.getExteriorRing()] + (0..<polygon.getNumInteriorRing()).collect { polygon.getInteriorRingN(it) }
+        rings.each { addCorners(it.getCoordinates(), found) }
+    }
+    return found.join(";")
+}
+
+void addCorners(def coordinates, Set<String> found) {
+    def points = coordinates.collect { [Math.rint(it.x * 100) as long, Math.rint(it.y * 100) as long] }
+    def moving = (0..<points.size() - 1).findAll { points[it] != points[it + 1] }
+    def steps = moving.collect { [points[it + 1][0] - points[it][0], points[it + 1][1] - points[it][1]] }
+    moving.eachWithIndex { number, i ->
+        def before = steps[i - 1], after = steps[i]
+        if (before[0] * after[1] != before[1] * after[0])
+            found << (points[number][0] + "," + points[number][1])
+    }
+}
+
+Geometry shape(PathObject item) {
+    return item.getROI().getGeometry()
+}
+
+Geometry union(List items) {
+    return org.locationtech.jts.operation.union.UnaryUnionOp.union(items.collect { shape(it) })
+}
+
+STRtree index(List items) {
+    def tree = new STRtree()
+    items.findAll { it.getROI() != null }.each { tree.insert(shape(it).getEnvelopeInternal(), it) }
+    return tree
+}
+
+/** Tell whether an object shares more than 0.3 of the smaller one with a rival: same base class, or a prediction once. */
+boolean overlaps(PathObject item, STRtree others) {
+    def ours = shape(item)
+    return others.query(ours.getEnvelopeInternal()).any { other ->
+        if (baseClass(item) != baseClass(other) && !other.getMetadata().containsKey(RUN))
+            return false
+        def theirs = shape(other)
+        return ours.intersection(theirs).getArea() > OVERLAP * Math.min(ours.getArea(), theirs.getArea())
+    }
+}
+
+String baseClass(PathObject item) {
+    return (item.getPathClass()?.toString() ?: "").split(":")[0].trim()
+}
+
+/** Copy the image's data before the first change; the project file goes last, so that where it is, all is there. */
+void backUp(def entry, Path folder, Path memory) {
+    def projectFile = getProject().getPath()
+    if (Files.exists(folder.resolve(projectFile.getFileName())))
+        return
+    Files.createDirectories(folder)
+    def names = ["data.qpdata", "data.qpdata.bkp", "summary.json", "server.json"]
+    def sources = names.collect { entry.getEntryPath().resolve(it) }
+    sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"), memory, projectFile]
+    sources.findAll { Files.exists(it) }.each {
+        Files.copy(it, folder.resolve(it.getFileName()), StandardCopyOption.REPLACE_EXISTING)
+    }
+}
+
+void addClasses(List added) {
+    def project = getProject()
+    def listed = project.getPathClasses() as List
+    def missing = added*.getPathClass().findAll { it != null && !listed.contains(it) }.unique()
+    if (missing)
+        project.setPathClasses(listed + missing)
+}
+
+void remember(List items, Path file) {
+    Files.createDirectories(file.getParent())
+    def temporary = file.resolveSibling("." + file.getFileName())
+    PathIO.exportObjectsAsGeoJSON(temporary, items, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
+    Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
+}

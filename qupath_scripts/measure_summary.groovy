@@ -1,0 +1,48 @@
+/*
+ * Purpose: count and measure the glomeruli of the open image or, with "Run for project", of every image.
+ * Input:   annotations of class Glomerulus; "Glomerulus: Sclerotic" counts as sclerosed. Rejected ones do not count.
+ *          Arguments (none is needed): the CSV file to write   [<project>/glomeruli_summary.csv]
+ * Output:  one row an image in that file, an older row of the same image replaced: number, mean and total area in um2,
+ *          % sclerotic, and how many have a verdict. In a window, the row is shown as well.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import static qupath.lib.gui.scripting.QPEx.*
+
+import java.nio.file.Files
+import java.nio.file.Path
+import java.nio.file.StandardCopyOption
+import qupath.fx.dialogs.Dialogs
+
+def imageData = getCurrentImageData()
+def entry = getProjectEntry()
+if (imageData == null || entry == null)
+    throw new IllegalStateException("Open an image of a project first.")
+def given = binding.hasVariable("args") ? (args as List<String>) : []
+def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
+
+def glomeruli = getAnnotationObjects().findAll {
+    it.getPathClass()?.toString()?.tokenize(":")?.first() == "Glomerulus" && it.getMetadata()["glomseg.verdict"] != "reject"
+}
+def sclerotic = glomeruli.findAll { it.getPathClass().toString() == "Glomerulus: Sclerotic" }
+def calibration = imageData.getServer().getPixelCalibration()
+def calibrated = calibration.hasPixelSizeMicrons()
+def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
+def total = glomeruli.collect { it.getROI().getArea() }.inject(0.0d) { sum, area -> sum + area } * pixelArea
+def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
+def count = glomeruli.size()
+def columns = ["image_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic", "with_verdict"]
+def row = [entry.getID(), '"' + entry.getImageName().replace('"', '""') + '"', count, count ? number(total / count) : "",
+           number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
+           glomeruli.count { it.getMetadata().containsKey("glomseg.verdict") }]
+
+def lines = Files.exists(file) ? Files.readAllLines(file) : []
+lines = lines.findAll { it && it != columns.join(",") && !it.startsWith(entry.getID() + ",") } + [row.join(",")]
+def temporary = file.resolveSibling("." + file.getFileName())
+Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
+Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
+
+def text = [columns, row].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
+println text.replace("\n", "; ")
+if (getQuPath()?.getViewer()?.getImageData() === imageData)
+    Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)
