@@ -46,6 +46,7 @@ def annotate(
     from glomseg.geojson import read_geojson
     from glomseg.project.annotate import FOLDER, choose_images, plan_project, save_areas
     from glomseg.project.qpproj import read_project
+    from glomseg.project.qupath import find_qupath
     from glomseg.project.runs import locked, resume_or_start
 
     from .collecting import collect_into, show_run, writing_options
@@ -57,8 +58,10 @@ def annotate(
     if region is not None and within is not None:
         raise click.UsageError("--region and --within both say where to look; give one of them")
     areas = read_geojson(within) if within else []
+    find_qupath()  # a wrong setting is better known before hours of work than after
     work = Segmenting.prepare(console, **how)
     where = region if within is None else f"areas {hashlib.sha256(within.read_bytes()).hexdigest()[:12]}"
+    keys = [image.entry_id for image in chosen]
     with locked(found.folder / FOLDER):
         plan = plan_project(found, chosen, region_class=region, mpp=mpp, within=areas)
         for remark in plan.remarks:
@@ -72,5 +75,5 @@ def annotate(
         work.run(run, list(plan.jobs))
         if not no_collect:
             writing = writing_options(on_conflict, forget_rejections=forget_rejections)
-            collect_into(console, found, run, states=plan.states, writing=writing, needed=False)
-        return show_run(console, run, [image.entry_id for image in chosen])
+            collect_into(console, found, run, keys=keys, states=plan.states, writing=writing, needed=False)
+        return show_run(console, run, keys)

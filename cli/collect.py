@@ -38,8 +38,8 @@ def collect(
 
     console = Console(quiet=quiet, as_json=as_json)
     found = read_project(project, slides=slides)
-    chosen = find_run(found.folder / FOLDER, run)
     with locked(found.folder / FOLDER):
+        chosen = find_run(found.folder / FOLDER, run)
         writing = writing_options(on_conflict, forget_rejections=forget_rejections)
-        collect_into(console, found, chosen, states={}, writing=writing, needed=True)
+        collect_into(console, found, chosen, keys=chosen.images, states={}, writing=writing, needed=True)
         return show_run(console, chosen, chosen.images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -26,11 +26,12 @@ def collect_into(
     project: Project,
     run: Run,
     *,
+    keys: Collection[str],
     states: Mapping[str, ImageState],
     writing: Writing,
     needed: bool,
 ) -> None:
-    """Collect `run` into `project`. Without QuPath: an error where it is `needed`, else a remark on how to go on."""
+    """Collect images of `run` into `project`. Without QuPath an error where `needed`, else a remark on how to go on."""
     if not needed and find_qupath() is None:
         console.say(
             f"no QuPath on this machine: the outlines wait in {run.folder}. Bring them in with `glomseg collect "
@@ -39,8 +40,8 @@ def collect_into(
         return
     with console.spinner("QuPath is starting") as update:
         writing = replace(writing, progress=lambda name: update(f"into the project: {name}"))
-        collect_run(project, run, states=states, writing=writing)
-    for record in run.images.values():
+        collect_run(project, run, keys=keys, states=states, writing=writing)
+    for record in (run.images[key] for key in keys if key in run.images):
         if record.get("outcome") == NOT_IN:
             console.warn(f"{record['name']}: {record['reason']}")
 

@@ -59,12 +59,13 @@ class Console:
     def spinner(self, text: str) -> Iterator[Callable[[str], None]]:
         """Show that something is going on; yields a function that changes the text."""
         from rich.console import Console as RichConsole
+        from rich.text import Text
 
         if self.quiet:
             yield lambda text: None
             return
-        with RichConsole(stderr=True).status(text) as status:
-            yield status.update
+        with RichConsole(stderr=True).status(Text(text)) as status:
+            yield lambda text: status.update(Text(text))  # a name in brackets is no markup
 
     @contextmanager
     def progress(self, total: int) -> Iterator[Listener]:
@@ -112,7 +113,7 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _state(record: Mapping[str, Any]) -> str:
     collected = record.get("collected")
-    if record.get("outcome") or not collected:
+    if record.get("state") != "done" or record.get("outcome") or not collected:
         return str(record.get("outcome") or record.get("state", ""))
     counts = {
         "added": collected["added"],

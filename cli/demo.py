@@ -12,6 +12,8 @@ import click
 from . import options
 from .annotate import annotate
 
+IMAGE = "kidney_biopsy.tif"
+
 
 @click.command(short_help="Annotate a small real sample.")
 @click.option(
@@ -29,11 +31,14 @@ def demo(context: click.Context, output: Path, device: str) -> int:
 
     The sample stays as you left it when the demo runs again.
     """
+    from glomseg.errors import RunError
     from glomseg.project.runs import find_run
 
     project = output / "project.qpproj"
     if not project.exists():
         copy_sample(output)
+    elif not (output / IMAGE).exists():
+        raise RunError(f"{output} holds another project; choose another --output for the sample")
     code = int(context.invoke(annotate, project=project, device=device, overlay=True))
     run = find_run(project.parent.absolute() / "glomseg", None)
     pictures = sorted((run.folder / "overlay").glob("*.png"))

@@ -65,10 +65,13 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (KeyboardInterrupt, click.Abort):
-        click.echo("glomseg: interrupted; the same command goes on where it stopped", err=True)
+        click.echo("glomseg: interrupted; without --restart, the same command goes on where it stopped", err=True)
         code = 1
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
+        code = 1
+    except OSError as error:
+        click.echo(f"glomseg: {error.filename or 'output'}: {error.strerror or error}; check the path", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 

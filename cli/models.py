@@ -22,13 +22,19 @@ def models() -> None:
 def list_(as_json: bool) -> None:
     """List the models that are installed, and those in the folders of GLOMSEG_MODELS."""
     from glomseg.card import list_models, read_card
+    from glomseg.errors import ModelError
 
-    cards = {name: read_card(folder) for name, folder in list_models().items()}
+    cards, console = {}, Console(quiet=False, as_json=as_json)
+    for name, folder in list_models().items():
+        try:
+            cards[name] = read_card(folder)
+        except ModelError as error:
+            console.warn(str(error))
     if as_json:
         click.echo(json.dumps({name: json.loads(card.to_json()) for name, card in cards.items()}, indent=2))
         return
     rows = [(name, card.species, f"{card.spacing_um_px:g}", card.description) for name, card in cards.items()]
-    Console(quiet=False, as_json=False).table(("model", "species", "um/px", "description"), rows)
+    console.table(("model", "species", "um/px", "description"), rows)
 
 
 @models.command()

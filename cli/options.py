@@ -27,7 +27,7 @@ class PixelSize(click.ParamType[tuple[float, float]]):
             numbers = [float(part) for part in str(value).split(",")]
         except ValueError:
             numbers = []
-        if len(numbers) not in (1, 2) or not all(0 < number < 1000 for number in numbers):
+        if len(numbers) not in (1, 2) or not all(0 < number < 10 for number in numbers):
             self.fail(
                 f"{value!r} is no pixel size; give um per pixel such as 0.25, or 0.25,0.5 for x and y", param, ctx
             )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
 from .console import Console
+
+if TYPE_CHECKING:
+    from glomseg.project.runs import Run
 
 SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"),
@@ -31,7 +36,7 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
     glomeruli.csv and run.json. The same command again goes on where it stopped.
     """
     from glomseg.project.batch import Job
-    from glomseg.project.runs import locked, resume_or_start_in
+    from glomseg.project.runs import locked, printable, resume_or_start_in
 
     from .collecting import show_run
     from .segmenting import Segmenting
@@ -41,7 +46,7 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
     work = Segmenting.prepare(console, **how)
     with locked(output):
         run = resume_or_start_in(output, work.parameters(region=None), restart=how["restart"])
-        jobs = [Job(key=key, name=path.name, path=path, mpp=mpp) for key, path in _keys(paths).items()]
+        jobs = [Job(key=key, name=printable(path.name), path=path, mpp=mpp) for key, path in _keys(paths, run).items()]
         work.run(run, jobs)
         return show_run(console, run, [job.key for job in jobs])
 
@@ -57,18 +62,24 @@ def _expand(slides: tuple[Path, ...]) -> list[Path]:
             paths.extend(inside)
         else:
             paths.append(path)
-    return list(dict.fromkeys(paths))
+    return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
 
 
-def _keys(paths: list[Path]) -> dict[str, Path]:
-    """Name the results after the slides; slides that share a name keep their ending, or get a number."""
-    stems = [path.stem for path in paths]
+def _keys(paths: list[Path], run: Run) -> dict[str, Path]:
+    """Name the results after the slides; of slides that share a name, the later ones keep their ending or get a number.
+
+    A slide that the run knows keeps its key, and no other slide gets it.
+    """
+    from glomseg.project.runs import printable
+
+    taken = {key: record["path"] for key, record in run.images.items() if "path" in record}
     keys: dict[str, Path] = {}
     for path in paths:
-        key = path.stem if stems.count(path.stem) == 1 else path.name
-        number = 2
-        while key in keys:
-            key = f"{path.name}-{number}"
-            number += 1
+        place = printable(path.absolute())
+        stem, name = (re.sub(r'[\x00-\x1f/\\:*?"<>|]|^\.', "_", printable(text)) for text in (path.stem, path.name))
+        candidates = itertools.chain((stem, name), (f"{name}-{number}" for number in itertools.count(2)))
+        known = next((key for key, at in taken.items() if at == place), None)
+        key = known or next(candidate for candidate in candidates if candidate not in taken)
+        taken[key] = place
         keys[key] = path
     return keys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import sys
 from dataclasses import dataclass
@@ -58,6 +59,7 @@ class Segmenting:
         return {
             "model": card.name,
             "model_sha256": card.weights_sha256,
+            "card_sha256": hashlib.sha256(card.to_json().encode()).hexdigest(),
             "threshold": card.threshold if self.settings.threshold is None else self.settings.threshold,
             "species": self.settings.species,
             "tta": self.settings.tta,

@@ -20,8 +20,8 @@ PREFIX = ".probability-"
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the files of canvases in `folder` whose process was killed; no canvas may be in use there."""
-    for path in folder.glob(f"{PREFIX}*"):
+    """Remove what a killed process left in `folder`: its canvas, a probability half kept. None may be in use there."""
+    for path in (*folder.glob(f"{PREFIX}*"), *(folder / "probability").glob(".*")):
         path.unlink(missing_ok=True)
 
 

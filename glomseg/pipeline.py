@@ -84,7 +84,7 @@ def segment_slide(
     frame = ReadingFrame.of(slide.width, slide.height, *slide.pixel_size, mpp)
     wanted = find_tissue(slide).blocks(frame)
     if region is not None:
-        wanted &= region.blocks(frame, margin_um=model.card.training_diameter_um)
+        wanted &= region.blocks(frame, margin_um=model.card.training_diameter_um * _scale(model.card, settings.species))
     tiles = plan_tiles(
         wanted,
         tile_px=settings.tile_px or model.card.patch_size_pixels,

@@ -28,6 +28,9 @@ from glomseg.tiles import BLOCK, ReadingFrame
 _NEARLY = 0.8
 """Pixels counted against the minimum area, before the outline tells the area exactly."""
 
+_SPLIT_PX = 4_000_000
+"""An object of more pixels is no cluster of glomeruli but a failure of the model; splitting it would take gigabytes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PolygonSettings:
@@ -91,7 +94,7 @@ def _outline(
         if mask.sum() < _NEARLY * minimum_px:
             continue
         regions = mask.astype(np.int32)
-        if mask.sum() > 2 * _NEARLY * minimum_px:  # room for two
+        if 2 * _NEARLY * minimum_px < mask.sum() < _SPLIT_PX:  # room for two, and not all of the slide
             regions = _split(mask, settings.split_depth_um / frame.mpp)
         origin = (left + crop[1].start, top + crop[0].start)
         # What is above the threshold but of no region of this component is another's.

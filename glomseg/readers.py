@@ -96,6 +96,12 @@ def plausible(x: float, y: float) -> Mpp:
     return (x, y) if 0 < x < MAX_MPP and 0 < y < MAX_MPP else None
 
 
+def colours(pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
+    """Drop the last sample of (h, w, samples) where the TIFF does not call it alpha: it may hold anything."""
+    alpha = tuple(page.extrasamples or ())[:1] in ((1,), (2,))
+    return pixels[:, :, :-1] if pixels.shape[2] in (2, 4) and not alpha else pixels
+
+
 def on_white(pixels: npt.NDArray[Any], path: Path) -> Pixels:
     """Turn grey, grey with alpha, RGB or RGBA (h, w, samples) into RGB on a white ground."""
     samples = pixels.shape[2]
@@ -242,7 +248,7 @@ class PlainReader:
             pixels = page.asarray()
             if pixels.ndim == 3 and page.planarconfig == 2:
                 pixels = pixels.transpose(1, 2, 0)
-            return on_white(pixels[:, :, None] if pixels.ndim == 2 else pixels, self._path)
+            return on_white(colours(pixels[:, :, None] if pixels.ndim == 2 else pixels, page), self._path)
         with self._open() as image:
             alpha = image.mode in ("LA", "RGBA") or "transparency" in image.info
             return on_white(np.asarray(image.convert("RGBA" if alpha else "RGB")), self._path)

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from glomseg.errors import SlideError
-from glomseg.readers import BROKEN, SUPPORTED, Level, Mpp, Pixels, downsample, on_white, plausible, reason
+from glomseg.readers import BROKEN, SUPPORTED, Level, Mpp, Pixels, colours, downsample, on_white, plausible, reason
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it says on stderr what we raise as an error
 
@@ -25,12 +25,17 @@ def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage
     if page.photometric not in (1, 2, 6) or page.samplesperpixel not in (1, 2, 3, 4):
         name = getattr(page.photometric, "name", page.photometric)
         raise SlideError(f"{path} has {page.samplesperpixel} channels ({name}); {SUPPORTED}: convert it to 8-bit RGB")
-    channels = 1
+    channels = planes = 1
     if tiff.is_ome:
-        pixels = _ome_pixels(page.description)
-        channels = int(pixels.get("SizeC", 1)) if pixels else 1
+        pixels = _ome_pixels(page.description) or {}
+        channels = int(pixels.get("SizeC", 1))
+        planes = int(pixels.get("SizeZ", 1)) * int(pixels.get("SizeT", 1))
     elif tiff.is_imagej:
-        channels = int((tiff.imagej_metadata or {}).get("channels", 1))
+        metadata = tiff.imagej_metadata or {}
+        channels = int(metadata.get("channels", 1))
+        planes = int(metadata.get("slices", 1)) * int(metadata.get("frames", 1))
+    if planes > 1:
+        raise SlideError(f"{path} is a stack of {planes} planes; {SUPPORTED}: export the plane to segment")
     if channels > page.samplesperpixel:
         raise SlideError(f"{path} has {channels} separate channels (fluorescence?); {SUPPORTED}")
 
@@ -75,11 +80,13 @@ class TiffReader:
         index = row * across + column
         if page.planarconfig == 1:
             tile = self._segment(level, index)
-            return None if tile is None else on_white(tile, self._path)
+            return None if tile is None else on_white(colours(tile, self._pages[0]), self._path)
         plane = across * -(-shape.height // shape.block_height)
         parts = [self._segment(level, index + plane * sample) for sample in range(page.samplesperpixel)]
         tiles = [part for part in parts if part is not None]
-        return on_white(np.concatenate(tiles, axis=2), self._path) if len(tiles) == len(parts) else None
+        if len(tiles) < len(parts):
+            return None
+        return on_white(colours(np.concatenate(tiles, axis=2), self._pages[0]), self._path)
 
     def _segment(self, level: int, index: int) -> Pixels | None:
         """Read and decode one stored tile to (h, w, samples)."""
@@ -123,7 +130,8 @@ def pyramid(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """
     full = tiff.pages.first
     found = [full]
-    for page in [*(full.pages or []), *tiff.pages[1:]]:
+    # The other top-level pages of an OME-TIFF are other images, or planes of this one.
+    for page in [*(full.pages or []), *([] if tiff.is_ome else tiff.pages[1:])]:
         page = page.aspage()
         last = found[-1]
         if not page.is_tiled or page.imagewidth >= last.imagewidth or page.imagelength >= last.imagelength:

@@ -14,7 +14,7 @@ from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.batch import Job
 from glomseg.project.collect import read_annotations
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state
-from glomseg.project.qupath import find_qupath, qupath_process
+from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
 from glomseg.project.runs import Run
 from glomseg.region import IGNORED, Region, read_region
 from glomseg.slide import open_slide
@@ -67,10 +67,13 @@ def plan_project(
     images, within = list(images), list(within)
     states = {image.entry_id: image_state(image) for image in images}
     with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
-    objects, remarks = _annotations(project, with_regions, region_class)
-    jobs, refused = [], {}
+    objects, refused, remarks = _annotations(project, with_regions, region_class)
+    jobs = []
     for image in images:
+        if image.entry_id in refused:
+            continue
         try:
+            _check_region(states[image.entry_id], region_class)
             jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp, within))
         except GlomsegError as error:
             refused[image.entry_id] = str(error)
@@ -83,17 +86,37 @@ def _has_regions(state: ImageState, region_class: str | None) -> bool:
 
 def _annotations(
     project: Project, images: list[ProjectImage], region_class: str | None
-) -> tuple[dict[str, list[PathObject]], list[str]]:
-    """Read the annotations of images, and say what could not be read."""
+) -> tuple[dict[str, list[PathObject]], dict[str, str], list[str]]:
+    """Read the annotations of images; tell for which that failed and why, and what could not be read at all."""
     if not images:
-        return {}, []
+        return {}, {}, []
     if find_qupath() is None:
         if region_class is not None:
             raise QuPathError(f"--region {region_class} needs QuPath to read the annotations, and there is none here")
         names = ", ".join(image.name for image in images)
-        return {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
+        return {}, {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
     with qupath_process() as qupath:
-        return {image.entry_id: qupath.call(read_annotations, project.path, image.entry_id) for image in images}, []
+        return *_read_each(qupath, project, images), []
+
+
+def _read_each(
+    qupath: QuPathProcess, project: Project, images: list[ProjectImage]
+) -> tuple[dict[str, list[PathObject]], dict[str, str]]:
+    objects, failed = {}, {}
+    for image in images:
+        try:
+            objects[image.entry_id] = qupath.call(read_annotations, project.path, image.entry_id)
+        except ProjectError as error:
+            failed[image.entry_id] = str(error)
+    return objects, failed
+
+
+def _check_region(state: ImageState, region_class: str | None) -> None:
+    if region_class is not None and region_class not in state.annotation_counts:
+        present = ", ".join(sorted(state.annotation_counts)) or "none"
+        raise ProjectError(
+            f"no annotation of class {region_class!r} (there: {present}); draw one, or leave --region out"
+        )
 
 
 def _job(

@@ -21,7 +21,7 @@ from glomseg.model import Model, ModelCard
 from glomseg.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.polygons import Glomerulus
 from glomseg.project.ownership import FINGERPRINT, stamp
-from glomseg.project.runs import Run
+from glomseg.project.runs import Run, printable
 from glomseg.region import Region
 from glomseg.report.overlay import OverlayStyle, draw_overlay
 from glomseg.slide import Slide, open_slide
@@ -92,8 +92,9 @@ def segment_all(
         listener.started(job)
         try:
             inputs = job.inputs()
-            if not run.is_done(job.key, inputs):
-                run.record(job.key, name=job.name, path=str(job.path.absolute()), state="running", inputs=inputs)
+            kept = not keep_probability or _probability_path(run, job).is_file()
+            if not (run.is_done(job.key, inputs) and kept):
+                run.begin(job.key, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
                 done = _segment(job, model, run, settings, overlay, keep_probability, listener)
                 run.record(job.key, state="done", reason=None, **done)
             elif overlay is not None and not _overlay_path(run, job).is_file():
@@ -106,6 +107,10 @@ def segment_all(
             run.record(job.key, name=job.name, state="failed", reason=f"unexpected {reason}; please report it")
         listener.ended(job, run.images[job.key])
     write_table(run)
+
+
+def _probability_path(run: Run, job: Job) -> Path:
+    return run.folder / "probability" / f"{job.key}.tif"
 
 
 def _overlay_path(run: Run, job: Job) -> Path:
@@ -133,7 +138,7 @@ def _segment(
             settings,
             region=job.region,
             scratch=run.folder,
-            probability=run.folder / "probability" / f"{job.key}.tif" if keep_probability else None,
+            probability=_probability_path(run, job) if keep_probability else None,
             progress=lambda done, total: listener.tiles(job, done, total),
         )
         objects = path_objects(result.glomeruli, slide.pixel_size, model.card, run.run_id)
@@ -192,7 +197,7 @@ def write_table(run: Run) -> Path:
     table = csv.writer(text, lineterminator="\n")
     table.writerow(COLUMNS)
     for key, record in run.images.items():
-        if record.get("state") != "done":
+        if record.get("state") != "done" or not run.result_path(key).is_file():
             continue
         for item in read_geojson(run.result_path(key)):
             shape, centre = measure_shape(item.geometry, *record["mpp"]), item.geometry.centroid

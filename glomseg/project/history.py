@@ -20,6 +20,7 @@ from pathlib import Path
 from glomseg.errors import GeoJSONError, RunError
 from glomseg.files import write_text
 from glomseg.geojson import PathObject, from_collection, read_geojson, to_collection, write_geojson
+from glomseg.project.ownership import FINGERPRINT
 from glomseg.project.runs import checked_key, list_runs
 from glomseg.project.undo import Change
 
@@ -51,8 +52,16 @@ def memory_path(runs_folder: Path, key: str) -> Path:
 
 
 def read_memory(runs_folder: Path, key: str) -> list[PathObject]:
-    """Read which predictions stood in an image, or were rejected there, after the last write."""
+    """Read which predictions stood in an image, or were rejected there, after the last write.
+
+    A process that was stopped between a write and keeping its memory has left the change, which says as much.
+    """
     path = memory_path(runs_folder, key)
+    paths = sorted(_change_paths(runs_folder, key), key=lambda path: int(path.stem))
+    if paths and not (path.is_file() and path.stat().st_mtime_ns >= paths[-1].stat().st_mtime_ns):
+        change = _load(paths[-1])
+        gone = {item.metadata.get(FINGERPRINT) for item in change.removed}
+        return [item for item in change.remembered if item.metadata.get(FINGERPRINT) not in gone] + list(change.added)
     return read_geojson(path) if path.is_file() else []
 
 

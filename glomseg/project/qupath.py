@@ -131,7 +131,8 @@ def qupath_process() -> Iterator[QuPathProcess]:
 
 def _settle(folder: str, options: Sequence[str]) -> None:
     """Prepare the new process: its stdout, signals and settings; the JVM starts when paquo is first imported."""
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -49,6 +49,14 @@ class Run:
         record = self.images.get(key, {})
         return record.get("state") == "done" and record.get("inputs") == inputs and self.result_path(key).is_file()
 
+    def begin(self, key: str, **values: Any) -> None:
+        """Start an image over: what an earlier attempt found is forgotten, but not what was done to the project."""
+        kept = ("collected", "standing", "undone")
+        earlier = self.images.get(checked_key(key), {})
+        self.result_path(key).unlink(missing_ok=True)
+        self.images[key] = {name: earlier[name] for name in kept if name in earlier}
+        self.record(key, state="running", **values)
+
     def record(self, key: str, **values: Any) -> None:
         """Set values of an image's record and save; raises RunError."""
         self.images.setdefault(checked_key(key), {}).update(values)
@@ -70,6 +78,11 @@ class Run:
 def now() -> str:
     """Return the time with its zone, as ISO 8601 text that sorts."""
     return datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def printable(text: object) -> str:
+    """Return text that can be written as UTF-8, whatever bytes a file name is made of."""
+    return str(text).encode("utf-8", "backslashreplace").decode()
 
 
 def checked_key(key: str) -> str:

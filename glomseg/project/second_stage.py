@@ -5,7 +5,7 @@ One image after another; how each went stands in the run's record. What can go w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,15 +45,18 @@ class Writing:
     progress: Progress = lambda name: None
 
 
-def collect_run(project: Project, run: Run, *, states: Mapping[str, ImageState], writing: Writing) -> None:
-    """Bring what `run` found into the project.
+def collect_run(
+    project: Project, run: Run, *, keys: Iterable[str], states: Mapping[str, ImageState], writing: Writing
+) -> None:
+    """Bring what `run` found in the images of these keys into the project.
 
     `states` says how an image's data stood when it was read; for an image that is not in it, that is now. Raises
     QuPathError where there is no QuPath, and ConflictError where a conflict is to stop.
     """
     images = {image.entry_id: image for image in project.images}
     with qupath_process() as qupath:
-        for key, record in run.images.items():
+        for key in keys:
+            record = run.images.get(key, {})
             if record.get("state") != "done":
                 continue
             writing.progress(str(record["name"]))

@@ -87,7 +87,7 @@ def _standing(image: ProjectImage, state: ImageState, records: Sequence[Mapping[
 def _run_state(record: Mapping[str, Any]) -> str:
     if record.get("outcome"):
         return str(record["outcome"])
-    if record.get("collected"):
+    if record.get("collected") and record.get("state") == "done":
         return "collected"
     return "undone" if record.get("undone") else str(record.get("state", ""))
 
