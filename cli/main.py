@@ -13,8 +13,12 @@ from .annotate import annotate
 from .collect import collect
 from .demo import demo
 from .doctor import doctor
+from .evaluate import compare, evaluate
+from .gallery import gallery
+from .measure import measure
 from .models import models
 from .qupath import qupath
+from .report import report
 from .restore import restore
 from .segment import segment
 from .status import status
@@ -30,7 +34,23 @@ def cli() -> None:
     """
 
 
-for command in (annotate, segment, collect, undo, restore, status, models, qupath, demo, doctor):
+for command in (
+    annotate,
+    segment,
+    collect,
+    undo,
+    restore,
+    status,
+    measure,
+    report,
+    gallery,
+    evaluate,
+    compare,
+    models,
+    qupath,
+    demo,
+    doctor,
+):
     cli.add_command(command)
 
 

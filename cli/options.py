@@ -34,6 +34,20 @@ class PixelSize(click.ParamType[tuple[float, float]]):
         return numbers[0], numbers[-1]
 
 
+_overlay_color = click.option(
+    "--overlay-color",
+    type=click.Choice(("class", "confidence")),
+    default="class",
+    show_default=True,
+    help="Colour of the outlines: their class, or orange (unsure) over green to blue (sure).",
+)
+
+
+def overlay_color(command: Command) -> Command:
+    """Add --overlay-color, which says what colours an outline."""
+    return _overlay_color(command)
+
+
 def segmenting(command: Command) -> Command:
     """Add the options that say how to segment."""
     return _together(
@@ -51,6 +65,14 @@ def segmenting(command: Command) -> Command:
         click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
+        _overlay_color,
+        click.option(
+            "--overlay-width",
+            type=click.IntRange(100, 20_000),
+            default=1600,
+            show_default=True,
+            help="Longer side of the PNG in pixels.",
+        ),
         click.option("--keep-probability", is_flag=True, help="Keep the probabilities as pyramidal OME-TIFF."),
         click.option("--restart", is_flag=True, help="Start over instead of going on where an earlier run stopped."),
     )
@@ -95,3 +117,41 @@ def _together(command: Command, *options: Callable[[Command], Command]) -> Comma
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def measuring(command: Command) -> Command:
+    """Add the options that say what to measure."""
+    return _together(
+        command,
+        slides_option,
+        click.option(
+            "--samples",
+            type=click.Path(path_type=Path),
+            help="Sample sheet: CSV with image, animal, group, section, stain [QuPath's image metadata].",
+        ),
+        click.option(
+            "--class", "class_name", default="Glomerulus", show_default=True, metavar="CLASS",
+            help="The class to measure, with the classes derived from it.",
+        ),
+        click.option(
+            "--sclerotic", multiple=True, default=("Glomerulus: Sclerotic",), show_default=True, metavar="CLASS",
+            help="Class of globally sclerosed glomeruli. May be repeated.",
+        ),
+        click.option(
+            "--cortex", default="Cortex", show_default=True, metavar="CLASS",
+            help="Class of the region that densities refer to; without one, all tissue.",
+        ),
+        click.option("--mpp", type=PixelSize(), help="Size of a pixel where neither QuPath nor the file knows it."),
+        click.option("--reference", metavar="GROUP", help="The group to compare with [control, or the first]."),
+        click.option("--beta", type=float, default=1.38, show_default=True, help="Weibel-Gomez shape coefficient."),
+        click.option("--k", type=float, default=1.01, show_default=True, help="Weibel-Gomez size coefficient."),
+        click.option("--pas", is_flag=True, help="Measure the PAS-positive fraction by colour deconvolution."),
+        click.option(
+            "--pas-threshold", type=click.FloatRange(0, 3, True), default=0.3, show_default=True,
+            help="Optical density of PAS from which a pixel is positive.",
+        ),
+        click.option(
+            "--stain-vectors", default="estimate", show_default=True, metavar="HOW",
+            help="estimate (on each slide), standard, or 'r,g,b;r,g,b' of haematoxylin and PAS.",
+        ),
+    )  # fmt: skip

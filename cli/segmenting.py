@@ -11,6 +11,7 @@ from glomseg.model import Model, load_model
 from glomseg.pipeline import SegmentSettings
 from glomseg.project.batch import Job, segment_all
 from glomseg.project.runs import Run, now
+from glomseg.report.overlay import OverlayStyle
 
 from .console import Console
 
@@ -22,7 +23,7 @@ class Segmenting:
     console: Console
     model: Model
     settings: SegmentSettings
-    overlay: bool
+    overlay: OverlayStyle | None
     keep_probability: bool
 
     @classmethod
@@ -36,15 +37,20 @@ class Segmenting:
         species: str | None,
         tta: bool,
         batch: int | None,
-        overlay: bool,
         keep_probability: bool,
-        restart: bool,
+        overlay: bool = False,
+        overlay_color: str = "class",
+        overlay_width: int = 1600,
+        restart: bool = False,
     ) -> Segmenting:
         """Load the model onto its device, before anything else can take time."""
         loaded = load_model(model, device)
         console.say(f"model {loaded.card.name} on {loaded.device}")
         settings = SegmentSettings(threshold=threshold, species=species, tta=tta, batch_size=batch)
-        return cls(console, loaded, settings, overlay, keep_probability)
+        style = OverlayStyle(
+            width_px=overlay_width, color_by="confidence" if overlay_color == "confidence" else "class"
+        )
+        return cls(console, loaded, settings, style if overlay else None, keep_probability)
 
     def parameters(self, *, region: str | None) -> dict[str, Any]:
         """Name all that decides the result beside the image, as run.json keeps it."""

@@ -43,3 +43,11 @@ class RunError(GlomsegError):
 
 class TrainingError(GlomsegError):
     """Training data or settings that cannot be trained on."""
+
+
+class EvaluationError(GlomsegError):
+    """Results and truth that do not fit together, or nothing to compare."""
+
+
+class MeasureError(GlomsegError):
+    """Something that cannot be measured, or a sample sheet that cannot be used."""

@@ -23,6 +23,7 @@ WHITE = 245.0  # the glass where none is seen
 TISSUE_DENSITY = 0.05  # 11 % of the light, in the colour that is absorbed most
 BLACK = 16  # no tissue is as dark: what a scanner left out, or ink
 BAND_ROWS = 64
+MARGIN_UM = 40.0  # added around tissue, so that a glomerulus at its border is seen whole
 
 
 @dataclass(frozen=True)
@@ -73,32 +74,35 @@ class TissueMask:
         )
 
 
-def find_tissue(slide: Slide) -> TissueMask:
-    """Find the tissue of a slide; raises MissingMppError, and SlideError where the file is damaged.
+def find_tissue(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
+    """Find the tissue of a slide and `margin_um` around it.
 
-    Memory is bounded whatever the slide's size, and whatever levels it has.
+    Memory is bounded whatever the slide's size, and whatever levels it has. Raises MissingMppError, and SlideError
+    where the file is damaged.
     """
     mpp_x, mpp_y = slide.pixel_size
     mpp = max(MASK_MPP, (slide.width * mpp_x * slide.height * mpp_y / MASK_PX) ** 0.5)
     mpp = min(mpp, max(2.0, max(slide.width * mpp_x, slide.height * mpp_y) / 64))
     downsample_x = min(max(1.0, mpp / mpp_x), slide.width)
     downsample_y = min(max(1.0, mpp / mpp_y), slide.height)
-    mask = tissue_of(_read(slide, downsample_x, downsample_y), mpp)
+    mask = tissue_of(_read(slide, downsample_x, downsample_y), mpp, margin_um=margin_um)
     return TissueMask(mask, downsample_x, downsample_y)
 
 
-def tissue_of(image: NDArray[np.uint8], mpp: float) -> NDArray[np.bool_]:
+def tissue_of(image: NDArray[np.uint8], mpp: float, *, margin_um: float = MARGIN_UM) -> NDArray[np.bool_]:
     """Find the tissue on a small picture (H, W, 3) of `mpp` um per pixel: (H, W).
 
     Holes up to 0.5 mm^2 (vessels, torn tubules) belong to it, specks below 2,000 um^2 (1 % of a small picture) do not,
-    and 40 um are added around it.
+    and `margin_um` is added around it.
     """
     glass = _glass(image)
     image = ndimage.median_filter(image, size=(3, 3, 1))
     mask = (_absorbed(image, glass) > TISSUE_DENSITY) & (image.max(axis=2) > BLACK)
     mask &= ~_small(mask, min(2_000 / mpp**2, 0.01 * mask.size))
     mask |= _small(ndimage.binary_fill_holes(mask) & ~mask, 500_000 / mpp**2)
-    reach = max(1, round(40 / mpp))
+    if margin_um <= 0:
+        return np.asarray(mask)
+    reach = max(1, round(margin_um / mpp))
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
     return np.asarray(ndimage.binary_dilation(mask, y**2 + x**2 <= reach**2))
 

@@ -16,8 +16,9 @@ LAYERS = (
     ("slide", "model", "polygons"),
     ("tissue",),
     ("pipeline",),
-    ("report", "training"),
-    ("project",),
+    ("study", "training"),
+    ("report",),
+    ("project", "evaluation"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -25,7 +26,8 @@ OWNERS = {
     "paquo": {"project/collect.py", "project/qupath.py"},
     "jpype": {"project/collect.py", "project/qupath.py"},
     "openslide": {"slide.py", "readers.py", "doctor.py"},
-    "tifffile": {"slide.py", "readers.py", "tiff.py", "canvas.py"},
+    "tifffile": {"slide.py", "readers.py", "tiff.py", "canvas.py", "evaluation/masks.py"},
+    "matplotlib": {"evaluation/plots.py"},
     "imagecodecs": {"tiff.py"},
     "torch": {"unet.py", "model.py", "training", "doctor.py"},
     "click": {"cli"},

@@ -23,7 +23,7 @@ from glomseg.polygons import Glomerulus
 from glomseg.project.ownership import FINGERPRINT, stamp
 from glomseg.project.runs import Run
 from glomseg.region import Region
-from glomseg.report.overlay import draw_overlay
+from glomseg.report.overlay import OverlayStyle, draw_overlay
 from glomseg.slide import Slide, open_slide
 
 TABLE = "glomeruli.csv"
@@ -78,7 +78,7 @@ def segment_all(
     run: Run,
     settings: SegmentSettings,
     *,
-    overlay: bool = False,
+    overlay: OverlayStyle | None = None,
     keep_probability: bool = False,
     listener: Listener | None = None,
 ) -> None:
@@ -93,9 +93,12 @@ def segment_all(
         try:
             inputs = job.inputs()
             if not run.is_done(job.key, inputs):
-                run.record(job.key, name=job.name, state="running", inputs=inputs)
+                run.record(job.key, name=job.name, path=str(job.path.absolute()), state="running", inputs=inputs)
                 done = _segment(job, model, run, settings, overlay, keep_probability, listener)
                 run.record(job.key, state="done", reason=None, **done)
+            elif overlay is not None and not _overlay_path(run, job).is_file():
+                with open_slide(job.path, mpp=job.mpp) as slide:
+                    draw_overlay(slide, read_geojson(run.result_path(job.key)), _overlay_path(run, job), overlay)
         except GlomsegError as error:
             run.record(job.key, name=job.name, state="failed", reason=str(error))
         except Exception as error:  # one slide must not stop a night's batch
@@ -105,12 +108,16 @@ def segment_all(
     write_table(run)
 
 
+def _overlay_path(run: Run, job: Job) -> Path:
+    return run.folder / "overlay" / f"{job.key}.png"
+
+
 def _segment(
     job: Job,
     model: Model,
     run: Run,
     settings: SegmentSettings,
-    overlay: bool,
+    overlay: OverlayStyle | None,
     keep_probability: bool,
     listener: Listener,
 ) -> dict[str, Any]:
@@ -130,8 +137,8 @@ def _segment(
             progress=lambda done, total: listener.tiles(job, done, total),
         )
         objects = path_objects(result.glomeruli, slide.pixel_size, model.card, run.run_id)
-        if overlay:
-            draw_overlay(slide, objects, run.folder / "overlay" / f"{job.key}.png")
+        if overlay is not None:
+            draw_overlay(slide, objects, _overlay_path(run, job), overlay)
         write_geojson(run.result_path(job.key), objects)
         return _summary(slide, result)
 

@@ -76,11 +76,11 @@ def read_annotations(project_path: Path, entry_id: str) -> list[PathObject]:
 
     Raises ProjectError where the data is damaged.
     """
-    _start()
+    start_qupath()
     data = readable_data(project_path.parent / "data" / entry_id)
     if data is None:
         return []
-    return [item for item, _ in _annotations(_read_hierarchy(data))]
+    return [item for item, _ in java_annotations(_read_hierarchy(data))]
 
 
 def collect_image(
@@ -158,13 +158,13 @@ def _change_image(
     before_writing: Callable[[Staged, Plan, Sequence[PathObject]], None],
 ) -> CollectResult:
     """Change one image as `make_plan` decides from what stands there; `before_writing` is told of a change first."""
-    _start()
-    _check_version(project_path)
+    start_qupath()
+    check_version(project_path)
     with tempfile.TemporaryDirectory(prefix="glomseg-collect-", ignore_cleanup_errors=True) as scratch:
         staged = stage(project_path, entry_id, image_path, Path(scratch))
         check_state(staged, expected_state)
-        project, entry = _open(staged)
-        standing = _annotations(entry.hierarchy.java_object)
+        project, entry = open_staged(staged)
+        standing = java_annotations(entry.hierarchy.java_object)
         existing = [item for item, _ in standing]
         plan = make_plan(existing)
         after = expected_state
@@ -190,7 +190,7 @@ def _change_image(
     )
 
 
-def _start() -> None:
+def start_qupath() -> None:
     """Start the JVM by importing paquo, once; raises QuPathError where that fails."""
     try:
         from paquo import java
@@ -209,7 +209,7 @@ def _java_class(name: str) -> Any:
     return JClass(name)
 
 
-def _check_version(project_path: Path) -> None:
+def check_version(project_path: Path) -> None:
     """Refuse a project of a newer QuPath: saving it with an older one could lose what that does not know."""
     from paquo import java
 
@@ -221,7 +221,7 @@ def _check_version(project_path: Path) -> None:
         )
 
 
-def _open(staged: Staged) -> tuple[Any, Any]:
+def open_staged(staged: Staged) -> tuple[Any, Any]:
     """Open the scratch project; the caller keeps the project, as an entry holds it but weakly.
 
     QuPath answers a data file that it cannot read with an empty image, so that is compared with the file itself.
@@ -247,7 +247,7 @@ def _read_hierarchy(data: Path) -> Any:
         raise ProjectError(f"QuPath cannot read {data} ({error}); open the image in QuPath to see why") from error
 
 
-def _annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
+def java_annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
     from paquo import java
 
     writer = java.WKBWriter(2)
@@ -309,7 +309,7 @@ def _to_java(item: PathObject, listed: Collection[str]) -> Any:
 
     shape = java.WKBReader(java.GeometryTools.getDefaultFactory()).read(shapely.to_wkb(item.geometry))
     roi = java.GeometryTools.geometryToROI(shape, None)
-    made = java.PathObjects.createAnnotationObject(roi, _path_class(item, listed))
+    made = java.PathObjects.createAnnotationObject(roi, path_class(item, listed))
     made.setLocked(item.is_locked)
     if item.name:
         made.setName(java.String(item.name))
@@ -323,7 +323,7 @@ def _to_java(item: PathObject, listed: Collection[str]) -> Any:
     return made
 
 
-def _path_class(item: PathObject, listed: Collection[str]) -> Any:
+def path_class(item: PathObject, listed: Collection[str]) -> Any:
     """Return QuPath's class of an object; the project's own colour wins over ours."""
     from paquo import java
 

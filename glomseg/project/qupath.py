@@ -73,6 +73,16 @@ def find_qupath() -> QuPathInfo | None:
     return None
 
 
+def require_qupath() -> QuPathInfo:
+    """Find QuPath; raises QuPathError where there is none, or one that is too old."""
+    info = find_qupath()
+    if info is None:
+        raise QuPathError(f"no QuPath was found on this machine; {REMEDY}")
+    if version_numbers(info.version) < OLDEST:
+        raise QuPathError(f"QuPath {info.version} in {info.folder} is too old; install QuPath 0.6 or newer")
+    return info
+
+
 def version_numbers(version: str) -> tuple[int, ...]:
     """Turn "0.6.0-rc1" into (0, 6, 0)."""
     return tuple(int(number) for number in re.findall(r"\d+", version.partition("-")[0]))
@@ -104,11 +114,7 @@ def qupath_process() -> Iterator[QuPathProcess]:
     What QuPath prints goes to stderr. Ctrl-C does not reach the process: leaving the block waits until the call in
     progress is through, so that no write is cut short.
     """
-    info = find_qupath()
-    if info is None:
-        raise QuPathError(f"no QuPath was found on this machine; {REMEDY}")
-    if version_numbers(info.version) < OLDEST:
-        raise QuPathError(f"QuPath {info.version} in {info.folder} is too old; install QuPath 0.6 or newer")
+    info = require_qupath()
     with tempfile.TemporaryDirectory(prefix="glomseg-qupath-", ignore_cleanup_errors=True) as preferences:
         options = ["-Xrs", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={preferences}"]
         executor = ProcessPoolExecutor(

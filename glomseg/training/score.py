@@ -1,4 +1,8 @@
-"""Say how good a probability map is: objects matched one to one at IoU 0.5, and Dice."""
+"""Say how good a probability map is: objects matched one to one at IoU 0.5, and Dice.
+
+For choosing a threshold on label arrays in memory while training, with areas to ignore. Scores to publish come from
+`glomseg.evaluation`, which stands above this package.
+"""
 
 from __future__ import annotations
 

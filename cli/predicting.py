@@ -1,0 +1,153 @@
+"""The predictions that `glomseg evaluate --model` scores, and what other thresholds would have made of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import EvaluationError
+from glomseg.evaluation.evaluate import Evaluation
+from glomseg.evaluation.pairs import Pair, Source, find_images, find_labels, pair_up
+from glomseg.evaluation.plots import draw_sweep
+from glomseg.evaluation.projects import is_project, project_sources
+from glomseg.evaluation.sweep import Kept, best, sweep
+from glomseg.files import write_text
+from glomseg.project.batch import Job
+from glomseg.project.qpproj import read_project
+from glomseg.project.runs import Run, locked, resume_or_start_in
+from glomseg.slide import open_slide
+from glomseg.tiles import ReadingFrame
+
+from .console import Console
+from .segmenting import Segmenting
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions with their truth, what to say of them, and the run and model that they came from."""
+
+    pairs: list[Pair]
+    remarks: list[str]
+    details: dict[str, Any]
+    run: Run
+    work: Segmenting
+
+
+def predict(console: Console, data: Path, output: Path, model: str, how: Mapping[str, Any]) -> Prediction:
+    """Segment the images of `data` into OUTPUT/predictions, and pair what was found with its truth."""
+    work = Segmenting.prepare(
+        console,
+        model=model,
+        device=how["device"],
+        threshold=how["threshold"],
+        species=how["species"],
+        tta=how["tta"],
+        batch=None,
+        keep_probability=how["sweep"],
+    )
+    pictures, truth = _data(data, how["slides"])
+    asked, remarks = pair_up(pictures, truth, missing="skip" if how["missing"] == "skip" else "refuse")
+    folder = output / "predictions"
+    jobs = _jobs(asked, how["mpp"])
+    with locked(folder):
+        run = resume_or_start_in(folder, work.parameters(region=None), restart=False)
+        work.run(run, jobs)
+    failed = [job.key for job in jobs if run.images[job.key]["state"] != "done"]
+    if failed and how["missing"] == "refuse":
+        raise EvaluationError(
+            f"{len(failed)} of {len(jobs)} images could not be segmented (see above); mend them, or use --missing skip"
+        )
+    pairs = []
+    for pair, job in zip(asked, jobs, strict=True):
+        record = run.images[job.key]
+        if record["state"] == "done":
+            found = Source(
+                path=run.result_path(job.key),
+                stem=pair.true.stem,
+                size=(record["width"], record["height"]),
+                mpp=(record["mpp"][0], record["mpp"][1]),
+            )
+            pairs.append(Pair(key=pair.key, predicted=found, true=pair.true, image=job.path))
+        else:
+            remarks.append(f"{pair.key}: could not be segmented; left out")
+    details = {"data": str(data), **work.parameters(region=None), "device": str(work.model.device)}
+    return Prediction(pairs, remarks, details, run, work)
+
+
+def _data(data: Path, slides: Sequence[Path]) -> tuple[list[Source], list[Source]]:
+    """Find the images and the truth of a data set."""
+    if not is_project(data):
+        return find_images(data), find_labels(data)
+    truth = project_sources(read_project(data, slides=slides))
+    return [item for item in truth if item.image is not None], truth
+
+
+def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
+    """Turn pairs into jobs, after a look whether the first image says how large its pixels are."""
+    jobs = []
+    for pair in pairs:
+        assert pair.predicted is not None
+        path = pair.predicted.image or pair.predicted.path
+        jobs.append(Job(key=pair.key.replace("/", "__"), name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
+    if jobs and jobs[0].mpp is None:
+        with open_slide(jobs[0].path) as slide:
+            assert slide.pixel_size
+    return jobs
+
+
+def sweep_thresholds(
+    prediction: Prediction, evaluation: Evaluation, output: Path, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Score the kept probabilities at other thresholds; writes thresholds.csv and a plot, returns what was best."""
+    kept = []
+    for pair, image in zip(prediction.pairs, evaluation.images, strict=True):
+        assert pair.predicted is not None
+        key = pair.predicted.path.name.removesuffix(".geojson")
+        record = prediction.run.images[key]
+        mpp_x, mpp_y = record["mpp"]
+        frame = ReadingFrame.of(record["width"], record["height"], mpp_x, mpp_y, record["reading_mpp"])
+        path = prediction.run.folder / "probability" / f"{key}.tif"
+        kept.append(Kept(probability=path, frame=frame, true=image.true, split=image.info.split))
+    work = prediction.work
+    points = sweep(
+        kept,
+        work.model.card,
+        work.settings,
+        scratch=prediction.run.folder,
+        progress=lambda done, total: progress(f"thresholds, image {done} of {total}"),
+    )
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("threshold", "images", "true", "predicted", "matched", "precision", "recall", "f1", "pq", "dice"))
+    for point in points:
+        for side, objects, pixels in (
+            ("validation", point.validation, point.validation_pixels),
+            ("others", point.others, point.others_pixels),
+        ):
+            numbers = (objects.precision, objects.recall, objects.f1, objects.pq, pixels.dice)
+            counts = (objects.true, objects.predicted, objects.matched)
+            table.writerow((point.threshold, side, *counts, *(f"{number:.6g}" for number in numbers)))
+    write_text(output / "thresholds.csv", text.getvalue())
+    draw_sweep(points, output / "plots")
+    chosen = best(points)
+    at = next((point for point in points if point.threshold == chosen), None)
+    return {
+        "best_threshold": chosen,
+        "f1_on_validation": None if at is None else at.validation.f1,
+        "f1_on_others": None if at is None or not at.others.true else at.others.f1,
+    }
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """Say in words what a sweep has found."""
+    if found["best_threshold"] is None:
+        return "no best threshold: no image is marked as validation (column split), and others must not choose it"
+    rest = "" if found["f1_on_others"] is None else f", and {found['f1_on_others']:.3f} on the others"
+    return (
+        f"best threshold on validation images: {found['best_threshold']:g}, "
+        f"with an object F1 of {found['f1_on_validation']:.3f} there{rest}"
+    )

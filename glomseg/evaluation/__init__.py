@@ -1,0 +1,1 @@
+"""How good a segmentation is: metrics, intervals, pictures, and comparisons."""

@@ -1,0 +1,102 @@
+"""Compare two evaluations of the same data: which is better, by how much, and could it be chance?"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from glomseg.errors import EvaluationError
+from glomseg.evaluation.bootstrap import intervals, sign_flip_test
+from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
+
+COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", "hausdorff95_um",
+            "mean_distance_um", "kpis_f1")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One score of A and of B: means over units, B less A with its 95 % interval, and the p of the paired test.
+
+    A unit's score is the mean over its images. The interval is None for fewer than two units.
+    """
+
+    name: str
+    a: float
+    b: float
+    difference: float
+    low: float | None
+    high: float | None
+    p: float
+    units: int
+
+
+def compare(first: Path, second: Path) -> list[Difference]:
+    """Compare the results in two folders that `evaluate` wrote; raises EvaluationError where they do not fit.
+
+    Paired by image, averaged within units (animals, cases), tested by flipping the signs of the units' differences.
+    """
+    a, b = _read(first), _read(second)
+    if a.keys() != b.keys():
+        odd = sorted(a.keys() ^ b.keys())
+        raise EvaluationError(f"{odd[0]!r} stands in only one of {first} and {second}; evaluate both on the same data")
+    for name, row in a.items():
+        if row["true_objects"] != b[name]["true_objects"]:
+            raise EvaluationError(
+                f"{name!r} has {row['true_objects']} true objects in {first} and {b[name]['true_objects']} "
+                f"in {second}; evaluate both against the same truth"
+            )
+        if row["unit"] != b[name]["unit"]:
+            raise EvaluationError(
+                f"{name!r} counts for {row['unit']!r} in {first} and for {b[name]['unit']!r} in {second}; "
+                "evaluate both with the same sample sheet"
+            )
+    names = [name for name in COMPARED if all(row.get(name) for rows in (a, b) for row in list(rows.values())[:1])]
+    found = [_difference(name, a, b) for name in names if any(row[name] and b[key][name] for key, row in a.items())]
+    if not found:
+        raise EvaluationError(f"{first} and {second} share no score; evaluate both again")
+    return found
+
+
+def _difference(name: str, a: Mapping[str, Mapping[str, str]], b: Mapping[str, Mapping[str, str]]) -> Difference:
+    """Compare one score over the images where both have it."""
+    keys = [key for key in a if a[key][name] and b[key][name]]
+    units = sorted({a[key]["unit"] for key in keys})
+    members = {unit: [key for key in keys if a[key]["unit"] == unit] for unit in units}
+    one, two = (np.array([_mean(rows, members[unit], name) for unit in units]) for rows in (a, b))
+    difference = two - one
+    drawn = intervals(lambda chosen: difference[chosen].mean(keepdims=True), units)
+    return Difference(
+        name=name,
+        a=float(one.mean()),
+        b=float(two.mean()),
+        difference=float(difference.mean()),
+        low=None if drawn is None else float(drawn.low[0]),
+        high=None if drawn is None else float(drawn.high[0]),
+        p=sign_flip_test(difference),
+        units=len(units),
+    )
+
+
+def _mean(rows: Mapping[str, Mapping[str, str]], keys: Sequence[str], name: str) -> float:
+    return float(np.mean([float(rows[key][name]) for key in keys]))
+
+
+def _read(folder: Path) -> dict[str, dict[str, str]]:
+    """Read the rows of per_slide.csv by image."""
+    path = folder / PER_SLIDE
+    try:
+        json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = {row["image"]: row for row in csv.DictReader(file)}
+            if not rows or not all(row["true_objects"] and row["unit"] for row in rows.values()):
+                raise ValueError("no rows")
+            return rows
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(
+            f"{folder} holds no finished evaluation ({error}); make one with: glomseg evaluate ... -o {folder}"
+        ) from error

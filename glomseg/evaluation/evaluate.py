@@ -1,0 +1,193 @@
+"""Score predictions against truth, image by image, and keep what came out in a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import EvaluationError, SlideError
+from glomseg.evaluation.gallery import draw_galleries
+from glomseg.evaluation.outlines import (
+    Outlines,
+    Selection,
+    check_classes,
+    empty_outlines,
+    read_outlines,
+    select_outlines,
+)
+from glomseg.evaluation.padding import without_padding
+from glomseg.evaluation.pairs import Missing, Pair, Source
+from glomseg.evaluation.plots import draw_plots
+from glomseg.evaluation.samples import Samples, info_of
+from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
+from glomseg.evaluation.summary import clean, summarise
+from glomseg.files import write_text
+from glomseg.slide import open_slide
+from glomseg.version import __version__
+
+METRICS = "metrics.json"
+PER_SLIDE = "per_slide.csv"
+PER_OBJECT = "per_object.csv"
+
+Progress = Callable[[int, int], None]
+"""Called with the number of images scored and the number of all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """How to compare. `mpp` is (x, y) in um and wins over what files say; see `pair_up` for `missing`."""
+
+    predicted: Selection = field(default_factory=Selection)
+    true: Selection = field(default_factory=Selection)
+    missing: Missing = "refuse"
+    rescale: bool = False
+    kpis: bool = False
+    mpp: tuple[float, float] | None = None
+    samples: Samples | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What came out: the scores of each image, their summary as in metrics.json, and remarks to be said aloud."""
+
+    images: tuple[ImageScore, ...]
+    summary: dict[str, Any]
+    remarks: tuple[str, ...]
+
+
+def evaluate(
+    pairs: Sequence[Pair], settings: EvaluateSettings, *, progress: Progress = lambda done, total: None
+) -> Evaluation:
+    """Score every pair of files; raises EvaluationError, GeoJSONError for what cannot be compared."""
+    sides = []
+    for done, pair in enumerate(pairs):
+        progress(done, len(pairs))
+        sides.append((pair, *_read(pair, settings)))
+    return evaluate_outlines(sides, settings, progress=progress)
+
+
+def evaluate_outlines(
+    sides: Iterable[tuple[Pair, Outlines, Outlines]],
+    settings: EvaluateSettings,
+    *,
+    progress: Progress = lambda done, total: None,
+) -> Evaluation:
+    """Score outlines at hand: (pair, predicted, true) of each image; raises EvaluationError."""
+    sides = list(sides)
+    if not sides:
+        raise EvaluationError("there is nothing to score; name a prediction and its truth")
+    check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
+    check_classes([true for _, _, true in sides], settings.true, "truth")
+    images, remarks = [], []
+    for done, (pair, predicted, true) in enumerate(sides):
+        progress(done, len(sides))
+        remarks += [*predicted.remarks, *true.remarks]
+        info = info_of(pair, settings.samples)
+        images.append(
+            score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=settings.mpp)
+        )
+    progress(len(sides), len(sides))
+    if unknown := [image.info.key for image in images if image.mpp is None]:
+        remarks.append(
+            f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
+            "areas and distances in um are left out for them; give --mpp"
+        )
+    unit = settings.samples.unit if settings.samples and settings.samples.unit else "image"
+    if settings.samples is None and any(image.info.unit != image.info.key for image in images):
+        unit = "case"
+    group_by = (settings.samples and settings.samples.group_by) or "folder"
+    return Evaluation(
+        images=tuple(images),
+        summary=summarise(images, unit=unit, group_by=group_by),
+        remarks=tuple(dict.fromkeys(remarks)),
+    )
+
+
+def _read(pair: Pair, settings: EvaluateSettings) -> tuple[Outlines, Outlines]:
+    true = read_source(pair.true, settings.true)
+    if pair.image is not None:
+        true = without_padding(_with_image(true, pair.image), pair.image)
+    if pair.predicted is None:
+        return replace(empty_outlines(), size=true.size), true
+    return read_source(pair.predicted, settings.predicted), true
+
+
+def _with_image(true: Outlines, path: Path) -> Outlines:
+    """Take the size of the image and of its pixels from its file, where the truth does not say them."""
+    if true.size and true.mpp:
+        return true
+    try:
+        with open_slide(path) as slide:
+            size = (slide.width, slide.height)
+            mpp = (slide.mpp_x, slide.mpp_y) if slide.mpp_x and slide.mpp_y else None
+    except SlideError:
+        return true  # the scores stand without the image
+    if true.size and true.size != size:
+        return true  # a mask of another resolution than its image
+    return replace(true, size=size, mpp=true.mpp or mpp)
+
+
+def read_source(source: Source, selection: Selection) -> Outlines:
+    """Read one side of one image, with what a run's record or a project knows of it; raises EvaluationError."""
+    if source.objects is None:
+        outlines = read_outlines(source.path, selection)
+    else:
+        outlines = select_outlines(source.objects, selection, source.stem)
+    return replace(outlines, size=outlines.size or source.size, mpp=outlines.mpp or source.mpp)
+
+
+def write_evaluation(
+    folder: Path, evaluation: Evaluation, *, details: dict[str, Any] | None = None, pictures: bool = True
+) -> None:
+    """Write metrics.json, per_slide.csv, per_object.csv, and with `pictures` the plots and galleries; raises RunError.
+
+    `details` (the command, the model, the files) stand at the top of metrics.json.
+    """
+    content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary}
+    content["remarks"] = list(evaluation.remarks)
+    write_text(folder / METRICS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_text(folder / PER_SLIDE, _per_slide(evaluation.images))
+    write_text(folder / PER_OBJECT, _per_object(evaluation.images))
+    if pictures:
+        draw_plots(evaluation.images, folder / "plots")
+        draw_galleries(evaluation.images, folder / "gallery")
+
+
+def _per_slide(images: Sequence[ImageScore]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = list(images[0].values())
+    table.writerow(["image", "group", "unit", "split", *names])
+    for image in images:
+        values = image.values()
+        info = image.info
+        table.writerow([info.key, info.group, info.unit, info.split, *(_text(values[name]) for name in names)])
+    return text.getvalue()
+
+
+def _per_object(images: Sequence[ImageScore]) -> str:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    names = [item.name for item in fields(ObjectRow)]
+    table.writerow(["image", "group", "unit", *names])
+    for image in images:
+        for row in image.objects:
+            values = asdict(row)
+            table.writerow(
+                [image.info.key, image.info.group, image.info.unit, *(_text(values[name]) for name in names)]
+            )
+    return text.getvalue()
+
+
+def _text(value: Any) -> Any:
+    """Write numbers short, what is not known as an empty cell, and yes as 1."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6g}"
+    return "" if value is None else value

@@ -1,0 +1,120 @@
+"""Which probability to cut at: precision and recall over the threshold, the best one chosen on validation images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from glomseg.canvas import TILE_PX, Canvas
+from glomseg.card import ModelCard
+from glomseg.errors import EvaluationError
+from glomseg.evaluation.metrics import (
+    Geometries,
+    ObjectScore,
+    PixelScore,
+    geometries,
+    match,
+    object_score,
+    overlaps,
+    pixel_score,
+)
+from glomseg.evaluation.outlines import Outlines
+from glomseg.evaluation.summary import VALIDATION
+from glomseg.pipeline import SegmentSettings, polygon_settings
+from glomseg.polygons import find_glomeruli
+from glomseg.slide import open_reader
+from glomseg.tiles import ReadingFrame, Tile
+
+THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 20))
+"""0.1, 0.15, ... 0.95."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """The probabilities that a run kept of one image, how it was read, and its truth."""
+
+    probability: Path
+    frame: ReadingFrame
+    true: Outlines
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a threshold gives, added up over validation images and over all others."""
+
+    threshold: float
+    validation: ObjectScore
+    validation_pixels: PixelScore
+    others: ObjectScore
+    others_pixels: PixelScore
+
+
+def sweep(
+    images: Sequence[Kept],
+    card: ModelCard,
+    settings: SegmentSettings,
+    *,
+    scratch: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> list[Point]:
+    """Outline the kept probabilities at each of THRESHOLDS and score them; the network does not run again.
+
+    The threshold of `settings` is not used. Raises EvaluationError, SlideError where a probability is missing.
+    """
+    points = [Point(threshold, ObjectScore(), PixelScore(), ObjectScore(), PixelScore()) for threshold in THRESHOLDS]
+    for done, image in enumerate(images):
+        progress(done, len(images))
+        with _canvas(image, scratch) as canvas:
+            for index, point in enumerate(points):
+                found = find_glomeruli(canvas, polygon_settings(card, replace(settings, threshold=point.threshold)))
+                points[index] = _added(point, image, geometries([item.geometry for item in found]))
+    return points
+
+
+def best(points: Sequence[Point]) -> float | None:
+    """Return the threshold of the best object F1 on validation images, by Dice where F1 is equal; None without any."""
+    if not any(point.validation.true or point.validation.predicted for point in points):
+        return None
+    chosen = max(points, key=lambda point: (point.validation.f1, point.validation_pixels.dice))
+    return chosen.threshold
+
+
+def _added(point: Point, image: Kept, found: Geometries) -> Point:
+    """Add the score of one image at a point's threshold."""
+    true = image.true.without(image.true.ignored)
+    predicted = Outlines(geometries=found, confidences=np.full(len(found), np.nan)).without(image.true.ignored)
+    met = overlaps(predicted.geometries, true.geometries)
+    objects, pixels = object_score(met, match(met)), pixel_score(predicted.geometries, true.geometries, met)
+    if image.split == VALIDATION:
+        return replace(point, validation=point.validation + objects, validation_pixels=point.validation_pixels + pixels)
+    return replace(point, others=point.others + objects, others_pixels=point.others_pixels + pixels)
+
+
+def _canvas(image: Kept, scratch: Path | None) -> Canvas:
+    """Lay the kept probabilities on a canvas again, tile by tile."""
+    if not image.probability.is_file():
+        raise EvaluationError(f"{image.probability} is not there; predict with --sweep into a new --output")
+    reader = open_reader(image.probability)
+    canvas = Canvas(image.frame, scratch)
+    try:
+        height, width = canvas.shape
+        if (reader.levels[0].width, reader.levels[0].height) != (width, height):
+            raise EvaluationError(f"{image.probability} is of another image or scale; predict into a new --output")
+        for top in range(0, height, TILE_PX):
+            for left in range(0, width, TILE_PX):
+                block = reader.block(0, left // TILE_PX, top // TILE_PX)
+                if block is not None:
+                    tile = Tile(left, top, min(TILE_PX, width - left), min(TILE_PX, height - top), 0)
+                    canvas.write(tile, np.ascontiguousarray(block[: tile.height, : tile.width, 0]))
+    except BaseException:
+        canvas.close()
+        raise
+    finally:
+        reader.close()
+    return canvas

@@ -1,0 +1,132 @@
+"""What is known of a slide before it is measured, and what measuring it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.geojson import PathObject
+from glomseg.measure import Shape
+from glomseg.study.pas import PasSettings, Stains
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Where a slide belongs; empty where nobody said."""
+
+    animal: str = ""
+    group: str = ""
+    section: str = ""
+    stain: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlideObjects:
+    """One image and its annotations as they stand, in level-0 pixels; the image itself may be missing.
+
+    `persons` holds the positions in `objects` of those that a person drew or changed. `source` says where the
+    objects were read: "project", "run <id>", or "" for an image that has none. `problem` says why the pixels cannot
+    be read.
+    """
+
+    key: str
+    name: str
+    path: Path | None
+    problem: str | None = None
+    size: tuple[int, int] | None = None
+    mpp: tuple[float, float] | None = None
+    objects: tuple[PathObject, ...] = ()
+    persons: frozenset[int] = frozenset()
+    source: str = ""
+    sample: Sample = field(default_factory=Sample)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSettings:
+    """What to measure and how.
+
+    `class_name` and the classes derived from it are glomeruli; those of `sclerotic` are globally sclerosed; `cortex`
+    is the class of the reference region. `beta` and `k` are Weibel and Gomez's shape and size distribution
+    coefficients. `mpp` (um in x and y) is for slides that do not say it. Without `pas` no pixels are deconvolved.
+    """
+
+    class_name: str = "Glomerulus"
+    sclerotic: tuple[str, ...] = ("Glomerulus: Sclerotic",)
+    cortex: str = "Cortex"
+    beta: float = 1.38
+    k: float = 1.01
+    mpp: tuple[float, float] | None = None
+    pas: PasSettings | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """One glomerular profile. `shape` is None without a pixel size; `shape_px` counts in level-0 pixels.
+
+    `inside` tells whether its centre lies in the reference region and not in an ignored one; `cut_by` names the
+    edges that cut it ("image", "region", "ignored", "section").
+    """
+
+    item: PathObject
+    by_person: bool
+    sclerotic: bool
+    shape_px: Shape
+    shape: Shape | None
+    inside: bool
+    cut_by: tuple[str, ...]
+    nearest_um: float | None = None
+    edge_um: float | None = None
+    pas_fraction: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Tell whether it counts in means: inside, and cut by nothing."""
+        return self.inside and not self.cut_by
+
+    @property
+    def confidence(self) -> float | None:
+        """Return the model's mean probability inside the outline, None for one that a person drew."""
+        return self.item.measurements.get("Confidence")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredSlide:
+    """A slide and its profiles. Areas are in um^2, None where they are not known.
+
+    `reference` says what `reference_area_um2` is the area of: "cortex" (annotated) or "tissue" (all of it). `density`
+    is a map of the slide (H, W) in profiles per mm^2, NaN off the tissue.
+    """
+
+    slide: SlideObjects
+    mpp: tuple[float, float] | None
+    size: tuple[int, int] | None
+    profiles: tuple[Profile, ...]
+    reference: str = ""
+    reference_area_um2: float | None = None
+    profile_area_um2: float | None = None
+    tissue_area_um2: float | None = None
+    stains: Stains | None = None
+    sharpness: float | None = None
+    density: NDArray[np.float32] | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def inside(self) -> list[Profile]:
+        """List the profiles that are counted."""
+        return [profile for profile in self.profiles if profile.inside]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """All slides with how they were measured, and what ought to be said about them."""
+
+    name: str
+    settings: MeasureSettings
+    slides: tuple[MeasuredSlide, ...]
+    reference_group: str | None = None
+    remarks: tuple[str, ...] = ()
+    runs: tuple[Mapping[str, object], ...] = ()

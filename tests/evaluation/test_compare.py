@@ -1,0 +1,52 @@
+"""Two evaluations of the same data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scenes import evaluated, side
+
+from glomseg.errors import EvaluationError
+from glomseg.evaluation.compare import compare
+from glomseg.evaluation.evaluate import write_evaluation
+
+TRUE = side((0, 0, 10, 10), (40, 40, 10, 10))
+
+
+def results(folder: Path, heights: list[int], true=TRUE, names=None) -> Path:
+    scenes = [(side((0, 0, 10, height), (40, 40, 10, 10)), true) for height in heights]
+    write_evaluation(folder, evaluated(*scenes, names=names), pictures=False)
+    return folder
+
+
+def test_the_difference_its_interval_and_the_p(tmp_path: Path) -> None:
+    worse, better = results(tmp_path / "a", [6, 7, 6, 8, 7, 6]), results(tmp_path / "b", [10, 9, 10, 9, 10, 8])
+    found = {item.name: item for item in compare(worse, better)}
+    dice = found["dice"]
+    by_hand = [2 * (10 * h + 100) / (10 * h + 100 + 200) for h in (6, 7, 6, 8, 7, 6, 10, 9, 10, 9, 10, 8)]
+    assert dice.a == pytest.approx(np.mean(by_hand[:6]), abs=1e-5)
+    assert dice.b == pytest.approx(np.mean(by_hand[6:]), abs=1e-5)
+    assert dice.low > 0
+    assert dice.p == pytest.approx(2 / 64)
+    assert dice.units == 6
+    assert found["f1"].difference == 0
+    assert found["f1"].p == 1
+    assert "kpis_f1" not in found
+
+
+def test_a_model_is_no_better_than_itself(tmp_path: Path) -> None:
+    folder = results(tmp_path / "a", [5, 9, 7])
+    assert {(item.difference, item.p) for item in compare(folder, folder)} == {(0.0, 1.0)}
+
+
+def test_what_is_not_the_same_data_is_refused(tmp_path: Path) -> None:
+    a = results(tmp_path / "a", [6, 7])
+    with pytest.raises(EvaluationError, match="'image 2' stands in only one"):
+        compare(a, results(tmp_path / "more", [6, 7, 8]))
+    with pytest.raises(EvaluationError, match="2 true objects"):
+        compare(a, results(tmp_path / "other", [6, 7], side((0, 0, 10, 10))))
+    with pytest.raises(EvaluationError, match="holds no finished evaluation"):
+        compare(a, tmp_path / "nowhere")
+    (a / "per_slide.csv").write_text("image,unit\n")
+    with pytest.raises(EvaluationError, match="holds no finished evaluation"):
+        compare(a, a)

@@ -1,0 +1,170 @@
+"""A picture of every glomerulus, and classes that come back."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shapely.geometry import Point, box
+from slides import Disc, DiscSlide, disc_slide
+
+from glomseg.errors import MeasureError
+from glomseg.geojson import PathObject, read_geojson, write_geojson
+from glomseg.project.labels import Label, plan_labels, read_labels
+from glomseg.project.ownership import owner
+from glomseg.project.sources import Sources
+from glomseg.report.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
+from glomseg.slide import open_slide
+from glomseg.study.records import SlideObjects
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.open(encoding="utf-8")))
+
+
+def fake_run(folder: Path, *slides: DiscSlide) -> Path:
+    """Leave what a run leaves, without running a network."""
+    images = {}
+    for slide in slides:
+        found = [PathObject(geometry=Point(d.x, d.y).buffer(d.radius_x), class_name="Glomerulus") for d in slide.discs]
+        write_geojson(folder / f"{slide.path.stem}.geojson", found)
+        record = {"name": slide.path.name, "path": str(slide.path), "state": "done", "mpp": [0.5, 0.5]}
+        images[slide.path.stem] = {**record, "width": slide.width, "height": slide.height}
+    run = {"format_version": 1, "run_id": "r", "parameters": {}, "images": images}
+    (folder / "run.json").write_text(json.dumps(run))
+    return folder
+
+
+def test_a_picture_of_every_glomerulus(tmp_path: Path, glomseg) -> None:
+    slides = [disc_slide(tmp_path / f"s {seed}.tif", count=30, radius_um=20, seed=seed) for seed in range(2)]
+    out = fake_run(tmp_path / "out", *slides)
+    before = (out / "s 0.geojson").read_bytes()
+    result = glomseg("gallery", out, "--json", "--quiet")
+    assert result.code == 0, result.err
+    folder = out / "gallery"
+    rows = table(folder / "labels.csv")
+    assert len(rows) == 60
+    assert {row["new_class"] for row in rows} == {""}
+    for row in rows:
+        assert Image.open(folder / row["crop"]).size == (240, 240)
+    assert sorted(path.name for path in folder.glob("contact*")) == ["contact-1.jpg", "contact-2.jpg"]
+    assert Image.open(folder / "contact-1.jpg").width == 8 * 130 + 10
+    objects = read_geojson(out / "s 0.geojson")
+    assert {row["object_id"] for row in rows if row["image_id"] == "s 0"} == {item.object_id for item in objects}
+    assert (out / "s 0.geojson").read_bytes() == before
+    slides[1].path.unlink()
+    again = glomseg("gallery", out, "-o", tmp_path / "g2")
+    assert again.code == 1
+    assert "s 1.tif" in again.err
+    assert len(table(tmp_path / "g2" / "labels.csv")) == 30
+
+
+def test_crops_show_the_glomerulus_undistorted(tmp_path: Path) -> None:
+    """Where pixels are twice as high as wide, a round glomerulus is an ellipse of pixels, and round in its crop."""
+    path = disc_slide(tmp_path / "s.png", discs=[Disc(800, 500, 200, 100)], mpp=None, kind="png").path
+    item = PathObject(geometry=box(600, 400, 1000, 600), color=(0, 255, 0))
+    with open_slide(path, mpp=(0.25, 0.5)) as slide:
+        picture = np.asarray(paint_crop(slide, item, 200)).astype(int)
+    dark = picture[..., 1] < 100
+    assert np.ptp(np.flatnonzero(dark.any(axis=0))) == pytest.approx(np.ptp(np.flatnonzero(dark.any(axis=1))), abs=4)
+    assert ((picture[..., 1] > 200) & (picture[..., 0] < 90)).sum() > 200  # its outline
+
+
+def test_overlays_by_confidence_and_without_a_pixel_size(tmp_path: Path) -> None:
+    by_confidence = outline_color("confidence")
+    colors = [
+        by_confidence(PathObject(geometry=Point(0, 0), color=(1, 2, 3), measurements={"Confidence": value}))
+        for value in (0.3, 0.5, 0.75, 1.0)
+    ]
+    assert colors == [(240, 150, 0), (240, 150, 0), (0, 140, 90), (0, 70, 200)]
+    own = PathObject(geometry=box(300, 300, 800, 700), color=(0, 255, 0))
+    assert by_confidence(own) == (0, 255, 0)
+    path = disc_slide(tmp_path / "s.png", mpp=None, kind="png").path
+    with open_slide(path) as slide:
+        draw_overlay(slide, [own], tmp_path / "o.png", OverlayStyle(width_px=500, color_by="confidence"))
+    picture = np.asarray(Image.open(tmp_path / "o.png").convert("RGB")).astype(int)
+    assert picture.shape[1] == 500
+    assert (np.abs(picture - (0, 255, 0)).sum(axis=2) < 60).sum() > 100
+
+
+def test_overlays_of_a_run_that_is_done(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """They are drawn without segmenting again, at the width and in the colours asked for."""
+    path = disc_slide(tmp_path / "s.tif", count=3, size=(1024, 768)).path
+    arguments = ("segment", path, "-o", tmp_path / "out", "--model", oracle_folder)
+    assert glomseg(*arguments).code == 0
+    result = tmp_path / "out" / "s.geojson"
+    before = result.stat().st_mtime_ns
+    assert glomseg(*arguments, "--overlay", "--overlay-width", "400", "--overlay-color", "confidence").code == 0
+    picture = Image.open(tmp_path / "out" / "overlay" / "s.png")
+    assert picture.size == (400, 300)
+    assert result.stat().st_mtime_ns == before
+    assert (np.abs(np.asarray(picture.convert("RGB")).astype(int) - (0, 70, 200)).sum(axis=2) < 90).sum() > 20
+
+
+def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    header = "\ufeffimage_id;object_id;class;new_class\n"
+    path.write_text(header + "1;a;Glomerulus;Glomerulus:Sclerotic\n1;b;Glomerulus;\n1;c;X; X \n")
+    assert read_labels(path) == [Label("1", "a", "Glomerulus", "Glomerulus: Sclerotic")]
+    for text in ("", "image_id,object_id\n", header + "1;a;Glomerulus;Glomerulus:\n"):
+        path.write_text(text)
+        with pytest.raises(MeasureError):
+            read_labels(path)
+
+
+def test_labels_that_no_longer_fit_are_named() -> None:
+    objects = tuple(PathObject(geometry=box(0, 0, 9, 9), class_name=name, object_id=name) for name in "abc")
+    slide = SlideObjects(key="1", name="s", path=None, objects=objects, source="project")
+    sources = Sources(
+        name="p", folder=Path(), project=None, slides=(slide,), states={}, runs=(), remarks=(), problems=()
+    )
+    labels = [
+        Label("1", "a", "a", "new"),
+        Label("1", "b", "old", "new"),
+        Label("1", "c", "x", "c"),
+        Label("2", "a", "a", "n"),
+    ]
+    planned, remarks = plan_labels(labels, sources)
+    assert [(item.object_id, item.class_name) for item in planned["1"]] == [("a", "new")]
+    assert len(remarks) == 2
+    assert "was old" in remarks[0]
+    assert "not in the project" in remarks[1]
+
+
+def test_applying_needs_qupath(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:
+    (tmp_path / "labels.csv").write_text("image_id,object_id,class,new_class\n1,a,b,c\n")
+    result = glomseg("gallery", project, "--apply", tmp_path / "labels.csv")
+    assert result.code == 1
+    assert "PAQUO_QUPATH_DIR" in result.err
+
+
+@pytest.mark.qupath
+def test_classes_come_back_into_the_project(data: Path, tmp_path: Path, glomseg) -> None:
+    from glomseg.project.collect import read_annotations
+    from glomseg.project.qupath import find_qupath, qupath_process
+
+    if find_qupath() is None:
+        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
+    study = Path(shutil.copytree(data / "qupath" / "project_0_6_0", tmp_path / "study"))
+    images = ("--slides", data / "qupath")
+    assert glomseg("gallery", study, "-o", tmp_path / "g", *images).code == 0
+    rows = table(tmp_path / "g" / "labels.csv")
+    assert len(rows) == 8
+    for row in rows[-2:]:
+        row["new_class"] = "Glomerulus: Segmental"
+    with (tmp_path / "labels.csv").open("w") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    result = glomseg("gallery", study, "--apply", tmp_path / "labels.csv", *images)
+    assert result.code == 0, result.err
+    with qupath_process() as qupath:
+        objects = [item for key in "12" for item in qupath.call(read_annotations, study / "project.qpproj", key)]
+    changed = {item.object_id: item for item in objects if item.class_name == "Glomerulus: Segmental"}
+    assert changed.keys() == {row["object_id"] for row in rows[-2:]}
+    assert {owner(item) for item in changed.values()} == {"person"}
+    assert "Segmental" in (study / "classifiers" / "classes.json").read_text()
+    assert len(objects) == 11

@@ -1,0 +1,169 @@
+"""The report of a study, as text and in a real browser."""
+
+import base64
+import io
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shapely.geometry import Point
+from slides import Disc, disc_slide
+
+from glomseg.geojson import PathObject, write_geojson
+from glomseg.project.ownership import stamp
+from glomseg.report.charts import COLORS, curve_chart, dot_chart, effect_chart
+from glomseg.report.html import SLIDE_BYTES, embed, number
+
+SHEET = "image,animal,group\n" + "".join(
+    f"slide {index}.tif,animal {index},{'control' if index < 3 else '<b>5/6</b> Nx'}\n" for index in range(6)
+)
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Path:
+    """A run folder with six slides of twelve glomeruli, two groups; a slide is missing since, another not PAS."""
+    folder = tmp_path_factory.mktemp("report") / "co<h>ort"
+    folder.mkdir()
+    images = {}
+    rng = np.random.default_rng(3)
+    for index in range(6):
+        spots = [Disc(200 + 220 * (n % 4), 200 + 220 * (n // 4), 40 + 2 * index + n % 5, 50) for n in range(12)]
+        slide = disc_slide(folder / f"slide {index}.tif", size=(1100, 900), discs=spots, tissue=(40, 40, 1020, 820))
+        objects = [
+            PathObject(
+                geometry=Point(disc.x, disc.y).buffer(disc.radius_x),
+                class_name="Glomerulus: Sclerotic" if n == 0 else "Glomerulus",
+                measurements={"Confidence": rng.uniform(0.5, 1)},
+            )
+            for n, disc in enumerate(spots)
+        ]
+        objects[1:] = [stamp(item, run="r1", model="oracle") for item in objects[1:]]
+        write_geojson(folder / f"{index}.geojson", objects)
+        images[str(index)] = {
+            **{"name": slide.path.name, "path": str(slide.path), "state": "done"},
+            **{"width": slide.width, "height": slide.height, "mpp": [0.5, 0.5]},
+        }
+    (folder / "slide 5.tif").unlink()
+    parameters = {"model": "oracle", "model_sha256": "ab" * 32, "threshold": 0.5}
+    run = {"format_version": 1, "run_id": "r1", "parameters": parameters, "started": "2026", "images": images}
+    (folder / "run.json").write_text(json.dumps({**run, "device": "cpu", "command": "glomseg segment <x>"}))
+    (folder / "samples.csv").write_text(SHEET)
+    return folder
+
+
+@pytest.fixture
+def report(cohort: Path, glomseg) -> Path:
+    result = glomseg("report", cohort, "--samples", cohort / "samples.csv", "--pas", "-o", cohort / "report.html")
+    assert result.code == 0, result.err
+    assert "slide 5.tif" in result.err
+    return cohort / "report.html"
+
+
+def test_the_report_says_what_was_done(report: Path) -> None:
+    text = report.read_text(encoding="utf-8")
+    for part in ("Warnings", "Methods", "References", "What was run", "oracle", "abababababab", "threshold", "cpu"):
+        assert part in text
+    assert "control (n = 3)" in text
+    assert "β = 1.38" in text
+    assert "6 whole-slide images of 6 animals" in text
+    assert "of 72 glomerular profiles, 6 (8 %) were drawn, corrected or confirmed" in text
+    assert "Hedges LV" in text
+    assert text.count("data:image/jpeg") >= 5 + 12
+    assert "The image could not be read" in text
+    assert "&lt;b&gt;5/6&lt;/b&gt; Nx" in text
+    assert "<b>5/6" not in text
+    assert not re.search(r'(?:src|href)="(?!data:|#)', text)  # nothing comes from elsewhere
+    assert report.stat().st_size < 3_000_000
+
+
+def test_a_project_without_any_glomerulus(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:
+    result = glomseg("report", project, "-o", tmp_path / "r.html", "--json", "--quiet")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["bytes"] == (tmp_path / "r.html").stat().st_size
+    text = (tmp_path / "r.html").read_text()
+    assert "No glomerulus outlined" in text
+    assert "glomseg annotate" in text
+    assert "No glomerulus is outlined yet." in text
+
+
+def test_fifty_slides_stay_below_30_mb() -> None:
+    """Noise is what JPEG packs worst."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8))
+    uri = embed(noise, SLIDE_BYTES)
+    assert 50 * len(uri) < 29_000_000
+    assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).width >= 400
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[5.0], [0.0, 0.0], [1e6, 2e6, 1.5e6], [0.81, 0.82], [-3.0, 4.0], [1.0, 1.0, 1.0]],
+)
+def test_charts_of_any_numbers_stay_inside(values: list[float]) -> None:
+    colors = {"a & b": COLORS[0]}
+    for chart in (dot_chart("t", {"a & b": values}, colors), curve_chart("t", {"a & b": [values]}, colors)):
+        assert "nan" not in chart
+        assert "inf" not in chart
+        assert "a & b" not in chart
+        for y in re.findall(r'c?y[12]?="(-?[\d.]+)"', chart):
+            assert -1 <= float(y) <= 251
+    assert "svg" in effect_chart([("x", 0.5, -9.0, 12.0)])
+
+
+def test_numbers_for_readers() -> None:
+    assert [number(value) for value in (None, float("nan"), 1234.5, -0.12345, 3, "")] == [
+        "–", "–", "1,234", "−0.123", "3", "–",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_in_a_real_browser(report: Path) -> None:
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        pytest.skip("no chromium and chromedriver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    try:
+        browser.get(report.as_uri())
+        check_page(browser)
+        assert browser.get_log("browser") == []
+        pdf = base64.b64decode(browser.print_page())
+        assert pdf.startswith(b"%PDF")
+    finally:
+        browser.quit()
+
+
+def check_page(browser) -> None:
+    run = browser.execute_script
+    assert run("return [...document.images].every(i => i.complete && i.naturalWidth > 0)")
+    assert run("return document.images.length") >= 17
+    rows = "[...document.querySelectorAll('#t-animals tbody tr')].filter(row => !row.hidden)"
+    cells = f"return {rows}.map(row => row.cells[%d].dataset.value)"
+    button = "document.querySelectorAll('#t-animals th button')[%d].click()"
+    run(button % 5)
+    areas = [float(value) for value in run(cells % 5)]
+    assert areas == sorted(areas)
+    assert len(areas) == 6
+    run(button % 5)
+    assert [float(value) for value in run(cells % 5)] == sorted(areas, reverse=True)
+    assert run("return document.querySelectorAll('#t-animals th')[5].getAttribute('aria-sort')") == "descending"
+    run(button % 0)
+    assert run(cells % 0) == [f"animal {index}" for index in range(6)]
+    run(button % 9)  # the density of the slide that is missing is not known: last in both orders
+    assert run(cells % 9)[-1] == ""
+    run(button % 9)
+    assert run(cells % 9)[-1] == ""
+    run(
+        "const f = document.querySelector('[data-table=t-animals]'); f.value = 'CONTROL animal';"
+        "f.dispatchEvent(new Event('input'))"
+    )
+    assert len(run(cells % 0)) == 3
+    assert run("return document.documentElement.scrollWidth <= innerWidth")

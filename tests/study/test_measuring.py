@@ -1,0 +1,151 @@
+"""Profiles on drawn slides: where they lie, what cuts them, and what their areas relate to."""
+
+import math
+from pathlib import Path
+
+import pytest
+from shapely.geometry import LineString, Point, Polygon, box
+from slides import Disc, disc_slide
+
+from glomseg.geojson import PathObject
+from glomseg.study.measuring import measure_slide
+from glomseg.study.records import MeasureSettings, SlideObjects
+
+SETTINGS = MeasureSettings()
+TISSUE = (200, 200, 1600, 1100)
+SPOTS = ((500, 500), (700, 500), (1200, 900))
+
+
+def glomerulus(geometry, class_name="Glomerulus", **values) -> PathObject:
+    return PathObject(geometry=geometry, class_name=class_name, **values)
+
+
+def disc(x: float, y: float, radius: float = 60) -> Polygon:
+    return Point(x, y).buffer(radius, 64)
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("slides")
+    return disc_slide(folder / "s.tif", discs=[Disc(x, y, 60, 60) for x, y in SPOTS], tissue=TISSUE).path
+
+
+def slide(path: Path | None, *objects: PathObject, **values) -> SlideObjects:
+    return SlideObjects(key="1", name="s.tif", path=path, objects=objects, **values)
+
+
+def test_sizes_places_and_tissue(drawn: Path) -> None:
+    objects = [glomerulus(disc(*SPOTS[0])), glomerulus(disc(*SPOTS[1])), glomerulus(disc(*SPOTS[2]))]
+    measured = measure_slide(slide(drawn, *objects), SETTINGS)
+    assert [profile.whole for profile in measured.profiles] == [True] * 3
+    assert measured.profiles[0].shape.area_um2 == pytest.approx(math.pi * 30**2, rel=1e-3)
+    assert measured.profiles[0].shape_px.area_um2 == pytest.approx(math.pi * 60**2, rel=1e-3)
+    assert [profile.nearest_um for profile in measured.profiles] == pytest.approx(
+        [100, 100, math.hypot(500, 400) / 2], rel=1e-6
+    )
+    assert measured.profiles[0].edge_um == pytest.approx(150, abs=16)
+    assert measured.reference == "tissue"
+    assert measured.reference_area_um2 == pytest.approx(1600 * 1100 * 0.25, rel=0.05)
+    assert measured.remarks == ()
+
+
+def test_every_edge_cuts(drawn: Path) -> None:
+    objects = [
+        glomerulus(disc(500, 500)),
+        glomerulus(disc(1000, 700)),  # across the border of the cortex
+        glomerulus(disc(700, 300)),  # its centre in what is ignored
+        glomerulus(disc(450, 235, 40)),  # against the tissue's upper edge
+        glomerulus(box(0, 600, 80, 700)),  # at the image's edge, on glass
+        glomerulus(disc(1500, 700)),  # outside the cortex
+        PathObject(geometry=box(0, 0, 1000, 1300), class_name="Cortex"),
+        PathObject(geometry=disc(700, 300, 80), class_name="Ignore*"),
+    ]
+    measured = measure_slide(slide(drawn, *objects), SETTINGS)
+    assert [profile.cut_by for profile in measured.profiles] == [
+        (),
+        ("region",),
+        (),
+        ("section",),
+        ("image", "section"),
+        (),
+    ]
+    assert [profile.inside for profile in measured.profiles] == [True, True, False, True, True, False]
+    assert sum(profile.whole for profile in measured.profiles) == 1
+    assert measured.reference == "cortex"
+    ignored = disc(700, 300, 80).area
+    assert measured.reference_area_um2 == pytest.approx((1000 * 1300 - ignored) * 0.25, rel=1e-6)
+    inside = disc(500, 500).area + disc(1000, 700).area / 2 + disc(450, 235, 40).area + 80 * 100
+    assert measured.profile_area_um2 == pytest.approx(inside * 0.25, rel=1e-3)
+
+
+def test_what_a_machine_saw_cut_stays_cut() -> None:
+    found = glomerulus(disc(500, 500), measurements={"Touches edge": 1.0})
+    measured = measure_slide(slide(None, found, mpp=(0.5, 0.5), size=(2000, 2000)), SETTINGS)
+    assert measured.profiles[0].cut_by == ("image",)
+
+
+def test_anisotropic_pixels() -> None:
+    ellipse = Polygon([(500 + 200 * math.cos(t / 50), 500 + 100 * math.sin(t / 50)) for t in range(314)])
+    measured = measure_slide(
+        slide(None, glomerulus(ellipse), glomerulus(disc(900, 500)), mpp=(0.25, 0.5), size=(2000, 2000)), SETTINGS
+    )
+    assert measured.profiles[0].shape.area_um2 == pytest.approx(math.pi * 50**2, rel=1e-3)
+    assert measured.profiles[0].nearest_um == pytest.approx(100, rel=1e-3)
+
+
+def test_without_a_pixel_size_there_are_pixels_alone(tmp_path: Path) -> None:
+    path = disc_slide(tmp_path / "s.png", mpp=None, kind="png").path
+    measured = measure_slide(slide(path, glomerulus(disc(500, 500))), SETTINGS)
+    (profile,) = measured.profiles
+    assert profile.shape is None
+    assert profile.nearest_um is None
+    assert profile.edge_um is None
+    assert profile.shape_px.area_um2 == pytest.approx(math.pi * 60**2, rel=1e-3)
+    assert measured.reference_area_um2 is None
+    assert "--mpp" in measured.remarks[0]
+    known = measure_slide(slide(path, glomerulus(disc(500, 500))), MeasureSettings(mpp=(0.5, 0.5)))
+    assert known.profiles[0].shape is not None
+
+
+def test_an_image_missing_since_is_measured_from_its_outlines(tmp_path: Path) -> None:
+    gone = slide(tmp_path / "gone.tif", glomerulus(disc(500, 500)), mpp=(0.5, 0.5), size=(2000, 2000))
+    measured = measure_slide(gone, SETTINGS)
+    assert measured.profiles[0].shape.area_um2 == pytest.approx(math.pi * 30**2, rel=1e-3)
+    assert measured.reference_area_um2 is None
+    assert "gone.tif" in measured.remarks[0]
+    cortex = PathObject(geometry=box(0, 0, 1000, 1000), class_name="Cortex")
+    with_cortex = measure_slide(
+        slide(None, glomerulus(disc(500, 500)), cortex, mpp=(0.5, 0.5), size=(2000, 2000)), SETTINGS
+    )
+    assert with_cortex.reference_area_um2 == pytest.approx(250_000)
+
+
+def test_another_image_of_that_name_is_not_read(drawn: Path) -> None:
+    measured = measure_slide(slide(drawn, glomerulus(disc(500, 500)), mpp=(0.5, 0.5), size=(99, 99)), SETTINGS)
+    assert "another image" in measured.remarks[0]
+    assert measured.tissue_area_um2 is None
+
+
+def test_what_is_no_glomerulus_or_has_no_area(drawn: Path) -> None:
+    bow_tie = Polygon([(400, 400), (500, 500), (500, 400), (400, 500)])
+    measured = measure_slide(
+        slide(
+            drawn,
+            glomerulus(LineString([(0, 0), (5, 5)])),
+            glomerulus(bow_tie),
+            glomerulus(disc(900, 900), class_name="Glomerulus: Sclerotic"),
+            glomerulus(disc(900, 900), class_name="Tubule"),
+            glomerulus(disc(900, 900), object_type="detection"),
+            glomerulus(disc(900, 900), class_name=None),
+        ),
+        SETTINGS,
+    )
+    assert [profile.sclerotic for profile in measured.profiles] == [False, True]
+    assert measured.profiles[0].shape.area_um2 == pytest.approx(5000 * 0.25)
+    assert "without an area" in measured.remarks[0]
+
+
+def test_a_slide_without_any_glomerulus(drawn: Path) -> None:
+    measured = measure_slide(slide(drawn), SETTINGS)
+    assert measured.profiles == ()
+    assert measured.reference_area_um2 > 0

@@ -1,0 +1,83 @@
+"""Colour deconvolution of tissue that was painted with known amounts of stain."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shapely.geometry import Point, box
+from slides import write_pyramid
+
+from glomseg.errors import MeasureError
+from glomseg.slide import open_slide
+from glomseg.study.pas import STANDARD, PasSettings, amounts, estimate_stains, measure_pas, parse_stains
+
+H, P = np.array(STANDARD.haematoxylin), np.array(STANDARD.pas)
+
+
+def stained(h: np.ndarray, p: np.ndarray) -> np.ndarray:
+    density = h[..., None] * H + p[..., None] * P
+    return np.clip(np.round(255 * 10**-density), 0, 255).astype(np.uint8)
+
+
+def paint_tissue(share: float, rng: np.random.Generator, size: int = 800) -> tuple[np.ndarray, np.ndarray]:
+    """Paint pale pink tissue with blue nuclei, and `share` of it in strands strongly PAS-positive."""
+    h, p = np.full((size, size), 0.05), np.full((size, size), 0.12)
+    y, x = np.mgrid[:size, :size]
+    positive = (x % 40) < round(40 * share)
+    p[positive] = 0.6
+    nuclei = np.hypot(x % 50 - 25, y % 50 - 25) < 6
+    h[nuclei], p[nuclei] = 0.7, 0.05
+    noise = rng.normal(0, 0.02, (2, size, size))
+    return stained(np.maximum(h + noise[0], 0), np.maximum(p + noise[1], 0)), positive & ~nuclei
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.5])
+@pytest.mark.parametrize("stains", [STANDARD, None], ids=["given", "estimated"])
+def test_a_painted_patch_within_two_points(tmp_path: Path, share: float, stains) -> None:
+    image, positive = paint_tissue(share, np.random.default_rng(1))
+    path = write_pyramid(tmp_path / "s.tif", image, 0.5)
+    outlines = [Point(300, 300).buffer(140), box(420, 420, 700, 700).difference(box(500, 500, 600, 600))]
+    with open_slide(path) as slide:
+        _, fractions = measure_pas(slide, outlines, PasSettings(stains=stains))
+    y, x = np.mgrid[:800, :800]
+    for outline, fraction in zip(outlines, fractions, strict=True):
+        inside = np.hypot(x + 0.5 - 300, y + 0.5 - 300) < 140
+        if outline is outlines[1]:
+            inside = (abs(x - 559.5) < 140) & (abs(y - 559.5) < 140) & ~((abs(x - 549.5) < 50) & (abs(y - 549.5) < 50))
+        assert fraction == pytest.approx(positive[inside].mean(), abs=0.02)
+
+
+def test_amounts_come_back() -> None:
+    h, p = np.meshgrid(np.linspace(0, 0.8, 9), np.linspace(0, 0.8, 9))
+    found = amounts(stained(h, p), STANDARD)
+    assert found[..., 0] == pytest.approx(h, abs=0.05)
+    assert found[..., 1] == pytest.approx(p, abs=0.05)
+
+
+def test_estimated_vectors_are_near_the_truth() -> None:
+    image, _ = paint_tissue(0.3, np.random.default_rng(2))
+    found = estimate_stains(image.reshape(-1, 3))
+    assert np.dot(found.haematoxylin, H) > 0.98
+    assert np.dot(found.pas, P) > 0.98
+    assert "Macenko" in found.origin
+
+
+def test_what_cannot_be_estimated_says_so() -> None:
+    assert "too few" in estimate_stains(np.full((1000, 3), 250, np.uint8)).origin
+    assert "told apart" in estimate_stains(stained(np.zeros((1, 1000)), np.linspace(0.2, 0.8, 1000)[None])[0]).origin
+
+
+def test_a_slide_too_coarse_is_refused(tmp_path: Path) -> None:
+    image, _ = paint_tissue(0.3, np.random.default_rng(2), 400)
+    with open_slide(write_pyramid(tmp_path / "s.tif", image, 2.0)) as slide, pytest.raises(MeasureError, match="finer"):
+        measure_pas(slide, [box(10, 10, 90, 90)], PasSettings())
+
+
+def test_vectors_as_a_user_gives_them() -> None:
+    given = parse_stains("0.65,0.70,0.29;0.2,0.95,0.2")
+    assert np.linalg.norm(given.pas) == pytest.approx(1)
+    assert parse_stains("estimate") is None
+    assert parse_stains("standard") is STANDARD
+    for text in ("", "1,2,3", "0,0,0;1,1,1", "1,2,3;1,2,3", "a,b,c;1,2,3", "1,2;1,2,3"):
+        with pytest.raises(MeasureError, match="stain vectors"):
+            parse_stains(text)
