@@ -8,7 +8,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test install benchmark clean
+.PHONY: demo test lint-groovy install benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/glomseg demo
@@ -18,6 +18,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+# needs Node and Java, and downloads the linter
+lint-groovy:
+	cd qupath_scripts && npm exec --yes npm-groovy-lint@16.2.0 -- --noserver --failon warning '*.groovy'
 
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/segment.py

@@ -27,8 +27,8 @@ import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.gui.prefs.PathPrefs
 import qupath.lib.io.PathIO
 
-@Field static final String REMEDY = "Install glomseg (pip install glomseg, or from its checkout) and choose the python " +
-    "of that installation: .venv/bin/python, or .venv\\Scripts\\python.exe on Windows."
+@Field static final String REMEDY = "Install glomseg (pip install glomseg, or from its checkout) and choose the " +
+    "python of that installation: .venv/bin/python, or .venv\\Scripts\\python.exe on Windows."
 
 def imageData = getCurrentImageData()
 def entry = getProjectEntry()
@@ -55,8 +55,8 @@ if (!hasGlomseg(python)) {
 
 entry.saveImageData(imageData)  // what is drawn now counts: areas to ignore, and glomeruli to leave alone
 getProject().syncChanges()
-def command = [python, "-m", "glomseg_cli.main", "annotate", getProject().getPath().toString(), "--image", entry.getID(),
-               "--no-collect", "--json"]
+def command = [python, "-m", "glomseg_cli.main", "annotate", getProject().getPath().toString(),
+               "--image", entry.getID(), "--no-collect", "--json"]
 command += given.collectMany { name, value -> value ? ["--" + name, value] : ["--" + name] }
 def selected = window ? getSelectedObjects().findAll { it.isAnnotation() && it.getROI()?.isArea() } : []
 File within = null
@@ -105,7 +105,11 @@ String annotate(List<String> command, boolean window, String where) {
     def process = builder.start()
     process.getOutputStream().close()
     def cancelled = [false]
-    def progress = window ? showProgress(where) { cancelled[0] = true; process.destroy() } : { String text -> if (text != null) println text }
+    def cancel = {
+        cancelled[0] = true
+        process.destroy()
+    }
+    def progress = window ? showProgress(where, cancel) : { String text -> if (text != null) println text }
     def said = []
     def reader = Thread.start {
         process.getErrorStream().eachLine("UTF-8") { line ->
@@ -124,7 +128,8 @@ String annotate(List<String> command, boolean window, String where) {
         return null
     }
     if (code != 0)
-        throw new IllegalStateException(said.findAll { it.startsWith("glomseg: ") }.join("; ") ?: "glomseg ended with exit code ${code}")
+        throw new IllegalStateException(
+            said.findAll { it.startsWith("glomseg: ") }.join("; ") ?: "glomseg ended with exit code ${code}")
     return new JsonSlurper().parseText(output).folder
 }
 
@@ -138,7 +143,7 @@ Closure showProgress(String where, Closure cancel) {
         button.setOnAction { cancel() }
         def bar = new ProgressBar()
         bar.setPrefWidth(360)
-        def box = new VBox(10, new Label("Looking for glomeruli, " + where), bar, label, button)
+        def box = new VBox(10.0d, new Label("Looking for glomeruli, " + where), bar, label, button)
         box.setPadding(new Insets(12))
         made.stage = new Stage()
         made.stage.initOwner(getQuPath().getStage())
@@ -155,9 +160,11 @@ Closure showProgress(String where, Closure cancel) {
 void bringIn(String run) {
     def own = binding.getVariables()["qupath.script.file"]
     def user = UserDirectoryManager.getInstance().getUserPath()
-    def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts")?.resolve("GlomSeg")?.toFile()]
+    def folders = [own ? new File(own.toString()).getParentFile() : null,
+                   user?.resolve("scripts")?.resolve("GlomSeg")?.toFile()]
     def script = folders.findAll { it != null }.collect { new File(it, "import_results.groovy") }.find { it.isFile() }
     if (script == null)
-        throw new IllegalStateException("import_results.groovy is in none of ${folders}; put it there with: glomseg qupath install-scripts")
+        throw new IllegalStateException("import_results.groovy is in none of ${folders}; " +
+            "put it there with: glomseg qupath install-scripts")
     new GroovyShell(getClass().getClassLoader(), new Binding([args: [run] as String[]])).evaluate(script)
 }

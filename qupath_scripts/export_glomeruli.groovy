@@ -19,7 +19,7 @@ if (imageData == null)
 def entry = getProjectEntry()
 def given = binding.hasVariable("args") ? (args as List<String>) : []
 def base = given.size() > 1 ? given[1] : "Glomerulus"
-def folder = given ? Path.of(given[0]) : entry == null ? null : entry.getEntryPath().getParent().getParent().resolve("export")
+def folder = given ? Path.of(given[0]) : entry?.getEntryPath()?.getParent()?.getParent()?.resolve("export")
 if (folder == null)
     throw new IllegalStateException("The image belongs to no project; name a folder as the first argument.")
 Files.createDirectories(folder)
@@ -30,22 +30,25 @@ def glomeruli = getAnnotationObjects().findAll { it.getPathClass()?.toString()?.
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
 }
-PathIO.exportObjectsAsGeoJSON(folder.resolve(stem + ".geojson"), glomeruli, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
+def collection = PathIO.GeoJsonExportOptions.FEATURE_COLLECTION
+PathIO.exportObjectsAsGeoJSON(folder.resolve(stem + ".geojson"), glomeruli, collection)
 
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
 def quoted = { value -> '"' + (value == null ? "" : value.toString()).replace('"', '""') + '"' }
-def rows = [["image", "object_id", "class", "name", "x_px", "y_px", "area_um2", "confidence", "run", "verdict", "initials",
-             "locked"].join(",")]
+def rows = ["image,object_id,class,name,x_px,y_px,area_um2,confidence,run,verdict,initials,locked"]
 for (item in glomeruli) {
     def roi = item.getROI()
     def metadata = item.getMetadata()
     def confidence = item.getMeasurementList().get("Confidence")
     def number = { value -> Double.isNaN(value) ? "" : String.format(Locale.ROOT, "%.4f", value) }
-    rows << [quoted(name), item.getID(), quoted(item.getPathClass()), quoted(item.getName()), number(roi.getCentroidX()),
-             number(roi.getCentroidY()), number(roi.getArea() * pixelArea), number(confidence), quoted(metadata["glomseg.run"]),
-             quoted(metadata["glomseg.verdict"]), quoted(metadata["glomseg.initials"]), item.isLocked() ? 1 : 0].join(",")
+    rows << [
+        quoted(name), item.getID(), quoted(item.getPathClass()), quoted(item.getName()),
+        number(roi.getCentroidX()), number(roi.getCentroidY()), number(roi.getArea() * pixelArea), number(confidence),
+        quoted(metadata["glomseg.run"]), quoted(metadata["glomseg.verdict"]), quoted(metadata["glomseg.initials"]),
+        item.isLocked() ? 1 : 0,
+    ].join(",")
 }
 Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
 println "${name}: ${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv"

@@ -5,8 +5,8 @@
  *            folder=DIR  [<project>/tiles]   downsample=N  [2]   size=PX  [512]   overlap=PX  [32]
  *            reviewed-only                    leave out images that are not marked as fully reviewed
  * Output:  DIR/<image without extension>/<image> [d=2,x=0,y=0,w=1024,h=1024].png and the same name with -labelled.png:
- *          a palette PNG, 0 background, 1 Glomerulus, 2 Glomerulus: Sclerotic. Tiles without any annotation are left out, but not
- *          on an image that is marked as fully reviewed: there they show what is no glomerulus.
+ *          a palette PNG, 0 background, 1 Glomerulus, 2 Glomerulus: Sclerotic. Tiles without any annotation are
+ *          left out, but not on an image that is marked as fully reviewed: there they show what is no glomerulus.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -40,7 +40,8 @@ def labels = new LabeledImageServer.Builder(imageData)
     .addLabel("Glomerulus: Sclerotic", 2)
     .multichannelOutput(false)
     .build()
-def target = new File(folder, GeneralTools.stripExtension(entry.getImageName()).replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_"))
+def stem = GeneralTools.stripExtension(entry.getImageName()).replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")
+def target = new File(folder, stem)
 target.mkdirs()
 new TileExporter(imageData)
     .downsample(downsample)

@@ -73,7 +73,9 @@ Path chooseRun(Path home, String wanted, String key) {
     }
     if (!Files.isDirectory(home))
         return null
-    def runs = home.toFile().listFiles().findAll { new File(it, key + ".geojson").isFile() && new File(it, "run.json").isFile() }
+    def runs = home.toFile().listFiles().findAll { folder ->
+        [key + ".geojson", "run.json"].every { new File(folder, it).isFile() }
+    }
     runs = runs.sort { it.name }*.toPath()
     def inWindow = getQuPath()?.getViewer()?.getImageData() === getCurrentImageData()
     if (runs.size() < 2 || !inWindow)  // "Run for project" asks nothing
@@ -129,8 +131,8 @@ String corners(Geometry geometry) {
         def polygon = geometry.getGeometryN(part)
         if (polygon.getGeometryType() != "Polygon")
             continue
-        def rings = [polygon.getExteriorRing()] + (0..<polygon.getNumInteriorRing()).collect { polygon.getInteriorRingN(it) }
-        rings.each { addCorners(it.getCoordinates(), found) }
+        def holes = (0..<polygon.getNumInteriorRing()).collect { polygon.getInteriorRingN(it) }
+        ([polygon.getExteriorRing()] + holes).each { addCorners(it.getCoordinates(), found) }
     }
     return found.join(";")
 }
@@ -160,7 +162,7 @@ STRtree index(List items) {
     return tree
 }
 
-/** Tell whether an object shares more than 0.3 of the smaller one with a rival: same base class, or a prediction once. */
+/** Tell whether an object shares over 0.3 of the smaller one with a rival: of its class, or a prediction once. */
 boolean overlaps(PathObject item, STRtree others) {
     def ours = shape(item)
     return others.query(ours.getEnvelopeInternal()).any { other ->

@@ -22,10 +22,12 @@ def labels = [
 ]
 def own = binding.getVariables()["qupath.script.file"]
 def user = UserDirectoryManager.getInstance().getUserPath()
-def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts")?.resolve("GlomSeg")?.toFile()]
+def folders = [own ? new File(own.toString()).getParentFile() : null,
+               user?.resolve("scripts")?.resolve("GlomSeg")?.toFile()]
 def folder = folders.find { it != null && labels.keySet().any { name -> new File(it, name + ".groovy").isFile() } }
 if (folder == null)
-    throw new IllegalStateException("glomseg's scripts are in none of ${folders}; put them there with: glomseg qupath install-scripts")
+    throw new IllegalStateException("glomseg's scripts are in none of ${folders}; " +
+        "put them there with: glomseg qupath install-scripts")
 def found = labels.findAll { new File(folder, it.key + ".groovy").isFile() }
 println "GlomSeg: " + found.values().join(", ")
 def gui = getQuPath()

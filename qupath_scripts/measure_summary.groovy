@@ -22,7 +22,8 @@ def given = binding.hasVariable("args") ? (args as List<String>) : []
 def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
 
 def glomeruli = getAnnotationObjects().findAll {
-    it.getPathClass()?.toString()?.tokenize(":")?.first() == "Glomerulus" && it.getMetadata()["glomseg.verdict"] != "reject"
+    def base = it.getPathClass()?.toString()?.tokenize(":")?.first()
+    base == "Glomerulus" && it.getMetadata()["glomseg.verdict"] != "reject"
 }
 def sclerotic = glomeruli.findAll { it.getPathClass().toString() == "Glomerulus: Sclerotic" }
 def calibration = imageData.getServer().getPixelCalibration()
@@ -31,10 +32,13 @@ def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.ge
 def total = glomeruli.collect { it.getROI().getArea() }.inject(0.0d) { sum, area -> sum + area } * pixelArea
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
 def count = glomeruli.size()
-def columns = ["image_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic", "with_verdict"]
-def row = [entry.getID(), '"' + entry.getImageName().replace('"', '""') + '"', count, count ? number(total / count) : "",
-           number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
-           glomeruli.count { it.getMetadata().containsKey("glomseg.verdict") }]
+def columns = ["image_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
+               "with_verdict"]
+def row = [
+    entry.getID(), '"' + entry.getImageName().replace('"', '""') + '"', count, count ? number(total / count) : "",
+    number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
+    glomeruli.count { it.getMetadata().containsKey("glomseg.verdict") },
+]
 
 def lines = Files.exists(file) ? Files.readAllLines(file) : []
 lines = lines.findAll { it && it != columns.join(",") && !it.startsWith(entry.getID() + ",") } + [row.join(",")]

@@ -18,6 +18,7 @@
 import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
+import java.awt.Color
 import java.time.LocalDate
 import javafx.application.Platform
 import javafx.geometry.Insets
@@ -41,7 +42,9 @@ import qupath.lib.objects.classes.PathClass
 @Field static final String SCLEROTIC = "Glomerulus: Sclerotic"
 @Field static final String REJECTED = "Rejected"
 @Field static final List<String> FINAL = ["accept", "reject", "sclerotic"]
-@Field static final Map<String, Integer> COLOURS = [accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00]
+@Field static final Map<String, Integer> COLOURS = [
+    accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00,
+]
 
 def imageData = getCurrentImageData()
 def entry = getProjectEntry()
@@ -71,7 +74,8 @@ void withoutWindow(def imageData, def entry, Map given) {
         judge(hierarchy, item, given.verdict, given.initials)
     }
     if (given.reviewed)
-        markReviewed(entry, given.region ? find(hierarchy, given.region) : null, given.reviewed == "yes", given.initials)
+        markReviewed(entry, given.region ? find(hierarchy, given.region) : null, given.reviewed == "yes",
+            given.initials)
     if (given.colour)
         paint(hierarchy, given.colour)
     save(imageData, entry)
@@ -100,7 +104,7 @@ double confidence(PathObject item) {
     return item.getMeasurementList().get("Confidence")
 }
 
-/** Return what has no final verdict: what is to be edited last; those without a confidence, drawn by hand, after the rest. */
+/** Return what has no final verdict: what is to be edited last; what was drawn by hand, without confidence, before. */
 List<PathObject> queue(def hierarchy, boolean reading) {
     def open = glomeruli(hierarchy).findAll { !(verdict(it) in FINAL) }
     def heights = open.collect { it.getROI().getBoundsHeight() }.sort()
@@ -116,13 +120,14 @@ List<PathObject> queue(def hierarchy, boolean reading) {
 String progress(def hierarchy) {
     def all = glomeruli(hierarchy)
     def counts = all.countBy { verdict(it) ?: "to do" }
-    return ["accept", "reject", "sclerotic", "edit", "to do"].findAll { counts[it] }.collect { counts[it] + " " + it }.join(", ") ?: "none"
+    def names = ["accept", "reject", "sclerotic", "edit", "to do"].findAll { counts[it] }
+    return names.collect { counts[it] + " " + it }.join(", ") ?: "none"
 }
 
 /** Write a verdict on an object; what the object was before the first one returns with the verdict "none". */
 void judge(def hierarchy, PathObject item, String verdict, String initials) {
     if (!(verdict in FINAL + ["edit", "none"]))
-        throw new IllegalArgumentException("${verdict} is no verdict; there are accept, reject, sclerotic, edit and none.")
+        throw new IllegalArgumentException("${verdict} is no verdict; there are accept, reject, sclerotic, edit, none.")
     if (!initials)
         throw new IllegalArgumentException("A verdict needs the reviewer's initials.")
     def metadata = item.getMetadata()
@@ -130,7 +135,8 @@ void judge(def hierarchy, PathObject item, String verdict, String initials) {
     metadata.putIfAbsent("glomseg.locked_before", item.isLocked().toString())
     def name = [reject: REJECTED, sclerotic: SCLEROTIC][verdict] ?: metadata["glomseg.class_before"]
     item.setPathClass(name ? PathClass.fromString(name) : null)
-    item.setLocked(verdict in ["accept", "sclerotic"] || (verdict == "none" && metadata["glomseg.locked_before"] == "true"))
+    def returns = verdict == "none" && metadata["glomseg.locked_before"] == "true"
+    item.setLocked(returns || verdict in ["accept", "sclerotic"])
     if (verdict == "none") {
         ["verdict", "initials", "judged", "class_before", "locked_before"].each { metadata.remove("glomseg." + it) }
     } else {
@@ -169,7 +175,7 @@ void paint(def hierarchy, String how) {
         def certain = confidence(item)
         Integer colour = how == "verdict" ? COLOURS[verdict(item)] : null
         if (how == "confidence" && !Double.isNaN(certain))
-            colour = java.awt.Color.HSBtoRGB((float) (Math.max(0, Math.min(1, 2 * certain - 1)) / 3), 1f, 0.85f) & 0xffffff
+            colour = Color.HSBtoRGB((float) (Math.max(0, Math.min(1, 2 * certain - 1)) / 3), 1f, 0.85f) & 0xffffff
         item.setColor(colour)
     }
     hierarchy.fireObjectsChangedEvent(this, items)
@@ -184,7 +190,7 @@ void save(def imageData, def entry) {
 /** Show the window of the review; runs on JavaFX's thread. */
 void openWindow(def imageData, def entry) {
     def hierarchy = imageData.getHierarchy()
-    def viewer = getQuPath().getViewers().find { it.getImageData() === imageData }
+    def viewer = getQuPath().getAllViewers().find { it.getImageData() === imageData }
     if (viewer == null) {
         Dialogs.showErrorMessage("Review", "Open the image in a viewer; \"Run for project\" cannot review.")
         return
@@ -203,13 +209,15 @@ void openWindow(def imageData, def entry) {
 
     def show = {
         def item = state.at < state.queue.size() ? state.queue[state.at] : null
-        def place = item == null ? "done" : "${state.at + 1} of ${state.queue.size()}, confidence ${String.format("%.2f", confidence(item))}"
+        def place = item == null ? "done" : String.format("%d of %d, confidence %.2f", state.at + 1, state.queue.size(),
+            confidence(item))
         said.setText(place + "   |   " + progress(hierarchy))
         if (item == null || item.getROI() == null)
             return
         def roi = item.getROI()
         def side = Math.max(roi.getBoundsWidth(), roi.getBoundsHeight()) * 2.5
-        viewer.setDownsampleFactor(Math.max(0.1, side / Math.min(viewer.getView().getWidth(), viewer.getView().getHeight())))
+        def view = viewer.getView()
+        viewer.setDownsampleFactor(Math.max(0.1, side / Math.max(1, Math.min(view.getWidth(), view.getHeight()))))
         viewer.setCenterPixelLocation(roi.getCentroidX(), roi.getCentroidY())
         hierarchy.getSelectionModel().setSelectedObject(item)
     }
@@ -247,10 +255,14 @@ void openWindow(def imageData, def entry) {
         state.at = Math.max(0, Math.min(state.queue.size(), state.at + by))
         show()
     }
-    def actions = [(KeyCode.A): { decide("accept") }, (KeyCode.R): { decide("reject") }, (KeyCode.S): { decide("sclerotic") },
-                   (KeyCode.E): { decide("edit") }, (KeyCode.B): { step(-1) }, (KeyCode.N): { step(1) }]
-    def names = [(KeyCode.A): "Accept (A)", (KeyCode.R): "Reject (R)", (KeyCode.S): "Sclerotic (S)", (KeyCode.E): "Edit (E)",
-                 (KeyCode.B): "Back (B)", (KeyCode.N): "Next (N)"]
+    def actions = [
+        (KeyCode.A): { decide("accept") }, (KeyCode.R): { decide("reject") }, (KeyCode.S): { decide("sclerotic") },
+        (KeyCode.E): { decide("edit") }, (KeyCode.B): { step(-1) }, (KeyCode.N): { step(1) },
+    ]
+    def names = [
+        (KeyCode.A): "Accept (A)", (KeyCode.R): "Reject (R)", (KeyCode.S): "Sclerotic (S)", (KeyCode.E): "Edit (E)",
+        (KeyCode.B): "Back (B)", (KeyCode.N): "Next (N)",
+    ]
     def buttons = actions.collect { key, action ->
         def button = new Button(names[key])
         button.setFocusTraversable(false)
@@ -264,6 +276,8 @@ void openWindow(def imageData, def entry) {
             markReviewed(entry, null, true, initials.getText().trim())
             write()
             Dialogs.showInfoNotification("Review", entry.getImageName() + " is marked as fully reviewed.")
+        } else {
+            Dialogs.showWarningNotification("Review", "Type your initials first.")
         }
     }
     order.setOnAction { restart() }
@@ -272,8 +286,9 @@ void openWindow(def imageData, def entry) {
     def stage = new Stage()
     stage.initOwner(getQuPath().getStage())
     stage.setTitle("Review: " + entry.getImageName())
-    def rows = [new HBox(6, *buttons), new HBox(6, new Label("Initials"), initials, order, colours, finished), said]
-    def box = new VBox(8, *rows)
+    def settings = new HBox(6.0d, new Label("Initials"), initials, order, colours, finished)
+    def rows = [new HBox(6.0d, *buttons), settings, said]
+    def box = new VBox(8.0d, *rows)
     box.setPadding(new Insets(10))
     def scene = new Scene(box)
     scene.addEventFilter(KeyEvent.KEY_PRESSED) { event ->
