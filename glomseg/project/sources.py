@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import shapely
+
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.geojson import PathObject, read_geojson
 from glomseg.project.annotate import FOLDER
 from glomseg.project.collect import read_annotations
 from glomseg.project.locate import Locator
-from glomseg.project.ownership import owner
+from glomseg.project.ownership import VERDICT, owner
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
 from glomseg.project.runs import RECORD, Run, list_runs, load_run
 from glomseg.project.samples import match_samples, read_samples, sample_of
+from glomseg.project.status import REVIEWED
 from glomseg.study.records import Sample, SlideObjects
 
 
@@ -111,6 +114,7 @@ def _attempt(image: ProjectImage, read: Callable[[ProjectImage], _Content]) -> _
 def _from_qupath(qupath: QuPathProcess, project: Project, image: ProjectImage) -> _Content:
     state = image_state(image)
     objects = qupath.call(read_annotations, project.path, image.entry_id) if state.sha256 else []
+    objects = [item for item in objects if item.metadata.get(VERDICT) != "reject"]
     return objects, "project" if objects else "", state
 
 
@@ -135,6 +139,7 @@ def _slide(
         mpp=mpp or (_pair(records[-1]["mpp"]) if records else None),
         objects=tuple(objects),
         persons=_persons(objects),
+        reviewed=_reviewed(objects, REVIEWED in image.metadata),
         source=source,
         sample=sample,
     )
@@ -187,6 +192,14 @@ def _find(locator: Locator, record: Mapping[str, Any]) -> Path | None:
 
 def _pair(mpp: Sequence[float]) -> tuple[float, float]:
     return float(mpp[0]), float(mpp[1])
+
+
+def _reviewed(objects: Sequence[PathObject], whole_image: bool) -> frozenset[int]:
+    """Give the positions of what a person marked as reviewed: all of an image, or all whose centre is in a region."""
+    if whole_image:
+        return frozenset(range(len(objects)))
+    regions = shapely.union_all([item.geometry for item in objects if REVIEWED in item.metadata])
+    return frozenset(index for index, item in enumerate(objects) if regions.intersects(item.geometry.centroid))
 
 
 def _persons(objects: Sequence[PathObject]) -> frozenset[int]:

@@ -53,8 +53,8 @@ def warnings(study: Study) -> list[Remark]:
     few = [name for name, own in animals(study).items() if sum(p.whole for s in own for p in s.profiles) < FEW_PROFILES]
     found = {
         "No pixel size, so nothing in µm": [slide for slide in slides if slide.mpp is None],
-        "Not reviewed: no outline was drawn, changed, locked or judged by a person": [
-            slide for slide in slides if slide.profiles and not any(p.by_person for p in slide.profiles)
+        "Not reviewed: no outline was changed, judged or marked as reviewed by a person": [
+            slide for slide in slides if slide.profiles and not any(p.reviewed for p in slide.profiles)
         ],
         f"Mean confidence of the model below {LOW_CONFIDENCE}": [s for s in slides if _mean(s) < LOW_CONFIDENCE],
         "Less sharp than the other slides": [s for s in slides if s.sharpness is not None and s.sharpness < limit],
@@ -92,7 +92,7 @@ def methods(study: Study) -> str:
 
 def _outlining(study: Study, slides: Sequence[MeasuredSlide]) -> Iterable[str]:
     profiles = [profile for slide in slides for profile in slide.profiles]
-    by_person = sum(profile.by_person for profile in profiles)
+    by_person = sum(profile.reviewed for profile in profiles)
     named = animals(study)
     of = f" of {_count(len(named), 'animal')}" if named else ""
     models = {f"{run['parameters'].get('model')} (SHA-256 {str(run['parameters'].get('model_sha256'))[:12]})"

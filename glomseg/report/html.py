@@ -107,7 +107,7 @@ def totals(study: Study) -> Row:
         "whole": sum(profile.whole for profile in inside),
         "sclerotic_percent": 100 * sum(p.sclerotic for p in inside) / len(inside) if inside else None,
         "mean_area_um2": sum(whole) / len(whole) if whole else None,
-        "reviewed_percent": 100 * sum(p.by_person for p in profiles) / len(profiles) if profiles else None,
+        "reviewed_percent": 100 * sum(p.reviewed for p in profiles) / len(profiles) if profiles else None,
     }
 
 
@@ -116,7 +116,7 @@ def choose_galleries(study: Study) -> dict[str, list[Profile]]:
     profiles = [profile for slide in study.slides for profile in slide.profiles]
     whole = sorted((p for p in profiles if p.whole), key=_size)
     unsure = sorted(
-        (p for p in profiles if p.confidence is not None and not p.by_person), key=lambda p: p.confidence or 0
+        (p for p in profiles if p.confidence is not None and not p.reviewed), key=lambda p: p.confidence or 0
     )
     sclerotic = [profile for profile in profiles if profile.sclerotic]
     return {

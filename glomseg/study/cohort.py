@@ -61,7 +61,7 @@ def summarise(slides: Sequence[MeasuredSlide], settings: MeasureSettings) -> Row
         "sclerotic": sclerotic,
         "non_sclerotic": len(inside) - sclerotic,
         "sclerotic_percent": 100 * sclerotic / len(inside) if inside else None,
-        "reviewed_percent": 100 * sum(p.by_person for p in profiles) / len(profiles) if profiles else None,
+        "reviewed_percent": 100 * sum(p.reviewed for p in profiles) / len(profiles) if profiles else None,
         "mean_area_um2": mean_area,
         "sd_area_um2": statistics.stdev(areas) if len(areas) > 1 else None,
         "mean_equivalent_diameter_um": _mean(shape.equivalent_diameter_um for shape in shapes),

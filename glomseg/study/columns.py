@@ -34,7 +34,7 @@ GLOMERULI = (
     Column("name", "", "Name of the annotation"),
     Column("class", "", "Class of the annotation"),
     Column("owner", "", "person: drawn, changed, locked or judged by a person; machine: as the model left it"),
-    Column("reviewed", "", "1 where the owner is a person; what a person looked at and left as it was counts as 0"),
+    Column("reviewed", "", "1 where the owner is a person, or the image or a region around it is marked as reviewed"),
     Column("sclerotic", "", "1 where the class is one of the globally sclerotic ones"),
     Column("counted", "", "1 where the centre lies in the reference region and not in an area of class Ignore*"),
     Column("cut_by", "", "Edges that cut the profile: image, region, ignored, section (glass); empty for none"),
@@ -66,7 +66,9 @@ _SUMMARY = (
     Column("sclerotic", "", "Counted profiles of a globally sclerotic class"),
     Column("non_sclerotic", "", "Counted profiles of any other class"),
     Column("sclerotic_percent", "%", "sclerotic / counted"),
-    Column("reviewed_percent", "%", "Share of the profiles that a person drew, changed, locked or judged"),
+    Column(
+        "reviewed_percent", "%", "Share of the profiles that a person drew, changed or judged, or marked as reviewed"
+    ),
     Column("mean_area_um2", "um^2", "Mean area of whole profiles"),
     Column("sd_area_um2", "um^2", "Standard deviation of the area of whole profiles"),
     Column("mean_equivalent_diameter_um", "um", "Mean equivalent diameter of whole profiles"),

@@ -138,6 +138,7 @@ def _profiles(
             Profile(
                 item=replace(item, geometry=outline),
                 by_person=position in slide.persons,
+                reviewed=position in slide.reviewed | slide.persons,
                 sclerotic=item.class_name in settings.sclerotic,
                 shape_px=measure_shape(outline, 1, 1),
                 shape=measure_shape(outline, *mpp) if mpp else None,

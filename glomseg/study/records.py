@@ -28,7 +28,8 @@ class Sample:
 class SlideObjects:
     """One image and its annotations as they stand, in level-0 pixels; the image itself may be missing.
 
-    `persons` holds the positions in `objects` of those that a person drew or changed. `source` says where the
+    `persons` holds the positions in `objects` of those that a person drew or changed, `reviewed` of these and of those
+    that lie in an image or a region that a person marked as reviewed. `source` says where the
     objects were read: "project", "run <id>", or "" for an image that has none. `problem` says why the pixels cannot
     be read.
     """
@@ -41,6 +42,7 @@ class SlideObjects:
     mpp: tuple[float, float] | None = None
     objects: tuple[PathObject, ...] = ()
     persons: frozenset[int] = frozenset()
+    reviewed: frozenset[int] = frozenset()
     source: str = ""
     sample: Sample = field(default_factory=Sample)
 
@@ -73,6 +75,7 @@ class Profile:
 
     item: PathObject
     by_person: bool
+    reviewed: bool
     sclerotic: bool
     shape_px: Shape
     shape: Shape | None

@@ -42,7 +42,7 @@ def profile_row(slide: MeasuredSlide, profile: Profile) -> Row:
         "name": item.name,
         "class": item.class_name,
         "owner": "person" if profile.by_person else "machine",
-        "reviewed": profile.by_person,
+        "reviewed": profile.reviewed,
         "sclerotic": profile.sclerotic,
         "counted": profile.inside,
         "cut_by": " ".join(profile.cut_by),

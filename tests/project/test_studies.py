@@ -16,7 +16,7 @@ from glomseg.project.collect import read_annotations
 from glomseg.project.ownership import owner, stamp
 from glomseg.project.qpproj import image_state, read_project
 from glomseg.project.samples import Sample, match_samples, read_samples
-from glomseg.project.sources import read_sources
+from glomseg.project.sources import _reviewed, read_sources
 from glomseg.project.studies import amend_all
 from glomseg.study.columns import TABLES
 
@@ -132,6 +132,25 @@ def test_nothing_annotated_and_images_missing(project: Path, no_qupath: None, gl
     assert result.code == 0
     assert "glomseg annotate" in result.err
     assert rows(project / "glomseg/measurements/glomeruli.csv") == []
+
+
+def test_marked_as_reviewed() -> None:
+    """A mark on the image counts for all of it, one on a region for what has its centre there."""
+    region = PathObject(geometry=box(0, 0, 100, 100), metadata={"glomseg.reviewed": "AB 2026"})
+    inside, outside = (PathObject(geometry=box(x, 50, x + 40, 90), class_name="Glomerulus") for x in (50, 90))
+    assert _reviewed([region, inside, outside], False) == {0, 1}
+    assert _reviewed([inside, outside], True) == {0, 1}
+    assert _reviewed([inside, outside], False) == frozenset()
+
+
+def test_an_image_marked_as_reviewed_in_the_project(project: Path, no_qupath: None, glomseg) -> None:
+    fake_run(project, mpp=[0.5, 0.5])
+    content = json.loads((project / "project.qpproj").read_text())
+    content["images"][0]["metadata"]["glomseg.reviewed"] = "AB 2026-11-23"
+    (project / "project.qpproj").write_text(json.dumps(content))
+    assert glomseg("measure", project).code == 0
+    assert {row["reviewed"] for row in rows(project / "glomseg/measurements/glomeruli.csv")} == {"1"}
+    assert rows(project / "glomseg/measurements/slides.csv")[0]["reviewed_percent"] == "100"
 
 
 # --- sample sheets
