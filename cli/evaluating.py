@@ -14,7 +14,7 @@ import click
 from glomseg.errors import EvaluationError, GlomsegError
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
 from glomseg.evaluation.outlines import Selection
-from glomseg.evaluation.pairs import Source, find_images, pair_up
+from glomseg.evaluation.pairs import Source, find_images, images_named, pair_up
 from glomseg.evaluation.projects import find_side, is_project
 from glomseg.evaluation.samples import read_samples
 from glomseg.evaluation.suite import SuiteSet, read_suite
@@ -148,6 +148,8 @@ def _pictures(truth: Path, labels: Sequence[Source]) -> list[Source]:
         return []
     folder = truth.parent if truth.is_file() else truth
     places = [folder, *(folder.parent / name for name in ("images", "img", "wsi"))]
+    if truth.is_file():
+        return images_named(places, labels[0].stem, besides=truth)
     found = []
     for place in places:
         try:

@@ -35,7 +35,9 @@ HALF = 128
 """Masks with values from here on are black and white; JPEG blurs them, so this is the border between the two."""
 COLOUR = 48
 """Channels of a mask are alike; those of a picture differ by more than this. JPEG blurs a little."""
-MAX_RUNS = 30_000_000
+MAX_RUNS = 10_000_000
+MAX_OBJECT_RUNS = 200_000
+"""More pieces than any object has: the noise of a picture."""
 MAX_STRIP_PX = 500_000_000
 WORKERS = 2
 
@@ -69,13 +71,16 @@ def read_mask(path: Path) -> Mask:
         raise EvaluationError(f"{path} cannot be read as a mask ({reason(error)}); export it again") from error
 
 
-def outline(values: NDArray[Any]) -> tuple[Geometries, NDArray[np.int64]]:
-    """Outline the objects of an array (H, W), as `read_mask` does; returns them and their values."""
+def outline(values: NDArray[Any], path: Path = Path("mask")) -> tuple[Geometries, NDArray[np.int64]]:
+    """Outline the objects of an array (H, W), as `read_mask` does; returns them and their values.
+
+    `path` names it in an error.
+    """
     values = values.astype(np.uint8) if values.dtype == np.bool_ else values
     instances = values.dtype.itemsize > 1
     if not instances and values.size and values.max() >= HALF:
         values = (values >= HALF).view(np.uint8)
-    return _objects(_merged([_runs(values, 0, 0)]), values.shape[1], instances=instances)
+    return _objects(_merged([_runs(values, 0, 0)]), values.shape[1], path, instances=instances)
 
 
 def _read_plain(path: Path) -> Mask:
@@ -87,7 +92,7 @@ def _read_plain(path: Path) -> Mask:
         values = _one_channel(values, path) if values.ndim == 3 else values
     if path.suffix.lower() in (".jpg", ".jpeg"):
         values = (values >= HALF).view(np.uint8)
-    found, kinds = outline(values)
+    found, kinds = outline(values, path)
     return Mask(geometries=found, values=kinds, size=(values.shape[1], values.shape[0]), mpp=None)
 
 
@@ -110,9 +115,7 @@ def _read_tiff(path: Path) -> Mask:
             runs = list(_file_runs(path, page, instances, True))
         mpp = tiff_mpp(tiff, page)
     merged = _merged(runs)
-    if len(merged) > MAX_RUNS:
-        raise EvaluationError(f"{path} has {len(merged)} pieces of objects; is it a mask, and not a picture?")
-    found, values = _objects(merged, size[0], instances=instances)
+    found, values = _objects(merged, size[0], path, instances=instances)
     return Mask(geometries=found, values=values, size=size, mpp=mpp)
 
 
@@ -203,11 +206,13 @@ def _merged(parts: list[Runs]) -> Runs:
     return merged
 
 
-def _objects(runs: Runs, width: int, *, instances: bool) -> tuple[Geometries, NDArray[np.int64]]:
+def _objects(runs: Runs, width: int, path: Path, *, instances: bool) -> tuple[Geometries, NDArray[np.int64]]:
     """Join runs to objects and outline them; returns the outlines and their values."""
     if not len(runs):
         return geometries([]), np.zeros(0, np.int64)
     labels = np.unique(runs[:, 3], return_inverse=True)[1] if instances else _components(runs, width)
+    if np.bincount(labels).max() > MAX_OBJECT_RUNS or len(runs) > MAX_RUNS:
+        raise EvaluationError(f"{path} has objects in {len(runs)} pieces; is it a mask, and not a picture?")
     order = np.argsort(labels, kind="stable")
     firsts = np.flatnonzero(np.diff(labels[order], prepend=-1))
     rows, left, right = runs[order, 0], runs[order, 1], runs[order, 2]

@@ -147,6 +147,18 @@ def find_images(path: Path) -> list[Source]:
     return found
 
 
+def images_named(folders: Iterable[Path], stem: str, *, besides: Path) -> list[Source]:
+    """List the pictures of one name that lie in some folders themselves, without the file `besides`."""
+    return [
+        Source(path=path, stem=stem)
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.name.lower().endswith(IMAGES) and stem_of(path) == stem and path != besides
+        if not _is_label(path, folder)
+    ]
+
+
 def pair_up(
     predicted: list[Source], true: list[Source], *, missing: Missing = "refuse", images: Iterable[Source] = ()
 ) -> tuple[list[Pair], list[str]]:

@@ -26,14 +26,16 @@ _COUNTS = 3 + 4 * len(IOU_THRESHOLDS)
 
 def summarise(images: Sequence[ImageScore], *, unit: str, group_by: str) -> dict[str, Any]:
     """Summarise overall and by group; `unit` and `group_by` say in words what is drawn and what is grouped by."""
-    groups = sorted({image.info.group for image in images})
+    names = sorted({image.info.group for image in images})
+    groups = {name: [image for image in images if image.info.group == name] for name in names}
+    overall = summarise_group(images)
     summary: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "unit": unit,
         "group_by": group_by,
         "interval": f"95 %, percentile bootstrap, {RESAMPLES} draws of whole units ({unit}), seed 0",
-        "overall": summarise_group(images),
-        "groups": {group: summarise_group([i for i in images if i.info.group == group]) for group in groups},
+        "overall": overall,
+        "groups": {name: overall if len(groups) == 1 else summarise_group(part) for name, part in groups.items()},
         "bland_altman": _bland_altman(images),
         "calibration": _or_none(calibration(images)),
         "precision_recall": _threshold(images),

@@ -272,3 +272,35 @@ def test_sizes_that_differ_are_refused_or_stretched(tmp_path: Path, glomseg, mas
     assert "--rescale" in result.err
     assert glomseg("evaluate", small, large, "-o", tmp_path / "out", "--rescale", "--no-pictures").code == 0
     assert json.loads((tmp_path / "out/metrics.json").read_text())["overall"]["mean"]["dice"]["value"] == 1
+
+
+def test_tiles_of_the_challenge_in_its_folders(tmp_path: Path, glomseg) -> None:
+    """Task 1: JPEG tiles of two cases in each of two groups; a prediction as PNG in the same folders."""
+    for group, reach in (("56NX", 40), ("normal", 20)):
+        for case in ("12_1", "12-2"):
+            for tile in (0, 1):
+                name = f"{case}_{tile}_0_1024"
+                truth = tmp_path / f"KPIs/test/{group}/{case}"
+                for folder in ("img", "mask"):
+                    (truth / folder).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(np.full((128, 128, 3), TISSUE, np.uint8)).save(truth / f"img/{name}_img.jpg")
+                values = np.zeros((128, 128), np.uint8)
+                values[40:80, 40:80] = 255
+                Image.fromarray(values).save(truth / f"mask/{name}_mask.jpg", quality=95)
+                values[40:80, 40 + reach : 80] = 0
+                predicted = tmp_path / f"out/{group}/{case}"
+                predicted.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(values).save(predicted / f"{name}.png")
+    result = glomseg("evaluate", tmp_path / "out", tmp_path / "KPIs/test", "-o", tmp_path / "scores", "--json",
+                     "--kpis-compatible", "--mpp", "0.2395", "--no-pictures")  # fmt: skip
+    assert result.code == 0, result.err
+    metrics = json.loads(result.out)
+    assert metrics["unit"] == "case"
+    assert {name: (group["images"], group["units"]) for name, group in metrics["groups"].items()} == {
+        "56Nx": (4, 2),
+        "normal": (4, 2),
+    }
+    assert metrics["groups"]["56Nx"]["mean"]["dice"]["value"] == pytest.approx(1, abs=0.02)
+    assert metrics["groups"]["normal"]["mean"]["dice"]["value"] == pytest.approx(2 / 3, abs=0.02)
+    assert metrics["overall"]["mean"]["dice"]["value"] == pytest.approx(5 / 6, abs=0.02)
+    assert set(metrics["groups"]["56Nx"]["mean"]) >= {"kpis_f1"}

@@ -121,7 +121,7 @@ def test_an_empty_mask_has_no_object(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["text.png", "text.tif", "cut.tif", "float.tif", "none.png", "colour.png", "colour.tif"]
+    "name", ["text.png", "text.tif", "cut.tif", "float.tif", "none.png", "colour.png", "colour.tif", "noise.tif"]
 )
 def test_what_is_no_mask_is_named(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
@@ -132,6 +132,8 @@ def test_what_is_no_mask_is_named(tmp_path: Path, name: str) -> None:
         path.write_bytes(path.read_bytes()[:40_000])
     if name == "float.tif":
         tifffile.imwrite(path, np.zeros((8, 8), np.float32))
+    if name == "noise.tif":
+        tifffile.imwrite(path, np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8))
     if name.startswith("colour"):
         picture = np.zeros((64, 64, 3), np.uint8)
         picture[20:30, 20:30] = (200, 60, 120)
