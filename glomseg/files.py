@@ -39,9 +39,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 to `path`, whole or not at all; raises RunError."""
+    """Write `text` as UTF-8 to `path`, whole or not at all, odd bytes of file names escaped; raises RunError."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _umask() -> int:

@@ -253,3 +253,72 @@ def test_two_at_once_on_one_folder(tmp_path: Path, oracle_folder: Path, glomseg)
     assert second.code == 1
     assert "another glomseg" in second.err
     assert process.wait(timeout=60) == 0
+
+
+def test_a_slide_that_fails_later_leaves_no_old_result(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    truth = disc_slide(tmp_path / "slide.tif")
+    out = tmp_path / "out"
+    arguments = ("segment", truth.path, "-o", out, "--model", oracle_folder)
+    assert glomseg(*arguments).code == 0
+    truth.path.write_bytes(truth.path.read_bytes()[:5000])
+    assert glomseg(*arguments).code == 1
+    record = json.loads((out / "run.json").read_text())["images"]["slide"]
+    assert record["state"] == "failed"
+    assert "glomeruli" not in record
+    assert not (out / "slide.geojson").exists()
+
+
+def test_another_slide_of_a_name_gets_another_result(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    (tmp_path / "more").mkdir()
+    first, second = disc_slide(tmp_path / "a.tif", count=3), disc_slide(tmp_path / "more" / "a.tif", count=5, seed=2)
+    out = tmp_path / "out"
+    assert glomseg("segment", first.path, "-o", out, "--model", oracle_folder).code == 0
+    assert glomseg("segment", second.path, first.path, first.path, "-o", out, "--model", oracle_folder).code == 0
+    assert len(read_geojson(out / "a.geojson")) == 3
+    assert len(read_geojson(out / "a.tif.geojson")) == 5
+    assert len((out / "glomeruli.csv").read_text().splitlines()) == 1 + 3 + 5
+    (out / "a.geojson").unlink()  # a result that somebody removed is no obstacle to another slide
+    assert glomseg("segment", second.path, "-o", out, "--model", oracle_folder).code == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not have such names")
+def test_odd_file_names_stop_nothing(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    names = [b"b:c.tif", b"\xff.tif", b"plain.tif", b"[40x] a?.tif"]
+    paths = [disc_slide(tmp_path / "made.tif").path.rename(tmp_path / os.fsdecode(name)) for name in names]
+    result = glomseg("segment", *paths, "-o", tmp_path / "out", "--model", oracle_folder)
+    assert result.code == 0, result.err
+    assert len(list((tmp_path / "out").glob("*.geojson"))) == len(names)
+
+
+def test_another_card_is_another_run(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    truth = disc_slide(tmp_path / "slide.tif")
+    model = Path(shutil.copytree(oracle_folder, tmp_path / "model"))
+    arguments = ("segment", truth.path, "-o", tmp_path / "out", "--model", model)
+    assert glomseg(*arguments).code == 0
+    card = json.loads((model / "card.json").read_text())
+    (model / "card.json").write_text(json.dumps({**card, "minimum_area_um2": 1e6}))
+    assert "card_sha256" in glomseg(*arguments).err
+
+
+def test_a_probability_that_is_asked_for_later_is_made(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    truth = disc_slide(tmp_path / "slide.tif")
+    arguments = ("segment", truth.path, "-o", tmp_path / "out", "--model", oracle_folder)
+    assert glomseg(*arguments).code == 0
+    assert glomseg(*arguments, "--keep-probability", "--overlay").code == 0
+    assert (tmp_path / "out" / "probability" / "slide.tif").is_file()
+    assert (tmp_path / "out" / "overlay" / "slide.png").is_file()
+
+
+def test_paths_that_cannot_be_are_one_line(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    for command in (("segment", "x" * 300, "-o", tmp_path / "out", "--model", oracle_folder), ("status", "y" * 300)):
+        result = glomseg(*command)
+        assert result.code == 1
+        assert "Traceback" not in result.err
+
+
+def test_the_demo_leaves_another_project_alone(tmp_path: Path, glomseg) -> None:
+    (tmp_path / "project.qpproj").write_text("{}")
+    result = glomseg("demo", "--output", tmp_path)
+    assert result.code == 1
+    assert "another project" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["project.qpproj"]

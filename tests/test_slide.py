@@ -519,3 +519,36 @@ def test_disc_slide_draws_what_it_says(tmp_path):
     dark = pixels[:, :, 1] < 100
     assert dark.sum() == pytest.approx(sum(disc.area for disc in truth.discs), rel=0.01)
     assert tuple(pixels[0, 0]) == GLASS
+
+
+def test_other_images_of_an_ome_tiff_are_no_levels(tmp_path):
+    tissue, other = np.full((1024, 1024, 3), 120, np.uint8), np.full((512, 512, 3), 255, np.uint8)
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tiff:
+        for picture in (tissue, other):
+            tiff.write(
+                picture, photometric="rgb", tile=(256, 256), metadata={"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+            )
+    with open_slide(path) as slide:
+        assert len(slide.levels) == 1
+        assert slide.overview(256).max() == 120
+
+
+@pytest.mark.parametrize("kind", ["ome", "imagej"])
+def test_stacks_are_refused(tmp_path, kind):
+    path = tmp_path / "stack.ome.tif"
+    stack = np.zeros((3, 256, 256), np.uint8)
+    tifffile.imwrite(path, stack, ome=kind == "ome", imagej=kind == "imagej", metadata={"axes": "ZYX"})
+    with pytest.raises(SlideError, match="stack of 3"):
+        open_slide(path)
+
+
+@pytest.mark.parametrize("tile", [None, (128, 128)])
+@pytest.mark.parametrize(("meaning", "expected"), [("unspecified", 90), ("unassalpha", 255)])
+def test_a_fourth_channel_counts_only_as_alpha(tmp_path, tile, meaning, expected):
+    path = tmp_path / "rgbx.tif"
+    pixels = np.full((256, 256, 4), 90, np.uint8)
+    pixels[..., 3] = 0
+    tifffile.imwrite(path, pixels, photometric="rgb", extrasamples=[meaning], tile=tile, metadata=None)
+    with open_slide(path, mpp=0.5) as slide:
+        assert (slide.overview(256) == expected).all()

@@ -12,6 +12,7 @@ from slides import Disc, disc_slide
 
 from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.collect import read_annotations
+from glomseg.project.history import read_memory
 from glomseg.project.qpproj import read_project
 
 IMAGES = 3
@@ -205,3 +206,43 @@ def test_qupath_imports_what_a_run_wrote(tmp_path: Path, oracle_folder: Path, qu
         assert item["measurements"] == pytest.approx(dict(twin.measurements))
         assert item["metadata"] == dict(twin.metadata)
         assert item["area"] == pytest.approx(twin.geometry.area)
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_only_the_chosen_image_is_written_and_its_name_may_hold_anything(
+    project: Path, data: Path, qupath, glomseg
+) -> None:
+    path = project / "project.qpproj"
+    path.write_text(path.read_text().replace('"imageName": "kidney_02.tif"', '"imageName": "HE [/20x] [bold]"'))
+    arguments = ("annotate", project, "--slides", data / "qupath", "--mpp", "0.5")
+    assert glomseg(*arguments).code == 0
+    assert glomseg(*arguments, "--threshold", "0.5").code == 0
+    before = {key: (project / "data" / key / "data.qpdata").read_bytes() for key in "13"}
+    assert glomseg(*arguments, "--image", "2").code == 0
+    assert {key: (project / "data" / key / "data.qpdata").read_bytes() for key in "13"} == before
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_rejections_outlive_a_stop_between_the_write_and_its_memory(project: Path, data: Path, qupath, glomseg) -> None:
+    arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
+    added = json.loads(glomseg(*arguments, "--json").out)["images"]["2"]["collected"]["added"]
+    assert added > 0
+    remembered = read_memory(project / "glomseg", "2")
+    (project / "glomseg" / "memory" / "2.geojson").unlink()  # as if stopped before it was written
+    again = read_memory(project / "glomseg", "2")
+    assert {item.object_id for item in again} == {item.object_id for item in remembered}
+    assert len(again) == added
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_one_damaged_image_does_not_stop_the_project(project: Path, data: Path, qupath, glomseg) -> None:
+    damaged = project / "data" / "1" / "data.qpdata"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    result = glomseg("annotate", project, "--slides", data / "qupath", "--mpp", "0.5", "--json")
+    assert result.code == 1
+    images = json.loads(result.out)["images"]
+    assert images["1"]["state"] == "failed"
+    assert "collected" in images["2"]
