@@ -34,29 +34,6 @@ class TissueMask:
     downsample_x: float
     downsample_y: float
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is no tissue at all."""
-        return not self.mask.any()
-
-    def touches(self, box: Box) -> bool:
-        """Tell whether any tissue lies in a box of level-0 pixels."""
-        rows, columns = self._covering(box)
-        return bool(self.mask[rows, columns].any())
-
-    def extent(self, box: Box) -> Box | None:
-        """Bound the tissue in a box: the smallest box inside it that holds it all, or None where there is none."""
-        rows, columns = self._covering(box)
-        part = self.mask[rows, columns]
-        down, across = np.flatnonzero(part.any(axis=1)), np.flatnonzero(part.any(axis=0))
-        if down.size == 0:
-            return None
-        left = max(box.x, (columns.start + int(across[0])) * self.downsample_x)
-        top = max(box.y, (rows.start + int(down[0])) * self.downsample_y)
-        right = min(box.x + box.width, (columns.start + int(across[-1]) + 1) * self.downsample_x)
-        bottom = min(box.y + box.height, (rows.start + int(down[-1]) + 1) * self.downsample_y)
-        return Box(left, top, right - left, bottom - top)
-
     def blocks(self, frame: ReadingFrame) -> NDArray[np.bool_]:
         """Mark the blocks of a reading frame (rows, columns) that touch tissue."""
         sums = np.pad(np.cumsum(np.cumsum(self.mask, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
@@ -65,13 +42,6 @@ class TissueMask:
         left, right = _edges(columns, BLOCK * frame.downsample_x / self.downsample_x, self.mask.shape[1])
         inside = sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
         return np.asarray(inside > 0)
-
-    def _covering(self, box: Box) -> tuple[slice, slice]:
-        """Give the mask's rows and columns that a box touches."""
-        return (
-            _covering(box.y / self.downsample_y, (box.y + box.height) / self.downsample_y),
-            _covering(box.x / self.downsample_x, (box.x + box.width) / self.downsample_x),
-        )
 
 
 def find_tissue(slide: Slide, *, margin_um: float = MARGIN_UM) -> TissueMask:
@@ -155,11 +125,6 @@ def _small(mask: NDArray[np.bool_], area_px: float) -> NDArray[np.bool_]:
     small = np.bincount(labels.ravel()) < area_px
     small[0] = False
     return np.asarray(small[labels])
-
-
-def _covering(low: float, high: float) -> slice:
-    """Give the whole pixels that an interval touches, none below zero; what lies beyond the end slices to nothing."""
-    return slice(max(0, int(np.floor(low + 1e-6))), max(0, int(np.ceil(high - 1e-6))))
 
 
 def _edges(count: int, step: float, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
