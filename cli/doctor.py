@@ -61,6 +61,7 @@ def _qupath() -> list[tuple[str, str]]:
 
 def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) -> int:
     from glomseg.errors import SlideError
+    from glomseg.project.batch import check_size
     from glomseg.project.qpproj import read_project
     from glomseg.slide import open_slide
 
@@ -72,7 +73,8 @@ def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) ->
             try:
                 with open_slide(image.path, mpp=known) as slide:
                     size = f"{slide.width} x {slide.height}"
-                    mpp = "" if slide.mpp_x is None else f"{slide.mpp_x:g}"
+                    mpp = "" if slide.mpp_x is None else " x ".join(f"{value:g}" for value in slide.pixel_size)
+                    check_size(slide, (image.width, image.height) if image.width and image.height else None)
                     problem = problem or (None if mpp else "no pixel size: give --mpp, or set it in QuPath")
             except SlideError as error:
                 problem = problem or str(error)

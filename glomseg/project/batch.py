@@ -127,11 +127,7 @@ def _segment(
     listener: Listener,
 ) -> dict[str, Any]:
     with open_slide(job.path, mpp=job.mpp) as slide:
-        if job.size is not None and job.size != (slide.width, slide.height):
-            raise SlideError(
-                f"{job.path} has {slide.width} x {slide.height} px and the project says {job.size[0]} x {job.size[1]}: "
-                "another image of that name? Outlines would land in the wrong place; point --slides to the right one"
-            )
+        check_size(slide, job.size)
         result = segment_slide(
             slide,
             model,
@@ -146,6 +142,15 @@ def _segment(
             draw_overlay(slide, objects, _overlay_path(run, job), overlay)
         write_geojson(run.result_path(job.key), objects)
         return _summary(slide, result)
+
+
+def check_size(slide: Slide, size: tuple[int, int] | None) -> None:
+    """Raise SlideError where a slide has not the (width, height) that the project gives it."""
+    if size is not None and size != (slide.width, slide.height):
+        raise SlideError(
+            f"{slide.path} has {slide.width} x {slide.height} px and the project says {size[0]} x {size[1]}: "
+            "another image of that name? Outlines would land in the wrong place; point --slides to the right one"
+        )
 
 
 def _summary(slide: Slide, result: SlideResult) -> dict[str, Any]:

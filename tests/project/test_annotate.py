@@ -89,6 +89,7 @@ def test_another_image_under_the_old_name_is_refused(
     result = glomseg("annotate", project, "--slides", tmp_path / "elsewhere", "--image", "1", "--model", oracle_folder)
     assert result.code == 1
     assert "1000 x 900" in result.err
+    assert "1000 x 900 px and the project says" in glomseg("doctor", project, "--slides", tmp_path / "elsewhere").out
     assert not list(only_run(project).glob("*.geojson"))
 
 
