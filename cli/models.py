@@ -63,6 +63,7 @@ def verify(name: str) -> None:
     type=click.Choice(ARCHITECTURES),
     default=ARCHITECTURES[0],
     show_default=True,
+    expose_value=False,  # there is one so far
     help="What the weights are of.",
 )
 @click.option("--mpp", type=click.FloatRange(0, min_open=True), required=True, help="Um per pixel that it reads at.")
@@ -75,7 +76,7 @@ def verify(name: str) -> None:
 )
 @click.option("--patch-size", type=int, help="Patch size that it was built for [told from the weights].")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
-def import_(file: Path, architecture: str, mpp: float, species: str, patch_size: int | None, output: Path) -> None:
+def import_(file: Path, mpp: float, species: str, patch_size: int | None, output: Path) -> None:
     """Take over a PyTorch state dict (.pth) of the reference project as a model folder.
 
     Only tensors are read: a file that would run code on loading is refused.

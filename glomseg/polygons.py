@@ -45,7 +45,6 @@ class PolygonSettings:
     threshold: float
     minimum_area_um2: float
     minimum_solidity: float = 0.0
-    minimum_confidence: float = 0.0
     split_depth_um: float
     tolerance_um: float
 
@@ -114,10 +113,8 @@ def _trace(
 ) -> Iterator[Glomerulus]:
     """Outline one region; another region's pixels count as just outside, so that neighbours meet and do not overlap."""
     mine = regions == region
-    confidence = float(values[mine].mean()) / 255
-    if confidence >= settings.minimum_confidence:
-        levels = np.where(mine | (regions == 0), values, 0).astype(np.uint8)
-        yield from _polygons(levels, lowest, origin, frame, settings, confidence)
+    levels = np.where(mine | (regions == 0), values, 0).astype(np.uint8)
+    yield from _polygons(levels, lowest, origin, frame, settings, float(values[mine].mean()) / 255)
 
 
 def _grown(region: tuple[slice, slice]) -> tuple[slice, slice]:

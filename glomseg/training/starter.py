@@ -135,6 +135,8 @@ METHOD = (
     "without glomeruli, at 1.65 um/px; unrelated_tissue: skin in H&E, with the weights that are shipped. The ids of "
     "tiles name no slide, so a test tile may share a biopsy with a training tile. There are few glomeruli: a sign of "
     "life, not a validation."
+    " The minimum area was raised from 5000 to 6000 um2 after these scores had been seen; it moved tiles_soft alone, "
+    "from object F1 0.769 to 0.833."
 )
 
 DESCRIPTION = (

@@ -145,9 +145,9 @@ def test_images_of_another_machine_are_found_by_name(tmp_path, uri):
 @pytest.mark.parametrize(
     ("project_uri", "uri"),
     [
-        ("file:/D:/work/study/project.qpproj", "file:/D:/work/slides/a.tif"),
-        ("file:/d:/work/study/project.qpproj", "file:/D:/work/slides/a.tif"),
-        ("file:/work/study/project.qpproj", "file:///work/slides/a.tif"),
+        ("file:/D:/lab/study/project.qpproj", "file:/D:/lab/slides/a.tif"),
+        ("file:/d:/lab/study/project.qpproj", "file:/D:/lab/slides/a.tif"),
+        ("file:/lab/study/project.qpproj", "file:///lab/slides/a.tif"),
         ("file://nas/lab/study/project.qpproj", "file://nas/lab/slides/a.tif"),
     ],
 )
