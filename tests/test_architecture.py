@@ -16,9 +16,9 @@ LAYERS = (
     ("slide", "model", "polygons"),
     ("tissue",),
     ("pipeline",),
-    ("study", "training"),
+    ("study",),
     ("report",),
-    ("project", "evaluation"),
+    ("project", "evaluation", "training"),
     ("cli",),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -27,9 +27,13 @@ OWNERS = {
     "jpype": {"project/collect.py", "project/qupath.py"},
     "openslide": {"slide.py", "readers.py", "doctor.py"},
     "tifffile": {"slide.py", "readers.py", "tiff.py", "canvas.py", "evaluation/masks.py"},
-    "matplotlib": {"evaluation/plots.py"},
+    "matplotlib": {"evaluation/plots.py", "training/curves.py"},
     "imagecodecs": {"tiff.py"},
     "torch": {"unet.py", "model.py", "training", "doctor.py"},
+    "kornia": {"training/augment.py"},
+    "lightning_fabric": {"training"},
+    "onnx": {"export.py"},
+    "onnxruntime": {"export.py"},
     "click": {"cli"},
     "rich": {"cli"},
 }

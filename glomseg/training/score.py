@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import regionprops
 
-from glomseg.training.dataset import Mask, UInt8
+from glomseg.training.aidpath import Mask, UInt8
 
 Labels = NDArray[np.int32]
 

@@ -24,8 +24,8 @@ from glomseg.model import Model, save_model
 from glomseg.slide import open_slide
 from glomseg.tiles import Box
 from glomseg.training import stain
-from glomseg.training.augment import Composer, Sample
-from glomseg.training.dataset import TILE_UM_PX, Tile
+from glomseg.training.aidpath import TILE_UM_PX, Tile
+from glomseg.training.compose import Composer, Sample
 from glomseg.training.score import Score, objects_of, score
 from glomseg.training.train import read_data
 from glomseg.unet import VariableUNet

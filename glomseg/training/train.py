@@ -22,8 +22,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from glomseg.errors import TrainingError
 from glomseg.files import replacing
-from glomseg.training.augment import Composer, Recipe, Sample
-from glomseg.training.dataset import Part, Split, joined, read_crops, read_tiles, split
+from glomseg.training.aidpath import Part, Split, joined, read_crops, read_tiles, split
+from glomseg.training.compose import Composer, Recipe, Sample
 from glomseg.training.losses import BCEDiceLoss
 from glomseg.training.score import Score, objects_of, score
 from glomseg.unet import VariableUNet
@@ -239,7 +239,7 @@ def _step(
 
 
 def read_data(folder: Path) -> Split:
-    """Read and split a data folder as `dataset.py` describes it."""
+    """Read and split a data folder as `aidpath.py` describes it."""
     return split(read_tiles(folder / "tiles"), read_crops(folder / "crops"))
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from glomseg.model import Model, load_model, save_model
-from glomseg.training.dataset import read_tiles
+from glomseg.training.aidpath import read_tiles
 from glomseg.training.starter import PostProcessing, card_of, measure, tile_samples
 from glomseg.unet import VariableUNet
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from glomseg.training import stain
-from glomseg.training.augment import Composer, Recipe, degrade
+from glomseg.training.compose import Composer, Recipe, degrade
 from glomseg.training.train import read_data
 
 

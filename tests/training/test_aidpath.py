@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glomseg.errors import TrainingError
-from glomseg.training.dataset import CROP_PX, read_crops, read_tiles, slide_of, split, tile_groups
+from glomseg.training.aidpath import CROP_PX, read_crops, read_tiles, slide_of, split, tile_groups
 from glomseg.training.train import read_data
 
 
