@@ -119,7 +119,7 @@ def plan_update(
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
     left, dropped_outside = split_overlapping(left, outside)
-    rejected = [] if forget_rejections else _rejected(machine, earlier_predictions)
+    rejected = [] if forget_rejections else gone(machine, earlier_predictions)
     add, dropped_rejected = split_overlapping(left, rejected)
     return Plan(
         remove=tuple(inside),
@@ -174,7 +174,7 @@ def _split_by_area(items: Sequence[PathObject], area: BaseGeometry | None) -> tu
     return _pick(items, within), _pick(items, ~within)
 
 
-def _rejected(machine: Iterable[PathObject], earlier: Iterable[PathObject]) -> list[PathObject]:
+def gone(machine: Iterable[PathObject], earlier: Iterable[PathObject]) -> list[PathObject]:
     """Return the earlier predictions that no longer stand as they were: a person deleted, moved or changed them."""
     standing = {item.metadata[FINGERPRINT] for item in machine}
     return [item for item in earlier if item.metadata.get(FINGERPRINT) not in standing]
