@@ -129,9 +129,7 @@ def _quotient(value: int, by: int) -> int:
     return value // by if value >= 0 else -(-value // by)
 
 
-def _clipped(
-    start: _Point, end: _Point, width: int, height: int
-) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+def _clipped(start: _Point, end: _Point, width: int, height: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
     """Clip an edge to a block, and give what is left of it in fixed point.
 
     What lies off the left side is moved onto it, as it still counts for what is inside; off the right side it goes.
