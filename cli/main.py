@@ -22,6 +22,7 @@ from .report import report
 from .restore import restore
 from .segment import segment
 from .status import status
+from .train import train
 from .undo import undo
 
 
@@ -46,6 +47,7 @@ for command in (
     gallery,
     evaluate,
     compare,
+    train,
     models,
     qupath,
     demo,

@@ -17,9 +17,7 @@ HEADROOM = 3.0
 """Gradients and workspace of a backward pass, by the activations that the forward pass keeps."""
 
 
-def largest_batch(
-    step: Callable[[Tensor], Tensor], image_px: int, device: torch.device, *, limit: int
-) -> int:
+def largest_batch(step: Callable[[Tensor], Tensor], image_px: int, device: torch.device, *, limit: int) -> int:
     """Return the largest batch, at most `limit`, that `step` (images to logits) has memory for, forward and backward.
 
     Raises TrainingError where there is no room for two.
@@ -87,5 +85,3 @@ def _container_bytes() -> list[int]:
     except (OSError, ValueError):
         return []
     return [max(0, limit - used)]
-
-

@@ -30,7 +30,8 @@ def averaged(net: nn.Module, decay: float) -> AveragedModel:
         if old[0].is_floating_point():
             torch._foreach_lerp_(old, new, 1 - keep)
         else:
-            torch._foreach_copy_(old, new)
+            for kept, value in zip(old, new, strict=True):
+                kept.copy_(value)
 
     return AveragedModel(net, multi_avg_fn=mean, use_buffers=True)
 
@@ -55,3 +56,15 @@ def read_state(folder: Path) -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise TrainingError(f"{path}: not of this version of glomseg; start anew in another folder")
     return state
+
+
+def check_same(state: dict[str, Any], config: str, data: str, devices: int, folder: Path) -> None:
+    """Check that a state is of this training; raises TrainingError."""
+    if state["config"] != config:
+        raise TrainingError(
+            f"{folder}: its training had other settings (see its config.toml); give the same, or another --output"
+        )
+    if state["data"] != data:
+        raise TrainingError(f"{folder}: its training had other data (see its split.json); give the same folders")
+    if state["devices"] != devices:
+        raise TrainingError(f"{folder}: its training ran on {state['devices']} devices, not {devices}; start as many")

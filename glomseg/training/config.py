@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
@@ -162,11 +162,17 @@ def recipe_names() -> list[str]:
 
 
 def read_config(
-    *, recipe: str | None = None, file: Path | None = None, words: Sequence[str] = (), **given: Any
+    *,
+    recipe: str | None = None,
+    file: Path | None = None,
+    words: Sequence[str] = (),
+    under: Mapping[str, Any] | None = None,
+    **given: Any,
 ) -> TrainConfig:
     """Put settings together: a recipe's, over them those of a TOML file, over them `key=value` words, then `given`.
 
-    A file may name its own `recipe`. Keys of `given` that are None are left out. Raises TrainingError, which names
+    `under` lies between the recipe and the file. A file may name its own `recipe`. Keys of `given` that are None are
+    left out. Raises TrainingError, which names
     the key and what is allowed.
     """
     table = {} if file is None else _parsed(_text_of(file), str(file))
@@ -175,6 +181,7 @@ def read_config(
     base: dict[str, Any] = {} if name is None else _recipe(str(name))
     for word in words:
         _merge(table, _assigned(word))
+    _merge(base, under or {})
     _merge(base, table)
     _merge(base, {key: value for key, value in given.items() if value is not None})
     made: TrainConfig = _made(TrainConfig, base, "")
@@ -261,6 +268,10 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
             count = "" if open_end else f"{len(inner)} "
             raise TrainingError(f"{name} is {value!r}, not a list of {count}{_WORDS[inner[0]].removeprefix('a ')}s")
         return tuple(_checked(name, item, inner[0] if open_end else inner[i]) for i, item in enumerate(value))
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            raise TrainingError(f"{name} is {value!r}; it is one of {', '.join(map(str, get_args(kind)))}")
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

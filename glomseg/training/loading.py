@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from glomseg.training.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.sampling import Draw, Sample, Source
 
@@ -26,7 +28,7 @@ class Loader:
         """Start nothing yet: processes start with the first batch."""
         self._draws = _Draws()
         workers = worker_count(config)
-        self._loader: DataLoader[Batch] = DataLoader(
+        self._loader: DataLoader[Any] = DataLoader(
             _Samples(source),
             batch_sampler=self._draws,
             num_workers=workers,
@@ -81,3 +83,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
     valid = np.stack([sample.valid for sample in samples]).astype(np.uint8)
     names = [sample.name for sample in samples]
     return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(valid), names
+
+
+def augmented(
+    batch: tuple[Tensor, Tensor, Tensor], config: TrainConfig, augment: Augment, *, seed: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Turn a batch of uint8 into images (N, 3, S, S) of 0..1, labels and weights (N, 1, S, S) to learn from."""
+    images, labels, valid = batch
+    pixels = images.float().div_(255)
+    targets, weights = (labels > 0).float()[:, None], valid.float()[:, None]
+    pixels, targets, weights = augment(pixels, targets, weights, seed=seed)
+    if config.margin_px and config.sample == "crop":
+        inner = slice(config.margin_px, -config.margin_px)
+        pixels, targets, weights = (part[..., inner, inner] for part in (pixels, targets, weights))
+    return pixels.contiguous(memory_format=torch.channels_last), targets, weights

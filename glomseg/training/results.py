@@ -11,17 +11,15 @@ from typing import Any
 import numpy as np
 
 from glomseg.card import ModelCard, TrainingData
-from glomseg.evaluation.summary import clean
 from glomseg.files import write_text
 from glomseg.model import Model
 from glomseg.training.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.curves import COLUMNS
 from glomseg.training.data import Data
-from glomseg.training.loading import collate
-from glomseg.training.sampling import Images, cut
+from glomseg.training.loading import augmented, collate
+from glomseg.training.sampling import Images
 from glomseg.training.sheets import contact_sheet
-from glomseg.training.tensors import learned
 from glomseg.training.validate import Judged, Point, predict
 
 HISTORY_NAME, CURVES_NAME, WORST_NAME, PREVIEW_NAME = "history.csv", "curves.png", "worst.png", "preview.png"
@@ -103,7 +101,7 @@ def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
     """Draw the first samples of the first epoch as the network would see them, with their labels."""
     draws = data.source.draws(0, ())[:SHOWN]
     images, labels, valid, names = collate([data.source.sample(draw) for draw in draws])
-    shown, marked, _ = learned(images, labels, valid, config, Augment(config.augment), seed=0)
+    shown, marked, _ = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
     pixels = (shown.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
     captions = [name[-40:] for name in names]
     contact_sheet(list(pixels), list((marked[:, 0] > 0.5).numpy()), path, captions=captions, columns=6)
@@ -123,7 +121,9 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
         left = int(np.clip(x - side // 2, 0, max(0, width - side)))
         here = np.s_[top : top + side, left : left + side]
         objects = image.points[0].objects
-        caption = f"{images.name(image.index)[-36:]}\nfound {objects.matched} of {objects.true}, {_false(objects)} false"
+        caption = (
+            f"{images.name(image.index)[-36:]}\nfound {objects.matched} of {objects.true}, {_false(objects)} false"
+        )
         cells.append((found.image[here], found.label[here] > 0, seen[here], caption))
     if cells:
         pictures, labels, predicted, captions = zip(*cells, strict=True)
@@ -136,8 +136,3 @@ def _rank(image: Judged) -> tuple[float, float, int]:
 
 def _false(objects: Any) -> int:
     return int(objects.predicted - objects.matched)
-
-
-def scores_of(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Make scores fit for JSON."""
-    return dict(clean(content))

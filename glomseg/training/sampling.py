@@ -209,7 +209,9 @@ def _corner(rng: Rng, found: Labelled, draw: Draw, side: int) -> tuple[int, int]
     if draw.on or draw.at is not None:
         x, y = np.array([x, y]) + rng.uniform(-side / 4, side / 4, 2)
     left, top = (
-        int(np.clip(round(middle - side / 2), 0, length - side)) if length >= side else int(rng.integers(length - side, 1))
+        int(np.clip(round(middle - side / 2), 0, length - side))
+        if length >= side
+        else int(rng.integers(length - side, 1))
         for middle, length in ((x, width), (y, height))
     )
     return left, top
@@ -219,10 +221,10 @@ def cut(found: Labelled, left: int, top: int, side: int) -> tuple[UInt8, UInt8, 
     """Cut a square of image, label and valid; off the image there is mirrored tissue that is not valid."""
     height, width = found.label.shape
     rows, columns = _mirrored(top, side, height), _mirrored(left, side, width)
-    image, label, valid = (part[rows[:, None], columns] for part in (found.image, found.label, found.valid))
+    where = np.ix_(rows, columns)
     y, x = np.arange(top, top + side), np.arange(left, left + side)
     inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
-    return image, np.where(inside, label, np.uint8(0)), valid & inside
+    return found.image[where], np.where(inside, found.label[where], np.uint8(0)), found.valid[where] & inside
 
 
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:

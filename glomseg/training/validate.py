@@ -94,7 +94,8 @@ def predict(model: Model, image: UInt8) -> UInt8:
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        return model.predict(image[None])[0]
+        single: UInt8 = model.predict(image[None])[0]
+        return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
     halo = tiles[0].halo
