@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from glomseg.files import write_text
+from glomseg.training import compose
 from glomseg.training.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
-from glomseg.training.compose import Composer
 from glomseg.training.config import TrainConfig
 from glomseg.training.dataset import Labelled
 from glomseg.training.sampling import Draw, HardBox, Sample
@@ -41,7 +41,7 @@ class ComposedSource:
     def __init__(self, folder: Path, parts: Sequence[str], config: TrainConfig) -> None:
         """Keep what to read."""
         self._folder, self._parts, self._config = folder, tuple(parts), config
-        self._composer: Composer | None = None
+        self._composer: compose.Composer | None = None
 
     def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
         """Number the samples of an epoch."""
@@ -61,9 +61,9 @@ class ComposedSource:
         return {**self.__dict__, "_composer": None}
 
 
-def composer(part: Part, config: TrainConfig) -> Composer:
+def composer(part: Part, config: TrainConfig) -> compose.Composer:
     """Return the composer of a part, its images as large as the config says."""
-    return Composer(part, dataclasses.replace(config.compose, size_px=config.crop_px))
+    return compose.Composer(part, dataclasses.replace(config.compose, size_px=config.crop_px))
 
 
 class ComposedImages:
@@ -75,8 +75,7 @@ class ComposedImages:
         made = composer(part, config)
         for i in range(JUDGED):
             sample = made.sample(np.random.default_rng([SEEDS[name], i]))
-            image = Labelled(sample.image, sample.label.astype(np.uint8), sample.weight)
-            self._tiles.append((f"composed {i}", image))
+            self._tiles.append((f"composed {i}", labelled(sample)))
 
     def __len__(self) -> int:
         """Count them."""
@@ -89,6 +88,11 @@ class ComposedImages:
     def read(self, index: int) -> Labelled:
         """Return one."""
         return self._tiles[index][1]
+
+
+def labelled(sample: compose.Sample) -> Labelled:
+    """Return a composed sample as an image to be judged on."""
+    return Labelled(sample.image, sample.label.astype(np.uint8), sample.weight)
 
 
 def tile_at(tile: Tile, um_px: float, *, soft: bool = False) -> Labelled:

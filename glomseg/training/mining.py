@@ -11,7 +11,7 @@ from glomseg.evaluation.masks import outline
 from glomseg.evaluation.metrics import overlaps
 from glomseg.model import Model
 from glomseg.training.sampling import HardBox, Images
-from glomseg.training.validate import Progress, found_at, predict, read_ahead
+from glomseg.training.validate import Progress, found_at, probability_of, read_ahead
 
 THRESHOLD = 0.5
 """Low, whatever the model will be cut at: what nearly was a mistake teaches as well."""
@@ -35,8 +35,7 @@ def mine(
     """Return the false positives on some training images, the largest of each image."""
     boxes: list[HardBox] = []
     for done, (index, found) in enumerate(read_ahead(images, indices), start=1):
-        probability = np.where(found.valid, predict(model, found.image), 0).astype(np.uint8)
-        (predicted,) = found_at(model, probability, model.card.spacing_um_px, (THRESHOLD,))
+        (predicted,) = found_at(model, probability_of(model, found), (THRESHOLD,))
         met = overlaps(predicted, outline(found.label > 0)[0])
         shared = np.bincount(met.predicted, met.shared, minlength=len(predicted))
         false = np.flatnonzero(shared <= OVERLAP * met.predicted_areas)

@@ -20,7 +20,7 @@ from glomseg.training.data import Data
 from glomseg.training.loading import augmented, collate
 from glomseg.training.sampling import Images
 from glomseg.training.sheets import contact_sheet
-from glomseg.training.validate import Judged, Point, predict
+from glomseg.training.validate import Judged, Point, probability_of
 
 HISTORY_NAME, CURVES_NAME, WORST_NAME, PREVIEW_NAME = "history.csv", "curves.png", "worst.png", "preview.png"
 SHOWN = 24
@@ -112,7 +112,7 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
     cells: list[Any] = []
     for image in sorted(judged, key=_rank)[:WORST]:
         found = images.read(image.index)
-        seen = (predict(model, found.image) >= model.card.threshold * 255) & found.valid
+        seen = probability_of(model, found) >= model.card.threshold * 255
         wrong = np.argwhere(seen != (found.label > 0))
         y, x = wrong[len(wrong) // 2] if len(wrong) else np.array(seen.shape) // 2
         side = model.card.patch_size_pixels

@@ -17,9 +17,7 @@ from glomseg.canvas import Canvas
 from glomseg.evaluation.masks import outline
 from glomseg.evaluation.metrics import (
     Geometries,
-    Matching,
     ObjectScore,
-    Overlaps,
     PixelScore,
     geometries,
     match,
@@ -109,9 +107,10 @@ def predict(model: Model, image: UInt8) -> UInt8:
     return result[:height, :width]
 
 
-def found_at(model: Model, probability: UInt8, um_px: float, thresholds: Sequence[float]) -> Iterator[Geometries]:
+def found_at(model: Model, probability: UInt8, thresholds: Sequence[float]) -> Iterator[Geometries]:
     """Yield, for each threshold, the outlines of a probability (H, W) in its pixels, as segmenting a slide gives."""
     height, width = probability.shape
+    um_px = model.card.spacing_um_px
     frame = ReadingFrame.of(width, height, um_px, um_px, um_px)
     rows, columns = frame.blocks
     whole = Tile(0, 0, columns * BLOCK, rows * BLOCK, 0)
@@ -121,12 +120,6 @@ def found_at(model: Model, probability: UInt8, um_px: float, thresholds: Sequenc
         for threshold in thresholds:
             settings = polygon_settings(model.card, SegmentSettings(threshold=threshold))
             yield geometries([item.geometry for item in find_glomeruli(canvas, settings)])
-
-
-def compared(predicted: Geometries, true: Geometries) -> tuple[Overlaps, Matching]:
-    """Match outlines one to one at IoU 0.5."""
-    met = overlaps(predicted, true)
-    return met, match(met)
 
 
 def judge(
@@ -141,17 +134,26 @@ def judge(
     """Judge some of the images at each of the thresholds."""
     judged = []
     for index, found in read_ahead(images, indices):
-        probability = np.where(found.valid, predict(model, found.image), 0).astype(np.uint8)
-        true = outline(found.label > 0)[0]
-        points = []
-        for threshold, predicted in zip(
-            thresholds, found_at(model, probability, model.card.spacing_um_px, thresholds), strict=True
-        ):
-            met, matching = compared(predicted, true)
-            points.append(Point(threshold, object_score(met, matching), pixel_score(predicted, true, met)))
-        judged.append(Judged(index, _loss(criterion, probability, found), tuple(points)))
+        probability = probability_of(model, found)
+        points = points_of(model, probability, found, thresholds)
+        judged.append(Judged(index, _loss(criterion, probability, found), points))
         progress(len(judged), len(indices))
     return judged
+
+
+def probability_of(model: Model, found: Labelled) -> UInt8:
+    """Return what the model says of an image, and 0 where that is not valid."""
+    return np.where(found.valid, predict(model, found.image), 0).astype(np.uint8)
+
+
+def points_of(model: Model, probability: UInt8, found: Labelled, thresholds: Sequence[float]) -> tuple[Point, ...]:
+    """Score a probability at each of the thresholds."""
+    true = outline(found.label > 0)[0]
+    points = []
+    for threshold, predicted in zip(thresholds, found_at(model, probability, thresholds), strict=True):
+        met = overlaps(predicted, true)
+        points.append(Point(threshold, object_score(met, match(met)), pixel_score(predicted, true, met)))
+    return tuple(points)
 
 
 def read_ahead(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, Labelled]]:
