@@ -220,7 +220,7 @@ def _stain_matrix(name: StainSet) -> Tensor | None:
 
 def _check(config: AugmentConfig) -> None:
     """Raise TrainingError for the first value out of its range."""
-    limits = {
+    limits: dict[str, Range] = {
         "rotation_deg": (0, 360), "elastic_px": (0, config.elastic_grid_px / 3), "elastic_grid_px": (4, math.inf),
         "stain_strength": (0, 1), "brightness": (0, 0.9), "contrast": (0, 0.9), "blur_share": (0, 1),
         "soften_share": (0, 1), "jpeg_share": (0, 1), "noise_share": (0, 1),
@@ -229,7 +229,13 @@ def _check(config: AugmentConfig) -> None:
         value = getattr(config, name)
         if not low <= value <= high:
             raise TrainingError(f"augmentation: {name} is {value:g}; give a number from {low:g} to {high:g}")
-    pairs = {"scale": (0.1, 10), "blur": (0.1, 20), "soften": (1, 20), "jpeg": (1, 100), "noise": (0, 1)}
+    pairs: dict[str, Range] = {
+        "scale": (0.1, 10),
+        "blur": (0.1, 20),
+        "soften": (1, 20),
+        "jpeg": (1, 100),
+        "noise": (0, 1),
+    }
     for name, (low, high) in pairs.items():
         first, last = getattr(config, name)
         if not low <= first <= last <= high:
