@@ -6,6 +6,7 @@ that nothing is softened twice. The seed decides everything, and no global rando
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,7 +84,7 @@ class Augment:
         draw = _Draw(seed, len(images), images.device)
         if config.flip:
             images, labels, weights = _flipped(draw, (images, labels, weights))
-        if config.rotation_deg or config.elastic_px or config.scale != (1.0, 1.0):
+        if config.rotation_deg or config.elastic_px or tuple(config.scale) != (1.0, 1.0):
             images, labels, weights = self._warped(draw, (images, labels, weights))
         if self._stains is not None and config.stain_strength:
             images = self._stained(draw, images)
@@ -112,7 +113,7 @@ class Augment:
         grid = create_meshgrid(height, width, False, images.device).reshape(1, -1, 2)
         source = (grid @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2]).reshape(count, height, width, 2)
         if config.elastic_px:
-            knots = (max(2, round(height / config.elastic_grid_px)), max(2, round(width / config.elastic_grid_px)))
+            knots = [max(2, round(side / config.elastic_grid_px) + 1) for side in (height, width)]
             bend = draw.normal(2, *knots) * config.elastic_px
             source = source + _smooth(bend, (height, width)).permute(0, 2, 3, 1)
         x, y = source[..., 0].contiguous(), source[..., 1].contiguous()
@@ -198,8 +199,10 @@ def _flipped(draw: _Draw, batch: Batch) -> Batch:
 
 
 def _smooth(knots: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return a smooth field through `knots` (N, 2, h, w)."""
-    return resize(knots, size, "bicubic", align_corners=True)
+    """Return a smooth field through `knots` (N, 2, h, w): cubic to a quarter of the size, which saves time."""
+    quarter = (max(2, size[0] // 4), max(2, size[1] // 4))
+    cubic = resize(knots, quarter, "bicubic", align_corners=True)
+    return resize(cubic, size, "bilinear", align_corners=True)
 
 
 def _stain_matrix(name: StainSet) -> Tensor | None:
@@ -216,12 +219,27 @@ def _stain_matrix(name: StainSet) -> Tensor | None:
 
 
 def _check(config: AugmentConfig) -> None:
-    for name in ("blur_share", "soften_share", "jpeg_share", "noise_share"):
-        if not 0 <= getattr(config, name) <= 1:
-            raise TrainingError(f"augmentation: {name} is {getattr(config, name):g}; give a share from 0 to 1")
-    for name in ("scale", "blur", "soften", "jpeg", "noise"):
-        low, high = getattr(config, name)
-        if not 0 < low <= high:
-            raise TrainingError(f"augmentation: {name} is ({low:g}, {high:g}); give two positive numbers, low to high")
+    """Raise TrainingError for the first value out of its range."""
+    limits: dict[str, Range] = {
+        "rotation_deg": (0, 360), "elastic_px": (0, config.elastic_grid_px / 3), "elastic_grid_px": (4, math.inf),
+        "stain_strength": (0, 1), "brightness": (0, 0.9), "contrast": (0, 0.9), "blur_share": (0, 1),
+        "soften_share": (0, 1), "jpeg_share": (0, 1), "noise_share": (0, 1),
+    }  # fmt: skip
+    for name, (low, high) in limits.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise TrainingError(f"augmentation: {name} is {value:g}; give a number from {low:g} to {high:g}")
+    pairs: dict[str, Range] = {
+        "scale": (0.1, 10),
+        "blur": (0.1, 20),
+        "soften": (1, 20),
+        "jpeg": (1, 100),
+        "noise": (0, 1),
+    }
+    for name, (low, high) in pairs.items():
+        first, last = getattr(config, name)
+        if not low <= first <= last <= high:
+            given = f"augmentation: {name} is ({first:g}, {last:g})"
+            raise TrainingError(f"{given}; give two numbers, low to high, from {low:g} to {high:g}")
     if config.stain not in ("H-E-DAB", "H-PAS", "none"):
         raise TrainingError(f"augmentation: stain is {config.stain!r}; give H-E-DAB, H-PAS or none")

@@ -49,13 +49,13 @@ def draw_curves(history: Path, path: Path) -> None:
             axes.set_title(title, fontsize=10)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            if marked:
-                axes.axvline(marked[-1], color=GREY, linewidth=1)
+            axes.set_ylim(bottom=0)
         scores.set_ylim(-0.02, 1.03)
-        losses.set_ylim(bottom=0)
-        rates.set_ylim(bottom=0)
         for axes in (losses, scores):
-            axes.legend(frameon=False, fontsize=8)
+            if axes.get_lines():
+                axes.legend(frameon=False, fontsize=8)
+        for axes in (losses, scores, rates) if marked else ():
+            axes.axvline(marked[-1], color=GREY, linewidth=1)
         if marked:
             losses.annotate(
                 f"best: epoch {marked[-1]:g}", (marked[-1], 0.02), (4, 0), xycoords=("data", "axes fraction"),

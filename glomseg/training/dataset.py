@@ -46,6 +46,5 @@ def find_examples(
         for folder, name in zip(there, names_of(there), strict=True)
     ]
     unique = {example.image.resolve(): example for part in found for example in part.examples}
-    return survey(
-        tuple(unique.values()), [*missing, *(line for part in found for line in part.problems)], progress=progress
-    )
+    problems = [*missing, *(line for part in found for line in part.problems)]
+    return survey(tuple(unique.values()), problems, spacing_um_px=spacing_um_px, classes=classes, progress=progress)

@@ -15,12 +15,11 @@ from PIL import Image
 
 from glomseg.errors import EvaluationError, SlideError, TrainingError
 from glomseg.evaluation.masks import HALF, one_channel
-from glomseg.evaluation.padding import WHITE, blank_lines
-from glomseg.readers import BROKEN, MAX_WHOLE_PX, reason
+from glomseg.evaluation.padding import MAX_PX, WHITE, blank_lines
+from glomseg.readers import BROKEN, reason
 from glomseg.slide import Slide, open_slide
 from glomseg.tiles import Box
 
-LOSSY = (".jpg", ".jpeg")
 OPEN_SLIDES = 8
 """Slides kept open in a thread, masks among them; each keeps up to 64 MB of decoded blocks."""
 _FULL = 0.99  # the part of a line of padding that is white in the image and full in the mask
@@ -75,10 +74,10 @@ def read_example(example: Example, spacing_um_px: float) -> Labelled:
             image = slide.read(Box(0, 0, *size), spacing_um_px)
         label = np.zeros(image.shape[:2], np.uint8)
         if example.label is not None:
-            raw = read_label(example.label)
+            raw, lossy = read_label(example.label)
             if raw.shape != size[::-1]:
                 raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
-            classes = classes_of(raw, example.values, lossy=is_lossy(example.label))
+            classes = classes_of(raw, example.values, lossy=lossy)
             label = _nearest(classes, label.shape, spacing_um_px / example.mpp)
     except (SlideError, EvaluationError) as error:
         raise TrainingError(str(error)) from error
@@ -93,31 +92,22 @@ def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> s
     )
 
 
-def is_lossy(path: Path) -> bool:
-    """Tell whether a label file keeps no exact values."""
-    return path.suffix.lower() in LOSSY
+def read_label(path: Path) -> tuple[NDArray[Any], bool]:
+    """Read the values of a label (H, W), of a palette the index, and tell whether JPEG left them inexact.
 
-
-def read_label(path: Path, *, reduced: bool = False) -> NDArray[Any]:
-    """Read the values of a label (H, W), of a palette the index; raises EvaluationError for what is no label.
-
-    With `reduced` a JPEG may come 8 times smaller, which is faster.
+    Raises EvaluationError for what is no label.
     """
-    if path.suffix.lower() in (".tif", ".tiff"):
-        with open_slide(path) as slide:
-            return np.asarray(slide.read_downsampled(Box(0, 0, slide.width, slide.height), 1, 1)[..., 0])
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "BMP")) as image:
-            if image.width * image.height > MAX_WHOLE_PX:
-                raise EvaluationError(f"{path} is {image.width} x {image.height} px in one piece; cut it into tiles")
-            if reduced:
-                image.draft(None, (image.width // 8, image.height // 8))
+        with Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+            if image.width * image.height > MAX_PX:
+                raise EvaluationError(f"{path} is {image.width} x {image.height} px; cut image and mask into tiles")
+            lossy = image.format == "JPEG" or image.info.get("compression") == "jpeg"
             if image.mode in ("I", "I;16", "I;16B"):
-                return np.asarray(image).astype(np.int32)
+                return np.asarray(image).astype(np.int32), False
             values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
     except BROKEN as error:
         raise EvaluationError(f"{path} cannot be read as a label ({reason(error)}); export it again") from error
-    return one_channel(values, path) if values.ndim == 3 else values
+    return one_channel(values, path) if values.ndim == 3 else values, lossy
 
 
 def classes_of(raw: NDArray[Any], values: tuple[tuple[int, int], ...], *, lossy: bool) -> NDArray[np.uint8]:

@@ -16,12 +16,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import SlideError, TrainingError
-from glomseg.evaluation.kpis import GROUPS, MPP_40X, group_of
+from glomseg.errors import MissingMppError, SlideError, TrainingError
+from glomseg.evaluation.kpis import MPP_40X, group_of
 from glomseg.evaluation.pairs import Source, find_pictures
 from glomseg.evaluation.samples import SPLITS
 from glomseg.slide import open_slide
@@ -51,13 +51,19 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
     problems = [*_twice(images), *_twice(labels)]
     by_key = {item.key: item for item in labels}
     layout = _Layout(folder, name, mpp, tuple(classes), _tiled(images))
-    examples = []
+    examples: list[Example] = []
+    sizeless: list[Path] = []
     for image in sorted(images, key=lambda item: item.key):
         label = by_key.pop(image.key, None)
         try:
             examples.append(layout.example(image, label))
+        except MissingMppError:
+            sizeless.append(image.path)
         except (TrainingError, SlideError) as error:
             problems.append(str(error))
+    if sizeless:
+        more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
+        problems.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with --mpp")
     problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in by_key.values()]
     return Found(examples=tuple(examples), problems=tuple(problems))
 
@@ -86,19 +92,25 @@ class _Layout:
     mpp: float | None
     classes: tuple[str, ...]
     tiled: bool
+    read: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def example(self, image: Source, label: Source | None) -> Example:
         """Describe a pair; raises TrainingError, SlideError."""
-        hard = HARD in (self.folder.name, *image.path.relative_to(self.folder).parts[:-1])
+        hard = HARD in (*self.folder.resolve().parts, *image.folders)
         if label is None and not hard:
             raise TrainingError(
                 f"{image.path} has no mask of its name; add it, or put the image into a folder {HARD} if nothing in it "
                 "is a glomerulus"
             )
-        tail = (*self.folder.resolve().parts[-3:], *image.path.relative_to(self.folder).parts[:-1])
-        group = group_of(tail)
-        slide, case = self._slide(image, tail, group)
-        names = image.path.relative_to(self.folder).parts[:-1] if group is None else tail
+        path = (*self.folder.resolve().parts[-3:], *image.folders)
+        place = max((index for index, item in enumerate(path) if group_of((item,))), default=-1)
+        group = group_of(path[place : place + 1])
+        if group is None:
+            slide = case = self._slide(image)
+            part = next((item.lower() for item in reversed(image.folders) if item.lower() in SPLITS), "")
+        else:
+            slide = case = f"{group}/{(*path[place + 1 :], image.stem)[0].replace('-', '_')}"
+            part = path[place - 1].lower() if place and path[place - 1].lower() in SPLITS else ""
         return Example(
             name=f"{self.name}/{image.key}",
             image=image.path,
@@ -107,33 +119,26 @@ class _Layout:
             case=case,
             group=group or "all",
             mpp=self._mpp(image, group),
-            part=next((part.lower() for part in reversed(names) if part.lower() in SPLITS), ""),
+            part=part,
             values=self._values(image, group),
             hard=hard,
         )
 
-    def _slide(self, image: Source, tail: tuple[str, ...], group: str | None) -> tuple[str, str]:
-        """Name the slide and the case of an image."""
-        if group is not None:
-            place = max(i for i, part in enumerate(tail) if part.lower() in {name.lower() for name in GROUPS})
-            below = [part for part in tail[place + 1 :] if part.lower() not in ("img", "mask", "images", "masks")]
-            case = f"{group}/{(below[0] if below else image.stem).replace('-', '_')}"
-            return case, case
+    def _slide(self, image: Source) -> str:
+        """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""
         tile = _TILE.match(image.stem)
-        folders = [part for part in image.folders if part.lower() not in (*SPLITS, HARD)]
         if tile:
-            slide = tile["image"]
-        elif folders:
-            slide = "/".join(folders)
-        else:
-            slide = _PLACE.sub("", image.stem) if self.tiled else image.stem
-        return slide, slide
+            return tile["image"]
+        folders = [item for item in image.folders if item.lower() not in (*SPLITS, HARD)]
+        if folders:
+            return "/".join((self.name, *folders))
+        return f"{self.name}/{_PLACE.sub('', image.key) if self.tiled else image.key}"
 
     def _mpp(self, image: Source, group: str | None) -> float:
         """Tell um per pixel: from the export, the file, what the user says, or the challenge's table."""
-        export = _above(image.path.parent, "export.json")
-        if export is not None and isinstance(export.get("mpp"), int | float) and export["mpp"] > 0:
-            return float(export["mpp"])
+        said = self._above(image.path.parent, "export.json").get("mpp")
+        if isinstance(said, int | float) and said > 0:
+            return float(said)
         with open_slide(image.path) as slide:
             if slide.mpp_x is not None:
                 return slide.mpp
@@ -141,21 +146,33 @@ class _Layout:
             return self.mpp
         if group is not None:
             return MPP_40X if group == "NEP25" else MPP_40X / 2
-        raise TrainingError(f"{image.path} does not say how large its pixels are; give um per pixel with --mpp")
+        raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with --mpp")
 
     def _values(self, image: Source, group: str | None) -> tuple[tuple[int, int], ...]:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
         tile = _TILE.match(image.stem)
-        known = _above(image.path.parent, f"{tile['image']}-tiles.json") if tile else None
-        if known is not None:
+        known = self._above(image.path.parent, f"{tile['image']}-tiles.json").get("labels") if tile else None
+        if known:
             return tuple(
-                (int(item["label"]), index)
-                for item in known.get("labels", [])
-                if (index := class_of(str(item.get("classification")), self.classes)) and item["label"]
+                (int(item["label"]), class_of(str(item["classification"]), self.classes))
+                for item in known
+                if item["label"]
             )
         if group is not None or len(self.classes) == 1:
             return ()
         return tuple((index, index) for index in range(1, len(self.classes) + 1))
+
+    def _above(self, folder: Path, name: str) -> dict[str, Any]:
+        """Read a JSON file in a folder or up to three above it, {} without one; raises TrainingError."""
+        path = next((place / name for place in (folder, *folder.parents[:3]) if (place / name).is_file()), None)
+        if path is None:
+            return {}
+        if path not in self.read:
+            try:
+                self.read[path] = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError) as error:
+                raise TrainingError(f"{path} cannot be read ({error}); export the tiles again") from error
+        return self.read[path]
 
 
 def class_of(name: str, classes: Sequence[str]) -> int:
@@ -165,19 +182,6 @@ def class_of(name: str, classes: Sequence[str]) -> int:
             return classes.index(name) + 1
         name = name.rpartition(":")[0].strip()
     return 0
-
-
-def _above(folder: Path, name: str) -> dict[str, Any] | None:
-    """Read a JSON file that lies in a folder or up to three above it; raises TrainingError for a damaged one."""
-    for place in (folder, *folder.parents[:3]):
-        path = place / name
-        if path.is_file():
-            try:
-                found = json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError) as error:
-                raise TrainingError(f"{path} cannot be read ({error}); export the tiles again") from error
-            return found if isinstance(found, dict) else None
-    return None
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

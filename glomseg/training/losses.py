@@ -60,7 +60,7 @@ class DiceFocalLoss(nn.Module):
         """Return the loss; shapes as for `BCEDiceLoss`."""
         logits = logits.float()
         p = torch.sigmoid(logits)
-        wrong = p * (1 - target) + (1 - p) * target
+        wrong = (p * (1 - target) + (1 - p) * target).clamp(min=1e-8)  # at 0 a root has no slope
         bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none", pos_weight=self.pos_weight)
         dice = _dice(p, target, weight, self.eps)
         return (self.a * _mean(wrong**self.gamma * bce, weight) + (1 - self.a) * (1 - dice)).mean()

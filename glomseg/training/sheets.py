@@ -26,17 +26,24 @@ def contact_sheet(
     captions: Sequence[str] = (),
     columns: int = COLUMNS,
     predicted: Sequence[NDArray[Any]] | None = None,
+    weights: Sequence[NDArray[Any]] | None = None,
     title: str = "",
 ) -> None:
     """Write a PNG of tiles (H, W, 3) with the outlines of labels (H, W), and of predictions where there are any.
 
-    Labels are masks, or hold a class in each pixel. A caption may have several lines. Raises RunError.
+    Labels are masks, or hold a class in each pixel; what has a weight (H, W) of 0 is shown pale. A caption may have
+    several lines. Raises RunError.
     """
     shown = [(labels, TRUE_COLOR)] + ([(predicted, PREDICTED_COLOR)] if predicted is not None else [])
-    cells = [_cell(image, [(masks[i], color) for masks, color in shown]) for i, image in enumerate(images)]
+    pale = images if weights is None else [_paled(*pair) for pair in zip(images, weights, strict=True)]
+    cells = [_cell(image, [(masks[i], color) for masks, color in shown]) for i, image in enumerate(pale)]
     texts = [caption.splitlines() for caption in captions] or [[]] * len(cells)
     legend = [("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR)]
     draw_sheet(cells, texts, path, title=title, legend=legend[predicted is None :], columns=columns)
+
+
+def _paled(image: UInt8, weight: NDArray[Any]) -> UInt8:
+    return np.where((weight > 0)[..., None], image, 255 - (255 - image) // 4).astype(np.uint8)
 
 
 def _cell(image: UInt8, masks: Sequence[tuple[NDArray[Any], tuple[int, int, int]]]) -> Image.Image:
