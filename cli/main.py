@@ -23,6 +23,7 @@ from .report import report
 from .restore import restore
 from .segment import segment
 from .status import status
+from .train import train
 from .undo import undo
 
 
@@ -48,6 +49,7 @@ for command in (
     evaluate,
     compare,
     export_tiles,
+    train,
     models,
     qupath,
     demo,

@@ -36,9 +36,11 @@ __all__ = [
     "ModelCard",
     "TrainingData",
     "find_model",
+    "has_fast_bf16",
     "import_state_dict",
     "list_models",
     "load_model",
+    "load_net",
     "resolve_device",
     "save_model",
     "verify_model",
@@ -74,12 +76,17 @@ def _cpu_has_bf16() -> bool:
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
 
 
-def _dtype_for(device: torch.device) -> torch.dtype:
+def has_fast_bf16(device: torch.device) -> bool:
+    """Say whether a device computes with bfloat16 itself."""
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
-    if device.type == "cpu" and _cpu_has_bf16():
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and _cpu_has_bf16()
+
+
+def _dtype_for(device: torch.device) -> torch.dtype:
+    if has_fast_bf16(device):
         return torch.bfloat16
-    return torch.float32
+    return torch.float16 if device.type == "cuda" else torch.float32
 
 
 @functools.cache
@@ -187,6 +194,12 @@ def _load_strictly(net: VariableUNet, state: Mapping[str, Tensor], origin: Path)
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{origin}: the weights are not those of this architecture: {reason}") from error
+
+
+def load_net(folder: Path) -> tuple[ModelCard, VariableUNet]:
+    """Read a model's card and its network, to be trained further; raises ModelError."""
+    card = read_card(folder)
+    return card, _load_net(folder, card)
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:

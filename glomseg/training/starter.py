@@ -15,19 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageFilter
 from safetensors.torch import load_file
 from scipy import ndimage
 
-from glomseg.card import SPECIES_DIAMETER_UM, ModelCard, TrainingData
+from glomseg.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.model import Model, save_model
 from glomseg.slide import open_slide
 from glomseg.tiles import Box
 from glomseg.training import stain
-from glomseg.training.aidpath import TILE_UM_PX, Tile
-from glomseg.training.compose import Composer, Sample
-from glomseg.training.score import Score, objects_of, score
-from glomseg.training.train import read_data
+from glomseg.training.compose import Composer
+from glomseg.training.composed import labelled, read_data, tile_at
+from glomseg.training.data import AIDPATH
+from glomseg.training.dataset import Labelled
+from glomseg.training.validate import Point, points_of, probability_of
 from glomseg.unet import VariableUNet
 
 SPACING_UM_PX = 3.0
@@ -35,8 +35,6 @@ DIAMETER_UM = 200.0
 COMPOSED_SEED = 9_000_000
 SLIVER_UM2 = 4000.0
 """A true object smaller than this is the sliver of a glomerulus at the border of its tile, and is not asked for."""
-
-AIDPATH = "https://data.mendeley.com/datasets/k7nvtgn2x6/3"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,81 +46,73 @@ class PostProcessing:
     minimum_solidity: float = 0.85
 
 
-def tile_samples(tiles: Sequence[Tile], *, um_px: float, soft: bool = False) -> list[Sample]:
-    """Return tiles at a reading resolution; `soft` as if read from a level twice as coarse."""
-    samples = []
-    for tile in tiles:
-        height, width = (round(side * TILE_UM_PX / um_px) for side in tile.label.shape)
-        image = Image.fromarray(tile.image).resize((width, height), Image.Resampling.BOX)
-        if soft:
-            half = image.resize((width // 2, height // 2), Image.Resampling.BOX)
-            image = half.resize((width, height), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(0.5))
-        size = (width, height)
-        label, ignore = (
-            np.array(Image.fromarray(m).resize(size, Image.Resampling.NEAREST)) for m in (tile.label, tile.ignore)
-        )
-        samples.append(Sample(np.asarray(image), label.astype(np.bool_), ~ignore.astype(np.bool_)))
-    return samples
-
-
-def measure(model: Model, samples: Sequence[Sample], um_px: float, post: PostProcessing) -> tuple[Score, float]:
-    """Return the added scores of samples, and their tissue outside glomeruli in mm2."""
-    total, tissue_px = Score(), 0
-    for sample in samples:
-        found = objects_of(
-            model.predict(sample.image[None])[0],
-            threshold=post.threshold,
-            minimum_area_px=post.minimum_area_um2 / SPACING_UM_PX**2,
-            minimum_solidity=post.minimum_solidity,
-        )
-        true = np.asarray(ndimage.label(sample.label)[0], dtype=np.int32)
-        total += score(found, true, ~sample.weight, minimum_true_px=int(SLIVER_UM2 / um_px**2))
-        density = stain.optical_density(sample.image).mean(axis=-1)
-        tissue_px += int(((density > stain.GLASS_OD) & ~sample.label & sample.weight).sum())
+def measure(model: Model, images: Sequence[Labelled], um_px: float) -> tuple[Point, float]:
+    """Return the added counts of images, outlined as the card says, and their tissue outside glomeruli in mm2."""
+    threshold = model.card.threshold
+    total, tissue_px = Point(threshold), 0
+    for image in images:
+        asked = without_slivers(image, SLIVER_UM2 / um_px**2)
+        (point,) = points_of(model, probability_of(model, asked), asked, (threshold,))
+        total += point
+        density = stain.optical_density(image.image).mean(axis=-1)
+        tissue_px += int(((density > stain.GLASS_OD) & (image.label == 0) & image.valid).sum())
     return total, tissue_px * um_px**2 / 1e6
 
 
-def measure_all(model: Model, data: Path, post: PostProcessing) -> dict[str, Any]:
+def without_slivers(image: Labelled, area_px: float) -> Labelled:
+    """Take labelled objects of less than `area_px` out of what is asked."""
+    labels, _ = ndimage.label(image.label)
+    small = np.bincount(labels.ravel()) < area_px
+    small[0] = False
+    sliver = small[labels]
+    return Labelled(image.image, np.where(sliver, np.uint8(0), image.label), image.valid & ~sliver)
+
+
+def measure_all(model: Model, data: Path) -> dict[str, Any]:
     """Return the scores on the test part, as they stand on the card."""
     test = read_data(data).test
-    composer = Composer(test)
-    composed = [composer.sample(np.random.default_rng([COMPOSED_SEED, i])) for i in range(64)]
-    magnified = tile_samples(test.tiles, um_px=SPACING_UM_PX * 0.55)
-    for sample in magnified:  # a tile's own glomeruli are far too large there: only its tissue is asked about
-        sample.weight[ndimage.binary_dilation(sample.label, iterations=6)] = False
-        sample.label[:] = False
+    made = Composer(test)
+    composed = [labelled(made.sample(np.random.default_rng([COMPOSED_SEED, i]))) for i in range(64)]
+    magnified = []
+    for tile in (tile_at(tile, SPACING_UM_PX * 0.55) for tile in test.tiles):
+        # A tile's own glomeruli are far too large there: only its tissue is asked about.
+        around = ndimage.binary_dilation(tile.label, iterations=6)
+        magnified.append(Labelled(tile.image, np.zeros_like(tile.label), tile.valid & ~around))
     trials = {
-        "tiles": (tile_samples(test.tiles, um_px=SPACING_UM_PX), SPACING_UM_PX),
-        "tiles_soft": (tile_samples(test.tiles, um_px=SPACING_UM_PX, soft=True), SPACING_UM_PX),
+        "tiles": ([tile_at(tile, SPACING_UM_PX) for tile in test.tiles], SPACING_UM_PX),
+        "tiles_soft": ([tile_at(tile, SPACING_UM_PX, soft=True) for tile in test.tiles], SPACING_UM_PX),
         "composed": (composed, SPACING_UM_PX),
         "tissue_magnified": (magnified, SPACING_UM_PX * 0.55),
     }
-    return {name: _told(*measure(model, samples, um_px, post)) for name, (samples, um_px) in trials.items()}
+    return {name: _told(*measure(model, samples, um_px)) for name, (samples, um_px) in trials.items()}
 
 
-def measure_unrelated(model: Model, path: Path, post: PostProcessing) -> dict[str, Any]:
+def measure_unrelated(model: Model, path: Path) -> dict[str, Any]:
     """Return what is found on a slide without a glomerulus, read as human and as mouse tissue is."""
     told: dict[str, Any] = {"slide": path.name}
     with open_slide(path) as slide:
         for species in ("human", "mouse"):
             um_px = SPACING_UM_PX * SPECIES_DIAMETER_UM[species] / DIAMETER_UM
             image = slide.read(Box(0, 0, slide.width, slide.height), um_px)
-            nothing = np.zeros(image.shape[:2], dtype=np.bool_)
-            result, tissue_mm2 = measure(model, [Sample(image, nothing, ~nothing)], um_px, post)
+            size = image.shape[:2]
+            nothing = Labelled(image, np.zeros(size, np.uint8), np.ones(size, np.bool_))
+            result, tissue_mm2 = measure(model, [nothing], um_px)
             told[f"read_as_{species}"] = _told(result, tissue_mm2)
     return told
 
 
-def _told(result: Score, tissue_mm2: float) -> dict[str, float]:
+def _told(result: Point, tissue_mm2: float) -> dict[str, float]:
+    objects = result.objects
+    false = objects.predicted - objects.matched
     told: dict[str, float] = {
-        "glomeruli": result.matched + result.missed,
-        "matched": result.matched,
-        "false": result.false,
+        "glomeruli": objects.true,
+        "matched": objects.matched,
+        "false": false,
         "tissue_mm2": round(tissue_mm2, 3),
-        "false_per_mm2": round(result.false / tissue_mm2, 2),
+        "false_per_mm2": round(false / tissue_mm2, 2),
     }
-    if result.true_px:
-        told |= {"object_f1": round(result.f1, 3), "dice": round(result.dice, 3)}
+    if objects.true:
+        told |= {"object_f1": round(objects.f1, 3), "dice": round(result.pixels.dice, 3)}
     return told
 
 
@@ -164,11 +154,7 @@ def card_of(scores: dict[str, Any], post: PostProcessing, *, trained_on_all: boo
         minimum_solidity=post.minimum_solidity,
         species="human",
         training_diameter_um=DIAMETER_UM,
-        training_data=(
-            TrainingData(
-                "AIDPATH kidney database v3 (G. Bueno et al. 2020), 24 tiles and 946 crops", "CC BY 4.0", AIDPATH
-            ),
-        ),
+        training_data=(AIDPATH,),
         scores={"measured_on": shipped if trained_on_all else "these weights", "method": METHOD, **scores},
     )
 
@@ -186,12 +172,12 @@ def main() -> None:
     blank = card_of({}, post, trained_on_all=False)
     measured = VariableUNet(512)
     measured.load_state_dict(load_file(arguments.measured))
-    scores = measure_all(Model(blank, measured, torch.device("cpu")), arguments.data, post)
+    scores = measure_all(Model(blank, measured, torch.device("cpu")), arguments.data)
     if arguments.weights:
         measured.load_state_dict(load_file(arguments.weights))
     if arguments.unrelated:
         model = Model(blank, measured, torch.device("cpu"))
-        scores["unrelated_tissue"] = measure_unrelated(model, arguments.unrelated, post)
+        scores["unrelated_tissue"] = measure_unrelated(model, arguments.unrelated)
     save_model(arguments.output, card_of(scores, post, trained_on_all=bool(arguments.weights)), measured)
 
 

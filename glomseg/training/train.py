@@ -1,285 +1,284 @@
-"""Train a VariableUNet on composed images; run as `python -m glomseg.training.train DATA_DIR --output models/NAME`."""
+"""Train a network: the loop, epoch by epoch, on whatever devices Lightning Fabric finds.
+
+Each epoch draws samples, learns from them, judges the averaged weights on whole validation images, keeps them where
+they are the best so far, and writes the state. Nothing but seed, data and settings decides the result, so a training
+that goes on from its state ends as if it had never stopped.
+"""
 
 from __future__ import annotations
 
-import argparse
-import logging
-import math
+import dataclasses
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors.torch import load_file, save
-from scipy import ndimage
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset
+from torch import Tensor
 
+from glomseg.card import ModelCard
 from glomseg.errors import TrainingError
-from glomseg.files import replacing
-from glomseg.training.aidpath import Part, Split, joined, read_crops, read_tiles, split
-from glomseg.training.compose import Composer, Recipe, Sample
-from glomseg.training.losses import BCEDiceLoss
-from glomseg.training.score import Score, objects_of, score
+from glomseg.model import Model, resolve_device, save_model
+from glomseg.training.augment import Augment
+from glomseg.training.batching import largest_batch
+from glomseg.training.checkpoint import averaged, check_same, read_state, write_state
+from glomseg.training.config import TrainConfig, write_config
+from glomseg.training.curves import draw_curves
+from glomseg.training.data import Data
+from glomseg.training.engine import (
+    Watch,
+    criterion_of,
+    fabric_for,
+    learning_rate_at,
+    measured,
+    network_of,
+    seed_of,
+    spread,
+)
+from glomseg.training.finish import finish
+from glomseg.training.loading import Loader, augmented, batches_of
+from glomseg.training.mining import chosen, mine
+from glomseg.training.results import CURVES_NAME, HISTORY_NAME, card_of, write_history
+from glomseg.training.sampling import HardBox
+from glomseg.training.validate import Judged, Verdict, judge
 from glomseg.unet import VariableUNet
 
-log = logging.getLogger(__name__)
-
-VALIDATION_SEED = 7_000_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainConfig:
-    """Everything that decides a training but the data. It ends after `steps`, or after `minutes` if they are given."""
-
-    steps: int = 3000
-    minutes: float | None = None
-    batch_size: int = 6
-    image_px: int = 192
-    learning_rate: float = 6e-3
-    weight_decay: float = 1e-3
-    warm_up: float = 0.04
-    clip_norm: float = 1.0
-    ema_decay: float = 0.997
-    loss_a: float = 0.6
-    loss_pos_weight: float = 1.5
-    patch_size: int = 512
-    seed: int = 0
-    workers: int = 1
-    evaluate_every: int = 400
-    validation_images: int = 48
-    threshold: float = 0.5
-    minimum_area_px: float = 300.0
-    minimum_solidity: float = 0.8
+CONFIG_NAME, SPLIT_NAME = "config.toml", "split.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What is told after every step; `score` is there after an evaluation."""
+    """What is told as it goes: the stage of an epoch, how far it is, the loss; a row of the history at its end."""
 
-    step: int
-    share: float
-    loss: float
-    score: Score | None = None
-
-
-class _Composed(Dataset[tuple[Tensor, Tensor, Tensor]]):
-    """Item i is the image that seed and i decide, in whichever worker it is made."""
-
-    def __init__(self, composer: Composer, seed: int, length: int) -> None:
-        self._composer, self._seed, self._length = composer, seed, length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        return _to_tensors(self._composer.sample(np.random.default_rng([self._seed, index])))
+    epoch: int
+    stage: str
+    done: int
+    total: int
+    loss: float | None = None
+    row: dict[str, Any] | None = None
 
 
-def _to_tensors(sample: Sample) -> tuple[Tensor, Tensor, Tensor]:
-    image = torch.from_numpy(np.ascontiguousarray(sample.image.transpose(2, 0, 1)))
-    return image, torch.from_numpy(sample.label.copy())[None], torch.from_numpy(sample.weight.copy())[None]
+Report = Callable[[Progress], None]
 
 
-def _batches(composer: Composer, config: TrainConfig) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    length = 1_000_000 if config.minutes else config.steps * config.batch_size
-    generator = torch.Generator().manual_seed(config.seed)  # or the loader draws from the global one
-    loader = DataLoader(
-        _Composed(composer, config.seed, length),
-        batch_size=config.batch_size,
-        num_workers=config.workers,
-        prefetch_factor=6 if config.workers else None,
-        generator=generator,
-    )
-    return iter(loader)
+class Training:
+    """A training in the making."""
 
+    def __init__(
+        self,
+        data: Data,
+        output: Path,
+        config: TrainConfig,
+        *,
+        name: str | None = None,
+        device: str = "auto",
+        start: str | Path | None = None,
+        report: Report = lambda progress: None,
+    ) -> None:
+        """Make network, optimizer and loader; raises TrainingError, ModelError, DeviceError."""
+        self.data, self.output, self.config, self.report = data, output, config, report
+        self.name = name or output.resolve().name
+        self.fabric = fabric_for(config, resolve_device(device))
+        self.fabric.launch()
+        torch.manual_seed(config.seed)
+        net, self.started_from = network_of(config, start)
+        net = net.to(self.fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.criterion, self.judging = criterion_of(config).to(self.fabric.device), criterion_of(config)
+        self.batch_size = config.batch_size
+        self.ema = averaged(net, config.ema_decay)
+        kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.net, self.optimizer = self.fabric.setup(net, optimizer)
+        self.augment = Augment(config.augment)
+        self.loader = Loader(data.source, config, self.fabric.device)
+        self.epoch, self.step, self.seconds, self.began = 0, 0, 0.0, time.monotonic()
+        self.best, self.best_epoch = (-1.0, -1.0), 0
+        self.hard: list[HardBox] = []
+        self.rows: list[dict[str, Any]] = []
 
-def learning_rate_at(share: float, config: TrainConfig) -> float:
-    """Return the learning rate at `share` (0..1) of the training: a linear warm-up, then half a cosine."""
-    if share < config.warm_up:
-        return config.learning_rate * (0.02 + 0.98 * share / config.warm_up)
-    x = (share - config.warm_up) / (1 - config.warm_up)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(x, 1.0))))
+    def run(self, *, resume: bool = False) -> ModelCard:
+        """Train from the beginning, or from the state in the output folder, to the end; return the model's card."""
+        if resume:
+            self._go_on()
+        else:
+            self._begin()
+        while self.epoch < self.config.epochs and not self._is_stale():
+            self._mine()
+            loss = self._learn()
+            verdict = self._validate()
+            self.epoch += 1
+            self._keep(loss, verdict)
+        return finish(self)
 
+    def _begin(self) -> None:
+        """Find the batch size, and write down what is trained on what."""
+        if not self.batch_size:
+            self.batch_size = self._find_batch_size()
+        if self.fabric.is_global_zero:
+            self.data.write_split(self.output / SPLIT_NAME)
+            write_config(dataclasses.replace(self.config, batch_size=self.batch_size), self.output / CONFIG_NAME)
 
-def averaged(net: nn.Module, decay: float) -> AveragedModel:
-    """Return a moving average of `net`, BatchNorm's statistics included, that forgets its beginning quickly."""
+    def _find_batch_size(self) -> int:
+        trial, _ = network_of(self.config, None)
+        trial = trial.to(self.fabric.device).train()
 
-    def mean(old: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        keep = min(decay, (1 + int(count)) / (10 + int(count)))
-        return old * keep + new * (1 - keep) if old.is_floating_point() else new
+        def step(images: Tensor) -> Tensor:
+            with self.fabric.autocast():
+                logits: Tensor = trial(images)
+            return logits.float()
 
-    return AveragedModel(net, avg_fn=mean, use_buffers=True)
+        limit = self.config.batch_limit
+        found = largest_batch(step, self.config.crop_px, self.fabric.device, limit=limit)
+        return int(self.fabric.broadcast(found))
 
-
-def predict(net: nn.Module, images: Tensor, device: torch.device) -> Tensor:
-    """Return probabilities 0..255 (N, H, W) uint8 for images (N, 3, H, W) uint8."""
-    net.eval()
-    with torch.inference_mode():
-        logits = net(images.to(device).float() / 255)
-        return (torch.sigmoid(logits[:, 0]) * 255).round().to(torch.uint8).cpu()
-
-
-def evaluate(net: nn.Module, samples: list[Sample], config: TrainConfig, device: torch.device) -> Score:
-    """Add up the scores of fixed samples."""
-    total = Score()
-    for sample in samples:
-        image = _to_tensors(sample)[0][None]
-        probability = predict(net, image, device)[0].numpy()
-        found = objects_of(
-            probability,
-            threshold=config.threshold,
-            minimum_area_px=config.minimum_area_px,
-            minimum_solidity=config.minimum_solidity,
-        )
-        true = np.asarray(ndimage.label(sample.label)[0], dtype=np.int32)
-        total += score(found, true, ~sample.weight, minimum_true_px=int(config.minimum_area_px))
-    return total
-
-
-def train(
-    data: Part,
-    validation: Part | None,
-    output: Path,
-    config: TrainConfig,
-    *,
-    device: torch.device | None = None,
-    start: dict[str, Tensor] | None = None,
-    callback: Callable[[Progress], None] | None = None,
-) -> VariableUNet:
-    """Train on `data` and return the averaged network; `output/best.safetensors` scored best on `validation`.
-
-    Without a validation part the last network is the best. The seed decides the result of a training of `steps`; one
-    of `minutes` ends when the clock says so. Raises TrainingError when the loss is not finite.
-    """
-    device = device or torch.device("cpu")
-    torch.manual_seed(config.seed)
-    net = VariableUNet(config.patch_size).to(device)
-    if start is not None:
-        net.load_state_dict(start)
-    net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    ema = averaged(net, config.ema_decay)
-    optimizer = torch.optim.AdamW(
-        net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
-    )
-    samples, recipe = _validation_samples(validation, config), Recipe(size_px=config.image_px)
-    keeper, began, share = _Keeper(output), time.monotonic(), 0.0
-    for step, batch in enumerate(_batches(Composer(data, recipe), config), start=1):
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(share, config)
-        loss = _step(net, batch, optimizer, config, device)
-        if not math.isfinite(loss):
-            raise TrainingError(f"the loss is {loss} at step {step}: lower the learning rate and start again")
-        ema.update_parameters(net)
-        share = (time.monotonic() - began) / 60 / config.minutes if config.minutes else step / config.steps
-        result = None
-        if step % config.evaluate_every == 0 or share >= 1:
-            result = evaluate(ema, samples, config, device) if samples else None
-            keeper.keep(_state(ema), result.f1 + 0.5 * result.dice if result else float(step))
-        if callback:
-            callback(Progress(step, min(share, 1.0), loss, result))
-        if share >= 1:
-            break
-    final = VariableUNet(config.patch_size)
-    final.load_state_dict(_state(ema))
-    return final.eval()
-
-
-class _Keeper:
-    """Keep the last weights and the best, each file whole or not at all."""
-
-    def __init__(self, output: Path) -> None:
-        self._output = output
-        self._best = -math.inf
-
-    def keep(self, state: dict[str, Tensor], value: float) -> None:
-        for name in ["last"] + (["best"] if value > self._best else []):
-            with replacing(self._output / f"{name}.safetensors") as path:
-                path.write_bytes(save(state))
-        self._best = max(self._best, value)
-
-
-def _validation_samples(part: Part | None, config: TrainConfig) -> list[Sample]:
-    if part is None:
-        return []
-    composer = Composer(part, Recipe(size_px=config.image_px))
-    return [composer.sample(np.random.default_rng([VALIDATION_SEED, i])) for i in range(config.validation_images)]
-
-
-def _state(ema: AveragedModel) -> dict[str, Tensor]:
-    state: dict[str, Any] = ema.module.state_dict()
-    return {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
-
-
-def _step(
-    net: nn.Module,
-    batch: tuple[Tensor, Tensor, Tensor],
-    optimizer: torch.optim.Optimizer,
-    config: TrainConfig,
-    device: torch.device,
-) -> float:
-    """Take one optimizer step and return the loss."""
-    images, labels, weights = (tensor.to(device) for tensor in batch)
-    criterion = BCEDiceLoss(a=config.loss_a, pos_weight=config.loss_pos_weight).to(device)
-    net.train()
-    pixels = (images.float() / 255).to(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type in ("cpu", "cuda")):
-        logits = net(pixels)
-    loss: Tensor = criterion(logits, labels.float(), weights.float())
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
-    optimizer.step()
-    return float(loss.detach())
-
-
-def read_data(folder: Path) -> Split:
-    """Read and split a data folder as `aidpath.py` describes it."""
-    return split(read_tiles(folder / "tiles"), read_crops(folder / "crops"))
-
-
-def main() -> None:
-    """Run a training from the command line, for as long as there is no `glomseg train`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=20.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--learning-rate", type=float, default=TrainConfig().learning_rate)
-    parser.add_argument("--all", action="store_true", help="train on every part, without validation")
-    parser.add_argument("--start", type=Path, help="weights to start from")
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parts = read_data(arguments.data)
-    config = TrainConfig(minutes=arguments.minutes, seed=arguments.seed, learning_rate=arguments.learning_rate)
-    train(
-        joined(parts.train, parts.validation, parts.test) if arguments.all else parts.train,
-        None if arguments.all else parts.validation,
-        arguments.output,
-        config,
-        start=load_file(arguments.start) if arguments.start else None,
-        callback=_log(),
-    )
-
-
-def _log(every: int = 50) -> Callable[[Progress], None]:
-    """Return a callback that logs the mean loss of the last `every` steps, and each score."""
-    losses: deque[float] = deque(maxlen=every)
-
-    def tell(progress: Progress) -> None:
-        losses.append(progress.loss)
-        if progress.step % every and not progress.score:
+    def _mine(self) -> None:
+        """Look for hard negatives with the weights there are, each so many epochs."""
+        config, images = self.config, self.data.training
+        if not config.mining_every or images is None or not self.epoch or self.epoch % config.mining_every:
             return
-        told = f"F1 {progress.score.f1:.3f} Dice {progress.score.dice:.3f} {progress.score}" if progress.score else ""
-        log.info("step %d (%.0f%%) loss %.4f %s", progress.step, 100 * progress.share, np.mean(losses), told)
+        indices = chosen(len(images), config.mining_images, seed=config.seed, epoch=self.epoch)
+        mine_here = indices[self.fabric.global_rank :: self.fabric.world_size]
+        found = mine(self.model(), images, mine_here, progress=self._teller("mining"))
+        boxes = [box for part in self.gathered(found) for box in part]
+        self.hard = sorted(boxes, key=lambda box: (box.name, box.x, box.y))
 
-    return tell
+    def _learn(self) -> float:
+        """Learn from one epoch's samples; return the mean loss."""
+        fabric, config = self.fabric, self.config
+        draws = self.data.source.draws(self.epoch, self.hard)
+        share = draws[fabric.global_rank :: fabric.world_size][: len(draws) // fabric.world_size]
+        total = len(batches_of(share, self.batch_size))
+        if not total:
+            raise TrainingError(f"{len(draws)} samples make no batch of two on each device; add data")
+        watch = Watch(self.output)
+        self.net.train()
+        for i, (images, labels, valid, names) in enumerate(self.loader.batches(share, self.batch_size)):
+            rate = learning_rate_at((self.epoch + i / total) / config.epochs, config)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            on_device = tuple(part.to(fabric.device, non_blocking=True) for part in (images, labels, valid))
+            seed = seed_of(config.seed, self.epoch, i, fabric.global_rank)
+            pixels, targets, weights = augmented(on_device, config, self.augment, seed=seed)  # type: ignore[arg-type]
+            loss: Tensor = self.criterion(self.net(pixels), targets, weights)
+            self.optimizer.zero_grad()
+            fabric.backward(loss)
+            if config.clip_norm:
+                fabric.clip_gradients(self.net, self.optimizer, max_norm=config.clip_norm, error_if_nonfinite=False)
+            self.optimizer.step()
+            self.ema.update_parameters(self.net.module)
+            self.step += 1
+            told = watch.saw(loss.detach(), names)
+            self.report(Progress(self.epoch, "learning", i + 1, total, told))
+        return watch.mean()
 
+    def _validate(self) -> Verdict | None:
+        """Judge the averaged weights on the validation images; None where there are none, or not in this epoch."""
+        images, config = self.data.validation, self.config
+        due = (self.epoch + 1) % config.validate_every == 0 or self.epoch + 1 == config.epochs
+        if images is None or not due:
+            return None
+        indices = spread(len(images), config.validation_limit)
+        verdict = Verdict.of(self.judged(self.model(), images, indices, config.thresholds), config.thresholds)
+        if not verdict.best.objects.true:
+            raise TrainingError(
+                f"none of the {len(indices)} validation images holds a glomerulus; raise validation_share, "
+                "choose another seed, or give a --split"
+            )
+        return verdict
 
-if __name__ == "__main__":
-    main()
+    def judged(self, model: Model, images: Any, indices: Sequence[int], thresholds: Sequence[float]) -> list[Judged]:
+        """Judge images, each device its share of them."""
+        here = indices[self.fabric.global_rank :: self.fabric.world_size]
+        found = judge(model, images, here, self.judging, thresholds, progress=self._teller("validating"))
+        return [image for part in self.gathered(found) for image in part]
+
+    def model(self) -> Model:
+        """Return the averaged network as it will predict."""
+        if self.fabric.world_size > 1:  # each device saw other batches, and so other statistics
+            for value in self.ema.module.state_dict().values():
+                torch.distributed.broadcast(value, 0)
+        net = self.ema.module
+        assert isinstance(net, VariableUNet)
+        return Model(self.card(), net, self.fabric.device)
+
+    def card(self, **known: Any) -> ModelCard:
+        """Return the card as far as it is known."""
+        return card_of(self.config, self.data, name=self.name, started_from=self.started_from, **known)
+
+    def gathered(self, item: Any) -> list[Any]:
+        """Return the items of all devices, in their order."""
+        if self.fabric.world_size == 1:
+            return [item]
+        items: list[Any] = [None] * self.fabric.world_size
+        torch.distributed.all_gather_object(items, item)
+        return items
+
+    def _keep(self, loss: float, verdict: Verdict | None) -> None:
+        """Write the weights where they are the best so far, then history and state."""
+        rank = verdict.best.rank if verdict else self.best
+        better = rank > self.best or self.data.validation is None
+        if better:
+            self.best, self.best_epoch = rank, self.epoch
+        self.seconds, self.began = self.seconds + time.monotonic() - self.began, time.monotonic()
+        row = {
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "train_loss": loss,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "best": int(better),
+            **measured(verdict),
+        }
+        self.rows.append(row)
+        if self.fabric.is_global_zero:
+            if better:
+                net = self.ema.module
+                assert isinstance(net, VariableUNet)
+                threshold = verdict.best.threshold if verdict else 0.5
+                save_model(self.output, self.card(threshold=threshold), net)
+            write_history(self.rows, self.output / HISTORY_NAME)
+            draw_curves(self.output / HISTORY_NAME, self.output / CURVES_NAME)
+            write_state(self.output, self._state())
+        self.report(Progress(self.epoch, "epoch", self.epoch, self.config.epochs, loss, row))
+
+    def _is_stale(self) -> bool:
+        config = self.config
+        return bool(config.patience and self.best_epoch and self.epoch - self.best_epoch >= config.patience)
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "config": self.config.digest(),
+            "data": self.data.digest,
+            "batch_size": self.batch_size,
+            "devices": self.fabric.world_size,
+            "epoch": self.epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": list(self.best),
+            "best_epoch": self.best_epoch,
+            "rows": self.rows,
+            "hard": [[box.name, box.x, box.y] for box in self.hard],
+            "random": torch.get_rng_state(),
+            "net": self.net.module.state_dict(),
+            "ema": self.ema.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+        }
+
+    def _go_on(self) -> None:
+        """Take up the state in the output folder; raises TrainingError where it is of another training."""
+        state = read_state(self.output)
+        check_same(state, self.config.digest(), self.data.digest, self.fabric.world_size, self.output)
+        self.batch_size, self.epoch, self.step = state["batch_size"], state["epoch"], state["step"]
+        self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
+        self.seconds, self.rows = state["seconds"], list(state["rows"])
+        self.hard = [HardBox(name, x, y) for name, x, y in state["hard"]]
+        self.net.module.load_state_dict(state["net"])
+        self.ema.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["scaler"])
+        torch.set_rng_state(state["random"])
+
+    def _teller(self, stage: str) -> Callable[[int, int], None]:
+        return lambda done, total: self.report(Progress(self.epoch, stage, done, total))

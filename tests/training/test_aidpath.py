@@ -8,7 +8,7 @@ from PIL import Image
 
 from glomseg.errors import TrainingError
 from glomseg.training.aidpath import CROP_PX, read_crops, read_tiles, slide_of, split, tile_groups
-from glomseg.training.train import read_data
+from glomseg.training.composed import read_data
 
 
 @pytest.fixture

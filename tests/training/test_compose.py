@@ -5,7 +5,7 @@ import pytest
 
 from glomseg.training import stain
 from glomseg.training.compose import Composer, Recipe, degrade
-from glomseg.training.train import read_data
+from glomseg.training.composed import read_data
 
 
 @pytest.fixture(scope="module")

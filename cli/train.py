@@ -1,0 +1,54 @@
+"""glomseg train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from glomseg.card import SPECIES_DIAMETER_UM
+
+from . import options
+from .console import Console
+
+
+@click.command(short_help="Learn from annotated tissue.")
+@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
+@click.option("--recipe", metavar="NAME", help="Settings to begin with: glomseg, kpis, kpis-reference, pas-starter.")
+@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
+@click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="A setting, over all files. May be repeated.")
+@click.option(
+    "--mpp", type=click.FloatRange(0, 10, True, True), help="Size of a pixel in um where the files do not say it."
+)
+@click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="Whose kidney it is [the recipe's].")
+@click.option("--start", metavar="MODEL", help="Begin with this model (a name or folder), not from nothing.")
+@click.option("--epochs", type=click.IntRange(1), help="How long to train [the recipe's].")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
+@click.option("--seed", type=click.IntRange(0), help="Another seed, another training [0].")
+@click.option("--by", type=click.Choice(("slide", "case")), help="Keep slides, or cases, in one part [slide].")
+@click.option("--split", type=click.Path(path_type=Path), help="Split as this split.json says.")
+@click.option("--preview", is_flag=True, help="Draw what the network would see to preview.png, and stop.")
+@click.option("--resume", is_flag=True, help="Go on where a training in this folder stopped.")
+@click.option("--workers", type=click.IntRange(0), help="Processes that prepare samples [the cores but one].")
+@click.option("--name", help="The model's name [the folder's].")
+@click.option("--licence", default="unstated", show_default=True, help="Licence of the data, for the model's card.")
+@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
+    """Learn from annotated tissue, and write a model that --model takes.
+
+    \b
+    glomseg train TILES -o MODEL                    what glomseg export-tiles or QuPath exported
+    glomseg train KPIS --recipe kpis -o MODEL       the KPIs 2024 challenge's folders
+    glomseg train DATA -o MODEL --preview           look first at what the network would see
+    glomseg train DATA -o MODEL --resume            go on after an interruption
+    torchrun --nproc-per-node 4 -m glomseg_cli.main train DATA -o MODEL      on several GPUs
+
+    DATA are folders of images with their labels; pairs match by name. The folder gets card.json and
+    weights.safetensors (the best epoch so far), config.toml, split.json, history.csv, curves.png and worst.png.
+    """
+    from .training import preview_data, train_model
+
+    console = Console(quiet=quiet, as_json=False)
+    return preview_data(console, data, output, how) if how["preview"] else train_model(console, data, output, how)

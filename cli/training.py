@@ -1,0 +1,139 @@
+"""The work of `glomseg train`: settings and data put together, bars drawn, results told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from glomseg.errors import TrainingError
+from glomseg.training.config import TrainConfig, read_config
+
+from .console import Console
+
+if TYPE_CHECKING:
+    from glomseg.training.data import Data
+    from glomseg.training.train import Progress, Report
+
+
+def preview_data(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:
+    """Draw a sheet of what the network would see."""
+    from glomseg.training.results import PREVIEW_NAME, draw_preview
+
+    config = _config(output, how)
+    draw_preview(_data(console, folders, output, config, how), config, output / PREVIEW_NAME)
+    console.say(f"drew {output / PREVIEW_NAME}")
+    return 0
+
+
+def train_model(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:
+    """Train, and tell what came of it."""
+    from glomseg.training.checkpoint import STATE_NAME
+    from glomseg.training.train import Training
+
+    if (output / STATE_NAME).exists() and not how["resume"]:
+        raise TrainingError(f"{output} holds a training already; go on with --resume, or name another --output")
+    config = _config(output, how)
+    data = _data(console, folders, output, config, how)
+    console.say(data.describe)
+    with _bars(console, config) as report:
+        training = Training(
+            data, output, config, name=how["name"], device=how["device"], start=how["start"], report=report
+        )
+        card = training.run(resume=how["resume"])
+    for part in ("validation", "test"):
+        score = card.scores.get(part)
+        if score:
+            console.say(
+                f"{part}: object F1 {score['object_f1']:.3f}, precision {score['precision']:.3f}, "
+                f"recall {score['recall']:.3f}, Dice {score['dice']:.3f} on {score['images']} images"
+            )
+    console.say(f"model in {output}, threshold {card.threshold:g}, best epoch {card.scores['best_epoch']}")
+    return 0
+
+
+def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
+    """Put the settings together; a training that goes on keeps its own where none are given."""
+    from glomseg.training.train import CONFIG_NAME
+
+    given = {"species": how["species"], "epochs": how["epochs"], "seed": how["seed"], "split_by": how["by"]}
+    file, recipe = how["file"], how["recipe"]
+    if how["resume"] and file is None and recipe is None and (output / CONFIG_NAME).is_file():
+        file = output / CONFIG_NAME
+    under = _of_start(how["start"], how["species"]) if how["start"] and not how["resume"] else {}
+    return read_config(recipe=recipe, file=file, words=how["words"], under=under, workers=how["workers"], **given)
+
+
+def _of_start(start: str, species: str | None) -> dict[str, Any]:
+    """Return the settings that a model brings: its width, its scale."""
+    from glomseg.card import find_model, read_card
+    from glomseg.pipeline import reading_mpp
+
+    card = read_card(find_model(start))
+    known = {"species": card.species} if species is None else {}
+    return {
+        "patch_size": card.architecture_args["patch_size"],
+        "spacing_um_px": reading_mpp(card, species),
+        **known,
+    }
+
+
+def _data(console: Console, folders: Sequence[Path], output: Path, config: TrainConfig, how: Mapping[str, Any]) -> Data:
+    from glomseg.training.data import read_data
+    from glomseg.training.train import SPLIT_NAME
+
+    split = how["split"]
+    if how["resume"] and split is None and config.sample != "compose" and (output / SPLIT_NAME).is_file():
+        split = output / SPLIT_NAME
+    with console.spinner("looking at the data") as show:
+        return read_data(
+            folders,
+            config,
+            mpp=how["mpp"],
+            split_file=split,
+            licence=how["licence"],
+            progress=lambda done, total: show(f"looking at the data: {done} of {total}"),
+        )
+
+
+@contextmanager
+def _bars(console: Console, config: TrainConfig) -> Iterator[Report]:
+    """Draw two bars, epochs and what is being done in the one at hand, and a line an epoch."""
+    from rich.console import Console as RichConsole
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    bars = Bars(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=RichConsole(stderr=True),
+        disable=console.quiet,
+        transient=True,
+    )
+    with bars:
+        epochs = bars.add_task("epochs", total=config.epochs)
+        steps = bars.add_task("", total=None)
+
+        def tell(progress: Progress) -> None:
+            if progress.row is not None:
+                bars.update(epochs, completed=progress.done)
+                if not console.quiet:
+                    bars.console.print(_line(progress.row), highlight=False, markup=False)
+                return
+            loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
+            bars.update(steps, description=progress.stage + loss, completed=progress.done, total=progress.total)
+
+        yield tell
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    told = f"epoch {row['epoch']}: loss {row['train_loss']:.4f}"
+    if "val_loss" in row:
+        told += (
+            f", validation {row['val_loss']:.4f}, object F1 {row['val_object_f1']:.3f} (precision "
+            f"{row['val_precision']:.3f}, recall {row['val_recall']:.3f}), Dice {row['val_dice']:.3f}"
+        )
+    return told + (", the best so far" if row["best"] else "")

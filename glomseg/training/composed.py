@@ -1,0 +1,127 @@
+"""The AIDPATH data as a source of samples: composed of tiles and crops, and judged on both."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from glomseg.files import write_text
+from glomseg.training import compose
+from glomseg.training.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
+from glomseg.training.config import TrainConfig
+from glomseg.training.dataset import Labelled
+from glomseg.training.sampling import Draw, HardBox, Sample
+
+PARTS = ("train", "validation", "test")
+SEEDS = {"validation": 7_000_000, "test": 9_000_000}
+JUDGED = 48
+"""Composed images in validation and in test."""
+
+
+def is_aidpath(folder: Path) -> bool:
+    """Tell whether a folder holds tiles and crops."""
+    return all((folder / name / "images").is_dir() for name in ("tiles", "crops"))
+
+
+def read_data(folder: Path) -> Split:
+    """Read and split a data folder as `aidpath.py` describes it."""
+    return split(read_tiles(folder / "tiles"), read_crops(folder / "crops"))
+
+
+class ComposedSource:
+    """Samples composed of some parts of a folder, which is read where they are made."""
+
+    def __init__(self, folder: Path, parts: Sequence[str], config: TrainConfig) -> None:
+        """Keep what to read."""
+        self._folder, self._parts, self._config = folder, tuple(parts), config
+        self._composer: compose.Composer | None = None
+
+    def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
+        """Number the samples of an epoch."""
+        return [Draw(i, (self._config.seed, epoch, i)) for i in range(self._config.samples_per_epoch or 1000)]
+
+    def sample(self, draw: Draw) -> Sample:
+        """Compose a sample."""
+        if self._composer is None:
+            data = read_data(self._folder)
+            part = joined(*(getattr(data, name) for name in self._parts))
+            self._composer = composer(part, self._config)
+        made = self._composer.sample(np.random.default_rng(draw.seed))
+        return Sample(f"composed {draw.seed}", made.image, made.label.astype(np.uint8), made.weight)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what was read behind."""
+        return {**self.__dict__, "_composer": None}
+
+
+def composer(part: Part, config: TrainConfig) -> compose.Composer:
+    """Return the composer of a part, its images as large as the config says."""
+    return compose.Composer(part, dataclasses.replace(config.compose, size_px=config.crop_px))
+
+
+class ComposedImages:
+    """The tiles of a part at the spacing of the training, and images composed of it."""
+
+    def __init__(self, part: Part, name: str, config: TrainConfig) -> None:
+        """Compose once."""
+        self._tiles = [(tile.name, tile_at(tile, config.reading_um_px)) for tile in part.tiles]
+        made = composer(part, config)
+        for i in range(JUDGED):
+            sample = made.sample(np.random.default_rng([SEEDS[name], i]))
+            self._tiles.append((f"composed {i}", labelled(sample)))
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._tiles)
+
+    def name(self, index: int) -> str:
+        """Name one."""
+        return self._tiles[index][0]
+
+    def read(self, index: int) -> Labelled:
+        """Return one."""
+        return self._tiles[index][1]
+
+
+def labelled(sample: compose.Sample) -> Labelled:
+    """Return a composed sample as an image to be judged on."""
+    return Labelled(sample.image, sample.label.astype(np.uint8), sample.weight)
+
+
+def tile_at(tile: Tile, um_px: float, *, soft: bool = False) -> Labelled:
+    """Return a tile at a reading resolution; `soft` as if read from a level twice as coarse."""
+    height, width = (round(side * TILE_UM_PX / um_px) for side in tile.label.shape)
+    image = Image.fromarray(tile.image).resize((width, height), Image.Resampling.BOX)
+    if soft:
+        half = image.resize((width // 2, height // 2), Image.Resampling.BOX)
+        image = half.resize((width, height), Image.Resampling.BICUBIC).filter(ImageFilter.GaussianBlur(0.5))
+    label, ignore = (
+        np.array(Image.fromarray(mask).resize((width, height), Image.Resampling.NEAREST))
+        for mask in (tile.label, tile.ignore)
+    )
+    return Labelled(np.asarray(image), label.astype(np.uint8), ~ignore.astype(np.bool_))
+
+
+def write_parts(data: Split, path: Path) -> None:
+    """Write the names of tiles and crops as JSON, by part."""
+    write_text(path, json.dumps(_names(data), indent=1) + "\n")
+
+
+def digest(data: Split) -> str:
+    """Return what tells two data sets apart."""
+    return hashlib.sha256(json.dumps(_names(data)).encode()).hexdigest()
+
+
+def _names(data: Split) -> dict[str, dict[str, list[str]]]:
+    parts = {name: getattr(data, name) for name in PARTS}
+    return {
+        name: {"tiles": [tile.name for tile in part.tiles], "crops": [crop.name for crop in part.crops]}
+        for name, part in parts.items()
+    }

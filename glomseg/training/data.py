@@ -1,0 +1,142 @@
+"""What a training learns from and is judged on, made of the folders that a person names."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.card import TrainingData
+from glomseg.errors import TrainingError
+from glomseg.training import composed
+from glomseg.training.aidpath import Split as AidpathSplit
+from glomseg.training.aidpath import joined
+from glomseg.training.config import TrainConfig
+from glomseg.training.dataset import Split, find_examples, read_split, split_examples, write_split
+from glomseg.training.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
+
+UNSTATED = "unstated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The samples, the images to mine, choose and report by, and what is said of them on the card.
+
+    `digest` tells two data sets apart; `describe` says how they were split.
+    """
+
+    source: Source
+    training: Images | None
+    validation: Images | None
+    test: Images | None
+    um_px: float
+    digest: str
+    origins: tuple[TrainingData, ...]
+    describe: str
+    write_split: Callable[[Path], None]
+
+
+def read_data(
+    folders: Sequence[Path],
+    config: TrainConfig,
+    *,
+    mpp: float | None = None,
+    split_file: Path | None = None,
+    licence: str = UNSTATED,
+    progress: Callable[[int, int], None] | None = None,
+) -> Data:
+    """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them."""
+    if config.sample == "compose":
+        return _composed(folders, config)
+    examples = find_examples(
+        folders, spacing_um_px=config.reading_um_px, mpp=mpp, classes=config.classes, progress=progress
+    )
+    if split_file is not None:
+        split = read_split(split_file, examples)
+    else:
+        split = split_examples(
+            examples,
+            by="case" if config.split_by == "case" else "slide",
+            validation=config.validation_share,
+            test=config.test_share,
+            seed=config.seed,
+        )
+    return of_split(split, folders, config, licence=licence)
+
+
+def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, licence: str = UNSTATED) -> Data:
+    """Make data of examples that are split already."""
+    if not any(example.positive for example in split.train):
+        raise TrainingError(
+            f"none of the {len(split.train)} images to learn from holds a glomerulus; check the classes of the labels"
+        )
+    named = sorted({folder.resolve().name for folder in folders})
+    whole = config.sample == "whole"
+    return Data(
+        source=ExampleSource(split.train, config),
+        training=None if whole else ExampleImages([e for e in split.train if not e.hard], config),
+        validation=ExampleImages(split.validation, config) if split.validation else None,
+        test=ExampleImages(split.test, config) if split.test else None,
+        um_px=whole_um_px(split.train, config) if whole else config.reading_um_px,
+        digest=_digest(split),
+        origins=tuple(TrainingData(name, licence, f"folder {name}") for name in named),
+        describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "
+        f"{len(split.test)} held out",
+        write_split=lambda path: write_split(split, path),
+    )
+
+
+def _digest(split: Split) -> str:
+    """Sum up the names of all examples, by part, with the sizes of their files."""
+    told = [
+        [name, example.name, example.image.stat().st_size, example.label.stat().st_size if example.label else 0]
+        for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
+        for example in part
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _composed(folders: Sequence[Path], config: TrainConfig) -> Data:
+    if len(folders) != 1 or not composed.is_aidpath(folders[0]):
+        told = ", ".join(map(str, folders))
+        raise TrainingError(f"{told}: sample is compose, which takes one folder with tiles/ and crops/; give that")
+    (folder,) = folders
+    split = composed.read_data(folder)
+    parts = [name for name in composed.PARTS if not _used(name, config)]
+    validation, test = (
+        composed.ComposedImages(getattr(split, name), name, config) if _used(name, config) else None
+        for name in ("validation", "test")
+    )
+    return Data(
+        source=composed.ComposedSource(folder, parts, config),
+        training=None,
+        validation=validation,
+        test=test,
+        um_px=config.reading_um_px,
+        digest=composed.digest(split),
+        origins=(AIDPATH,),
+        describe=_described(split, parts),
+        write_split=lambda path: composed.write_parts(split, path),
+    )
+
+
+def _used(name: str, config: TrainConfig) -> bool:
+    """Tell whether a part is held out."""
+    return bool({"validation": config.validation_share, "test": config.test_share}.get(name, 0))
+
+
+AIDPATH = TrainingData(
+    "AIDPATH kidney database v3 (G. Bueno et al. 2020), 24 tiles and 946 crops",
+    "CC BY 4.0",
+    "https://data.mendeley.com/datasets/k7nvtgn2x6/3",
+)
+
+
+def _described(split: AidpathSplit, parts: Sequence[str]) -> str:
+    learned = joined(*(getattr(split, name) for name in parts))
+    return (
+        f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} crops to "
+        "learn from; judged on other tiles and on images composed of other crops"
+    )

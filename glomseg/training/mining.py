@@ -1,0 +1,46 @@
+"""Find hard negatives: places where a network sees a glomerulus that nobody drew."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+
+from glomseg.evaluation.masks import outline
+from glomseg.evaluation.metrics import overlaps
+from glomseg.model import Model
+from glomseg.training.sampling import HardBox, Images
+from glomseg.training.validate import Progress, found_at, probability_of, read_ahead
+
+THRESHOLD = 0.5
+"""Low, whatever the model will be cut at: what nearly was a mistake teaches as well."""
+OVERLAP = 0.1
+"""A prediction that shares more than this part of its area with a true object is a bad outline, no false object."""
+MAX_PER_IMAGE = 5
+
+
+def chosen(count: int, limit: int, *, seed: int, epoch: int) -> list[int]:
+    """Choose `limit` of `count` images, others in every epoch."""
+    return sorted(int(i) for i in np.random.default_rng([seed, epoch, 7]).permutation(count)[:limit])
+
+
+def mine(
+    model: Model,
+    images: Images,
+    indices: Sequence[int],
+    *,
+    progress: Progress = lambda done, total: None,
+) -> list[HardBox]:
+    """Return the false positives on some training images, the largest of each image."""
+    boxes: list[HardBox] = []
+    for done, (index, found) in enumerate(read_ahead(images, indices), start=1):
+        (predicted,) = found_at(model, probability_of(model, found), (THRESHOLD,))
+        met = overlaps(predicted, outline(found.label > 0)[0])
+        shared = np.bincount(met.predicted, met.shared, minlength=len(predicted))
+        false = np.flatnonzero(shared <= OVERLAP * met.predicted_areas)
+        largest = false[np.argsort(-met.predicted_areas[false], kind="stable")][:MAX_PER_IMAGE]
+        for item in shapely.centroid(predicted[largest]):
+            boxes.append(HardBox(images.name(index), round(item.x, 1), round(item.y, 1)))
+        progress(done, len(indices))
+    return boxes
