@@ -14,9 +14,19 @@ from .console import Console
 
 
 @click.command(short_help="Learn from annotated tissue.")
-@click.argument("data", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="DATA...")
+@click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
-@click.option("--recipe", metavar="NAME", help="Settings to begin with: glomseg, kpis, kpis-reference, pas-starter.")
+@click.option(
+    "--from-project",
+    "project",
+    type=click.Path(path_type=Path),
+    metavar="PROJECT",
+    help="Learn from what was reviewed in a QuPath project, beginning with the model of its newest run.",
+)
+@options.slides_option
+@click.option(
+    "--recipe", metavar="NAME", help="Settings to begin with: glomseg, retrain, kpis, kpis-reference, pas-starter."
+)
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
 @click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="A setting, over all files. May be repeated.")
 @click.option(
@@ -40,6 +50,7 @@ def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
 
     \b
     glomseg train TILES -o MODEL                    what glomseg export-tiles or QuPath exported
+    glomseg train --from-project PROJECT -o MODEL   what was reviewed in a QuPath project
     glomseg train KPIS --recipe kpis -o MODEL       the KPIs 2024 challenge's folders
     glomseg train DATA -o MODEL --preview           look first at what the network would see
     glomseg train DATA -o MODEL --resume            go on after an interruption
@@ -48,7 +59,12 @@ def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
     DATA are folders of images with their labels; pairs match by name. The folder gets card.json and
     weights.safetensors (the best epoch so far), config.toml, split.json, history.csv, curves.png and worst.png.
     """
-    from .training import preview_data, train_model
+    from .training import lessons_of, preview_data, train_model
 
+    if not data and how["project"] is None:
+        raise click.UsageError("Nothing to learn from: name folders of tiles, or a project with --from-project.")
     console = Console(quiet=quiet, as_json=False)
+    if how["project"] is not None:
+        folder, how = lessons_of(console, output, how)
+        data = (*data, folder)
     return preview_data(console, data, output, how) if how["preview"] else train_model(console, data, output, how)

@@ -7,14 +7,45 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from glomseg.card import find_model, read_card
 from glomseg.errors import TrainingError
 from glomseg.training.config import TrainConfig, read_config
 
 from .console import Console
+from .options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from glomseg.training.data import Data
     from glomseg.training.train import Progress, Report
+
+
+LESSONS = "lessons"
+RETRAIN = "retrain"
+
+
+def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Export what was reviewed in a project, and say how to go on from its model; a training that resumes has both."""
+    from glomseg.pipeline import reading_mpp
+    from glomseg.project.reviews import read_reviews
+    from glomseg.training.feedback import export_reviews
+
+    folder = output / LESSONS
+    plain = how["recipe"] is None and how["file"] is None and not how["resume"]
+    how = {**how, "recipe": RETRAIN if plain else how["recipe"]}
+    if how["resume"] and folder.is_dir():
+        return folder, how
+    with console.spinner("reading the project") as show:
+        reviews = read_reviews(how["project"], slides=how["slides"], progress=show)
+        how["start"] = how["start"] or reviews.model or DEFAULT_MODEL
+        um_px = reading_mpp(read_card(find_model(how["start"])), how["species"])
+        lessons = export_reviews(reviews, folder, um_px=um_px, progress=show)
+    for remark in lessons.remarks:
+        console.say(remark)
+    console.say(
+        f"{len(reviews.images)} reviewed images: {lessons.annotated} tiles with glomeruli, {lessons.background} without, "
+        f"{lessons.hard} around rejected predictions; beginning with {how['start']}"
+    )
+    return folder, how
 
 
 def preview_data(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:
@@ -67,7 +98,6 @@ def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
 
 def _of_start(start: str, species: str | None) -> dict[str, Any]:
     """Return the settings that a model brings: its width, its scale."""
-    from glomseg.card import find_model, read_card
     from glomseg.pipeline import reading_mpp
 
     card = read_card(find_model(start))

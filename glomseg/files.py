@@ -54,9 +54,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
-        for written in temporary.iterdir():
-            with written.open("rb+") as file:
-                os.fsync(file.fileno())
+        for written in temporary.rglob("*"):
+            if written.is_file():
+                with written.open("rb+") as file:
+                    os.fsync(file.fileno())
         if path.is_dir():
             path.rmdir()
         temporary.rename(path)

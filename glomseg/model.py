@@ -196,12 +196,6 @@ def _load_strictly(net: VariableUNet, state: Mapping[str, Tensor], origin: Path)
         raise ModelError(f"{origin}: the weights are not those of this architecture: {reason}") from error
 
 
-def load_net(folder: Path) -> tuple[ModelCard, VariableUNet]:
-    """Read a model's card and its network, to be trained further; raises ModelError."""
-    card = read_card(folder)
-    return card, _load_net(folder, card)
-
-
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     """Load a model given by name or folder onto a device (a name as in `resolve_device`, or a torch device)."""
     resolved = resolve_device(device) if isinstance(device, str) else device

@@ -119,7 +119,12 @@ def test_nothing_but_the_result_is_printed(exported: Exported) -> None:
 
 
 def test_the_folder_holds_the_model_its_card_and_a_readme(exported: Exported) -> None:
-    assert sorted(path.name for path in exported.folder.iterdir()) == ["README.md", "card.json", "model.onnx", "model.pt"]
+    assert sorted(path.name for path in exported.folder.iterdir()) == [
+        "README.md",
+        "card.json",
+        "model.onnx",
+        "model.pt",
+    ]
     assert read_card(exported.folder) == exported.card
     part = json.loads((exported.folder / "card.json").read_text())["export"]
     assert part["input"]["shape"] == ["batch", 3, "height", "width"]
@@ -155,9 +160,7 @@ def test_the_examples_of_the_readme_run_as_they_stand(exported: Exported, tmp_pa
         (tmp_path / name).symlink_to(exported.folder / name)
     drawn().crop((0, 0, 250, 101)).save(tmp_path / "tile.png")
     code += "\nimport sys\nassert not any(name.startswith('glomseg') for name in sys.modules)\n"
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     mask = np.asarray(Image.open(tmp_path / "mask.png"))
     expected = exported.expected(batch(drawn(), 1, 101, 250))[0, 0]

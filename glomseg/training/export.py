@@ -24,7 +24,7 @@ from glomseg.readers import Pixels
 from glomseg.slide import Slide, open_slide
 from glomseg.tiles import Box
 from glomseg.training.drawing import LabelDrawer
-from glomseg.training.tile_choice import annotated, draw_background, grid, inside, stem_of, tile_name
+from glomseg.training.tile_choice import annotated, boxes_around, draw_background, grid, inside, stem_of, tile_name
 
 RECORD = "export.json"
 CLASSES = ("Glomerulus", "Glomerulus: Sclerotic")
@@ -66,7 +66,8 @@ class ExportSettings:
 class TileSource:
     """One annotated image; `mpp` is what QuPath knows of its pixels (x, y) and goes before the file's own.
 
-    `folder` is where its tiles belong, below the export's; without one it is the name without its extension.
+    `folder` is where its tiles belong, below the export's; without one it is the name without its extension. `around`
+    are points (x, y) to cut a tile around each, instead of QuPath's grid.
     """
 
     name: str
@@ -75,6 +76,7 @@ class TileSource:
     mpp: tuple[float, float] | None = None
     reviewed: bool = False
     folder: str = ""
+    around: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,12 +197,16 @@ def _choose(slide: Slide, source: TileSource, settings: ExportSettings) -> _Job:
     job = _Job(source=source, downsample=downsample, mpp=own and own * downsample, shapes=shapes)
     if not wanted:
         return job
-    boxes = list(grid(slide.width, slide.height, downsample, settings.size_px, settings.overlap_px))
+    size = slide.width, slide.height
+    boxes = list(grid(*size, downsample, settings.size_px, settings.overlap_px))
+    if source.around is not None:
+        boxes = boxes_around(source.around, *size, downsample, settings.size_px)
     if settings.region is not None:
         areas = [item.geometry for item in items if item.class_name == settings.region]
         boxes = inside(boxes, shapely.union_all(areas))
     marks = annotated(boxes, [shape for group in shapes for shape in group])
-    chosen = set(_background(slide, job, boxes, marks, settings))
+    asked = source.around is not None
+    chosen = set(range(len(boxes)) if asked else _background(slide, job, boxes, marks, settings))
     kept = [box for position, box in enumerate(boxes) if marks[position] or position in chosen]
     return replace(job, boxes=tuple(kept), annotated=sum(marks))
 

@@ -1,4 +1,4 @@
-"""What a review teaches: tiles of what stands where a person reviewed, and around the predictions that were rejected."""
+"""What a review teaches: tiles of what stands where a person reviewed, and around predictions that were rejected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import shapely
 
 from glomseg.errors import TrainingError
-from glomseg.files import folder_replacing
+from glomseg.files import new_folder
 from glomseg.geojson import PathObject
 from glomseg.project.reviews import Review, Reviews
 from glomseg.region import IGNORED
@@ -50,36 +50,33 @@ def export_reviews(
     pixels of the coarsest slide. Tiles lie inside the reviewed areas as a whole. Raises TrainingError where there is
     nothing to learn from.
     """
-    sources = [_source(review, class_name) for review in reviews.images]
     places = tile_folders([(review.key, review.name) for review in reviews.images])
-    sources = [replace(source, folder=place) for source, place in zip(sources, places, strict=True)]
-    names = {item.class_name for source in sources for item in source.objects if _is(item, class_name)}
+    stands = [_source(review, class_name, place) for review, place in zip(reviews.images, places, strict=True)]
+    rejected = [
+        replace(source, folder=f"{HARD}/{source.folder}", around=tuple(_centre(item) for item in review.rejected))
+        for source, review in zip(stands, reviews.images, strict=True)
+        if review.rejected
+    ]
+    names = {str(item.class_name) for source in stands for item in source.objects if _is(item, class_name)}
     settings = ExportSettings(
-        classes=(class_name, *sorted(str(name) for name in names - {class_name})),
+        classes=(class_name, *sorted(names - {class_name})),
         mpp=max([um_px / 2, *(_mpp(review) for review in reviews.images)]),
         size_px=TILE_PX,
         overlap_px=TILE_PX // 2,
         region=REVIEWED_AREA,
         negatives=1.0,
     )
-    name = reviews.project.folder.name
-    hard_sources = [
-        replace(source, around=tuple(item.geometry.centroid.coords[0] for item in review.rejected))
-        for source, review in zip(sources, reviews.images, strict=True)
-        if review.rejected
-    ]
-    with folder_replacing(folder) as place:
-        stands = export_tiles(sources, place / "reviewed", settings, project=name, progress=progress)
-        problems, hard = stands.problems, 0
-        if hard_sources:
-            around = export_tiles(hard_sources, place / HARD, settings, project=name, progress=progress, may_be_none=True)
-            hard = sum(item.annotated + item.background for item in around.images)
-            problems = (*problems, *around.problems)
+    with new_folder(folder) as place:
+        export = export_tiles(
+            [*stands, *rejected], place, settings, project=reviews.project.folder.name, progress=progress
+        )
+    hard = [item for item in export.images if item.folder.startswith(f"{HARD}/")]
+    usual = [item for item in export.images if item not in hard]
     return Lessons(
-        annotated=sum(item.annotated for item in stands.images),
-        background=sum(item.background for item in stands.images),
-        hard=hard,
-        remarks=(*reviews.remarks, *problems),
+        annotated=sum(item.annotated for item in usual),
+        background=sum(item.background for item in usual),
+        hard=sum(item.annotated + item.background for item in hard),
+        remarks=(*reviews.remarks, *export.problems),
     )
 
 
@@ -88,13 +85,18 @@ def _is(item: PathObject, class_name: str) -> bool:
     return item.class_name is not None and item.class_name.split(": ")[0] == class_name
 
 
-def _source(review: Review, class_name: str) -> TileSource:
+def _source(review: Review, class_name: str, place: str) -> TileSource:
     """Keep the glomeruli of a review, and its area as an annotation that tiles must lie in."""
     ignored = [item.geometry for item in review.objects if str(item.class_name).split(": ")[0] == IGNORED]
     area = (review.area or EVERYWHERE).difference(shapely.union_all(ignored))
     reviewed = PathObject(geometry=area, class_name=REVIEWED_AREA)
     objects = (*(item for item in review.objects if _is(item, class_name)), reviewed)
-    return TileSource(name=review.name, path=review.path, objects=objects, mpp=review.mpp, reviewed=True)
+    return TileSource(name=review.name, path=review.path, objects=objects, mpp=review.mpp, reviewed=True, folder=place)
+
+
+def _centre(item: PathObject) -> tuple[float, float]:
+    middle = item.geometry.centroid
+    return middle.x, middle.y
 
 
 def _mpp(review: Review) -> float:

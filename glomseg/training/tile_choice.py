@@ -41,6 +41,20 @@ def _spans(side: int, downsample: float, size_px: int, overlap_px: int) -> list[
     return found
 
 
+def boxes_around(
+    points: Iterable[tuple[float, float]], width: int, height: int, downsample: float, size_px: int
+) -> list[Box]:
+    """Give one level-0 box with each point in its middle, moved onto the image where it reaches off it."""
+    side = round_half_up(size_px * downsample)
+    if side > width or side > height:
+        return []
+    corners = [
+        (min(max(round(x - side / 2), 0), width - side), min(max(round(y - side / 2), 0), height - side))
+        for x, y in points
+    ]
+    return [Box(x, y, side, side) for x, y in dict.fromkeys(corners)]
+
+
 def tile_name(stem: str, box: Box, downsample: float) -> str:
     """Name a tile as QuPath's TileExporter does, without extension."""
     number = Decimal(downsample).quantize(Decimal("0.00001"), ROUND_HALF_EVEN)
