@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     """Export what was reviewed in a project, and say how to go on from its model; a training that resumes has both."""
     from glomseg.pipeline import reading_mpp
     from glomseg.project.reviews import read_reviews
+    from glomseg.training.export import RECORD
     from glomseg.training.feedback import export_reviews
 
     folder = output / LESSONS
@@ -34,6 +36,8 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     how = {**how, "recipe": RETRAIN if plain else how["recipe"]}
     if how["resume"] and folder.is_dir():
         return folder, how
+    if (folder / RECORD).is_file():
+        shutil.rmtree(folder)  # of a preview, or of an attempt that stopped before its first epoch
     with console.spinner("reading the project") as show:
         reviews = read_reviews(how["project"], slides=how["slides"], progress=show)
         how["start"] = how["start"] or reviews.model or DEFAULT_MODEL
@@ -42,8 +46,8 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     for remark in lessons.remarks:
         console.say(remark)
     console.say(
-        f"{len(reviews.images)} reviewed images: {lessons.annotated} tiles with glomeruli, {lessons.background} without, "
-        f"{lessons.hard} around rejected predictions; beginning with {how['start']}"
+        f"{len(reviews.images)} reviewed images: {lessons.annotated} tiles with glomeruli, {lessons.background} "
+        f"without, {lessons.hard} around rejected predictions; beginning with {how['start']}"
     )
     return folder, how
 
