@@ -59,7 +59,8 @@ def split_examples(
         names = f" ({', '.join(free)})" if free else ""
         raise TrainingError(
             f"{len(free)} {by}{'' if len(free) == 1 else 's'}{names} cannot be split into "
-            f"{' and '.join(('train', *shares))}; add data of other {by}s, or set a share to 0"
+            f"{' and '.join(('train', *shares))}; add data of other {by}s, name them in samples.csv, "
+            "or set a share to 0"
         )
     chance = np.random.default_rng(seed)
     order = [free[index] for index in chance.permutation(len(free))]

@@ -290,6 +290,35 @@ def test_a_folder_of_tiles_is_a_slide(tmp_path: Path) -> None:
     }
 
 
+def test_images_sorted_into_folders_whose_masks_are_not(tmp_path: Path) -> None:
+    for index, kind in enumerate(("sclerotic", "open", "open")):
+        write_pair(tmp_path, f"images/{kind}/g{index}.png", f"masks/g{index}.png", disc=10 + 5 * index)
+    examples = find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    assert [agree(example) for example in examples] == [1, 1, 1]
+    write_pair(tmp_path, "images/sclerotic/g1.png", "other.png")
+    (tmp_path / "other.png").unlink()
+    with pytest.raises(TrainingError) as raised:
+        find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    assert len(str(raised.value).splitlines()) == 3, "two images and one mask are called g1: nothing is guessed"
+
+
+def test_a_sample_sheet_says_which_animal(data: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(data / "qupath/tiles/qupath_0_6_0_subdir", tmp_path / "export"))
+    sheet = folder / "samples.csv"
+    sheet.write_text("slide,animal,group,split\nkidney_01.tif,M7,treated,train\nkidney_02.tif,M8,control,Test\n")
+    examples = find_examples([folder], spacing_um_px=2, mpp=2)
+    assert Counter((e.slide, e.case, e.group, e.part) for e in examples) == {
+        ("kidney_01", "M7", "treated", "train"): 12,
+        ("kidney_02", "M8", "control", "test"): 2,
+    }
+    sheet.write_text("slide,animal\nkidney_01,M7\n")
+    with pytest.raises(TrainingError, match=r"samples.csv has no row for .*kidney_02; add one"):
+        find_examples([folder], spacing_um_px=2, mpp=2)
+    sheet.write_text("animal,group\nM7,control\n")
+    with pytest.raises(TrainingError, match="has no column of image names"):
+        find_examples([folder], spacing_um_px=2, mpp=2)
+
+
 def test_mixed_scales_come_to_one(tmp_path: Path) -> None:
     """The same disc of 20 um at 0.5 and at 1 um per pixel has one size when both are read at 1 um."""
     write_pair(tmp_path, "images/fine.png", "masks/fine.png", disc=40, size=192)
