@@ -89,7 +89,7 @@ def _read_plain(path: Path) -> Mask:
             values = np.asarray(image).astype(np.int32)
         else:
             values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
-        values = _one_channel(values, path) if values.ndim == 3 else values
+        values = one_channel(values, path) if values.ndim == 3 else values
     if path.suffix.lower() in (".jpg", ".jpeg"):
         values = (values >= HALF).view(np.uint8)
     found, kinds = outline(values, path)
@@ -119,7 +119,7 @@ def _read_tiff(path: Path) -> Mask:
     return Mask(geometries=found, values=values, size=size, mpp=mpp)
 
 
-def _one_channel(values: NDArray[Any], path: Path) -> NDArray[Any]:
+def one_channel(values: NDArray[Any], path: Path) -> NDArray[Any]:
     """Take the first channel of (H, W, C); raises EvaluationError where it is not like the others."""
     if values.shape[2] >= 3 and (np.abs(values[..., 1:3].astype(int) - values[..., :1]) > COLOUR).any():
         raise EvaluationError(f"{path} is a colour picture and no mask; export labels in grey, 0 for background")
@@ -140,7 +140,7 @@ def _file_runs(path: Path, page: Any, instances: bool, black_and_white: bool) ->
         segment, (_, _, y, x, _), _ = page.decode(data, index, **options)
         if segment is None:
             return None
-        values = _one_channel(segment[0, : height - y, : width - x], path)
+        values = one_channel(segment[0, : height - y, : width - x], path)
         top = values.max()
         if top == 0:
             return None

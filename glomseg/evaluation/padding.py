@@ -16,7 +16,7 @@ from glomseg.tiles import Box
 
 MAX_PX = 20_000_000
 """Larger images are slides, and no tiles that somebody filled up."""
-_WHITE = 250  # JPEG does not keep 255 exactly
+WHITE = 250  # JPEG does not keep 255 exactly
 _FULL = 0.99
 
 
@@ -31,9 +31,9 @@ def without_padding(true: Outlines, image: Path) -> Outlines:
     with open_slide(image) as slide:
         if (slide.width, slide.height) != true.size:
             return true
-        white = slide.read_downsampled(Box(0, 0, width, height), 1, 1).min(axis=2) >= _WHITE
-    left, right = _blank(white.all(axis=0))
-    top, bottom = _blank(white.all(axis=1))
+        white = slide.read_downsampled(Box(0, 0, width, height), 1, 1).min(axis=2) >= WHITE
+    left, right = blank_lines(white.all(axis=0))
+    top, bottom = blank_lines(white.all(axis=1))
     kept = shapely.box(left, top, width - right, height - bottom)
     frame = shapely.box(0, 0, width, height).difference(kept)
     if frame.is_empty or edge.intersection(frame).area < _FULL * frame.area:
@@ -54,7 +54,7 @@ def _spans(bounds: tuple[float, ...], width: int, height: int) -> bool:
     return (left <= 0 and right >= width) or (top <= 0 and bottom >= height)
 
 
-def _blank(lines: NDArray[np.bool_]) -> tuple[int, int]:
+def blank_lines(lines: NDArray[np.bool_]) -> tuple[int, int]:
     """Count the lines at the beginning and at the end that are all white."""
     ink = np.flatnonzero(~lines)
     return (int(ink[0]), int(len(lines) - 1 - ink[-1])) if len(ink) else (0, 0)

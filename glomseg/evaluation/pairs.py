@@ -76,9 +76,10 @@ def _is_label(path: Path, root: Path) -> bool:
     """Tell by its name, its folder and its neighbours whether a file holds labels rather than a picture."""
     if path.name.lower().endswith(GEOJSON) or _MASK_ENDING.search(_bare(path)):
         return True
-    folders = {part.lower() for part in path.relative_to(root).parts[:-1]} | {root.name.lower()}
+    folders = (root.name, *path.relative_to(root).parts[:-1])
+    nearest = next((part.lower() for part in reversed(folders) if part.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS), "")
     outlined = any((path.parent / f"{_bare(path)}{suffix}").exists() for suffix in GEOJSON)
-    return bool(folders & _MASK_FOLDERS) and not outlined
+    return nearest in _MASK_FOLDERS and not outlined
 
 
 def _bare(path: Path) -> str:
@@ -145,6 +146,12 @@ def find_images(path: Path) -> list[Source]:
     if not found:
         raise EvaluationError(f"{path} holds no image; name a folder with images and their masks or GeoJSON files")
     return found
+
+
+def find_pictures(path: Path) -> tuple[list[Source], list[Source]]:
+    """List the pictures in a folder and the masks in it, either of which may be none."""
+    found = [(_source(item, path), _is_label(item, path)) for item in _files(path, {*IMAGES, *MASKS})]
+    return [item for item, label in found if not label], [item for item, label in found if label]
 
 
 def images_named(folders: Iterable[Path], stem: str, *, besides: Path) -> list[Source]:

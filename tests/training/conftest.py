@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .trees import write_kpis_patches
+
 PINK, PURPLE, WHITE = (225, 170, 205), (120, 60, 140), (245, 245, 245)
 
 
@@ -41,3 +43,9 @@ def made_up(tmp_path_factory):
             Image.fromarray(painted(rng, mask)).save(folder / "crops/images" / kind / f"{name}.jpg", quality=95)
             Image.fromarray(mask).save(folder / "crops/masks" / f"{name}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def kpis_tree(tmp_path_factory):
+    """Patches of 256 px in the KPIs layout: 3 groups, 4 cases each, 48 patches; nobody may change it."""
+    return write_kpis_patches(tmp_path_factory.mktemp("KPIs"))
