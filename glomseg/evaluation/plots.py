@@ -18,7 +18,7 @@ from glomseg.evaluation.sweep import Point, best
 from glomseg.files import replacing
 
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"  # told apart by the colour-blind as well (Okabe and Ito)
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -37,7 +37,7 @@ def draw_plots(images: Sequence[ImageScore], folder: Path) -> list[Path]:
     Returns the PNG files; each has an SVG beside it. Raises RunError.
     """
     drawn = []
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         for name, figure in (
             ("precision_recall", _precision_recall(images)),
             ("calibration", _calibration(images)),
@@ -56,7 +56,7 @@ def draw_plots(images: Sequence[ImageScore], folder: Path) -> list[Path]:
 def draw_sweep(points: Sequence[Point], folder: Path) -> None:
     """Draw precision, recall, F1 and Dice over the probability's threshold, `thresholds.png` and `.svg`."""
     chosen = best(points)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         sides = [("validation", "validation images")] if chosen is not None else []
         if any(point.others.true for point in points):
             sides.append(("others", "other images" if sides else "all images"))

@@ -59,7 +59,7 @@ def paint_overlay(
     line = max(2, round(boldness * picture.width / 400))
     color_of = outline_color(color_by)
     for item in objects:
-        _draw_outline(picture, item.geometry, (0, 0), scale, color_of(item), line)
+        draw_outline(picture, item.geometry, (0, 0), scale, color_of(item), line)
     picture = picture.resize((picture.width // _SMOOTH, picture.height // _SMOOTH), Image.Resampling.BOX)
     if slide.mpp_x is not None:
         _draw_scale_bar(picture, slide.width * slide.mpp_x / picture.width, boldness)
@@ -76,7 +76,7 @@ def paint_crop(slide: Slide, item: PathObject, size_px: int, *, color_by: ColorB
     pixels = size_px * _SMOOTH
     image = slide.read_downsampled(Box(*corner, wide, high), wide / pixels, high / pixels)
     picture = Image.fromarray(image).resize((pixels, pixels))
-    _draw_outline(picture, item.geometry, corner, (pixels / wide, pixels / high), outline_color(color_by)(item), 4)
+    draw_outline(picture, item.geometry, corner, (pixels / wide, pixels / high), outline_color(color_by)(item), 4)
     return picture.resize((size_px, size_px), Image.Resampling.BOX)
 
 
@@ -95,7 +95,7 @@ def outline_color(color_by: ColorBy) -> Callable[[PathObject], Color]:
     return by_confidence if color_by == "confidence" else lambda item: item.color or DEFAULT_COLOR
 
 
-def _draw_outline(
+def draw_outline(
     picture: Image.Image,
     outline: BaseGeometry,
     corner: tuple[float, float],
@@ -103,6 +103,7 @@ def _draw_outline(
     color: Color,
     line: int,
 ) -> None:
+    """Draw the rings of an outline, `line` pixels wide; `scale` turns its units, from `corner`, into pixels."""
     draw = ImageDraw.Draw(picture)
     for part in shapely.get_parts(outline):
         if isinstance(part, Polygon):

@@ -25,13 +25,17 @@ class Canvas:
     ignore: Mask
 
 
-def shrink(rng: Rng, density: Float, mask: Mask, diameter_px: float) -> Float:
-    """Turn a crop by any angle and bring its mask to `diameter_px`: (P, P, 5) of density, mask and validity."""
+def shrink(rng: Rng, density: Float, mask: Mask, diameter_px: float, valid: Mask | None = None) -> Float:
+    """Turn a crop by any angle and bring its mask to `diameter_px`: (P, P, 5) of density, mask and validity.
+
+    Without `valid` the whole crop is.
+    """
     side = density.shape[0]
     factor = diameter_px / equivalent_diameter_px(mask)
     stretch = float(np.exp(rng.normal(0, 0.08)))
     width, height = max(8, round(side * factor * stretch)), max(8, round(side * factor / stretch))
-    channels = np.concatenate([density, mask[..., None], np.ones_like(mask)[..., None]], axis=-1)
+    valid = np.ones_like(mask) if valid is None else valid
+    channels = np.concatenate([density, mask[..., None], valid[..., None]], axis=-1)
     angle = float(rng.uniform(0, 360))
     turned = []
     for i in range(5):
@@ -75,7 +79,7 @@ def with_gap(rng: Rng, density: Float, shape: Mask) -> Float:
 
 def blend(rng: Rng, canvas: Canvas, density: Float, mask: Mask, valid: Float, *, glomerulus: bool) -> None:
     """Blend a patch into the canvas at a random place that holds no other glomerulus and little glass."""
-    size = canvas.label.shape[0]
+    high, wide = canvas.label.shape
     feather = float(rng.uniform(0.6, 3.0))
     reach = ndimage.binary_dilation(mask, iterations=int(rng.integers(1, 8)))
     inside = ndimage.binary_erosion(valid > 0.99, iterations=2)
@@ -84,9 +88,9 @@ def blend(rng: Rng, canvas: Canvas, density: Float, mask: Mask, valid: Float, *,
     height, width = mask.shape
     may_float = rng.random() < 0.1
     for _ in range(8):
-        cy, cx = rng.integers(int(0.05 * size), int(0.95 * size), 2)
+        cy, cx = rng.integers((int(0.05 * high), int(0.05 * wide)), (int(0.95 * high), int(0.95 * wide)))
         top, left = cy - height // 2, cx - width // 2
-        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + height, size), min(left + width, size)
+        y0, x0, y1, x1 = max(top, 0), max(left, 0), min(top + height, high), min(left + width, wide)
         part = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
         view = np.s_[y0:y1, x0:x1]
         m, a = mask[part], alpha[part]
