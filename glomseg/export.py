@@ -4,8 +4,6 @@ The exported network takes RGB in 0..1 of any size, applies the card's mean and 
 It is float32 with its BatchNorms folded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -34,7 +32,7 @@ INPUT, OUTPUT = "image", "probability"
 class ExportedNet(nn.Module):
     """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that both exporters understand."""
 
-    mean: Tensor
+    mean: Tensor  # TorchScript reads these, and cannot where annotations are kept as text
     std: Tensor
 
     def __init__(self, card: ModelCard, net: VariableUNet) -> None:
