@@ -39,6 +39,7 @@ __all__ = [
     "import_state_dict",
     "list_models",
     "load_model",
+    "load_net",
     "resolve_device",
     "save_model",
     "verify_model",
@@ -164,8 +165,8 @@ def _digest(path: Path) -> str:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); fetch the model again") from error
 
 
-def _load_net(folder: Path, card: ModelCard) -> VariableUNet:
-    """Load the weights that the card names; raise ModelError where they are others or do not fit."""
+def load_net(folder: Path, card: ModelCard) -> VariableUNet:
+    """Load the network of `folder` and its `card`; raise ModelError where the weights are others or do not fit."""
     path = folder / WEIGHTS_NAME
     digest = _digest(path)
     if digest != card.weights_sha256:
@@ -194,14 +195,14 @@ def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     resolved = resolve_device(device) if isinstance(device, str) else device
     folder = find_model(name)
     card = read_card(folder)
-    return Model(card, _load_net(folder, card), resolved)
+    return Model(card, load_net(folder, card), resolved)
 
 
 def verify_model(name: str | Path) -> ModelCard:
     """Check a model's card, digest and weights, and return the card; raise ModelError for what is wrong."""
     folder = find_model(name)
     card = read_card(folder)
-    net = _load_net(folder, card)
+    net = load_net(folder, card)
     broken = [key for key, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise ModelError(f"{folder}: {broken[0]} holds values that are not finite; train or fetch the model again")
