@@ -23,9 +23,9 @@ def glomerulus(x, y, radius, class_name="Glomerulus", **more):
     return PathObject(geometry=shapely.Point(x, y).buffer(radius), class_name=class_name, **more)
 
 
-@pytest.fixture
-def source(tmp_path):
-    slide = disc_slide(tmp_path / "a.b.tif", discs=TUFT, tissue=(0, 0, 2048, 800))
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    slide = disc_slide(tmp_path_factory.mktemp("slides") / "a.b.tif", discs=TUFT, tissue=(0, 0, 2048, 800))
     objects = [glomerulus(disc.x, disc.y, disc.radius_x) for disc in TUFT]
     return TileSource(name="a.b.tif", path=slide.path, objects=tuple(objects))
 
@@ -131,7 +131,9 @@ def test_only_a_reviewed_image_shows_all_its_empty_tiles(source, tmp_path):
     record = json.loads((tmp_path / "out/export.json").read_text("utf-8"))
     assert (record["mpp"], record["project"], record["downsample"]) == (1.0, "study", {"a.b.tif": 2.0, "b.tif": 2.0})
     assert record["images"]["b"] == {"image": "b.tif", "reviewed": True}
-    (only,) = export_tiles([source, reviewed], tmp_path / "only", ExportSettings(reviewed_only=True, size_px=256)).images
+    (only,) = export_tiles(
+        [source, reviewed], tmp_path / "only", ExportSettings(reviewed_only=True, size_px=256)
+    ).images
     assert only.name == "b.tif"
 
 
@@ -177,7 +179,7 @@ def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glom
     result = glomseg("export-tiles", source.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / "out", "--json")
     content = json.loads(result.out)
     assert result.code == 0
-    assert content["images"][0]["annotated"] == len(tiles_of(tmp_path / "out")) == 2
+    assert content["images"][0]["annotated"] == len(tiles_of(tmp_path / "out")) == 1
     damaged = TileSource(name="gone.tif", path=tmp_path / "gone.tif", objects=source.objects)
     both = export_tiles([damaged, source], tmp_path / "both", ExportSettings())
     assert both.problems[0].startswith("gone.tif: no such image")
