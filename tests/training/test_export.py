@@ -149,7 +149,7 @@ def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_
 def test_one_scale_for_all_tiles(source, tmp_path):
     fine = disc_slide(tmp_path / "fine.tif", discs=TUFT, mpp=0.25)
     other = TileSource(name="fine.tif", path=fine.path, objects=source.objects)
-    with pytest.raises(TrainingError, match="differ in scale .*give --mpp"):
+    with pytest.raises(TrainingError, match=r"differ in scale .*give --mpp"):
         export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128))
     first, second = export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128, mpp=1.0)).images
     assert (first.downsample, second.downsample) == (2.0, 4.0)
@@ -183,7 +183,7 @@ def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glom
     damaged = TileSource(name="gone.tif", path=tmp_path / "gone.tif", objects=source.objects)
     both = export_tiles([damaged, source], tmp_path / "both", ExportSettings())
     assert both.problems[0].startswith("gone.tif: no such image")
-    with pytest.raises(TrainingError, match="no tile to export .gone.tif: no such image"):
+    with pytest.raises(TrainingError, match=r"no tile to export .gone.tif: no such image"):
         export_tiles([damaged], tmp_path / "none", ExportSettings())
 
 
