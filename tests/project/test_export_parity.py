@@ -14,9 +14,8 @@ CASES = {
     "plain": (["size=256"], ["--size", 256]),
     "background": (["size=128", "negatives=0.7", "seed=3"], ["--size", 128, "--negatives", 0.7, "--seed", 3]),
     "subdir": (
-        ["size=256", "downsample=1", "subdir", "class=Glomerulus: Sclerotic", "class=Glomerulus", "reviewed-only"],
-        ["--size", 256, "--downsample", 1, "--subdir", "--reviewed-only"]
-        + ["--class", "Glomerulus: Sclerotic", "--class", "Glomerulus"],
+        ["size=256", "downsample=1", "subdir", "class=Glomerulus: Sclerotic", "reviewed-only"],
+        ["--size", 256, "--downsample", 1, "--subdir", "--reviewed-only", "--class", "Glomerulus: Sclerotic"],
     ),
     "region": (["size=128", "region=Cortex", "overlap=0"], ["--size", 128, "--region", "Cortex", "--overlap", 0]),
     "odd scale": (["size=256", "mpp=0.6"], ["--size", 256, "--mpp", 0.6]),
