@@ -22,23 +22,35 @@ COLUMNS = ("image", "annotated", "background", "folder")
 @click.option("--geojson", type=click.Path(path_type=Path), help="Annotations of SLIDE; no project, no QuPath.")
 @click.option("--mpp", type=click.FloatRange(0, 10, min_open=True), metavar="UM", help="Um per pixel of the tiles.")
 @click.option(
-    "--downsample", type=click.FloatRange(1), default=2.0, show_default=True,
+    "--downsample",
+    type=click.FloatRange(1),
+    default=2.0,
+    show_default=True,
     help="Without --mpp: pixels of the slide for one of a tile.",
 )
 @click.option("--size", type=click.IntRange(16, 8192), default=512, show_default=True, help="Side of a tile in pixels.")
 @click.option("--overlap", type=click.IntRange(0), default=32, show_default=True, help="Overlap of tiles in pixels.")
 @click.option(
-    "--class", "classes", multiple=True, default=("Glomerulus", "Glomerulus: Sclerotic"), show_default=True,
-    metavar="CLASS", help="Class with the next label, 1, 2 and so on; the exact name. May be repeated.",
+    "--class",
+    "classes",
+    multiple=True,
+    default=("Glomerulus", "Glomerulus: Sclerotic"),
+    show_default=True,
+    metavar="CLASS",
+    help="Class with the next label, 1, 2 and so on; the exact name. May be repeated.",
 )
 @click.option("--region", metavar="CLASS", help="Only tiles that lie inside annotations of this class.")
 @click.option(
-    "--negatives", type=click.FloatRange(0), metavar="RATIO",
+    "--negatives",
+    type=click.FloatRange(0),
+    metavar="RATIO",
     help="Tissue without a glomerulus, in tiles for one annotated tile [all empty tiles of a reviewed image].",
 )
 @click.option("--reviewed-only", is_flag=True, help="Leave out images that are not marked as fully reviewed.")
 @click.option(
-    "--beside/--subdir", default=True, show_default=True,
+    "--beside/--subdir",
+    default=True,
+    show_default=True,
     help="Labels beside the images, or in folders images/ and labels/.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Chooses other background tiles.")

@@ -45,7 +45,7 @@ def test_both_exporters_write_the_same_tiles(moved, drive, tmp_path, glomseg):  
         "|".join(["export_training_tiles", f"folder={tmp_path / 'qupath' / name}", *given])
         for name, (given, _) in CASES.items()
     ]
-    other_scale = f"export_training_tiles|folder={tmp_path / 'qupath/plain'}|mpp=2"
+    other_scale = f"export_training_tiles|folder={tmp_path / 'qupath/plain'}|size=64|mpp=2"
     printed = drive(moved, *scripts, other_scale)
     refused = [text for text in printed if "REFUSED" in text]
     assert len(refused) == 2  # the images with annotations
