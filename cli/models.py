@@ -20,7 +20,7 @@ def models() -> None:
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(as_json: bool) -> None:
-    """List the models in the folders of GLOMSEG_MODELS, in .glomseg/models at home, and those that come with glomseg."""
+    """List the models in the folders of GLOMSEG_MODELS, in .glomseg/models at home, and those shipped with glomseg."""
     from glomseg.card import list_models, read_card
     from glomseg.errors import ModelError
 

@@ -4,12 +4,12 @@ The exported network takes RGB in 0..1 of any size, applies the card's mean and 
 It is float32 with its BatchNorms folded.
 """
 
-from __future__ import annotations
-
 import hashlib
+import io
 import json
 import logging
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +19,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from glomseg.card import CARD_NAME, README_NAME, ModelCard
+from glomseg.card import CARD_NAME, README_NAME, ModelCard, find_model, read_card
 from glomseg.errors import ModelError
 from glomseg.files import new_folder
-from glomseg.model import find_model, load_net, read_card
+from glomseg.model import load_net
 from glomseg.unet import STRIDE, VariableUNet, fold_batch_norm
 
 FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
@@ -32,6 +32,9 @@ INPUT, OUTPUT = "image", "probability"
 class ExportedNet(nn.Module):
     """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that both exporters understand."""
 
+    mean: Tensor  # TorchScript reads these, and cannot where annotations are kept as text
+    std: Tensor
+
     def __init__(self, card: ModelCard, net: VariableUNet) -> None:
         """Take a copy of `net`, folded, on the CPU, with the card's mean and std."""
         super().__init__()
@@ -39,7 +42,7 @@ class ExportedNet(nn.Module):
         self.stride = STRIDE
         self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * 3)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * 3)[:, None, None])
-        self.eval()
+        self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Pad by edge pixels to the stride, without asking whether it is needed: a branch would be fixed by tracing."""
@@ -107,6 +110,8 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
     graph = proto.graph
     for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         item.ClearField("metadata_props")
+    for dim, size in zip(graph.output[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+        dim.dim_param = size  # the exporter's own words for it are a formula with the padding in it
     onnx.helper.set_model_props(proto, {CARD_NAME: card.to_json()})
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString()
@@ -114,10 +119,14 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
 
 
 def _torchscript(net: ExportedNet, card: ModelCard) -> bytes:
-    """Return a TorchScript file with the card as an extra file."""
-    scripted = torch.jit.script(net)
-    data: bytes = scripted.save_to_buffer(_extra_files={CARD_NAME: card.to_json()})
-    return data
+    """Return a TorchScript file with the card as an extra file, and without torch's notes of where the code lies."""
+    saved = io.BytesIO(torch.jit.script(net).save_to_buffer(_extra_files={CARD_NAME: card.to_json()}))
+    stripped = io.BytesIO()
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(stripped, "w") as target:
+        for info in source.infolist():
+            if not info.filename.endswith(".debug_pkl"):
+                target.writestr(info, source.read(info))
+    return stripped.getvalue()
 
 
 _EXPORTERS: dict[str, Callable[[ExportedNet, ModelCard], bytes]] = {"onnx": _onnx, "torchscript": _torchscript}
@@ -167,7 +176,7 @@ import numpy as np, onnxruntime
 from PIL import Image
 rgb = np.asarray(Image.open("tile.png").convert("RGB"), dtype=np.float32) / 255
 net = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvider"])
-(probability,) = net.run(None, {{"{input}": rgb.transpose(2, 0, 1)[None]}})
+probability = net.run(None, {{"{input}": rgb.transpose(2, 0, 1)[None]}})[0]
 Image.fromarray(probability[0, 0] >= {threshold:g}).save("mask.png")
 ```
 """,
@@ -181,7 +190,7 @@ import numpy as np, torch
 from PIL import Image
 rgb = np.asarray(Image.open("tile.png").convert("RGB"), dtype=np.float32) / 255
 net = torch.jit.load("model.pt")
-probability = net(torch.from_numpy(rgb.transpose(2, 0, 1)[None])).detach().numpy()
+probability = net(torch.from_numpy(rgb.transpose(2, 0, 1)[None])).numpy()
 Image.fromarray(probability[0, 0] >= {threshold:g}).save("mask.png")
 ```
 """,

@@ -119,7 +119,7 @@ def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
 
 def _refusal(file: Path, reason: str) -> ModelError:
     return ModelError(
-        f"{file}: not a whole pack of models ({reason}); make it with `glomseg models pack`, copy it again"
+        f"{file}: not a whole pack of models ({reason}); copy it again, or make it anew with `glomseg models pack`"
     )
 
 

@@ -70,6 +70,7 @@ def own = server.getPixelCalibration().hasPixelSizeMicrons() ? pixelSize(server)
 def downsample = chooseDownsample(own, option("mpp", null) as Double, option("downsample", "2") as double)
 def builder = new LabeledImageServer.Builder(imageData)
     .useFilter { it.isAnnotation() && isWanted(it) }
+    .lineThickness(0.5f)  // a line of a pixel or more would change how Java2D fills at scales such as 1.2
     .backgroundLabel(0)
     .downsample(downsample)
     .multichannelOutput(false)
@@ -125,7 +126,7 @@ println "${entry.getImageName()}: ${annotated.size()} annotated tiles, ${tiles.s
     "background in ${target}"
 
 static boolean isWanted(item) {
-    return item.getMetadata()["glomseg.verdict"] != "reject"
+    return item.getROI().isArea() && item.getMetadata()["glomseg.verdict"] != "reject"
 }
 
 static double pixelSize(server) {

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from glomseg.tiles import Box
+
 Labels = NDArray[np.uint8]
 _Point = tuple[float, float]
 
@@ -37,9 +39,14 @@ class LabelDrawer:
         self._width, self._height = (max(1, int(side / downsample)) for side in size)
         self._blocks: dict[tuple[int, int], Labels] = {}
 
-    def tile(self, x: int, y: int, side: int) -> Labels:
-        """Draw (side, side) labels whose top-left corner is the level-0 pixel (x, y)."""
-        left, top = round_half_up(x / self._downsample), round_half_up(y / self._downsample)
+    def tile(self, box: Box, side: int) -> Labels:
+        """Draw the (side, side) labels of a box of whole level-0 pixels."""
+        labels = self._cut(round_half_up(box.x / self._downsample), round_half_up(box.y / self._downsample), side)
+        rows, columns = (_stretch(round_half_up(span / self._downsample), side) for span in (box.height, box.width))
+        return labels[rows][:, columns]
+
+    def _cut(self, left: int, top: int, side: int) -> Labels:
+        """Cut (side, side) labels out of QuPath's blocks."""
         out = np.zeros((side, side), np.uint8)
         for row in range(top // BLOCK_PX, (top + side - 1) // BLOCK_PX + 1):
             for column in range(left // BLOCK_PX, (left + side - 1) // BLOCK_PX + 1):
@@ -73,6 +80,19 @@ class LabelDrawer:
 def round_half_up(value: float) -> int:
     """Round as Java's Math.round does."""
     return int(np.floor(value + 0.5))
+
+
+def _stretch(read: int, side: int) -> NDArray[np.intp]:
+    """Tell which of `side` pixels stands at each place, where QuPath's rounding makes it read one more or one less.
+
+    It stretches them to what it reads, and back to what was asked for, each time to the nearest pixel.
+    """
+    return _nearest(side, read)[_nearest(read, side)]
+
+
+def _nearest(source: int, target: int) -> NDArray[np.intp]:
+    places = (np.arange(target) - target / 2) / (target / source) + source / 2
+    return np.clip(places.astype(np.intp), 0, source - 1)
 
 
 def _rings(shape: BaseGeometry, x: int, y: int, downsample: float) -> Iterator[NDArray[np.float32]]:

@@ -183,8 +183,8 @@ def _check_classes(sources: Sequence[TileSource], settings: ExportSettings) -> N
 
 
 def _counts(item: PathObject) -> bool:
-    """Tell whether an object is an annotation that nobody rejected."""
-    return item.object_type == "annotation" and item.metadata.get(VERDICT) != "reject"
+    """Tell whether an object is an annotation with an area that nobody rejected."""
+    return item.object_type == "annotation" and item.geometry.area > 0 and item.metadata.get(VERDICT) != "reject"
 
 
 def _choose(slide: Slide, source: TileSource, settings: ExportSettings) -> _Job:
@@ -276,7 +276,7 @@ def _write(job: _Job, folder: Path, settings: ExportSettings, palette: Sequence[
             image, label = f"{name}.png", f"{name}-labelled.png"
             if settings.layout == "subdir":
                 image, label = f"images/{name}.png", f"labels/{name}.png"
-            labels = Image.fromarray(drawer.tile(int(box.x), int(box.y), settings.size_px), "L")
+            labels = Image.fromarray(drawer.tile(box, settings.size_px), "L")
             labels.putpalette(palette)
             _save(Image.fromarray(_read(slide, box, settings.size_px)), place / image)
             _save(labels, place / label)
