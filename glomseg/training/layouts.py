@@ -8,6 +8,8 @@ beyond that is read off the names and the files beside them:
 - The KPIs data lie in `{train,validation,test}/<group>/<case>/{img,mask}` (patches) and `<group>/<id>_wsi.tiff`
   with `<id>_mask.tiff` (slides).
 - Elsewhere the folder of an image is its slide, or its own name without a tile's place.
+
+A `samples.csv` at the top of a folder says what names cannot: a row an image or slide, with its animal, group or split.
 """
 
 from __future__ import annotations
@@ -15,19 +17,20 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import MissingMppError, SlideError, TrainingError
+from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
 from glomseg.evaluation.kpis import MPP_40X, group_of
-from glomseg.evaluation.pairs import Source, find_pictures
-from glomseg.evaluation.samples import SPLITS
+from glomseg.evaluation.pairs import Source, find_pictures, stem_of
+from glomseg.evaluation.samples import SPLITS, Samples, read_samples
 from glomseg.slide import open_slide
 from glomseg.training.examples import Example
 
 HARD = "hard_negatives"
+SHEET = "samples.csv"
 _TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
 _PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
 
@@ -49,12 +52,14 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
     if not images:
         return Found(examples=(), problems=(f"{folder} holds no images; name a folder with images and their masks",))
     problems = [*_twice(images), *_twice(labels)]
-    by_key = {item.key: item for item in labels}
-    layout = _Layout(folder, name, mpp, tuple(classes), _tiled(images))
+    pairs, lone = _paired(images, labels)
     examples: list[Example] = []
     sizeless: list[Path] = []
-    for image in sorted(images, key=lambda item: item.key):
-        label = by_key.pop(image.key, None)
+    try:
+        layout = _Layout(folder, name, mpp, tuple(classes), _tiled(images), _samples(folder))
+    except EvaluationError as error:
+        return Found(examples=(), problems=(*problems, str(error)))
+    for image, label in pairs:
         try:
             examples.append(layout.example(image, label))
         except MissingMppError:
@@ -64,8 +69,30 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
     if sizeless:
         more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
         problems.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with --mpp")
-    problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in by_key.values()]
+    problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
     return Found(examples=tuple(examples), problems=tuple(problems))
+
+
+def _paired(
+    images: Iterable[Source], labels: Iterable[Source]
+) -> tuple[list[tuple[Source, Source | None]], list[Source]]:
+    """Match by folders and name, what is left by a name that is left once on each side; and the labels left over."""
+    rest = {item.key: item for item in labels}
+    pairs = [(image, rest.pop(image.key, None)) for image in sorted(images, key=lambda item: item.key)]
+    images_left = Counter(image.stem for image, label in pairs if label is None)
+    labels_left = Counter(item.stem for item in rest.values())
+    by_stem = {item.stem: key for key, item in rest.items() if labels_left[item.stem] == images_left[item.stem] == 1}
+    pairs = [
+        (image, rest.pop(by_stem[image.stem]) if label is None and image.stem in by_stem else label)
+        for image, label in pairs
+    ]
+    return pairs, list(rest.values())
+
+
+def _samples(folder: Path) -> Samples | None:
+    """Read the sample sheet of a folder, where it has one; raises EvaluationError."""
+    sheet = folder / SHEET
+    return read_samples(sheet, group_by=None, unit=None) if sheet.is_file() else None
 
 
 def _twice(sources: Iterable[Source]) -> list[str]:
@@ -92,6 +119,7 @@ class _Layout:
     mpp: float | None
     classes: tuple[str, ...]
     tiled: bool
+    samples: Samples | None
     read: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def example(self, image: Source, label: Source | None) -> Example:
@@ -111,18 +139,32 @@ class _Layout:
         else:
             slide = case = f"{group}/{(*path[place + 1 :], image.stem)[0].replace('-', '_')}"
             part = path[place - 1].lower() if place and path[place - 1].lower() in SPLITS else ""
+        row = self._row(image, slide)
+        if row.get("slide"):
+            slide = case = stem_of(Path(row["slide"]))
+        unit, grouped = (self.samples.unit, self.samples.group_by) if self.samples else (None, None)
+        said = {key.lower(): value.lower() for key, value in row.items()}
         return Example(
             name=f"{self.name}/{image.key}",
             image=image.path,
             label=None if label is None else label.path,
             slide=slide,
-            case=case,
-            group=group or "all",
+            case=row[unit] if unit else case,
+            group=row[grouped] if grouped else group or "all",
             mpp=self._mpp(image, group),
-            part=part,
+            part=next((said[key] for key in ("split", "part", "set") if said.get(key) in SPLITS), part),
             values=self._values(image, group),
             hard=hard,
         )
+
+    def _row(self, image: Source, slide: str) -> Mapping[str, str]:
+        """Give what the sample sheet says of an image or its slide; raises TrainingError where it says nothing."""
+        if self.samples is None:
+            return {}
+        row = self.samples.rows.get(image.stem) or self.samples.rows.get(stem_of(Path(slide)))
+        if row is None:
+            raise TrainingError(f"{self.samples.path} has no row for {image.path} or its slide {slide}; add one")
+        return row
 
     def _slide(self, image: Source) -> str:
         """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""

@@ -44,7 +44,7 @@ def split_examples(
     """Split by slide or case, so that each part has its share of every group as far as that goes.
 
     Where the folders name parts these stand, and only parts that they do not name are taken from the rest, or from
-    "train". The first unit of validation and test holds a glomerulus. Raises TrainingError.
+    "train". Each part gets a unit with a glomerulus, "train" first, as long as there are any. Raises TrainingError.
     """
     if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
         raise TrainingError(f"shares of {validation} and {test} leave nothing to learn from; give less, such as 0.15")
@@ -59,13 +59,15 @@ def split_examples(
         names = f" ({', '.join(free)})" if free else ""
         raise TrainingError(
             f"{len(free)} {by}{'' if len(free) == 1 else 's'}{names} cannot be split into "
-            f"{' and '.join(('train', *shares))}; add data of other {by}s, or set a share to 0"
+            f"{' and '.join(('train', *shares))}; add data of other {by}s, name them in samples.csv, "
+            "or set a share to 0"
         )
     chance = np.random.default_rng(seed)
     order = [free[index] for index in chance.permutation(len(free))]
+    kept = next((unit for unit in order if any(item.positive for item in units[unit])), order[0])
     for number, (name, share) in enumerate(shares.items(), 1):
-        left = [unit for unit in order if place.get(unit, "train") == "train"]
-        most = len(left) - 1 - (len(shares) - number)
+        left = [unit for unit in order if unit != kept and place.get(unit, "train") == "train"]
+        most = len(left) - (len(shares) - number)
         for unit in _chosen(left, units, min(max(1, round(share * len(order))), most)):
             place[unit] = name
     parts = {name: tuple(e for e in examples if place.get(_unit(e, by), "train") == name) for name in PARTS}

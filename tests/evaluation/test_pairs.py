@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.pairs import find_images, find_labels, pair_up, stem_of
+from glomseg.evaluation.pairs import find_images, find_labels, find_pictures, pair_up, stem_of
 from glomseg.evaluation.samples import info_of, read_samples
 
 
@@ -44,6 +44,14 @@ def test_a_slide_beside_its_outlines_is_no_mask_whatever_the_folder_is_called(tm
     touch(tmp_path / "truth", "a.tif", "a.geojson", "b.png")
     assert sorted(item.path.name for item in find_labels(tmp_path / "truth")) == ["a.geojson", "b.png"]
     assert [item.path.name for item in find_images(tmp_path / "truth")] == ["a.tif"]
+
+
+def test_the_nearest_folder_tells_images_from_masks(tmp_path: Path) -> None:
+    root = touch(tmp_path / "labelled", "images/a.png", "masks/a.png", "images/gt/b.png", "images/gt/images/b.png")
+    images, masks = find_pictures(root)
+    assert [item.path.relative_to(root).as_posix() for item in images] == ["images/a.png", "images/gt/images/b.png"]
+    assert [item.path.relative_to(root).as_posix() for item in masks] == ["images/gt/b.png", "masks/a.png"]
+    assert {item.key for item in images} == {item.key for item in masks} == {"a", "b"}
 
 
 def test_tiles_that_qupath_exported(data: Path) -> None:
