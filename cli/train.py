@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,5 +51,6 @@ def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
     """
     from .training import preview_data, train_model
 
-    console = Console(quiet=quiet, as_json=False)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
+    console = Console(quiet=quiet or not first, as_json=False)
     return preview_data(console, data, output, how) if how["preview"] else train_model(console, data, output, how)

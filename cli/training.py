@@ -41,7 +41,11 @@ def train_model(console: Console, folders: Sequence[Path], output: Path, how: Ma
         training = Training(
             data, output, config, name=how["name"], device=how["device"], start=how["start"], report=report
         )
-        card = training.run(resume=how["resume"])
+        try:
+            card = training.run(resume=how["resume"])
+        except KeyboardInterrupt:
+            console.warn(f"interrupted after epoch {training.epoch}; the same command with --resume goes on")
+            return 1
     for part in ("validation", "test"):
         score = card.scores.get(part)
         if score:
@@ -61,7 +65,7 @@ def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
     file, recipe = how["file"], how["recipe"]
     if how["resume"] and file is None and recipe is None and (output / CONFIG_NAME).is_file():
         file = output / CONFIG_NAME
-    under = _of_start(how["start"], how["species"]) if how["start"] and not how["resume"] else {}
+    under = _of_start(how["start"], how["species"]) if how["start"] else {}
     return read_config(recipe=recipe, file=file, words=how["words"], under=under, workers=how["workers"], **given)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,6 @@ from PIL import Image
 
 from glomseg.errors import ModelError, RunError, TrainingError
 from glomseg.model import load_model, verify_model
-from glomseg.training import train as train_module
 from glomseg.training.config import TrainConfig, read_config
 from glomseg.training.data import read_data
 from glomseg.training.engine import learning_rate_at, spread
@@ -221,23 +221,21 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(fields, tmp_pat
     assert state_of(tmp_path)["epoch"] == 1
 
 
-def test_a_full_disk_leaves_the_files_of_the_epoch_before(fields, tmp_path, monkeypatch):
-    made = training(fields, tmp_path, (*TINY, "mining_every=0"))
+def test_a_full_disk_leaves_the_files_of_the_epoch_before(fields, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     def fill(progress):
-        if progress.stage == "epoch":
-            monkeypatch.setattr(train_module, "write_state", full)
+        if progress.stage == "epoch":  # from here on, nothing as large as the weights can be written
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
 
-    def full(folder, state):
-        with train_module.replacing(folder / "state.pt") as path, path.open("wb") as file:
-            file.write(b"half")
-            raise OSError(28, "No space left on device")
-
-    made.report = fill
-    with pytest.raises(RunError, match="No space left on device"):
-        made.run()
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*free space"):
+            training(fields, tmp_path, (*TINY, "mining_every=0"), fill).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert state_of(tmp_path)["epoch"] == 1
     verify_model(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
 
 
 def test_a_model_to_start_from(fields, trained, tmp_path):
