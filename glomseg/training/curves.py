@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -20,6 +21,20 @@ COLUMNS = (
 )  # fmt: skip
 
 History = dict[str, list[float]]
+Line = tuple[str, str, str, str]
+_PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (  # title; column, name, colour and style of each line
+    ("Loss", (("train_loss", "training", BLUE, "-"), ("val_loss", "validation", ORANGE, "-"))),
+    (
+        "Validation",
+        (
+            ("val_object_f1", "object F1", "black", "-"),
+            ("val_precision", "precision", BLUE, "--"),
+            ("val_recall", "recall", ORANGE, "--"),
+            ("val_dice", "Dice", GREY, ":"),
+        ),
+    ),
+    ("Learning rate", (("learning_rate", "", BLUE, "-"),)),
+)
 
 
 def draw_curves(history: Path, path: Path) -> None:
@@ -28,37 +43,20 @@ def draw_curves(history: Path, path: Path) -> None:
     Raises TrainingError for a file that holds no history, RunError.
     """
     values = read_history(history)
-    x = values["epoch"]
-    marked = [epoch for epoch, best in zip(x, values["best"], strict=True) if best == 1]
+    best = [epoch for epoch, mark in zip(values["epoch"], values["best"], strict=True) if mark == 1][-1:]
     with rc_context(STYLE):
         figure = Figure(figsize=(12.6, 3.8), layout="constrained")
-        losses, scores, rates = figure.subplots(1, 3)
-        _lines(losses, values, (("train_loss", "training", BLUE, "-"), ("val_loss", "validation", ORANGE, "-")))
-        _lines(
-            scores,
-            values,
-            (
-                ("val_object_f1", "object F1", "black", "-"),
-                ("val_precision", "precision", BLUE, "--"),
-                ("val_recall", "recall", ORANGE, "--"),
-                ("val_dice", "Dice", GREY, ":"),
-            ),
-        )
-        _lines(rates, values, (("learning_rate", "", BLUE, "-"),))
-        for axes, title in ((losses, "Loss"), (scores, "Validation"), (rates, "Learning rate")):
+        for axes, (title, lines) in zip(figure.subplots(1, len(_PANELS)), _PANELS, strict=True):
+            _lines(axes, values, lines)
             axes.set_title(title, fontsize=10)
             axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
-            axes.set_ylim(bottom=0)
-        scores.set_ylim(-0.02, 1.03)
-        for axes in (losses, scores):
-            if axes.get_lines():
-                axes.legend(frameon=False, fontsize=8)
-        for axes in (losses, scores, rates) if marked else ():
-            axes.axvline(marked[-1], color=GREY, linewidth=1)
-        if marked:
-            losses.annotate(
-                f"best: epoch {marked[-1]:g}", (marked[-1], 0.02), (4, 0), xycoords=("data", "axes fraction"),
+            axes.set_ylim(*((-0.02, 1.03) if title == "Validation" else (0, None)))
+            for epoch in best:
+                axes.axvline(epoch, color=GREY, linewidth=1)
+        for epoch in best:
+            figure.axes[0].annotate(
+                f"best: epoch {epoch:g}", (epoch, 0.02), (4, 0), xycoords=("data", "axes fraction"),
                 textcoords="offset points", fontsize=8,
             )  # fmt: skip
         with replacing(path) as temporary:
@@ -82,8 +80,10 @@ def _number(text: str | None) -> float:
     return {"": math.nan, "true": 1.0, "false": 0.0}[word] if word in ("", "true", "false") else float(word)
 
 
-def _lines(axes: Axes, values: History, lines: tuple[tuple[str, str, str, str], ...]) -> None:
+def _lines(axes: Axes, values: History, lines: Sequence[Line]) -> None:
     for name, label, color, style in lines:
         shown = [(x, y) for x, y in zip(values["epoch"], values[name], strict=True) if math.isfinite(y)]
         if shown:
             axes.plot(*zip(*shown, strict=True), color=color, linestyle=style, label=label, marker=".", markersize=4)
+    if len(lines) > 1 and axes.get_lines():
+        axes.legend(frameon=False, fontsize=8)

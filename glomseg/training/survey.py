@@ -124,21 +124,26 @@ def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list
         raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
     _check_values(example, raw, lossy)
     labels = classes_of(raw, example.values, lossy=lossy)
-    full = bool((labels > 0).mean() >= _FULL)
+    full = _counts(labels)[0] <= (1 - _FULL) * labels.size
     if any((line > 0).mean() >= _FULL for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1])):
         read = read_example(example, spacing_um_px)
         if not read.valid.any():
             return []
         labels = read.label
-    there = frozenset(int(value) for value in np.unique(labels) if value)
-    return [_Seen(replace(example, positive=bool(there)), there, full)]
+    there = frozenset((np.flatnonzero(_counts(labels)[1:]) + 1).tolist())
+    return [_Seen(replace(example, positive=bool(there)), there, bool(full))]
+
+
+def _counts(values: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the pixels of each value from 0 to 255, many times faster than numpy does."""
+    return np.array(Image.fromarray(values).histogram(), np.int64)
 
 
 def _check_values(example: Example, raw: NDArray[Any], lossy: bool) -> None:
     """Raise TrainingError for a label with values that no label has."""
     if raw.dtype != np.uint8:
         return
-    counts = np.bincount(raw.ravel(), minlength=256)
+    counts = _counts(raw)
     grey = int(counts[_GREY].sum())
     if example.values and not lossy:
         known = {0, *(value for value, _ in example.values)}
