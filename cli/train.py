@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
 
     if not data and how["project"] is None:
         raise click.UsageError("Nothing to learn from: name folders of tiles, or a project with --from-project.")
-    console = Console(quiet=quiet, as_json=False)
+    first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
+    console = Console(quiet=quiet or not first, as_json=False)
     if how["project"] is not None:
         folder, how = lessons_of(console, output, how)
         data = (*data, folder)

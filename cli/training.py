@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     from glomseg.training.feedback import export_reviews
 
     folder = output / LESSONS
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise TrainingError("--from-project works in one process; give its tiles to torchrun: glomseg train LESSONS")
     plain = how["recipe"] is None and how["file"] is None and not how["resume"]
     how = {**how, "recipe": RETRAIN if plain else how["recipe"]}
     if how["resume"] and folder.is_dir():
@@ -76,7 +79,11 @@ def train_model(console: Console, folders: Sequence[Path], output: Path, how: Ma
         training = Training(
             data, output, config, name=how["name"], device=how["device"], start=how["start"], report=report
         )
-        card = training.run(resume=how["resume"])
+        try:
+            card = training.run(resume=how["resume"])
+        except KeyboardInterrupt:
+            console.warn(f"interrupted after epoch {training.epoch}; the same command with --resume goes on")
+            return 1
     for part in ("validation", "test"):
         score = card.scores.get(part)
         if score:
@@ -96,7 +103,7 @@ def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
     file, recipe = how["file"], how["recipe"]
     if how["resume"] and file is None and recipe is None and (output / CONFIG_NAME).is_file():
         file = output / CONFIG_NAME
-    under = _of_start(how["start"], how["species"]) if how["start"] and not how["resume"] else {}
+    under = _of_start(how["start"], how["species"]) if how["start"] else {}
     return read_config(recipe=recipe, file=file, words=how["words"], under=under, workers=how["workers"], **given)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from pathlib import Path
@@ -19,6 +20,8 @@ from glomseg.training.config import TrainConfig
 from glomseg.training.losses import loss_of
 from glomseg.training.validate import Verdict
 from glomseg.unet import VariableUNet, base_width
+
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is to be said
 
 
 def fabric_for(config: TrainConfig, device: torch.device) -> Fabric:

@@ -18,10 +18,13 @@ from PIL import Image
 from glomseg.slide import open_slide
 from glomseg.training.config import TrainConfig
 from glomseg.training.dataset import Example, Labelled, read_example
+from glomseg.training.transplant import paste_between
 
 UInt8 = NDArray[np.uint8]
 Rng = np.random.Generator
-Reader = Callable[[Example], Labelled]
+
+PASTED = 2
+"""Glomeruli, and pieces of plain tissue, that are pasted at most into one square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +183,12 @@ class ExampleSource:
             return Sample(example.name, found.image, found.label, found.valid)
         rng = np.random.default_rng([config.seed, *draw.seed])
         side = config.crop_px + 2 * config.margin_px
-        left, top = _corner(rng, found, draw, side)
-        return Sample(example.name, *cut(found, left, top, side))
+        square = cut(found, *_corner(rng, found, draw.on, draw.at, side), side)
+        if draw.other is not None:
+            other = self._read(draw.other)
+            donor = cut(other, *_corner(rng, other, True, None, side), side)
+            square = paste_between(rng, square, [donor], glomeruli=PASTED, decoys=PASTED)
+        return Sample(example.name, square.image, square.label, square.valid)
 
     def _read(self, index: int) -> Labelled:
         return self._cache.get(index, lambda: read_as(self.examples[index], self.config))
@@ -196,17 +203,17 @@ def _drawn(rng: Rng, pool: Sequence[Sequence[int]]) -> int:
     return group[int(rng.integers(len(group)))]
 
 
-def _corner(rng: Rng, found: Labelled, draw: Draw, side: int) -> tuple[int, int]:
-    """Return the corner (left, top) of a square: on what the draw wants, off the image only where that is smaller."""
+def _corner(rng: Rng, found: Labelled, on: bool, at: tuple[float, float] | None, side: int) -> tuple[int, int]:
+    """Return the corner (left, top) of a square `on` a glomerulus, `at` a place or anywhere; off only a small image."""
     height, width = found.label.shape
     x, y = (rng.uniform(side / 2, max(side / 2, length - side / 2)) for length in (width, height))
-    if draw.at is not None:
-        x, y = draw.at
-    elif draw.on:
+    if at is not None:
+        x, y = at
+    elif on:
         inside = np.flatnonzero(found.label)
         if inside.size:
             y, x = divmod(int(inside[int(rng.integers(inside.size))]), width)
-    if draw.on or draw.at is not None:
+    if on or at is not None:
         x, y = np.array([x, y]) + rng.uniform(-side / 4, side / 4, 2)
     left, top = (
         int(np.clip(round(middle - side / 2), 0, length - side))
@@ -217,14 +224,14 @@ def _corner(rng: Rng, found: Labelled, draw: Draw, side: int) -> tuple[int, int]
     return left, top
 
 
-def cut(found: Labelled, left: int, top: int, side: int) -> tuple[UInt8, UInt8, NDArray[np.bool_]]:
-    """Cut a square of image, label and valid; off the image there is mirrored tissue that is not valid."""
+def cut(found: Labelled, left: int, top: int, side: int) -> Labelled:
+    """Cut a square; off the image there is mirrored tissue that is not valid."""
     height, width = found.label.shape
     rows, columns = _mirrored(top, side, height), _mirrored(left, side, width)
     where = np.ix_(rows, columns)
     y, x = np.arange(top, top + side), np.arange(left, left + side)
     inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
-    return found.image[where], np.where(inside, found.label[where], np.uint8(0)), found.valid[where] & inside
+    return Labelled(found.image[where], np.where(inside, found.label[where], np.uint8(0)), found.valid[where] & inside)
 
 
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:

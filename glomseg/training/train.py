@@ -259,6 +259,7 @@ class Training:
             "best_epoch": self.best_epoch,
             "rows": self.rows,
             "hard": [[box.name, box.x, box.y] for box in self.hard],
+            "started_from": self.started_from.to_json() if self.started_from else "",
             "random": torch.get_rng_state(),
             "net": self.net.module.state_dict(),
             "ema": self.ema.state_dict(),
@@ -274,6 +275,7 @@ class Training:
         self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
         self.seconds, self.rows = state["seconds"], list(state["rows"])
         self.hard = [HardBox(name, x, y) for name, x, y in state["hard"]]
+        self.started_from = ModelCard.from_json(state["started_from"]) if state["started_from"] else None
         self.net.module.load_state_dict(state["net"])
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])

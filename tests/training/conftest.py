@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from .tissue import write_fields
 from .trees import write_kpis_patches
 
 PINK, PURPLE, WHITE = (225, 170, 205), (120, 60, 140), (245, 245, 245)
@@ -49,3 +50,9 @@ def made_up(tmp_path_factory):
 def kpis_tree(tmp_path_factory):
     """Patches of 256 px in the KPIs layout: 3 groups, 4 cases each, 48 patches; nobody may change it."""
     return write_kpis_patches(tmp_path_factory.mktemp("KPIs"))
+
+
+@pytest.fixture(scope="session")
+def fields(tmp_path_factory):
+    """24 fields of made-up tissue on 8 slides; nobody may change them."""
+    return write_fields(tmp_path_factory.mktemp("tissue") / "fields")

@@ -1,22 +1,47 @@
-"""A few steps of training on made-up tissue: it learns, and the seed decides the result."""
+"""Training on made-up tissue: it learns, it goes on where it stopped, and it stops where it must."""
 
+import csv
+import dataclasses
 import itertools
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from PIL import Image
 
-from glomseg.errors import TrainingError
-from glomseg.training.train import TrainConfig, learning_rate_at, read_data, train
-from glomseg.unet import VariableUNet
+from glomseg.errors import ModelError, RunError, TrainingError
+from glomseg.model import load_model, verify_model
+from glomseg.training.config import TrainConfig, read_config
+from glomseg.training.data import read_data
+from glomseg.training.engine import learning_rate_at, spread
+from glomseg.training.train import Training
 
-TINY = TrainConfig(
-    steps=12, batch_size=2, workers=0, learning_rate=5e-3, evaluate_every=6, validation_images=2, image_px=64
+from .tissue import UM_PX, field_of
+
+WORDS = (
+    "spacing_um_px=8",
+    "crop_px=64",
+    "margin_px=0",
+    "batch_size=8",
+    "learning_rate=8e-3",
+    "thresholds=[0.5]",
+    "workers=0",
+    "precision=32-true",
 )
+TINY = (*WORDS, "samples_per_epoch=8", "batch_size=4", "epochs=3", "ema_decay=0.5", "mining_every=1", "mining_images=2")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _one_thread():
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on a busy machine two threads wait for each other
@@ -24,32 +49,212 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def run(made_up, output, config, **more):
-    parts = read_data(made_up)
+def training(folder, output, words=TINY, report=lambda progress: None, **more):
+    config = read_config(words=words)
+    return Training(read_data([folder], config, mpp=UM_PX), output, config, device="cpu", report=report, **more)
+
+
+@pytest.fixture(scope="module")
+def trained(fields, tmp_path_factory):
+    """A training that is long enough to learn, with what it told."""
+    output = tmp_path_factory.mktemp("trained") / "mine"
     told = []
-    net = train(parts.train, parts.validation, output, config, callback=told.append, **more)
-    return net, told
+    words = (*WORDS, "samples_per_epoch=80", "epochs=5", "ema_decay=0.8", "test_share=0.25")
+    words += ("mining_every=2", "mining_images=6")
+    card = training(fields, output, words, told.append).run()
+    return output, card, told
 
 
-def test_it_learns_and_the_seed_decides(made_up, tmp_path):
-    one, told = run(made_up, tmp_path / "one", TINY)
-    two, again = run(made_up, tmp_path / "two", TINY)
-    losses = [p.loss for p in told]
-    assert np.mean(losses[-4:]) < 0.85 * np.mean(losses[:2])
-    assert losses == [p.loss for p in again]
-    for key, value in one.state_dict().items():
-        assert torch.equal(value, two.state_dict()[key]), key
-    assert [p.step for p in told if p.score] == [6, 12]
-    last = load_file(tmp_path / "one/last.safetensors")
-    assert all(torch.equal(last[key], value) for key, value in one.state_dict().items())
-    VariableUNet(512).load_state_dict(load_file(tmp_path / "one/best.safetensors"))
+@pytest.fixture(scope="module")
+def uninterrupted(fields, tmp_path_factory):
+    output = tmp_path_factory.mktemp("uninterrupted") / "mine"
+    training(fields, output).run()
+    return output
 
 
-def test_a_loss_that_is_not_finite_stops(made_up, tmp_path):
-    state = VariableUNet(512).state_dict()
-    state["final.bias"] = torch.tensor([float("nan")])
-    with pytest.raises(TrainingError, match="step 1"):
-        run(made_up, tmp_path, TINY, start=state)
+def history(output):
+    with (output / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def state_of(output):
+    return torch.load(output / "state.pt", weights_only=True)
+
+
+def assert_equal_states(one, two):
+    for key in ("net", "ema"):
+        for name, value in one[key].items():
+            assert torch.equal(value, two[key][name]), f"{key} {name}"
+    for number, values in one["optimizer"]["state"].items():
+        assert all(torch.equal(value, two["optimizer"]["state"][number][name]) for name, value in values.items())
+    for key in ("epoch", "step", "best", "best_epoch", "hard", "batch_size"):
+        assert one[key] == two[key], key
+    for mine, theirs in zip(one["rows"], two["rows"], strict=True):
+        assert {**mine, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_it_learns(trained):
+    output, card, told = trained
+    losses = [float(row["train_loss"]) for row in history(output)]
+    assert losses[-1] < 0.75 * losses[0]
+    assert card.scores["test"]["true_objects"] >= 4
+    assert card.scores["test"]["object_f1"] >= 0.8, card.scores
+    assert card.scores["validation"]["object_f1"] >= 0.8, card.scores
+    assert {progress.stage for progress in told} == {"learning", "validating", "mining", "epoch"}
+
+
+def test_what_it_leaves_behind(trained):
+    output, card, _ = trained
+    assert {path.name for path in output.iterdir()} == {
+        "card.json",
+        "weights.safetensors",
+        "config.toml",
+        "split.json",
+        "history.csv",
+        "curves.png",
+        "worst.png",
+        "state.pt",
+    }
+    assert verify_model(output) == card
+    config = read_config(file=output / "config.toml")
+    assert (config.crop_px, config.epochs, config.batch_size) == (64, 5, 8)
+    assert set(config.__slots__) == set(tomllib.loads((output / "config.toml").read_text()))
+    rows = history(output)
+    assert [row["epoch"] for row in rows] == list("12345")
+    best = max(rows, key=lambda row: (float(row["val_object_f1"]), float(row["val_dice"])))
+    assert [row["epoch"] for row in rows if row["best"] == "1"][-1] == best["epoch"] == str(card.scores["best_epoch"])
+    split = json.loads((output / "split.json").read_text())
+    assert not set(split["train"]) & (set(split["validation"]) | set(split["test"]))
+    assert card.training_data[0].name == "fields"
+    assert card.training_data[0].licence == "unstated"
+    with Image.open(output / "worst.png") as picture:
+        assert min(picture.size) > 100
+
+
+def test_the_model_finds_discs_where_it_is_told_to_look(trained):
+    """What `--model` would do, on tissue that no part of the split holds."""
+    output, card, _ = trained
+    rng = np.random.default_rng(99)
+    model = load_model(output)
+    images = [field_of(rng, discs=2) for _ in range(3)]
+    small = np.stack([np.asarray(Image.fromarray(image).resize((96, 96), Image.Resampling.BOX)) for image, _ in images])
+    seen = model.predict(small) >= card.threshold * 255
+    true = np.stack([mask[1::2, 1::2] for _, mask in images])
+    assert 2 * (seen & true).sum() / (seen.sum() + true.sum()) > 0.8
+
+
+def test_resume_equals_an_uninterrupted_training(fields, uninterrupted, tmp_path):
+    def stop(progress):
+        if progress.stage == "learning" and progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        training(fields, tmp_path, report=stop).run()
+    assert len(history(tmp_path)) == 2
+    verify_model(tmp_path)
+    card = training(fields, tmp_path).run(resume=True)
+    assert_equal_states(state_of(tmp_path), state_of(uninterrupted))
+    assert state_of(tmp_path)["hard"], "the hard negatives were not tried"
+    same = dataclasses.replace(load_model(uninterrupted).card, name=card.name)
+    assert card == same
+
+
+def test_a_killed_training_goes_on(fields, uninterrupted, tmp_path):
+    words = [item for word in TINY for item in ("--set", word)]
+    command = [sys.executable, "-m", "glomseg_cli.main", "train", str(fields), "-o", str(tmp_path / "out")]
+    command += [*words, "--mpp", str(UM_PX), "--device", "cpu", "--quiet"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment)
+    try:
+        deadline = time.monotonic() + 300
+        while not (tmp_path / "out/state.pt").exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = len(history(tmp_path / "out"))
+    assert before >= 1
+    training(fields, tmp_path / "out").run(resume=True)
+    assert_equal_states(state_of(tmp_path / "out"), state_of(uninterrupted))
+    assert not [path for path in (tmp_path / "out").iterdir() if path.suffix == ".safetensors" and path.name[0] != "."][
+        1:
+    ]
+
+
+def test_resume_with_something_else(fields, uninterrupted, tmp_path):
+    with pytest.raises(TrainingError, match="other settings"):
+        training(fields, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
+    with pytest.raises(TrainingError, match="no training to go on with"):
+        training(fields, tmp_path / "empty").run(resume=True)
+    other = shutil.copytree(fields, tmp_path / "fields")
+    for part in ("images", "masks"):
+        next((other / part).iterdir()).unlink()
+    for path in (other / "masks").iterdir():
+        if not (other / "images" / path.name).exists():
+            path.unlink()
+    for path in (other / "images").iterdir():
+        if not (other / "masks" / path.name).exists():
+            path.unlink()
+    with pytest.raises(TrainingError, match="other data"):
+        training(other, uninterrupted).run(resume=True)
+    damaged = shutil.copytree(uninterrupted, tmp_path / "damaged")
+    (damaged / "state.pt").write_bytes(b"no state")
+    with pytest.raises(TrainingError, match="cannot be read"):
+        training(fields, damaged).run(resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(fields, tmp_path):
+    made = training(fields, tmp_path, (*TINY, "mining_every=0"))
+
+    def spoil(progress):
+        if progress.stage == "epoch" and progress.epoch == 1:
+            with torch.no_grad():
+                made.net.module.final.bias.fill_(float("nan"))
+
+    made.report = spoil
+    with pytest.raises(TrainingError, match=r"the loss is nan in the batch of fields/.*slide \d") as caught:
+        made.run()
+    assert str(tmp_path) in str(caught.value)
+    assert len(history(tmp_path)) == 1
+    verify_model(tmp_path)
+    assert state_of(tmp_path)["epoch"] == 1
+
+
+def test_a_full_disk_leaves_the_files_of_the_epoch_before(fields, tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill(progress):
+        if progress.stage == "epoch":  # from here on, nothing as large as the weights can be written
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, limits[1]))
+
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*free space"):
+            training(fields, tmp_path, (*TINY, "mining_every=0"), fill).run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert state_of(tmp_path)["epoch"] == 1
+    verify_model(tmp_path)
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def test_a_model_to_start_from(fields, trained, tmp_path):
+    output, _, _ = trained
+    card = training(fields, tmp_path / "more", (*TINY, "epochs=1", "learning_rate=1e-5"), start=output).run()
+    assert card.scores["validation"]["object_f1"] >= 0.8
+    assert "started from mine" in card.description
+    with pytest.raises(TrainingError, match="base width 16, but patch_size 1024 makes one of 32"):
+        training(fields, tmp_path, (*TINY, "patch_size=1024"), start=output)
+    with pytest.raises(ModelError, match="no model"):
+        training(fields, tmp_path, start="nobody's")
+
+
+def test_no_glomerulus_to_choose_by(fields, tmp_path):
+    copied = shutil.copytree(fields, tmp_path / "fields")
+    for path in (copied / "masks").iterdir():
+        Image.new("L", (192, 192)).save(path)
+    with pytest.raises(TrainingError, match="glomerul"):
+        training(copied, tmp_path / "out").run()
 
 
 def test_learning_rate():
@@ -60,3 +265,22 @@ def test_learning_rate():
     assert np.argmax(rates) == 10
     assert rates[-1] == pytest.approx(0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
+    assert learning_rate_at(0.7, TrainConfig(learning_rate=1.0, schedule="constant")) == 1.0
+
+
+def test_spread():
+    assert spread(5, 0) == spread(5, 9) == [0, 1, 2, 3, 4]
+    assert spread(100, 4) == [12, 37, 62, 87]
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(fields, tmp_path):
+    words = [item for word in (*TINY, "epochs=2") for item in ("--set", word)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["glomseg_cli.main", "train", str(fields), "-o", str(tmp_path / "out"), *words]
+    command += ["--mpp", str(UM_PX), "--device", "cpu", "--quiet"]
+    result = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert state_of(tmp_path / "out")["devices"] == 2
+    assert [row["step"] for row in history(tmp_path / "out")] == ["1", "2"]
+    verify_model(Path(tmp_path / "out"))

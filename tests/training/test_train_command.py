@@ -1,0 +1,116 @@
+"""`glomseg train` as a user types it, with each recipe on a tiny tree of its kind."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+
+from glomseg.model import verify_model
+from glomseg.training.config import read_config
+
+from .tissue import UM_PX
+
+SMALL = ("--set", "epochs=1", "--set", "samples_per_epoch=4", "--set", "batch_size=2", "--workers", "0")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_kpis(kpis_tree, tmp_path, glomseg):
+    out = tmp_path / "mine"
+    words = ("spacing_um_px=0.479", "crop_px=64", "margin_px=0", "patch_size=256", "minimum_area_um2=20")
+    settings = [item for word in words for item in ("--set", word)]
+    result = glomseg("train", kpis_tree, "--recipe", "kpis", "-o", out, *SMALL, *settings, "--device", "cpu")
+    assert result.code == 0, result.err
+    assert "24 images to learn from, 12 to choose by, 12 held out" in result.err
+    assert "test: object F1" in result.err
+    card = verify_model(out)
+    assert (card.species, card.spacing_um_px, card.minimum_area_um2) == ("mouse", 0.479, 20)
+    assert card.scores["test"]["images"] == 12
+    split = json.loads((out / "split.json").read_text())
+    assert split["by"] == "case"
+    assert all("/train/" in f"/{name}" for names in split["train"].values() for name in names)
+    again = glomseg("train", kpis_tree, "--recipe", "kpis", "-o", out)
+    assert again.code == 1
+    assert "--resume" in again.err
+    assert len(again.err.strip().splitlines()) == 1
+
+
+def test_kpis_reference(kpis_tree, tmp_path, glomseg):
+    out = tmp_path / "reference"
+    result = glomseg(
+        "train", kpis_tree, "--recipe", "kpis-reference", "-o", out, "--epochs", "1", "--set", "crop_px=64",
+        "--workers", "0", "--device", "cpu", "--quiet",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    assert (result.out, result.err) == ("", "")
+    assert verify_model(out).architecture_args == {"patch_size": 256}
+    state = torch.load(out / "state.pt", weights_only=True)
+    assert (state["step"], state["batch_size"]) == (2, 16), "24 images in batches of 16"
+    config = read_config(file=out / "config.toml")
+    assert config == read_config(recipe="kpis-reference", words=["crop_px=64", "epochs=1", "workers=0"])
+
+
+def test_pas_starter(made_up, tmp_path, glomseg):
+    out = tmp_path / "starter"
+    words = ("--set", "crop_px=64", "--set", "test_share=0", "--device", "cpu", "--quiet")
+    result = glomseg("train", made_up, "--recipe", "pas-starter", "-o", out, *SMALL, *words)
+    assert result.code == 0, result.err
+    card = verify_model(out)
+    assert card.training_data[0].licence == "CC BY 4.0"
+    assert (card.spacing_um_px, card.minimum_area_um2) == (3.0, 6000)
+    assert "test" not in card.scores
+    assert card.scores["validation"]["true_objects"] > 10
+    other = glomseg("train", tmp_path, "--recipe", "pas-starter", "-o", tmp_path / "no")
+    assert other.code == 1
+    assert "tiles/ and crops/" in other.err
+
+
+def test_preview(fields, tmp_path, glomseg):
+    result = glomseg("train", fields, "-o", tmp_path, "--preview", "--mpp", UM_PX, "--set", "crop_px=64")
+    assert result.code == 0, result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["preview.png"]
+    with Image.open(tmp_path / "preview.png") as picture:
+        assert min(picture.size) > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "epoch=3"], "do you mean epochs?"),
+        (["--recipe", "best"], "no recipe 'best'"),
+        (["--device", "toaster"], "toaster"),
+        (["--resume"], "without --resume"),
+        (["--start", "nobody"], "no model 'nobody'"),
+        (["--set", "batch_size=1"], "BatchNorm"),
+        (["--split", "no.json"], "no.json"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(fields, tmp_path, glomseg, arguments, message):
+    result = glomseg("train", fields, "-o", tmp_path / "out", "--mpp", UM_PX, "--quiet", *arguments)
+    assert result.code == 1
+    assert message in result.err
+    assert len(result.err.strip().splitlines()) == 1, result.err
+
+
+def test_data_that_are_none(fields, tmp_path, glomseg):
+    (tmp_path / "empty").mkdir()
+    result = glomseg("train", tmp_path / "empty", "-o", tmp_path / "out", "--quiet")
+    assert result.code == 1
+    assert "holds no images" in result.err
+    broken = shutil.copytree(fields, tmp_path / "broken")
+    first, second = sorted((broken / "masks").iterdir())[:2]
+    first.unlink()
+    Image.new("L", (10, 10)).save(second)
+    result = glomseg("train", broken, "-o", tmp_path / "out", "--mpp", UM_PX, "--quiet")
+    assert result.code == 1
+    assert first.name in result.err
+    assert second.name in result.err
+    assert not (tmp_path / "out").exists()
