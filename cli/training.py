@@ -39,11 +39,13 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     how = {**how, "recipe": RETRAIN if plain else how["recipe"]}
     if how["resume"] and folder.is_dir():
         return folder, how
+    _check_free(output, how)
     if (folder / RECORD).is_file():
         shutil.rmtree(folder)  # of a preview, or of an attempt that stopped before its first epoch
     with console.spinner("reading the project") as show:
         reviews = read_reviews(how["project"], slides=how["slides"], progress=show)
         how["start"] = how["start"] or reviews.model or DEFAULT_MODEL
+        how["species"] = how["species"] or reviews.species
         um_px = reading_mpp(read_card(find_model(how["start"])), how["species"])
         lessons = export_reviews(reviews, folder, um_px=um_px, progress=show)
     for remark in lessons.remarks:
@@ -67,11 +69,9 @@ def preview_data(console: Console, folders: Sequence[Path], output: Path, how: M
 
 def train_model(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:
     """Train, and tell what came of it."""
-    from glomseg.training.checkpoint import STATE_NAME
     from glomseg.training.train import Training
 
-    if (output / STATE_NAME).exists() and not how["resume"]:
-        raise TrainingError(f"{output} holds a training already; go on with --resume, or name another --output")
+    _check_free(output, how)
     config = _config(output, how)
     data = _data(console, folders, output, config, how)
     console.say(data.describe)
@@ -93,6 +93,13 @@ def train_model(console: Console, folders: Sequence[Path], output: Path, how: Ma
             )
     console.say(f"model in {output}, threshold {card.threshold:g}, best epoch {card.scores['best_epoch']}")
     return 0
+
+
+def _check_free(output: Path, how: Mapping[str, Any]) -> None:
+    from glomseg.training.checkpoint import STATE_NAME
+
+    if (output / STATE_NAME).exists() and not how["resume"]:
+        raise TrainingError(f"{output} holds a training already; go on with --resume, or name another --output")
 
 
 def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:

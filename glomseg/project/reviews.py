@@ -43,11 +43,12 @@ class Review:
 
 @dataclass(frozen=True, kw_only=True)
 class Reviews:
-    """The reviewed images of a project, the model of its newest run, and why the other images are left out."""
+    """The reviewed images of a project, model and species of its newest run, and why other images are left out."""
 
     project: Project
     images: tuple[Review, ...]
     model: str | None
+    species: str | None
     remarks: tuple[str, ...]
 
 
@@ -73,8 +74,14 @@ def read_reviews(
             f"nothing in {project.path} is marked as reviewed; mark images or regions with the script review_glomeruli"
         )
     runs = list_runs(project.folder / FOLDER)
-    model = str(runs[-1].parameters["model"]) if runs and "model" in runs[-1].parameters else None
-    return Reviews(project=project, images=tuple(found), model=model, remarks=tuple(remarks))
+    newest = runs[-1].parameters if runs else {}
+    return Reviews(
+        project=project,
+        images=tuple(found),
+        model=newest.get("model"),
+        species=newest.get("species"),
+        remarks=tuple(remarks),
+    )
 
 
 def _review(qupath: QuPathProcess, project: Project, image: ProjectImage) -> Review | str:

@@ -1,0 +1,98 @@
+"""Correct and retrain, on a real QuPath: what a person threw out is not found again, on slides never seen."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from shapely.geometry import Point
+
+from glomseg.evaluation.metrics import ObjectScore, geometries, match, object_score, overlaps
+from glomseg.geojson import read_geojson
+from glomseg.project.qupath import find_qupath, qupath_process
+
+from .reviewer import make_project, review
+from .tissue import PINK, PURPLE, WHITE
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+BLUE = (95, 95, 165)
+UM_PX = 2.0
+
+
+def paint(rng, path, discs=6, decoys=6, width=1280, height=1024):
+    """Paint a slide with glomeruli, and with discs of another colour that are none; returns the places of both."""
+    y, x = np.mgrid[:height, :width] + 0.5
+    image = np.full((height, width, 3), PINK, float)
+    for _ in range(90):
+        cx, cy, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(6, 12)
+        image[(x - cx) ** 2 + (y - cy) ** 2 < radius**2] = PURPLE
+    places = []
+    while len(places) < discs + decoys:
+        place, radius = np.array([rng.uniform(90, width - 90), rng.uniform(120, height - 90)]), rng.uniform(40, 52)
+        if all(np.hypot(*(place - other)) > 130 for other, _ in places):
+            inside = (x - place[0]) ** 2 + (y - place[1]) ** 2 < radius**2
+            image[inside] = PURPLE if len(places) < discs else BLUE
+            places.append((place, radius))
+    image[:30] = WHITE
+    image += rng.normal(0, 3, 3) + rng.normal(0, 10, image.shape)
+    tifffile.imwrite(
+        path,
+        np.clip(image, 0, 255).astype(np.uint8),
+        resolution=(1e4 / UM_PX, 1e4 / UM_PX),
+        resolutionunit="CENTIMETER",
+        photometric="rgb",
+        tile=(256, 256),
+    )
+    return places[:discs], [(float(place[0]), float(place[1])) for place, _ in places[discs:]]
+
+
+def object_f1(glomseg, model, slides, folder):
+    """Segment slides, path to discs, and score what was found."""
+    total = ObjectScore()
+    for path, discs in slides.items():
+        assert glomseg("segment", path, "--model", model, "-o", folder / path.stem).code == 0
+        found = [item.geometry for item in read_geojson(folder / path.stem / f"{path.stem}.geojson")]
+        met = overlaps(geometries(found), geometries([Point(*place).buffer(radius) for place, radius in discs]))
+        total += object_score(met, match(met))
+    return total.f1
+
+
+@pytest.fixture(scope="module")
+def qupath():
+    if find_qupath() is None:
+        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
+    with qupath_process() as process:
+        yield process
+
+
+def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path):
+    fast = ["--workers", 0, "--set", "crop_px=96", "--set", "batch_size=8", "--set", "patience=0"]
+    start = tmp_path / "models" / "start"
+    begun = glomseg("train", fields, "-o", start, "--mpp", 4, "--epochs", 8, *fast, "--set", "samples_per_epoch=64",
+                    "--set", "spacing_um_px=4", "--set", "ema_decay=0.9", "--set", "mining_every=0")  # fmt: skip
+    assert begun.code == 0, begun.err
+
+    rng = np.random.default_rng(1)
+    slides = {f"slide {number}.tif": paint(rng, tmp_path / f"slide {number}.tif") for number in range(6)}
+    paths = [tmp_path / name for name in slides]
+    held_out = {path: slides[path.name][0] for path in paths[4:]}
+    before = object_f1(glomseg, start, held_out, tmp_path / "before")
+    assert before < 0.8  # it takes the other discs for glomeruli
+
+    project = qupath.call(make_project, tmp_path / "study", paths[:4])
+    assert glomseg("annotate", project, "--model", start).code == 0
+    thrown_out = qupath.call(review, project, {path.name: slides[path.name][1] for path in paths[:3]})
+    assert thrown_out >= 15
+
+    ended = glomseg("train", "--from-project", project, "-o", tmp_path / "better", "--start", start, *fast,
+                    "--set", "samples_per_epoch=64", "--epochs", 6)  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "slide 3.tif: not marked as reviewed; left out" in ended.err
+    lessons = json.loads((tmp_path / "better/lessons/export.json").read_text())
+    assert {folder.partition("/")[0] for folder in lessons["images"]} == {
+        "slide 0", "slide 1", "slide 2", "hard_negatives",
+    }  # fmt: skip
+    after = object_f1(glomseg, tmp_path / "better", held_out, tmp_path / "after")
+    assert after > before + 0.1
+    assert after > 0.9
