@@ -124,6 +124,7 @@ def test_what_it_leaves_behind(trained):
         "weights.safetensors",
         "config.toml",
         "split.json",
+        "survey.csv",
         "history.csv",
         "curves.png",
         "worst.png",
@@ -139,6 +140,13 @@ def test_what_it_leaves_behind(trained):
     assert [row["epoch"] for row in rows if row["best"] == "1"][-1] == best["epoch"] == str(card.scores["best_epoch"])
     split = json.loads((output / "split.json").read_text())
     assert not set(split["train"]) & (set(split["validation"]) | set(split["test"]))
+    with (output / "survey.csv").open() as file:
+        surveyed = list(csv.DictReader(file))
+    assert len(surveyed) == 24
+    assert sum(row["positive"] == "1" for row in surveyed) == 16
+    assert {(row["slide"], row["um_per_px"]) for row in surveyed if row["part"] == "test"} == {
+        (slide, "4") for slide in split["test"]
+    }
     assert card.training_data[0].name == "fields"
     assert card.training_data[0].licence == "unstated"
     with Image.open(output / "worst.png") as picture:
@@ -199,7 +207,7 @@ def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path)
 
 def test_resume_with_something_else(half_drawn, trained, uninterrupted, tmp_path):
     with pytest.raises(TrainingError, match="other settings"):
-        training(half_drawn, trained, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
+        training(half_drawn, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
     with pytest.raises(TrainingError, match="no training to go on with"):
         training(half_drawn, tmp_path / "empty").run(resume=True)
     other = shutil.copytree(half_drawn, tmp_path / "fields")
@@ -273,15 +281,14 @@ def test_no_glomerulus_to_choose_by(fields, tmp_path):
 
 
 def test_it_stops_where_nothing_gets_better(fields, tmp_path):
-    def forget(progress):
-        if progress.stage == "learning":
-            made.best, made.best_epoch = (2.0, 2.0), 1  # better than anything
+    def raise_the_bar(progress):
+        if progress.stage == "learning" and progress.epoch == 1:
+            made.best = (2.0, 2.0)  # nothing is better than that
 
-    made = training(fields, tmp_path, (*TINY, "mining_every=0", "patience=1", "epochs=9"))
-    made.report = forget
-    with pytest.raises(ModelError, match=r"no card\.json"):  # nothing was ever the best
-        made.run()
-    assert len(history(tmp_path)) == 2
+    made = training(fields, tmp_path, (*TINY, "mining_every=0", "patience=2", "epochs=9"))
+    made.report = raise_the_bar
+    assert made.run().scores["best_epoch"] == 1
+    assert [row["best"] for row in history(tmp_path)] == ["1", "0", "0"]
 
 
 def test_learning_rate():
