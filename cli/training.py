@@ -128,8 +128,7 @@ def _of_start(start: str, species: str | None) -> dict[str, Any]:
 
 
 def _data(console: Console, folders: Sequence[Path], output: Path, config: TrainConfig, how: Mapping[str, Any]) -> Data:
-    from glomseg.training.data import read_data
-    from glomseg.training.train import SPLIT_NAME
+    from glomseg.training.data import SPLIT_NAME, read_data
 
     split = how["split"]
     if how["resume"] and split is None and config.sample != "compose" and (output / SPLIT_NAME).is_file():

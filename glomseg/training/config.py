@@ -172,8 +172,7 @@ def read_config(
     """Put settings together: a recipe's, over them those of a TOML file, over them `key=value` words, then `given`.
 
     `under` lies between the recipe and the file. A file may name its own `recipe`. Keys of `given` that are None are
-    left out. Raises TrainingError, which names
-    the key and what is allowed.
+    left out. Raises TrainingError, which names the key and what is allowed.
     """
     table = {} if file is None else _parsed(_text_of(file), str(file))
     named = table.pop("recipe", None)

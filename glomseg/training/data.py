@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,6 +12,7 @@ from pathlib import Path
 
 from glomseg.card import TrainingData
 from glomseg.errors import TrainingError
+from glomseg.files import write_text
 from glomseg.training import composed
 from glomseg.training.aidpath import Split as AidpathSplit
 from glomseg.training.aidpath import joined
@@ -18,13 +21,14 @@ from glomseg.training.dataset import Split, find_examples, read_split, split_exa
 from glomseg.training.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
 
 UNSTATED = "unstated"
+SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
     """The samples, the images to mine, choose and report by, and what is said of them on the card.
 
-    `digest` tells two data sets apart; `describe` says how they were split.
+    `digest` tells two data sets apart; `describe` says how they were split, and `write` writes that into a folder.
     """
 
     source: Source
@@ -35,7 +39,7 @@ class Data:
     digest: str
     origins: tuple[TrainingData, ...]
     describe: str
-    write_split: Callable[[Path], None]
+    write: Callable[[Path], None]
 
 
 def read_data(
@@ -84,15 +88,28 @@ def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, lice
         origins=tuple(TrainingData(name, licence, f"folder {name}") for name in named),
         describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "
         f"{len(split.test)} held out",
-        write_split=lambda path: write_split(split, path),
+        write=lambda folder: _write(split, folder),
     )
+
+
+def _write(split: Split, folder: Path) -> None:
+    """Write the split, and what was found of each image."""
+    write_split(split, folder / SPLIT_NAME)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("name", "part", "slide", "case", "group", "um_per_px", "positive", "hard"))
+    for part, examples in split.items():
+        for item in examples:
+            row = (item.slide, item.case, item.group, f"{item.mpp:.6g}", int(item.positive), int(item.hard))
+            writer.writerow((item.name, part, *row))
+    write_text(folder / SURVEY_NAME, buffer.getvalue())
 
 
 def _digest(split: Split) -> str:
     """Sum up the names of all examples, by part, with the sizes of their files."""
     told = [
         [name, example.name, example.image.stat().st_size, example.label.stat().st_size if example.label else 0]
-        for name, part in (("train", split.train), ("validation", split.validation), ("test", split.test))
+        for name, part in split.items()
         for example in part
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
@@ -118,7 +135,7 @@ def _composed(folders: Sequence[Path], config: TrainConfig) -> Data:
         digest=composed.digest(split),
         origins=(AIDPATH,),
         describe=_described(split, parts),
-        write_split=lambda path: composed.write_parts(split, path),
+        write=lambda folder: composed.write_parts(split, folder / SPLIT_NAME),
     )
 
 

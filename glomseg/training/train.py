@@ -44,7 +44,7 @@ from glomseg.training.sampling import HardBox
 from glomseg.training.validate import Judged, Verdict, judge
 from glomseg.unet import VariableUNet
 
-CONFIG_NAME, SPLIT_NAME = "config.toml", "split.json"
+CONFIG_NAME = "config.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Training:
         if not self.batch_size:
             self.batch_size = self._find_batch_size()
         if self.fabric.is_global_zero:
-            self.data.write_split(self.output / SPLIT_NAME)
+            self.data.write(self.output)
             write_config(dataclasses.replace(self.config, batch_size=self.batch_size), self.output / CONFIG_NAME)
 
     def _find_batch_size(self) -> int:

@@ -12,6 +12,7 @@ from glomseg.card import ModelCard
 from glomseg.model import Model
 from glomseg.training.config import read_config
 from glomseg.training.dataset import Labelled, find_examples
+from glomseg.training.engine import criterion_of
 from glomseg.training.loading import Loader, batches_of
 from glomseg.training.mining import mine
 from glomseg.training.sampling import Draw, ExampleImages, ExampleSource, HardBox, cut
@@ -47,6 +48,7 @@ def test_seed_epoch_and_number_decide(examples):
         assert sample.image.shape == (96, 96, 3)
 
 
+@pytest.mark.slow
 def test_workers_make_the_same(examples):
     source = source_of(examples)
     draws = source.draws(0, ())[:5]
@@ -176,7 +178,7 @@ def test_judged_as_evaluate_does(oracle):
     images = Fixed(disc_image((50, 50, 1), (140, 120, 0)), disc_image((60, 60, 1)), disc_image())
     told = []
     judged = judge(
-        oracle, images, [0, 1, 2], torch.nn.BCEWithLogitsLoss(), (0.5, 0.9), progress=lambda *done: told.append(done)
+        oracle, images, [0, 1, 2], criterion_of(read_config()), (0.5, 0.9), progress=lambda *done: told.append(done)
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
     verdict = Verdict.of(judged[::-1], (0.5, 0.9))

@@ -26,7 +26,7 @@ from glomseg.training.data import read_data
 from glomseg.training.engine import learning_rate_at, spread
 from glomseg.training.train import Training
 
-from .tissue import UM_PX, field_of
+from .tissue import UM_PX, field_of, write_fields
 
 WORDS = (
     "spacing_um_px=8",
@@ -38,7 +38,15 @@ WORDS = (
     "workers=0",
     "precision=32-true",
 )
-TINY = (*WORDS, "samples_per_epoch=8", "batch_size=4", "epochs=3", "ema_decay=0.5", "mining_every=1", "mining_images=2")
+TINY = (
+    *WORDS,
+    "samples_per_epoch=8",
+    "batch_size=4",
+    "epochs=3",
+    "ema_decay=0.5",
+    "mining_every=1",
+    "mining_images=12",
+)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -66,9 +74,15 @@ def trained(fields, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(fields, tmp_path_factory):
+def half_drawn(tmp_path_factory):
+    """Fields on half of whose slides nobody drew the discs: a trained network finds hard negatives there."""
+    return write_fields(tmp_path_factory.mktemp("half") / "fields", unlabelled=(1, 3, 5, 7))
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(half_drawn, trained, tmp_path_factory):
     output = tmp_path_factory.mktemp("uninterrupted") / "mine"
-    training(fields, output).run()
+    training(half_drawn, output, start=trained[0]).run()
     return output
 
 
@@ -110,6 +124,7 @@ def test_what_it_leaves_behind(trained):
         "weights.safetensors",
         "config.toml",
         "split.json",
+        "survey.csv",
         "history.csv",
         "curves.png",
         "worst.png",
@@ -125,6 +140,13 @@ def test_what_it_leaves_behind(trained):
     assert [row["epoch"] for row in rows if row["best"] == "1"][-1] == best["epoch"] == str(card.scores["best_epoch"])
     split = json.loads((output / "split.json").read_text())
     assert not set(split["train"]) & (set(split["validation"]) | set(split["test"]))
+    with (output / "survey.csv").open() as file:
+        surveyed = list(csv.DictReader(file))
+    assert len(surveyed) == 24
+    assert sum(row["positive"] == "1" for row in surveyed) == 16
+    assert {(row["slide"], row["um_per_px"]) for row in surveyed if row["part"] == "test"} == {
+        (slide, "4") for slide in split["test"]
+    }
     assert card.training_data[0].name == "fields"
     assert card.training_data[0].licence == "unstated"
     with Image.open(output / "worst.png") as picture:
@@ -143,26 +165,27 @@ def test_the_model_finds_discs_where_it_is_told_to_look(trained):
     assert 2 * (seen & true).sum() / (seen.sum() + true.sum()) > 0.8
 
 
-def test_resume_equals_an_uninterrupted_training(fields, uninterrupted, tmp_path):
+def test_resume_equals_an_uninterrupted_training(half_drawn, trained, uninterrupted, tmp_path):
     def stop(progress):
         if progress.stage == "learning" and progress.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training(fields, tmp_path, report=stop).run()
+        training(half_drawn, tmp_path, report=stop, start=trained[0]).run()
     assert len(history(tmp_path)) == 2
     verify_model(tmp_path)
-    card = training(fields, tmp_path).run(resume=True)
+    card = training(half_drawn, tmp_path).run(resume=True)
     assert_equal_states(state_of(tmp_path), state_of(uninterrupted))
     assert state_of(tmp_path)["hard"], "the hard negatives were not tried"
     same = dataclasses.replace(load_model(uninterrupted).card, name=card.name)
     assert card == same
 
 
-def test_a_killed_training_goes_on(fields, uninterrupted, tmp_path):
+def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path):
     words = [item for word in TINY for item in ("--set", word)]
-    command = [sys.executable, "-m", "glomseg_cli.main", "train", str(fields), "-o", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "glomseg_cli.main", "train", str(half_drawn), "-o", str(tmp_path / "out")]
     command += [*words, "--mpp", str(UM_PX), "--device", "cpu", "--quiet"]
+    command += ["--start", str(trained[0])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment)
     try:
@@ -175,19 +198,19 @@ def test_a_killed_training_goes_on(fields, uninterrupted, tmp_path):
         process.wait()
     before = len(history(tmp_path / "out"))
     assert before >= 1
-    training(fields, tmp_path / "out").run(resume=True)
+    training(half_drawn, tmp_path / "out").run(resume=True)
     assert_equal_states(state_of(tmp_path / "out"), state_of(uninterrupted))
     assert not [path for path in (tmp_path / "out").iterdir() if path.suffix == ".safetensors" and path.name[0] != "."][
         1:
     ]
 
 
-def test_resume_with_something_else(fields, uninterrupted, tmp_path):
+def test_resume_with_something_else(half_drawn, trained, uninterrupted, tmp_path):
     with pytest.raises(TrainingError, match="other settings"):
-        training(fields, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
+        training(half_drawn, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
     with pytest.raises(TrainingError, match="no training to go on with"):
-        training(fields, tmp_path / "empty").run(resume=True)
-    other = shutil.copytree(fields, tmp_path / "fields")
+        training(half_drawn, tmp_path / "empty").run(resume=True)
+    other = shutil.copytree(half_drawn, tmp_path / "fields")
     for part in ("images", "masks"):
         next((other / part).iterdir()).unlink()
     for path in (other / "masks").iterdir():
@@ -201,7 +224,7 @@ def test_resume_with_something_else(fields, uninterrupted, tmp_path):
     damaged = shutil.copytree(uninterrupted, tmp_path / "damaged")
     (damaged / "state.pt").write_bytes(b"no state")
     with pytest.raises(TrainingError, match="cannot be read"):
-        training(fields, damaged).run(resume=True)
+        training(half_drawn, damaged).run(resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(fields, tmp_path):
@@ -255,6 +278,17 @@ def test_no_glomerulus_to_choose_by(fields, tmp_path):
         Image.new("L", (192, 192)).save(path)
     with pytest.raises(TrainingError, match="glomerul"):
         training(copied, tmp_path / "out").run()
+
+
+def test_it_stops_where_nothing_gets_better(fields, tmp_path):
+    def raise_the_bar(progress):
+        if progress.stage == "learning" and progress.epoch == 1:
+            made.best = (2.0, 2.0)  # nothing is better than that
+
+    made = training(fields, tmp_path, (*TINY, "mining_every=0", "patience=2", "epochs=9"))
+    made.report = raise_the_bar
+    assert made.run().scores["best_epoch"] == 1
+    assert [row["best"] for row in history(tmp_path)] == ["1", "0", "0"]
 
 
 def test_learning_rate():

@@ -33,8 +33,11 @@ def field_of(rng, size=192, discs=2):
     return np.clip(image, 0, 255).astype(np.uint8), mask
 
 
-def write_fields(folder: Path, *, slides=8, fields=3, size=192, seed=0):
-    """Write fields of some slides as QuPath names its tiles, every third without a glomerulus."""
+def write_fields(folder: Path, *, slides=8, fields=3, size=192, seed=0, unlabelled=()):
+    """Write fields of some slides as QuPath names its tiles, every third without a glomerulus.
+
+    On slides of the numbers `unlabelled` nobody drew the discs.
+    """
     rng = np.random.default_rng(seed)
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -43,5 +46,6 @@ def write_fields(folder: Path, *, slides=8, fields=3, size=192, seed=0):
             image, mask = field_of(rng, size, discs=0 if i % 3 == 2 else 2)
             name = f"slide {slide} [x={size * i},y=0,w={size},h={size}].png"
             Image.fromarray(image).save(folder / "images" / name)
-            Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / name)
+            drawn = mask & (slide not in unlabelled)
+            Image.fromarray(drawn.astype(np.uint8) * 255).save(folder / "masks" / name)
     return folder
