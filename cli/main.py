@@ -14,6 +14,7 @@ from .collect import collect
 from .demo import demo
 from .doctor import doctor
 from .evaluate import compare, evaluate
+from .export_tiles import export_tiles
 from .gallery import gallery
 from .measure import measure
 from .models import models
@@ -47,6 +48,7 @@ for command in (
     gallery,
     evaluate,
     compare,
+    export_tiles,
     train,
     models,
     qupath,

@@ -1,4 +1,4 @@
-"""`glomseg models`: what there is, what it was trained on, and bringing one in."""
+"""`glomseg models`: what there is, what it was trained on, bringing one in and taking one elsewhere."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from .console import Console
 
 @click.group()
 def models() -> None:
-    """List, show, check and import models."""
+    """List, show, check, import, export, pack and unpack models."""
 
 
 @models.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(as_json: bool) -> None:
-    """List the models that are installed, and those in the folders of GLOMSEG_MODELS."""
+    """List the models in the folders of GLOMSEG_MODELS, in .glomseg/models at home, and those shipped with glomseg."""
     from glomseg.card import list_models, read_card
     from glomseg.errors import ModelError
 
@@ -92,3 +92,63 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
         patch_size=patch_size,
     )
     click.echo(f"{card.name}: {output}")
+
+
+@models.command()
+@click.argument("name")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="New folder for the files.")
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(("onnx", "torchscript")),
+    multiple=True,
+    default=("onnx", "torchscript"),
+    help="What to write; may be given twice [both].",
+)
+def export(name: str, output: Path, formats: tuple[str, ...]) -> None:
+    """Write model NAME as ONNX and TorchScript, for programs that run without glomseg.
+
+    The folder also gets the card, which says what goes in and what comes out, and a README with an example for each.
+    ONNX needs two more packages: pip install 'glomseg[export]'.
+    """
+    from glomseg.export import export_model
+
+    for path in export_model(name, output, formats):
+        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="New file, NAME.glomseg.")
+def pack(names: tuple[str, ...], output: Path) -> None:
+    """Put models into one file, to carry to a machine without network.
+
+    There, `glomseg models unpack FILE` takes it in. That machine needs glomseg itself: `pip wheel . -w wheels` in a
+    checkout, on a machine like it that has network, collects all Python packages, the models that come with glomseg
+    among them, and `pip install --no-index --find-links wheels glomseg` installs them there.
+    """
+    from glomseg.pack import pack_models
+
+    for name, digest in pack_models(names, output).items():
+        click.echo(f"{name}: sha256 {digest}")
+    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+
+
+@models.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help="Folder of models to put them in [the first of GLOMSEG_MODELS, else .glomseg/models at home].",
+)
+def unpack(file: Path, output: Path | None) -> None:
+    """Take in the models of a FILE that `glomseg models pack` made; afterwards --model NAME finds them.
+
+    Every sha256 is checked; a model that is there already is not replaced.
+    """
+    from glomseg.card import read_card, user_folder
+    from glomseg.pack import unpack_models
+
+    for name, folder in unpack_models(file, output or user_folder()).items():
+        click.echo(f"{name}: {folder}, sha256 {read_card(folder).weights_sha256}")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -18,8 +19,10 @@ FORMAT_VERSION = 1
 ARCHITECTURES = ("variable-unet",)
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
+README_NAME = "README.md"
+PACK_SUFFIX = ".glomseg"
 SEARCH_VARIABLE = "GLOMSEG_MODELS"
-"""Folders of models, separated as in PATH, that are searched before the shipped ones."""
+"""Folders of models, separated as in PATH, that are searched before the user's own and the shipped ones."""
 
 SPECIES_DIAMETER_UM = {"mouse": 75.0, "rat": 120.0, "human": 200.0}
 """Mean diameter of a glomerulus; a network sees all species at the one size that it was trained on."""
@@ -238,18 +241,28 @@ def shipped_folder() -> Path:
         return Path(__file__).resolve().parents[1] / "models"
 
 
+def user_folder() -> Path:
+    """Return the folder for the models that this user adds: the first of GLOMSEG_MODELS, or one at home."""
+    own = _search_folders()[:-1]
+    if not own:
+        raise ModelError(f"this user has no home folder for models; give a folder, or set {SEARCH_VARIABLE}")
+    return own[0]
+
+
 def _search_folders() -> list[Path]:
-    named = [Path(part) for part in os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep) if part]
-    return [*named, shipped_folder()]
+    folders = [Path(part) for part in os.environ.get(SEARCH_VARIABLE, "").split(os.pathsep) if part]
+    with suppress(RuntimeError):  # a user without a home
+        folders.append(Path.home() / ".glomseg" / "models")
+    return [*folders, shipped_folder()]
 
 
 def list_models() -> dict[str, Path]:
     """Return name -> folder of every model that a name finds, sorted; nothing is read but the names."""
     found: dict[str, Path] = {}
     for folder in _search_folders():
-        if folder.is_dir():
+        with suppress(OSError):  # not there, or not ours to read
             for path in sorted(folder.iterdir()):
-                if (path / CARD_NAME).is_file():
+                if not path.name.startswith(".") and (path / CARD_NAME).is_file():
                     found.setdefault(path.name, path)
     return dict(sorted(found.items()))
 
@@ -259,6 +272,8 @@ def find_model(name: str | Path) -> Path:
     path = Path(name)
     if (path / CARD_NAME).is_file():
         return path
+    if path.suffix == PACK_SUFFIX and path.is_file():
+        raise ModelError(f"{path} is a packed model; run `glomseg models unpack {path}` once, then give its name")
     known = list_models()
     if str(name) in known:
         return known[str(name)]

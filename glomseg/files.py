@@ -1,8 +1,9 @@
-"""Write files whole or not at all."""
+"""Write files and folders whole or not at all."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,6 +37,36 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, which takes that name when the block ends well.
+
+    Raises RunError where something stands at `path` that is not an empty folder, where the place is read-only or the
+    disk full. After any failure `path` is as it was and the temporary folder gone.
+    """
+    temporary: Path | None = None
+    try:
+        if path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir())):
+            raise RunError(f"{path} exists already; remove it, or choose another folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary.chmod(0o777 & ~_umask())
+        yield temporary
+        for written in temporary.iterdir():
+            with written.open("rb+") as file:
+                os.fsync(file.fileno())
+        if path.is_dir():
+            path.rmdir()
+        temporary.rename(path)
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}; free space or choose another folder"
+        ) from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

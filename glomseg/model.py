@@ -171,8 +171,8 @@ def _digest(path: Path) -> str:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); fetch the model again") from error
 
 
-def _load_net(folder: Path, card: ModelCard) -> VariableUNet:
-    """Load the weights that the card names; raise ModelError where they are others or do not fit."""
+def load_net(folder: Path, card: ModelCard) -> VariableUNet:
+    """Load the network of `folder` and its `card`; raise ModelError where the weights are others or do not fit."""
     path = folder / WEIGHTS_NAME
     digest = _digest(path)
     if digest != card.weights_sha256:
@@ -196,25 +196,19 @@ def _load_strictly(net: VariableUNet, state: Mapping[str, Tensor], origin: Path)
         raise ModelError(f"{origin}: the weights are not those of this architecture: {reason}") from error
 
 
-def load_net(folder: Path) -> tuple[ModelCard, VariableUNet]:
-    """Read a model's card and its network, to be trained further; raises ModelError."""
-    card = read_card(folder)
-    return card, _load_net(folder, card)
-
-
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
     """Load a model given by name or folder onto a device (a name as in `resolve_device`, or a torch device)."""
     resolved = resolve_device(device) if isinstance(device, str) else device
     folder = find_model(name)
     card = read_card(folder)
-    return Model(card, _load_net(folder, card), resolved)
+    return Model(card, load_net(folder, card), resolved)
 
 
 def verify_model(name: str | Path) -> ModelCard:
     """Check a model's card, digest and weights, and return the card; raise ModelError for what is wrong."""
     folder = find_model(name)
     card = read_card(folder)
-    net = _load_net(folder, card)
+    net = load_net(folder, card)
     broken = [key for key, value in net.state_dict().items() if not torch.isfinite(value).all()]
     if broken:
         raise ModelError(f"{folder}: {broken[0]} holds values that are not finite; train or fetch the model again")

@@ -80,6 +80,7 @@ class VariableUNet(nn.Module):
     def __init__(self, patch_size: int = 512, num_classes: int = 1) -> None:
         """Build for `patch_size`, which decides the width and nothing else: any input size is taken."""
         super().__init__()
+        self.stride = STRIDE  # TorchScript knows no globals
         b = base_width(patch_size)
         self.enc1 = DoubleConv(3, b)
         self.enc2 = DoubleConv(b, 2 * b)
@@ -100,7 +101,7 @@ class VariableUNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 3, H, W) to logits (N, num_classes, H, W); a size off the stride is padded by its edge pixels."""
         height, width = x.shape[-2:]
-        pad_y, pad_x = -height % STRIDE, -width % STRIDE
+        pad_y, pad_x = -height % self.stride, -width % self.stride
         if pad_y or pad_x:
             x = F.pad(x, (0, pad_x, 0, pad_y), mode="replicate")
         e1 = self.enc1(x)

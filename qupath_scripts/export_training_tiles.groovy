@@ -1,56 +1,231 @@
 /*
  * Purpose: export image tiles and their labels, to train a model on what was reviewed; what `glomseg train` reads.
- * Input:   annotations of class Glomerulus and "Glomerulus: Sclerotic" on the open image or, with "Run for project",
- *          on every image. Rejected ones are left out. Arguments (none is needed), as name=value:
- *            folder=DIR  [<project>/tiles]   downsample=N  [2]   size=PX  [512]   overlap=PX  [32]
- *            reviewed-only                    leave out images that are not marked as fully reviewed
+ *          `glomseg export-tiles` does the same from outside QuPath.
+ * Input:   annotations of the classes, by default Glomerulus and "Glomerulus: Sclerotic", on the open image or, with
+ *          "Run for project", on every image. Rejected ones are left out. Arguments (none is needed), as name=value:
+ *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
+ *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
+ *            class=NAME   may be repeated; the first is label 1, and so on; the exact name is meant
+ *            region=CLASS only tiles that lie inside annotations of this class
+ *            negatives=RATIO  tiles of tissue without annotation, for one annotated tile; without it all empty tiles
+ *                         of an image that is marked as fully reviewed, and none of another
+ *            seed=N  [0]  chooses other background tiles: they come in the order of the MD5 of "<seed>/<tile name>"
+ *            reviewed-only    leave out images that are not marked as fully reviewed
  * Output:  DIR/<image without extension>/<image> [d=2,x=0,y=0,w=1024,h=1024].png and the same name with -labelled.png:
- *          a palette PNG, 0 background, 1 Glomerulus, 2 Glomerulus: Sclerotic. Tiles without any annotation are
- *          left out, but not on an image that is marked as fully reviewed: there they show what is no glomerulus.
+ *          a palette PNG, 0 background, 1 the first class. With `subdir`, images/ and labels/ hold files of one name.
+ *          Beside them <image>-tiles.json, and DIR/export.json with the scale of all tiles. An image's tiles of an
+ *          earlier export are replaced; an image that is neither annotated nor reviewed has none.
  * QuPath 0.5, 0.6, 0.7
  */
 
 import static qupath.lib.gui.scripting.QPEx.*
 
+import groovy.transform.CompileStatic
+import groovy.transform.Field
+import java.awt.image.BufferedImage
+import java.security.MessageDigest
+import java.text.NumberFormat
 import qupath.lib.common.GeneralTools
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.writers.TileExporter
+import qupath.lib.io.GsonTools
+import qupath.lib.objects.PathObjects
+import qupath.lib.regions.ImagePlane
+import qupath.lib.regions.RegionRequest
+import qupath.lib.roi.GeometryTools
+import qupath.lib.roi.ROIs
+
+@Field static final String REVIEWED = "glomseg.reviewed"
+@Field static final int COLOURED = 20
+@Field static final double STAINED_SHARE = 0.25
 
 def imageData = getCurrentImageData()
 def entry = getProjectEntry()
 if (imageData == null || entry == null)
     throw new IllegalStateException("Open an image of a project first.")
 def given = binding.hasVariable("args") ? (args as List<String>) : []
-def option = { name, fallback -> given.find { it.startsWith(name + "=") }?.substring(name.length() + 1) ?: fallback }
-def folder = option("folder", entry.getEntryPath().getParent().getParent().resolve("tiles").toString())
-def downsample = option("downsample", "2") as double
+def values = { name -> given.findAll { it.startsWith(name + "=") }.collect { it.substring(name.length() + 1) } }
+def option = { name, fallback -> values(name) ? values(name).last() : fallback }
+def root = new File(option("folder", entry.getEntryPath().getParent().getParent().resolve("tiles").toString()))
 def size = option("size", "512") as int
 def overlap = option("overlap", "32") as int
-def reviewed = entry.getMetadataValue("glomseg.reviewed") as boolean
+def seed = option("seed", "0") as int
+def classes = values("class") ?: ["Glomerulus", "Glomerulus: Sclerotic"]
+def reviewed = entry.getMetadataValue(REVIEWED) as boolean
+if (overlap < 0 || overlap >= size)
+    throw new IllegalArgumentException("An overlap of ${overlap} px does not fit tiles of ${size} px; make it less.")
 if (given.contains("reviewed-only") && !reviewed) {
     println "${entry.getImageName()}: not marked as fully reviewed, left out"
     return
 }
 
-def labels = new LabeledImageServer.Builder(imageData)
-    .useFilter { it.isAnnotation() && it.getMetadata()["glomseg.verdict"] != "reject" }
+def server = imageData.getServer()
+def annotations = imageData.getHierarchy().getAnnotationObjects().findAll { isWanted(it) }
+def labelled = annotations.findAll { it.getPathClass()?.toString() in classes }
+if (!labelled && !reviewed) {
+    println "${entry.getImageName()}: no annotation of class ${classes.join(' or ')}, left out"
+    return
+}
+def own = server.getPixelCalibration().hasPixelSizeMicrons() ? pixelSize(server) : null
+def downsample = chooseDownsample(own, option("mpp", null) as Double, option("downsample", "2") as double)
+def builder = new LabeledImageServer.Builder(imageData)
+    .useFilter { it.isAnnotation() && isWanted(it) }
+    .lineThickness(0.5f)  // a line of a pixel or more would change how Java2D fills at scales such as 1.2
     .backgroundLabel(0)
     .downsample(downsample)
-    .addLabel("Glomerulus", 1)
-    .addLabel("Glomerulus: Sclerotic", 2)
     .multichannelOutput(false)
-    .build()
-def stem = GeneralTools.stripExtension(entry.getImageName()).replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")
-def target = new File(folder, stem)
+classes.eachWithIndex { name, index -> builder.addLabel(name, index + 1) }
+def labels = builder.build()
+def stem = stemOf(entry.getImageName())
+def boxes = tileGrid(server, downsample, size, overlap)
+def region = option("region", null)
+if (region != null) {
+    def areas = annotations.findAll { it.getPathClass()?.toString() == region }.collect { it.getROI().getGeometry() }
+    def area = areas ? GeometryTools.union(areas) : null
+    boxes = boxes.findAll { area != null && area.covers(GeometryTools.regionToGeometry(it)) }
+}
+def annotated = boxes.findAll { !labels.isEmptyRegion(it) } as Set
+def empty = boxes.findAll { !(it in annotated) }
+def background = reviewed ? empty : []
+if (option("negatives", null) != null) {
+    def count = (option("negatives", null) as double) * Math.max(1, annotated.size()) + 0.5 as int
+    background = drawBackground(server, empty, count, seed, stem)
+}
+def chosen = annotated + background
+def tiles = boxes.findAll { it in chosen }
+if (!tiles) {
+    println "${entry.getImageName()}: no tile to export"
+    return
+}
+
+def target = new File(root, folderName(entry, stem))
+def record = readRecord(root, own == null ? null : own * downsample, classes)
+def subdir = given.contains("subdir")
+clear(target, stem)
 target.mkdirs()
-new TileExporter(imageData)
+def exporter = new TileExporter(imageData)
     .downsample(downsample)
     .tileSize(size)
-    .overlap(overlap)
+    .parentObjects(tiles.collect { rectangle(it) })
+    .useROIBounds(true)
     .imageExtension(".png")
     .labeledServer(labels)
     .labeledImageExtension(".png")
-    .labeledImageId("-labelled")
-    .annotatedTilesOnly(!reviewed)
-    .writeTiles(target.getAbsolutePath())
-println "${entry.getImageName()}: ${target.listFiles().count { it.name.endsWith('-labelled.png') }} tiles in ${target}"
+    .exportJson(true)
+if (subdir)
+    exporter.imageSubDir("images").labeledImageSubDir("labels")
+else
+    exporter.labeledImageId("-labelled")
+exporter.writeTiles(target.getAbsolutePath())
+record.downsample[entry.getImageName()] = downsample
+record.project = entry.getEntryPath().getParent().getParent().getFileName().toString()
+record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
+def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
+new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
+println "${entry.getImageName()}: ${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of " +
+    "background in ${target}"
+
+static boolean isWanted(item) {
+    return item.getROI().isArea() && item.getMetadata()["glomseg.verdict"] != "reject"
+}
+
+static double pixelSize(server) {
+    return server.getPixelCalibration().getAveragedPixelSizeMicrons()
+}
+
+static double chooseDownsample(Double own, Double mpp, double downsample) {
+    if (mpp == null)
+        return downsample
+    if (own == null)
+        throw new IllegalArgumentException("The size of a pixel is not known; set it in the Image tab, or use downsample=.")
+    if (mpp < own * (1 - 1e-6))
+        throw new IllegalArgumentException("The image's pixels are ${own} um, coarser than mpp=${mpp}; give ${own} or more.")
+    return Math.max(1.0d, mpp / own)
+}
+
+/* The tiles of QuPath's own grid; those that reach off the image are left out. */
+static List<RegionRequest> tileGrid(server, double downsample, int size, int overlap) {
+    def spans = { int side ->
+        (0..<Math.round(side / downsample)).step(size - overlap).collect { start ->
+            [Math.round(start * downsample), Math.round((start + size) * downsample)]
+        }.findAll { it[1] <= side }
+    }
+    def columns = spans(server.getWidth())
+    return spans(server.getHeight()).collectMany { y ->
+        columns.collect { x ->
+            RegionRequest.createInstance(server.getPath(), downsample, x[0] as int, y[0] as int,
+                (x[1] - x[0]) as int, (y[1] - y[0]) as int)
+        }
+    }
+}
+
+static drawBackground(server, List<RegionRequest> empty, int count, int seed, String stem) {
+    def chosen = []
+    for (request in empty.sort(false) { md5("${seed}/${tileName(stem, it)}") }) {
+        if (chosen.size() == count)
+            break
+        if (showsTissue(server.readRegion(request)))
+            chosen << request
+    }
+    return chosen
+}
+
+static String md5(String text) {
+    return MessageDigest.getInstance("MD5").digest(text.getBytes("UTF-8")).encodeHex().toString()
+}
+
+static String tileName(String stem, RegionRequest tile) {
+    def format = NumberFormat.getNumberInstance(Locale.US)
+    format.setMaximumFractionDigits(5)
+    def scale = tile.getDownsample() == 1 ? "" : "d=${format.format(tile.getDownsample())},"
+    return "${stem} [${scale}x=${tile.getX()},y=${tile.getY()},w=${tile.getWidth()},h=${tile.getHeight()}]"
+}
+
+@CompileStatic
+static boolean showsTissue(BufferedImage image) {
+    int[] pixels = image.getRGB(0, 0, image.getWidth(), image.getHeight(), null, 0, image.getWidth())
+    int stained = 0
+    for (int pixel : pixels) {
+        int red = (pixel >> 16) & 255
+        int green = (pixel >> 8) & 255
+        int blue = pixel & 255
+        if (Math.max(red, Math.max(green, blue)) - Math.min(red, Math.min(green, blue)) >= COLOURED)
+            stained++
+    }
+    return stained >= STAINED_SHARE * pixels.length
+}
+
+static rectangle(RegionRequest tile) {
+    return PathObjects.createAnnotationObject(ROIs.createRectangleROI(
+        tile.getX(), tile.getY(), tile.getWidth(), tile.getHeight(), ImagePlane.getDefaultPlane()))
+}
+
+static String stemOf(String name) {
+    return GeneralTools.stripInvalidFilenameChars(GeneralTools.stripExtension(name))
+}
+
+/* Images of one name without extension are told apart by their ids. */
+static String folderName(entry, String stem) {
+    def alike = getProject().getImageList().count { stemOf(it.getImageName()) == stem }
+    return alike > 1 ? "${stem} [${entry.getID()}]" : stem
+}
+
+static void clear(File target, String stem) {
+    [target, new File(target, "images"), new File(target, "labels")].each { folder ->
+        (folder.listFiles() ?: []).findAll { it.isFile() && it.name.startsWith(stem + " [") && it.name.endsWith(".png") }
+            .each { it.delete() }
+    }
+}
+
+/* What export.json says of the images before this one; all tiles of a folder have one scale and the same labels. */
+static Map readRecord(File root, Double mpp, List<String> classes) {
+    def file = new File(root, "export.json")
+    if (!file.isFile())
+        return [mpp: mpp, downsample: [:], classes: classes, project: "", images: [:]]
+    def record = GsonTools.getInstance().fromJson(file.getText("UTF-8"), Map)
+    def same = record.mpp == null || mpp == null ? record.mpp == mpp : Math.abs(record.mpp / mpp - 1) < 0.01
+    if (!same || record.classes != classes)
+        throw new IllegalArgumentException("${root} holds tiles of ${record.mpp} um/px and classes ${record.classes}, " +
+            "not ${mpp} and ${classes}; choose another folder, or one mpp= for all images.")
+    return record
+}

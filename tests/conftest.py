@@ -2,7 +2,8 @@
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,3 +74,20 @@ def unwritable(tmp_path: Path) -> Path:
     blocker = tmp_path / "file"
     blocker.write_text("in the way")
     return blocker / "below"
+
+
+@pytest.fixture
+def full_disk() -> Callable[..., object]:
+    """A block in which no file gets longer than so many bytes: the system refuses the write as on a full disk."""
+    resource = pytest.importorskip("resource", reason="this system has no limits on file sizes")
+
+    @contextmanager
+    def limited(*, after_bytes: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from glomseg.card import ModelCard, find_model
+from glomseg.card import ModelCard, find_model, read_card
 from glomseg.errors import TrainingError
 from glomseg.model import has_fast_bf16, load_net
 from glomseg.training.config import TrainConfig
@@ -64,7 +64,9 @@ def network_of(config: TrainConfig, start: str | Path | None) -> tuple[VariableU
     """Return a new network, or that of a model with its card; raises TrainingError where it is of another width."""
     if start is None:
         return VariableUNet(config.patch_size), None
-    card, net = load_net(find_model(start))
+    folder = find_model(start)
+    card = read_card(folder)
+    net = load_net(folder, card)
     theirs, ours = (base_width(size) for size in (card.architecture_args["patch_size"], config.patch_size))
     if theirs != ours:
         raise TrainingError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from glomseg.card import ModelCard
+from glomseg.card import ModelCard, read_card
 from glomseg.model import Model, load_net, save_model
 from glomseg.training.results import METHOD, WORST_NAME, draw_worst, told
 from glomseg.training.validate import Judged, Verdict
@@ -20,7 +20,8 @@ THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 def finish(training: Training) -> ModelCard:
     """Write the card of the best weights: their threshold, and what they score; return it."""
     training.fabric.barrier()
-    card, net = load_net(training.output)
+    card = read_card(training.output)
+    net = load_net(training.output, card)
     model = Model(card, net, training.fabric.device)
     data = training.data
     scores: dict[str, Any] = {"measured_on": "these weights", "method": METHOD, "data": data.describe}

@@ -1,0 +1,125 @@
+"""`glomseg export-tiles`: training tiles from a project's annotations, or from a slide and its GeoJSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+
+from . import options
+from .console import Console
+
+if TYPE_CHECKING:
+    from glomseg.training.export import Export, ExportSettings
+
+COLUMNS = ("image", "annotated", "background", "folder")
+
+
+@click.command("export-tiles", short_help="Training tiles and labels from annotations, as QuPath exports them.")
+@click.argument("source", type=click.Path(path_type=Path), metavar="PROJECT|SLIDE")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the tiles, empty.")
+@click.option("--geojson", type=click.Path(path_type=Path), help="Annotations of SLIDE; no project, no QuPath.")
+@click.option("--mpp", type=click.FloatRange(0, 10, min_open=True), metavar="UM", help="Um per pixel of the tiles.")
+@click.option(
+    "--downsample",
+    type=click.FloatRange(1),
+    default=2.0,
+    show_default=True,
+    help="Without --mpp: pixels of the slide for one of a tile.",
+)
+@click.option("--size", type=click.IntRange(16, 8192), default=512, show_default=True, help="Side of a tile in pixels.")
+@click.option("--overlap", type=click.IntRange(0), default=32, show_default=True, help="Overlap of tiles in pixels.")
+@click.option(
+    "--class",
+    "classes",
+    multiple=True,
+    default=("Glomerulus", "Glomerulus: Sclerotic"),
+    show_default=True,
+    metavar="CLASS",
+    help="Class with the next label, 1, 2 and so on; the exact name. May be repeated.",
+)
+@click.option("--region", metavar="CLASS", help="Only tiles that lie inside annotations of this class.")
+@click.option(
+    "--negatives",
+    type=click.FloatRange(0),
+    metavar="RATIO",
+    help="Tissue without a glomerulus, in tiles for one annotated tile [all empty tiles of a reviewed image].",
+)
+@click.option("--reviewed-only", is_flag=True, help="Leave out images that are not marked as fully reviewed.")
+@click.option(
+    "--beside/--subdir",
+    default=True,
+    show_default=True,
+    help="Labels beside the images, or in folders images/ and labels/.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Chooses other background tiles.")
+@options.slides_option
+@options.output
+def export_tiles(
+    source: Path,
+    output: Path,
+    geojson: Path | None,
+    beside: bool,
+    slides: tuple[Path, ...],
+    quiet: bool,
+    as_json: bool,
+    **how: Any,
+) -> int:
+    """Cut the annotated parts of PROJECT, or of SLIDE with --geojson, into tiles to train on.
+
+    Writes what QuPath's TileExporter writes: DIR/image/image [d=2,x=0,y=0,w=1024,h=1024].png, the same name with
+    -labelled.png (a palette PNG, 0 is background), image-tiles.json, and export.json with the scale of all tiles.
+    Rejected annotations are left out. A project is read through QuPath.
+    """  # fmt: skip
+    from glomseg.training.export import ExportSettings
+
+    console = Console(quiet=quiet, as_json=as_json)
+    layout: Literal["beside", "subdir"] = "beside" if beside else "subdir"
+    settings = ExportSettings(
+        classes=how["classes"],
+        mpp=how["mpp"],
+        downsample=how["downsample"],
+        size_px=how["size"],
+        overlap_px=how["overlap"],
+        region=how["region"],
+        negatives=how["negatives"],
+        reviewed_only=how["reviewed_only"],
+        layout=layout,
+        seed=how["seed"],
+    )
+    export = _export(console, source, geojson, slides, output, settings)
+    for problem in export.problems:
+        console.warn(problem)
+    _show(console, export, output)
+    return int(bool(export.problems))
+
+
+def _export(
+    console: Console,
+    source: Path,
+    geojson: Path | None,
+    slides: tuple[Path, ...],
+    output: Path,
+    settings: ExportSettings,
+) -> Export:
+    from glomseg.training.annotations import export_project, export_slide
+
+    with console.spinner("reading the annotations") as update:
+        if geojson is not None:
+            return export_slide(source, geojson, output, settings, progress=update)
+        return export_project(source, output, settings, slides=slides, progress=update)
+
+
+def _show(console: Console, export: Export, output: Path) -> None:
+    import json
+    from dataclasses import asdict
+
+    if console.as_json:
+        content = {"folder": str(output), "images": [asdict(image) for image in export.images]}
+        click.echo(json.dumps({**content, "problems": list(export.problems)}, indent=2, ensure_ascii=False))
+    elif not console.quiet:
+        rows = [(item.name, str(item.annotated), str(item.background), item.folder) for item in export.images]
+        console.table(COLUMNS, rows)
+    count = sum(item.annotated + item.background for item in export.images)
+    console.say(f"{count} tiles: {output}")
