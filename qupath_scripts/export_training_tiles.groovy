@@ -29,6 +29,7 @@ import qupath.lib.common.GeneralTools
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.writers.TileExporter
 import qupath.lib.io.GsonTools
+import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.regions.ImagePlane
 import qupath.lib.regions.RegionRequest
@@ -44,7 +45,7 @@ def entry = getProjectEntry()
 if (imageData == null || entry == null)
     throw new IllegalStateException("Open an image of a project first.")
 def given = binding.hasVariable("args") ? (args as List<String>) : []
-def values = { name -> given.findAll { it.startsWith(name + "=") }.collect { it.substring(name.length() + 1) } }
+def values = { name -> given.findAll { it.startsWith(name + "=") }*.substring(name.length() + 1) }
 def option = { name, fallback -> values(name) ? values(name).last() : fallback }
 def root = new File(option("folder", entry.getEntryPath().getParent().getParent().resolve("tiles").toString()))
 def size = option("size", "512") as int
@@ -137,9 +138,9 @@ static double chooseDownsample(Double own, Double mpp, double downsample) {
     if (mpp == null)
         return downsample
     if (own == null)
-        throw new IllegalArgumentException("The size of a pixel is not known; set it in the Image tab, or use downsample=.")
+        throw new IllegalArgumentException("The size of a pixel is not known; set it in QuPath, or use downsample=.")
     if (mpp < own * (1 - 1e-6))
-        throw new IllegalArgumentException("The image's pixels are ${own} um, coarser than mpp=${mpp}; give ${own} or more.")
+        throw new IllegalArgumentException("The image's pixels are ${own} um, coarser than mpp=${mpp}; give more.")
     return Math.max(1.0d, mpp / own)
 }
 
@@ -159,7 +160,7 @@ static List<RegionRequest> tileGrid(server, double downsample, int size, int ove
     }
 }
 
-static drawBackground(server, List<RegionRequest> empty, int count, int seed, String stem) {
+static List<RegionRequest> drawBackground(server, List<RegionRequest> empty, int count, int seed, String stem) {
     def chosen = []
     for (request in empty.sort(false) { md5("${seed}/${tileName(stem, it)}") }) {
         if (chosen.size() == count)
@@ -195,7 +196,7 @@ static boolean showsTissue(BufferedImage image) {
     return stained >= STAINED_SHARE * pixels.length
 }
 
-static rectangle(RegionRequest tile) {
+static PathObject rectangle(RegionRequest tile) {
     return PathObjects.createAnnotationObject(ROIs.createRectangleROI(
         tile.getX(), tile.getY(), tile.getWidth(), tile.getHeight(), ImagePlane.getDefaultPlane()))
 }
@@ -212,8 +213,8 @@ static String folderName(entry, String stem) {
 
 static void clear(File target, String stem) {
     [target, new File(target, "images"), new File(target, "labels")].each { folder ->
-        (folder.listFiles() ?: []).findAll { it.isFile() && it.name.startsWith(stem + " [") && it.name.endsWith(".png") }
-            .each { it.delete() }
+        def files = (folder.listFiles() ?: []).findAll { it.isFile() && it.name.endsWith(".png") }
+        files.findAll { it.name.startsWith(stem + " [") }.each { it.delete() }
     }
 }
 
@@ -225,7 +226,7 @@ static Map readRecord(File root, Double mpp, List<String> classes) {
     def record = GsonTools.getInstance().fromJson(file.getText("UTF-8"), Map)
     def same = record.mpp == null || mpp == null ? record.mpp == mpp : Math.abs(record.mpp / mpp - 1) < 0.01
     if (!same || record.classes != classes)
-        throw new IllegalArgumentException("${root} holds tiles of ${record.mpp} um/px and classes ${record.classes}, " +
-            "not ${mpp} and ${classes}; choose another folder, or one mpp= for all images.")
+        throw new IllegalArgumentException("${root} holds tiles of ${record.mpp} um/px and classes " +
+            "${record.classes}, not ${mpp} and ${classes}; choose another folder, or one mpp= for all images.")
     return record
 }
