@@ -24,8 +24,8 @@ LAYERS = (
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OWNERS = {
-    "paquo": {"project/collect.py", "project/qupath.py"},
-    "jpype": {"project/collect.py", "project/qupath.py"},
+    "paquo": {"project/hierarchy.py", "project/collect.py", "project/qupath.py"},
+    "jpype": {"project/hierarchy.py", "project/qupath.py"},
     "openslide": {"slide.py", "readers.py", "doctor.py"},
     "tifffile": {"slide.py", "readers.py", "tiff.py", "canvas.py", "evaluation/masks.py"},
     "matplotlib": {"evaluation/plots.py", "training/curves.py"},

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glomseg.evaluation.pairs import Source, find_labels, stem_of
-from glomseg.project.collect import qupath_process, read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.qpproj import Project, read_project
+from glomseg.project.qupath import qupath_process
 
 
 def is_project(path: Path) -> bool:

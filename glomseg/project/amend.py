@@ -6,16 +6,15 @@ is set does: it is a person's judgement. Runs in the process that holds QuPath's
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from glomseg.geojson import PathObject
-from glomseg.project.collect import check_version, java_annotations, open_staged, path_class, start_qupath
+from glomseg.project.hierarchy import java_annotations, opened, path_class
 from glomseg.project.qpproj import ImageState, ProjectClass
-from glomseg.project.staging import back_up, check_state, put_in_place, stage
+from glomseg.project.staging import back_up, put_in_place
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +40,7 @@ def amend_image(
 
     Raises ConflictError where the image was saved since `expected_state`, ProjectError where it cannot be written.
     """
-    start_qupath()
-    check_version(project_path)
-    with tempfile.TemporaryDirectory(prefix="glomseg-amend-", ignore_cleanup_errors=True) as scratch:
-        staged = stage(project_path, entry_id, image_path, Path(scratch))
-        check_state(staged, expected_state)
-        project, entry = open_staged(staged)
+    with opened(project_path, entry_id, image_path, expected_state) as (staged, project, entry):
         listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
         standing = {item.object_id: (item, java) for item, java in java_annotations(entry.hierarchy.java_object)}
         changed = 0

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, ProjectError, QuPathError
 from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.batch import Job
-from glomseg.project.collect import read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state
 from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
 from glomseg.project.runs import Run

@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import ProjectError
 from glomseg.geojson import PathObject
 from glomseg.project.annotate import FOLDER
-from glomseg.project.collect import read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.history import read_memory
 from glomseg.project.ownership import VERDICT, gone, owner, split_overlapping
 from glomseg.project.qpproj import Project, ProjectImage, image_state, read_project

@@ -12,7 +12,7 @@ import shapely
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.geojson import PathObject, read_geojson
 from glomseg.project.annotate import FOLDER
-from glomseg.project.collect import read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.locate import Locator
 from glomseg.project.ownership import VERDICT, owner
 from glomseg.project.qpproj import ImageState, Project, ProjectImage, image_state, read_project

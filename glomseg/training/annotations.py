@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, QuPathError, TrainingError
 from glomseg.geojson import read_geojson
-from glomseg.project.collect import read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.qpproj import Project, ProjectImage, read_project
 from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
 from glomseg.project.status import REVIEWED

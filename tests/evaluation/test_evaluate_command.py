@@ -160,7 +160,7 @@ def test_one_folder_of_a_persons_and_the_machines(tmp_path: Path, glomseg) -> No
 
 @pytest.mark.qupath
 def test_a_project_against_its_own_export(project: Path, data: Path, tmp_path: Path, glomseg) -> None:
-    from glomseg.project.collect import find_qupath
+    from glomseg.project.qupath import find_qupath
 
     if find_qupath() is None:
         pytest.skip("no QuPath on this machine")

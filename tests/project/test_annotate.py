@@ -11,7 +11,7 @@ from shapely.geometry import Point
 from slides import Disc, disc_slide
 
 from glomseg.geojson import PathObject, read_geojson, write_geojson
-from glomseg.project.collect import read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.history import read_memory
 from glomseg.project.qpproj import read_project
 

@@ -17,7 +17,8 @@ from shapely.geometry import MultiPolygon, Point, Polygon, box
 
 from glomseg.errors import ConflictError, ProjectError, QuPathError
 from glomseg.geojson import PathObject, read_geojson, write_geojson
-from glomseg.project.collect import collect_image, read_annotations
+from glomseg.project.collect import collect_image
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.ownership import FINGERPRINT, RUN, fingerprint, owner, stamp
 from glomseg.project.qpproj import image_state, read_project
 from glomseg.project.qupath import qupath_process

@@ -13,7 +13,8 @@ from shapely.geometry import Point
 
 from glomseg.geojson import PathObject, write_geojson
 from glomseg.project import second_stage
-from glomseg.project.collect import collect_image, read_annotations
+from glomseg.project.collect import collect_image
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.ownership import RUN, owner, stamp
 from glomseg.project.qpproj import image_state, read_project
 from glomseg.project.runs import Run, load_run, locked, now

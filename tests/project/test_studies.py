@@ -12,7 +12,7 @@ from slides import disc_slide
 from glomseg.errors import MeasureError
 from glomseg.geojson import PathObject, read_geojson, write_geojson
 from glomseg.project.amend import Amendment
-from glomseg.project.collect import read_annotations
+from glomseg.project.hierarchy import read_annotations
 from glomseg.project.ownership import owner, stamp
 from glomseg.project.qpproj import image_state, read_project
 from glomseg.project.samples import Sample, match_samples, read_samples

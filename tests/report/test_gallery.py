@@ -143,7 +143,7 @@ def test_applying_needs_qupath(project: Path, tmp_path: Path, no_qupath: None, g
 
 @pytest.mark.qupath
 def test_classes_come_back_into_the_project(data: Path, tmp_path: Path, glomseg) -> None:
-    from glomseg.project.collect import read_annotations
+    from glomseg.project.hierarchy import read_annotations
     from glomseg.project.qupath import find_qupath, qupath_process
 
     if find_qupath() is None:
