@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from glomseg.card import ModelCard, TrainingData
 from glomseg.files import write_text
@@ -98,12 +99,16 @@ def _rounded(value: float) -> float:
 
 
 def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
-    """Draw the first samples of the first epoch as the network would see them, with their labels."""
+    """Draw the first samples of the first epoch as the network would see them, with their labels.
+
+    What nothing is learned from, such as mirrored tissue off an image, is pale.
+    """
     draws = data.source.draws(0, ())[:SHOWN]
     images, labels, valid, names = collate([data.source.sample(draw) for draw in draws])
-    shown, marked, _ = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
+    shown, marked, weights = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
+    shown = torch.where(weights > 0, shown, 0.35 * shown + 0.65)
     pixels = (shown.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
-    captions = [name[-40:] for name in names]
+    captions = [_short(name) for name in names]
     contact_sheet(list(pixels), list((marked[:, 0] > 0.5).numpy()), path, captions=captions, columns=6)
 
 
@@ -128,6 +133,11 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
     if cells:
         pictures, labels, predicted, captions = zip(*cells, strict=True)
         contact_sheet(pictures, labels, path, captions=captions, columns=4, predicted=predicted)
+
+
+def _short(name: str) -> str:
+    """Shorten a name to what tells neighbours apart."""
+    return name.rpartition("/")[2][-36:]
 
 
 def _rank(image: Judged) -> tuple[float, float, int]:
