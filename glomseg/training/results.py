@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from glomseg.card import ModelCard, TrainingData
 from glomseg.files import write_text
@@ -106,10 +105,10 @@ def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
     draws = data.source.draws(0, ())[:SHOWN]
     images, labels, valid, names = collate([data.source.sample(draw) for draw in draws])
     shown, marked, weights = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
-    shown = torch.where(weights > 0, shown, 0.35 * shown + 0.65)
     pixels = (shown.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
     captions = [_short(name) for name in names]
-    contact_sheet(list(pixels), list((marked[:, 0] > 0.5).numpy()), path, captions=captions, columns=6)
+    masks = list((marked[:, 0] > 0.5).numpy())
+    contact_sheet(list(pixels), masks, path, captions=captions, columns=6, weights=list(weights[:, 0].numpy()))
 
 
 def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Path) -> None:
