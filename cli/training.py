@@ -124,7 +124,7 @@ def _bars(console: Console, config: TrainConfig) -> Iterator[Report]:
             if progress.row is not None:
                 bars.update(epochs, completed=progress.done)
                 if not console.quiet:
-                    bars.console.print(_line(progress.row), highlight=False, markup=False)
+                    bars.console.print(_line(progress.row), highlight=False, markup=False, soft_wrap=True)
                 return
             loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
             bars.update(steps, description=progress.stage + loss, completed=progress.done, total=progress.total)
