@@ -98,15 +98,12 @@ def _rounded(value: float) -> float:
 
 
 def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
-    """Draw the first samples of the first epoch as the network would see them, with their labels.
-
-    What nothing is learned from, such as mirrored tissue off an image, is pale.
-    """
+    """Draw the first samples of the first epoch as the network would see them, with their labels."""
     draws = data.source.draws(0, ())[:SHOWN]
     images, labels, valid, names = collate([data.source.sample(draw) for draw in draws])
     shown, marked, weights = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
     pixels = (shown.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
-    captions = [_short(name) for name in names]
+    captions = [name[-40:] for name in names]
     masks = list((marked[:, 0] > 0.5).numpy())
     contact_sheet(list(pixels), masks, path, captions=captions, columns=6, weights=list(weights[:, 0].numpy()))
 
