@@ -27,6 +27,7 @@ def test_the_wheel_holds_all_that_the_commands_need(tmp_path: Path) -> None:
         "glomseg/sample/project.qpproj",
         "glomseg/sample/kidney_biopsy.tif",
         "glomseg/sample/ATTRIBUTION.md",
+        "glomseg/training/recipes/kpis.toml",
         "glomseg_cli/main.py",
         "glomseg_models/pas-starter/card.json",
         "glomseg_models/pas-starter/weights.safetensors",

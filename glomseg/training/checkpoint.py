@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import pickle
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from glomseg.errors import TrainingError
 from glomseg.files import replacing
+from glomseg.training.config import TrainConfig, parse_config
 
 STATE_NAME = "state.pt"
 FORMAT = 1
@@ -58,13 +60,17 @@ def read_state(folder: Path) -> dict[str, Any]:
     return state
 
 
-def check_same(state: dict[str, Any], config: str, data: str, devices: int, folder: Path) -> None:
+def check_same(state: dict[str, Any], config: TrainConfig, data: str, devices: int, folder: Path) -> None:
     """Check that a state is of this training; raises TrainingError."""
-    if state["config"] != config:
-        raise TrainingError(
-            f"{folder}: its training had other settings (see its config.toml); give the same, or another --output"
-        )
+    other = parse_config(state["config"])
+    changed = [f"{name} {_told(getattr(other, name), getattr(config, name))}" for name in config.differences(other)]
+    if changed:
+        raise TrainingError(f"{folder}: its training had {', '.join(changed)}; set it so, or name another --output")
     if state["data"] != data:
         raise TrainingError(f"{folder}: its training had other data (see its split.json); give the same folders")
     if state["devices"] != devices:
         raise TrainingError(f"{folder}: its training ran on {state['devices']} devices, not {devices}; start as many")
+
+
+def _told(before: Any, now: Any) -> str:
+    return "otherwise" if dataclasses.is_dataclass(before) else f"{before!r}, not {now!r}"

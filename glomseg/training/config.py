@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
-import json
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -141,18 +139,10 @@ class TrainConfig:
         """Return all settings as TOML."""
         return tomli_w.dumps(_plain(dataclasses.asdict(self)))
 
-    def digest(self) -> str:
-        """Return what tells two trainings apart: the sha256 of all settings but those of `HARDWARE`."""
-        table = {name: value for name, value in _plain(dataclasses.asdict(self)).items() if name not in HARDWARE}
-        return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
-
     def differences(self, other: TrainConfig) -> list[str]:
         """Name the settings, those of `HARDWARE` left out, in which two configurations differ."""
-        return [
-            item.name
-            for item in dataclasses.fields(self)
-            if item.name not in HARDWARE and getattr(self, item.name) != getattr(other, item.name)
-        ]
+        names = [item.name for item in dataclasses.fields(self) if item.name not in HARDWARE]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 def recipe_names() -> list[str]:
@@ -184,6 +174,12 @@ def read_config(
     _merge(base, table)
     _merge(base, {key: value for key, value in given.items() if value is not None})
     made: TrainConfig = _made(TrainConfig, base, "")
+    return made
+
+
+def parse_config(text: str) -> TrainConfig:
+    """Read what `to_toml` wrote; raises TrainingError."""
+    made: TrainConfig = _made(TrainConfig, _parsed(text, "settings"), "")
     return made
 
 

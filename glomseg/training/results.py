@@ -131,6 +131,11 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
         contact_sheet(pictures, labels, path, captions=captions, columns=4, predicted=predicted)
 
 
+def _short(name: str) -> str:
+    """Shorten a name to what tells neighbours apart."""
+    return name.rpartition("/")[2][-36:]
+
+
 def _rank(image: Judged) -> tuple[float, float, int]:
     return (*image.points[0].rank, image.index)
 

@@ -248,7 +248,7 @@ class Training:
 
     def _state(self) -> dict[str, Any]:
         return {
-            "config": self.config.digest(),
+            "config": self.config.to_toml(),
             "data": self.data.digest,
             "batch_size": self.batch_size,
             "devices": self.fabric.world_size,
@@ -270,7 +270,7 @@ class Training:
     def _go_on(self) -> None:
         """Take up the state in the output folder; raises TrainingError where it is of another training."""
         state = read_state(self.output)
-        check_same(state, self.config.digest(), self.data.digest, self.fabric.world_size, self.output)
+        check_same(state, self.config, self.data.digest, self.fabric.world_size, self.output)
         self.batch_size, self.epoch, self.step = state["batch_size"], state["epoch"], state["step"]
         self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
         self.seconds, self.rows = state["seconds"], list(state["rows"])

@@ -3,11 +3,11 @@
 import pytest
 
 from glomseg.errors import TrainingError
-from glomseg.training.config import TrainConfig, read_config, recipe_names, write_config
+from glomseg.training.config import TrainConfig, parse_config, read_config, recipe_names, write_config
 
 
 def test_recipes():
-    assert recipe_names() == ["glomseg", "kpis", "kpis-reference", "pas-starter"]
+    assert {"glomseg", "kpis", "kpis-reference", "pas-starter"} <= set(recipe_names())
     for name in recipe_names():
         assert isinstance(read_config(recipe=name), TrainConfig)
     assert read_config() == read_config(recipe="glomseg")
@@ -32,7 +32,7 @@ def test_it_survives_being_written(tmp_path):
     write_config(config, tmp_path / "config.toml")
     again = read_config(file=tmp_path / "config.toml")
     assert again == config
-    assert again.digest() == config.digest()
+    assert parse_config(config.to_toml()) == config
     assert (again.augment.blur_share, again.epochs, again.batch_size) == (0.25, 7, 0)
 
 
@@ -46,8 +46,8 @@ def test_what_lies_over_what(tmp_path):
 
 def test_the_machine_does_not_tell_trainings_apart():
     one, two = read_config(words=["workers=1"]), read_config(words=["workers=3", "cache_mb=9"])
-    assert one.digest() == two.digest()
-    assert one.digest() != read_config(words=["seed=1"]).digest()
+    assert one.differences(two) == []
+    assert one.differences(read_config(words=["seed=1", "augment.flip=false"])) == ["seed", "augment"]
 
 
 def test_scale_follows_the_species():

@@ -206,7 +206,7 @@ def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path)
 
 
 def test_resume_with_something_else(half_drawn, trained, uninterrupted, tmp_path):
-    with pytest.raises(TrainingError, match="other settings"):
+    with pytest.raises(TrainingError, match=r"its training had loss_a 0\.6, not 0\.5; set it so"):
         training(half_drawn, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
     with pytest.raises(TrainingError, match="no training to go on with"):
         training(half_drawn, tmp_path / "empty").run(resume=True)
