@@ -38,6 +38,8 @@ def read_data(folder: Path) -> Split:
 class ComposedSource:
     """Samples composed of some parts of a folder, which is read where they are made."""
 
+    shards = 1
+
     def __init__(self, folder: Path, parts: Sequence[str], config: TrainConfig) -> None:
         """Keep what to read."""
         self._folder, self._parts, self._config = folder, tuple(parts), config

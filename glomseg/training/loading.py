@@ -26,7 +26,7 @@ class Loader:
 
     def __init__(self, source: Source, config: TrainConfig, device: torch.device) -> None:
         """Start nothing yet: processes start with the first batch."""
-        self._draws = _Draws()
+        self._draws, self._shards = _Draws(), source.shards
         workers = worker_count(config)
         self._loader: DataLoader[Any] = DataLoader(
             _Samples(source),
@@ -42,19 +42,30 @@ class Loader:
 
     def batches(self, draws: Sequence[Draw], size: int) -> Iterator[Batch]:
         """Yield batches of `size`; the last may be smaller, but a single sample is left out."""
-        self._draws.batches = batches_of(draws, size)
+        self._draws.batches = batches_of(draws, size, self._shards)
         return iter(self._loader)
 
 
-def batches_of(draws: Sequence[Draw], size: int) -> list[list[Draw]]:
-    """Cut draws into batches of `size`, the last of at least two."""
-    batches = [list(draws[i : i + size]) for i in range(0, len(draws), size)]
+def batches_of(draws: Sequence[Draw], size: int, shards: int = 1) -> list[list[Draw]]:
+    """Cut draws into batches of `size`, the last of at least two.
+
+    Batches are of one shard each, in turn, as long as each shard has a whole one; then of what is left.
+    """
+    rows = [[draw for draw in draws if draw.index % shards == shard] for shard in range(shards)]
+    turns = min(len(row) // size for row in rows)
+    batches = [row[turn * size : (turn + 1) * size] for turn in range(turns) for row in rows]
+    rest = [draw for row in rows for draw in row[turns * size :]]
+    batches += [rest[i : i + size] for i in range(0, len(rest), size)]
     return [batch for batch in batches if len(batch) > 1]
 
 
 def worker_count(config: TrainConfig) -> int:
-    """Return the processes that make samples: all cores but one where the config leaves it open."""
-    return config.workers if config.workers >= 0 else max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 1))
+    """Return the processes that make samples; where the config leaves it open, 8, 4, 2 or 1, as there are cores.
+
+    A power of two gives each process the same shards again and again.
+    """
+    spare = max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 1))
+    return config.workers if config.workers >= 0 else 1 << (spare.bit_length() - 1)
 
 
 class _Draws(Sampler[list[Draw]]):

@@ -23,6 +23,9 @@ from glomseg.training.transplant import paste_between
 UInt8 = NDArray[np.uint8]
 Rng = np.random.Generator
 
+SHARDS, MANY = 8, 1000
+"""From so many images on, a batch is of every eighth image, so that a process reads always the same ones, and keeps
+them. This goes by the data alone: the number of processes does not change what is learned."""
 PASTED = 2
 """Glomeruli, and pieces of plain tissue, that are pasted at most into one square."""
 
@@ -61,7 +64,12 @@ class Sample:
 
 
 class Source(Protocol):
-    """Where samples come from. It is sent to other processes and must be light to pickle."""
+    """Where samples come from. It is sent to other processes and must be light to pickle.
+
+    A batch is of the draws of one of `shards`: those of one remainder of their index.
+    """
+
+    shards: int
 
     def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
         """Decide the samples of an epoch."""
@@ -143,6 +151,9 @@ class ExampleSource:
         self._all = self._pool(everything)
         self._positive = self._pool([i for i in everything if self.examples[i].positive])
         self._hard = [i for i in everything if self.examples[i].hard]
+        self.shards = SHARDS if len(self.examples) >= MANY and config.sample == "crop" else 1
+        positive = [i for i in everything if self.examples[i].positive]
+        self._donors = [self._pool([i for i in positive if i % self.shards == shard]) for shard in range(self.shards)]
 
     def _pool(self, indices: Sequence[int]) -> list[list[int]]:
         """Group examples so that each group is drawn equally often."""
@@ -167,13 +178,20 @@ class ExampleSource:
 
     def _draw(self, rng: Rng, seed: tuple[int, int], hard: Sequence[tuple[int, Any]]) -> Draw:
         config, kind = self.config, float(rng.random())
-        other = _drawn(rng, self._positive) if self._positive and rng.random() < config.paste_share else None
+        paste = bool(self._positive) and float(rng.random()) < config.paste_share
         if self._positive and kind < config.positive_share:
-            return Draw(_drawn(rng, self._positive), seed, on=True, other=other)
+            index = _drawn(rng, self._positive)
+            return Draw(index, seed, on=True, other=self._donor(rng, index) if paste else None)
         if hard and kind < config.positive_share + config.hard_share:
             index, at = hard[int(rng.integers(len(hard)))]
             return Draw(index, seed, at=at)
-        return Draw(_drawn(rng, self._all), seed, other=other)
+        index = _drawn(rng, self._all)
+        return Draw(index, seed, other=self._donor(rng, index) if paste else None)
+
+    def _donor(self, rng: Rng, index: int) -> int | None:
+        """Draw an image to paste from, of the shard of `index`."""
+        donors = self._donors[index % self.shards]
+        return _drawn(rng, donors) if donors else None
 
     def sample(self, draw: Draw) -> Sample:
         """Cut a sample out of its image."""

@@ -148,7 +148,7 @@ class Training:
         fabric, config = self.fabric, self.config
         draws = self.data.source.draws(self.epoch, self.hard)
         share = draws[fabric.global_rank :: fabric.world_size][: len(draws) // fabric.world_size]
-        total = len(batches_of(share, self.batch_size))
+        total = len(batches_of(share, self.batch_size, self.data.source.shards))
         if not total:
             raise TrainingError(f"{len(draws)} samples make no batch of two on each device; add data")
         watch = Watch(self.output)

@@ -69,6 +69,19 @@ def test_no_batch_of_one():
     assert [len(batch) for batch in batches_of(draws, 16)] == [5]
 
 
+def test_many_images_stay_with_their_process(examples):
+    many = [dataclasses.replace(examples[i % 24], name=f"{i}", slide=f"{i % 40}") for i in range(1200)]
+    source = source_of(many, "samples_per_epoch=400", "paste_share=0.5")
+    draws = source.draws(0, ())
+    batches = batches_of(draws, 8, source.shards)
+    assert Counter(draw.seed for batch in batches for draw in batch) == Counter(draw.seed for draw in draws)
+    aligned = [batch for k, batch in enumerate(batches) if {draw.index % 8 for draw in batch} == {k % 8}]
+    assert len(aligned) > 0.6 * len(batches)
+    assert all(draw.other % 8 == draw.index % 8 for draw in draws if draw.other is not None)
+    assert sum(draw.other is not None for draw in draws) > 100
+    assert source_of(examples).shards == 1
+
+
 def test_shares(examples):
     source = source_of(examples, "samples_per_epoch=400", "positive_share=0.6", "hard_share=0.3", "paste_share=0")
     place = HardBox(examples[5].name, 30.0, 60.0)
