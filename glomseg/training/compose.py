@@ -36,11 +36,11 @@ class Recipe:
 
     size_px: int = 192
     diameter_px: float = 64.0
-    object_scale: tuple[float, float] = (0.6, 1.5)
-    tissue_um_px: tuple[float, float] = (1.1, 4.6)
+    object_scale: tuple[float, float] = (0.5, 1.5)
+    tissue_um_px: tuple[float, float] = (0.8, 4.6)
     empty_um_px: tuple[float, float] = (0.7, 4.6)
-    near_share: float = 0.35
-    empty_share: float = 0.2
+    near_share: float = 0.3
+    empty_share: float = 0.25
     max_glomeruli: int = 3
     max_decoys: int = 3
     colour: float = 1.0
@@ -217,7 +217,7 @@ class Composer:
             density = stain.transfer(density, self._densities[crop.slide], towards)
         if rng.random() < 0.2:
             density, mask = paste.coarse(rng, density, mask)
-        diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.7, 1.35), *recipe.object_scale)
+        diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.6, 1.4), *recipe.object_scale)
         patch = paste.shrink(rng, density, mask, diameter)
         paste.blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
 
