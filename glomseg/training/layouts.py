@@ -26,8 +26,9 @@ from glomseg.errors import EvaluationError, MissingMppError, SlideError, Trainin
 from glomseg.evaluation.kpis import MPP_40X, group_of
 from glomseg.evaluation.pairs import Source, find_pictures, stem_of
 from glomseg.evaluation.samples import SPLITS, Samples, read_samples
+from glomseg.region import IGNORED
 from glomseg.slide import open_slide
-from glomseg.training.examples import Example
+from glomseg.training.examples import UNKNOWN, Example
 
 HARD = "hard_negatives"
 SHEET = "samples.csv"
@@ -218,10 +219,15 @@ class _Layout:
 
 
 def class_of(name: str, classes: Sequence[str]) -> int:
-    """Number a class from 1, one derived from it (`Glomerulus: Sclerotic`) where it is not named itself; else 0."""
+    """Number a class from 1, one derived from it (`Glomerulus: Sclerotic`) where it is not named itself; else 0.
+
+    What is to be ignored is `UNKNOWN`, neither a glomerulus nor tissue without one.
+    """
     while name:
         if name in classes:
             return classes.index(name) + 1
+        if name == IGNORED:
+            return UNKNOWN
         name = name.rpartition(":")[0].strip()
     return 0
 
