@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glomseg.errors import TrainingError
 from glomseg.training.examples import Example, Labelled, read_example
-from glomseg.training.layouts import find_pairs, names_of
+from glomseg.training.layouts import find_pairs, names_of, part_named
 from glomseg.training.splits import Split, read_split, split_examples, write_split
 from glomseg.training.survey import survey
 
@@ -41,9 +41,10 @@ def find_examples(
         raise TrainingError("no folder of training data was named; give at least one")
     missing = [f"{folder} is no folder; check the path" for folder in folders if not folder.is_dir()]
     there = [folder for folder in folders if folder.is_dir()]
+    parts = [part_named(folder.resolve().name) if len(there) > 1 else "" for folder in there]
     found = [
-        find_pairs(folder, name=name, mpp=mpp, classes=classes)
-        for folder, name in zip(there, names_of(there), strict=True)
+        find_pairs(folder, name=name, mpp=mpp, classes=classes, part=part)
+        for folder, name, part in zip(there, names_of(there), parts, strict=True)
     ]
     unique = {example.image.resolve(): example for part in found for example in part.examples}
     problems = [*missing, *(line for part in found for line in part.problems)]

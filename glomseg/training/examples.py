@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from glomseg.tiles import Box
 
 OPEN_SLIDES = 8
 """Slides kept open in a thread, masks among them; each keeps up to 64 MB of decoded blocks."""
+UNKNOWN = 255
+"""The class of pixels of which nobody said what they are."""
 _FULL = 0.99  # the part of a line of padding that is white in the image and full in the mask
 _JPEG_BLOCK_PX = 8  # JPEG smears the border of the padding over this much
 
@@ -34,7 +36,7 @@ class Example:
     image; `part` is "train", "validation" or "test" where the folders say so; `box` is a part of a slide in its level-0
     pixels, None for the whole image. `values` pairs values of the label with classes, counted from 1; without them
     the label says what is a glomerulus and what not. A `hard` example is drawn more often, a `positive` one
-    holds a glomerulus. Without a `label` it holds none.
+    holds a glomerulus. Without a `label` it holds none. Pixels of the class `UNKNOWN` are not valid.
     """
 
     name: str
@@ -81,7 +83,10 @@ def read_example(example: Example, spacing_um_px: float) -> Labelled:
             label = _nearest(classes, label.shape, spacing_um_px / example.mpp)
     except (SlideError, EvaluationError) as error:
         raise TrainingError(str(error)) from error
-    return _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / spacing_um_px)
+    unknown = label == UNKNOWN
+    label[unknown] = 0
+    found = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / spacing_um_px)
+    return replace(found, valid=found.valid & ~unknown)
 
 
 def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> str:

@@ -8,75 +8,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, TrainingError
 from glomseg.files import replacing, write_text
-from glomseg.geojson import DEFAULT_COLOR, Color, PathObject
-from glomseg.project.ownership import VERDICT
-from glomseg.readers import Pixels
-from glomseg.slide import Slide, open_slide
+from glomseg.geojson import DEFAULT_COLOR, Color
+from glomseg.region import IGNORED
 from glomseg.tiles import Box
 from glomseg.training.drawing import LabelDrawer
-from glomseg.training.tile_choice import annotated, boxes_around, draw_background, grid, inside, stem_of, tile_name
+from glomseg.training.export_plan import ExportSettings, Job, TileSource, choose_tiles, counts, open_source, read_tile
+from glomseg.training.tile_choice import (
+    stem_of,
+    tile_name,
+)
+
+__all__ = ["Export", "ExportSettings", "ImageTiles", "TileSource", "export_tiles"]
 
 RECORD = "export.json"
-CLASSES = ("Glomerulus", "Glomerulus: Sclerotic")
 BACKGROUND = "*Background*"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExportSettings:
-    """What to export: label 1 is the first class, and so on, and an exact name is meant.
-
-    `mpp` (um per pixel of the tiles) goes before `downsample`. `negatives` is the number of background tiles for one
-    annotated tile; None takes all empty tiles of a reviewed image, and none of another.
-    """
-
-    classes: tuple[str, ...] = CLASSES
-    mpp: float | None = None
-    downsample: float = 2.0
-    size_px: int = 512
-    overlap_px: int = 32
-    region: str | None = None
-    negatives: float | None = None
-    reviewed_only: bool = False
-    layout: Literal["beside", "subdir"] = "beside"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse what no tile can be; raises TrainingError."""
-        if not 0 <= self.overlap_px < self.size_px:
-            raise TrainingError(
-                f"an overlap of {self.overlap_px} px does not fit tiles of {self.size_px} px; make it less"
-            )
-        if not 0 < len(self.classes) < 255 or len(set(self.classes)) < len(self.classes):
-            raise TrainingError(
-                f"the classes {', '.join(self.classes) or 'none'} cannot be numbered; name each one once"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class TileSource:
-    """One annotated image; `mpp` is what QuPath knows of its pixels (x, y) and goes before the file's own.
-
-    `folder` is where its tiles belong, below the export's; without one it is the name without its extension. `around`
-    are points (x, y) to cut a tile around each, instead of QuPath's grid.
-    """
-
-    name: str
-    path: Path
-    objects: tuple[PathObject, ...]
-    mpp: tuple[float, float] | None = None
-    reviewed: bool = False
-    folder: str = ""
-    around: tuple[tuple[float, float], ...] | None = None
+SCALES_ALIKE = 0.01
+IGNORED_COLOR = (180, 180, 180)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,22 +57,6 @@ class Export:
 
     images: tuple[ImageTiles, ...]
     problems: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """One image on its way: the tiles that were chosen, and how many of them are annotated."""
-
-    source: TileSource
-    downsample: float
-    mpp: float | None
-    shapes: tuple[tuple[BaseGeometry, ...], ...] = ()
-    boxes: tuple[Box, ...] = ()
-    annotated: int = 0
-
-    @property
-    def folder(self) -> str:
-        return self.source.folder or stem_of(self.source.name)
 
 
 def export_tiles(
@@ -139,8 +82,8 @@ def export_tiles(
     for source in sources:
         progress(source.name)
         try:
-            with _open(source) as slide:
-                jobs.append(_choose(slide, source, settings))
+            with open_source(source) as slide:
+                jobs.append(choose_tiles(slide, source, settings))
         except GlomsegError as error:
             problems.append(f"{source.name}: {error}")
     jobs = [job for job in jobs if job.boxes]
@@ -152,10 +95,6 @@ def export_tiles(
     images = tuple(_result(job) for job in jobs)
     _write_record(folder, images, settings, project)
     return Export(images=images, problems=tuple(problems))
-
-
-def _open(source: TileSource) -> Slide:
-    return open_slide(source.path, mpp=source.mpp)
 
 
 def _check_folder(folder: Path) -> None:
@@ -174,7 +113,7 @@ def _check_classes(sources: Sequence[TileSource], settings: ExportSettings) -> N
             else "here"
         )
         raise TrainingError(f"no image is {why}")
-    there = {item.class_name for source in sources for item in source.objects if _counts(item) and item.class_name}
+    there = {item.class_name for source in sources for item in source.objects if counts(item) and item.class_name}
     told = ", ".join(sorted(map(str, there))) or "no annotation with a class"
     if not there & set(settings.classes) and not any(source.reviewed for source in sources):
         raise TrainingError(f"no annotation is of class {' or '.join(settings.classes)} (there: {told}); use --class")
@@ -182,118 +121,79 @@ def _check_classes(sources: Sequence[TileSource], settings: ExportSettings) -> N
         raise TrainingError(f"no annotation is of class {settings.region} (there: {told}); draw one or change --region")
 
 
-def _counts(item: PathObject) -> bool:
-    """Tell whether an object is an annotation with an area that nobody rejected."""
-    return item.object_type == "annotation" and item.geometry.area > 0 and item.metadata.get(VERDICT) != "reject"
-
-
-def _choose(slide: Slide, source: TileSource, settings: ExportSettings) -> _Job:
-    """Choose the tiles of one image; raises TrainingError where their scale cannot be had."""
-    items = [item for item in source.objects if _counts(item)]
-    shapes = tuple(tuple(item.geometry for item in items if item.class_name == name) for name in settings.classes)
-    wanted = any(shapes) or source.reviewed
-    own = (slide.mpp_x + slide.mpp_y) / 2 if slide.mpp_x and slide.mpp_y else None
-    downsample = _downsample(own, settings) if wanted else settings.downsample
-    job = _Job(source=source, downsample=downsample, mpp=own and own * downsample, shapes=shapes)
-    if not wanted:
-        return job
-    size = slide.width, slide.height
-    boxes = list(grid(*size, downsample, settings.size_px, settings.overlap_px))
-    if source.around is not None:
-        boxes = boxes_around(source.around, *size, downsample, settings.size_px)
-    if settings.region is not None:
-        areas = [item.geometry for item in items if item.class_name == settings.region]
-        boxes = inside(boxes, shapely.union_all(areas))
-    marks = annotated(boxes, [shape for group in shapes for shape in group])
-    asked = source.around is not None
-    chosen = set(range(len(boxes)) if asked else _background(slide, job, boxes, marks, settings))
-    kept = [box for position, box in enumerate(boxes) if marks[position] or position in chosen]
-    return replace(job, boxes=tuple(kept), annotated=sum(marks))
-
-
-def _downsample(own: float | None, settings: ExportSettings) -> float:
-    if settings.mpp is None:
-        return settings.downsample
-    if own is None:
-        raise TrainingError(
-            "its pixel size is not known, so --mpp cannot be met; set it in QuPath, or use --downsample"
-        )
-    if settings.mpp < own * (1 - 1e-6):
-        raise TrainingError(f"its pixels are {own:g} um, coarser than --mpp {settings.mpp:g}; give {own:g} or more")
-    return max(1.0, settings.mpp / own)
-
-
-def _background(
-    slide: Slide, job: _Job, boxes: Sequence[Box], marks: Sequence[bool], settings: ExportSettings
-) -> list[int]:
-    """Choose among the empty boxes; returns their positions."""
-    empty = [position for position, mark in enumerate(marks) if not mark]
-    if settings.negatives is None:
-        return empty if job.source.reviewed else []
-    stem = stem_of(job.source.name)
-    names = [tile_name(stem, boxes[position], job.downsample) for position in empty]
-    count = int(settings.negatives * max(1, sum(marks)) + 0.5)
-
-    def read(position: int) -> Pixels:
-        return _read(slide, boxes[empty[position]], settings.size_px)
-
-    return [empty[position] for position in draw_background(names, count, settings.seed, read)]
-
-
-def _read(slide: Slide, box: Box, size_px: int) -> Pixels:
-    return slide.read_downsampled(box, box.width / size_px, box.height / size_px)
-
-
-def _check_jobs(jobs: Sequence[_Job], problems: Sequence[str], settings: ExportSettings) -> None:
+def _check_jobs(jobs: Sequence[Job], problems: Sequence[str], settings: ExportSettings) -> None:
     """Raise TrainingError where there is no tile at all, or where tiles differ in scale."""
     if not jobs:
         told = f" ({'; '.join(problems)})" if problems else ""
         small = f"tiles of {settings.size_px} px may not fit the images or the region; make --size less"
         raise TrainingError(f"no tile to export{told or ': ' + small}")
-    scales: dict[str, str] = {}
-    for job in jobs:
-        scales.setdefault("unknown" if job.mpp is None else f"{job.mpp:.3g}", job.source.name)
-    if len(scales) > 1:
-        told = ", ".join(f"{scale} um/px: {name}" for scale, name in scales.items())
+    other = next((job for job in jobs if not _alike(job.mpp, jobs[0].mpp)), None)
+    if other is not None:
+        told = ", ".join(f"{_scale(job.mpp)} um/px: {job.source.name}" for job in (jobs[0], other))
         raise TrainingError(f"the images' tiles would differ in scale ({told}); give --mpp, one scale for all tiles")
+
+
+def _alike(mpp: float | None, other: float | None) -> bool:
+    """Tell whether two scales differ by less than a hundredth."""
+    return mpp == other if mpp is None or other is None else abs(mpp / other - 1) < SCALES_ALIKE
+
+
+def _scale(mpp: float | None) -> str:
+    return "unknown" if mpp is None else f"{mpp:.4g}"
 
 
 def _palette(sources: Sequence[TileSource], settings: ExportSettings, colors: Mapping[str, Color]) -> list[int]:
     """Give the palette that QuPath would: white, then the colours of the classes."""
     known = {item.class_name: item.color for source in sources for item in source.objects if item.color}
     found = [colors.get(name) or known.get(name) or DEFAULT_COLOR for name in settings.classes]
-    return [channel for color in [(255, 255, 255), *found] for channel in color]
+    grey = [IGNORED_COLOR] if any(source.known is not None for source in sources) else []
+    return [channel for color in [(255, 255, 255), *found, *grey] for channel in color]
 
 
-def _write(job: _Job, folder: Path, settings: ExportSettings, palette: Sequence[int], version: str | None) -> None:
+def _write(job: Job, folder: Path, settings: ExportSettings, palette: Sequence[int], version: str | None) -> None:
     """Write the images, labels and `-tiles.json` of one image."""
     place, stem = folder / job.folder, stem_of(job.source.name)
+    names = (BACKGROUND, *settings.classes, *([] if job.source.known is None else [IGNORED]))
     entries = []
-    with _open(job.source) as slide:
-        drawer = LabelDrawer(job.shapes, (slide.width, slide.height), job.downsample)
+    with open_source(job.source) as slide:
+        size = slide.width, slide.height
+        drawer = LabelDrawer((*job.shapes, *_unknown(job, size)), size, job.downsample)
         for box in job.boxes:
             name = tile_name(stem, box, job.downsample)
             image, label = f"{name}.png", f"{name}-labelled.png"
             if settings.layout == "subdir":
                 image, label = f"images/{name}.png", f"labels/{name}.png"
-            labels = Image.fromarray(drawer.tile(box, settings.size_px), "L")
+            drawn = drawer.tile(box, settings.size_px)
+            if job.source.known is not None:
+                _mark_outside(drawn, box, size, label=len(job.shapes) + 1)
+            labels = Image.fromarray(drawn, "L")
             labels.putpalette(palette)
-            _save(Image.fromarray(_read(slide, box, settings.size_px)), place / image)
+            _save(Image.fromarray(read_tile(slide, box, settings.size_px)), place / image)
             _save(labels, place / label)
             entries.append({"region": _region(job, box), "image": image, "labels": label})
     content = {
         "qupath_version": version,
         "base_directory": str(place.absolute()),
-        "labels": [
-            {"classification": name, "label": label} for label, name in enumerate((BACKGROUND, *settings.classes))
-        ],
+        "labels": [{"classification": name, "label": label} for label, name in enumerate(names)],
         "tiles": entries,
     }
     kept = {key: value for key, value in content.items() if value is not None}
     write_text(place / f"{stem}-tiles.json", json.dumps(kept, indent=2, ensure_ascii=False))
 
 
-def _region(job: _Job, box: Box) -> dict[str, Any]:
+def _unknown(job: Job, size: tuple[int, int]) -> list[list[BaseGeometry]]:
+    """Give the outlines of the last label, over all others: of what nothing is known."""
+    return [] if job.source.known is None else [[shapely.box(0, 0, *size).difference(job.source.known)]]
+
+
+def _mark_outside(drawn: NDArray[np.uint8], box: Box, size: tuple[int, int], *, label: int) -> None:
+    """Put a label on what lies off the image, to the right and below."""
+    rows, columns = drawn.shape
+    drawn[max(0, round((size[1] - box.y) / box.height * rows)) :] = label
+    drawn[:, max(0, round((size[0] - box.x) / box.width * columns)) :] = label
+
+
+def _region(job: Job, box: Box) -> dict[str, Any]:
     corner = {"x": int(box.x), "y": int(box.y), "width": int(box.width), "height": int(box.height)}
     return {"path": job.source.path.absolute().as_uri(), "downsample": job.downsample, **corner, "z": 0, "t": 0}
 
@@ -303,7 +203,7 @@ def _save(picture: Image.Image, path: Path) -> None:
         picture.save(temporary, "PNG")
 
 
-def _result(job: _Job) -> ImageTiles:
+def _result(job: Job) -> ImageTiles:
     return ImageTiles(
         name=job.source.name,
         folder=job.folder,

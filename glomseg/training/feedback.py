@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from glomseg.geojson import PathObject
 from glomseg.project.reviews import Review, Reviews
 from glomseg.region import IGNORED
 from glomseg.slide import open_slide
-from glomseg.training.export import ExportSettings, TileSource, export_tiles
+from glomseg.training.export import Export, ExportSettings, TileSource, export_tiles
 from glomseg.training.layouts import HARD
+from glomseg.training.survey import COARSEST
 from glomseg.training.tile_choice import tile_folders
 
 TILE_PX = 512
-REVIEWED_AREA = "glomseg reviewed area"
 EVERYWHERE = shapely.box(-1e8, -1e8, 1e8, 1e8)
 
 
@@ -47,15 +47,16 @@ def export_reviews(
     """Write the tiles of the reviewed areas to `folder`, in QuPath's layout, whole or not at all.
 
     `um_px` is the spacing that the network reads at: tiles have half of it, so that nothing is lost on the way, or the
-    pixels of the coarsest slide. Tiles lie inside the reviewed areas as a whole. Raises TrainingError where there is
-    nothing to learn from.
+    pixels of the coarsest slide. What lies off the reviewed areas has the label `Ignore*`. Raises TrainingError where
+    there is nothing to learn from.
     """
+    reviews = _fine_enough(reviews, um_px)
     places = tile_folders([(review.key, review.name) for review in reviews.images])
     stands = [_source(review, class_name, place) for review, place in zip(reviews.images, places, strict=True)]
     rejected = [
-        replace(source, folder=f"{HARD}/{source.folder}", around=tuple(_centre(item) for item in review.rejected))
+        replace(source, folder=f"{HARD}/{source.folder}", around=centres)
         for source, review in zip(stands, reviews.images, strict=True)
-        if review.rejected
+        if (centres := _centres(review, source))
     ]
     names = {str(item.class_name) for source in stands for item in source.objects if _is(item, class_name)}
     settings = ExportSettings(
@@ -63,7 +64,6 @@ def export_reviews(
         mpp=max([um_px / 2, *(_mpp(review) for review in reviews.images)]),
         size_px=TILE_PX,
         overlap_px=TILE_PX // 2,
-        region=REVIEWED_AREA,
         negatives=1.0,
     )
     with new_folder(folder) as place:
@@ -76,8 +76,32 @@ def export_reviews(
         annotated=sum(item.annotated for item in usual),
         background=sum(item.background for item in usual),
         hard=sum(item.annotated + item.background for item in hard),
-        remarks=(*reviews.remarks, *export.problems),
+        remarks=(*reviews.remarks, *export.problems, *_silent(reviews, places, export)),
     )
+
+
+def _fine_enough(reviews: Reviews, um_px: float) -> Reviews:
+    """Leave out images too coarse to learn from, which would make the tiles of all others as coarse."""
+    scales = [(review, _mpp(review)) for review in reviews.images]
+    remarks = [
+        f"{review.name}: its pixels are {mpp:.3g} um, too coarse to be read at {um_px:.3g}; left out"
+        for review, mpp in scales
+        if mpp > COARSEST * um_px
+    ]
+    if len(remarks) == len(scales):
+        raise TrainingError("; ".join(remarks))
+    kept = tuple(review for review, mpp in scales if mpp <= COARSEST * um_px)
+    return replace(reviews, images=kept, remarks=(*reviews.remarks, *remarks))
+
+
+def _silent(reviews: Reviews, places: Sequence[str], export: Export) -> list[str]:
+    """Say which reviewed images gave no tile."""
+    written = {item.folder.removeprefix(f"{HARD}/") for item in export.images}
+    return [
+        f"{review.name}: no tissue in what was reviewed; left out"
+        for review, place in zip(reviews.images, places, strict=True)
+        if place not in written and not any(line.startswith(f"{review.name}: ") for line in export.problems)
+    ]
 
 
 def _is(item: PathObject, class_name: str) -> bool:
@@ -86,17 +110,23 @@ def _is(item: PathObject, class_name: str) -> bool:
 
 
 def _source(review: Review, class_name: str, place: str) -> TileSource:
-    """Keep the glomeruli of a review, and its area as an annotation that tiles must lie in."""
+    """Keep the glomeruli of a review, and the area of which it says something."""
     ignored = [item.geometry for item in review.objects if str(item.class_name).split(": ")[0] == IGNORED]
-    area = (review.area or EVERYWHERE).difference(shapely.union_all(ignored))
-    reviewed = PathObject(geometry=area, class_name=REVIEWED_AREA)
-    objects = (*(item for item in review.objects if _is(item, class_name)), reviewed)
-    return TileSource(name=review.name, path=review.path, objects=objects, mpp=review.mpp, reviewed=True, folder=place)
+    return TileSource(
+        name=review.name,
+        path=review.path,
+        objects=tuple(item for item in review.objects if _is(item, class_name)),
+        mpp=review.mpp,
+        reviewed=True,
+        folder=place,
+        known=(EVERYWHERE if review.area is None else review.area).difference(shapely.union_all(ignored)),
+    )
 
 
-def _centre(item: PathObject) -> tuple[float, float]:
-    middle = item.geometry.centroid
-    return middle.x, middle.y
+def _centres(review: Review, source: TileSource) -> tuple[tuple[float, float], ...]:
+    """Tell where predictions were thrown out, in the area of which the review says something."""
+    middles = [item.geometry.centroid for item in review.rejected]
+    return tuple((point.x, point.y) for point in middles if source.known is None or source.known.intersects(point))
 
 
 def _mpp(review: Review) -> float:

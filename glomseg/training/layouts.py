@@ -26,12 +26,19 @@ from glomseg.errors import EvaluationError, MissingMppError, SlideError, Trainin
 from glomseg.evaluation.kpis import MPP_40X, group_of
 from glomseg.evaluation.pairs import Source, find_pictures, stem_of
 from glomseg.evaluation.samples import SPLITS, Samples, read_samples
+from glomseg.region import IGNORED
 from glomseg.slide import open_slide
-from glomseg.training.examples import Example
+from glomseg.training.examples import UNKNOWN, Example
 
 HARD = "hard_negatives"
 SHEET = "samples.csv"
 _TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
+_PART_OF = {
+    **{part: part for part in SPLITS},
+    **{"training": "train", "val": "validation", "valid": "validation", "testing": "test"},
+}
+_WORDS = "write train, validation or test, or nothing"
+_NUMBER = re.compile(r"[ _-]+\d+$")
 _PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
 
 
@@ -43,10 +50,10 @@ class Found:
     problems: tuple[str, ...]
 
 
-def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[str]) -> Found:
+def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[str], part: str = "") -> Found:
     """Pair the images of a folder with their labels; `name` begins the names of the examples.
 
-    `mpp` is for images that do not say how large their pixels are.
+    `mpp` is for images that do not say how large their pixels are, `part` what the folder is where nothing in it says.
     """
     images, labels = find_pictures(folder)
     if not images:
@@ -56,7 +63,7 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
     examples: list[Example] = []
     sizeless: list[Path] = []
     try:
-        layout = _Layout(folder, name, mpp, tuple(classes), _tiled(images), _samples(folder))
+        layout = _Layout(folder, name, mpp, tuple(classes), _wholes(images), _samples(folder), part)
     except EvaluationError as error:
         return Found(examples=(), problems=(*problems, str(error)))
     for image, label in pairs:
@@ -74,16 +81,23 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
 
 
 def _paired(
-    images: Iterable[Source], labels: Iterable[Source]
+    images: Sequence[Source], labels: Sequence[Source]
 ) -> tuple[list[tuple[Source, Source | None]], list[Source]]:
-    """Match by folders and name, what is left by a name that is left once on each side; and the labels left over."""
+    """Match by folders and name, what is left by a name that is left once on each side; and the labels left over.
+
+    By the name alone only where images and labels lie in folders of other names: else one's label may be missing, and
+    that of another is no substitute.
+    """
     rest = {item.key: item for item in labels}
+    ours, theirs = ({item.folders for item in side} for side in (images, rest.values()))
     pairs = [(image, rest.pop(image.key, None)) for image in sorted(images, key=lambda item: item.key)]
+    alone = {image.key for image, label in pairs if label is None and image.folders not in theirs}
+    free = {key: item for key, item in rest.items() if item.folders not in ours}
     images_left = Counter(image.stem for image, label in pairs if label is None)
     labels_left = Counter(item.stem for item in rest.values())
-    by_stem = {item.stem: key for key, item in rest.items() if labels_left[item.stem] == images_left[item.stem] == 1}
+    by_stem = {item.stem: key for key, item in free.items() if labels_left[item.stem] == images_left[item.stem] == 1}
     pairs = [
-        (image, rest.pop(by_stem[image.stem]) if label is None and image.stem in by_stem else label)
+        (image, rest.pop(by_stem[image.stem]) if image.key in alone and image.stem in by_stem else label)
         for image, label in pairs
     ]
     return pairs, list(rest.values())
@@ -105,9 +119,18 @@ def _twice(sources: Iterable[Source]) -> list[str]:
     ]
 
 
-def _tiled(images: Iterable[Source]) -> bool:
-    """Tell whether the names of all images end with a place, as tiles' do."""
-    return all(_PLACE.search(item.stem) for item in images)
+def _wholes(images: Iterable[Source]) -> dict[str, str]:
+    """Name what each image was cut from, by its key, where the names of all end with a place, as tiles' do.
+
+    Hard negatives may be called anything. Where nothing is shared so, a number before the place counts the tiles.
+    """
+    usual = [item for item in images if HARD not in item.folders]
+    if not all(_PLACE.search(item.stem) for item in usual):
+        return {}
+    wholes = {item.key: _PLACE.sub("", item.key) for item in usual}
+    if len(set(wholes.values())) == len(wholes):
+        wholes = {key: _NUMBER.sub("", whole) for key, whole in wholes.items()}
+    return {**{item.key: _PLACE.sub("", item.key) for item in images}, **wholes}
 
 
 @dataclass(slots=True)
@@ -118,8 +141,9 @@ class _Layout:
     name: str
     mpp: float | None
     classes: tuple[str, ...]
-    tiled: bool
+    wholes: Mapping[str, str]
     samples: Samples | None
+    part: str
     read: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def example(self, image: Source, label: Source | None) -> Example:
@@ -135,15 +159,15 @@ class _Layout:
         group = group_of(path[place : place + 1])
         if group is None:
             slide = case = self._slide(image)
-            part = next((item.lower() for item in reversed(image.folders) if item.lower() in SPLITS), "")
+            part = next((named for item in reversed(image.folders) if (named := part_named(item))), self.part)
         else:
             slide = case = f"{group}/{(*path[place + 1 :], image.stem)[0].replace('-', '_')}"
-            part = path[place - 1].lower() if place and path[place - 1].lower() in SPLITS else ""
+            part = part_named(path[place - 1]) if place else ""
         row = self._row(image, slide)
-        if row.get("slide"):
-            slide = case = stem_of(Path(row["slide"]))
+        said = {key.lower(): value for key, value in row.items()}
+        if said.get("slide"):
+            slide = case = stem_of(Path(said["slide"]))
         unit, grouped = (self.samples.unit, self.samples.group_by) if self.samples else (None, None)
-        said = {key.lower(): value.lower() for key, value in row.items()}
         return Example(
             name=f"{self.name}/{image.key}",
             image=image.path,
@@ -152,7 +176,7 @@ class _Layout:
             case=row[unit] if unit else case,
             group=row[grouped] if grouped else group or "all",
             mpp=self._mpp(image, group),
-            part=next((said[key] for key in ("split", "part", "set") if said.get(key) in SPLITS), part),
+            part=self._part(said) or part,
             values=self._values(image, group),
             hard=hard,
         )
@@ -166,15 +190,21 @@ class _Layout:
             raise TrainingError(f"{self.samples.path} has no row for {image.path} or its slide {slide}; add one")
         return row
 
+    def _part(self, said: Mapping[str, str]) -> str:
+        """Give the part that the sample sheet says, "" for none; raises TrainingError for a split that is none."""
+        if said.get("split") and not part_named(said["split"]):
+            raise TrainingError(f"{self.samples and self.samples.path} says split {said['split']!r}; {_WORDS}")
+        return next((named for key in ("split", "part", "set") if (named := part_named(said.get(key, "")))), "")
+
     def _slide(self, image: Source) -> str:
         """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""
         tile = _TILE.match(image.stem)
         if tile:
             return tile["image"]
-        folders = [item for item in image.folders if item.lower() not in (*SPLITS, HARD)]
+        folders = [item for item in image.folders if not part_named(item) and item.lower() != HARD]
         if folders:
             return "/".join((self.name, *folders))
-        return f"{self.name}/{_PLACE.sub('', image.key) if self.tiled else image.key}"
+        return f"{self.name}/{self.wholes.get(image.key, image.key)}"
 
     def _mpp(self, image: Source, group: str | None) -> float:
         """Tell um per pixel: from the export, the file, what the user says, or the challenge's table."""
@@ -217,11 +247,21 @@ class _Layout:
         return self.read[path]
 
 
+def part_named(name: str) -> str:
+    """Tell which part of the data a folder or a word of a sample sheet names, "" for none."""
+    return _PART_OF.get(name.lower(), "")
+
+
 def class_of(name: str, classes: Sequence[str]) -> int:
-    """Number a class from 1, one derived from it (`Glomerulus: Sclerotic`) where it is not named itself; else 0."""
+    """Number a class from 1, one derived from it (`Glomerulus: Sclerotic`) where it is not named itself; else 0.
+
+    What is to be ignored is `UNKNOWN`, neither a glomerulus nor tissue without one.
+    """
     while name:
         if name in classes:
             return classes.index(name) + 1
+        if name == IGNORED:
+            return UNKNOWN
         name = name.rpartition(":")[0].strip()
     return 0
 

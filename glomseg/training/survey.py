@@ -16,7 +16,7 @@ from glomseg.errors import EvaluationError, SlideError, TrainingError
 from glomseg.evaluation.masks import HALF
 from glomseg.readers import BROKEN, reason
 from glomseg.slide import open_slide
-from glomseg.training.examples import Example, classes_of, read_example, read_label, unlike
+from glomseg.training.examples import UNKNOWN, Example, classes_of, read_example, read_label, unlike
 from glomseg.training.slides import cut_slide, is_slide
 
 SHOWN = 20
@@ -124,6 +124,7 @@ def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list
         raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
     _check_values(example, raw, lossy)
     labels = classes_of(raw, example.values, lossy=lossy)
+    labels[labels == UNKNOWN] = 0
     full = _counts(labels)[0] <= (1 - _FULL) * labels.size
     if any((line > 0).mean() >= _FULL for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1])):
         read = read_example(example, spacing_um_px)

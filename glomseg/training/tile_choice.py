@@ -21,6 +21,7 @@ from glomseg.training.drawing import round_half_up
 
 COLOURED = 20  # difference between a pixel's largest and smallest channel, from which it counts as stained
 STAINED_SHARE = 0.25  # of a tile's pixels, from which it counts as tissue
+KNOWN_SHARE = 0.2  # of a tile's area, from which it is worth having
 _EXTENSION = re.compile(r"(\.ome\.tiff?|\.ome\.zarr|\.tar\.gz|\.\w*?\.gz|\.\w*)$", re.IGNORECASE)
 
 
@@ -44,15 +45,38 @@ def _spans(side: int, downsample: float, size_px: int, overlap_px: int) -> list[
 def boxes_around(
     points: Iterable[tuple[float, float]], width: int, height: int, downsample: float, size_px: int
 ) -> list[Box]:
-    """Give one level-0 box with each point in its middle, moved onto the image where it reaches off it."""
+    """Give one level-0 box with each point in its middle, moved onto the image as far as it fits there."""
     side = round_half_up(size_px * downsample)
-    if side > width or side > height:
-        return []
-    corners = [
-        (min(max(round(x - side / 2), 0), width - side), min(max(round(y - side / 2), 0), height - side))
-        for x, y in points
-    ]
+    right, bottom = max(0, width - side), max(0, height - side)
+    corners = [(min(max(round(x - side / 2), 0), right), min(max(round(y - side / 2), 0), bottom)) for x, y in points]
     return [Box(x, y, side, side) for x, y in dict.fromkeys(corners)]
+
+
+def boxes_over(
+    area: BaseGeometry, width: int, height: int, downsample: float, size_px: int, overlap_px: int
+) -> list[Box]:
+    """Give level-0 boxes that cover an area, those at the right and the bottom moved onto the image as far as they fit.
+
+    Boxes that hold little of the area are left out; a part of it that is smaller than a box has one to itself.
+    """
+    side, step = round_half_up(size_px * downsample), round_half_up((size_px - overlap_px) * downsample)
+    columns, rows = (sorted({*range(0, length - side, step), max(0, length - side)}) for length in (width, height))
+    parts = shapely.get_parts(area)
+    shapely.prepare(area)
+    found = [Box(x, y, side, side) for y in rows for x in columns]
+    kept = [box for box in found if shapely.intersection(area, _outline(box)).area >= KNOWN_SHARE * side**2]
+    small = [part.envelope.centroid for part in parts if part.area > 0 and max(_extent(part)) <= side]
+    more = boxes_around([(point.x, point.y) for point in small], width, height, downsample, size_px)
+    return list(dict.fromkeys([*kept, *more]))
+
+
+def _outline(box: Box) -> BaseGeometry:
+    return shapely.box(box.x, box.y, box.x + box.width, box.y + box.height)
+
+
+def _extent(part: BaseGeometry) -> tuple[float, float]:
+    left, top, right, bottom = part.bounds
+    return right - left, bottom - top
 
 
 def tile_name(stem: str, box: Box, downsample: float) -> str:
@@ -86,7 +110,7 @@ def annotated(boxes: Iterable[Box], shapes: Sequence[BaseGeometry]) -> list[bool
 def inside(boxes: Iterable[Box], region: BaseGeometry) -> list[Box]:
     """Give the boxes that lie inside a region as a whole."""
     shapely.prepare(region)
-    return [box for box in boxes if region.covers(shapely.box(box.x, box.y, box.x + box.width, box.y + box.height))]
+    return [box for box in boxes if region.covers(_outline(box))]
 
 
 def draw_background(names: Sequence[str], count: int, seed: int, read: Callable[[int], Pixels]) -> list[int]:

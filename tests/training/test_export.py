@@ -158,6 +158,15 @@ def test_one_scale_for_all_tiles(source, tmp_path):
     assert "coarser than --mpp 0.3; give 0.5 or more" in coarse.problems[0]
 
 
+def test_slides_of_one_scanner_are_of_one_scale(source, tmp_path):
+    """0.4994 and 0.4996 um are rounded apart, and are what two slides of one scanner have."""
+    pair = [
+        TileSource(name=f"{um}.tif", path=source.path, objects=source.objects, mpp=(um, um)) for um in (0.4994, 0.4996)
+    ]
+    first, second = export_tiles(pair, tmp_path / "out", ExportSettings(size_px=128, downsample=1)).images
+    assert (first.mpp, second.mpp) == (0.4994, 0.4996)
+
+
 def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glomseg):
     write_geojson(tmp_path / "a.geojson", source.objects)
 

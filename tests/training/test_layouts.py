@@ -280,6 +280,50 @@ def test_tiles_called_by_their_place_are_of_one_slide(tmp_path: Path) -> None:
     }
 
 
+def test_hard_negatives_of_any_name_do_not_take_tiles_apart(tmp_path: Path) -> None:
+    for x in (0, 512):
+        write_pair(tmp_path, f"images/HK_1_{x}_0.png", f"masks/HK_1_{x}_0.png")
+    write_pair(tmp_path, "hard_negatives/a vessel.png", "other.png")
+    (tmp_path / "other.png").unlink()
+    examples = find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    assert sorted(e.slide.split("/")[-1] for e in examples) == ["HK_1", "HK_1", "a vessel"]
+
+
+def test_patches_that_are_counted_before_their_place_are_of_one_slide(tmp_path: Path) -> None:
+    """The challenge's names in one flat folder: half of each patch is half of the next one."""
+    for case in ("12_116", "12-117"):
+        for index, x in enumerate((0, 1024)):
+            write_pair(tmp_path, f"images/{case}_{index}_{x}_0_img.png", f"masks/{case}_{index}_{x}_0_mask.png")
+    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], spacing_um_px=1, mpp=1)) == {
+        "12_116": 2,
+        "12-117": 2,
+    }
+
+
+@pytest.mark.parametrize(("folder", "part"), [("val", "validation"), ("Valid", "validation"), ("training", "train")])
+def test_parts_by_their_usual_names(tmp_path: Path, folder: str, part: str) -> None:
+    write_pair(tmp_path, f"{folder}/images/a.png", f"{folder}/masks/a.png")
+    write_pair(tmp_path, f"{folder}/images/b.png", f"{folder}/masks/b.png")
+    write_pair(tmp_path, "more/images/c.png", "more/masks/c.png")
+    for given in ([tmp_path], [tmp_path / folder, tmp_path / "more"]):
+        examples = find_examples(given, spacing_um_px=1, mpp=1)
+        assert {e.image.stem: e.part for e in examples} == {"a": part, "b": part, "c": ""}
+        assert len({e.slide for e in examples}) == 3
+    assert {e.part for e in find_examples([tmp_path / folder], spacing_um_px=1, mpp=1)} == {""}, "there is no other"
+
+
+def test_the_label_of_one_is_no_substitute_for_that_of_another(tmp_path: Path) -> None:
+    for folder, disc in (("a", 12), ("b", 30)):
+        for name in ("1", "2"):
+            write_pair(tmp_path, f"{folder}/images/{name}.png", f"{folder}/masks/{name}.png", disc=disc)
+    (tmp_path / "a/masks/1.png").unlink()
+    (tmp_path / "b/images/1.png").unlink()
+    with pytest.raises(TrainingError) as raised:
+        find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    assert "a/images/1.png has no mask of its name" in str(raised.value)
+    assert "b/masks/1.png has no image of its name" in str(raised.value)
+
+
 def test_a_folder_of_tiles_is_a_slide(tmp_path: Path) -> None:
     for slide in ("a", "b"):
         for tile in range(3):
@@ -317,6 +361,23 @@ def test_a_sample_sheet_says_which_animal(data: Path, tmp_path: Path) -> None:
     sheet.write_text("animal,group\nM7,control\n")
     with pytest.raises(TrainingError, match="has no column of image names"):
         find_examples([folder], spacing_um_px=2, mpp=2)
+
+
+def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:
+    for name in "abcd":
+        write_pair(tmp_path, f"images/{name}.png", f"masks/{name}.png")
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("Image,Slide,Split\na,S1,Val\nb,S1,val\nc,S2,train\nd,S3,\n")
+    examples = find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    assert [(e.slide, e.part) for e in examples] == [
+        ("S1", "validation"),
+        ("S1", "validation"),
+        ("S2", "train"),
+        ("S3", ""),
+    ]
+    sheet.write_text("image,split\na,holdout\nb,train\nc,train\nd,train\n")
+    with pytest.raises(TrainingError, match=r"samples.csv says split 'holdout'; write train, validation or test"):
+        find_examples([tmp_path], spacing_um_px=1, mpp=1)
 
 
 def test_mixed_scales_come_to_one(tmp_path: Path) -> None:
