@@ -11,7 +11,8 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from glomseg.training.export import Export, ExportSettings
+    from glomseg.training.export.plan import ExportSettings
+    from glomseg.training.export.tiles import Export
 
 COLUMNS = ("image", "annotated", "background", "folder")
 
@@ -72,7 +73,7 @@ def export_tiles(
     -labelled.png (a palette PNG, 0 is background), image-tiles.json, and export.json with the scale of all tiles.
     Rejected annotations are left out. A project is read through QuPath.
     """  # fmt: skip
-    from glomseg.training.export import ExportSettings
+    from glomseg.training.export.plan import ExportSettings
 
     console = Console(quiet=quiet, as_json=as_json)
     layout: Literal["beside", "subdir"] = "beside" if beside else "subdir"
@@ -103,7 +104,7 @@ def _export(
     output: Path,
     settings: ExportSettings,
 ) -> Export:
-    from glomseg.training.annotations import export_project, export_slide
+    from glomseg.training.export.annotations import export_project, export_slide
 
     with console.spinner("reading the annotations") as update:
         if geojson is not None:

@@ -29,7 +29,7 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     """Export what was reviewed in a project, and say how to go on from its model; a training that resumes has both."""
     from glomseg.pipeline import reading_mpp
     from glomseg.project.reviews import read_reviews
-    from glomseg.training.export import RECORD
+    from glomseg.training.export.tiles import RECORD
     from glomseg.training.feedback import export_reviews
 
     folder = output / LESSONS

@@ -18,7 +18,7 @@ from glomseg.card import SPECIES_DIAMETER_UM
 from glomseg.errors import ModelError, TrainingError
 from glomseg.files import write_text
 from glomseg.training.augment import AugmentConfig
-from glomseg.training.compose import Recipe
+from glomseg.training.starter.compose import Recipe
 from glomseg.unet import base_width
 
 DEFAULT_RECIPE = "glomseg"

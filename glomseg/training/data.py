@@ -13,12 +13,12 @@ from pathlib import Path
 from glomseg.card import TrainingData
 from glomseg.errors import TrainingError
 from glomseg.files import write_text
-from glomseg.training import composed
-from glomseg.training.aidpath import Split as AidpathSplit
-from glomseg.training.aidpath import joined
 from glomseg.training.config import TrainConfig
 from glomseg.training.dataset import Split, find_examples, read_split, split_examples, write_split
 from glomseg.training.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
+from glomseg.training.starter import composed
+from glomseg.training.starter.aidpath import Split as AidpathSplit
+from glomseg.training.starter.aidpath import joined
 
 UNSTATED = "unstated"
 SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"

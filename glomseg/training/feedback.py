@@ -14,10 +14,11 @@ from glomseg.geojson import PathObject
 from glomseg.project.reviews import Review, Reviews
 from glomseg.region import IGNORED
 from glomseg.slide import open_slide
-from glomseg.training.export import Export, ExportSettings, TileSource, export_tiles
-from glomseg.training.layouts import HARD
-from glomseg.training.survey import COARSEST
-from glomseg.training.tile_choice import tile_folders
+from glomseg.training.dataset.layouts import HARD
+from glomseg.training.dataset.survey import COARSEST
+from glomseg.training.export.choice import tile_folders
+from glomseg.training.export.plan import ExportSettings, TileSource
+from glomseg.training.export.tiles import Export, export_tiles
 
 TILE_PX = 512
 EVERYWHERE = shapely.box(-1e8, -1e8, 1e8, 1e8)

@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from glomseg.training import stain
-from glomseg.training.aidpath import Mask, equivalent_diameter_px
+from glomseg.training.starter.aidpath import Mask, equivalent_diameter_px
 
 Float = NDArray[np.float32]
 Rng = np.random.Generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.training.aidpath import Crop, Mask, Tile, UInt8
+from glomseg.training.starter.aidpath import Crop, Mask, Tile, UInt8
 
 Float = NDArray[np.float32]
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from glomseg.training import paste, stain
-from glomseg.training.aidpath import equivalent_diameter_px
-from glomseg.training.examples import Labelled
+from glomseg.training.dataset.examples import Labelled
+from glomseg.training.starter.aidpath import equivalent_diameter_px
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from glomseg.training import stain
-from glomseg.training.compose import Composer, Recipe, degrade
-from glomseg.training.composed import read_data
+from glomseg.training.starter.compose import Composer, Recipe, degrade
+from glomseg.training.starter.composed import read_data
 
 
 @pytest.fixture(scope="module")

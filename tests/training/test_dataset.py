@@ -13,8 +13,8 @@ from PIL import Image
 
 from glomseg.errors import TrainingError
 from glomseg.tiles import Box
-from glomseg.training import examples as reading
 from glomseg.training.dataset import Example, find_examples, read_example
+from glomseg.training.dataset import examples as reading
 
 
 def disc(size: int = 64, radius: float = 15) -> np.ndarray:

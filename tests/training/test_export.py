@@ -11,10 +11,11 @@ from slides import Disc, disc_slide
 from glomseg.errors import RunError, TrainingError
 from glomseg.geojson import PathObject, write_geojson
 from glomseg.tiles import Box
-from glomseg.training.annotations import export_slide
-from glomseg.training.drawing import LabelDrawer
-from glomseg.training.export import ExportSettings, TileSource, export_tiles
-from glomseg.training.tile_choice import stem_of, tile_folders, tile_name
+from glomseg.training.export.annotations import export_slide
+from glomseg.training.export.choice import stem_of, tile_folders, tile_name
+from glomseg.training.export.drawing import LabelDrawer
+from glomseg.training.export.plan import ExportSettings, TileSource
+from glomseg.training.export.tiles import export_tiles
 
 TUFT = [Disc(300, 300, 90, 90), Disc(1500, 1100, 60, 80)]
 

@@ -13,7 +13,7 @@ from PIL import Image
 from glomseg.errors import TrainingError
 from glomseg.tiles import Box
 from glomseg.training.dataset import Example, find_examples, read_example
-from glomseg.training.layouts import class_of, names_of
+from glomseg.training.dataset.layouts import class_of, names_of
 
 from .trees import write_kpis_patches
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from glomseg.model import Model, load_model, save_model
-from glomseg.training.aidpath import read_tiles
-from glomseg.training.composed import tile_at
 from glomseg.training.dataset import Labelled
-from glomseg.training.starter import PostProcessing, card_of, measure, without_slivers
+from glomseg.training.starter.aidpath import read_tiles
+from glomseg.training.starter.composed import tile_at
+from glomseg.training.starter.publish import PostProcessing, card_of, measure, without_slivers
 from glomseg.unet import VariableUNet
 
 

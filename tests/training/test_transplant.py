@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from glomseg.training import stain
-from glomseg.training.examples import Labelled
+from glomseg.training.dataset.examples import Labelled
 from glomseg.training.transplant import paste_between
 
 from .conftest import PINK, PURPLE, WHITE, disc

@@ -12,8 +12,9 @@ from glomseg.project.hierarchy import read_annotations
 from glomseg.project.qpproj import Project, ProjectImage, read_project
 from glomseg.project.qupath import QuPathProcess, find_qupath, qupath_process
 from glomseg.project.status import REVIEWED
-from glomseg.training.export import Export, ExportSettings, TileSource, export_tiles
-from glomseg.training.tile_choice import tile_folders
+from glomseg.training.export.choice import tile_folders
+from glomseg.training.export.plan import ExportSettings, TileSource
+from glomseg.training.export.tiles import Export, export_tiles
 
 Progress = Callable[[str], None]
 

@@ -14,7 +14,7 @@ from glomseg.evaluation.padding import MAX_PX
 from glomseg.slide import Slide, open_slide
 from glomseg.tiles import Box, ReadingFrame
 from glomseg.tissue import TissueMask, find_tissue
-from glomseg.training.examples import Example, unlike
+from glomseg.training.dataset.examples import Example, unlike
 
 PART_PX = 1024
 OVERLAP_PX = 128

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy import ndimage
 
 from glomseg.training import paste, stain
-from glomseg.training.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
+from glomseg.training.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
 
 Float = NDArray[np.float32]
 Rng = np.random.Generator

@@ -16,8 +16,8 @@ from glomseg.errors import EvaluationError, SlideError, TrainingError
 from glomseg.evaluation.masks import HALF
 from glomseg.readers import BROKEN, reason
 from glomseg.slide import open_slide
-from glomseg.training.examples import UNKNOWN, Example, classes_of, read_example, read_label, unlike
-from glomseg.training.slides import cut_slide, is_slide
+from glomseg.training.dataset.examples import UNKNOWN, Example, classes_of, read_example, read_label, unlike
+from glomseg.training.dataset.slides import cut_slide, is_slide
 
 SHOWN = 20
 WORKERS = 4

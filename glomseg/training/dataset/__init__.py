@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glomseg.errors import TrainingError
-from glomseg.training.examples import Example, Labelled, read_example
-from glomseg.training.layouts import find_pairs, names_of, part_named
-from glomseg.training.splits import Split, read_split, split_examples, write_split
-from glomseg.training.survey import survey
+from glomseg.training.dataset.examples import Example, Labelled, read_example
+from glomseg.training.dataset.layouts import find_pairs, names_of, part_named
+from glomseg.training.dataset.splits import Split, read_split, split_examples, write_split
+from glomseg.training.dataset.survey import survey
 
 __all__ = [
     "Example",

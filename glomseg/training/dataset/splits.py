@@ -17,7 +17,7 @@ import numpy as np
 
 from glomseg.errors import TrainingError
 from glomseg.files import write_text
-from glomseg.training.examples import Example
+from glomseg.training.dataset.examples import Example
 
 Unit = Literal["slide", "case"]
 PARTS = ("train", "validation", "test")

@@ -1,6 +1,6 @@
 """Measure trained weights on what they never saw, and publish them as the starter model.
 
-Run as `python -m glomseg.training.starter DATA_DIR MEASURED.safetensors --output models/pas-starter`, with
+Run as `python -m glomseg.training.starter.publish DATA_DIR MEASURED.safetensors --output models/pas-starter`, with
 `--weights FINAL.safetensors` when the weights to ship were trained on everything afterwards: the scores on the card are
 then those of the same recipe on its own split, and the card says so.
 """
@@ -24,10 +24,10 @@ from glomseg.model import Model, save_model
 from glomseg.slide import open_slide
 from glomseg.tiles import Box
 from glomseg.training import stain
-from glomseg.training.compose import Composer
-from glomseg.training.composed import labelled, read_data, tile_at
 from glomseg.training.data import AIDPATH
 from glomseg.training.dataset import Labelled
+from glomseg.training.starter.compose import Composer
+from glomseg.training.starter.composed import labelled, read_data, tile_at
 from glomseg.training.validate import Point, points_of, probability_of
 from glomseg.unet import VariableUNet
 

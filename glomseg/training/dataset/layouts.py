@@ -28,7 +28,7 @@ from glomseg.evaluation.pairs import Source, find_pictures, stem_of
 from glomseg.evaluation.samples import SPLITS, Samples, read_samples
 from glomseg.region import IGNORED
 from glomseg.slide import open_slide
-from glomseg.training.examples import UNKNOWN, Example
+from glomseg.training.dataset.examples import UNKNOWN, Example
 
 HARD = "hard_negatives"
 SHEET = "samples.csv"

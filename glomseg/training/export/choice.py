@@ -17,7 +17,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.readers import Pixels
 from glomseg.tiles import Box
-from glomseg.training.drawing import round_half_up
+from glomseg.training.export.drawing import round_half_up
 
 COLOURED = 20  # difference between a pixel's largest and smallest channel, from which it counts as stained
 STAINED_SHARE = 0.25  # of a tile's pixels, from which it counts as tissue

@@ -13,11 +13,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from glomseg.files import write_text
-from glomseg.training import compose
-from glomseg.training.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
 from glomseg.training.config import TrainConfig
 from glomseg.training.dataset import Labelled
 from glomseg.training.sampling import Draw, HardBox, Sample
+from glomseg.training.starter import compose
+from glomseg.training.starter.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
 
 PARTS = ("train", "validation", "test")
 SEEDS = {"validation": 7_000_000, "test": 9_000_000}

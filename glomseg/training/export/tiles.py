@@ -23,14 +23,12 @@ from glomseg.files import replacing, write_text
 from glomseg.geojson import DEFAULT_COLOR, Color
 from glomseg.region import IGNORED
 from glomseg.tiles import Box
-from glomseg.training.drawing import LabelDrawer
-from glomseg.training.export_plan import ExportSettings, Job, TileSource, choose_tiles, counts, open_source, read_tile
-from glomseg.training.tile_choice import (
+from glomseg.training.export.choice import (
     stem_of,
     tile_name,
 )
-
-__all__ = ["Export", "ExportSettings", "ImageTiles", "TileSource", "export_tiles"]
+from glomseg.training.export.drawing import LabelDrawer
+from glomseg.training.export.plan import ExportSettings, Job, TileSource, choose_tiles, counts, open_source, read_tile
 
 RECORD = "export.json"
 BACKGROUND = "*Background*"

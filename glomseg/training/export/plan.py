@@ -16,7 +16,7 @@ from glomseg.project.ownership import VERDICT
 from glomseg.readers import Pixels
 from glomseg.slide import Slide, open_slide
 from glomseg.tiles import Box
-from glomseg.training.tile_choice import (
+from glomseg.training.export.choice import (
     annotated,
     boxes_around,
     boxes_over,

@@ -1,0 +1,1 @@
+"""Cut annotated slides into tiles and labels, as QuPath does."""
