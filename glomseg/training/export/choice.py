@@ -60,7 +60,9 @@ def boxes_over(
     Boxes that hold little of the area are left out; a part of it that is smaller than a box has one to itself.
     """
     side, step = round_half_up(size_px * downsample), round_half_up((size_px - overlap_px) * downsample)
-    columns, rows = (sorted({*range(0, length - side, step), max(0, length - side)}) for length in (width, height))
+    columns, rows = (
+        sorted({*range(0, length - side - step // 4, step), max(0, length - side)}) for length in (width, height)
+    )
     parts = shapely.get_parts(area)
     shapely.prepare(area)
     found = [Box(x, y, side, side) for y in rows for x in columns]
