@@ -16,8 +16,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glomseg.card import ModelCard, find_model, read_card
-from glomseg.errors import TrainingError
-from glomseg.model import has_fast_bf16, load_net
+from glomseg.errors import ModelError, TrainingError
+from glomseg.model import has_fast_bf16, load_net, verify_model
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import loss_of
 from glomseg.training.validate import Verdict
@@ -99,6 +99,15 @@ def check_finite(net: nn.Module, output: Path) -> None:
     """Raise TrainingError where a weight is not finite, before that state replaces a good one."""
     if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
         raise TrainingError(f"the weights are no longer finite; lower learning_rate; the epochs before are in {output}")
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a folder holds a model whose weights are those of its card."""
+    try:
+        verify_model(folder)
+    except ModelError:
+        return False
+    return True
 
 
 def seed_of(*numbers: int) -> int:

@@ -31,6 +31,7 @@ from glomseg.training.engine import (
     check_finite,
     criterion_of,
     fabric_for,
+    is_whole,
     learning_rate_at,
     measured,
     memory_for,
@@ -137,7 +138,7 @@ class Training:
 
         limit = self.config.batch_limit
         found = largest_batch(step, self.config.crop_px, self.fabric.device, limit=limit)
-        return int(self.fabric.broadcast(found))
+        return min(self.gathered(found))
 
     def _mine(self) -> None:
         """Look for hard negatives with the weights there are, each so many epochs."""
@@ -288,6 +289,8 @@ class Training:
         self.data = self.data.with_licences(state.get("origins", ()))
         self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
         self.seconds, self.rows = state["seconds"], list(state["rows"])
+        if self.best_epoch and not is_whole(self.output):  # cut off between weights and card
+            self.best, self.best_epoch = (-1.0, -1.0), 0
         self.hard = [HardBox(name, x, y) for name, x, y in state["hard"]]
         self.started_from = ModelCard.from_json(state["started_from"]) if state["started_from"] else None
         self.net.module.load_state_dict(state["net"])

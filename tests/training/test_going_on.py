@@ -89,6 +89,16 @@ def test_going_on_keeps_name_and_licence_and_takes_smaller_batches(fields, tmp_p
     assert read_config(file=tmp_path / "config.toml").batch_size == 2
 
 
+def test_going_on_mends_a_model_that_was_cut_off(fields, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        training(fields, tmp_path, report=stop_in(1)).run()
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    torch.save({**state, "best": [2.0, 2.0]}, tmp_path / "state.pt")  # no later epoch is better
+    (tmp_path / "weights.safetensors").write_bytes(b"of an epoch whose card was not written")
+    assert training(fields, tmp_path).run(resume=True).scores["best_epoch"] == 2
+    verify_model(tmp_path)
+
+
 def test_weights_that_are_not_finite_do_not_replace_good_ones(fields, tmp_path):
     def spoil(progress):
         if progress.stage == "learning" and progress.epoch == 1 and progress.done == progress.total:
