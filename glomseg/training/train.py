@@ -138,7 +138,8 @@ class Training:
 
         limit = self.config.batch_limit
         found = largest_batch(step, self.config.crop_px, self.fabric.device, limit=limit)
-        return min(self.gathered(found))
+        smallest: int = min(self.gathered(found))
+        return smallest
 
     def _mine(self) -> None:
         """Look for hard negatives with the weights there are, each so many epochs."""
