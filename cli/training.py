@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glomseg.card import find_model, read_card
+from glomseg.card import CARD_NAME, find_model, read_card
 from glomseg.errors import TrainingError
-from glomseg.training.config import TrainConfig, read_config
+from glomseg.training.config import DEFAULT_RECIPE, TrainConfig, read_config
 
 from .console import Console
 from .options import DEFAULT_MODEL
@@ -35,8 +35,7 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     folder = output / LESSONS
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise TrainingError("--from-project works in one process; give its tiles to torchrun: glomseg train LESSONS")
-    plain = how["recipe"] is None and how["file"] is None and not how["resume"]
-    how = {**how, "recipe": RETRAIN if plain else how["recipe"]}
+    how = {**how, "default": RETRAIN}
     if how["resume"] and folder.is_dir():
         return folder, how
     _check_free(output, how)
@@ -82,7 +81,8 @@ def train_model(console: Console, folders: Sequence[Path], output: Path, how: Ma
         try:
             card = training.run(resume=how["resume"])
         except KeyboardInterrupt:
-            console.warn(f"interrupted after epoch {training.epoch}; the same command with --resume goes on")
+            remedy = "the same command with --resume goes on" if training.epoch else "give the same command again"
+            console.warn(f"interrupted after epoch {training.epoch}; {remedy}")
             return 1
     for part in ("validation", "test"):
         score = card.scores.get(part)
@@ -98,8 +98,12 @@ def train_model(console: Console, folders: Sequence[Path], output: Path, how: Ma
 def _check_free(output: Path, how: Mapping[str, Any]) -> None:
     from glomseg.training.checkpoint import STATE_NAME
 
-    if (output / STATE_NAME).exists() and not how["resume"]:
+    if how["resume"]:
+        return
+    if (output / STATE_NAME).exists():
         raise TrainingError(f"{output} holds a training already; go on with --resume, or name another --output")
+    if (output / CARD_NAME).exists():
+        raise TrainingError(f"{output} holds a model already; name another --output")
 
 
 def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
@@ -108,10 +112,17 @@ def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
 
     given = {"species": how["species"], "epochs": how["epochs"], "seed": how["seed"], "split_by": how["by"]}
     file, recipe = how["file"], how["recipe"]
-    if how["resume"] and file is None and recipe is None and (output / CONFIG_NAME).is_file():
-        file = output / CONFIG_NAME
     under = _of_start(how["start"], how["species"]) if how["start"] else {}
-    return read_config(recipe=recipe, file=file, words=how["words"], under=under, workers=how["workers"], **given)
+    if how["resume"] and (output / CONFIG_NAME).is_file():
+        kept = output / CONFIG_NAME
+        if file is None and recipe is None:
+            file = kept
+        elif not how["start"] and how["project"] is not None:  # the model that it began with is known to them alone
+            known = read_config(file=kept)
+            under = {name: getattr(known, name) for name in ("patch_size", "spacing_um_px", "species")}
+    default = how.get("default", DEFAULT_RECIPE)
+    settings = {"words": how["words"], "under": under, "default": default, "workers": how["workers"]}
+    return read_config(recipe=recipe, file=file, **settings, **given)
 
 
 def _of_start(start: str, species: str | None) -> dict[str, Any]:

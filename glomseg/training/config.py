@@ -157,17 +157,18 @@ def read_config(
     file: Path | None = None,
     words: Sequence[str] = (),
     under: Mapping[str, Any] | None = None,
+    default: str = DEFAULT_RECIPE,
     **given: Any,
 ) -> TrainConfig:
     """Put settings together: a recipe's, over them those of a TOML file, over them `key=value` words, then `given`.
 
-    `under` lies between the recipe and the file. A file may name its own `recipe`. Keys of `given` that are None are
-    left out. Raises TrainingError, which names the key and what is allowed.
+    `under` lies between the recipe and the file. A file may name its own `recipe`; where nobody names one it is
+    `default`. Keys of `given` that are None are left out. Raises TrainingError, which names the key and what is
+    allowed.
     """
     table = {} if file is None else _parsed(_text_of(file), str(file))
     named = table.pop("recipe", None)
-    name = recipe or named or (DEFAULT_RECIPE if file is None else None)
-    base: dict[str, Any] = {} if name is None else _recipe(str(name))
+    base = _recipe(str(recipe or named or default))
     for word in words:
         _merge(table, _assigned(word))
     _merge(base, under or {})

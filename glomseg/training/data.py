@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.card import TrainingData
@@ -15,6 +15,7 @@ from glomseg.errors import TrainingError
 from glomseg.files import write_text
 from glomseg.training.config import TrainConfig
 from glomseg.training.dataset import Split, find_examples, read_split, split_examples, write_split
+from glomseg.training.dataset.examples import Example
 from glomseg.training.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
 from glomseg.training.starter import composed
 from glomseg.training.starter.aidpath import Split as AidpathSplit
@@ -40,6 +41,15 @@ class Data:
     origins: tuple[TrainingData, ...]
     describe: str
     write: Callable[[Path], None]
+
+    def with_licences(self, known: Sequence[Sequence[str]]) -> Data:
+        """Return the same with the licences that (name, licence, source) tell, where nobody states one now."""
+        told = {(name, source): licence for name, licence, source in known}
+        origins = tuple(
+            replace(item, licence=told.get((item.name, item.source), UNSTATED)) if item.licence == UNSTATED else item
+            for item in self.origins
+        )
+        return replace(self, origins=origins)
 
 
 def read_data(
@@ -106,13 +116,17 @@ def _write(split: Split, folder: Path) -> None:
 
 
 def _digest(split: Split) -> str:
-    """Sum up the names of all examples, by part, with the sizes of their files."""
+    """Sum up the names of all examples, by part, with the sizes of their files and pixels."""
     told = [
-        [name, example.name, example.image.stat().st_size, example.label.stat().st_size if example.label else 0]
+        [name, example.name, f"{example.mpp:.6g}", *(path.stat().st_size if path else 0 for path in _files(example))]
         for name, part in split.items()
         for example in part
     ]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _files(example: Example) -> tuple[Path, Path | None]:
+    return example.image, example.label
 
 
 def _composed(folders: Sequence[Path], config: TrainConfig) -> Data:

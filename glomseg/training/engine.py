@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glomseg.card import ModelCard, find_model, read_card
-from glomseg.errors import TrainingError
-from glomseg.model import has_fast_bf16, load_net
+from glomseg.errors import ModelError, TrainingError
+from glomseg.model import has_fast_bf16, load_net, verify_model
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import loss_of
 from glomseg.training.validate import Verdict
@@ -66,6 +68,11 @@ def network_of(config: TrainConfig, start: str | Path | None) -> tuple[VariableU
         return VariableUNet(config.patch_size), None
     folder = find_model(start)
     card = read_card(folder)
+    if card.mean is not None:
+        raise TrainingError(
+            f"{start} takes colours normalised by the mean and std of its card, which no training here does; "
+            "name another model, or leave --start out"
+        )
     net = load_net(folder, card)
     theirs, ours = (base_width(size) for size in (card.architecture_args["patch_size"], config.patch_size))
     if theirs != ours:
@@ -74,6 +81,33 @@ def network_of(config: TrainConfig, start: str | Path | None) -> tuple[VariableU
             f"set patch_size={card.architecture_args['patch_size']}, or leave --start out"
         )
     return net, card
+
+
+@contextmanager
+def memory_for(batch_size: int, device: torch.device) -> Iterator[None]:
+    """Raise TrainingError where the device runs out of memory inside."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"{device} has no memory left for batches of {batch_size}; lower it with "
+            f"--set batch_size={max(2, batch_size // 2)}, and --resume if an epoch is done"
+        ) from error
+
+
+def check_finite(net: nn.Module, output: Path) -> None:
+    """Raise TrainingError where a weight is not finite, before that state replaces a good one."""
+    if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
+        raise TrainingError(f"the weights are no longer finite; lower learning_rate; the epochs before are in {output}")
+
+
+def is_whole(folder: Path) -> bool:
+    """Tell whether a folder holds a model whose weights are those of its card."""
+    try:
+        verify_model(folder)
+    except ModelError:
+        return False
+    return True
 
 
 def seed_of(*numbers: int) -> int:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from glomseg.training.train import Training
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""What is tried at the end, unless the settings name one threshold, which then stands."""
 
 
 def finish(training: Training) -> ModelCard:
@@ -28,12 +29,15 @@ def finish(training: Training) -> ModelCard:
     threshold, judged = card.threshold, list[Judged]()
     if data.validation is not None:
         everything = range(len(data.validation))
-        sweep = training.judged(model, data.validation, everything, THRESHOLDS)
-        best = Verdict.of(sweep, THRESHOLDS).best
+        fixed = training.config.thresholds if len(training.config.thresholds) == 1 else None
+        tried = fixed or THRESHOLDS
+        sweep = training.judged(model, data.validation, everything, tried)
+        best = Verdict.of(sweep, tried).best
         threshold = best.threshold
-        at = THRESHOLDS.index(threshold)
+        at = tried.index(threshold)
         judged = [Judged(image.index, image.loss, (image.points[at],)) for image in sweep]
-        scores["validation"] = {**told(best, len(data.validation)), "chose": "epoch and threshold"}
+        chose = "epoch" if fixed else "epoch and threshold"
+        scores["validation"] = {**told(best, len(data.validation)), "chose": chose}
     if data.test is not None and len(data.test):
         on_test = training.judged(model, data.test, range(len(data.test)), (threshold,))
         scores["test"] = told(Verdict.of(on_test, (threshold,)).best, len(data.test))

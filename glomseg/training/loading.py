@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from glomseg.errors import GlomsegError
 from glomseg.training.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.sampling import Draw, Sample, Source
@@ -32,7 +33,7 @@ class Loader:
             _Samples(source),
             batch_sampler=self._draws,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=_collate,
             multiprocessing_context="spawn" if workers else None,  # a fork would copy threads' locks
             persistent_workers=workers > 0,
             prefetch_factor=4 if workers else None,
@@ -41,9 +42,15 @@ class Loader:
         )
 
     def batches(self, draws: Sequence[Draw], size: int) -> Iterator[Batch]:
-        """Yield batches of `size`; the last may be smaller, but a single sample is left out."""
+        """Yield batches of `size`; the last may be smaller, but a single sample is left out.
+
+        Raises what a process raised that could not read a sample.
+        """
         self._draws.batches = batches_of(draws, size, self._shards)
-        return iter(self._loader)
+        for batch in self._loader:
+            if isinstance(batch, GlomsegError):
+                raise batch
+            yield batch
 
 
 def batches_of(draws: Sequence[Draw], size: int, shards: int = 1) -> list[list[Draw]]:
@@ -79,12 +86,20 @@ class _Draws(Sampler[list[Draw]]):
         return len(self.batches)
 
 
-class _Samples(Dataset[Sample]):
+class _Samples(Dataset[Sample | GlomsegError]):
     def __init__(self, source: Source) -> None:
         self._source = source
 
-    def __getitem__(self, draw: Draw) -> Sample:
-        return self._source.sample(draw)
+    def __getitem__(self, draw: Draw) -> Sample | GlomsegError:
+        try:
+            return self._source.sample(draw)
+        except GlomsegError as error:  # raised in another process, it would come with a traceback in its message
+            return error
+
+
+def _collate(samples: Sequence[Sample | GlomsegError]) -> Batch | GlomsegError:
+    made = [sample for sample in samples if isinstance(sample, Sample)]
+    return next((sample for sample in samples if isinstance(sample, GlomsegError)), None) or collate(made)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:

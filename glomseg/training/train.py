@@ -28,10 +28,13 @@ from glomseg.training.curves import draw_curves
 from glomseg.training.data import Data
 from glomseg.training.engine import (
     Watch,
+    check_finite,
     criterion_of,
     fabric_for,
+    is_whole,
     learning_rate_at,
     measured,
+    memory_for,
     network_of,
     seed_of,
     spread,
@@ -78,7 +81,7 @@ class Training:
     ) -> None:
         """Make network, optimizer and loader; raises TrainingError, ModelError, DeviceError."""
         self.data, self.output, self.config, self.report = data, output, config, report
-        self.name = name or output.resolve().name
+        self.named, self.name = bool(name), name or output.resolve().name
         self.fabric = fabric_for(config, resolve_device(device))
         self.fabric.launch()
         torch.manual_seed(config.seed)
@@ -105,7 +108,9 @@ class Training:
             self._begin()
         while self.epoch < self.config.epochs and not self._is_stale():
             self._mine()
-            loss = self._learn()
+            with memory_for(self.batch_size, self.fabric.device):
+                loss = self._learn()
+            check_finite(self.net.module, self.output)
             verdict = self._validate()
             self.epoch += 1
             self._keep(loss, verdict)
@@ -117,7 +122,10 @@ class Training:
             self.batch_size = self._find_batch_size()
         if self.fabric.is_global_zero:
             self.data.write(self.output)
-            write_config(dataclasses.replace(self.config, batch_size=self.batch_size), self.output / CONFIG_NAME)
+            self._write_config()
+
+    def _write_config(self) -> None:
+        write_config(dataclasses.replace(self.config, batch_size=self.batch_size), self.output / CONFIG_NAME)
 
     def _find_batch_size(self) -> int:
         trial, _ = network_of(self.config, None)
@@ -130,7 +138,8 @@ class Training:
 
         limit = self.config.batch_limit
         found = largest_batch(step, self.config.crop_px, self.fabric.device, limit=limit)
-        return int(self.fabric.broadcast(found))
+        smallest: int = min(self.gathered(found))
+        return smallest
 
     def _mine(self) -> None:
         """Look for hard negatives with the weights there are, each so many epochs."""
@@ -244,7 +253,8 @@ class Training:
 
     def _is_stale(self) -> bool:
         config = self.config
-        return bool(config.patience and self.best_epoch and self.epoch - self.best_epoch >= config.patience)
+        judged = bool(self.rows) and "val_object_f1" in self.rows[-1]  # what was not judged may be better
+        return bool(judged and config.patience and self.epoch - self.best_epoch >= config.patience)
 
     def _state(self) -> dict[str, Any]:
         return {
@@ -259,6 +269,8 @@ class Training:
             "best_epoch": self.best_epoch,
             "rows": self.rows,
             "hard": [[box.name, box.x, box.y] for box in self.hard],
+            "name": self.name,
+            "origins": [[item.name, item.licence, item.source] for item in self.data.origins],
             "started_from": self.started_from.to_json() if self.started_from else "",
             "random": torch.get_rng_state(),
             "net": self.net.module.state_dict(),
@@ -271,9 +283,15 @@ class Training:
         """Take up the state in the output folder; raises TrainingError where it is of another training."""
         state = read_state(self.output)
         check_same(state, self.config, self.data.digest, self.fabric.world_size, self.output)
-        self.batch_size, self.epoch, self.step = state["batch_size"], state["epoch"], state["step"]
+        self.batch_size = self.config.batch_size or state["batch_size"]
+        self.epoch, self.step = state["epoch"], state["step"]
+        if not self.named:
+            self.name = state.get("name", self.name)
+        self.data = self.data.with_licences(state.get("origins", ()))
         self.best, self.best_epoch = tuple(state["best"]), state["best_epoch"]
         self.seconds, self.rows = state["seconds"], list(state["rows"])
+        if self.best_epoch and not is_whole(self.output):  # cut off between weights and card
+            self.best, self.best_epoch = (-1.0, -1.0), 0
         self.hard = [HardBox(name, x, y) for name, x, y in state["hard"]]
         self.started_from = ModelCard.from_json(state["started_from"]) if state["started_from"] else None
         self.net.module.load_state_dict(state["net"])
@@ -281,6 +299,8 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self.fabric.strategy.precision.load_state_dict(state["scaler"])
         torch.set_rng_state(state["random"])
+        if self.fabric.is_global_zero:
+            self._write_config()
 
     def _teller(self, stage: str) -> Callable[[int, int], None]:
         return lambda done, total: self.report(Progress(self.epoch, stage, done, total))

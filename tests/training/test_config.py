@@ -7,7 +7,7 @@ from glomseg.training.config import TrainConfig, parse_config, read_config, reci
 
 
 def test_recipes():
-    assert {"glomseg", "kpis", "kpis-reference", "pas-starter"} <= set(recipe_names())
+    assert recipe_names() == ["glomseg", "kpis", "kpis-reference", "pas-starter", "retrain"]
     for name in recipe_names():
         assert isinstance(read_config(recipe=name), TrainConfig)
     assert read_config() == read_config(recipe="glomseg")
@@ -41,6 +41,10 @@ def test_what_lies_over_what(tmp_path):
     config = read_config(file=tmp_path / "mine.toml", words=["seed=6"], under={"patch_size": 256}, species=None)
     assert (config.species, config.epochs, config.seed, config.patch_size) == ("mouse", 5, 6, 256)
     assert config.augment.flip is False
+    (tmp_path / "few.toml").write_text("epochs = 5\n")
+    few = read_config(file=tmp_path / "few.toml")
+    assert few == read_config(words=["epochs=5"]), "a file lies over a recipe, also where it names none"
+    assert read_config(file=tmp_path / "few.toml", default="retrain").hard_share == 0.3
     assert read_config(epochs=3, words=["epochs=9"]).epochs == 3
 
 
