@@ -129,7 +129,7 @@ METHOD = (
 
 DESCRIPTION = (
     "Starter model: finds glomeruli on PAS-stained kidney. VariableUNet of base width 16, trained on two CPU cores "
-    "in about three hours on 24 tiles and 946 crops of human biopsies (AIDPATH). Looked at on pictures of human and "
+    "in about two hours on 24 tiles and 946 crops of human biopsies (AIDPATH). Looked at on pictures of human and "
     "mouse tissue of other laboratories, but not validated on whole slides; not for diagnosis. Review what it draws, "
     "correct it, and train on that."
 )
