@@ -6,9 +6,10 @@ import hashlib
 import shlex
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from glomseg.model import Model, load_model
+from glomseg.model import Model, find_model, load_model
 from glomseg.pipeline import SegmentSettings
 from glomseg.project.batch import Job, segment_all
 from glomseg.project.runs import Run, now
@@ -19,10 +20,11 @@ from .console import Console
 
 @dataclass(frozen=True)
 class Segmenting:
-    """A loaded model and how to use it."""
+    """A loaded model, the folder where it lies, and how to use it."""
 
     console: Console
     model: Model
+    folder: Path
     settings: SegmentSettings
     overlay: OverlayStyle | None
     keep_probability: bool
@@ -51,7 +53,7 @@ class Segmenting:
         style = OverlayStyle(
             width_px=overlay_width, color_by="confidence" if overlay_color == "confidence" else "class"
         )
-        return cls(console, loaded, settings, style if overlay else None, keep_probability)
+        return cls(console, loaded, find_model(model).resolve(), settings, style if overlay else None, keep_probability)
 
     def parameters(self, *, region: str | None) -> dict[str, Any]:
         """Name all that decides the result beside the image, as run.json keeps it."""
@@ -73,6 +75,7 @@ class Segmenting:
         run.details.update(
             command=shlex.join(["glomseg", *sys.argv[1:]]),
             device=str(self.model.device),
+            model_folder=str(self.folder),
             ended=None,
         )
         run.save()

@@ -17,6 +17,7 @@ from .console import Console
 from .options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
+    from glomseg.project.reviews import Reviews
     from glomseg.training.data import Data
     from glomseg.training.train import Progress, Report
 
@@ -43,7 +44,7 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
         shutil.rmtree(folder)  # of a preview, or of an attempt that stopped before its first epoch
     with console.spinner("reading the project") as show:
         reviews = read_reviews(how["project"], slides=how["slides"], progress=show)
-        how["start"] = how["start"] or reviews.model or DEFAULT_MODEL
+        how["start"] = how["start"] or _model_of(reviews)
         how["species"] = how["species"] or reviews.species
         um_px = reading_mpp(read_card(find_model(how["start"])), how["species"])
         lessons = export_reviews(reviews, folder, um_px=um_px, progress=show)
@@ -54,6 +55,15 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
         f"without, {lessons.hard} around rejected predictions; beginning with {how['start']}"
     )
     return folder, how
+
+
+def _model_of(reviews: Reviews) -> str:
+    """Name the model that made the predictions, or the default one where nobody made any."""
+    if reviews.model is not None and reviews.model_folder is None:
+        raise TrainingError(
+            f"the predictions are those of model {reviews.model!r}, which is not found any more; name it with --start"
+        )
+    return str(reviews.model_folder or DEFAULT_MODEL)
 
 
 def preview_data(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:

@@ -9,7 +9,8 @@ from pathlib import Path
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.errors import ProjectError
+from glomseg.card import find_model, read_card
+from glomseg.errors import ModelError, ProjectError
 from glomseg.geojson import PathObject
 from glomseg.project.annotate import FOLDER
 from glomseg.project.hierarchy import read_annotations
@@ -17,7 +18,7 @@ from glomseg.project.history import read_memory
 from glomseg.project.ownership import VERDICT, gone, owner, split_overlapping
 from glomseg.project.qpproj import Project, ProjectImage, image_state, read_project
 from glomseg.project.qupath import QuPathProcess, qupath_process
-from glomseg.project.runs import list_runs
+from glomseg.project.runs import Run, list_runs
 from glomseg.project.status import REVIEWED
 
 CLASS_BEFORE = "glomseg.class_before"
@@ -43,11 +44,15 @@ class Review:
 
 @dataclass(frozen=True, kw_only=True)
 class Reviews:
-    """The reviewed images of a project, model and species of its newest run, and why other images are left out."""
+    """The reviewed images of a project, and why the other images are left out.
+
+    `model` and `species` are those of the newest run; `model_folder` is None where that model is no longer found.
+    """
 
     project: Project
     images: tuple[Review, ...]
     model: str | None
+    model_folder: Path | None
     species: str | None
     remarks: tuple[str, ...]
 
@@ -79,9 +84,22 @@ def read_reviews(
         project=project,
         images=tuple(found),
         model=newest.get("model"),
+        model_folder=_model_folder(runs[-1]) if runs else None,
         species=newest.get("species"),
         remarks=tuple(remarks),
     )
+
+
+def _model_folder(run: Run) -> Path | None:
+    """Find the very model of a run: where it lay then, else by its name."""
+    for place in (run.details.get("model_folder"), run.parameters.get("model")):
+        try:
+            folder = find_model(place) if place else None
+            if folder and read_card(folder).weights_sha256 == run.parameters.get("model_sha256"):
+                return folder
+        except ModelError:
+            continue
+    return None
 
 
 def _review(qupath: QuPathProcess, project: Project, image: ProjectImage) -> Review | str:

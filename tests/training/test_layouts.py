@@ -126,17 +126,17 @@ def test_pairs_are_matched_by_name_and_not_by_order(tmp_path: Path) -> None:
 def test_kpis_folders_tell_part_group_case_and_scale(kpis_tree: Path) -> None:
     examples = find_examples([kpis_tree], spacing_um_px=0.479)
     assert Counter(e.part for e in examples) == {"train": 24, "validation": 12, "test": 12}
-    assert {(e.group, round(e.mpp, 5)) for e in examples} == {("56Nx", 0.11975), ("DN", 0.11975), ("NEP25", 0.2395)}
+    assert {(e.group, round(e.mpp, 5)) for e in examples} == {("56Nx", 0.2395), ("DN", 0.2395), ("NEP25", 0.2395)}
     assert len({e.case for e in examples}) == 12
     assert not any("-" in e.case for e in examples)
     assert any("56NX" in e.image.parts and e.group == "56Nx" for e in examples)
 
 
 def test_patches_come_at_one_scale(kpis_tree: Path) -> None:
-    """A disc of 5 um radius has one area whatever the scan, and padding has none."""
+    """A disc of 5 um radius has one area in every group, and padding has none."""
     for example in find_examples([kpis_tree], spacing_um_px=0.479):
         read = read_example(example, 0.479)
-        assert read.label.shape == ((128, 128) if example.group == "NEP25" else (64, 64))
+        assert read.label.shape == (128, 128)
         assert example.positive == bool(read.label.any())
         number = int(example.name.split("_")[-3])
         padded = example.part == "train" and number == 0
@@ -180,10 +180,10 @@ def test_padding_is_neither_glomerulus_nor_tissue(tmp_path: Path) -> None:
         folder / "img/13_101_8_0_0_img.jpg", quality=75
     )
     Image.fromarray(padded.astype(np.uint8) * 255).save(folder / "mask/13_101_8_0_0_mask.jpg", quality=75)
-    examples = {example.image.name: example for example in find_examples([tmp_path], spacing_um_px=0.24)}
+    examples = {example.image.name: example for example in find_examples([tmp_path], spacing_um_px=0.479)}
     assert "13_101_9_0_0_img.jpg" not in examples, "padding alone"
     corner = examples["13_101_8_0_0_img.jpg"]
-    read = read_example(corner, 0.24)
+    read = read_example(corner, 0.479)
     assert not read.label.any()
     assert not corner.positive
     assert not read.valid[:, 101:].any()

@@ -30,7 +30,7 @@ def learn(data, tmp_path):
 
     def export(*images):
         project = read_project(data / "qupath/project_0_6_0")
-        reviews = Reviews(project=project, images=images, model=None, species=None, remarks=())
+        reviews = Reviews(project=project, images=images, model=None, model_folder=None, species=None, remarks=())
         lessons = export_reviews(reviews, tmp_path / "lessons", um_px=UM_PX)
         examples = find_examples([tmp_path / "lessons"], spacing_um_px=UM_PX)
         return lessons, {example: read_example(example, UM_PX) for example in examples}

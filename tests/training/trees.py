@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-MPP = {"56Nx": 0.2395 / 2, "DN": 0.2395 / 2, "NEP25": 0.2395, "normal": 0.2395 / 2}
+MPP_40X = 0.2395
 PINK, PURPLE = (225, 170, 205), (120, 60, 140)
 RADIUS_UM = 5.0
 
@@ -30,7 +30,7 @@ def write_kpis_patches(
                 (folder / "img").mkdir(parents=True)
                 (folder / "mask").mkdir()
                 for index in range(patches):
-                    image, mask = _patch(rng, size, RADIUS_UM / MPP[group], 0 if index % 4 == 3 else 1 + index % 2)
+                    image, mask = _patch(rng, size, RADIUS_UM / MPP_40X, 0 if index % 4 == 3 else 1 + index % 2)
                     if part == "train" and index == 0:
                         image[:, 3 * size // 4 :] = 255
                         mask[:, 3 * size // 4 :] = 255

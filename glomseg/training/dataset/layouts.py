@@ -39,6 +39,7 @@ _PART_OF = {
 }
 _WORDS = "write train, validation or test, or nothing"
 _NUMBER = re.compile(r"[ _-]+\d+$")
+_SLIDE = re.compile(r"_wsi\.", re.IGNORECASE)
 _PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
 
 
@@ -216,8 +217,8 @@ class _Layout:
                 return slide.mpp
         if self.mpp is not None:
             return self.mpp
-        if group is not None:
-            return MPP_40X if group == "NEP25" else MPP_40X / 2
+        if group is not None:  # patches were cut at 40X, slides of all groups but one digitised at 80X
+            return MPP_40X / 2 if _SLIDE.search(image.path.name) and group != "NEP25" else MPP_40X
         raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with --mpp")
 
     def _values(self, image: Source, group: str | None) -> tuple[tuple[int, int], ...]:
