@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 from shapely.geometry import Point
 
-from glomseg.geojson import PathObject
-from glomseg.project import history
-from glomseg.project.collect import collect_image, read_annotations, undo_image
-from glomseg.project.ownership import stamp
-from glomseg.project.qpproj import image_state, read_project
-from glomseg.project.qupath import qupath_process
-from glomseg.project.undo import fold
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.process import qupath_process
+from glomseg.qupath.project import image_state, read_project
+from glomseg.runs import changes as history
+from glomseg.runs.ownership import stamp
+from glomseg.runs.undo import fold
+from glomseg.runs.write_image import collect_image, read_annotations, undo_image
 
 SIDE = 4096
 

@@ -19,7 +19,7 @@ from PIL import Image
 from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from slides import GLASS, Pixels, write_pyramid
+from support.slides import GLASS, Pixels, write_pyramid
 
 TILE = 1024
 SIZE = (4864, 4160)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from slides import GLASS, Painter, Pixels, reduce, write_pyramid
+from support.slides import GLASS, Painter, Pixels, reduce, write_pyramid
 
 TILES = Path(__file__).parents[1] / "../shared/data/kidney/tiles/images"
 CELL = 2048  # level-0 px that one source tile covers

@@ -73,7 +73,7 @@ def in_own_process(options: argparse.Namespace, measure: str, *more: str) -> dic
 
 def load(device: str):
     """Load a base-16 network that reads at 1 um/px."""
-    from glomseg.model import load_model
+    from glomseg.models.predict import load_model
 
     model = load_model("pas-starter", device)
     model.card = replace(model.card, spacing_um_px=1.0)
@@ -94,8 +94,8 @@ def measure_bare(options: argparse.Namespace) -> dict[str, float]:
 
 def measure_segment(options: argparse.Namespace) -> dict[str, float]:
     """Time `segment_slide`, and take the peak of this process's memory less what the model alone needs."""
-    from glomseg.pipeline import SegmentSettings, segment_slide
-    from glomseg.slide import open_slide
+    from glomseg.segment.pipeline import SegmentSettings, segment_slide
+    from glomseg.slides.slide import open_slide
 
     model = load(options.device)
     model.predict(np.zeros((1, 64, 64, 3), np.uint8))

@@ -37,7 +37,7 @@ def main() -> None:
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
     from glomseg.training.config import read_config
-    from glomseg.training.data import read_data
+    from glomseg.training.data.training_data import read_data
     from glomseg.training.train import Training
 
     words = ["batch_size=16", "mining_every=0", *options.set, f"workers={options.workers}"]
@@ -76,7 +76,7 @@ def rate(work: Callable, steps: int, size: int, training) -> tuple[float, object
 
 def step(training, batch, parts: dict[str, float]) -> None:
     """One step as the training takes it, each part timed."""
-    from glomseg.training.loading import augmented
+    from glomseg.training.data.loading import augmented
 
     clock = time.perf_counter()
 

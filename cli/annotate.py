@@ -43,11 +43,11 @@ def annotate(
 
     Close the project in QuPath first: an open QuPath overwrites what others save.
     """
-    from glomseg.geojson import read_geojson
-    from glomseg.project.annotate import FOLDER, choose_images, plan_project, save_areas
-    from glomseg.project.qpproj import read_project
-    from glomseg.project.qupath import find_qupath
-    from glomseg.project.runs import locked, resume_or_start
+    from glomseg.qupath.objects import read_geojson
+    from glomseg.qupath.process import find_qupath
+    from glomseg.qupath.project import read_project
+    from glomseg.runs.annotate import FOLDER, choose_images, plan_project, save_areas
+    from glomseg.runs.run import locked, resume_or_start
 
     from .collecting import collect_into, show_run, writing_options
     from .segmenting import Segmenting

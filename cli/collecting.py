@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import cast
 
-from glomseg.project.qpproj import ImageState, Project
-from glomseg.project.qupath import REMEDY, find_qupath
-from glomseg.project.runs import Run
-from glomseg.project.second_stage import NOT_IN, OnConflict, Writing, collect_run
+from glomseg.qupath.process import REMEDY, find_qupath
+from glomseg.qupath.project import ImageState, Project
+from glomseg.runs.collect import NOT_IN, OnConflict, Writing, collect_run
+from glomseg.runs.run import Run
 
 from .console import Console
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from glomseg.project.batch import Job, Listener
+    from glomseg.runs.segment_batch import Job, Listener
 
 COLUMNS = ("slide", "glomeruli", "area mm²", "seconds", "state")
 
@@ -73,7 +73,7 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        from glomseg.project.batch import Listener
+        from glomseg.runs.segment_batch import Listener
 
         bars = Progress(
             TextColumn("{task.description}", markup=False),

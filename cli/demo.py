@@ -32,7 +32,7 @@ def demo(context: click.Context, output: Path, device: str) -> int:
     The sample stays as you left it when the demo runs again.
     """
     from glomseg.errors import RunError
-    from glomseg.project.runs import find_run
+    from glomseg.runs.run import find_run
 
     project = output / "project.qpproj"
     if not project.exists():

@@ -45,7 +45,7 @@ def _software() -> list[tuple[str, str]]:
 
 def _qupath() -> list[tuple[str, str]]:
     from glomseg.errors import QuPathError
-    from glomseg.project.qupath import find_qupath
+    from glomseg.qupath.process import find_qupath
 
     try:
         found = find_qupath()
@@ -61,9 +61,9 @@ def _qupath() -> list[tuple[str, str]]:
 
 def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) -> int:
     from glomseg.errors import SlideError
-    from glomseg.project.batch import check_size
-    from glomseg.project.qpproj import read_project
-    from glomseg.slide import open_slide
+    from glomseg.qupath.project import read_project
+    from glomseg.runs.segment_batch import check_size
+    from glomseg.slides.slide import open_slide
 
     rows, failed = [], 0
     for image in read_project(project, slides=slides).images:

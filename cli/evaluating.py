@@ -13,12 +13,12 @@ import click
 
 from glomseg.errors import EvaluationError, GlomsegError
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
-from glomseg.evaluation.outlines import Selection
-from glomseg.evaluation.pairs import Source, find_images, images_named, pair_up
 from glomseg.evaluation.projects import find_side, is_project
-from glomseg.evaluation.samples import read_samples
 from glomseg.evaluation.suite import SuiteSet, read_suite
 from glomseg.files import write_text
+from glomseg.labelled.label_files import Selection
+from glomseg.labelled.pairs import Source, find_images, images_named, pair_up
+from glomseg.labelled.samples import read_samples
 
 from .console import Console
 from .predicting import Prediction, predict, sweep_thresholds, told

@@ -11,8 +11,8 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from glomseg.training.export.plan import ExportSettings
-    from glomseg.training.export.tiles import Export
+    from glomseg.training.tiles.export import Export
+    from glomseg.training.tiles.plan import ExportSettings
 
 COLUMNS = ("image", "annotated", "background", "folder")
 
@@ -73,7 +73,7 @@ def export_tiles(
     -labelled.png (a palette PNG, 0 is background), image-tiles.json, and export.json with the scale of all tiles.
     Rejected annotations are left out. A project is read through QuPath.
     """  # fmt: skip
-    from glomseg.training.export.plan import ExportSettings
+    from glomseg.training.tiles.plan import ExportSettings
 
     console = Console(quiet=quiet, as_json=as_json)
     layout: Literal["beside", "subdir"] = "beside" if beside else "subdir"
@@ -104,7 +104,7 @@ def _export(
     output: Path,
     settings: ExportSettings,
 ) -> Export:
-    from glomseg.training.export.annotations import export_project, export_slide
+    from glomseg.training.tiles.annotations import export_project, export_slide
 
     with console.spinner("reading the annotations") as update:
         if geojson is not None:

@@ -54,10 +54,10 @@ def _write(
     class_name: str,
     overlay_color: str,
 ) -> int:
-    from glomseg.project.sources import read_sources
-    from glomseg.project.studies import measure_study
     from glomseg.report.gallery import write_gallery
     from glomseg.study.records import MeasureSettings
+    from glomseg.study.sources import read_sources
+    from glomseg.study.write_back import measure_study
 
     with console.spinner("reading the annotations") as update:
         sources = read_sources(project, slides=slides, progress=lambda name: update(f"reading: {name}"))
@@ -82,11 +82,11 @@ def _write(
 
 
 def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ...]) -> int:
-    from glomseg.project.labels import plan_labels, read_labels
-    from glomseg.project.qupath import require_qupath
-    from glomseg.project.second_stage import NOT_IN
-    from glomseg.project.sources import read_sources
-    from glomseg.project.studies import amend_all
+    from glomseg.qupath.process import require_qupath
+    from glomseg.report.judgements import plan_labels, read_labels
+    from glomseg.runs.collect import NOT_IN
+    from glomseg.study.sources import read_sources
+    from glomseg.study.write_back import amend_all
 
     read = read_labels(labels)
     require_qupath()

@@ -11,8 +11,8 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from glomseg.project.sources import Sources
     from glomseg.study.records import Study
+    from glomseg.study.sources import Sources
 
 COLUMNS = ("slide", "glomeruli", "whole", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
 
@@ -61,10 +61,10 @@ def measured(
     stain_vectors: str,
 ) -> tuple[Sources, Study]:
     """Read and measure a project or a run folder, and make the remarks that are due."""
-    from glomseg.project.sources import read_sources
-    from glomseg.project.studies import measure_study
     from glomseg.study.pas import PasSettings, parse_stains
     from glomseg.study.records import MeasureSettings
+    from glomseg.study.sources import read_sources
+    from glomseg.study.write_back import measure_study
 
     stain = PasSettings(threshold=pas_threshold, stains=parse_stains(stain_vectors)) if pas else None
     settings = MeasureSettings(
@@ -87,8 +87,8 @@ def measured(
 
 def _write_back(console: Console, study: Study, sources: Sources) -> bool:
     """Put the values into the project; tell whether an image failed."""
-    from glomseg.project.second_stage import NOT_IN
-    from glomseg.project.studies import write_measurements
+    from glomseg.runs.collect import NOT_IN
+    from glomseg.study.write_back import write_measurements
 
     with console.spinner("QuPath is starting") as update:
         outcomes = write_measurements(study, sources, lambda name: update(f"into the project: {name}"))

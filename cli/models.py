@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from glomseg.card import ARCHITECTURES, SPECIES_DIAMETER_UM
+from glomseg.models.card import ARCHITECTURES, SPECIES_DIAMETER_UM
 
 from .console import Console
 
@@ -21,8 +21,8 @@ def models() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def list_(as_json: bool) -> None:
     """List the models in the folders of GLOMSEG_MODELS, in .glomseg/models at home, and those shipped with glomseg."""
-    from glomseg.card import list_models, read_card
     from glomseg.errors import ModelError
+    from glomseg.models.card import list_models, read_card
 
     cards, console = {}, Console(quiet=False, as_json=as_json)
     for name, folder in list_models().items():
@@ -41,7 +41,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print the card of model NAME: how it reads, what it was trained on, how good it is."""
-    from glomseg.card import find_model, read_card
+    from glomseg.models.card import find_model, read_card
 
     click.echo(read_card(find_model(name)).to_json(), nl=False)
 
@@ -50,7 +50,7 @@ def show(name: str) -> None:
 @click.argument("name")
 def verify(name: str) -> None:
     """Check that the weights of model NAME are whole and fit its card."""
-    from glomseg.model import verify_model
+    from glomseg.models.predict import verify_model
 
     card = verify_model(name)
     click.echo(f"{card.name}: whole, sha256 {card.weights_sha256}")
@@ -81,7 +81,7 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
 
     Only tensors are read: a file that would run code on loading is refused.
     """
-    from glomseg.model import import_state_dict
+    from glomseg.models.predict import import_state_dict
 
     card = import_state_dict(
         file,
@@ -111,7 +111,7 @@ def export(name: str, output: Path, formats: tuple[str, ...]) -> None:
     The folder also gets the card, which says what goes in and what comes out, and a README with an example for each.
     ONNX needs two more packages: pip install 'glomseg[export]'.
     """
-    from glomseg.export import export_model
+    from glomseg.models.exporting import export_model
 
     for path in export_model(name, output, formats):
         click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
@@ -127,7 +127,7 @@ def pack(names: tuple[str, ...], output: Path) -> None:
     checkout, on a machine like it that has network, collects all Python packages, the models that come with glomseg
     among them, and `pip install --no-index --find-links wheels glomseg` installs them there.
     """
-    from glomseg.pack import pack_models
+    from glomseg.models.pack import pack_models
 
     for name, digest in pack_models(names, output).items():
         click.echo(f"{name}: sha256 {digest}")
@@ -147,8 +147,8 @@ def unpack(file: Path, output: Path | None) -> None:
 
     Every sha256 is checked; a model that is there already is not replaced.
     """
-    from glomseg.card import read_card, user_folder
-    from glomseg.pack import unpack_models
+    from glomseg.models.card import read_card, user_folder
+    from glomseg.models.pack import unpack_models
 
     for name, folder in unpack_models(file, output or user_folder()).items():
         click.echo(f"{name}: {folder}, sha256 {read_card(folder).weights_sha256}")

@@ -11,16 +11,16 @@ from typing import Any
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import Evaluation
-from glomseg.evaluation.pairs import Pair, Source, find_images, find_labels, pair_up
 from glomseg.evaluation.plots import draw_sweep
 from glomseg.evaluation.projects import is_project, project_sources
 from glomseg.evaluation.sweep import Kept, best, sweep
 from glomseg.files import write_text
-from glomseg.project.batch import Job
-from glomseg.project.qpproj import read_project
-from glomseg.project.runs import Run, locked, resume_or_start_in
-from glomseg.slide import open_slide
-from glomseg.tiles import ReadingFrame
+from glomseg.labelled.pairs import Pair, Source, find_images, find_labels, pair_up
+from glomseg.qupath.project import read_project
+from glomseg.runs.run import Run, locked, resume_or_start_in
+from glomseg.runs.segment_batch import Job
+from glomseg.segment.tiles import ReadingFrame
+from glomseg.slides.slide import open_slide
 
 from .console import Console
 from .segmenting import Segmenting

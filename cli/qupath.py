@@ -29,11 +29,11 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
     What the script prints goes to standard output. Exit code 1 where there is no such image, or where the script
     failed on any, which QuPath itself does not tell. Close the project in QuPath first where the script saves.
     """
-    from glomseg.project.annotate import FOLDER, choose_images
-    from glomseg.project.launcher import check_run, run_script
-    from glomseg.project.qpproj import read_project
-    from glomseg.project.runs import locked
-    from glomseg.project.scripts import find_script
+    from glomseg.qupath.launcher import check_run, run_script
+    from glomseg.qupath.project import read_project
+    from glomseg.qupath.scripts import find_script
+    from glomseg.runs.annotate import FOLDER, choose_images
+    from glomseg.runs.run import locked
 
     console = Console(quiet=quiet, as_json=False)
     path = find_script(script)
@@ -60,9 +60,9 @@ def install(folder: Path | None, force: bool) -> int:
     A script that you changed is left as it is, and named; exit code 1 tells.
     """
     from glomseg.errors import QuPathError
-    from glomseg.project.launcher import user_folder
-    from glomseg.project.qupath import REMEDY, find_qupath
-    from glomseg.project.scripts import install_scripts
+    from glomseg.qupath.launcher import user_folder
+    from glomseg.qupath.process import REMEDY, find_qupath
+    from glomseg.qupath.scripts import install_scripts
 
     console = Console(quiet=False, as_json=False)
     if folder is None:

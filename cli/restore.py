@@ -22,11 +22,11 @@ def restore(project: Path, image: str, backup: str | None, as_json: bool) -> Non
     Everything on the image returns to what it was then, a person's work included. What stands now becomes a backup
     first. Needs no QuPath; close the project in QuPath first.
     """
-    from glomseg.project.annotate import FOLDER, choose_images
-    from glomseg.project.history import list_backups
-    from glomseg.project.qpproj import read_project
-    from glomseg.project.runs import locked
-    from glomseg.project.second_stage import restore as bring_back
+    from glomseg.qupath.project import read_project
+    from glomseg.runs.annotate import FOLDER, choose_images
+    from glomseg.runs.changes import list_backups
+    from glomseg.runs.collect import restore as bring_back
+    from glomseg.runs.run import locked
 
     console = Console(quiet=False, as_json=as_json)
     found = read_project(project)

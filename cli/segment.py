@@ -13,7 +13,7 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from glomseg.project.runs import Run
+    from glomseg.runs.run import Run
 
 SUFFIXES = (
     *(".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"),
@@ -35,8 +35,8 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
     SLIDE is an image or a folder of images. Writes DIR/<slide name>.geojson (drag it onto the slide in QuPath),
     glomeruli.csv and run.json. The same command again goes on where it stopped.
     """
-    from glomseg.project.batch import Job
-    from glomseg.project.runs import locked, printable, resume_or_start_in
+    from glomseg.runs.run import locked, printable, resume_or_start_in
+    from glomseg.runs.segment_batch import Job
 
     from .collecting import show_run
     from .segmenting import Segmenting
@@ -70,7 +70,7 @@ def _keys(paths: list[Path], run: Run) -> dict[str, Path]:
 
     A slide that the run knows keeps its key, and no other slide gets it.
     """
-    from glomseg.project.runs import printable
+    from glomseg.runs.run import printable
 
     taken = {key: record["path"] for key, record in run.images.items() if "path" in record}
     keys: dict[str, Path] = {}

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.model import Model, find_model, load_model
-from glomseg.pipeline import SegmentSettings
-from glomseg.project.batch import Job, segment_all
-from glomseg.project.runs import Run, now
-from glomseg.report.overlay import OverlayStyle
+from glomseg.models.predict import Model, find_model, load_model
+from glomseg.pictures.overlay import OverlayStyle
+from glomseg.runs.run import Run, now
+from glomseg.runs.segment_batch import Job, segment_all
+from glomseg.segment.pipeline import SegmentSettings
 
 from .console import Console
 

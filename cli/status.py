@@ -13,7 +13,7 @@ from . import options
 from .console import Console
 
 if TYPE_CHECKING:
-    from glomseg.project.status import ImageStatus
+    from glomseg.runs.status import ImageStatus
 
 COLUMNS = ("id", "image", "annotations", "machine's", "people's", "verdicts", "saved", "runs", "remarks")
 
@@ -28,9 +28,9 @@ def status(project: Path, slides: tuple[Path, ...], as_json: bool) -> None:
     Whose the annotations are is known as of the last write by glomseg: a number with a ~ is from before the last
     save in QuPath, and ? is unknown.
     """
-    from glomseg.project.qpproj import read_project
-    from glomseg.project.runs import list_runs
-    from glomseg.project.status import describe_image
+    from glomseg.qupath.project import read_project
+    from glomseg.runs.run import list_runs
+    from glomseg.runs.status import describe_image
 
     found = read_project(project, slides=slides)
     runs = list_runs(found.folder / "glomseg")

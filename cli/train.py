@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from glomseg.card import SPECIES_DIAMETER_UM
+from glomseg.models.card import SPECIES_DIAMETER_UM
 
 from . import options
 from .console import Console

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from glomseg.card import CARD_NAME, find_model, read_card
 from glomseg.errors import TrainingError
+from glomseg.models.card import CARD_NAME, find_model, read_card
 from glomseg.training.config import DEFAULT_RECIPE, TrainConfig, read_config
 
 from .console import Console
 from .options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from glomseg.project.reviews import Reviews
-    from glomseg.training.data import Data
+    from glomseg.runs.reviews import Reviews
+    from glomseg.training.data.training_data import Data
     from glomseg.training.train import Progress, Report
 
 
@@ -28,10 +28,10 @@ RETRAIN = "retrain"
 
 def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """Export what was reviewed in a project, and say how to go on from its model; a training that resumes has both."""
-    from glomseg.pipeline import reading_mpp
-    from glomseg.project.reviews import read_reviews
-    from glomseg.training.export.tiles import RECORD
-    from glomseg.training.feedback import export_reviews
+    from glomseg.runs.reviews import read_reviews
+    from glomseg.segment.pipeline import reading_mpp
+    from glomseg.training.corrections import export_reviews
+    from glomseg.training.tiles.export import RECORD
 
     folder = output / LESSONS
     if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -68,7 +68,7 @@ def _model_of(reviews: Reviews) -> str:
 
 def preview_data(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:
     """Draw a sheet of what the network would see."""
-    from glomseg.training.results import PREVIEW_NAME, draw_preview
+    from glomseg.training.outputs import PREVIEW_NAME, draw_preview
 
     config = _config(output, how)
     draw_preview(_data(console, folders, output, config, how), config, output / PREVIEW_NAME)
@@ -137,7 +137,7 @@ def _config(output: Path, how: Mapping[str, Any]) -> TrainConfig:
 
 def _of_start(start: str, species: str | None) -> dict[str, Any]:
     """Return the settings that a model brings: its width, its scale."""
-    from glomseg.pipeline import reading_mpp
+    from glomseg.segment.pipeline import reading_mpp
 
     card = read_card(find_model(start))
     known = {"species": card.species} if species is None else {}
@@ -149,7 +149,7 @@ def _of_start(start: str, species: str | None) -> dict[str, Any]:
 
 
 def _data(console: Console, folders: Sequence[Path], output: Path, config: TrainConfig, how: Mapping[str, Any]) -> Data:
-    from glomseg.training.data import SPLIT_NAME, read_data
+    from glomseg.training.data.training_data import SPLIT_NAME, read_data
 
     split = how["split"]
     if how["resume"] and split is None and config.sample != "compose" and (output / SPLIT_NAME).is_file():

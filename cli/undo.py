@@ -23,10 +23,10 @@ def undo(project: Path, run: str | None, slides: tuple[Path, ...], on_conflict: 
     Its untouched outlines go, and those that it had replaced come back. What a person drew, changed or judged stays
     as it is, and what a person deleted stays deleted. Close the project in QuPath first.
     """
-    from glomseg.project.annotate import FOLDER
-    from glomseg.project.qpproj import read_project
-    from glomseg.project.runs import find_run, locked
-    from glomseg.project.second_stage import NOT_UNDONE, last_collected, undo_run
+    from glomseg.qupath.project import read_project
+    from glomseg.runs.annotate import FOLDER
+    from glomseg.runs.collect import NOT_UNDONE, last_collected, undo_run
+    from glomseg.runs.run import find_run, locked
 
     from .collecting import writing_options
 

@@ -7,9 +7,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
-from oracle import save_oracle
+from PIL import Image
+from support.oracle import save_oracle
+from support.scenes import boxes
 
+from glomseg.qupath.objects import PathObject, write_geojson
+from glomseg.qupath.process import find_qupath, qupath_process
+from glomseg.qupath.scripts import list_scripts
+
+IMAGES = ("kidney_01.tif", "kidney_02.tif", "Ünï cöde #3.png")
+DRIVER = """
+args.each { text ->
+    def parts = text.split("\\\\|") as List
+    println "## " + parts[0]
+    def file = new File(FOLDER, parts[0] + ".groovy")
+    def variables = [args: parts.drop(1) as String[], "qupath.script.file": file.getPath()]
+    try {
+        new GroovyShell(getClass().getClassLoader(), new Binding(variables)).evaluate(file)
+    } catch (IllegalArgumentException error) {
+        println "REFUSED " + error.getMessage()
+    }
+}
+"""
 DATA = Path(__file__).parents[1] / "../shared/data"
 WITHOUT_QUPATH = {
     "PAQUO_QUPATH_DIR": "",
@@ -91,3 +112,100 @@ def full_disk() -> Callable[..., object]:
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def qupath():
+    """The process of an installed QuPath, one for all tests."""
+    if find_qupath() is None:
+        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
+    with qupath_process() as process:
+        yield process
+
+
+@pytest.fixture(params=["0_5_1", "0_6_0"])
+def study(request, data, tmp_path):
+    """A copy of a real project, moved together with its images; its file."""
+    shutil.copytree(data / "qupath" / f"project_{request.param}", tmp_path / "study")
+    for name in IMAGES:
+        shutil.copy(data / "qupath" / name, tmp_path / name)
+    return tmp_path / "study" / "project.qpproj"
+
+
+@pytest.fixture
+def geojson(tmp_path: Path) -> Callable[..., Path]:
+    """Write rectangles as a GeoJSON file."""
+
+    def write(name: str, *corners: tuple[float, float, float, float], class_name="Glomerulus", **more) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_geojson(path, [PathObject(geometry=item, class_name=class_name, **more) for item in boxes(*corners)])
+        return path
+
+    return write
+
+
+@pytest.fixture
+def mask(tmp_path: Path) -> Callable[..., Path]:
+    """Write rectangles as a black and white mask."""
+
+    def write(name: str, *corners: tuple[int, int, int, int], size=(100, 100), value=255) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = np.zeros(size[::-1], np.uint8)
+        for x, y, width, height in corners:
+            values[y : y + height, x : x + width] = value
+        Image.fromarray(values).save(path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def one_process(qupath, monkeypatch):
+    """Let the commands use the process that is there, and give what stands in image 1 or another."""
+
+    @contextmanager
+    def running():
+        yield qupath
+
+    from glomseg.runs import collect
+
+    monkeypatch.setattr(collect, "qupath_process", running)
+    return qupath
+
+
+@pytest.fixture
+def study_0_6_0(data, tmp_path):
+    """The real project of QuPath 0.6.0 beside its images."""
+    shutil.copytree(data / "qupath/project_0_6_0", tmp_path / "study")
+    for path in (data / "qupath").glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+    return tmp_path / "study/project.qpproj"
+
+
+@pytest.fixture
+def moved(study_0_6_0):
+    """The project with its images where it says, so that QuPath itself opens them."""
+    text = study_0_6_0.read_text("utf-8").replace("file:///slides", study_0_6_0.parents[1].as_uri())
+    study_0_6_0.write_text(text, "utf-8")
+    return study_0_6_0
+
+
+@pytest.fixture
+def drive(glomseg, tmp_path, qupath):
+    """Run scripts one after another in one QuPath; gives what each of them printed."""
+
+    def run(project, *calls, image=None, before=""):
+        script = tmp_path / "drive.groovy"
+        folder = next(iter(list_scripts().values())).parent
+        script.write_text(f"def FOLDER = '{folder.as_posix()}'\n{before}{DRIVER}", "utf-8")
+        arguments = [part for call in calls for part in ("--arg", call)]
+        chosen = ("--image", image) if image else ()
+        result = glomseg("qupath", "run", script, project, *chosen, *arguments)
+        assert result.code == 0, result.err
+        first, *printed = result.out.split("## ")
+        return [first, *(text.partition("\n")[2] for text in printed)]
+
+    return run

@@ -6,8 +6,8 @@ import json
 from importlib import resources
 from pathlib import Path
 
-from glomseg.slide import open_slide
-from glomseg.tissue import find_tissue
+from glomseg.segment.tissue import find_tissue
+from glomseg.slides.slide import open_slide
 
 SAMPLE = Path(str(resources.files("glomseg"))) / "sample"
 

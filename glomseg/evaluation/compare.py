@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.bootstrap import intervals, sign_flip_test
 from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
+from glomseg.evaluation.intervals import intervals, sign_flip_test
 
 COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", "hausdorff95_um",
             "mean_distance_um", "kpis_f1")  # fmt: skip

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError, SlideError
-from glomseg.evaluation.gallery import draw_galleries
-from glomseg.evaluation.outlines import (
+from glomseg.evaluation.mistakes import draw_galleries
+from glomseg.evaluation.plots import draw_plots
+from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
+from glomseg.evaluation.summary import clean, summarise
+from glomseg.files import write_text
+from glomseg.labelled.label_files import (
     Outlines,
     Selection,
     check_classes,
@@ -20,14 +24,10 @@ from glomseg.evaluation.outlines import (
     read_outlines,
     select_outlines,
 )
-from glomseg.evaluation.padding import without_padding
-from glomseg.evaluation.pairs import Missing, Pair, Source
-from glomseg.evaluation.plots import draw_plots
-from glomseg.evaluation.samples import Samples, info_of
-from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
-from glomseg.evaluation.summary import clean, summarise
-from glomseg.files import write_text
-from glomseg.slide import open_slide
+from glomseg.labelled.padding import without_padding
+from glomseg.labelled.pairs import Missing, Pair, Source
+from glomseg.labelled.samples import Samples, info_of
+from glomseg.slides.slide import open_slide
 from glomseg.version import __version__
 
 METRICS = "metrics.json"

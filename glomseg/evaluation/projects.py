@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from glomseg.evaluation.pairs import Source, find_labels, stem_of
-from glomseg.project.hierarchy import read_annotations
-from glomseg.project.qpproj import Project, read_project
-from glomseg.project.qupath import qupath_process
+from glomseg.labelled.pairs import Source, find_labels, stem_of
+from glomseg.qupath.java import read_annotations
+from glomseg.qupath.process import qupath_process
+from glomseg.qupath.project import Project, read_project
 
 
 def is_project(path: Path) -> bool:

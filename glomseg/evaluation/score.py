@@ -12,7 +12,7 @@ import shapely
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.boundary import BoundaryDistance, boundary_distance
-from glomseg.evaluation.kpis import KpisScore, kpis_score, reduction
+from glomseg.evaluation.kpis_f1 import KpisScore, kpis_score, reduction
 from glomseg.evaluation.metrics import (
     IOU_THRESHOLDS,
     Geometries,
@@ -27,7 +27,7 @@ from glomseg.evaluation.metrics import (
     pixel_score,
     splits,
 )
-from glomseg.evaluation.outlines import Outlines, touches_edge
+from glomseg.labelled.label_files import Outlines, touches_edge
 
 SIZE_SLACK = 0.02
 """Outlines may reach off their image by this share of its size; further out they are of another image or scale."""

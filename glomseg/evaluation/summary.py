@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.evaluation.bootstrap import RESAMPLES, Intervals, intervals
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
+from glomseg.evaluation.intervals import RESAMPLES, Intervals, intervals
 from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore
 from glomseg.evaluation.score import ImageScore, object_values, pixel_values
 

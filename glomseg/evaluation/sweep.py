@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from glomseg.canvas import TILE_PX, Canvas
-from glomseg.card import ModelCard
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.metrics import (
     Geometries,
@@ -21,12 +19,14 @@ from glomseg.evaluation.metrics import (
     overlaps,
     pixel_score,
 )
-from glomseg.evaluation.outlines import Outlines
 from glomseg.evaluation.summary import VALIDATION
-from glomseg.pipeline import SegmentSettings, polygon_settings
-from glomseg.polygons import find_glomeruli
-from glomseg.slide import open_reader
-from glomseg.tiles import ReadingFrame, Tile
+from glomseg.labelled.label_files import Outlines
+from glomseg.models.card import ModelCard
+from glomseg.segment.outlines import find_glomeruli
+from glomseg.segment.pipeline import SegmentSettings, polygon_settings
+from glomseg.segment.probability_map import TILE_PX, Canvas
+from glomseg.segment.tiles import ReadingFrame, Tile
+from glomseg.slides.slide import open_reader
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 20))
 """0.1, 0.15, ... 0.95."""

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.study.effects import mean_interval
+from glomseg.study.groups import mean_interval
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#666666")
 WIDTH, HEIGHT = 360, 250

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glomseg.study.cohort import FEW_PROFILES, animals, group_of
 from glomseg.study.records import MeasuredSlide, Study
+from glomseg.study.summaries import FEW_PROFILES, animals, group_of
 from glomseg.version import __version__
 
 LOW_CONFIDENCE = 0.7

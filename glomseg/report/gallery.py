@@ -9,10 +9,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from glomseg.errors import GlomsegError
 from glomseg.files import replacing, write_text
-from glomseg.report.overlay import ColorBy, paint_crop
-from glomseg.slide import open_slide
-from glomseg.study.cohort import Row
+from glomseg.pictures.overlay import ColorBy, paint_crop
+from glomseg.slides.slide import open_slide
 from glomseg.study.records import MeasuredSlide, Study
+from glomseg.study.summaries import Row
 from glomseg.study.tables import csv_text, profile_row
 
 LABELS = "labels.csv"

@@ -21,12 +21,12 @@ from PIL import Image
 
 from glomseg.errors import GlomsegError
 from glomseg.files import write_text
+from glomseg.pictures.overlay import ColorBy, paint_crop, paint_overlay
 from glomseg.report import findings
 from glomseg.report.charts import COLORS, curve_chart, dot_chart, effect_chart
-from glomseg.report.overlay import ColorBy, paint_crop, paint_overlay
-from glomseg.slide import open_slide
-from glomseg.study.cohort import Row, animals, group_of
+from glomseg.slides.slide import open_slide
 from glomseg.study.records import MeasuredSlide, Profile, Study
+from glomseg.study.summaries import Row, animals, group_of
 from glomseg.study.tables import tables
 from glomseg.version import __version__
 

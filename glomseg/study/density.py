@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glomseg.tissue import TissueMask
+from glomseg.segment.tissue import TissueMask
 
 SMOOTHING_UM = 250.0
 KEPT_PX = 240

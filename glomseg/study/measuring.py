@@ -20,17 +20,17 @@ from scipy.spatial import KDTree
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError
-from glomseg.geojson import PathObject
-from glomseg.measure import measure_shape
-from glomseg.region import Region, read_region
-from glomseg.slide import Slide, open_slide
+from glomseg.qupath.objects import PathObject
+from glomseg.segment.region import Region, read_region
+from glomseg.segment.shape import measure_shape
+from glomseg.segment.tiles import Box
+from glomseg.segment.tissue import TissueMask, find_tissue
+from glomseg.slides.slide import Slide, open_slide
 from glomseg.study.density import density_map
-from glomseg.study.focus import measure_sharpness
 from glomseg.study.pas import measure_pas
 from glomseg.study.raster import paint
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, SlideObjects
-from glomseg.tiles import Box
-from glomseg.tissue import TissueMask, find_tissue
+from glomseg.study.sharpness import measure_sharpness
 
 EDGE_PX = 1.0
 """An outline this near to the image's edge, in level-0 pixels, is cut by it."""

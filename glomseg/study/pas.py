@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import MeasureError
-from glomseg.slide import Slide
+from glomseg.segment.tiles import Box
+from glomseg.slides.slide import Slide
 from glomseg.study.raster import paint
-from glomseg.tiles import Box
 
 Vector = tuple[float, float, float]
 Pixels = NDArray[np.uint8]

@@ -9,7 +9,7 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 from skimage.draw import polygon2mask
 
-from glomseg.tiles import Box
+from glomseg.segment.tiles import Box
 
 
 def paint(geometry: BaseGeometry, box: Box, shape: tuple[int, int]) -> NDArray[np.bool_]:

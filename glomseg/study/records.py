@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.geojson import PathObject
-from glomseg.measure import Shape
+from glomseg.qupath.objects import PathObject
+from glomseg.segment.shape import Shape
 from glomseg.study.pas import PasSettings, Stains
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from glomseg.errors import MeasureError
 from glomseg.files import replacing, write_text
-from glomseg.study.cohort import Row, animal_rows, group_rows, summarise
 from glomseg.study.columns import TABLES, Column
 from glomseg.study.records import MeasuredSlide, Profile, Study
+from glomseg.study.summaries import Row, animal_rows, group_rows, summarise
 from glomseg.version import __version__
 
 DICTIONARY = "columns.csv"

@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import tomli_w
 
-from glomseg.card import SPECIES_DIAMETER_UM
 from glomseg.errors import ModelError, TrainingError
 from glomseg.files import write_text
-from glomseg.training.augment import AugmentConfig
+from glomseg.models.card import SPECIES_DIAMETER_UM
+from glomseg.models.variable_unet import base_width
+from glomseg.training.augment.augment import AugmentConfig
 from glomseg.training.starter.compose import Recipe
-from glomseg.unet import base_width
 
 DEFAULT_RECIPE = "glomseg"
 HARDWARE = ("workers", "cache_mb", "batch_size", "batch_limit")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from glomseg.card import ModelCard, read_card
-from glomseg.model import Model, load_net, save_model
-from glomseg.training.results import METHOD, WORST_NAME, draw_worst, told
+from glomseg.models.card import ModelCard, read_card
+from glomseg.models.predict import Model, load_net, save_model
+from glomseg.training.outputs import METHOD, WORST_NAME, draw_worst, told
 from glomseg.training.validate import Judged, Verdict
 
 if TYPE_CHECKING:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 
-from glomseg.evaluation.masks import outline
 from glomseg.evaluation.metrics import overlaps
-from glomseg.model import Model
-from glomseg.training.sampling import HardBox, Images
+from glomseg.labelled.masks import outline
+from glomseg.models.predict import Model
+from glomseg.training.data.sampling import HardBox, Images
 from glomseg.training.validate import Progress, found_at, probability_of, read_ahead
 
 THRESHOLD = 0.5

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glomseg.evaluation.masks import outline
-from glomseg.report.overlay import draw_outline
-from glomseg.report.sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TRUE_COLOR, draw_sheet
+from glomseg.labelled.masks import outline
+from glomseg.pictures.contact_sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TRUE_COLOR, draw_sheet
+from glomseg.pictures.overlay import draw_outline
 
 UInt8 = NDArray[np.uint8]
 _SMOOTH = 2

@@ -17,16 +17,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from glomseg.card import ModelCard
 from glomseg.errors import TrainingError
-from glomseg.model import Model, resolve_device, save_model
-from glomseg.training.augment import Augment
+from glomseg.models.card import ModelCard
+from glomseg.models.predict import Model, resolve_device, save_model
+from glomseg.models.variable_unet import VariableUNet
+from glomseg.training.augment.augment import Augment
 from glomseg.training.batching import largest_batch
 from glomseg.training.checkpoint import averaged, check_same, read_state, write_state
 from glomseg.training.config import TrainConfig, write_config
 from glomseg.training.curves import draw_curves
-from glomseg.training.data import Data
-from glomseg.training.engine import (
+from glomseg.training.data.loading import Loader, augmented, batches_of
+from glomseg.training.data.sampling import HardBox
+from glomseg.training.data.training_data import Data
+from glomseg.training.finish import finish
+from glomseg.training.mining import chosen, mine
+from glomseg.training.optimise import (
     Watch,
     check_finite,
     criterion_of,
@@ -39,13 +44,8 @@ from glomseg.training.engine import (
     seed_of,
     spread,
 )
-from glomseg.training.finish import finish
-from glomseg.training.loading import Loader, augmented, batches_of
-from glomseg.training.mining import chosen, mine
-from glomseg.training.results import CURVES_NAME, HISTORY_NAME, card_of, write_history
-from glomseg.training.sampling import HardBox
+from glomseg.training.outputs import CURVES_NAME, HISTORY_NAME, card_of, write_history
 from glomseg.training.validate import Judged, Verdict, judge
-from glomseg.unet import VariableUNet
 
 CONFIG_NAME = "config.toml"
 

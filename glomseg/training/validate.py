@@ -13,8 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from glomseg.canvas import Canvas
-from glomseg.evaluation.masks import outline
 from glomseg.evaluation.metrics import (
     Geometries,
     ObjectScore,
@@ -25,12 +23,14 @@ from glomseg.evaluation.metrics import (
     overlaps,
     pixel_score,
 )
-from glomseg.model import Model
-from glomseg.pipeline import SegmentSettings, polygon_settings
-from glomseg.polygons import find_glomeruli
-from glomseg.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
-from glomseg.training.dataset import Labelled
-from glomseg.training.sampling import Images
+from glomseg.labelled.masks import outline
+from glomseg.models.predict import Model
+from glomseg.segment.outlines import find_glomeruli
+from glomseg.segment.pipeline import SegmentSettings, polygon_settings
+from glomseg.segment.probability_map import Canvas
+from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
+from glomseg.training.data.examples import Labelled
+from glomseg.training.data.sampling import Images
 
 UInt8 = NDArray[np.uint8]
 Progress = Callable[[int, int], None]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes import evaluated, side
+from support.scenes import evaluated, side
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.compare import compare

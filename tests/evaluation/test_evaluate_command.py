@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from scenes import boxes
-from slides import DISC, TISSUE, Disc, disc_slide, draw
+from support.scenes import boxes
+from support.slides import DISC, TISSUE, Disc, disc_slide, draw
 
-from glomseg.geojson import PathObject, read_geojson, write_geojson
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ def test_a_run_and_its_correction_in_geojson(data: Path, tmp_path: Path, glomseg
 
 
 def test_one_folder_of_a_persons_and_the_machines(tmp_path: Path, glomseg) -> None:
-    from glomseg.project.ownership import stamp
+    from glomseg.runs.ownership import stamp
 
     machine = [stamp(PathObject(geometry=item, class_name="Glomerulus"), run="r", model="m")
                for item in boxes((0, 0, 20, 20), (50, 50, 20, 20))]  # fmt: skip
@@ -160,7 +160,7 @@ def test_one_folder_of_a_persons_and_the_machines(tmp_path: Path, glomseg) -> No
 
 @pytest.mark.qupath
 def test_a_project_against_its_own_export(project: Path, data: Path, tmp_path: Path, glomseg) -> None:
-    from glomseg.project.qupath import find_qupath
+    from glomseg.qupath.process import find_qupath
 
     if find_qupath() is None:
         pytest.skip("no QuPath on this machine")

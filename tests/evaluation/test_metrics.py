@@ -5,10 +5,9 @@ import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import boxes
 from scipy import ndimage
+from support.scenes import boxes
 
-from glomseg.evaluation.masks import outline
 from glomseg.evaluation.metrics import (
     IOU_THRESHOLDS,
     ObjectScore,
@@ -21,6 +20,7 @@ from glomseg.evaluation.metrics import (
     pixel_score,
     splits,
 )
+from glomseg.labelled.masks import outline
 
 
 def scores(predicted, true, threshold=0.5):

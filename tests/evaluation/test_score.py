@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
-from scenes import evaluated, side
+from support.scenes import evaluated, side
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
 from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
-from glomseg.evaluation.samples import Samples
 from glomseg.evaluation.score import ImageInfo, score_image
+from glomseg.labelled.samples import Samples
 
 INFO = ImageInfo(key="a", unit="a")
 SCENE = (

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes import side
-from slides import DISC, TISSUE, disc_slide
+from support.scenes import side
+from support.slides import DISC, TISSUE, disc_slide
 
-from glomseg.canvas import Canvas
-from glomseg.card import ModelCard
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.sweep import THRESHOLDS, Kept, best, sweep
-from glomseg.pipeline import SegmentSettings
-from glomseg.tiles import ReadingFrame, Tile
+from glomseg.models.card import ModelCard
+from glomseg.segment.pipeline import SegmentSettings
+from glomseg.segment.probability_map import Canvas
+from glomseg.segment.tiles import ReadingFrame, Tile
 
 CARD = ModelCard(
     name="m",

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 from shapely.geometry import Point, box
-from slides import Disc, DiscSlide, disc_slide
+from support.slides import Disc, DiscSlide, disc_slide
 
 from glomseg.errors import MeasureError
-from glomseg.geojson import PathObject, read_geojson, write_geojson
-from glomseg.project.labels import Label, plan_labels, read_labels
-from glomseg.project.ownership import owner
-from glomseg.project.sources import Sources
-from glomseg.report.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
-from glomseg.slide import open_slide
+from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.report.judgements import Label, plan_labels, read_labels
+from glomseg.runs.ownership import owner
+from glomseg.slides.slide import open_slide
 from glomseg.study.records import SlideObjects
+from glomseg.study.sources import Sources
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -143,8 +143,8 @@ def test_applying_needs_qupath(project: Path, tmp_path: Path, no_qupath: None, g
 
 @pytest.mark.qupath
 def test_classes_come_back_into_the_project(data: Path, tmp_path: Path, glomseg) -> None:
-    from glomseg.project.hierarchy import read_annotations
-    from glomseg.project.qupath import find_qupath, qupath_process
+    from glomseg.qupath.java import read_annotations
+    from glomseg.qupath.process import find_qupath, qupath_process
 
     if find_qupath() is None:
         pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")

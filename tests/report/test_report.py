@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 from shapely.geometry import Point
-from slides import Disc, disc_slide
+from support.slides import Disc, disc_slide
 
-from glomseg.geojson import PathObject, write_geojson
-from glomseg.project.ownership import stamp
+from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.report.charts import COLORS, curve_chart, dot_chart, effect_chart
 from glomseg.report.html import SLIDE_BYTES, embed, number
+from glomseg.runs.ownership import stamp
 
 SHEET = "image,animal,group\n" + "".join(
     f"slide {index}.tif,animal {index},{'control' if index < 3 else '<b>5/6</b> Nx'}\n" for index in range(6)

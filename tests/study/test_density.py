@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from glomseg.segment.tissue import TissueMask
 from glomseg.study.density import density_map
-from glomseg.tissue import TissueMask
 
 
 def test_an_even_field_is_flat_and_a_cluster_stands_out() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from shapely.geometry import LineString, Point, Polygon, box
-from slides import Disc, disc_slide
+from support.slides import Disc, disc_slide
 
-from glomseg.geojson import PathObject
+from glomseg.qupath.objects import PathObject
 from glomseg.study.measuring import measure_slide
 from glomseg.study.records import MeasureSettings, SlideObjects
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from shapely.geometry import Point, box
-from slides import write_pyramid
+from support.slides import write_pyramid
 
 from glomseg.errors import MeasureError
-from glomseg.slide import open_slide
+from glomseg.slides.slide import open_slide
 from glomseg.study.pas import STANDARD, PasSettings, amounts, estimate_stains, measure_pas, parse_stains
 
 H, P = np.array(STANDARD.haematoxylin), np.array(STANDARD.pas)

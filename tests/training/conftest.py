@@ -3,25 +3,9 @@
 import numpy as np
 import pytest
 from PIL import Image
-
-from .tissue import write_fields
-from .trees import write_kpis_patches
-
-PINK, PURPLE, WHITE = (225, 170, 205), (120, 60, 140), (245, 245, 245)
-
-
-def disc(size, cx, cy, radius):
-    y, x = np.mgrid[:size, :size] + 0.5
-    return (x - cx) ** 2 + (y - cy) ** 2 < radius**2
-
-
-def painted(rng, mask, glass=None):
-    image = np.empty((*mask.shape, 3))
-    image[:] = PINK
-    image[mask] = PURPLE
-    if glass is not None:
-        image[glass] = WHITE
-    return np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+from support.painted import disc, painted
+from support.tissue import write_fields
+from support.trees import write_kpis_patches
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glomseg.training import stain
+from glomseg.training.augment import stain
 from glomseg.training.starter.compose import Composer, Recipe, degrade
 from glomseg.training.starter.composed import read_data
 

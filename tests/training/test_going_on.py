@@ -7,18 +7,17 @@ import shutil
 import pytest
 import torch
 from PIL import Image
+from support.tissue import UM_PX
 
-from glomseg.card import ModelCard
 from glomseg.errors import TrainingError
-from glomseg.model import save_model, verify_model
+from glomseg.models.card import ModelCard
+from glomseg.models.predict import save_model, verify_model
+from glomseg.models.variable_unet import VariableUNet
 from glomseg.training.config import read_config, write_config
-from glomseg.training.data import read_data
-from glomseg.training.loading import Loader
+from glomseg.training.data.loading import Loader
+from glomseg.training.data.training_data import read_data
 from glomseg.training.train import Training
-from glomseg.unet import VariableUNet
 from glomseg_cli import training as command
-
-from .tissue import UM_PX
 
 TINY = (
     "spacing_um_px=8", "crop_px=64", "margin_px=0", "learning_rate=8e-3", "thresholds=[0.5]", "workers=0",

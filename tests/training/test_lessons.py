@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
-from slides import DISC, Disc, disc_slide
+from support.slides import DISC, Disc, disc_slide
 
 from glomseg.errors import TrainingError
-from glomseg.geojson import PathObject
-from glomseg.project.qpproj import read_project
-from glomseg.project.reviews import Review, Reviews
-from glomseg.training.dataset import find_examples, read_example
-from glomseg.training.feedback import export_reviews
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.project import read_project
+from glomseg.runs.reviews import Review, Reviews
+from glomseg.training.corrections import export_reviews
+from glomseg.training.data.examples import read_example
+from glomseg.training.data.find import find_examples
 
 UM_PX = 2.0  # tiles of 512 px of 1 um: 1024 px of a slide of 0.5 um per pixel
 

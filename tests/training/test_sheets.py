@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glomseg.errors import RunError, TrainingError
-from glomseg.report.sheet import CELL_PX, PREDICTED_COLOR, TRUE_COLOR
+from glomseg.pictures.contact_sheet import CELL_PX, PREDICTED_COLOR, TRUE_COLOR
 from glomseg.training.curves import COLUMNS, draw_curves, read_history
 from glomseg.training.sheets import contact_sheet
 

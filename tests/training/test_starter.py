@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from glomseg.model import Model, load_model, save_model
-from glomseg.training.dataset import Labelled
+from glomseg.models.predict import Model, load_model, save_model
+from glomseg.models.variable_unet import VariableUNet
+from glomseg.training.data.examples import Labelled
 from glomseg.training.starter.aidpath import read_tiles
 from glomseg.training.starter.composed import tile_at
 from glomseg.training.starter.publish import PostProcessing, card_of, measure, without_slivers
-from glomseg.unet import VariableUNet
 
 
 class Oracle(Model):

@@ -18,15 +18,14 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.tissue import UM_PX, field_of, write_fields
 
 from glomseg.errors import ModelError, RunError, TrainingError
-from glomseg.model import load_model, verify_model
+from glomseg.models.predict import load_model, verify_model
 from glomseg.training.config import TrainConfig, read_config
-from glomseg.training.data import read_data
-from glomseg.training.engine import learning_rate_at, spread
+from glomseg.training.data.training_data import read_data
+from glomseg.training.optimise import learning_rate_at, spread
 from glomseg.training.train import Training
-
-from .tissue import UM_PX, field_of, write_fields
 
 WORDS = (
     "spacing_um_px=8",

@@ -6,11 +6,10 @@ import shutil
 import pytest
 import torch
 from PIL import Image
+from support.tissue import UM_PX
 
-from glomseg.model import verify_model
+from glomseg.models.predict import verify_model
 from glomseg.training.config import read_config
-
-from .tissue import UM_PX
 
 SMALL = ("--set", "epochs=1", "--set", "samples_per_epoch=4", "--set", "batch_size=2", "--workers", "0")
 

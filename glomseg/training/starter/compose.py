@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from glomseg.training import paste, stain
+from glomseg.training.augment import paste, stain
 from glomseg.training.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
 
 Float = NDArray[np.float32]

@@ -14,8 +14,8 @@ from PIL import Image, ImageFilter
 
 from glomseg.files import write_text
 from glomseg.training.config import TrainConfig
-from glomseg.training.dataset import Labelled
-from glomseg.training.sampling import Draw, HardBox, Sample
+from glomseg.training.data.examples import Labelled
+from glomseg.training.data.sampling import Draw, HardBox, Sample
 from glomseg.training.starter import compose
 from glomseg.training.starter.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
 

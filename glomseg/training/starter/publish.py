@@ -19,17 +19,17 @@ import torch
 from safetensors.torch import load_file
 from scipy import ndimage
 
-from glomseg.card import SPECIES_DIAMETER_UM, ModelCard
-from glomseg.model import Model, save_model
-from glomseg.slide import open_slide
-from glomseg.tiles import Box
-from glomseg.training import stain
-from glomseg.training.data import AIDPATH
-from glomseg.training.dataset import Labelled
+from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
+from glomseg.models.predict import Model, save_model
+from glomseg.models.variable_unet import VariableUNet
+from glomseg.segment.tiles import Box
+from glomseg.slides.slide import open_slide
+from glomseg.training.augment import stain
+from glomseg.training.data.examples import Labelled
+from glomseg.training.data.training_data import AIDPATH
 from glomseg.training.starter.compose import Composer
 from glomseg.training.starter.composed import labelled, read_data, tile_at
 from glomseg.training.validate import Point, points_of, probability_of
-from glomseg.unet import VariableUNet
 
 SPACING_UM_PX = 3.0
 DIAMETER_UM = 200.0

@@ -1,0 +1,1 @@
+"""What a person drew or wrote down: masks, label files, and sample sheets."""

@@ -1,0 +1,165 @@
+"""One side of a comparison on one image: the outlines that a file or a QuPath project holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.affinity import scale
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import EvaluationError
+from glomseg.evaluation.metrics import Geometries, Numbers, geometries
+from glomseg.labelled.masks import read_mask
+from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.runs.ownership import RUN, owner
+from glomseg.segment.region import IGNORED
+
+GEOJSON = (".geojson", ".json", ".geojson.gz", ".json.gz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which annotations are meant: those of a class and the classes derived from it, and whose they are.
+
+    `whose` is `all`, `machine` (of any run and untouched), `person`, or `run:ID` (of that run, touched or not).
+    """
+
+    class_name: str = "Glomerulus"
+    whose: str = "all"
+
+    def __post_init__(self) -> None:
+        """Refuse what is none of these; raises EvaluationError."""
+        if self.whose not in ("all", "machine", "person") and not self.whose.startswith("run:"):
+            raise EvaluationError(f"{self.whose!r} names no set of annotations; use all, machine, person or run:ID")
+
+    def wants(self, item: PathObject) -> bool:
+        """Tell whether an object is of the class."""
+        name = item.class_name or ""
+        return name == self.class_name or name.startswith(f"{self.class_name}: ")
+
+    def owns(self, item: PathObject) -> bool:
+        """Tell whether an object is of those whom `whose` names."""
+        if self.whose.startswith("run:"):
+            return item.metadata.get(RUN) == self.whose.removeprefix("run:")
+        return self.whose in ("all", owner(item))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outlines:
+    """Outlines in level-0 pixels with their confidence (NaN where none is known); size is (width, height).
+
+    `ignored` is what a person marked as not to be looked at, `other_classes` what stood there and was not asked for,
+    `remarks` what was repaired or left out, in words.
+    """
+
+    geometries: Geometries
+    confidences: Numbers
+    size: tuple[int, int] | None = None
+    mpp: tuple[float, float] | None = None
+    ignored: BaseGeometry | None = None
+    other_classes: frozenset[str] = frozenset()
+    remarks: tuple[str, ...] = field(default=())
+
+    def without(self, area: BaseGeometry | None) -> Outlines:
+        """Leave out the outlines whose centre lies in `area`."""
+        if area is None or not len(self.geometries):
+            return self
+        keep = ~shapely.intersects(area, shapely.centroid(self.geometries))
+        return replace(self, geometries=self.geometries[keep], confidences=self.confidences[keep])
+
+    def stretched(self, size: tuple[int, int]) -> Outlines:
+        """Stretch the outlines from their own size to another one."""
+        assert self.size is not None
+        x, y = size[0] / self.size[0], size[1] / self.size[1]
+        moved = geometries([scale(item, x, y, origin=(0, 0)) for item in self.geometries])
+        return replace(self, geometries=moved, size=size, mpp=None)
+
+
+def empty_outlines() -> Outlines:
+    """Return a side without any object."""
+    return Outlines(geometries=geometries([]), confidences=np.zeros(0))
+
+
+def read_outlines(path: Path, selection: Selection) -> Outlines:
+    """Read a mask or a GeoJSON file; raises EvaluationError, GeoJSONError.
+
+    All objects of a mask count: a mask names no classes and no owners.
+    """
+    if path.name.lower().endswith(GEOJSON):
+        return select_outlines(read_geojson(path), selection, path.name)
+    mask = read_mask(path)
+    return Outlines(
+        geometries=mask.geometries,
+        confidences=np.full(len(mask.geometries), np.nan),
+        size=mask.size,
+        mpp=mask.mpp,
+    )
+
+
+def select_outlines(objects: Sequence[PathObject], selection: Selection, name: str) -> Outlines:
+    """Take the annotations that are meant out of all objects of an image, valid ones; `name` stands in the remarks.
+
+    Where no annotation has a class, all count. Invalid outlines are repaired, and what is no polygon is left out;
+    both are said in the remarks.
+    """
+    annotations = [item for item in objects if item.object_type == "annotation"]
+    classes = {item.class_name for item in annotations if item.class_name}
+    wanted = [item for item in annotations if selection.wants(item) or not classes]
+    wanted = [item for item in wanted if selection.owns(item)]
+    remarks = []
+    if wanted and not classes:
+        remarks.append(f"{name}: no annotation has a class; all {len(wanted)} count as {selection.class_name}")
+    if others := sum(selection.wants(item) for item in objects if item.object_type != "annotation"):
+        remarks.append(f"{name}: {others} objects of class {selection.class_name} are no annotations and do not count")
+    shapes, confidences, more = _sound(wanted, name)
+    ignored = [item.geometry for item in annotations if (item.class_name or "").split(": ")[0] == IGNORED]
+    return Outlines(
+        geometries=shapes,
+        confidences=confidences,
+        ignored=shapely.union_all(shapely.make_valid(geometries(ignored))) if ignored else None,
+        other_classes=frozenset(classes - {item.class_name for item in annotations if selection.wants(item)}),
+        remarks=(*remarks, *more),
+    )
+
+
+def _sound(items: Iterable[PathObject], name: str) -> tuple[Geometries, Numbers, list[str]]:
+    """Repair what can be repaired and drop what has no area, aloud."""
+    kept, confidences, repaired, dropped = [], [], 0, 0
+    for item in items:
+        shape = item.geometry
+        if not shape.is_valid:
+            shape = shapely.make_valid(shape)
+            repaired += 1
+        parts = [part for part in shapely.get_parts(shapely.get_parts(shape)) if part.geom_type == "Polygon"]
+        if not sum(part.area for part in parts):
+            dropped += 1
+            continue
+        kept.append(shapely.union_all(parts))
+        confidences.append(item.measurements.get("Confidence", np.nan))
+    remarks = [f"{name}: {repaired} invalid outlines repaired"] if repaired else []
+    remarks += [f"{name}: {dropped} objects without area left out"] if dropped else []
+    return geometries(kept), np.array(confidences, dtype=np.float64), remarks
+
+
+def check_classes(sides: Iterable[Outlines], selection: Selection, which: str) -> None:
+    """Raise EvaluationError where one whole side holds annotations and none of the class that was asked for."""
+    sides = list(sides)
+    others = sorted({name for side in sides for name in side.other_classes})
+    if others and not any(len(side.geometries) for side in sides):
+        raise EvaluationError(
+            f"no annotation of class {selection.class_name!r} ({selection.whose}) in the {which} "
+            f"(there: {', '.join(others)}); name another with --class"
+        )
+
+
+def touches_edge(items: Geometries, size: tuple[int, int] | None) -> NDArray[np.bool_]:
+    """Tell which outlines reach the edge of an image; none where its size is not known."""
+    if size is None or not len(items):
+        return np.zeros(len(items), np.bool_)
+    bounds = shapely.bounds(items)
+    return np.asarray((bounds[:, :2] <= 0).any(axis=1) | (bounds[:, 2:] >= size).any(axis=1))

@@ -1,0 +1,1 @@
+"""Models: a card, weights, and a network that turns pixels into probabilities."""

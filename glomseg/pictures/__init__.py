@@ -1,0 +1,1 @@
+"""Outlines painted over tissue, and sheets of many crops."""

@@ -1,1 +1,0 @@
-"""What lies on disk between segmenting and QuPath: projects, run folders, ownership, collecting."""

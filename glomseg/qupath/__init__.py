@@ -1,0 +1,1 @@
+"""QuPath's files, its objects, and the process that holds it."""

@@ -1,0 +1,71 @@
+"""Write measurements and classes into the objects that stand in an image of a QuPath project.
+
+Geometry, names and locks stay as they are, and measurements do not make a machine's object a person's. A class that
+is set does: it is a person's judgement. Runs in the process that holds QuPath's JVM, as `project.collect` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glomseg.qupath.java import java_annotations, opened, path_class
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.project import ImageState, ProjectClass
+from glomseg.qupath.safe_write import back_up, put_in_place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amendment:
+    """What to set on the object of an id: measurements by name, and a class where `class_name` is given."""
+
+    object_id: str
+    measurements: Mapping[str, float] = field(default_factory=dict)
+    class_name: str | None = None
+    color: tuple[int, int, int] | None = None
+
+
+def amend_image(
+    project_path: Path,
+    entry_id: str,
+    image_path: Path,
+    amendments: Sequence[Amendment],
+    *,
+    expected_state: ImageState,
+    backup_folder: Path,
+) -> int:
+    """Set values on objects of one image and return how many objects changed; nothing is written where none does.
+
+    Raises ConflictError where the image was saved since `expected_state`, ProjectError where it cannot be written.
+    """
+    with opened(project_path, entry_id, image_path, expected_state) as (staged, project, entry):
+        listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
+        standing = {item.object_id: (item, java) for item, java in java_annotations(entry.hierarchy.java_object)}
+        changed = 0
+        for amendment in amendments:
+            if amendment.object_id in standing:
+                changed += _amend(*standing[amendment.object_id], amendment, listed)
+        if changed:
+            entry.hierarchy.flush()
+            entry.save()
+            back_up(staged, backup_folder)
+            classes = {item.class_name: item.color for item in amendments if item.class_name}
+            put_in_place(
+                staged, expected_state, [ProjectClass(name=name, color=color) for name, color in classes.items()]
+            )
+    return changed
+
+
+def _amend(item: PathObject, java_object: Any, amendment: Amendment, listed: set[str]) -> bool:
+    """Set what differs; tell whether anything did."""
+    new = {name: value for name, value in amendment.measurements.items() if item.measurements.get(name) != value}
+    measurements = java_object.getMeasurementList()
+    for name, value in new.items():
+        measurements.put(name, float(value))
+    reclassified = amendment.class_name is not None and amendment.class_name != item.class_name
+    if reclassified:
+        asked = PathObject(geometry=item.geometry, class_name=amendment.class_name, color=amendment.color or item.color)
+        java_object.setPathClass(path_class(asked, listed))
+    return bool(new) or reclassified

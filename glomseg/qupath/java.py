@@ -1,0 +1,180 @@
+"""What stands in the data of an image, in QuPath's objects and in ours; in the process that holds QuPath's JVM.
+
+Geometry is in level-0 pixels.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import ProjectError, QuPathError
+from glomseg.qupath.objects import Color, PathObject
+from glomseg.qupath.process import version_numbers
+from glomseg.qupath.project import ImageState, load_json
+from glomseg.qupath.safe_write import Staged, check_state, readable_data, stage
+
+
+def read_annotations(project_path: Path, entry_id: str) -> list[PathObject]:
+    """Read the annotations of an image as they stand in the project; the image itself need not be reachable.
+
+    Raises ProjectError where the data is damaged.
+    """
+    start_qupath()
+    data = readable_data(project_path.parent / "data" / entry_id)
+    if data is None:
+        return []
+    return [item for item, _ in java_annotations(_read_hierarchy(data))]
+
+
+@contextmanager
+def opened(
+    project_path: Path, entry_id: str, image_path: Path, expected_state: ImageState
+) -> Iterator[tuple[Staged, Any, Any]]:
+    """Open a scratch copy of one image for as long as the block lasts: the copy, its project and its entry.
+
+    Raises ConflictError where the image was saved since `expected_state`, ProjectError where it cannot be read.
+    """
+    start_qupath()
+    _check_version(project_path)
+    with tempfile.TemporaryDirectory(prefix="glomseg-collect-", ignore_cleanup_errors=True) as scratch:
+        staged = stage(project_path, entry_id, image_path, Path(scratch))
+        check_state(staged, expected_state)
+        project, entry = _open_staged(staged)
+        yield staged, project, entry
+
+
+def start_qupath() -> None:
+    """Start the JVM by importing paquo, once; raises QuPathError where that fails."""
+    try:
+        from paquo import java
+        from paquo.projects import QuPathProject  # noqa: F401  (its import sets QuPath's log level)
+    except (ImportError, OSError, RuntimeError, ValueError) as error:
+        raise QuPathError(f"QuPath's Java could not be started ({error}); install QuPath again") from error
+    if java.LogManager is not None:
+        java.LogManager.setWarn()
+    if version_numbers(str(java.qupath_version)) < (0, 6):  # QuPath 0.5 does not try OpenSlide by itself
+        _java_class("qupath.lib.images.servers.openslide.jna.OpenSlideLoader").tryToLoadQuietly()
+
+
+def _java_class(name: str) -> Any:
+    from paquo.jpype_backend import JClass
+
+    return JClass(name)
+
+
+def _check_version(project_path: Path) -> None:
+    """Refuse a project of a newer QuPath: saving it with an older one could lose what that does not know."""
+    from paquo import java
+
+    written = str(load_json(project_path).get("version") or "")
+    if version_numbers(written)[:2] > version_numbers(str(java.qupath_version))[:2]:
+        raise QuPathError(
+            f"{project_path} was written by QuPath {written}, and QuPath {java.qupath_version} is older; set "
+            "PAQUO_QUPATH_DIR to the folder of the newer one"
+        )
+
+
+def _open_staged(staged: Staged) -> tuple[Any, Any]:
+    """Open the scratch project; the caller keeps the project, as an entry holds it but weakly.
+
+    QuPath answers a data file that it cannot read with an empty image, so that is compared with the file itself.
+    """
+    from paquo.projects import QuPathProject
+
+    project = QuPathProject(staged.project_file, mode="r+")
+    entry = project.images[0]
+    data = readable_data(staged.data_folder)
+    expected = int(_read_hierarchy(data).nObjects()) if data else 0
+    if int(entry.hierarchy.java_object.nObjects()) < expected:
+        raise ProjectError(f"QuPath cannot read the data of {staged.name}; open it in QuPath to see why")
+    return project, entry
+
+
+def _read_hierarchy(data: Path) -> Any:
+    """Read the objects of a complete data file; QuPath would read on for ever in one that is cut short."""
+    from paquo import java
+
+    try:
+        return java.PathIO.readHierarchy(java.File(str(data)))
+    except _java_class("java.lang.Exception") as error:
+        raise ProjectError(f"QuPath cannot read {data} ({error}); open the image in QuPath to see why") from error
+
+
+def java_annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
+    """Read the annotations of a hierarchy, each with QuPath's own object."""
+    from paquo import java
+
+    writer = java.WKBWriter(2)
+    return [(_to_path_object(item, writer), item) for item in hierarchy.getAnnotationObjects()]
+
+
+def _geometry(roi: Any, writer: Any) -> BaseGeometry:
+    """Return the shape of a ROI; a valid polygon as it stands, without QuPath's slow repairs."""
+    from paquo import java
+
+    if str(roi.getRoiName()) == "Polygon":
+        path = roi.getShape().getPathIterator(None, 0.5)
+        shape = _java_class("org.locationtech.jts.awt.ShapeReader").read(path, java.GeometryTools.getDefaultFactory())
+        polygon = shapely.from_wkb(bytes(writer.write(shape)))
+        if polygon.is_valid and not polygon.is_empty:
+            return polygon
+    return shapely.from_wkb(bytes(writer.write(roi.getGeometry())))
+
+
+def _to_path_object(item: Any, writer: Any) -> PathObject:
+    path_class, name = item.getPathClass(), item.getName()
+    color = None if path_class is None else path_class.getColor()
+    return PathObject(
+        geometry=_geometry(item.getROI(), writer),
+        class_name=None if path_class is None else str(path_class.toString()),
+        color=None if color is None else _rgb(int(color)),
+        name=None if name is None else str(name),
+        object_id=str(item.getID().toString()),
+        is_locked=bool(item.isLocked()),
+        measurements={str(key): float(value) for key, value in item.getMeasurementList().asMap().items()},
+        metadata={str(key): str(value) for key, value in item.getMetadata().items()},
+    )
+
+
+def to_java(item: PathObject, listed: Collection[str]) -> Any:
+    """Make QuPath's annotation of an object."""
+    from paquo import java
+
+    shape = java.WKBReader(java.GeometryTools.getDefaultFactory()).read(shapely.to_wkb(item.geometry))
+    roi = java.GeometryTools.geometryToROI(shape, None)
+    made = java.PathObjects.createAnnotationObject(roi, path_class(item, listed))
+    made.setLocked(item.is_locked)
+    if item.name:
+        made.setName(java.String(item.name))
+    if item.object_id:
+        made.setID(_java_class("java.util.UUID").fromString(str(uuid.UUID(item.object_id))))
+    measurements, metadata = made.getMeasurementList(), made.getMetadata()
+    for key, value in item.measurements.items():
+        measurements.put(java.String(key), float(value))
+    for key, text in item.metadata.items():
+        metadata.put(java.String(key), java.String(text))
+    return made
+
+
+def path_class(item: PathObject, listed: Collection[str]) -> Any:
+    """Return QuPath's class of an object; the project's own colour wins over ours."""
+    from paquo import java
+
+    if not item.class_name:
+        return None
+    path_class = java.PathClass.fromString(java.String(item.class_name))
+    if item.color is not None and item.class_name not in listed:
+        path_class.setColor(*item.color)
+    return path_class
+
+
+def _rgb(packed: int) -> Color:
+    return (packed >> 16) & 255, (packed >> 8) & 255, packed & 255

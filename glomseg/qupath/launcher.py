@@ -1,0 +1,140 @@
+"""Run Groovy scripts in QuPath through its own launcher, and notice the failures that it keeps to its log.
+
+QuPath ends with exit code 0 where no image has the name asked for, and where a script failed on some images of a
+project; what happened stands in its log alone.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.errors import QuPathError
+from glomseg.qupath.process import REMEDY, QuPathInfo, find_qupath
+
+_LAUNCHERS = {"linux": "bin/QuPath*", "darwin": "Contents/MacOS/QuPath*", "win32": "QuPath*(console).exe"}
+_LOG = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} \[.*?\] \[(\w+) *\] (\S+) - (.*)$")
+_RUNNING = re.compile(r"Running script for (.*) \(\d+/\d+\)$")
+_USER_FOLDER = "glomseg-user-folder="
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScriptRun:
+    """What came of a script: on which images it ran, what QuPath logged as errors, and the exit code."""
+
+    images: tuple[str, ...]
+    errors: tuple[str, ...]
+    code: int
+
+
+def find_launcher(info: QuPathInfo) -> Path:
+    """Return the program of a QuPath that runs scripts without a window; raises QuPathError where there is none."""
+    pattern = _LAUNCHERS.get(sys.platform, _LAUNCHERS["linux"])
+    found = [path for path in sorted(info.folder.glob(pattern)) if path.is_file()]
+    if not found:
+        raise QuPathError(f"{info.folder} holds no launcher {pattern}; {REMEDY}")
+    return found[0]
+
+
+def run_script(
+    script: Path,
+    *,
+    project: Path | None = None,
+    image: str | None = None,
+    arguments: Sequence[str] = (),
+    save: bool = False,
+    line: Callable[[str, str], None] = lambda level, text: None,
+) -> ScriptRun:
+    """Run a Groovy script in QuPath, on the image of this name or on every image of a project.
+
+    `line` is told each line as it comes, with its level in QuPath's log, or "" for what the script printed. Raises
+    QuPathError where there is no QuPath or no such script.
+    """
+    info = find_qupath()
+    if info is None:
+        raise QuPathError(f"no QuPath was found on this machine; {REMEDY}")
+    if script.suffix != ".groovy" or not script.is_file():
+        raise QuPathError(f"{script} is no Groovy script; name a .groovy file, or one of glomseg's own scripts")
+    if len(arguments) == 1 and arguments[0].startswith("[") and arguments[0].endswith("]"):
+        raise QuPathError(f"QuPath would split the argument {arguments[0]!r} at its commas; leave the brackets out")
+    command = [str(find_launcher(info)), "script"]
+    command += [f"--project={project}"] if project else []
+    command += [f"--image={image}"] if image else []
+    command += [f"--args={argument}" for argument in arguments]
+    command += ["--save"] if save else []
+    lines: list[str] = []
+    with subprocess.Popen(
+        [*command, str(script)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    ) as process:
+        assert process.stdout is not None
+        for text in process.stdout:
+            lines.append(text.rstrip("\n"))
+            line(*_level(lines[-1]))
+    return ScriptRun(images=_images(lines), errors=_errors(lines), code=process.returncode)
+
+
+def check_run(done: ScriptRun, *, image: str | None) -> None:
+    """Raise QuPathError where a script failed on any image, or ran on none."""
+    if done.errors:
+        more = f" (and {len(done.errors) - 1} more, see above)" if len(done.errors) > 1 else ""
+        raise QuPathError(f"QuPath: {done.errors[0]}{more}")
+    if done.code != 0:
+        raise QuPathError(f"QuPath ended with exit code {done.code}; see its messages above")
+    if not done.images:
+        raise QuPathError(f"QuPath ran the script on no image; there is none named {image!r}, or the project is empty")
+
+
+def user_folder(info: QuPathInfo) -> Path:
+    """Ask QuPath for its user folder, which holds `scripts`; where it has none yet, tell its default."""
+    with tempfile.TemporaryDirectory(prefix="glomseg-") as scratch:
+        script = Path(scratch) / "folder.groovy"
+        asked = "qupath.lib.gui.UserDirectoryManager.getInstance().getUserPath()"
+        script.write_text(f'println("{_USER_FOLDER}" + {asked})\n', encoding="utf-8")
+        answers: list[str] = []
+        run_script(script, line=lambda level, text: answers.append(text))
+    for text in answers:
+        if text.startswith(_USER_FOLDER) and text != f"{_USER_FOLDER}null":
+            return Path(text.removeprefix(_USER_FOLDER))
+    return Path.home() / "QuPath" / f"v{'.'.join(info.version.split('.')[:2])}"
+
+
+def _level(text: str) -> tuple[str, str]:
+    found = _LOG.match(text)
+    if found:
+        return found[1], found[3]
+    return (
+        "TRACE" if re.match(r"^\s+at |^\s*\.\.\. \d+ |^Caused by: |^[\w.$]+(Exception|Error)\b", text) else "",
+        text,
+    )
+
+
+def _images(lines: Sequence[str]) -> tuple[str, ...]:
+    running = [_RUNNING.match(found[3]) for text in lines if (found := _LOG.match(text))]
+    return tuple(found[1] for found in running if found)
+
+
+def _errors(lines: Sequence[str]) -> tuple[str, ...]:
+    """Pick the errors of the log, each with the exception that is named after it.
+
+    What the readers of images log is left out: QuPath tries one after another, and reports the last failure itself.
+    """
+    errors = []
+    for number, text in enumerate(lines):
+        found = _LOG.match(text)
+        if found and found[1] == "ERROR" and not found[2].endswith("ServerBuilder"):
+            following = lines[number + 1] if number + 1 < len(lines) else ""
+            is_cause = not _LOG.match(following) and _level(following)[0] == "TRACE"
+            cause = following.strip() if is_cause and found[3] not in following else ""
+            errors.append(f"{found[3]}: {cause}" if cause else found[3])
+    return tuple(dict.fromkeys(errors))

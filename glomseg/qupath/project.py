@@ -1,0 +1,250 @@
+"""Read a QuPath project from its own JSON files, without a JVM.
+
+`project.qpproj` is what counts: QuPath builds an image from it when it opens one, pixel size included, and writes
+`data/<id>/server.json` only to rebuild a lost project (DefaultProject.java: "it isn't used"). A pixel size that the
+user sets goes into both at the next save.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import ProjectError
+from glomseg.qupath.find_images import Located, Locator
+from glomseg.qupath.image_servers import builder_problem, picture_problem, pixel_size, unwrapped
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectClass:
+    """A class of the project's list; a derived one is "A: B"."""
+
+    name: str
+    color: tuple[int, int, int] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectImage:
+    """One image of a project; sizes are level-0 pixels, None where the project does not say.
+
+    `path` is where the file lies now, `tried` where it was looked for. `problem` says in one line why the image
+    cannot be annotated, and what helps.
+    """
+
+    entry_id: str
+    name: str
+    uri: str
+    path: Path | None
+    tried: tuple[str, ...]
+    width: int | None
+    height: int | None
+    mpp_x: float | None
+    mpp_y: float | None
+    metadata: Mapping[str, str]
+    problem: str | None
+    data_folder: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What a `project.qpproj` says."""
+
+    path: Path
+    folder: Path
+    version: str | None
+    images: tuple[ProjectImage, ...]
+    classes: tuple[ProjectClass, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageState:
+    """What stands on disk for one image; two states are equal where `data.qpdata` has the same bytes."""
+
+    sha256: str | None
+    size: int = field(default=0, compare=False)
+    modified_ns: int | None = field(default=None, compare=False)
+    saved_ms: int | None = field(default=None, compare=False)
+    object_count: int | None = field(default=None, compare=False)
+    annotation_counts: Mapping[str, int] = field(default_factory=dict, compare=False)
+
+
+def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
+    """Read a project from its folder or its `.qpproj` file; images that moved are looked for under `slides` too.
+
+    Raises ProjectError where there is no project, or one that cannot be read. What is wrong with a single image
+    stands in its `problem`.
+    """
+    path = project_file(path)
+    content = load_json(path)
+    version = content.get("version")
+    if not isinstance(content.get("images", []), list) or not ({"version", "lastID"} & content.keys()):
+        raise ProjectError(f"{path} is no QuPath project; choose the project.qpproj that QuPath wrote")
+    if _too_old(version):
+        raise ProjectError(f"{path} was written by QuPath {version}; open and save it in QuPath 0.5 or newer")
+    for folder in slides:
+        if not folder.is_dir():
+            raise ProjectError(f"{folder} is no folder; name the folder that holds the slides")
+    locator = Locator(path.parent, content.get("uri"), [folder.absolute() for folder in slides])
+    try:
+        images = [_image(entry, path.parent, locator) for entry in content.get("images", [])]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ProjectError(f"{path} has an image that cannot be read ({error!r}); open it in QuPath") from error
+    _check_ids(path, images)
+    return Project(
+        path=path,
+        folder=path.parent,
+        version=version if isinstance(version, str) else None,
+        images=tuple(images),
+        classes=tuple(_classes(path.parent)),
+    )
+
+
+def project_file(path: Path) -> Path:
+    """Return the absolute `.qpproj` file of a project that is named by its folder or its file; raises ProjectError."""
+    path = path.absolute()
+    if path.is_dir():
+        found = sorted(path.glob("*.qpproj"))
+        if len(found) != 1 and path / "project.qpproj" not in found:
+            raise ProjectError(f"{path} holds {len(found)} .qpproj files; name the project.qpproj to use")
+        return found[0] if len(found) == 1 else path / "project.qpproj"
+    if not path.exists():
+        raise ProjectError(f"{path} does not exist; name a project.qpproj or its folder")
+    if path.suffix != ".qpproj":
+        raise ProjectError(f"{path} is no QuPath project; name a project.qpproj or its folder")
+    return path
+
+
+def image_state(image: ProjectImage) -> ImageState:
+    """Say what stands on disk for `image` now, without a JVM; an image that QuPath never saved has no sha256."""
+    return folder_state(image.data_folder)
+
+
+def folder_state(data_folder: Path) -> ImageState:
+    """Say what stands in the data folder of an image; raises ProjectError where it cannot be read."""
+    data = data_folder / "data.qpdata"
+    summary = _summary(data_folder / "summary.json")
+    hierarchy = summary.get("hierarchy") or {}
+    counts = hierarchy.get("annotationClassificationCounts") or {}
+    try:
+        with data.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        size, modified_ns = data.stat().st_size, data.stat().st_mtime_ns
+    except FileNotFoundError:
+        return ImageState(sha256=None)
+    except OSError as error:
+        raise ProjectError(f"{data} cannot be read ({error.strerror}); check the folder's rights") from error
+    return ImageState(
+        sha256=sha256,
+        size=size,
+        modified_ns=modified_ns,
+        saved_ms=summary.get("timestamp"),
+        object_count=hierarchy.get("nObjects"),
+        annotation_counts={str(name): int(count) for name, count in counts.items()},
+    )
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """Load the JSON object of a project file; raises ProjectError."""
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read ({error.strerror}); check the file") from error
+    except ValueError as error:
+        backup = Path(f"{path}.backup")
+        remedy = f"restore it from {backup.name}" if backup.exists() else "restore it from a backup"
+        raise ProjectError(f"{path} is damaged ({error}); {remedy}") from error
+    if not isinstance(content, dict):
+        raise ProjectError(f"{path} is no QuPath project; choose the project.qpproj that QuPath wrote")
+    return content
+
+
+def _too_old(version: object) -> bool:
+    if not isinstance(version, str):
+        return False
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if numbers is None:
+        return False
+    return (int(numbers[1]), int(numbers[2])) < (0, 2) or version in ("v0.2.0-m1", "v0.2.0-m2")
+
+
+def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectImage:
+    entry_id = entry["entryID"]
+    if type(entry_id) not in (int, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", str(entry_id)):
+        raise ValueError(f"entry id {entry_id!r}")
+    builder = entry.get("serverBuilder") or {}
+    inner = unwrapped(builder)
+    uri = str(inner.get("uri") or "")
+    seen = builder.get("metadata") or inner.get("metadata") or {}
+    mpp, unit_problem = pixel_size(seen.get("pixelCalibration") or {})
+    located = _locate(locator, uri)
+    problem = builder_problem(inner) or picture_problem(seen) or _place_problem(located) or unit_problem
+    return ProjectImage(
+        entry_id=str(entry_id),
+        name=str(entry.get("imageName") or f"Image {entry_id}"),
+        uri=uri,
+        path=located.path,
+        tried=located.tried,
+        width=_size(seen.get("width")),
+        height=_size(seen.get("height")),
+        mpp_x=mpp[0],
+        mpp_y=mpp[1],
+        metadata={str(key): str(value) for key, value in (entry.get("metadata") or {}).items()},
+        problem=problem,
+        data_folder=folder / "data" / str(entry_id),
+    )
+
+
+def _locate(locator: Locator, uri: str) -> Located:
+    try:
+        return locator.locate(uri)
+    except ValueError:
+        return Located(None, (uri,) if uri else ())
+
+
+def _place_problem(located: Located) -> str | None:
+    if located.ambiguous:
+        both = " and ".join(str(path) for path in located.ambiguous[:3])
+        return f"several files have its name: {both}; name the one folder that holds it with --slides"
+    if located.path is None:
+        return f"the file was not found (tried {', '.join(located.tried)}); name its folder with --slides"
+    return None
+
+
+def _size(value: object) -> int | None:
+    return int(value) if isinstance(value, int | float) and value > 0 else None
+
+
+def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
+    seen: set[str] = set()
+    for image in images:
+        if image.entry_id.lower() in seen:
+            raise ProjectError(f"{path} has two images with the entry id {image.entry_id}; open it in QuPath")
+        seen.add(image.entry_id.lower())
+
+
+def _classes(folder: Path) -> list[ProjectClass]:
+    path = folder / "classifiers" / "classes.json"
+    if not path.is_file():
+        return []
+    try:
+        listed = json.loads(path.read_bytes())["pathClasses"]
+        return [ProjectClass(name=str(item["name"]), color=_rgb(item.get("color"))) for item in listed]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProjectError(f"{path} is damaged ({error!r}); restore it, or delete it in a copy") from error
+
+
+def _rgb(packed: int | None) -> tuple[int, int, int] | None:
+    return None if packed is None else ((packed >> 16) & 255, (packed >> 8) & 255, packed & 255)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,175 @@
+"""The main job on a project: which images to segment, and where on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import GlomsegError, ProjectError, QuPathError
+from glomseg.qupath.java import read_annotations
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
+from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state
+from glomseg.runs.run import Run
+from glomseg.runs.segment_batch import Job
+from glomseg.segment.region import IGNORED, Region, read_region
+from glomseg.slides.slide import open_slide
+
+FOLDER = "glomseg"
+"""The folder beside project.qpproj that holds the runs."""
+
+AREA = "Processed area"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do with a project: images to segment, those that cannot be (entry id to reason), and remarks to make.
+
+    `states` says how each image's data stood when it was read, so that a change since is noticed.
+    """
+
+    jobs: tuple[Job, ...]
+    refused: Mapping[str, str]
+    remarks: tuple[str, ...]
+    states: Mapping[str, ImageState]
+
+
+def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage, ...]:
+    """Return the images of these names or entry ids, or all; raises ProjectError for an unknown one."""
+    wanted = set(names)
+    if not wanted:
+        return project.images
+    known = {text for image in project.images for text in (image.name, image.entry_id)}
+    if missing := sorted(wanted - known):
+        raise ProjectError(f"{project.path} has no image {missing[0]!r}; list its images with: glomseg status PROJECT")
+    return tuple(image for image in project.images if image.name in wanted or image.entry_id in wanted)
+
+
+def plan_project(
+    project: Project,
+    images: Iterable[ProjectImage],
+    *,
+    region_class: str | None,
+    mpp: tuple[float, float] | None,
+    within: Iterable[PathObject] = (),
+) -> Plan:
+    """Prepare the images of a project: where they lie, how large their pixels are, and which part to look at.
+
+    A pixel size set in QuPath wins over the file's, and the file's over `mpp`. Annotations are read through QuPath,
+    and only from images that have some that matter: of `region_class`, or of a class to ignore. `within` are areas
+    to look at instead of a class, the same for all images. Raises QuPathError where a region is asked for and there
+    is no QuPath.
+    """
+    images, within = list(images), list(within)
+    states = {image.entry_id: image_state(image) for image in images}
+    with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
+    objects, refused, remarks = _annotations(project, with_regions, region_class)
+    jobs = []
+    for image in images:
+        if image.entry_id in refused:
+            continue
+        try:
+            _check_region(states[image.entry_id], region_class)
+            jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp, within))
+        except GlomsegError as error:
+            refused[image.entry_id] = str(error)
+    return Plan(jobs=tuple(jobs), refused=refused, remarks=tuple(remarks), states=states)
+
+
+def _has_regions(state: ImageState, region_class: str | None) -> bool:
+    return any(name == region_class or name.split(": ")[0] == IGNORED for name in state.annotation_counts)
+
+
+def _annotations(
+    project: Project, images: list[ProjectImage], region_class: str | None
+) -> tuple[dict[str, list[PathObject]], dict[str, str], list[str]]:
+    """Read the annotations of images; tell for which that failed and why, and what could not be read at all."""
+    if not images:
+        return {}, {}, []
+    if find_qupath() is None:
+        if region_class is not None:
+            raise QuPathError(f"--region {region_class} needs QuPath to read the annotations, and there is none here")
+        names = ", ".join(image.name for image in images)
+        return {}, {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
+    with qupath_process() as qupath:
+        return *_read_each(qupath, project, images), []
+
+
+def _read_each(
+    qupath: QuPathProcess, project: Project, images: list[ProjectImage]
+) -> tuple[dict[str, list[PathObject]], dict[str, str]]:
+    objects, failed = {}, {}
+    for image in images:
+        try:
+            objects[image.entry_id] = qupath.call(read_annotations, project.path, image.entry_id)
+        except ProjectError as error:
+            failed[image.entry_id] = str(error)
+    return objects, failed
+
+
+def _check_region(state: ImageState, region_class: str | None) -> None:
+    if region_class is not None and region_class not in state.annotation_counts:
+        present = ", ".join(sorted(state.annotation_counts)) or "none"
+        raise ProjectError(
+            f"no annotation of class {region_class!r} (there: {present}); draw one, or leave --region out"
+        )
+
+
+def _job(
+    image: ProjectImage,
+    objects: list[PathObject],
+    region_class: str | None,
+    mpp: tuple[float, float] | None,
+    within: list[PathObject],
+) -> Job:
+    if image.problem is not None or image.path is None:
+        raise ProjectError(image.problem or f"{image.uri} was not found")
+    known = (image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None
+    if known is None and mpp is not None:
+        with open_slide(image.path) as slide:
+            known = None if slide.mpp_x else mpp
+    return Job(
+        key=image.entry_id,
+        name=image.name,
+        path=image.path,
+        mpp=known,
+        size=(image.width, image.height) if image.width and image.height else None,
+        region=_region(objects, region_class, within),
+    )
+
+
+def _region(objects: list[PathObject], region_class: str | None, within: list[PathObject]) -> Region | None:
+    region = read_region(objects, region_class)
+    if not within:
+        return region
+    areas = shapely.union_all([item.geometry for item in within])
+    return Region(areas, region.ignored if region else shapely.GeometryCollection())
+
+
+def save_areas(run: Run, jobs: Iterable[Job]) -> None:
+    """Keep with the results which part of each image was looked at, for a collect that comes later."""
+    for job in jobs:
+        path = _area_path(run, job.key)
+        if job.region is None:
+            path.unlink(missing_ok=True)
+        else:
+            area = job.region.processed(*(job.size or (2**31, 2**31)))
+            write_geojson(path, [PathObject(geometry=part, name=AREA) for part in _polygons(area)])
+
+
+def _area_path(run: Run, key: str) -> Path:
+    return run.folder / "area" / f"{key}.geojson"
+
+
+def _polygons(area: BaseGeometry) -> list[BaseGeometry]:
+    return [part for part in shapely.get_parts(area) if part.geom_type == "Polygon" and not part.is_empty]
+
+
+def processed_area(run: Run, key: str) -> BaseGeometry | None:
+    """Read which part of an image was looked at, None for the whole."""
+    path = _area_path(run, key)
+    return shapely.union_all([item.geometry for item in read_geojson(path)]) if path.exists() else None

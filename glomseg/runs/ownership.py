@@ -1,0 +1,223 @@
+"""Whose object is it: which objects of an image a new run may replace, and which predictions it may add.
+
+Every object that we write carries the run, the model and a fingerprint of itself. An object whose fingerprint still
+fits is the machine's; whatever a person drew, moved, reshaped, reclassified, renamed, described, locked or judged is
+that person's, and is never touched. All geometry is in level-0 pixels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.qupath.objects import PathObject
+
+RUN = "glomseg.run"
+MODEL = "glomseg.models.predict"
+FINGERPRINT = "glomseg.fingerprint"
+VERDICT = "glomseg.verdict"
+DESCRIPTION = "ANNOTATION_DESCRIPTION"  # where QuPath keeps what a person writes about an annotation
+
+GRID_PX = 0.25
+OVERLAP = 0.3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run changes in one image.
+
+    `remove`, `keep` and `persons` hold objects of `existing` themselves. `remember` is what to hand to the next plan
+    as `earlier_predictions`: the machine's objects as they stand afterwards, and those that a person has deleted.
+    """
+
+    remove: tuple[PathObject, ...] = ()
+    add: tuple[PathObject, ...] = ()
+    keep: tuple[PathObject, ...] = ()
+    dropped_person: tuple[PathObject, ...] = ()
+    dropped_rejected: tuple[PathObject, ...] = ()
+    dropped_outside: tuple[PathObject, ...] = ()
+    remember: tuple[PathObject, ...] = ()
+    persons: tuple[PathObject, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether the image stays as it is."""
+        return not self.remove and not self.add
+
+
+def snap(geometry: BaseGeometry) -> BaseGeometry:
+    """Move the vertices onto multiples of 0.25 px, the result valid; a sliver may come out empty.
+
+    QuPath keeps vertices as float32 and reads geometry rounded to 0.01 px. A multiple of 0.25 survives both as it
+    is, up to 4,194,304 px, so that what was written reads back the same.
+    """
+    return shapely.set_precision(geometry, GRID_PX, mode="valid_output")
+
+
+def fingerprint(
+    geometry: BaseGeometry, class_name: str | None, is_locked: bool = False, name: str | None = None
+) -> str:
+    """Digest what a person can change about an object: its corners rounded to 0.01 px, class, lock and name.
+
+    The corners are a set: where a ring starts, its direction, the order of rings and parts, and points in the
+    middle of a straight edge do not count, as QuPath keeps none of these. Equal only for geometry that went through
+    `snap`; another program gets the same digest from the UTF-8 text in `_corners` and here.
+    """
+    text = f"{class_name or ''}\n{'locked' if is_locked else ''}\n{name or ''}\n{_corners(geometry)}"
+    return "1-" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def stamp(item: PathObject, *, run: str, model: str) -> PathObject:
+    """Return `item` snapped to the grid and marked as the machine's."""
+    return _sealed(replace(item, metadata={**item.metadata, RUN: run, MODEL: model}))
+
+
+def owner(item: PathObject) -> Literal["machine", "person"]:
+    """Tell whose object it is."""
+    written = item.metadata.get(FINGERPRINT)
+    judged = VERDICT in item.metadata or DESCRIPTION in item.metadata
+    if item.object_type != "annotation" or not written or RUN not in item.metadata or judged:
+        return "person"
+    now = fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
+    return "machine" if now == written else "person"
+
+
+def plan_update(
+    existing: Sequence[PathObject],
+    predictions: Sequence[PathObject],
+    processed_area: BaseGeometry | None,
+    earlier_predictions: Sequence[PathObject] = (),
+    forget_rejections: bool = False,
+) -> Plan:
+    """Decide what a run changes, so that no person's object is touched and the same run again changes nothing.
+
+    `predictions` are stamped; `processed_area` is None for the whole image; `earlier_predictions` is `remember` of
+    the plan before. In this order, a prediction
+
+    - is dropped where it overlaps a person's object of the same base class, or one that was a prediction once;
+    - keeps the machine's object in place that has its fingerprint: its shape, class and name;
+    - is dropped where it overlaps a machine's object whose centroid lies outside the processed area;
+    - is dropped where it overlaps an earlier prediction that a person deleted or moved away since.
+
+    What is left is added, and the machine's other objects with their centroid in the area are removed. Two objects
+    overlap where they share more than 0.3 of the smaller one. Raises ValueError for a prediction without a run.
+    """
+    if any(RUN not in item.metadata for item in predictions):
+        raise ValueError("a prediction without a run; stamp() it first")
+    owners = [owner(item) for item in existing]
+    persons = [item for item, whose in zip(existing, owners, strict=True) if whose == "person"]
+    machine = [item for item, whose in zip(existing, owners, strict=True) if whose == "machine"]
+    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], persons)
+    left, keep = _match(left, machine)
+    kept = {id(item) for item in keep}
+    inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
+    left, dropped_outside = split_overlapping(left, outside)
+    rejected = [] if forget_rejections else gone(machine, earlier_predictions)
+    add, dropped_rejected = split_overlapping(left, rejected)
+    return Plan(
+        remove=tuple(inside),
+        add=tuple(add),
+        keep=tuple(keep),
+        dropped_person=tuple(dropped_person),
+        dropped_rejected=tuple(dropped_rejected),
+        dropped_outside=tuple(dropped_outside),
+        remember=(*keep, *outside, *add, *rejected),
+        persons=tuple(persons),
+    )
+
+
+def _sealed(item: PathObject) -> PathObject:
+    geometry = snap(item.geometry)
+    mark = fingerprint(geometry, item.class_name, item.is_locked, item.name)
+    return replace(item, geometry=geometry, metadata={**item.metadata, FINGERPRINT: mark})
+
+
+def _corners(geometry: BaseGeometry) -> str:
+    """Return the corners in 1/100 px as "x,y;x,y;...", each one once, in the order of their characters."""
+    corners: set[str] = set()
+    for ring in shapely.get_rings(shapely.get_parts(geometry)):
+        points = np.rint(shapely.get_coordinates(ring) * 100).astype(np.int64)
+        steps = np.diff(points, axis=0)
+        moving = steps.any(axis=1)
+        starts, steps = points[:-1][moving], steps[moving]
+        before = np.concatenate([steps[-1:], steps[:-1]])
+        bends = before[:, 0] * steps[:, 1] != before[:, 1] * steps[:, 0]
+        corners.update([f"{x},{y}" for x, y in starts[bends].tolist()])
+    return ";".join(sorted(corners))
+
+
+def _match(
+    predictions: Sequence[PathObject], machine: Sequence[PathObject]
+) -> tuple[list[PathObject], list[PathObject]]:
+    """Split off the predictions that stand already; return the others, each once, and what stands for the former."""
+    standing: dict[str, PathObject] = {}
+    for item in machine:
+        standing.setdefault(item.metadata[FINGERPRINT], item)
+    asked = {item.metadata[FINGERPRINT]: item for item in predictions if not item.geometry.is_empty}
+    new = [item for mark, item in asked.items() if mark not in standing]
+    return new, [standing[mark] for mark in asked if mark in standing]
+
+
+def _split_by_area(items: Sequence[PathObject], area: BaseGeometry | None) -> tuple[list[PathObject], list[PathObject]]:
+    if area is None or not items:
+        return list(items), []
+    centroids = shapely.centroid(_geometries(items))
+    shapely.prepare(area)
+    within = shapely.intersects(area, centroids)
+    return _pick(items, within), _pick(items, ~within)
+
+
+def gone(machine: Iterable[PathObject], earlier: Iterable[PathObject]) -> list[PathObject]:
+    """Return the earlier predictions that no longer stand as they were: a person deleted, moved or changed them."""
+    standing = {item.metadata[FINGERPRINT] for item in machine}
+    return [item for item in earlier if item.metadata.get(FINGERPRINT) not in standing]
+
+
+def split_overlapping(
+    items: Sequence[PathObject], others: Sequence[PathObject]
+) -> tuple[list[PathObject], list[PathObject]]:
+    """Split `items` into those free of `others` and those that overlap a rival among them.
+
+    A rival has the same base class or was a prediction once; to overlap is to share over 0.3 of the smaller one.
+    """
+    if not items or not others:
+        return list(items), []
+    ours, theirs = _geometries(items), _geometries(others)
+    first, second = shapely.STRtree(theirs).query(ours, predicate="intersects")
+    rivals = [
+        _base_class(items[i]) == _base_class(others[j]) or RUN in others[j].metadata
+        for i, j in zip(first, second, strict=True)
+    ]
+    first, second = first[rivals], second[rivals]
+    shared = shapely.area(shapely.intersection(ours[first], theirs[second]))
+    smaller = np.minimum(shapely.area(ours[first]), shapely.area(theirs[second]))
+    overlapping = np.zeros(len(items), dtype=bool)
+    overlapping[first[shared > OVERLAP * smaller]] = True
+    return _pick(items, ~overlapping), _pick(items, overlapping)
+
+
+def _geometries(items: Sequence[PathObject]) -> NDArray[np.object_]:
+    geometries = np.array([item.geometry for item in items], dtype=object)
+    broken = ~shapely.is_valid(geometries)
+    geometries[broken] = shapely.make_valid(geometries[broken])
+    return geometries
+
+
+def _pick(items: Sequence[PathObject], mask: NDArray[np.bool_]) -> list[PathObject]:
+    return [item for item, chosen in zip(items, mask, strict=True) if chosen]
+
+
+def mark(item: PathObject) -> str:
+    """Return the fingerprint of an object as it is now, whatever is written in it."""
+    return fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
+
+
+def _base_class(item: PathObject) -> str:
+    return (item.class_name or "").partition(":")[0].strip()

@@ -1,0 +1,98 @@
+"""What a run changed in an image, and how to take that back: the run's objects go, those that it replaced return.
+
+Pure functions over objects, as in `ownership`. Right after a run, undoing it gives back the same set of objects.
+What a person has done since is left as it is: it is no object of the machine's, and nothing comes back beneath it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.ownership import FINGERPRINT, RUN, Plan, mark, owner, split_overlapping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What one write, or several of one run, changed in an image.
+
+    `stood` holds the fingerprints of what was there and stayed, `remembered` the predictions remembered before, and
+    `before` the sha256 of the image's data before, None where QuPath had never saved it.
+    """
+
+    run: str
+    before: str | None
+    added: tuple[PathObject, ...]
+    removed: tuple[PathObject, ...]
+    stood: frozenset[str]
+    remembered: tuple[PathObject, ...]
+
+
+def change_of(
+    plan: Plan, existing: Sequence[PathObject], remembered: Sequence[PathObject], *, run: str, before: str | None
+) -> Change:
+    """Describe what `plan` changes in `existing`, where `remembered` was remembered."""
+    going = {id(item) for item in plan.remove}
+    return Change(
+        run=run,
+        before=before,
+        added=plan.add,
+        removed=plan.remove,
+        stood=frozenset(mark(item) for item in existing if id(item) not in going),
+        remembered=tuple(remembered),
+    )
+
+
+def fold(changes: Sequence[Change]) -> Change:
+    """Join the changes that one run made one after another, the oldest first, into one."""
+    first, *others = changes
+    added, removed = {_key(item): item for item in first.added}, list(first.removed)
+    for change in others:
+        removed += [item for item in change.removed if _key(item) not in added]
+        for item in change.removed:
+            added.pop(_key(item), None)
+        added |= {_key(item): item for item in change.added}
+    return Change(
+        run=first.run,
+        before=first.before,
+        added=tuple(added.values()),
+        removed=tuple(removed),
+        stood=first.stood,
+        remembered=first.remembered,
+    )
+
+
+def plan_undo(existing: Sequence[PathObject], change: Change) -> Plan:
+    """Decide how to take a change back.
+
+    What it added goes where it is still the machine's. What it removed returns, but not where it overlaps something
+    that was not there at the time, nor where a person deleted or changed what had replaced it: that is a verdict on
+    the place, and is remembered as such.
+    """
+    persons = [item for item in existing if owner(item) == "person"]
+    theirs = {id(item) for item in persons}
+    machine = [item for item in existing if id(item) not in theirs]
+    added = {_key(item) for item in change.added}
+    remove = [item for item in machine if _key(item) in added]
+    going = {id(item) for item in remove}
+    stay = [item for item in existing if id(item) not in going]
+    standing = {_key(item) for item in machine}
+    rejected = [item for item in change.added if _key(item) not in standing]
+    ids = {item.object_id for item in stay if item.object_id}
+    back = [item for item in change.removed if item.object_id not in ids]
+    back, dropped_person = split_overlapping(back, [item for item in stay if mark(item) not in change.stood])
+    back, dropped_rejected = split_overlapping(back, rejected)
+    return Plan(
+        remove=tuple(remove),
+        add=tuple(back),
+        keep=tuple(item for item in machine if id(item) not in going),
+        dropped_person=tuple(dropped_person),
+        dropped_rejected=tuple(dropped_rejected),
+        remember=(*change.remembered, *rejected),
+        persons=tuple(persons),
+    )
+
+
+def _key(item: PathObject) -> tuple[str | None, str | None]:
+    return item.metadata.get(RUN), item.metadata.get(FINGERPRINT)

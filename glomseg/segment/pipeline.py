@@ -1,0 +1,212 @@
+"""From a slide to the outlines of its glomeruli: the whole story on one page.
+
+A slide is read in the model's own resolution, tile by tile, only where there is tissue. Each tile is read with a
+halo and owns its core; what the network says of the cores lies side by side on a canvas, and the outlines are
+traced there, so that a glomerulus across a border is found once and whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.errors import ModelError
+from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
+from glomseg.models.predict import Model
+from glomseg.segment.outlines import Glomerulus, PolygonSettings, find_glomeruli
+from glomseg.segment.probability_map import Canvas
+from glomseg.segment.region import Region
+from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
+from glomseg.segment.tissue import find_tissue
+from glomseg.slides.slide import Slide
+
+Progress = Callable[[int, int], None]
+"""Called with the number of tiles done and the number of all tiles."""
+
+READERS = 2
+BATCH_SIZE = {"cuda": 4, "mps": 2}  # on a CPU one tile alone is the fastest: what it needs stays in the cache
+TILES_AHEAD = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentSettings:
+    """How to segment; None leaves the choice to the model's card, or to the device for `batch_size`.
+
+    `threshold` is a probability (0..1), `species` a key of SPECIES_DIAMETER_UM, `tta` averages over flips;
+    `tile_px` and `halo_px` are in reading pixels.
+    """
+
+    threshold: float | None = None
+    species: str | None = None
+    tta: bool = False
+    tile_px: int | None = None
+    halo_px: int | None = None
+    batch_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlideResult:
+    """What segmenting one slide gave; outlines in level-0 pixels."""
+
+    glomeruli: list[Glomerulus]
+    reading_mpp: float
+    tissue_area_um2: float
+    network_passes: float
+    """Pixels that the network saw per pixel of tissue."""
+    seconds: dict[str, float]
+    """Wall time: `tissue`, `read` (waited for pixels), `network`, `polygons`, `total`."""
+
+
+def segment_slide(
+    slide: Slide,
+    model: Model,
+    settings: SegmentSettings,
+    *,
+    region: Region | None = None,
+    scratch: Path | None = None,
+    probability: Path | None = None,
+    progress: Progress = lambda done, total: None,
+) -> SlideResult:
+    """Find the glomeruli of a slide, inside `region` where one is given.
+
+    The probabilities of the slide lie in a temporary file in `scratch` while it works, and are kept as a pyramidal
+    OME-TIFF at `probability` where that is given. Raises SlideError, MissingMppError, RunError.
+    """
+    clock = _Clock()
+    mpp = reading_mpp(model.card, settings.species)
+    frame = ReadingFrame.of(slide.width, slide.height, *slide.pixel_size, mpp)
+    wanted = find_tissue(slide).blocks(frame)
+    if region is not None:
+        wanted &= region.blocks(frame, margin_um=model.card.training_diameter_um * _scale(model.card, settings.species))
+    tiles = plan_tiles(
+        wanted,
+        tile_px=settings.tile_px or model.card.patch_size_pixels,
+        halo_px=model.card.halo_pixels if settings.halo_px is None else settings.halo_px,
+    )
+    clock.lap("tissue")
+    with Canvas(frame, scratch) as canvas:
+        _fill(canvas, slide, model, settings, tiles, wanted, clock, progress)
+        found = find_glomeruli(canvas, polygon_settings(model.card, settings))
+        if region is not None:
+            found = [glomerulus for glomerulus in found if region.holds(glomerulus.geometry)]
+        if probability is not None:
+            canvas.save(probability)
+        clock.lap("polygons")
+    tissue_px = int(wanted.sum()) * BLOCK**2
+    return SlideResult(
+        glomeruli=found,
+        reading_mpp=mpp,
+        tissue_area_um2=tissue_px * mpp**2,
+        network_passes=_read_px(tiles) / tissue_px if tissue_px else 0.0,
+        seconds=clock.laps(),
+    )
+
+
+def reading_mpp(card: ModelCard, species: str | None) -> float:
+    """Tell at how many um per pixel a model reads a species: the size at which it sees glomeruli as in training."""
+    return card.spacing_um_px * _scale(card, species)
+
+
+def polygon_settings(card: ModelCard, settings: SegmentSettings) -> PolygonSettings:
+    """Fit the card's post-processing to the species: lengths go with the diameter, areas with its square."""
+    threshold = card.threshold if settings.threshold is None else settings.threshold
+    if not 0 < threshold < 1:
+        raise ModelError(f"threshold {threshold} is not between 0 and 1; give one such as --threshold 0.5")
+    scale = _scale(card, settings.species)
+    return PolygonSettings(
+        threshold=threshold,
+        minimum_area_um2=card.minimum_area_um2 * scale**2,
+        minimum_solidity=card.minimum_solidity,
+        split_depth_um=0.06 * card.training_diameter_um * scale,
+        tolerance_um=0.25 * card.spacing_um_px * scale,
+    )
+
+
+def _scale(card: ModelCard, species: str | None) -> float:
+    """Tell how much larger a species' glomeruli are than those that the model learned."""
+    return 1.0 if species is None else SPECIES_DIAMETER_UM[species] / card.training_diameter_um
+
+
+def _fill(
+    canvas: Canvas,
+    slide: Slide,
+    model: Model,
+    settings: SegmentSettings,
+    tiles: list[Tile],
+    wanted: NDArray[np.bool_],
+    clock: _Clock,
+    progress: Progress,
+) -> None:
+    """Put the network's answer for every tile on the canvas; blocks that nobody wanted stay zero."""
+    done = 0
+    progress(done, len(tiles))
+    batches = _batches(tiles, settings.batch_size or BATCH_SIZE.get(model.device.type, 1))
+    for batch, images in _read_ahead(slide, canvas.frame, batches):
+        clock.lap("read")
+        for tile, values in zip(batch, model.predict(images, tta=settings.tta), strict=True):
+            rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
+            mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
+            canvas.write(tile, tile.core(values) * mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1))
+        clock.lap("network")
+        done += len(batch)
+        progress(done, len(tiles))
+
+
+def _batches(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:
+    """Group tiles of one shape, at most `size` together."""
+    batch: list[Tile] = []
+    for tile in tiles:
+        if batch and (len(batch) == size or (tile.width, tile.height) != (batch[0].width, batch[0].height)):
+            yield batch
+            batch = []
+        batch.append(tile)
+    if batch:
+        yield batch
+
+
+def _read_ahead(
+    slide: Slide, frame: ReadingFrame, batches: Iterator[list[Tile]]
+) -> Iterator[tuple[list[Tile], NDArray[np.uint8]]]:
+    """Yield batches with their pixels (N, H, W, 3), read in threads while the network works on earlier ones."""
+    with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
+        waiting: deque[tuple[list[Tile], list[Future[NDArray[np.uint8]]]]] = deque()
+        try:
+            for batch in batches:
+                waiting.append((batch, [pool.submit(slide.read, tile.read_box(frame), frame.mpp) for tile in batch]))
+                if len(waiting) * len(batch) >= TILES_AHEAD:
+                    ready, pixels = waiting.popleft()
+                    yield ready, np.stack([future.result() for future in pixels])
+            while waiting:
+                ready, pixels = waiting.popleft()
+                yield ready, np.stack([future.result() for future in pixels])
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_px(tiles: list[Tile]) -> int:
+    return sum((tile.width + 2 * tile.halo) * (tile.height + 2 * tile.halo) for tile in tiles)
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps = dict.fromkeys(("tissue", "read", "network", "polygons"), 0.0)
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap to `stage`."""
+        now = time.perf_counter()
+        self._laps[stage] += now - self._last
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        """Return the seconds of each stage and of all."""
+        return {key: round(value, 3) for key, value in (*self._laps.items(), ("total", self._last - self._start))}

@@ -1,0 +1,80 @@
+"""Where glomeruli are looked for: the annotated regions of an image, less what a person told us to ignore."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from shapely.geometry import Polygon
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import GeoJSONError
+from glomseg.qupath.objects import PathObject
+from glomseg.segment.tiles import BLOCK, ReadingFrame
+
+IGNORED = "Ignore*"
+"""QuPath's own class for what is not to be looked at."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Part of a slide, in level-0 pixels: `area` (None for all of the slide) less `ignored`."""
+
+    area: BaseGeometry | None
+    ignored: BaseGeometry
+
+    def holds(self, outline: BaseGeometry) -> bool:
+        """Tell whether an outline belongs to the region: its centre does. It is kept whole or not at all."""
+        centre = outline.centroid
+        return (self.area is None or self.area.intersects(centre)) and not self.ignored.intersects(centre)
+
+    def processed(self, width: int, height: int) -> BaseGeometry:
+        """Give the part of a slide of `width` x `height` px whose glomeruli a run has looked for."""
+        slide = shapely.box(0, 0, width, height)
+        return (slide if self.area is None else self.area.intersection(slide)).difference(self.ignored)
+
+    def blocks(self, frame: ReadingFrame, margin_um: float) -> NDArray[np.bool_]:
+        """Mark the blocks (rows, columns) to look at: the region and `margin_um` around it, to see profiles whole."""
+        margin = math.ceil(margin_um / frame.mpp / BLOCK)
+        side = 2 * margin + 1
+        wanted = ~ndimage.minimum_filter(_paint(self.ignored, frame), side, mode="constant", cval=1)
+        if self.area is not None:
+            wanted &= ndimage.maximum_filter(_paint(self.area, frame), side)
+        return np.asarray(wanted, bool)
+
+
+def read_region(objects: Iterable[PathObject], class_name: str | None) -> Region | None:
+    """Build the region of an image from its annotations: those of `class_name`, less those of the class `Ignore*`.
+
+    None where the whole slide is meant: no class asked for and nothing to ignore. Raises GeoJSONError where a class
+    is asked for that no annotation has.
+    """
+    annotations = [item for item in objects if item.object_type == "annotation" and item.class_name]
+    ignored = [item.geometry for item in annotations if str(item.class_name).split(": ")[0] == IGNORED]
+    if class_name is None:
+        return Region(None, shapely.union_all(ignored)) if ignored else None
+    areas = [item.geometry for item in annotations if item.class_name == class_name]
+    if not areas:
+        present = ", ".join(sorted({str(item.class_name) for item in annotations})) or "none"
+        raise GeoJSONError(f"no annotation of class {class_name!r} (there: {present}); draw one, or leave --region out")
+    return Region(shapely.union_all(areas), shapely.union_all(ignored))
+
+
+def _paint(geometry: BaseGeometry, frame: ReadingFrame) -> NDArray[np.bool_]:
+    """Mark the blocks (rows, columns) that a geometry touches, borders included."""
+    rows, columns = frame.blocks
+    picture = Image.new("1", (columns, rows))
+    draw = ImageDraw.Draw(picture)
+    scale = np.array([frame.downsample_x, frame.downsample_y]) * BLOCK
+    parts = [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon)]
+    for part in sorted(parts, key=lambda part: -part.area):  # an island after the hole that it lies in
+        rings = [(part.exterior, 1), *((ring, 0) for ring in part.interiors)]
+        for ring, fill in rings:
+            draw.polygon([tuple(point) for point in np.asarray(ring.coords)[:, :2] / scale - 0.5], fill=fill, outline=1)
+    return np.asarray(picture)

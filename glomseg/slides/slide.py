@@ -1,0 +1,240 @@
+"""A slide: its size, the size of its pixels, and reading any box of it at any resolution.
+
+Who reads what: tiled TIFF, BigTIFF, OME-TIFF and Aperio SVS are decoded tile by tile with tifffile and imagecodecs,
+which gives OpenSlide's pixels in a quarter of its time. Every other vendor's format, and a TIFF whose tiles tifffile
+cannot decode, goes to OpenSlide. PNG, JPEG and untiled TIFF are decoded whole.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import openslide
+import tifffile
+
+from glomseg.errors import MissingMppError, SlideError
+from glomseg.segment.tiles import Box
+from glomseg.slides.readers import BROKEN, Level, Mpp, OpenSlideReader, Pixels, PlainReader, Reader, reason
+from glomseg.slides.resample import Axis, axis, resample
+from glomseg.slides.tiff import TiffReader, check_supported, is_direct, pyramid, tiff_mpp
+
+CACHE_BYTES = 64_000_000  # decoded blocks kept, so that neighbouring tiles do not decode their common border twice
+CHUNK_PX = 3072  # a side of what is read from a level at once: 28 MB of pixels, whatever the box
+FINER = 1.05  # a level this much coarser than asked for still serves: 40x scanners have 0.2525 um, and 4 x that is 1.01
+
+
+def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = None) -> Slide:
+    """Open a slide or an image; `mpp` (um per level-0 pixel, one value or x and y) overrides the file's own.
+
+    Raises SlideError when the file is missing, empty, damaged, or of a kind that is not supported.
+    """
+    path = Path(path)
+    pair = (mpp, mpp) if isinstance(mpp, int | float) else mpp
+    if pair is not None and not all(0 < value < float("inf") for value in pair):
+        raise SlideError(f"a pixel size of {mpp} um is impossible; give --mpp as um per pixel, such as 0.25")
+    reader = open_reader(path)
+    return Slide(path, reader, pair or reader.mpp)
+
+
+class Slide:
+    """An open image; `width` and `height` in level-0 pixels, `mpp_x` and `mpp_y` in um per pixel or None.
+
+    The origin is the image's top-left corner as QuPath shows it: where a scanner gave bounds, that of the bounds.
+    Safe to use from many threads at once.
+    """
+
+    def __init__(self, path: Path, reader: Reader, mpp: Mpp) -> None:
+        """Wrap an open reader; use `open_slide`."""
+        self.path = path
+        self._reader = reader
+        self._left, self._top, self.width, self.height = reader.bounds
+        self.levels: tuple[Level, ...] = reader.levels
+        self.mpp_x: float | None = mpp[0] if mpp else None
+        self.mpp_y: float | None = mpp[1] if mpp else None
+        self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
+        self._cached_bytes = 0
+        self._lock = threading.Lock()
+        self._closed = False
+
+    @property
+    def mpp(self) -> float:
+        """Um per level-0 pixel, the geometric mean of x and y; raises MissingMppError where it is not known."""
+        mpp_x, mpp_y = self.pixel_size
+        return float((mpp_x * mpp_y) ** 0.5)
+
+    @property
+    def pixel_size(self) -> tuple[float, float]:
+        """Um per level-0 pixel in x and y; raises MissingMppError where it is not known."""
+        if self.mpp_x is None or self.mpp_y is None:
+            raise MissingMppError(f"{self.path} does not say how large its pixels are; give um per pixel with --mpp")
+        return self.mpp_x, self.mpp_y
+
+    def read(self, box: Box, mpp: float) -> Pixels:
+        """Read a box of level-0 pixels at `mpp` um per pixel in both directions: (H, W, 3), white off the slide.
+
+        H and W are the box's sizes in these pixels, rounded; pixel (i, j) is the mean of what it covers, counted
+        from the box's corner, and the same whatever box it is read in. Raises MissingMppError, and SlideError
+        where the file is damaged.
+        """
+        mpp_x, mpp_y = self.pixel_size
+        return self.read_downsampled(box, mpp / mpp_x, mpp / mpp_y)
+
+    def read_downsampled(self, box: Box, downsample_x: float, downsample_y: float) -> Pixels:
+        """Read as `read`, with pixels given in level-0 pixels, so that no mpp is needed.
+
+        Memory beyond the result is bounded, even where a large box is read from a slide without low levels.
+        """
+        width = max(1, round(box.width / downsample_x))
+        height = max(1, round(box.height / downsample_y))
+        index = self._best_level(downsample_x, downsample_y)
+        level = self.levels[index]
+        columns = _chunks((box.x + self._left) / level.downsample_x, downsample_x / level.downsample_x, width)
+        rows = _chunks((box.y + self._top) / level.downsample_y, downsample_y / level.downsample_y, height)
+        if len(rows) == len(columns) == 1:
+            return self._resampled(index, rows[0][1], columns[0][1])
+        out = np.empty((height, width, 3), np.uint8)
+        for top, down in rows:
+            for left, across in columns:
+                part = self._resampled(index, down, across)
+                out[top : top + part.shape[0], left : left + part.shape[1]] = part
+        return out
+
+    def overview(self, max_px: int) -> Pixels:
+        """Read the whole slide with its longer side at most `max_px` pixels: (H, W, 3)."""
+        downsample = max(1.0, max(self.width, self.height) / max_px)
+        return self.read_downsampled(Box(0, 0, self.width, self.height), downsample, downsample)
+
+    def close(self) -> None:
+        """Close the file; no thread may be reading."""
+        self._closed = True
+        self._cache.clear()
+        self._reader.close()
+
+    def __enter__(self) -> Slide:
+        """Return the slide itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the slide."""
+        self.close()
+
+    def _best_level(self, downsample_x: float, downsample_y: float) -> int:
+        """Choose the coarsest level that is not noticeably coarser than asked for, else the finest."""
+        fits = [
+            index
+            for index, level in enumerate(self.levels)
+            if level.downsample_x <= downsample_x * FINER and level.downsample_y <= downsample_y * FINER
+        ]
+        return max(fits, key=lambda index: self.levels[index].downsample_x, default=0)
+
+    def _resampled(self, index: int, rows: Axis, columns: Axis) -> Pixels:
+        """Read what two axes need of a level and average it; white where the file holds nothing."""
+        region = self._region(index, rows, columns)
+        if region is None:
+            return np.full((len(rows.starts), len(columns.starts), 3), 255, np.uint8)
+        return resample(region, rows, columns)
+
+    def _region(self, index: int, rows: Axis, columns: Axis) -> Pixels | None:
+        """Assemble a stretch of a level (rows.size, columns.size, 3), white off the bounds; None if all is white."""
+        level = self.levels[index]
+        region: Pixels | None = None
+        left, right = _clip(columns, self._left, self.width, level.downsample_x, level.width)
+        top, bottom = _clip(rows, self._top, self.height, level.downsample_y, level.height)
+        if left >= right or top >= bottom:
+            return None
+        tall, wide = level.block_height, level.block_width
+        for row in range(top // tall, -(-bottom // tall)):
+            for column in range(left // wide, -(-right // wide)):
+                block = self._block(index, column, row)
+                if block is None:
+                    continue
+                if region is None:
+                    region = np.full((rows.size, columns.size, 3), 255, np.uint8)
+                y, x = row * tall, column * wide
+                y0, y1 = max(top, y), min(bottom, y + block.shape[0])
+                x0, x1 = max(left, x), min(right, x + block.shape[1])
+                target = region[y0 - rows.first : y1 - rows.first, x0 - columns.first : x1 - columns.first]
+                target[:] = block[y0 - y : y1 - y, x0 - x : x1 - x]
+        return region
+
+    def _block(self, level: int, column: int, row: int) -> Pixels | None:
+        """Give one block of a level, from the cache where it was used lately."""
+        if self._closed:
+            raise SlideError(f"{self.path} was closed; open it again to read")
+        key = (level, column, row)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        block = self._reader.block(level, column, row)
+        if block is None or block.nbytes > CACHE_BYTES // 4:
+            return block
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = block
+                self._cached_bytes += block.nbytes
+            while self._cached_bytes > CACHE_BYTES:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return block
+
+
+def _chunks(start: float, step: float, count: int) -> list[tuple[int, Axis]]:
+    """Cut an axis into (first output pixel, Axis) of at most about CHUNK_PX source pixels each."""
+    most = max(1, int(CHUNK_PX / max(step, 1.0)))
+    return [(at, axis(start, step, min(most, count - at), at)) for at in range(0, count, most)]
+
+
+def _clip(part: Axis, start: int, size: int, downsample: float, level_size: int) -> tuple[int, int]:
+    """Limit an axis to the bounds of the slide, in a level's pixels; one cut by the bounds still counts."""
+    low = int(start / downsample)
+    high = min(level_size, int(-(-(start + size) // downsample)))
+    return max(part.first, low), min(part.first + part.size, high)
+
+
+def open_reader(path: Path) -> Reader:
+    """Choose the reader for a file and open it.
+
+    Raises SlideError when the file is missing, empty, damaged, or of a kind that is not supported.
+    """
+    if not path.exists():
+        raise SlideError(f"no such image: {path}; check the path")
+    if path.is_dir():
+        raise SlideError(f"{path} is a folder, not an image; name a file in it")
+    try:
+        if path.stat().st_size == 0:
+            raise SlideError(f"{path} is empty (0 bytes); copy it again")
+        with path.open("rb") as file:
+            magic = file.read(4)
+        vendor = openslide.OpenSlide.detect_format(str(path))
+        if magic[:2] in (b"II", b"MM") and vendor in (None, "aperio", "generic-tiff"):
+            return _open_tiff(path, vendor)
+        if vendor is not None:
+            return OpenSlideReader(path)
+        return PlainReader(path)
+    except BROKEN as error:
+        raise SlideError(f"cannot open {path}: {reason(error)}; is it a complete image or slide file?") from error
+
+
+def _open_tiff(path: Path, vendor: str | None) -> Reader:
+    """Open a TIFF directly where its tiles can be decoded so, else through OpenSlide, else whole."""
+    tiff = tifffile.TiffFile(path)
+    try:
+        page = tiff.pages.first
+        check_supported(path, tiff, page)
+        if page.is_tiled:
+            pages = pyramid(tiff)
+            if all(is_direct(level, vendor) for level in pages):
+                return TiffReader(path, tiff, pages)
+            if vendor is not None:
+                tiff.close()
+                return OpenSlideReader(path)
+        return PlainReader(path, tiff, tiff_mpp(tiff, page))
+    except BaseException:
+        tiff.close()
+        raise

@@ -1,0 +1,188 @@
+"""One labelled image, and reading it at the resolution of the training."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glomseg.errors import EvaluationError, SlideError, TrainingError
+from glomseg.labelled.masks import HALF, one_channel
+from glomseg.labelled.padding import MAX_PX, WHITE, blank_lines
+from glomseg.segment.tiles import Box
+from glomseg.slides.readers import BROKEN, reason
+from glomseg.slides.slide import Slide, open_slide
+
+OPEN_SLIDES = 8
+"""Slides kept open in a thread, masks among them; each keeps up to 64 MB of decoded blocks."""
+UNKNOWN = 255
+"""The class of pixels of which nobody said what they are."""
+_FULL = 0.99  # the part of a line of padding that is white in the image and full in the mask
+_JPEG_BLOCK_PX = 8  # JPEG smears the border of the padding over this much
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One labelled image, or a part of a slide, not yet read.
+
+    `slide`, `case` (an animal or a patient) and `group` are for splits and balance; `mpp` is um per pixel of the
+    image; `part` is "train", "validation" or "test" where the folders say so; `box` is a part of a slide in its level-0
+    pixels, None for the whole image. `values` pairs values of the label with classes, counted from 1; without them
+    the label says what is a glomerulus and what not. A `hard` example is drawn more often, a `positive` one
+    holds a glomerulus. Without a `label` it holds none. Pixels of the class `UNKNOWN` are not valid.
+    """
+
+    name: str
+    image: Path
+    label: Path | None
+    slide: str
+    case: str
+    group: str
+    mpp: float
+    part: str = ""
+    box: Box | None = None
+    values: tuple[tuple[int, int], ...] = ()
+    hard: bool = False
+    positive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An example that was read: `image` (H, W, 3), `label` (H, W) with the class or 0, and where both are `valid`."""
+
+    image: NDArray[np.uint8]
+    label: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+
+
+def read_example(example: Example, spacing_um_px: float) -> Labelled:
+    """Read an example at `spacing_um_px`; padding of the KPIs data and what lies off a slide is not valid.
+
+    The image is averaged over the area as a slide is, the label takes the nearest pixel (on a slide what most of the
+    pixel's area is). Nothing but open slides is kept. Raises TrainingError.
+    """
+    try:
+        if example.box is not None:
+            return _read_part(example, example.box, spacing_um_px)
+        with open_slide(example.image, mpp=example.mpp) as slide:
+            size = slide.width, slide.height
+            image = slide.read(Box(0, 0, *size), spacing_um_px)
+        label = np.zeros(image.shape[:2], np.uint8)
+        if example.label is not None:
+            raw, lossy = read_label(example.label)
+            if raw.shape != size[::-1]:
+                raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
+            classes = classes_of(raw, example.values, lossy=lossy)
+            label = _nearest(classes, label.shape, spacing_um_px / example.mpp)
+    except (SlideError, EvaluationError) as error:
+        raise TrainingError(str(error)) from error
+    unknown = label == UNKNOWN
+    label[unknown] = 0
+    found = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / spacing_um_px)
+    return replace(found, valid=found.valid & ~unknown)
+
+
+def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> str:
+    """Say that an image and its label have not one size."""
+    return (
+        f"{example.image} is {size[0]} x {size[1]} px, its label {example.label} {other[0]} x {other[1]} px; "
+        "export both again at one size"
+    )
+
+
+def read_label(path: Path) -> tuple[NDArray[Any], bool]:
+    """Read the values of a label (H, W), of a palette the index, and tell whether JPEG left them inexact.
+
+    Raises EvaluationError for what is no label.
+    """
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+            if image.width * image.height > MAX_PX:
+                raise EvaluationError(f"{path} is {image.width} x {image.height} px; cut image and mask into tiles")
+            lossy = image.format == "JPEG" or image.info.get("compression") == "jpeg"
+            if image.mode in ("I", "I;16", "I;16B"):
+                return np.asarray(image).astype(np.int32), False
+            values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
+    except BROKEN as error:
+        raise EvaluationError(f"{path} cannot be read as a label ({reason(error)}); export it again") from error
+    return one_channel(values, path) if values.ndim == 3 else values, lossy
+
+
+def classes_of(raw: NDArray[Any], values: tuple[tuple[int, int], ...], *, lossy: bool) -> NDArray[np.uint8]:
+    """Turn a label's values into classes; without `values` into 0 and 1, by the rule of the masks of `evaluate`."""
+    if values and not lossy:
+        classes = np.zeros(raw.shape, np.uint8)
+        for value, index in values:
+            classes[raw == value] = index
+        return classes
+    exact = raw.dtype == np.bool_ or raw.dtype.itemsize > 1
+    half = not exact and (lossy or (raw.size > 0 and raw.max() >= HALF))
+    marked: NDArray[np.bool_] = raw >= HALF if half else raw > 0
+    return marked.astype(np.uint8)
+
+
+def _nearest(values: NDArray[np.uint8], shape: tuple[int, ...], step: float) -> NDArray[np.uint8]:
+    """Take the pixel of `values` in which the centre of each of `shape`'s pixels of `step` lies."""
+    rows, columns = (
+        np.minimum(((np.arange(count) + 0.5) * step).astype(int), limit - 1)
+        for count, limit in zip(shape, values.shape, strict=True)
+    )
+    return np.asarray(values[rows[:, None], columns])
+
+
+def _without_padding(image: NDArray[np.uint8], label: NDArray[np.uint8], margin: float) -> Labelled:
+    """Mark the lines at the edges that are white in the image and full in the label, and `margin` px on, not valid."""
+    valid = np.ones(label.shape, np.bool_)
+    if label.any():
+        padded = (image.min(axis=2) >= WHITE) & (label > 0)
+        more = int(np.ceil(margin))
+        valid[:] = not padded.mean() >= _FULL
+        for axis, lines in ((0, valid.T), (1, valid)):
+            before, after = blank_lines(padded.mean(axis=axis) >= _FULL)
+            lines[: before + more if before else 0] = False
+            lines[len(lines) - (after + more if after else 0) :] = False
+    return Labelled(image, np.where(valid, label, np.uint8(0)), valid)
+
+
+def _read_part(example: Example, box: Box, spacing_um_px: float) -> Labelled:
+    slide = shared_slide(example.image, example.mpp)
+    image = slide.read(box, spacing_um_px)
+    x = box.x + (np.arange(image.shape[1]) + 0.5) * spacing_um_px / example.mpp
+    y = box.y + (np.arange(image.shape[0]) + 0.5) * spacing_um_px / example.mpp
+    valid = ((y >= 0) & (y < slide.height))[:, None] & ((x >= 0) & (x < slide.width))
+    label = np.zeros(valid.shape, np.uint8)
+    if example.label is not None:
+        values = shared_slide(example.label, example.mpp).read(box, spacing_um_px)[..., 0]
+        label[valid & (values >= (1 if example.values else HALF))] = 1
+    return Labelled(image, label, valid)
+
+
+class _Open(threading.local):
+    """The slides that a thread has open."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.slides: OrderedDict[tuple[Path, float], Slide] = OrderedDict()
+
+
+_open = _Open()
+
+
+def shared_slide(path: Path, mpp: float) -> Slide:
+    """Give a slide that this thread keeps open, the least recently used being closed; raises SlideError."""
+    if _open.process != os.getpid():  # a forked worker must not read through its parent's files
+        _open.__init__()  # type: ignore[misc]
+    key = path, mpp
+    if key not in _open.slides:
+        _open.slides[key] = open_slide(path, mpp=mpp)
+        if len(_open.slides) > OPEN_SLIDES:
+            _open.slides.popitem(last=False)[1].close()
+    _open.slides.move_to_end(key)
+    return _open.slides[key]

@@ -1,0 +1,51 @@
+"""Labelled images to learn from: found in folders, looked over, split, and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from glomseg.errors import TrainingError
+from glomseg.training.data.examples import Example, Labelled, read_example
+from glomseg.training.data.layouts import find_pairs, names_of, part_named
+from glomseg.training.data.splits import Split, read_split, split_examples, write_split
+from glomseg.training.data.survey import survey
+
+__all__ = [
+    "Example",
+    "Labelled",
+    "Split",
+    "find_examples",
+    "read_example",
+    "read_split",
+    "split_examples",
+    "write_split",
+]
+
+
+def find_examples(
+    folders: Sequence[Path],
+    *,
+    spacing_um_px: float,
+    mpp: float | None = None,
+    classes: Sequence[str] = ("Glomerulus",),
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Example, ...]:
+    """Find the labelled images in folders of any layout and look at every one of them.
+
+    `mpp` is for images that do not say how large their pixels are; a class counts with those derived from it.
+    `progress` is called with how many examples were looked at, and of how many. Raises one TrainingError that
+    names all that is wrong, a line each.
+    """
+    if not folders:
+        raise TrainingError("no folder of training data was named; give at least one")
+    missing = [f"{folder} is no folder; check the path" for folder in folders if not folder.is_dir()]
+    there = [folder for folder in folders if folder.is_dir()]
+    parts = [part_named(folder.resolve().name) if len(there) > 1 else "" for folder in there]
+    found = [
+        find_pairs(folder, name=name, mpp=mpp, classes=classes, part=part)
+        for folder, name, part in zip(there, names_of(there), parts, strict=True)
+    ]
+    unique = {example.image.resolve(): example for part in found for example in part.examples}
+    problems = [*missing, *(line for part in found for line in part.problems)]
+    return survey(tuple(unique.values()), problems, spacing_um_px=spacing_um_px, classes=classes, progress=progress)

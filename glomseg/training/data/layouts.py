@@ -1,0 +1,277 @@
+"""Find labelled images in folders: QuPath's exports, the KPIs 2024 data, and plain folders of images and masks.
+
+Whatever the layout, an image and its label belong together by name, and never by their order. What the layouts tell
+beyond that is read off the names and the files beside them:
+
+- QuPath's tiles are called `<image> [d=..,x=..,y=..,w=..,h=..]`, so the slide is known; `export.json` above them says
+  how large their pixels are and `<image>-tiles.json` what their values mean.
+- The KPIs data lie in `{train,validation,test}/<group>/<case>/{img,mask}` (patches) and `<group>/<id>_wsi.tiff`
+  with `<id>_mask.tiff` (slides).
+- Elsewhere the folder of an image is its slide, or its own name without a tile's place.
+
+A `samples.csv` at the top of a folder says what names cannot: a row an image or slide, with its animal, group or split.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
+from glomseg.evaluation.kpis_f1 import MPP_40X, group_of
+from glomseg.labelled.pairs import Source, find_pictures, stem_of
+from glomseg.labelled.samples import SPLITS, Samples, read_samples
+from glomseg.segment.region import IGNORED
+from glomseg.slides.slide import open_slide
+from glomseg.training.data.examples import UNKNOWN, Example
+
+HARD = "hard_negatives"
+SHEET = "samples.csv"
+_TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
+_PART_OF = {
+    **{part: part for part in SPLITS},
+    **{"training": "train", "val": "validation", "valid": "validation", "testing": "test"},
+}
+_WORDS = "write train, validation or test, or nothing"
+_NUMBER = re.compile(r"[ _-]+\d+$")
+_SLIDE = re.compile(r"_wsi\.", re.IGNORECASE)
+_PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What a folder holds: examples, those of whole slides still uncut, and what is wrong with the others."""
+
+    examples: tuple[Example, ...]
+    problems: tuple[str, ...]
+
+
+def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[str], part: str = "") -> Found:
+    """Pair the images of a folder with their labels; `name` begins the names of the examples.
+
+    `mpp` is for images that do not say how large their pixels are, `part` what the folder is where nothing in it says.
+    """
+    images, labels = find_pictures(folder)
+    if not images:
+        return Found(examples=(), problems=(f"{folder} holds no images; name a folder with images and their masks",))
+    problems = [*_twice(images), *_twice(labels)]
+    pairs, lone = _paired(images, labels)
+    examples: list[Example] = []
+    sizeless: list[Path] = []
+    try:
+        layout = _Layout(folder, name, mpp, tuple(classes), _wholes(images), _samples(folder), part)
+    except EvaluationError as error:
+        return Found(examples=(), problems=(*problems, str(error)))
+    for image, label in pairs:
+        try:
+            examples.append(layout.example(image, label))
+        except MissingMppError:
+            sizeless.append(image.path)
+        except (TrainingError, SlideError) as error:
+            problems.append(str(error))
+    if sizeless:
+        more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
+        problems.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with --mpp")
+    problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
+    return Found(examples=tuple(examples), problems=tuple(problems))
+
+
+def _paired(
+    images: Sequence[Source], labels: Sequence[Source]
+) -> tuple[list[tuple[Source, Source | None]], list[Source]]:
+    """Match by folders and name, what is left by a name that is left once on each side; and the labels left over.
+
+    By the name alone only where images and labels lie in folders of other names: else one's label may be missing, and
+    that of another is no substitute.
+    """
+    rest = {item.key: item for item in labels}
+    ours, theirs = ({item.folders for item in side} for side in (images, rest.values()))
+    pairs = [(image, rest.pop(image.key, None)) for image in sorted(images, key=lambda item: item.key)]
+    alone = {image.key for image, label in pairs if label is None and image.folders not in theirs}
+    free = {key: item for key, item in rest.items() if item.folders not in ours}
+    images_left = Counter(image.stem for image, label in pairs if label is None)
+    labels_left = Counter(item.stem for item in rest.values())
+    by_stem = {item.stem: key for key, item in free.items() if labels_left[item.stem] == images_left[item.stem] == 1}
+    pairs = [
+        (image, rest.pop(by_stem[image.stem]) if image.key in alone and image.stem in by_stem else label)
+        for image, label in pairs
+    ]
+    return pairs, list(rest.values())
+
+
+def _samples(folder: Path) -> Samples | None:
+    """Read the sample sheet of a folder, where it has one; raises EvaluationError."""
+    sheet = folder / SHEET
+    return read_samples(sheet, group_by=None, unit=None) if sheet.is_file() else None
+
+
+def _twice(sources: Iterable[Source]) -> list[str]:
+    """Name the files that share their name with another."""
+    first: dict[str, Source] = {}
+    return [
+        f"{item.path} and {first[item.key].path} are both named {item.key!r}; keep one of them"
+        for item in sources
+        if first.setdefault(item.key, item) is not item
+    ]
+
+
+def _wholes(images: Iterable[Source]) -> dict[str, str]:
+    """Name what each image was cut from, by its key, where the names of all end with a place, as tiles' do.
+
+    Hard negatives may be called anything. Where nothing is shared so, a number before the place counts the tiles.
+    """
+    usual = [item for item in images if HARD not in item.folders]
+    if not all(_PLACE.search(item.stem) for item in usual):
+        return {}
+    wholes = {item.key: _PLACE.sub("", item.key) for item in usual}
+    if len(set(wholes.values())) == len(wholes):
+        wholes = {key: _NUMBER.sub("", whole) for key, whole in wholes.items()}
+    return {**{item.key: _PLACE.sub("", item.key) for item in images}, **wholes}
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What is to be known of a folder to describe each pair in it."""
+
+    folder: Path
+    name: str
+    mpp: float | None
+    classes: tuple[str, ...]
+    wholes: Mapping[str, str]
+    samples: Samples | None
+    part: str
+    read: dict[Path, dict[str, Any]] = field(default_factory=dict)
+
+    def example(self, image: Source, label: Source | None) -> Example:
+        """Describe a pair; raises TrainingError, SlideError."""
+        hard = HARD in (*self.folder.resolve().parts, *image.folders)
+        if label is None and not hard:
+            raise TrainingError(
+                f"{image.path} has no mask of its name; add it, or put the image into a folder {HARD} if nothing in it "
+                "is a glomerulus"
+            )
+        path = (*self.folder.resolve().parts[-3:], *image.folders)
+        place = max((index for index, item in enumerate(path) if group_of((item,))), default=-1)
+        group = group_of(path[place : place + 1])
+        if group is None:
+            slide = case = self._slide(image)
+            part = next((named for item in reversed(image.folders) if (named := part_named(item))), self.part)
+        else:
+            slide = case = f"{group}/{(*path[place + 1 :], image.stem)[0].replace('-', '_')}"
+            part = part_named(path[place - 1]) if place else ""
+        row = self._row(image, slide)
+        said = {key.lower(): value for key, value in row.items()}
+        if said.get("slide"):
+            slide = case = stem_of(Path(said["slide"]))
+        unit, grouped = (self.samples.unit, self.samples.group_by) if self.samples else (None, None)
+        return Example(
+            name=f"{self.name}/{image.key}",
+            image=image.path,
+            label=None if label is None else label.path,
+            slide=slide,
+            case=row[unit] if unit else case,
+            group=row[grouped] if grouped else group or "all",
+            mpp=self._mpp(image, group),
+            part=self._part(said) or part,
+            values=self._values(image, group),
+            hard=hard,
+        )
+
+    def _row(self, image: Source, slide: str) -> Mapping[str, str]:
+        """Give what the sample sheet says of an image or its slide; raises TrainingError where it says nothing."""
+        if self.samples is None:
+            return {}
+        row = self.samples.rows.get(image.stem) or self.samples.rows.get(stem_of(Path(slide)))
+        if row is None:
+            raise TrainingError(f"{self.samples.path} has no row for {image.path} or its slide {slide}; add one")
+        return row
+
+    def _part(self, said: Mapping[str, str]) -> str:
+        """Give the part that the sample sheet says, "" for none; raises TrainingError for a split that is none."""
+        if said.get("split") and not part_named(said["split"]):
+            raise TrainingError(f"{self.samples and self.samples.path} says split {said['split']!r}; {_WORDS}")
+        return next((named for key in ("split", "part", "set") if (named := part_named(said.get(key, "")))), "")
+
+    def _slide(self, image: Source) -> str:
+        """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""
+        tile = _TILE.match(image.stem)
+        if tile:
+            return tile["image"]
+        folders = [item for item in image.folders if not part_named(item) and item.lower() != HARD]
+        if folders:
+            return "/".join((self.name, *folders))
+        return f"{self.name}/{self.wholes.get(image.key, image.key)}"
+
+    def _mpp(self, image: Source, group: str | None) -> float:
+        """Tell um per pixel: from the export, the file, what the user says, or the challenge's table."""
+        said = self._above(image.path.parent, "export.json").get("mpp")
+        if isinstance(said, int | float) and said > 0:
+            return float(said)
+        with open_slide(image.path) as slide:
+            if slide.mpp_x is not None:
+                return slide.mpp
+        if self.mpp is not None:
+            return self.mpp
+        if group is not None:  # patches were cut at 40X, slides of all groups but one digitised at 80X
+            return MPP_40X / 2 if _SLIDE.search(image.path.name) and group != "NEP25" else MPP_40X
+        raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with --mpp")
+
+    def _values(self, image: Source, group: str | None) -> tuple[tuple[int, int], ...]:
+        """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
+        tile = _TILE.match(image.stem)
+        known = self._above(image.path.parent, f"{tile['image']}-tiles.json").get("labels") if tile else None
+        if known:
+            return tuple(
+                (int(item["label"]), class_of(str(item["classification"]), self.classes))
+                for item in known
+                if item["label"]
+            )
+        if group is not None or len(self.classes) == 1:
+            return ()
+        return tuple((index, index) for index in range(1, len(self.classes) + 1))
+
+    def _above(self, folder: Path, name: str) -> dict[str, Any]:
+        """Read a JSON file in a folder or up to three above it, {} without one; raises TrainingError."""
+        path = next((place / name for place in (folder, *folder.parents[:3]) if (place / name).is_file()), None)
+        if path is None:
+            return {}
+        if path not in self.read:
+            try:
+                self.read[path] = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError) as error:
+                raise TrainingError(f"{path} cannot be read ({error}); export the tiles again") from error
+        return self.read[path]
+
+
+def part_named(name: str) -> str:
+    """Tell which part of the data a folder or a word of a sample sheet names, "" for none."""
+    return _PART_OF.get(name.lower(), "")
+
+
+def class_of(name: str, classes: Sequence[str]) -> int:
+    """Number a class from 1, one derived from it (`Glomerulus: Sclerotic`) where it is not named itself; else 0.
+
+    What is to be ignored is `UNKNOWN`, neither a glomerulus nor tissue without one.
+    """
+    while name:
+        if name in classes:
+            return classes.index(name) + 1
+        if name == IGNORED:
+            return UNKNOWN
+        name = name.rpartition(":")[0].strip()
+    return 0
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """Name folders by the last parts of their paths, as many as it takes to tell them apart."""
+    paths = [folder.resolve().parts for folder in folders]
+    for count in range(1, max(map(len, paths), default=1)):
+        names = ["/".join(parts[-count:]) for parts in paths]
+        if max(Counter(names).values()) == 1:
+            return names
+    return ["/".join(parts) for parts in paths]

@@ -1,0 +1,282 @@
+"""What a network is shown: squares cut out of labelled images, or whole images resized.
+
+An epoch is a list of `Draw`s, which seed and epoch decide; a draw decides its sample, in whatever process it is made.
+So a training that goes on shows what an uninterrupted one would have shown.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glomseg.slides.slide import open_slide
+from glomseg.training.augment.transplant import paste_between
+from glomseg.training.config import TrainConfig
+from glomseg.training.data.examples import Example, Labelled, read_example
+
+UInt8 = NDArray[np.uint8]
+Rng = np.random.Generator
+
+SHARDS, MANY = 8, 1000
+"""From so many images on, a batch is of every eighth image, so that a process reads always the same ones, and keeps
+them. This goes by the data alone: the number of processes does not change what is learned."""
+PASTED = 2
+"""Glomeruli, and pieces of plain tissue, that are pasted at most into one square."""
+
+
+@dataclass(frozen=True, slots=True)
+class HardBox:
+    """A place in a training image where a network saw a glomerulus that is none: name, and centre in reading px."""
+
+    name: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One sample to be made: of which image, where (x, y in reading px, or `on` a glomerulus, or anywhere), its seed.
+
+    `other` is an image whose glomeruli are pasted in.
+    """
+
+    index: int
+    seed: tuple[int, ...]
+    on: bool = False
+    at: tuple[float, float] | None = None
+    other: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One square to learn from: image (S, S, 3), label (S, S) of classes or 0, valid (S, S); and what it is from."""
+
+    name: str
+    image: UInt8
+    label: UInt8
+    valid: NDArray[np.bool_]
+
+
+class Source(Protocol):
+    """Where samples come from. It is sent to other processes and must be light to pickle.
+
+    A batch is of the draws of one of `shards`: those of one remainder of their index.
+    """
+
+    shards: int
+
+    def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
+        """Decide the samples of an epoch."""
+
+    def sample(self, draw: Draw) -> Sample:
+        """Make a sample."""
+
+
+class Images(Protocol):
+    """Whole images, each with its name and group, to be judged on."""
+
+    def __len__(self) -> int:
+        """Count them."""
+
+    def name(self, index: int) -> str:
+        """Name one."""
+
+    def read(self, index: int) -> Labelled:
+        """Read one at the spacing of the training."""
+
+
+class ExampleImages:
+    """The images of examples, read as they are trained on."""
+
+    def __init__(self, examples: Sequence[Example], config: TrainConfig) -> None:
+        """Keep the examples and how to read them."""
+        self._examples = tuple(examples)
+        self._config = config
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._examples)
+
+    def name(self, index: int) -> str:
+        """Name one."""
+        return self._examples[index].name
+
+    def read(self, index: int) -> Labelled:
+        """Read one."""
+        return read_as(self._examples[index], self._config)
+
+
+def read_as(example: Example, config: TrainConfig) -> Labelled:
+    """Read an example at the spacing of the training, or resized as a whole."""
+    if config.sample != "whole":
+        return read_example(example, config.reading_um_px)
+    found, size = read_example(example, example.mpp), (config.crop_px, config.crop_px)
+    if example.label is None or not found.label.any():
+        label = np.zeros(size, np.uint8)
+    else:
+        label = (_resized(np.where(found.label > 0, 255, 0), size, Image.Resampling.BOX) >= 128).astype(np.uint8)
+    valid = _resized(np.where(found.valid, 255, 0), size, Image.Resampling.BOX) >= 128
+    return Labelled(_resized(found.image, size, Image.Resampling.BILINEAR), label, valid)
+
+
+def whole_um_px(examples: Sequence[Example], config: TrainConfig) -> float:
+    """Tell at how many um per px whole images are read: the median of a few."""
+    spacings = []
+    for example in examples[:: max(1, len(examples) // 8)]:
+        with open_slide(example.image, mpp=example.mpp) as slide:
+            spacings.append(example.mpp * max(slide.width, slide.height) / config.crop_px)
+    return round(float(np.median(spacings)), 4)
+
+
+def _resized(pixels: NDArray[Any], size: tuple[int, int], how: Image.Resampling) -> UInt8:
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels, np.uint8)).resize(size, how))
+
+
+class ExampleSource:
+    """Samples out of examples, as the config says."""
+
+    def __init__(self, examples: Sequence[Example], config: TrainConfig) -> None:
+        """Sort the examples into what is drawn from."""
+        self.examples = tuple(examples)
+        self.config = config
+        self._cache = _Cache(config.cache_mb * 2**20)
+        self._number = {example.name: index for index, example in enumerate(self.examples)}
+        everything = range(len(self.examples))
+        self._all = self._pool(everything)
+        self._positive = self._pool([i for i in everything if self.examples[i].positive])
+        self._hard = [i for i in everything if self.examples[i].hard]
+        self.shards = SHARDS if len(self.examples) >= MANY and config.sample == "crop" else 1
+        positive = [i for i in everything if self.examples[i].positive]
+        self._donors = [self._pool([i for i in positive if i % self.shards == shard]) for shard in range(self.shards)]
+
+    def _pool(self, indices: Sequence[int]) -> list[list[int]]:
+        """Group examples so that each group is drawn equally often."""
+        key = self.config.balance
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index in indices:
+            groups["" if key == "none" else str(getattr(self.examples[index], key))].append(index)
+        return [groups[name] for name in sorted(groups)]
+
+    def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
+        """Decide the samples of an epoch; `hard` are places to look at beside the examples that are hard."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, epoch])
+        if config.sample == "whole":
+            return [Draw(int(index), (epoch, i)) for i, index in enumerate(rng.permutation(len(self.examples)))]
+        places = [(index, None) for index in self._hard]
+        boxes = [(self._number[box.name], (box.x, box.y)) for box in hard if box.name in self._number]
+        return [
+            self._draw(rng, (epoch, i), [*places, *boxes])
+            for i in range(config.samples_per_epoch or len(self.examples))
+        ]
+
+    def _draw(self, rng: Rng, seed: tuple[int, int], hard: Sequence[tuple[int, Any]]) -> Draw:
+        config, kind = self.config, float(rng.random())
+        paste = bool(self._positive) and float(rng.random()) < config.paste_share
+        if self._positive and kind < config.positive_share:
+            index = _drawn(rng, self._positive)
+            return Draw(index, seed, on=True, other=self._donor(rng, index) if paste else None)
+        if hard and kind < config.positive_share + config.hard_share:
+            index, at = hard[int(rng.integers(len(hard)))]
+            return Draw(index, seed, at=at)
+        index = _drawn(rng, self._all)
+        return Draw(index, seed, other=self._donor(rng, index) if paste else None)
+
+    def _donor(self, rng: Rng, index: int) -> int | None:
+        """Draw an image to paste from, of the shard of `index`."""
+        donors = self._donors[index % self.shards]
+        return _drawn(rng, donors) if donors else None
+
+    def sample(self, draw: Draw) -> Sample:
+        """Cut a sample out of its image."""
+        config, example = self.config, self.examples[draw.index]
+        found = self._read(draw.index)
+        if config.sample == "whole":
+            return Sample(example.name, found.image, found.label, found.valid)
+        rng = np.random.default_rng([config.seed, *draw.seed])
+        side = config.crop_px + 2 * config.margin_px
+        square = cut(found, *_corner(rng, found, draw.on, draw.at, side), side)
+        if draw.other is not None:
+            other = self._read(draw.other)
+            donor = cut(other, *_corner(rng, other, True, None, side), side)
+            square = paste_between(rng, square, [donor], glomeruli=PASTED, decoys=PASTED)
+        return Sample(example.name, square.image, square.label, square.valid)
+
+    def _read(self, index: int) -> Labelled:
+        return self._cache.get(index, lambda: read_as(self.examples[index], self.config))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave what was read behind."""
+        return {**self.__dict__, "_cache": _Cache(self._cache.limit)}
+
+
+def _drawn(rng: Rng, pool: Sequence[Sequence[int]]) -> int:
+    group = pool[int(rng.integers(len(pool)))]
+    return group[int(rng.integers(len(group)))]
+
+
+def _corner(rng: Rng, found: Labelled, on: bool, at: tuple[float, float] | None, side: int) -> tuple[int, int]:
+    """Return the corner (left, top) of a square `on` a glomerulus, `at` a place or anywhere; off only a small image."""
+    height, width = found.label.shape
+    x, y = (rng.uniform(side / 2, max(side / 2, length - side / 2)) for length in (width, height))
+    if at is not None:
+        x, y = at
+    elif on:
+        inside = np.flatnonzero(found.label)
+        if inside.size:
+            y, x = divmod(int(inside[int(rng.integers(inside.size))]), width)
+    if on or at is not None:
+        x, y = np.array([x, y]) + rng.uniform(-side / 4, side / 4, 2)
+    left, top = (
+        int(np.clip(round(middle - side / 2), 0, length - side))
+        if length >= side
+        else int(rng.integers(length - side, 1))
+        for middle, length in ((x, width), (y, height))
+    )
+    return left, top
+
+
+def cut(found: Labelled, left: int, top: int, side: int) -> Labelled:
+    """Cut a square; off the image there is mirrored tissue that is not valid."""
+    height, width = found.label.shape
+    rows, columns = _mirrored(top, side, height), _mirrored(left, side, width)
+    where = np.ix_(rows, columns)
+    y, x = np.arange(top, top + side), np.arange(left, left + side)
+    inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
+    return Labelled(found.image[where], np.where(inside, found.label[where], np.uint8(0)), found.valid[where] & inside)
+
+
+def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
+    places = np.arange(start, start + count) % (2 * length)
+    return np.where(places < length, places, 2 * length - 1 - places).astype(np.intp)
+
+
+class _Cache:
+    """What was read last, as much of it as `limit` bytes hold."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._held = 0
+        self._items: OrderedDict[int, Labelled] = OrderedDict()
+
+    def get(self, key: int, read: Callable[[], Labelled]) -> Labelled:
+        """Return what is kept under `key`, or read it."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key]
+        found = read()
+        self._items[key] = found
+        self._held += _size(found)
+        while self._held > self.limit and len(self._items) > 1:
+            self._held -= _size(self._items.popitem(last=False)[1])
+        return found
+
+
+def _size(found: Labelled) -> int:
+    return int(found.image.nbytes + found.label.nbytes + found.valid.nbytes)

@@ -1,0 +1,107 @@
+"""Cut a slide and its mask into parts that can be learned from, without reading either whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.errors import TrainingError
+from glomseg.labelled.masks import HALF, one_channel
+from glomseg.labelled.padding import MAX_PX
+from glomseg.segment.tiles import Box, ReadingFrame
+from glomseg.segment.tissue import TissueMask, find_tissue
+from glomseg.slides.slide import Slide, open_slide
+from glomseg.training.data.examples import Example, unlike
+
+PART_PX = 1024
+OVERLAP_PX = 128
+"""More than most glomeruli measure at the resolution of a training, so that nearly each is whole in some part."""
+FROM_AFAR_UM = 8.0
+FROM_AFAR_PX = 16_000_000
+
+
+def is_slide(slide: Slide) -> bool:
+    """Tell whether an image is read in parts: one with levels, or one too large to be read whole each time."""
+    return len(slide.levels) > 1 or slide.width * slide.height > MAX_PX
+
+
+def cut_slide(example: Example, slide: Slide, spacing_um_px: float) -> Iterator[Example]:
+    """Yield the parts of a slide that hold tissue or a glomerulus, at most `PART_PX` pixels of the training wide.
+
+    Raises TrainingError for a mask that cannot be read in parts, or holds what no mask does.
+    """
+    labels = _Labels.of(example, slide)
+    tissue = find_tissue(slide)
+    frame = ReadingFrame.of(slide.width, slide.height, example.mpp, example.mpp, spacing_um_px)
+    for y in _starts(frame.height):
+        for x in _starts(frame.width):
+            whole = frame.box(x, y, PART_PX, PART_PX)
+            box = Box(
+                whole.x, whole.y, min(whole.width, slide.width - whole.x), min(whole.height, slide.height - whole.y)
+            )
+            positive = labels.any_in(box)
+            if positive or _tissue_in(tissue, box):
+                yield replace(
+                    example,
+                    name=f"{example.name} [x={round(box.x)},y={round(box.y)}]",
+                    box=box,
+                    positive=positive,
+                    values=labels.values,
+                )
+
+
+def _starts(length: int) -> range:
+    return range(0, max(1, length - OVERLAP_PX), PART_PX - OVERLAP_PX)
+
+
+def _tissue_in(tissue: TissueMask, box: Box) -> bool:
+    return bool(_part(tissue.mask, box, tissue.downsample_x, tissue.downsample_y).any())
+
+
+def _part(array: NDArray[np.bool_], box: Box, across: float, down: float) -> NDArray[np.bool_]:
+    rows = slice(int(box.y / down), int(np.ceil((box.y + box.height) / down)))
+    return array[rows, int(box.x / across) : int(np.ceil((box.x + box.width) / across))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """A slide's mask seen from afar: where its glomeruli are, and the value that says so (none: white on black)."""
+
+    there: NDArray[np.bool_]
+    downsample: float
+    values: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, example: Example, slide: Slide) -> _Labels:
+        """Look at the mask of a slide; raises TrainingError."""
+        if example.label is None:
+            return cls(np.zeros((1, 1), np.bool_), float(max(slide.width, slide.height)))
+        if example.label.suffix.lower() not in (".tif", ".tiff"):
+            raise TrainingError(
+                f"{example.label} is the mask of a slide and is read in parts; write it as a tiled TIFF: "
+                "vips tiffsave IN OUT.tif --tile --pyramid"
+            )
+        with open_slide(example.label, mpp=example.mpp) as mask:
+            if (mask.width, mask.height) != (slide.width, slide.height):
+                raise TrainingError(unlike(example, (slide.width, slide.height), (mask.width, mask.height)))
+            area = mask.width * mask.height
+            downsample = max(1.0, FROM_AFAR_UM / example.mpp, (area / FROM_AFAR_PX) ** 0.5)
+            downsample = min(downsample, max(1.0, min(mask.width, mask.height) / 64))
+            seen = one_channel(
+                mask.read_downsampled(Box(0, 0, mask.width, mask.height), downsample, downsample), example.label
+            )
+            row, column = np.unravel_index(int(seen.argmax()), seen.shape)
+            close = Box(column * downsample, row * downsample, downsample, downsample)
+            top = int(mask.read_downsampled(close, 1, 1)[..., 0].max())
+        if 1 < top < HALF:
+            raise TrainingError(
+                f"{example.label} has values up to {top}; the mask of a slide holds 0 and 255, or 0 and 1: convert it"
+            )
+        return cls(seen >= min(HALF, max(top, 1)), downsample, ((1, 1),) if top == 1 else ())
+
+    def any_in(self, box: Box) -> bool:
+        """Tell whether a part of the slide holds a glomerulus."""
+        return bool(_part(self.there, box, self.downsample, self.downsample).any())

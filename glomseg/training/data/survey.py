@@ -1,0 +1,175 @@
+"""Look at every example before the training starts: what is wrong is said once, all of it, and not after an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from glomseg.errors import EvaluationError, SlideError, TrainingError
+from glomseg.labelled.masks import HALF
+from glomseg.slides.readers import BROKEN, reason
+from glomseg.slides.slide import open_slide
+from glomseg.training.data.examples import UNKNOWN, Example, classes_of, read_example, read_label, unlike
+from glomseg.training.data.slide_parts import cut_slide, is_slide
+
+SHOWN = 20
+WORKERS = 4
+COARSEST = 2.0
+"""An image with pixels this many times as large as the training's has nothing of what is to be learned."""
+MANY_VALUES = 64
+"""More classes than a label has; a picture has more grey levels."""
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+_GREY = slice(32, 224)  # neither black nor white, JPEG's ringing allowed for
+_FULL = 0.99
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An example that is in order, the classes in it, and whether it is nothing but glomerulus."""
+
+    example: Example
+    classes: frozenset[int]
+    full: bool = False
+
+
+def survey(
+    examples: Sequence[Example],
+    problems: Sequence[str] = (),
+    *,
+    spacing_um_px: float,
+    classes: Sequence[str],
+    progress: Progress | None = None,
+) -> tuple[Example, ...]:
+    """Open every image and label; return the examples with what they hold, slides cut, patches of padding left out.
+
+    Raises one TrainingError that lists what is wrong, a line each, `problems` first, which were found before.
+    """
+    found: list[_Seen] = []
+    wrong = list(problems)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        looked = pool.map(lambda example: _look(example, spacing_um_px), examples)
+        for number, result in enumerate(looked, 1):
+            if isinstance(result, str):
+                wrong.append(result)
+            else:
+                found += result
+            if progress is not None:
+                progress(number, len(examples))
+    if not wrong:
+        wrong += _of_all(found, classes)
+    if wrong:
+        raise TrainingError(listed(wrong))
+    return tuple(item.example for item in found)
+
+
+def listed(problems: Sequence[str]) -> str:
+    """List problems one a line, the first of them, and count the others."""
+    more = [f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+    return "\n".join([*problems[:SHOWN], *more])
+
+
+def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
+    """Say what is wrong with the examples together."""
+    if not found:
+        return ["there is nothing to learn from: the images hold no tissue, or padding alone; give other data"]
+    there = frozenset().union(*(item.classes for item in found))
+    if not there:
+        return [f"no glomerulus in any of {len(found)} masks; are they the masks, and the classes named as in them?"]
+    if all(item.full for item in found):
+        return [
+            f"all {len(found)} masks are glomerulus from edge to edge; are they inverted? add tissue around the "
+            "glomeruli, or hard_negatives"
+        ]
+    return [
+        f"no {name} in any of {len(found)} masks; leave the class out, or name it as in the annotations"
+        for index, name in enumerate(classes, 1)
+        if index not in there
+    ]
+
+
+def _look(example: Example, spacing_um_px: float) -> list[_Seen] | str:
+    try:
+        if example.mpp > COARSEST * spacing_um_px:
+            raise TrainingError(
+                f"{example.image} has {example.mpp:.3g} um per pixel, too coarse to be read at {spacing_um_px:.3g}; "
+                "leave it out, or train at a coarser resolution"
+            )
+        if example.image.suffix.lower() in _PICTURES:
+            return _seen(example, _decode(example.image), spacing_um_px)
+        with open_slide(example.image, mpp=example.mpp) as slide:
+            if is_slide(slide):
+                parts = cut_slide(example, slide, spacing_um_px)
+                return [_Seen(part, frozenset({1} if part.positive else ())) for part in parts]
+            slide.overview(512)
+            return _seen(example, (slide.width, slide.height), spacing_um_px)
+    except (TrainingError, EvaluationError, SlideError) as error:
+        return str(error)
+
+
+def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list[_Seen]:
+    """Look at the label of a whole image of a size; raises TrainingError, EvaluationError."""
+    if example.label is None:
+        return [_Seen(example, frozenset())]
+    raw, lossy = read_label(example.label)
+    if raw.shape != size[::-1]:
+        raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
+    _check_values(example, raw, lossy)
+    labels = classes_of(raw, example.values, lossy=lossy)
+    labels[labels == UNKNOWN] = 0
+    full = _counts(labels)[0] <= (1 - _FULL) * labels.size
+    if any((line > 0).mean() >= _FULL for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1])):
+        read = read_example(example, spacing_um_px)
+        if not read.valid.any():
+            return []
+        labels = read.label
+    there = frozenset((np.flatnonzero(_counts(labels)[1:]) + 1).tolist())
+    return [_Seen(replace(example, positive=bool(there)), there, bool(full))]
+
+
+def _counts(values: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the pixels of each value from 0 to 255, many times faster than numpy does."""
+    return np.array(Image.fromarray(values).histogram(), np.int64)
+
+
+def _check_values(example: Example, raw: NDArray[Any], lossy: bool) -> None:
+    """Raise TrainingError for a label with values that no label has."""
+    if raw.dtype != np.uint8:
+        return
+    counts = _counts(raw)
+    grey = int(counts[_GREY].sum())
+    if example.values and not lossy:
+        known = {0, *(value for value, _ in example.values)}
+        unknown = sorted(set(np.flatnonzero(counts).tolist()) - known)
+        if unknown:
+            raise TrainingError(
+                f"{example.label} has the values {', '.join(map(str, unknown[:5]))}, which no class has (known: "
+                f"{', '.join(map(str, sorted(known)))}); export the labels again"
+            )
+    elif counts[HALF:].any() and grey > max(0.5 * counts[_GREY.start :].sum(), 0.005 * raw.size):
+        raise TrainingError(
+            f"{example.label} is mostly grey and no mask (a soft one, or a picture); write 0 for background and 255 "
+            "for glomerulus"
+        )
+    elif not counts[HALF:].any() and (counts > 0).sum() > MANY_VALUES:
+        raise TrainingError(f"{example.label} has {(counts > 0).sum()} values and is no mask; export the labels again")
+
+
+def _decode(path: Path) -> tuple[int, int]:
+    """Decode a picture whole, a JPEG at an eighth for speed, and give its (width, height); raises TrainingError."""
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            image.draft(None, (image.width // 8, image.height // 8))
+            image.load()
+    except BROKEN as error:
+        raise TrainingError(f"{path} cannot be read ({reason(error)}); copy it again or remove it") from error
+    return size

@@ -1,0 +1,174 @@
+"""What a training learns from and is judged on, made of the folders that a person names."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glomseg.errors import TrainingError
+from glomseg.files import write_text
+from glomseg.models.card import TrainingData
+from glomseg.training.config import TrainConfig
+from glomseg.training.data.examples import Example
+from glomseg.training.data.find import find_examples
+from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
+from glomseg.training.data.splits import Split, read_split, split_examples, write_split
+from glomseg.training.starter import composed
+from glomseg.training.starter.aidpath import Split as AidpathSplit
+from glomseg.training.starter.aidpath import joined
+
+UNSTATED = "unstated"
+SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """The samples, the images to mine, choose and report by, and what is said of them on the card.
+
+    `digest` tells two data sets apart; `describe` says how they were split, and `write` writes that into a folder.
+    """
+
+    source: Source
+    training: Images | None
+    validation: Images | None
+    test: Images | None
+    um_px: float
+    digest: str
+    origins: tuple[TrainingData, ...]
+    describe: str
+    write: Callable[[Path], None]
+
+    def with_licences(self, known: Sequence[Sequence[str]]) -> Data:
+        """Return the same with the licences that (name, licence, source) tell, where nobody states one now."""
+        told = {(name, source): licence for name, licence, source in known}
+        origins = tuple(
+            replace(item, licence=told.get((item.name, item.source), UNSTATED)) if item.licence == UNSTATED else item
+            for item in self.origins
+        )
+        return replace(self, origins=origins)
+
+
+def read_data(
+    folders: Sequence[Path],
+    config: TrainConfig,
+    *,
+    mpp: float | None = None,
+    split_file: Path | None = None,
+    licence: str = UNSTATED,
+    progress: Callable[[int, int], None] | None = None,
+) -> Data:
+    """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them."""
+    if config.sample == "compose":
+        return _composed(folders, config)
+    examples = find_examples(
+        folders, spacing_um_px=config.reading_um_px, mpp=mpp, classes=config.classes, progress=progress
+    )
+    if split_file is not None:
+        split = read_split(split_file, examples)
+    else:
+        split = split_examples(
+            examples,
+            by="case" if config.split_by == "case" else "slide",
+            validation=config.validation_share,
+            test=config.test_share,
+            seed=config.seed,
+        )
+    return of_split(split, folders, config, licence=licence)
+
+
+def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, licence: str = UNSTATED) -> Data:
+    """Make data of examples that are split already."""
+    if not any(example.positive for example in split.train):
+        raise TrainingError(
+            f"none of the {len(split.train)} images to learn from holds a glomerulus; check the classes of the labels"
+        )
+    named = sorted({folder.resolve().name for folder in folders})
+    whole = config.sample == "whole"
+    return Data(
+        source=ExampleSource(split.train, config),
+        training=None if whole else ExampleImages([e for e in split.train if not e.hard], config),
+        validation=ExampleImages(split.validation, config) if split.validation else None,
+        test=ExampleImages(split.test, config) if split.test else None,
+        um_px=whole_um_px(split.train, config) if whole else config.reading_um_px,
+        digest=_digest(split),
+        origins=tuple(TrainingData(name, licence, f"folder {name}") for name in named),
+        describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "
+        f"{len(split.test)} held out",
+        write=lambda folder: _write(split, folder),
+    )
+
+
+def _write(split: Split, folder: Path) -> None:
+    """Write the split, and what was found of each image."""
+    write_split(split, folder / SPLIT_NAME)
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("name", "part", "slide", "case", "group", "um_per_px", "positive", "hard"))
+    for part, examples in split.items():
+        for item in examples:
+            row = (item.slide, item.case, item.group, f"{item.mpp:.6g}", int(item.positive), int(item.hard))
+            writer.writerow((item.name, part, *row))
+    write_text(folder / SURVEY_NAME, buffer.getvalue())
+
+
+def _digest(split: Split) -> str:
+    """Sum up the names of all examples, by part, with the sizes of their files and pixels."""
+    told = [
+        [name, example.name, f"{example.mpp:.6g}", *(path.stat().st_size if path else 0 for path in _files(example))]
+        for name, part in split.items()
+        for example in part
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _files(example: Example) -> tuple[Path, Path | None]:
+    return example.image, example.label
+
+
+def _composed(folders: Sequence[Path], config: TrainConfig) -> Data:
+    if len(folders) != 1 or not composed.is_aidpath(folders[0]):
+        told = ", ".join(map(str, folders))
+        raise TrainingError(f"{told}: sample is compose, which takes one folder with tiles/ and crops/; give that")
+    (folder,) = folders
+    split = composed.read_data(folder)
+    parts = [name for name in composed.PARTS if not _used(name, config)]
+    validation, test = (
+        composed.ComposedImages(getattr(split, name), name, config) if _used(name, config) else None
+        for name in ("validation", "test")
+    )
+    return Data(
+        source=composed.ComposedSource(folder, parts, config),
+        training=None,
+        validation=validation,
+        test=test,
+        um_px=config.reading_um_px,
+        digest=composed.digest(split),
+        origins=(AIDPATH,),
+        describe=_described(split, parts),
+        write=lambda folder: composed.write_parts(split, folder / SPLIT_NAME),
+    )
+
+
+def _used(name: str, config: TrainConfig) -> bool:
+    """Tell whether a part is held out."""
+    return bool({"validation": config.validation_share, "test": config.test_share}.get(name, 0))
+
+
+AIDPATH = TrainingData(
+    "AIDPATH kidney database v3 (G. Bueno et al. 2020), 24 tiles and 946 crops",
+    "CC BY 4.0",
+    "https://data.mendeley.com/datasets/k7nvtgn2x6/3",
+)
+
+
+def _described(split: AidpathSplit, parts: Sequence[str]) -> str:
+    learned = joined(*(getattr(split, name) for name in parts))
+    return (
+        f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} crops to "
+        "learn from; judged on other tiles and on images composed of other crops"
+    )

@@ -1,0 +1,178 @@
+"""Which tiles to export of an image, at which scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import TrainingError
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.ownership import VERDICT
+from glomseg.segment.tiles import Box
+from glomseg.slides.readers import Pixels
+from glomseg.slides.slide import Slide, open_slide
+from glomseg.training.tiles.choice import (
+    annotated,
+    boxes_around,
+    boxes_over,
+    draw_background,
+    grid,
+    inside,
+    stem_of,
+    tile_name,
+)
+
+CLASSES = ("Glomerulus", "Glomerulus: Sclerotic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """What to export: label 1 is the first class, and so on, and an exact name is meant.
+
+    `mpp` (um per pixel of the tiles) goes before `downsample`. `negatives` is the number of background tiles for one
+    annotated tile; None takes all empty tiles of a reviewed image, and none of another.
+    """
+
+    classes: tuple[str, ...] = CLASSES
+    mpp: float | None = None
+    downsample: float = 2.0
+    size_px: int = 512
+    overlap_px: int = 32
+    region: str | None = None
+    negatives: float | None = None
+    reviewed_only: bool = False
+    layout: Literal["beside", "subdir"] = "beside"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what no tile can be; raises TrainingError."""
+        if not 0 <= self.overlap_px < self.size_px:
+            raise TrainingError(
+                f"an overlap of {self.overlap_px} px does not fit tiles of {self.size_px} px; make it less"
+            )
+        if not 0 < len(self.classes) < 255 or len(set(self.classes)) < len(self.classes):
+            raise TrainingError(
+                f"the classes {', '.join(self.classes) or 'none'} cannot be numbered; name each one once"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileSource:
+    """One annotated image; `mpp` is what QuPath knows of its pixels (x, y) and goes before the file's own.
+
+    `folder` is where its tiles belong, below the export's; without one it is the name without its extension. `around`
+    are points (x, y) to cut a tile around each, instead of QuPath's grid. With `known`, the area of which something
+    is known, tiles cover that instead of lying whole on the image, and the rest has the last label, `Ignore*`.
+    """
+
+    name: str
+    path: Path
+    objects: tuple[PathObject, ...]
+    mpp: tuple[float, float] | None = None
+    reviewed: bool = False
+    folder: str = ""
+    around: tuple[tuple[float, float], ...] | None = None
+    known: BaseGeometry | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One image on its way: the tiles that were chosen, and how many of them are annotated."""
+
+    source: TileSource
+    downsample: float
+    mpp: float | None
+    shapes: tuple[tuple[BaseGeometry, ...], ...] = ()
+    boxes: tuple[Box, ...] = ()
+    annotated: int = 0
+
+    @property
+    def folder(self) -> str:
+        """Name the folder of its tiles, below the export's."""
+        return self.source.folder or stem_of(self.source.name)
+
+
+def choose_tiles(slide: Slide, source: TileSource, settings: ExportSettings) -> Job:
+    """Choose the tiles of one image; raises TrainingError where their scale cannot be had."""
+    items = [item for item in source.objects if counts(item)]
+    shapes = tuple(tuple(item.geometry for item in items if item.class_name == name) for name in settings.classes)
+    wanted = any(shapes) or source.reviewed
+    own = (slide.mpp_x + slide.mpp_y) / 2 if slide.mpp_x and slide.mpp_y else None
+    downsample = _downsample(own, settings) if wanted else settings.downsample
+    job = Job(source=source, downsample=downsample, mpp=own and own * downsample, shapes=shapes)
+    if not wanted:
+        return job
+    boxes = _boxes(slide, source, settings, downsample)
+    if settings.region is not None:
+        areas = [item.geometry for item in items if item.class_name == settings.region]
+        boxes = inside(boxes, shapely.union_all(areas))
+    drawn = [shape for group in shapes for shape in group]
+    marks = annotated(boxes, drawn if source.known is None else _within(drawn, source.known))
+    asked = source.around is not None
+    chosen = set(range(len(boxes)) if asked else _background(slide, job, boxes, marks, settings))
+    kept = [box for position, box in enumerate(boxes) if marks[position] or position in chosen]
+    return replace(job, boxes=tuple(kept), annotated=sum(marks))
+
+
+def _boxes(slide: Slide, source: TileSource, settings: ExportSettings, downsample: float) -> list[Box]:
+    """List the tiles that an image can have."""
+    size = slide.width, slide.height
+    if source.around is not None:
+        return boxes_around(source.around, *size, downsample, settings.size_px)
+    if source.known is not None:
+        area = source.known.intersection(shapely.box(0, 0, *size))
+        return boxes_over(area, *size, downsample, settings.size_px, settings.overlap_px)
+    return list(grid(*size, downsample, settings.size_px, settings.overlap_px))
+
+
+def _within(shapes: Sequence[BaseGeometry], area: BaseGeometry) -> list[BaseGeometry]:
+    return [part for shape in shapes if (part := shape.intersection(area)).area > 0]
+
+
+def _downsample(own: float | None, settings: ExportSettings) -> float:
+    if settings.mpp is None:
+        return settings.downsample
+    if own is None:
+        raise TrainingError(
+            "its pixel size is not known, so --mpp cannot be met; set it in QuPath, or use --downsample"
+        )
+    if settings.mpp < own * (1 - 1e-6):
+        raise TrainingError(f"its pixels are {own:g} um, coarser than --mpp {settings.mpp:g}; give {own:g} or more")
+    return max(1.0, settings.mpp / own)
+
+
+def _background(
+    slide: Slide, job: Job, boxes: Sequence[Box], marks: Sequence[bool], settings: ExportSettings
+) -> list[int]:
+    """Choose among the empty boxes; returns their positions."""
+    empty = [position for position, mark in enumerate(marks) if not mark]
+    if settings.negatives is None:
+        return empty if job.source.reviewed else []
+    stem = stem_of(job.source.name)
+    names = [tile_name(stem, boxes[position], job.downsample) for position in empty]
+    count = int(settings.negatives * max(1, sum(marks)) + 0.5)
+
+    def read(position: int) -> Pixels:
+        return read_tile(slide, boxes[empty[position]], settings.size_px)
+
+    return [empty[position] for position in draw_background(names, count, settings.seed, read)]
+
+
+def read_tile(slide: Slide, box: Box, size_px: int) -> Pixels:
+    """Read the pixels of a tile."""
+    return slide.read_downsampled(box, box.width / size_px, box.height / size_px)
+
+
+def open_source(source: TileSource) -> Slide:
+    """Open an image with the pixel size that is known of it; raises SlideError."""
+    return open_slide(source.path, mpp=source.mpp)
+
+
+def counts(item: PathObject) -> bool:
+    """Tell whether an object is an annotation with an area that nobody rejected."""
+    return item.object_type == "annotation" and item.geometry.area > 0 and item.metadata.get(VERDICT) != "reject"

@@ -1,0 +1,151 @@
+"""Files belong together by name."""
+
+from pathlib import Path
+
+import pytest
+
+from glomseg.errors import EvaluationError
+from glomseg.labelled.pairs import find_images, find_labels, find_pictures, pair_up, stem_of
+from glomseg.labelled.samples import info_of, read_samples
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("a_mask.tiff", "a"),
+        ("a_wsi.tiff", "a"),
+        ("12_116_1_0_2048_img.jpg", "12_116_1_0_2048"),
+        ("k [d=2,x=0,y=0,w=5,h=5]-labelled.png", "k [d=2,x=0,y=0,w=5,h=5]"),
+        ("slide.svs", "slide"),
+        ("slide.ome.tif", "slide"),
+        ("slide.geojson.gz", "slide"),
+        ("v1.2 slide.geojson", "v1.2 slide"),
+        ("mask.png", "mask"),
+    ],
+)
+def test_the_name_of_an_image(name: str, stem: str) -> None:
+    assert stem_of(Path(name)) == stem
+
+
+def test_masks_and_images_of_one_folder_are_told_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a_wsi.tiff", "a_mask.tiff", "b.svs", "b.geojson", ".hidden_mask.png", "notes.txt")
+    assert sorted(item.path.name for item in find_labels(tmp_path)) == ["a_mask.tiff", "b.geojson"]
+    assert sorted(item.path.name for item in find_images(tmp_path)) == ["a_wsi.tiff", "b.svs"]
+
+
+def test_a_slide_beside_its_outlines_is_no_mask_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    touch(tmp_path / "truth", "a.tif", "a.geojson", "b.png")
+    assert sorted(item.path.name for item in find_labels(tmp_path / "truth")) == ["a.geojson", "b.png"]
+    assert [item.path.name for item in find_images(tmp_path / "truth")] == ["a.tif"]
+
+
+def test_the_nearest_folder_tells_images_from_masks(tmp_path: Path) -> None:
+    root = touch(tmp_path / "labelled", "images/a.png", "masks/a.png", "images/gt/b.png", "images/gt/images/b.png")
+    images, masks = find_pictures(root)
+    assert [item.path.relative_to(root).as_posix() for item in images] == ["images/a.png", "images/gt/images/b.png"]
+    assert [item.path.relative_to(root).as_posix() for item in masks] == ["images/gt/b.png", "masks/a.png"]
+    assert {item.key for item in images} == {item.key for item in masks} == {"a", "b"}
+
+
+def test_tiles_that_qupath_exported(data: Path) -> None:
+    for layout in ("beside", "subdir"):
+        folder = data / f"qupath/tiles/qupath_0_6_0_{layout}"
+        labels, images = find_labels(folder), find_images(folder)
+        pairs, remarks = pair_up(images, labels)
+        assert len(pairs) == len(labels) == len(images) > 0
+        assert not remarks
+        assert all(pair.predicted.stem == pair.true.stem for pair in pairs)
+
+
+def test_the_same_name_in_two_folders_matches_by_folder(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "truth", "DN/1/mask/p_0_mask.jpg", "normal/1/mask/p_0_mask.jpg")
+    predicted = touch(tmp_path / "out", "normal/1/p_0.png", "DN/1/p_0.png")
+    pairs, _ = pair_up(find_labels(predicted), find_labels(truth))
+    assert [pair.key for pair in pairs] == ["DN/1/p_0", "normal/1/p_0"]
+    for pair in pairs:
+        assert pair.key.split("/")[0] in pair.predicted.path.parts
+        assert pair.key.split("/")[0] in pair.true.path.parts
+
+
+def test_two_files_match_whatever_they_are_called(tmp_path: Path) -> None:
+    touch(tmp_path, "ours.geojson", "theirs.png")
+    (pair,), _ = pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(tmp_path / "theirs.png"))
+    assert pair.key == "theirs"
+
+
+def test_a_missing_pair_is_named_and_refused_or_left_out_aloud(tmp_path: Path) -> None:
+    truth = touch(tmp_path / "truth", "a.png", "b.png", "c.png")
+    predicted = touch(tmp_path / "predicted", "a.png", "x.png")
+    sides = find_labels(predicted), find_labels(truth)
+    with pytest.raises(EvaluationError, match="no prediction for b, c and no truth for x"):
+        pair_up(*sides)
+    skipped, remarks = pair_up(*sides, missing="skip")
+    assert [pair.key for pair in skipped] == ["a"]
+    assert remarks == ["b: no prediction; left out", "c: no prediction; left out", "x: no truth; left out"]
+    counted, remarks = pair_up(*sides, missing="empty")
+    assert [(pair.key, pair.predicted is None) for pair in counted] == [("a", False), ("b", True), ("c", True)]
+    assert "b: no prediction; scored as empty" in remarks
+
+
+def test_what_does_not_fit_at_all_is_refused(tmp_path: Path) -> None:
+    truth, other = touch(tmp_path / "truth", "a.png", "b.png"), touch(tmp_path / "other", "x.png", "y.png")
+    with pytest.raises(EvaluationError, match=r"files match by name"):
+        pair_up(find_labels(other), find_labels(truth), missing="skip")
+    with pytest.raises(EvaluationError, match="both named 'a'"):
+        pair_up(find_labels(truth), find_labels(touch(tmp_path / "twice", "a.png", "a.tif")))
+    with pytest.raises(EvaluationError, match="does not exist"):
+        find_labels(tmp_path / "nowhere")
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(EvaluationError, match="holds no mask"):
+        find_labels(tmp_path / "bare")
+
+
+def test_the_folders_of_the_challenge_say_group_and_case(tmp_path: Path) -> None:
+    folder = tmp_path / "Task1_patch_level" / "validation"
+    names = [f"{group}/{case}/mask/{case}_{i}_mask.jpg" for group in ("56NX", "NEP25") for case in "ab" for i in (0, 1)]
+    touch(folder, *names)
+    labels = find_labels(folder)
+    infos = [info_of(pair, None) for pair in pair_up(labels, labels)[0]]
+    assert sorted({info.group for info in infos}) == ["56Nx", "NEP25"]
+    assert sorted({info.unit for info in infos}) == ["56Nx/a", "56Nx/b", "NEP25/a", "NEP25/b"]
+    assert {info.split for info in infos} == {"validation"}
+
+
+def test_a_sample_sheet_says_group_animal_and_part(tmp_path: Path) -> None:
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("slide;animal;diet;split\na.svs;mouse 1;high fat;validation\nb_mask.tiff;mouse 2;chow;test\n")
+    labels = find_labels(touch(tmp_path / "masks", "a.png", "b.png"))
+    samples = read_samples(sheet, group_by="diet", unit=None)
+    infos = [info_of(pair, samples) for pair in pair_up(labels, labels)[0]]
+    assert [(i.key, i.group, i.unit, i.split) for i in infos] == [
+        ("a", "high fat", "mouse 1", "validation"),
+        ("b", "chow", "mouse 2", "test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,animal\na,1\na,2\n", "twice"),
+        ("animal,group\n1,2\n", "no column of image names"),
+        ("slide,animal\nz,1\n", "no row for 'a'"),
+        ("slide,animal\na,1\n", "no column 'diet'"),
+        ("", "samples.csv"),
+    ],
+)
+def test_bad_sample_sheets_are_named(tmp_path: Path, text: str, message: str) -> None:
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text(text)
+    labels = find_labels(touch(tmp_path / "masks", "a.png"))
+    with pytest.raises(EvaluationError, match=message):
+        info_of(
+            pair_up(labels, labels)[0][0],
+            read_samples(sheet, group_by="diet" if "diet" in message else None, unit=None),
+        )

@@ -1,0 +1,242 @@
+"""The scratch copy that QuPath writes in, and the way back: old state or new state, whenever the process ends."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from glomseg.errors import ConflictError, ProjectError, RunError
+from glomseg.qupath import safe_write as staging
+from glomseg.qupath.project import ProjectClass, image_state, read_project
+from glomseg.qupath.safe_write import back_up, check_state, put_in_place, readable_data, stage
+
+RED = ProjectClass(name="Glomerulus", color=(200, 0, 0))
+NEW = ProjectClass(name="Glomerulus: Cellular", color=(1, 2, 3))
+
+
+def first(study):
+    return read_project(study).images[0]
+
+
+def snapshot(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def staged(study, tmp_path):
+    """The first image, staged, with the data of the second in place of what QuPath would write."""
+    return rewritten(study, tmp_path / "scratch")
+
+
+def rewritten(study, scratch):
+    images = read_project(study).images
+    result = stage(study, "1", images[0].path, scratch)
+    for name in ("data.qpdata", "summary.json"):
+        shutil.copy(images[1].data_folder / name, result.data_folder / name)
+    return result
+
+
+def test_the_scratch_project_holds_one_image_at_its_present_place(study, tmp_path):
+    image = first(study)
+    staged = stage(study, "1", image.path, tmp_path / "scratch")
+    (copy,) = read_project(staged.project_file).images
+    assert (copy.name, copy.mpp_x, copy.metadata) == (image.name, image.mpp_x, image.metadata)
+    assert copy.path == image.path
+    assert copy.tried == (str(image.path),)
+    assert image_state(copy) == image_state(image)
+    assert len(read_project(staged.project_file).classes) == 4
+
+
+def test_a_generated_pyramid_gets_its_new_uri_too(study, tmp_path):
+    content = json.loads(study.read_text("utf-8"))
+    plain = content["images"][0]["serverBuilder"]
+    content["images"][0]["serverBuilder"] = {
+        "builderType": "pyramidize",
+        "builder": plain,
+        "metadata": plain["metadata"],
+    }
+    study.write_text(json.dumps(content), "utf-8")
+    staged = stage(study, "1", first(study).path, tmp_path / "scratch")
+    assert read_project(staged.project_file).images[0].uri == first(study).path.as_uri()
+
+
+def test_an_unreachable_image_is_an_error(study, tmp_path):
+    with pytest.raises(ProjectError, match="cannot be reached"):
+        stage(study, "1", tmp_path / "gone.tif", tmp_path / "scratch")
+
+
+def test_an_image_that_was_removed_is_an_error(study, tmp_path):
+    with pytest.raises(ProjectError, match="entry id 7"):
+        stage(study, "7", first(study).path, tmp_path / "scratch")
+
+
+def test_what_qupath_wrote_is_put_in_place(study, staged):
+    before = json.loads(study.read_text("utf-8"))
+    state = image_state(first(study))
+    after = put_in_place(staged, state, [RED, NEW])
+    image = first(study)
+    assert after == image_state(image)
+    assert after != state
+    assert (after.object_count, after.saved_ms) == (2, image_state(read_project(study).images[1]).saved_ms)
+    assert image.uri == image.path.as_uri()
+    assert {item.name: item.color for item in read_project(study).classes} == {
+        "Glomerulus": (255, 0, 0),  # the project's own colour stays
+        "Glomerulus: Sclerotic": (120, 0, 120),
+        "Cortex": (0, 128, 255),
+        "Ignore*": (180, 180, 180),
+        "Glomerulus: Cellular": (1, 2, 3),
+    }
+    content = json.loads(study.read_text("utf-8"))
+    content["images"][0]["serverBuilder"]["uri"] = before["images"][0]["serverBuilder"]["uri"]
+    assert content == before
+    server = json.loads((image.data_folder / "server.json").read_bytes())
+    assert server.get("builder", server)["uri"] == image.path.as_uri()
+
+
+def test_the_project_file_is_left_alone_where_the_image_has_not_moved(study, tmp_path):
+    put_in_place(rewritten(study, tmp_path / "a"), image_state(first(study)), [])
+    before = study.stat().st_mtime_ns
+    put_in_place(rewritten(study, tmp_path / "b"), image_state(first(study)), [])
+    assert study.stat().st_mtime_ns == before
+
+
+def test_a_project_without_a_class_list_gets_one(study, staged):
+    shutil.rmtree(study.parent / "classifiers")
+    put_in_place(staged, image_state(first(study)), [RED])
+    assert read_project(study).classes == (RED,)
+
+
+def test_a_change_since_reading_stops_the_write(study, staged):
+    state = image_state(first(study))
+    shutil.copy(read_project(study).images[2].data_folder / "data.qpdata", first(study).data_folder)
+    before = snapshot(study.parent)
+    with pytest.raises(ConflictError, match=r"kidney_01\.tif was saved by somebody else"):
+        put_in_place(staged, state, [NEW])
+    assert snapshot(study.parent) == before
+
+
+def test_touching_a_file_is_no_change(study, staged):
+    state = image_state(first(study))
+    (first(study).data_folder / "data.qpdata").touch()
+    check_state(staged, state)
+
+
+def test_what_qupath_did_not_write_is_not_put_in_place(study, staged):
+    state, before = image_state(first(study)), snapshot(study.parent)
+    data = staged.data_folder / "data.qpdata"
+    data.write_bytes(data.read_bytes()[:-100])
+    with pytest.raises(ProjectError, match="did not save"):
+        put_in_place(staged, state, [NEW])
+    data.unlink()
+    with pytest.raises(ProjectError, match="did not save"):
+        put_in_place(staged, state, [NEW])
+    shutil.copy(first(study).data_folder / "data.qpdata", data)
+    (staged.data_folder / "summary.json").unlink()  # as after a save that was skipped
+    with pytest.raises(ProjectError, match="did not save"):
+        put_in_place(staged, state, [NEW])
+    assert snapshot(study.parent) == before
+
+
+@pytest.mark.parametrize("last", range(6))
+def test_an_end_between_any_two_files_leaves_old_or_new_data(study, staged, monkeypatch, last):
+    """The write of file number `last` fails; the same again completes the work."""
+    image, state = first(study), image_state(first(study))
+    new = (staged.data_folder / "data.qpdata").read_bytes()
+    old = (image.data_folder / "data.qpdata").read_bytes()
+    written = []
+
+    class Full(Exception):
+        pass
+
+    def counting(path):
+        if len(written) == last:
+            raise Full
+        written.append(path)
+        return replacing(path)
+
+    replacing = staging.replacing
+    monkeypatch.setattr(staging, "replacing", counting)
+    monkeypatch.setattr(staging, "write_text", lambda path, text: _write(counting, path, text))
+    try:
+        put_in_place(staged, state, [NEW])
+    except Full:
+        assert (image.data_folder / "data.qpdata").read_bytes() == old
+        assert read_project(study).images[0].name == image.name
+        monkeypatch.undo()
+        put_in_place(staged, image_state(image), [NEW])
+    assert (image.data_folder / "data.qpdata").read_bytes() == new
+    assert NEW in read_project(study).classes
+
+
+def _write(replacing, path, text):
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def test_a_full_disk_is_one_line_and_changes_nothing(study, staged, monkeypatch):
+    state, before = image_state(first(study)), snapshot(study.parent)
+
+    def full(source, target):
+        raise OSError(28, "No space left on device")
+
+    staged = replace(staged, new_uri=None)
+    monkeypatch.setattr(shutil, "copy2", full)
+    with pytest.raises(RunError, match="No space left"):
+        put_in_place(staged, state, [])
+    assert snapshot(study.parent) == before
+
+
+# --- data that a killed QuPath left behind
+
+
+def test_complete_data_is_read(study):
+    folder = first(study).data_folder
+    assert readable_data(folder) == folder / "data.qpdata"
+    (folder / "data.qpdata").unlink()
+    assert readable_data(folder) is None
+
+
+@pytest.mark.parametrize("length", [0, 3, 1000, -1, None])
+def test_a_save_that_was_cut_short_falls_back_to_qupaths_own_backup(study, length, tmp_path):
+    folder = first(study).data_folder
+    data, backup = folder / "data.qpdata", folder / "data.qpdata.bkp"
+    complete = data.read_bytes()
+    if length is None:
+        data.unlink()
+    else:
+        data.write_bytes(complete[:length])
+        with pytest.raises(ProjectError, match="damaged"):
+            readable_data(folder)
+    backup.write_bytes(complete)
+    assert readable_data(folder) == backup
+    staged = stage(study, "1", first(study).path, tmp_path / "scratch")
+    assert (staged.data_folder / "data.qpdata").read_bytes() == complete
+
+
+# --- the backup
+
+
+def test_the_backup_holds_what_stood_before_the_first_write(study, staged, tmp_path):
+    folder = tmp_path / "backup"
+    image = first(study)
+    old = (image.data_folder / "data.qpdata").read_bytes()
+    back_up(staged, folder)
+    put_in_place(staged, image_state(image), [NEW])
+    back_up(staged, folder)  # the second write of a run keeps the first copy
+    assert (folder / "data.qpdata").read_bytes() == old
+    assert {path.name for path in folder.iterdir()} == {
+        "classes.json",
+        "data.qpdata",
+        "project.qpproj",
+        "server.json",
+        "summary.json",
+    }
+
+
+def test_a_backup_that_was_cut_short_is_made_again(study, staged, tmp_path):
+    folder = tmp_path / "backup"
+    folder.mkdir()
+    (folder / "data.qpdata").write_bytes(b"half")
+    back_up(staged, folder)
+    assert (folder / "data.qpdata").read_bytes() == (first(study).data_folder / "data.qpdata").read_bytes()

@@ -1,0 +1,189 @@
+"""The Groovy scripts, run by a real QuPath: they compile, and do what their headers say.
+
+A start of QuPath takes seconds, so that several scripts run in one: "name|argument|argument" is one of them.
+"""
+
+import csv
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from support.another_process import EDIT, in_another_process
+from support.oracle import save_oracle
+from support.runs import FREE, discs, made_run, standing
+from support.slides import Disc, disc_slide
+
+from glomseg.qupath.objects import read_geojson, write_geojson
+from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.changes import read_memory
+from glomseg.runs.ownership import FINGERPRINT, RUN, mark, owner
+
+pytestmark = pytest.mark.qupath
+
+COMPILE = """
+import org.codehaus.groovy.control.CompilerConfiguration
+import org.codehaus.groovy.control.customizers.ImportCustomizer
+def imports = new ImportCustomizer()
+qupath.lib.gui.scripting.QPEx.getCoreClasses().each { imports.addImports(it.getName()) }
+def settings = new CompilerConfiguration()
+settings.addCompilationCustomizers(imports)
+def files = new File(FOLDER).listFiles().findAll { it.name.endsWith(".groovy") }
+files.each { new GroovyShell(getClass().getClassLoader(), new Binding(), settings).parse(it) }
+println "compiled " + files.size()
+def windows = [
+    (qupath.lib.gui.QuPathGUI): ["getAllViewers", "getViewer", "getToolManager", "getMenu", "getStage", "runScript"],
+    (qupath.lib.gui.ToolManager): ["setSelectedTool"],
+    (qupath.lib.gui.viewer.QuPathViewer): ["getView", "getImageData", "setDownsampleFactor", "setCenterPixelLocation"],
+    (qupath.fx.dialogs.Dialogs): ["showChoiceDialog", "showConfirmDialog", "showErrorMessage", "showInfoNotification",
+                                  "showPlainMessage", "showWarningNotification"],
+    (qupath.fx.dialogs.FileChoosers): ["promptForFile"],
+]
+println "missing " + windows.collectMany { type, names -> names - (type.getMethods()*.name as Set) }
+"""
+
+
+@pytest.fixture
+def study(study_0_6_0):
+    return study_0_6_0
+
+
+def test_a_review_in_qupath(moved, one_process, glomseg, drive):
+    made_run(moved, "run-1", discs("run-1", FREE[:3]))
+    assert glomseg("collect", moved).code == 0
+    before = standing(one_process, moved)
+    first, second, third = sorted(
+        (item for item in before.values() if RUN in item.metadata), key=lambda item: item.geometry.centroid.x
+    )
+    drawn = next(item for item in before.values() if item.name == "manual 1")
+    compiled, listed, reading, *told = drive(
+        moved,
+        "review_glomeruli|list",
+        "review_glomeruli|list=reading",
+        f"review_glomeruli|verdict=accept|object={first.object_id}|initials=AB",
+        f"review_glomeruli|verdict=reject|object={second.object_id}|initials=AB",
+        f"review_glomeruli|verdict=sclerotic|object={drawn.object_id}|initials=AB",
+        f"review_glomeruli|verdict=edit|object={third.object_id}|initials=AB",
+        f"review_glomeruli|verdict=none|object={third.object_id}|initials=AB",
+        "review_glomeruli|colour=confidence",
+        "review_glomeruli|reviewed=yes|initials=CD",
+        "review_glomeruli|list",
+        f"review_glomeruli|verdict=maybe|object={first.object_id}|initials=AB",
+        f"review_glomeruli|verdict=accept|object={first.object_id}",
+        "review_glomeruli",
+        "install_menu",
+        image="kidney_01.tif",
+        before=COMPILE,
+    )
+    assert f"compiled {len(list_scripts())}" in compiled
+    assert "missing []" in compiled  # what the windows call; they themselves need a display
+    ids = [line.partition("\t")[0] for line in listed.splitlines()]
+    assert set(ids[:3]) == {first.object_id, second.object_id, third.object_id}  # the others have no confidence
+    assert ids[-1] == "10 to do"
+    assert reading.splitlines()[0].partition("\t")[0] == first.object_id
+    left = [line.partition("\t")[0] for line in told[7].splitlines()]
+    assert left[-1] == "1 accept, 1 reject, 1 sclerotic, 7 to do"
+    assert not {first.object_id, second.object_id, drawn.object_id} & set(left)
+    assert ["REFUSED" in text for text in told[8:11]] == [True] * 3
+    assert "initials" in told[9]
+    assert "Review glomeruli" in told[11]
+    after = standing(one_process, moved)
+    accepted, rejected, sclerotic = (after[item.object_id] for item in (first, second, drawn))
+    assert (accepted.class_name, accepted.is_locked) == ("Glomerulus", True)
+    assert (rejected.class_name, rejected.is_locked) == ("Rejected", False)
+    assert (sclerotic.class_name, sclerotic.is_locked) == ("Glomerulus: Sclerotic", True)
+    assert accepted.metadata["glomseg.initials"] == "AB"
+    assert [owner(item) for item in (accepted, rejected)] == ["person", "person"]
+    assert owner(after[third.object_id]) == "machine"  # a verdict that was taken back leaves no trace
+    assert all(after[key].geometry.equals(item.geometry) for key, item in before.items())
+    image = json.loads(glomseg("status", moved, "--json").out)["images"][0]
+    assert image["review"] == left[-1]
+    assert image["reviewed"].startswith("CD ")
+    made_run(moved, "run-2", discs("run-2", FREE[:3], shift=5))
+    again = json.loads(glomseg("collect", moved, "run-2", "--json").out)["images"]["1"]["collected"]
+    assert (again["added"], again["removed"], again["dropped_for_a_persons"]) == (1, 1, 2)
+
+
+def marks(objects):
+    return sorted((item.metadata.get(RUN, ""), mark(item), item.name or "", item.class_name or "") for item in objects)
+
+
+def test_an_import_in_qupath_does_what_collect_does(moved, one_process, glomseg, drive):
+    """After a person's edits of every kind, in the whole of image 1 and in a part of image 2."""
+    keys = ("1", "2")
+    made_run(moved, "run-1", discs("run-1", FREE), keys)
+    assert glomseg("collect", moved).code == 0
+    in_another_process(EDIT, moved, one_process)
+    run = made_run(moved, "run-2", discs("run-2", FREE[:5]) + discs("run-2", FREE[5:], shift=7), keys)
+    write_geojson(run.folder / "area/2.geojson", [discs("x", [spot])[0] for spot in ((200, 200), (1240, 300))])
+    twin = Path(shutil.copytree(moved.parent, moved.parents[1] / "twin")) / moved.name
+    assert glomseg("collect", moved, "run-2").code == 0
+    printed = drive(twin, "import_results|run-2", "import_results", "import_results|run-9")
+    assert "0 added, 0 removed" in printed[2]
+    assert "REFUSED run-9" in printed[3]
+    for key in keys:
+        ours, theirs = standing(one_process, moved, key), standing(one_process, twin, key)
+        assert len(ours) > 8
+        assert marks(theirs.values()) == marks(ours.values())
+        remembered = [read_memory(path.parent / "glomseg", key) for path in (moved, twin)]
+        assert {item.metadata[FINGERPRINT] for item in remembered[0]} == {mark(item) for item in remembered[1]}
+    backups = json.loads(glomseg("restore", twin, "1", "--json").out)
+    assert [item["backup"] for item in backups] == ["run-2", "run-1"]
+
+
+def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data, tmp_path):
+    out, table = tmp_path / "out", tmp_path / "all.csv"
+    drive(
+        moved,
+        f"export_glomeruli|{out}",
+        f"measure_summary|{table}",
+        f"measure_summary|{table}",  # a second time replaces the row
+        f"export_training_tiles|folder={tmp_path / 'tiles'}|size=256",
+        f"export_training_tiles|folder={tmp_path / 'none'}|reviewed-only",
+    )
+    objects = read_geojson(out / "kidney_01.tif [1].geojson")
+    assert len(objects) == 7
+    rows = list(csv.DictReader((out / "kidney_01.tif [1].csv").open(encoding="utf-8")))
+    assert [row["object_id"] for row in rows] == [
+        item.object_id for item in sorted(objects, key=lambda item: item.geometry.centroid.y)
+    ]
+    area = {item.object_id: item.geometry.area * 0.25 for item in objects}
+    assert all(float(row["area_um2"]) == pytest.approx(area[row["object_id"]], rel=1e-3) for row in rows)
+    assert (out / "Ünï cöde #3.png [3].csv").is_file()
+    first, second, third = csv.DictReader(table.open(encoding="utf-8"))
+    assert (first["glomeruli"], first["sclerotic"], first["percent_sclerotic"]) == ("7", "2", "28.57")
+    assert float(first["mean_area_um2"]) == pytest.approx(sum(area.values()) / 7, rel=1e-3)
+    assert (second["glomeruli"], third["image"], third["mean_area_um2"]) == ("1", "Ünï cöde #3.png", "")
+    published = data / "qupath/tiles/qupath_0_6_0_beside/kidney_01"
+    labels = list((tmp_path / "tiles/kidney_01").glob("*-labelled.png"))
+    assert labels
+    for path in labels:
+        assert path.with_name(path.name.replace("-labelled", "")).is_file()
+        with Image.open(path) as ours, Image.open(published / path.name) as theirs:
+            assert ours.mode == theirs.mode == "P"
+            assert ours.tobytes() == theirs.tobytes()
+    assert not (tmp_path / "none").exists()
+
+
+def test_the_open_image_is_annotated_inside_an_area(moved, one_process, drive, tmp_path):
+    spots = [Disc(300, 300, 60, 60), Disc(700, 300, 60, 60), Disc(1240, 300, 60, 60)]
+    disc_slide(moved.parents[1] / "kidney_02.tif", size=(2048, 1024), discs=spots, tissue=(0, 0, 2048, 1024))
+    moved.write_text(moved.read_text("utf-8"), "utf-8")
+    before = standing(one_process, moved, "2")
+    write_geojson(tmp_path / "area.geojson", discs("x", [(300, 300), (1240, 300)]))
+    model = save_oracle(tmp_path / "oracle")
+    arguments = f"python={sys.executable}|model={model}|within={tmp_path / 'area.geojson'}|device=cpu"
+    refused, done = drive(
+        moved,
+        "annotate_current_image|python=/nonexistent/python",
+        f"annotate_current_image|{arguments}",
+        image="kidney_02.tif",
+    )[1:]
+    assert "REFUSED" in refused
+    assert "pip install glomseg" in refused
+    assert "2 added" in done
+    added = [item for key, item in standing(one_process, moved, "2").items() if key not in before]
+    assert {round(item.geometry.centroid.x, -1) for item in added} == {300, 1240}
+    assert all(owner(item) == "machine" for item in added)

@@ -1,0 +1,249 @@
+"""The main job, on projects that real QuPath wrote."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from shapely.geometry import Point
+from support.oracle import save_oracle
+from support.qupath_side import parse_geojson
+from support.slides import Disc, disc_slide
+
+from glomseg.qupath.java import read_annotations
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.project import read_project
+from glomseg.runs.changes import read_memory
+
+IMAGES = 3
+
+
+def only_run(project: Path) -> Path:
+    (record,) = (project / "glomseg").glob("*/run.json")
+    return record.parent
+
+
+def test_without_qupath_the_results_wait(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    before = {path: path.read_bytes() for path in (project / "data").rglob("*") if path.is_file()}
+    result = glomseg("annotate", project, "--slides", data / "qupath", "--mpp", "0.5", "--overlay")
+    assert result.code == 0, result.err
+    assert "glomseg collect" in result.err
+    assert "Ignore*" in result.err
+    run = only_run(project)
+    assert sorted(path.name for path in run.glob("*.geojson")) == ["1.geojson", "2.geojson", "3.geojson"]
+    assert len(list((run / "overlay").glob("*.png"))) == IMAGES
+    assert len(read_geojson(run / "1.geojson")) >= 3
+    assert {path: path.read_bytes() for path in before} == before
+    collecting = glomseg("collect", project, "--slides", data / "qupath")
+    assert collecting.code == 1
+    assert "PAQUO_QUPATH_DIR" in collecting.err
+
+
+def test_images_that_moved_or_lack_a_pixel_size_are_named(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    lost = glomseg("annotate", project)
+    assert lost.code == 1
+    for image in read_project(project).images:
+        assert f"glomseg: {image.name}: " in lost.err
+    assert lost.err.count("--slides") == IMAGES
+    found = glomseg("annotate", project, "--slides", data / "qupath")
+    assert found.code == 1
+    assert found.err.count("--mpp") == 1
+    assert glomseg("annotate", project, "--slides", data / "qupath", "--mpp", "0.5").code == 0
+
+
+def test_only_the_image_that_is_asked_for(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    result = glomseg("annotate", project, "--slides", data / "qupath", "--image", "kidney_02.tif", "--json")
+    assert list(json.loads(result.out)["images"]) == ["2"]
+    assert "kidney_99" in glomseg("annotate", project, "--image", "kidney_99").err
+
+
+def test_a_region_needs_qupath(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    result = glomseg("annotate", project, "--slides", data / "qupath", "--region", "Cortex")
+    assert result.code == 1
+    assert "--region Cortex" in result.err
+
+
+def test_only_inside_the_areas_of_a_file(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:
+    (tmp_path / "drawn").mkdir()
+    discs = [Disc(300, 300, 60, 60), Disc(1100, 300, 60, 60)]
+    disc_slide(tmp_path / "drawn/kidney_01.tif", size=(2048, 2048), discs=discs, tissue=(0, 0, 2048, 2048))
+    area = tmp_path / "area.geojson"
+    write_geojson(area, [PathObject(geometry=Point(1100, 300).buffer(200))])
+    oracle = save_oracle(tmp_path / "oracle")
+    arguments = ("annotate", project, "--slides", tmp_path / "drawn", "--image", "1", "--model", oracle, "--no-collect")
+    result = glomseg(*arguments, "--within", area)
+    assert result.code == 0, result.err
+    assert "no QuPath" not in result.err
+    (found,) = read_geojson(only_run(project) / "1.geojson")
+    assert found.geometry.centroid.distance(Point(1100, 300)) < 5
+    assert glomseg(*arguments, "--within", area, "--region", "Cortex").code == 2
+    assert glomseg(*arguments).code == 0  # the whole image is another run
+    assert len(list((project / "glomseg").glob("*/run.json"))) == 2
+
+
+def test_another_image_under_the_old_name_is_refused(
+    project: Path, tmp_path: Path, no_qupath: None, oracle_folder: Path, glomseg
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    disc_slide(tmp_path / "elsewhere" / "kidney_01.tif", size=(1000, 900))
+    result = glomseg("annotate", project, "--slides", tmp_path / "elsewhere", "--image", "1", "--model", oracle_folder)
+    assert result.code == 1
+    assert "1000 x 900" in result.err
+    assert "1000 x 900 px and the project says" in glomseg("doctor", project, "--slides", tmp_path / "elsewhere").out
+    assert not list(only_run(project).glob("*.geojson"))
+
+
+def test_status_needs_nothing_but_the_files(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    glomseg("annotate", project, "--slides", data / "qupath", "--image", "2")
+    status = json.loads(glomseg("status", project, "--json").out)
+    first, second, _ = status["images"]
+    assert first["annotations"]["Glomerulus"] == 5
+    assert first["runs"] == []
+    assert second["runs"][0]["state"] == "done"
+    assert "kidney_02.tif" in glomseg("status", project).out
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"images": 3}', '{"version": "0.6.0", "images": [{"entryID": "../../x"}]}']
+)
+def test_a_broken_project_gets_one_line(tmp_path: Path, glomseg, text: str) -> None:
+    (tmp_path / "project.qpproj").write_text(text)
+    for command in ("annotate", "status", "collect"):
+        result = glomseg(command, tmp_path / "project.qpproj")
+        assert result.code == 1
+        assert len(result.err.strip().splitlines()) == 1
+        assert "project.qpproj" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["project.qpproj"]
+
+
+def test_an_http_image_is_refused_and_the_others_go_on(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    path = project / "project.qpproj"
+    content = json.loads(path.read_text())
+    content["images"][0]["serverBuilder"]["uri"] = "https://example.org/slide.svs"
+    path.write_text(json.dumps(content))
+    result = glomseg("annotate", project, "--slides", data / "qupath", "--mpp", "0.5")
+    assert result.code == 1
+    assert "kidney_01.tif: " in result.err
+    assert sorted(item.name for item in only_run(project).glob("*.geojson")) == ["2.geojson", "3.geojson"]
+
+
+@pytest.mark.qupath
+def test_polygons_are_in_the_project_and_stay_as_they_are(project: Path, data: Path, qupath, glomseg) -> None:
+    arguments = ("annotate", project, "--slides", data / "qupath", "--mpp", "0.5")
+    stood = {key: qupath.call(read_annotations, project / "project.qpproj", key) for key in "123"}
+    result = glomseg(*arguments, "--json")
+    assert result.code == 0, result.err
+    records = json.loads(result.out)["images"]
+    for key in "123":
+        now = qupath.call(read_annotations, project / "project.qpproj", key)
+        assert [item for item in now if item in stood[key]] == stood[key]
+        added = [item for item in now if item not in stood[key]]
+        assert len(added) == records[key]["collected"]["added"]
+        for item in added:
+            assert item.class_name == "Glomerulus"
+            assert item.metadata["glomseg.models.predict"] == "pas-starter"
+            assert 0 < item.measurements["Confidence"] <= 1
+    assert sum(record["collected"]["added"] for record in records.values()) > 0
+    files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (project / "data").rglob("*.*")}
+    for again in (arguments, (*arguments, "--restart"), ("collect", project, "--slides", data / "qupath")):
+        assert glomseg(*again).code == 0
+        assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files} == files
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
+    project: Path, data: Path, qupath, tmp_path, glomseg
+) -> None:
+    """Discs drawn over image 1: inside Cortex, in its hole, off it, and on the Ignore* box."""
+    slides = tmp_path / "drawn"
+    slides.mkdir()
+    discs = [Disc(300, 300, 60, 60), Disc(1950, 300, 60, 60), Disc(40, 40, 35, 35), Disc(1600, 1600, 60, 60)]
+    disc_slide(slides / "kidney_01.tif", size=(2048, 2048), discs=discs, tissue=(0, 0, 2048, 2048))
+    oracle = save_oracle(tmp_path / "oracle")
+    arguments = ("--slides", slides, "--image", "1", "--model", oracle)
+    assert glomseg("annotate", project, *arguments).code == 0
+    assert len(read_geojson(only_run(project) / "1.geojson")) == 3
+    shutil.rmtree(project / "glomseg")
+    assert glomseg("annotate", project, *arguments, "--region", "Cortex").code == 0
+    centres = {
+        tuple(map(round, item.geometry.centroid.coords[0])) for item in read_geojson(only_run(project) / "1.geojson")
+    }
+    cortex = next(
+        item for item in qupath.call(read_annotations, project / "project.qpproj", "1") if item.class_name == "Cortex"
+    )
+    assert centres == {(round(d.x), round(d.y)) for d in discs if cortex.geometry.contains(Point(d.x, d.y))}
+    assert "Medulla" in glomseg("annotate", project, *arguments, "--region", "Medulla").err
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupath, glomseg) -> None:
+    arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
+    assert glomseg(*arguments).code == 0
+    run = only_run(project)
+    shutil.copy(run / "backup" / "2" / "data.qpdata", project / "data" / "2" / "data.qpdata")  # as if all were deleted
+    again = glomseg(*arguments, "--json")
+    collected = json.loads(again.out)["images"]["2"]["collected"]
+    assert collected["added"] == 0
+    assert collected["dropped_as_rejected"] > 0
+    offered = json.loads(glomseg(*arguments, "--json", "--forget-rejections").out)["images"]["2"]["collected"]
+    assert offered["added"] == collected["dropped_as_rejected"]
+
+
+@pytest.mark.qupath
+def test_qupath_imports_what_a_run_wrote(tmp_path: Path, oracle_folder: Path, qupath, glomseg) -> None:
+    """The route by drag and drop: discs, and a ring whose hole is large enough to stay."""
+    discs = [Disc(400, 400, 90, 90), Disc(900, 600, 200, 180, 0.4), Disc(1300, 300, 60, 80)]
+    truth = disc_slide(tmp_path / "slide.tif", discs=discs)
+    assert glomseg("segment", truth.path, "-o", tmp_path / "out", "--model", oracle_folder).code == 0
+    written = {item.object_id: item for item in read_geojson(tmp_path / "out" / "slide.geojson")}
+    read = qupath.call(parse_geojson, tmp_path / "out" / "slide.geojson")
+    assert {item["id"] for item in read} == set(written)
+    assert sorted(item["area"] for item in read) == pytest.approx(sorted(disc.area for disc in discs), rel=0.02)
+    for item in read:
+        twin = written[item["id"]]
+        assert (item["class"], item["name"]) == (twin.class_name, twin.name)
+        assert item["measurements"] == pytest.approx(dict(twin.measurements))
+        assert item["metadata"] == dict(twin.metadata)
+        assert item["area"] == pytest.approx(twin.geometry.area)
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_only_the_chosen_image_is_written_and_its_name_may_hold_anything(
+    project: Path, data: Path, qupath, glomseg
+) -> None:
+    path = project / "project.qpproj"
+    path.write_text(path.read_text().replace('"imageName": "kidney_02.tif"', '"imageName": "HE [/20x] [bold]"'))
+    arguments = ("annotate", project, "--slides", data / "qupath", "--mpp", "0.5")
+    assert glomseg(*arguments).code == 0
+    assert glomseg(*arguments, "--threshold", "0.5").code == 0
+    before = {key: (project / "data" / key / "data.qpdata").read_bytes() for key in "13"}
+    assert glomseg(*arguments, "--image", "2").code == 0
+    assert {key: (project / "data" / key / "data.qpdata").read_bytes() for key in "13"} == before
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_rejections_outlive_a_stop_between_the_write_and_its_memory(project: Path, data: Path, qupath, glomseg) -> None:
+    arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
+    added = json.loads(glomseg(*arguments, "--json").out)["images"]["2"]["collected"]["added"]
+    assert added > 0
+    remembered = read_memory(project / "glomseg", "2")
+    (project / "glomseg" / "memory" / "2.geojson").unlink()  # as if stopped before it was written
+    again = read_memory(project / "glomseg", "2")
+    assert {item.object_id for item in again} == {item.object_id for item in remembered}
+    assert len(again) == added
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_one_damaged_image_does_not_stop_the_project(project: Path, data: Path, qupath, glomseg) -> None:
+    damaged = project / "data" / "1" / "data.qpdata"
+    damaged.write_bytes(damaged.read_bytes()[:500])
+    result = glomseg("annotate", project, "--slides", data / "qupath", "--mpp", "0.5", "--json")
+    assert result.code == 1
+    images = json.loads(result.out)["images"]
+    assert images["1"]["state"] == "failed"
+    assert "collected" in images["2"]

@@ -1,0 +1,237 @@
+"""Collect, undo and restore as a user types them, on a real QuPath: what a run did can be taken back."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.qupath.project import image_state, read_project
+from glomseg.runs import collect as second_stage
+from glomseg.runs.ownership import RUN, owner
+from glomseg.runs.run import load_run, locked
+from glomseg.runs.write_image import collect_image
+
+
+@pytest.fixture
+def study(study_0_6_0):
+    return study_0_6_0
+
+
+def same(one, two):
+    return one.keys() == two.keys() and all(
+        replace(item, geometry=two[key].geometry) == two[key] and item.geometry.equals(two[key].geometry)
+        for key, item in one.items()
+    )
+
+
+@pytest.mark.qupath
+def test_undo_after_a_run_is_the_identity(study, one_process, glomseg):
+    drawn = standing(one_process, study)
+    made_run(study, "run-1", discs("run-1", FREE))
+    made_run(study, "run-2", discs("run-2", FREE[:3]) + discs("run-2", FREE[4:], shift=9))
+    assert glomseg("collect", study, "run-1").code == 0
+    first = standing(one_process, study)
+    assert glomseg("collect", study, "run-2").code == 0
+    second = standing(one_process, study)
+    assert {item.metadata.get(RUN) for item in second.values()} == {None, "run-1", "run-2"}
+    early = glomseg("undo", study, "run-1")
+    assert early.code == 1
+    assert "glomseg undo PROJECT run-2" in early.err
+    assert same(standing(one_process, study), second)
+    result = json.loads(glomseg("undo", study, "--json").out)
+    assert result["run"] == "run-2"
+    assert (result["images"]["1"]["undone"]["removed"], result["images"]["1"]["undone"]["restored"]) == (4, 5)
+    assert same(standing(one_process, study), first)
+    assert glomseg("undo", study).code == 0
+    assert same(standing(one_process, study), drawn)
+    nothing = glomseg("undo", study)
+    assert nothing.code == 1
+    assert "nothing to undo" in nothing.err
+    assert glomseg("collect", study, "run-2").code == 0  # and forward again: an undo rejects nothing
+    assert len(standing(one_process, study)) == len(drawn) + 7
+
+
+def judged_by_a_person(qupath, study, spots):
+    """Play a person: only the outlines at `spots` of the present run are left, as if the others were deleted."""
+    (image, *_) = read_project(study).images
+    qupath.call(
+        collect_image, study, "1", image.path, discs("run-2", spots), processed_area=None,
+        expected_state=image_state(image), backup_folder=study.parent / "elsewhere",
+    )  # fmt: skip
+
+
+@pytest.mark.qupath
+def test_what_was_deleted_since_stays_deleted(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE, shift=6))
+    made_run(study, "run-2", discs("run-2", FREE))
+    glomseg("collect", study, "run-1")
+    glomseg("collect", study, "run-2")
+    judged_by_a_person(one_process, study, FREE[:3])
+    undone = json.loads(glomseg("undo", study, "--json").out)["images"]["1"]["undone"]
+    assert (undone["removed"], undone["restored"], undone["left_as_rejected"]) == (3, 3, 5)
+    again = json.loads(glomseg("collect", study, "run-2", "--json").out)["images"]["1"]["collected"]
+    assert (again["added"], again["removed"], again["dropped_as_rejected"]) == (3, 3, 5)
+
+
+@pytest.mark.qupath
+def test_a_backup_is_listed_and_restored(study, one_process, glomseg, no_qupath):
+    drawn = standing(one_process, study)
+    assert "no backup" in glomseg("restore", study, "1").err
+    made_run(study, "run-1", discs("run-1", FREE))
+    glomseg("collect", study, "run-1")
+    collected = standing(one_process, study)
+    (listed,) = json.loads(glomseg("restore", study, "kidney_01.tif", "--json").out)
+    assert (listed["backup"], listed["why"]) == ("run-1", "before the run")
+    assert "run-1" in glomseg("restore", study, "1", "run-9").err
+    assert glomseg("restore", study, "1", "run-1").code == 0
+    assert same(standing(one_process, study), drawn)
+    assert load_run(study.parent / "glomseg/run-1").images["1"]["collected"] is None
+    assert "nothing to undo" in glomseg("undo", study).err
+    assert glomseg("restore", study, "1", "last").code == 0  # what stood before the restore
+    assert same(standing(one_process, study), collected)
+    assert len(json.loads(glomseg("restore", study, "1", "--json").out)) == 3
+    glomseg("restore", study, "1", "run-1")
+    again = json.loads(glomseg("collect", study, "run-1", "--json").out)["images"]["1"]["collected"]
+    assert again["added"] == len(FREE)  # a restore is no rejection
+
+
+@pytest.mark.qupath
+def test_an_image_that_was_never_saved_is_so_again(study, one_process, glomseg):
+    shutil.rmtree(study.parent / "data/3")
+    made_run(study, "run-1", discs("run-1", [(500, 500)]), keys=["3"])
+    assert glomseg("collect", study).code == 0
+    assert glomseg("restore", study, "3", "run-1").code == 0
+    assert not (study.parent / "data/3/data.qpdata").exists()
+    assert glomseg("collect", study).code == 0
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize(("how", "collected"), [("stop", set()), ("skip", {"2"}), ("merge", {"1", "2"})])
+def test_somebody_saves_while_we_write(study, one_process, glomseg, monkeypatch, how, collected):
+    made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    (image, other, _) = read_project(study).images
+    states = iter([image_state(other)])  # not what is there: as if another QuPath had saved in between
+
+    def stale(asked):
+        return next(states, None) or image_state(asked) if asked.entry_id == "1" else image_state(asked)
+
+    monkeypatch.setattr(second_stage, "image_state", stale)
+    before = (image.data_folder / "data.qpdata").read_bytes()
+    result = glomseg("collect", study, "--on-conflict", how)
+    records = load_run(study.parent / "glomseg/run-1").images
+    assert {key for key, record in records.items() if record.get("collected")} == collected
+    assert result.code == (0 if how == "merge" else 1)
+    if how != "merge":
+        assert "saved by somebody else" in result.err
+        assert records["1"]["conflict"]
+        assert (image.data_folder / "data.qpdata").read_bytes() == before
+        assert not list((study.parent / "glomseg/run-1/changes/1").glob("*"))
+    monkeypatch.undo()
+
+
+@pytest.mark.qupath
+def test_a_change_that_never_came_about_is_forgotten(study, one_process, glomseg):
+    """A process killed between keeping the change and writing the image leaves the change behind."""
+    made_run(study, "run-1", discs("run-1", FREE))
+    data = study.parent / "data/1/data.qpdata"
+    before = data.read_bytes()
+    glomseg("collect", study)
+    data.write_bytes(before)
+    (study.parent / "glomseg/memory/1.geojson").unlink()
+    assert glomseg("undo", study).code == 1
+    assert data.read_bytes() == before
+    again = json.loads(glomseg("collect", study, "--json").out)["images"]["1"]["collected"]
+    assert again["added"] == len(FREE)
+    assert [path.name for path in (study.parent / "glomseg/run-1/changes/1").iterdir()] == ["1.json"]
+    assert glomseg("undo", study).code == 0
+    assert all(owner(item) == "person" for item in standing(one_process, study).values())
+
+
+@pytest.mark.qupath
+def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, monkeypatch):
+    def first():
+        return json.loads(glomseg("status", study, "--json").out)["images"][0]
+
+    def told(image):
+        return image["machine"], image["persons"], image["saved_since_counted"]
+
+    assert told(first()) == (0, 10, False)
+    made_run(study, "run-1", discs("run-1", FREE))
+    made_run(study, "run-2", discs("run-2", FREE, shift=7))
+    glomseg("collect", study, "run-1")
+    assert told(first()) == (8, 10, False)
+    assert first()["runs"] == [
+        {"run": "run-1", "state": "collected", "glomeruli": None},
+        {"run": "run-2", "state": "done", "glomeruli": None},
+    ]
+    judged_by_a_person(one_process, study, FREE[:3])
+    assert told(first()) == (8, 10, True)
+    assert "~8" in glomseg("status", study).out
+    monkeypatch.setattr(second_stage, "image_state", lambda image: image_state(read_project(study).images[1]))
+    glomseg("collect", study, "run-2")
+    assert "saved by somebody else" in first()["conflict"]
+    monkeypatch.setattr(second_stage, "image_state", image_state)
+    glomseg("undo", study)
+    assert (told(first()), first()["runs"][0]["state"]) == ((0, 10, False), "undone")
+
+
+# --- faults
+
+
+@pytest.mark.qupath
+def test_two_at_once(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    before = (study.parent / "data/1/data.qpdata").read_bytes()
+    with locked(study.parent / "glomseg"):
+        for command in (("collect", study), ("undo", study, "run-1"), ("restore", study, "1", "last")):
+            result = glomseg(*command)
+            assert result.code == 1
+            assert "another glomseg" in result.err
+    assert (study.parent / "data/1/data.qpdata").read_bytes() == before
+    assert glomseg("collect", study).code == 0
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("place", ["changes", "backup"])
+def test_what_cannot_be_kept_is_not_written(study, one_process, glomseg, place):
+    """No room for the backup, or for what undo needs: the image stays as it is, and the others go on."""
+    run = made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    (run.folder / place).mkdir()
+    (run.folder / place / "1").write_text("in the way")
+    before = (study.parent / "data/1/data.qpdata").read_bytes()
+    result = glomseg("collect", study)
+    assert result.code == 1
+    assert "free space" in result.err
+    assert (study.parent / "data/1/data.qpdata").read_bytes() == before
+    assert (run.folder / "changes/2/1.json").is_file()
+    (run.folder / place / "1").unlink()
+    assert glomseg("collect", study).code == 0
+    assert glomseg("undo", study).code == 0
+
+
+@pytest.mark.qupath
+@pytest.mark.slow
+def test_a_killed_collect_is_completed_by_the_same_command(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    data = {key: study.parent / f"data/{key}/data.qpdata" for key in "12"}
+    before = {key: path.read_bytes() for key, path in data.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "glomseg_cli.main", "collect", str(study)], stderr=subprocess.DEVNULL
+    )
+    until = time.monotonic() + 60
+    while data["1"].read_bytes() == before["1"] and time.monotonic() < until:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    for key in "12":
+        found = standing(one_process, study, key)
+        assert sum(RUN in item.metadata for item in found.values()) in (0, 6, 7, 8)
+    assert glomseg("collect", study).code == 0
+    assert sum(RUN in item.metadata for item in standing(one_process, study).values()) == len(FREE)
+    assert glomseg("undo", study).code == 0
+    assert all(owner(item) == "person" for key in "12" for item in standing(one_process, study, key).values())

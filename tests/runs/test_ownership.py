@@ -1,0 +1,315 @@
+"""Whose object is it: no person's object is ever touched, and the same run again changes nothing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely.geometry import MultiPolygon, Point, Polygon, box
+
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.runs.ownership import (
+    DESCRIPTION,
+    FINGERPRINT,
+    RUN,
+    VERDICT,
+    fingerprint,
+    owner,
+    plan_update,
+    snap,
+    stamp,
+)
+
+GLOMERULUS = "Glomerulus"
+
+
+def disc(x, y, radius=40.0, **changes):
+    return PathObject(**{"geometry": Point(x, y).buffer(radius), "class_name": GLOMERULUS} | changes)
+
+
+def ours(x, y, radius=40.0, run="run-1", **changes):
+    return stamp(disc(x, y, radius, **changes), run=run, model="m")
+
+
+def apply(existing, plan):
+    """What stands in the image after a plan, as collect makes it."""
+    removed = {id(item) for item in plan.remove}
+    return [item for item in existing if id(item) not in removed] + list(plan.add)
+
+
+def through_qupath(geometry):
+    """What QuPath gives back: float32 vertices, rounded to 0.01 px, in another order and direction."""
+    moved = shapely.transform(geometry, lambda xy: np.round(xy.astype(np.float32).astype(float) / 0.01) * 0.01)
+    return shapely.normalize(shapely.reverse(moved))
+
+
+# --- the fingerprint
+
+
+@given(
+    x=st.floats(0, 400_000),
+    y=st.floats(0, 400_000),
+    radius=st.floats(3, 500),
+    corners=st.integers(3, 200),
+    hole=st.booleans(),
+    seed=st.integers(0, 99),
+)
+@settings(deadline=None)
+def test_a_fingerprint_survives_qupath(x, y, radius, corners, hole, seed):
+    angles = np.sort(np.random.default_rng(seed).uniform(0, 2 * np.pi, corners))
+    ring = np.c_[x + radius * np.cos(angles), y + radius * np.sin(angles)]
+    shape = Polygon(ring).buffer(0)
+    if hole:
+        shape = shape.difference(shape.centroid.buffer(radius / 5))
+    geometry = snap(shape)
+    assert geometry.is_valid
+    assert fingerprint(snap(geometry), None) == fingerprint(geometry, None)
+    assert fingerprint(through_qupath(geometry), None) == fingerprint(geometry, None)
+
+
+def test_a_fingerprint_survives_other_ways_to_write_a_shape():
+    square = Polygon([(0, 0), (50, 0), (100, 0), (100, 100), (0, 100)])
+    expected = fingerprint(box(0, 0, 100, 100), GLOMERULUS)
+    assert fingerprint(square, GLOMERULUS) == expected
+    assert fingerprint(MultiPolygon([square]), GLOMERULUS) == expected
+    assert fingerprint(Polygon([(0, 0), (0, 0), (100, 0), (100, 100), (0, 100)]), GLOMERULUS) == expected
+    one, two = box(0, 0, 10, 10), box(20, 0, 30, 10)
+    assert fingerprint(MultiPolygon([one, two]), None) == fingerprint(MultiPolygon([two, one]), None)
+
+
+def test_a_fingerprint_survives_geojson(tmp_path):
+    item = ours(123456.789, 98765.4321)
+    write_geojson(tmp_path / "a.geojson", [item])
+    (read,) = read_geojson(tmp_path / "a.geojson")
+    assert read.metadata == item.metadata
+    assert owner(read) == "machine"
+
+
+@pytest.mark.parametrize("step", [(0.02, 0), (0, 0.02), (-1, 0)])
+def test_the_smallest_edit_changes_the_fingerprint(step):
+    item = ours(100_000, 100_000)
+    points = shapely.get_coordinates(item.geometry)
+    points[3] += step
+    assert owner(replace(item, geometry=Polygon(points))) == "person"
+
+
+def test_snapping_keeps_area_and_place():
+    glomerulus = Point(1000.3, 2000.7).buffer(64)
+    snapped = snap(glomerulus)
+    assert snapped.area == pytest.approx(glomerulus.area, rel=2e-3)
+    assert snapped.centroid.distance(glomerulus.centroid) < 0.1
+    assert snap(box(0, 0, 100, 100)).area == 10_000
+
+
+# --- the owner
+
+
+def test_what_we_wrote_is_the_machines():
+    assert owner(ours(100, 100)) == "machine"
+    assert owner(ours(100, 100, name="G1")) == "machine"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"is_locked": True},
+        {"class_name": "Glomerulus: Sclerotic"},
+        {"class_name": None},
+        {"name": "ask Ada"},
+        {"geometry": Point(200, 100).buffer(40)},
+        {"object_type": "detection"},
+        {"metadata": {}},
+    ],
+)
+def test_what_a_person_changed_is_that_persons(change):
+    assert owner(replace(ours(100, 100), **change)) == "person"
+
+
+@pytest.mark.parametrize("key", [VERDICT, DESCRIPTION])
+def test_what_a_person_judged_is_that_persons(key):
+    item = ours(100, 100)
+    assert owner(replace(item, metadata={**item.metadata, key: "accept"})) == "person"
+
+
+def test_what_a_person_drew_is_that_persons():
+    assert owner(disc(100, 100)) == "person"
+
+
+def test_new_measurements_do_not_change_the_owner():
+    assert owner(replace(ours(100, 100), measurements={"Area µm^2": 3.0})) == "machine"
+
+
+# --- the plan
+
+
+def test_a_first_run_adds_everything():
+    predictions = [ours(100, 100), ours(300, 100)]
+    plan = plan_update([], predictions, None)
+    assert plan.add == tuple(predictions)
+    assert plan.remember == plan.add
+    assert not plan.remove
+    assert not plan.is_empty
+
+
+def test_a_new_run_replaces_the_machines_objects_and_keeps_equal_ones():
+    same, gone = ours(100, 100), ours(300, 100)
+    again, new = ours(100, 100, run="run-2"), ours(310, 100, run="run-2")
+    plan = plan_update([same, gone], [again, new], None)
+    assert plan.remove == (gone,)
+    assert plan.keep == (same,)
+    assert plan.add == (new,)
+
+
+def test_objects_outside_the_processed_area_stay():
+    inside, outside = ours(100, 100), ours(900, 100)
+    plan = plan_update([inside, outside], [], box(0, 0, 500, 500))
+    assert plan.remove == (inside,)
+    assert outside in plan.remember
+
+
+def test_the_centroid_decides_at_the_border_and_the_older_object_stays():
+    border = ours(510, 100)
+    fragment = ours(485, 100, radius=20)
+    plan = plan_update([border], [fragment], box(0, 0, 500, 500))
+    assert not plan.remove
+    assert plan.dropped_outside == (fragment,)
+
+
+def test_a_copy_of_a_machines_object_goes():
+    item = ours(100, 100)
+    plan = plan_update([item, replace(item)], [item], None)
+    assert len(plan.keep) == len(plan.remove) == 1
+
+
+def test_no_duplicate_beside_a_persons_glomerulus():
+    hers = disc(100, 100, class_name="Glomerulus: Sclerotic")
+    near, touching = ours(115, 100), ours(175, 100)
+    plan = plan_update([hers], [near, touching], None)
+    assert plan.dropped_person == (near,)
+    assert plan.add == (touching,)
+
+
+def test_a_persons_glomerulus_drawn_over_the_machines_replaces_it():
+    mine, hers = ours(100, 100), disc(105, 100)
+    plan = plan_update([mine, hers], [ours(100, 100)], None)
+    assert plan.remove == (mine,)
+    assert len(plan.dropped_person) == 1
+
+
+def test_other_annotations_of_a_person_are_no_rivals():
+    cortex, note = disc(100, 100, 400, class_name="Cortex"), PathObject(geometry=Point(100, 100))
+    assert len(plan_update([cortex, note], [ours(100, 100)], None).add) == 1
+
+
+def test_a_broken_polygon_of_a_person_is_no_obstacle():
+    bow_tie = PathObject(geometry=Polygon([(0, 0), (100, 100), (100, 0), (0, 100)]), class_name=GLOMERULUS)
+    assert plan_update([bow_tie], [ours(20, 50, radius=15)], None).dropped_person
+
+
+@pytest.mark.parametrize("class_name", ["Artefact", None])
+def test_a_prediction_that_was_reclassified_does_not_come_back(class_name):
+    judged = replace(ours(100, 100), class_name=class_name)
+    plan = plan_update([judged], [ours(102, 100)], None)
+    assert not plan.add
+    assert not plan.remove
+
+
+def test_a_deleted_prediction_does_not_come_back_however_often():
+    first = plan_update([], [ours(100, 100), ours(300, 100)], None)
+    existing = list(first.add[1:])
+    remembered = first.remember
+    for number in range(3):
+        predictions = [ours(100 + number, 100), ours(300, 100)]
+        plan = plan_update(existing, predictions, None, remembered)
+        assert plan.dropped_rejected == (predictions[0],)
+        assert plan.is_empty
+        remembered = plan.remember
+    forgiving = plan_update(existing, [ours(100, 100)], box(0, 0, 200, 200), remembered, forget_rejections=True)
+    assert len(forgiving.add) == 1
+
+
+def test_a_prediction_that_was_moved_away_does_not_come_back():
+    first = plan_update([], [ours(100, 100)], None)
+    moved = replace(first.add[0], geometry=Point(600, 600).buffer(40))
+    plan = plan_update([moved], [ours(101, 100)], None, first.remember)
+    assert plan.is_empty
+    assert len(plan.dropped_rejected) == 1
+
+
+def test_a_prediction_needs_a_run():
+    with pytest.raises(ValueError, match="stamp"):
+        plan_update([], [disc(100, 100)], None)
+
+
+def test_a_sliver_is_no_glomerulus():
+    assert plan_update([], [ours(100, 100, radius=0.01)], None).is_empty
+
+
+PLACES = st.tuples(st.integers(0, 12), st.integers(0, 2), st.sampled_from([20, 35, 40]))
+EDITS = st.sampled_from(["none", "none", "delete", "move", "lock", "class", "verdict", "name", "draw"])
+
+
+def predictions_at(places, run):
+    return [ours(50 + 40 * x, 50 + 90 * y, radius, run=run) for x, y, radius in places]
+
+
+def edited(existing, edits):
+    result = []
+    for number, item in enumerate(existing):
+        edit = edits[number % len(edits)] if edits else "none"
+        changes = {
+            "move": {"geometry": shapely.affinity.translate(item.geometry, 15, 5)},
+            "lock": {"is_locked": not item.is_locked},
+            "class": {"class_name": "Artefact"},
+            "verdict": {"metadata": {**item.metadata, VERDICT: "reject"}},
+            "name": {"name": "look"},
+        }
+        if edit != "delete":
+            result.append(replace(item, **changes.get(edit, {})))
+        if edit == "draw":
+            result.append(disc(60 + 35 * number, 60))
+    return result
+
+
+@given(
+    runs=st.lists(
+        st.tuples(st.lists(PLACES, max_size=8), st.lists(EDITS, max_size=5), st.booleans(), st.booleans()),
+        min_size=1,
+        max_size=4,
+    )
+)
+@settings(deadline=None, max_examples=150)
+def test_no_sequence_of_runs_and_edits_touches_a_persons_object(runs):
+    existing, remembered = [disc(90, 90)], ()
+    for number, (places, edits, part, forget) in enumerate(runs):
+        existing = edited(existing, edits)
+        predictions = predictions_at(places, f"run-{number}")
+        area = box(0, 0, 300, 300) if part else None
+        plan = plan_update(existing, predictions, area, remembered, forget)
+        assert all(owner(item) == "machine" for item in (*plan.remove, *plan.keep, *plan.add))
+        assert all(any(item is other for other in existing) for item in (*plan.remove, *plan.keep))
+        after = apply(existing, plan)
+        persons = [item for item in existing if owner(item) == "person"]
+        assert all(any(item is other for other in after) for item in persons)
+        for memory in (plan.remember, remembered):
+            assert plan_update(after, predictions, area, memory, forget).is_empty
+        existing, remembered = after, plan.remember
+
+
+@pytest.mark.slow
+def test_ten_thousand_objects_are_replaced_at_once():
+    spots = [(100 + 100 * (i % 100), 100 + 100 * (i // 100)) for i in range(10_000)]
+    existing = [ours(x, y) for x, y in spots]
+    hers = [disc(x + 50, y + 50, radius=10) for x, y in spots]
+    moved = [ours(x + 1, y, run="run-2") for x, y in spots]
+    plan = plan_update(existing + hers, moved, box(0, 0, 20_000, 20_000), existing)
+    assert len(plan.add) == len(plan.remove) == 10_000
+
+
+def test_the_fingerprint_is_written_down():
+    """Pinned: objects in people's projects carry it, and the Groovy scripts compute the same."""
+    item = stamp(disc(0, 0, geometry=box(10, 20, 110, 120)), run="r", model="m")
+    assert item.metadata[RUN] == "r"
+    assert item.metadata[FINGERPRINT] == "1-3706c0a624337f618f85b56b107b1059"

@@ -1,0 +1,121 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shapely.geometry import Point
+
+from glomseg.segment.outlines import PolygonSettings, find_glomeruli
+from glomseg.segment.probability_map import Canvas
+from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile
+
+SETTINGS = PolygonSettings(threshold=0.5, minimum_area_um2=200, split_depth_um=3, tolerance_um=0.25)
+
+
+def painted(values: np.ndarray, *, downsample: tuple[float, float] = (1, 1), mpp: float = 1.0) -> Canvas:
+    """A canvas that holds `values` (H, W), one reading pixel each, written in four tiles."""
+    height, width = values.shape
+    frame = ReadingFrame(mpp, *downsample, width, height)
+    canvas = Canvas(frame)
+    rows, columns = frame.blocks
+    padded = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
+    padded[:height, :width] = values
+    middle_y, middle_x = rows // 2 * BLOCK, columns // 2 * BLOCK
+    for y, tall in ((0, middle_y), (middle_y, rows * BLOCK - middle_y)):
+        for x, wide in ((0, middle_x), (middle_x, columns * BLOCK - middle_x)):
+            canvas.write(Tile(x, y, wide, tall, 0), padded[y : y + tall, x : x + wide])
+    return canvas
+
+
+def disc(shape: tuple[int, int], x: float, y: float, radius: float, soft: float = 0.0) -> np.ndarray:
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    distance = radius - np.hypot(columns - x, rows - y)
+    return (distance > 0) * 1.0 if soft == 0 else np.clip(0.5 + distance / soft, 0, 1)
+
+
+def test_square_has_the_area_of_its_pixels() -> None:
+    values = np.zeros((200, 200), np.uint8)
+    values[40:140, 60:160] = 255
+    (found,) = find_glomeruli(painted(values), SETTINGS)
+    assert found.geometry.area == pytest.approx(10_000, abs=2)
+    assert found.geometry.bounds == (60, 40, 160, 140)
+    assert found.confidence == 1
+    assert not found.touches_edge
+
+
+@pytest.mark.parametrize("downsample", [(1, 1), (4, 4), (4.0084, 2.5)])
+def test_soft_disc_is_outlined_below_a_pixel(downsample: tuple[float, float]) -> None:
+    values = np.round(255 * disc((256, 256), 121.3, 133.7, 40, soft=6)).astype(np.uint8)
+    (found,) = find_glomeruli(painted(values, downsample=downsample), SETTINGS)
+    scale = downsample[0] * downsample[1]
+    assert found.geometry.area == pytest.approx(np.pi * 40**2 * scale, rel=0.01)
+    centre = found.geometry.centroid
+    assert centre.x / downsample[0] == pytest.approx(121.3, abs=0.1)
+    assert centre.y / downsample[1] == pytest.approx(133.7, abs=0.1)
+    assert found.geometry.is_valid
+
+
+def test_holes_are_kept_or_filled_by_area() -> None:
+    ring = disc((300, 300), 150, 150, 80) - disc((300, 300), 150, 150, 30) - disc((300, 300), 150, 210, 5)
+    (found,) = find_glomeruli(painted((ring * 255).astype(np.uint8)), SETTINGS)
+    assert len(found.geometry.interiors) == 1
+    assert found.geometry.area == pytest.approx(np.pi * (80**2 - 30**2), rel=0.01)
+
+
+@pytest.mark.parametrize("gap", [-12, -4, 0, 1])
+def test_touching_neighbours_are_split(gap: int) -> None:
+    x = 100 + 80 + gap
+    values = np.maximum(disc((200, 300), 100, 100, 40), disc((200, 300), x, 100, 40))
+    first, second = find_glomeruli(painted((values * 255).astype(np.uint8)), SETTINGS)
+    lens = Point(100, 100).buffer(40).intersection(Point(x, 100).buffer(40)).area
+    for found in (first, second):
+        assert found.geometry.area == pytest.approx(np.pi * 40**2 - lens / 2, rel=0.02)
+    assert first.geometry.intersection(second.geometry).area < 60
+
+
+def test_one_long_glomerulus_is_not_split() -> None:
+    rows, columns = np.mgrid[:300, :300] + 0.5
+    noise = np.random.default_rng(0).normal(0, 0.02, (300, 300))
+    ellipse = ((columns - 150) / 70) ** 2 + ((rows - 150) / 40) ** 2 + noise < 1
+    found = find_glomeruli(painted((ellipse * 255).astype(np.uint8)), SETTINGS)
+    assert len(found) == 1
+
+
+def test_small_and_thin_objects_are_dropped() -> None:
+    values = np.zeros((300, 300))
+    values += disc((300, 300), 50, 50, 5)
+    values[100:104, 20:280] = 1
+    values += disc((300, 300), 200, 200, 30) * 0.6
+    canvas = painted((values * 255).astype(np.uint8))
+    assert len(find_glomeruli(canvas, SETTINGS)) == 2
+    bent = np.maximum(disc((300, 300), 150, 150, 100) - disc((300, 300), 150, 150, 95), 0)
+    bent[:, 150:] = 0
+    assert len(find_glomeruli(painted((bent * 255).astype(np.uint8)), SETTINGS)) == 1
+    solid = PolygonSettings(
+        threshold=0.5, minimum_area_um2=200, split_depth_um=3, tolerance_um=0.25, minimum_solidity=0.7
+    )
+    assert find_glomeruli(painted((bent * 255).astype(np.uint8)), solid) == []
+
+
+def test_the_slides_edge_cuts_and_is_flagged() -> None:
+    values = disc((205, 211), 0, 100, 40) + disc((205, 211), 211, 30, 20)
+    left, right = sorted(
+        find_glomeruli(painted((values * 255).astype(np.uint8), downsample=(2, 2)), SETTINGS),
+        key=lambda found: found.geometry.bounds[0],
+    )
+    assert left.touches_edge
+    assert right.touches_edge
+    assert left.geometry.bounds[0] == 0
+    assert right.geometry.bounds[2] == 422
+    assert left.geometry.area == pytest.approx(4 * np.pi * 40**2 / 2, rel=0.01)
+
+
+def test_fills_the_disk_no_more_than_it_must(tmp_path: Path) -> None:
+    """A slide of 100,000 px a side, empty but for one disc, needs neither memory nor disk for its glass."""
+    frame = ReadingFrame(1.0, 4, 4, 25_000, 25_000)
+    with Canvas(frame, tmp_path) as canvas:
+        tile = Tile(16_000, 20_000, 128, 128, 0)
+        canvas.write(tile, (disc((128, 128), 64, 64, 40) * 255).astype(np.uint8))
+        (found,) = find_glomeruli(canvas, SETTINGS)
+        assert found.geometry.centroid.distance(Point(4 * 16_064, 4 * 20_064)) < 1
+        assert sum(path.stat().st_blocks * 512 for path in tmp_path.iterdir()) < 50e6
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,241 @@
+"""`glomseg measure` on runs and on projects that real QuPath wrote."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from shapely.geometry import box
+from support.slides import disc_slide
+
+from glomseg.errors import MeasureError
+from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples
+from glomseg.qupath.amend import Amendment
+from glomseg.qupath.java import read_annotations
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.project import image_state, read_project
+from glomseg.runs.ownership import owner, stamp
+from glomseg.study.columns import TABLES
+from glomseg.study.sources import _reviewed, read_sources
+from glomseg.study.write_back import amend_all
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.open(encoding="utf-8")))
+
+
+def fake_run(project: Path, key: str = "1", shapes=((100, 100, 200, 200), (300, 100, 380, 180)), **record) -> Path:
+    """Leave what a run leaves, without running a network."""
+    folder = project / "glomseg" / "20260101-120000"
+    objects = [PathObject(geometry=box(*shape), class_name="Glomerulus") for shape in shapes]
+    write_geojson(folder / f"{key}.geojson", objects)
+    images = {key: {"name": "kidney_01.tif", "state": "done", **record}}
+    text = {"format_version": 1, "run_id": folder.name, "parameters": {}, "started": "2026", "images": images}
+    (folder / "run.json").write_text(json.dumps(text))
+    return folder
+
+
+# --- plain slides
+
+
+@pytest.fixture(scope="module")
+def segmented(tmp_path_factory, oracle_folder: Path):
+    """Two slides, segmented."""
+    from glomseg.models.predict import load_model
+    from glomseg.runs.run import resume_or_start_in
+    from glomseg.runs.segment_batch import Job, segment_all
+    from glomseg.segment.pipeline import SegmentSettings
+
+    folder = tmp_path_factory.mktemp("cohort")
+    slides = [disc_slide(folder / f"{name}.tif", count=3 + seed, seed=seed) for seed, name in enumerate("ab")]
+    run = resume_or_start_in(folder / "out", {}, restart=False)
+    jobs = [Job(key=slide.path.stem, name=slide.path.name, path=slide.path) for slide in slides]
+    segment_all(jobs, load_model(oracle_folder, "cpu"), run, SegmentSettings())
+    return folder, slides
+
+
+def test_tables_of_plain_slides(segmented, tmp_path: Path, glomseg) -> None:
+    folder, slides = segmented
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("Image;Animal;Group\na.tif;m1;control\nb;m2;disease\nother.tif;m3;disease\n")
+    result = glomseg("measure", folder / "out", "-o", tmp_path / "t", "--samples", sheet, "--pas")
+    assert result.code == 0, result.err
+    assert "other.tif" in result.err
+    for name, columns in TABLES.items():
+        header = (tmp_path / "t" / f"{name}.csv").read_text().splitlines()[0].split(",")
+        assert header == [column.name for column in columns]
+    found = rows(tmp_path / "t" / "glomeruli.csv")
+    assert len(found) == sum(len(slide.discs) for slide in slides)
+    total = sum(disc.area for slide in slides for disc in slide.discs) * 0.25
+    assert sum(float(row["area_um2"]) for row in found) == pytest.approx(total, rel=0.02)
+    assert {row["owner"] for row in found} == {"machine"}
+    assert all(row["pas_fraction"] for row in found)
+    assert [row["group"] for row in rows(tmp_path / "t" / "animals.csv")] == ["control", "disease"]
+    compared = rows(tmp_path / "t" / "groups.csv")
+    assert {row["reference_group"] for row in compared} == {"control"}
+    assert all(row["difference_low"] == "" for row in compared)  # one animal a group has no interval
+    described = {(row["table"], row["name"]): row for row in rows(tmp_path / "t" / "columns.csv")}
+    assert described["glomeruli", "area_um2"]["unit"] == "um^2"
+    assert all(row["description"] for row in described.values())
+
+
+def test_json_and_a_wrong_reference(segmented, tmp_path: Path, glomseg) -> None:
+    folder, _ = segmented
+    result = glomseg("measure", folder / "out", "-o", tmp_path / "t", "--json", "--quiet")
+    assert [row["image"] for row in json.loads(result.out)["slides"]] == ["a.tif", "b.tif"]
+    assert "no animal" in result.err
+    wrong = glomseg("measure", folder / "out", "--reference", "sham")
+    assert wrong.code == 1
+    assert "'sham'" in wrong.err
+    assert glomseg("measure", folder / "out", "-o", tmp_path / "t", "--write").code == 1
+
+
+def test_parquet_holds_what_the_csv_holds(segmented, tmp_path: Path, glomseg) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+    glomseg("measure", segmented[0] / "out", "-o", tmp_path / "t", "--parquet")
+    table = parquet.read_table(tmp_path / "t" / "glomeruli.parquet").to_pylist()
+    for row, other in zip(table, rows(tmp_path / "t" / "glomeruli.csv"), strict=True):
+        assert row["area_um2"] == pytest.approx(float(other["area_um2"]), rel=1e-6)
+
+
+# --- projects without QuPath
+
+
+def test_without_qupath_the_newest_run_is_measured(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    fake_run(project, mpp=[0.5, 0.5])
+    result = glomseg("measure", project, "--slides", data / "qupath")
+    assert result.code == 0, result.err
+    assert "without QuPath" in result.err
+    found = rows(project / "glomseg" / "measurements" / "glomeruli.csv")
+    assert [row["area_um2"] for row in found] == ["2500", "1600"]
+    assert {row["source"] for row in found} == {"run 20260101-120000"}
+    assert {(row["animal"], row["group"]) for row in found} == {("mouse-07", "control")}
+    slides = rows(project / "glomseg" / "measurements" / "slides.csv")
+    assert [row["counted"] for row in slides] == ["2", "0", "0"]
+    assert glomseg("status", project).code == 0  # the folder of tables is no run
+
+
+def test_no_pixel_size_gives_pixels_and_empty_um(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    fake_run(project, key="3")
+    result = glomseg("measure", project, "--slides", data / "qupath", "--pas")
+    assert result.code == 0
+    (row,) = [row for row in rows(project / "glomseg/measurements/glomeruli.csv") if row["area_px2"] == "10000"]
+    assert row["perimeter_px"] == "400"
+    units = {column.name: column.unit for column in TABLES["glomeruli"]}
+    assert {row[name] for name, unit in units.items() if unit.startswith("um")} == {""}
+    assert "--mpp" in result.err
+
+
+def test_nothing_annotated_and_images_missing(project: Path, no_qupath: None, glomseg) -> None:
+    result = glomseg("measure", project)
+    assert result.code == 0
+    assert "glomseg annotate" in result.err
+    assert rows(project / "glomseg/measurements/glomeruli.csv") == []
+
+
+def test_marked_as_reviewed() -> None:
+    """A mark on the image counts for all of it, one on a region for what has its centre there."""
+    region = PathObject(geometry=box(0, 0, 100, 100), metadata={"glomseg.reviewed": "AB 2026"})
+    inside, outside = (PathObject(geometry=box(x, 50, x + 40, 90), class_name="Glomerulus") for x in (50, 90))
+    assert _reviewed([region, inside, outside], False) == {0, 1}
+    assert _reviewed([inside, outside], True) == {0, 1}
+    assert _reviewed([inside, outside], False) == frozenset()
+
+
+def test_an_image_marked_as_reviewed_in_the_project(project: Path, no_qupath: None, glomseg) -> None:
+    fake_run(project, mpp=[0.5, 0.5])
+    content = json.loads((project / "project.qpproj").read_text())
+    content["images"][0]["metadata"]["glomseg.reviewed"] = "AB 2026-11-23"
+    (project / "project.qpproj").write_text(json.dumps(content))
+    assert glomseg("measure", project).code == 0
+    assert {row["reviewed"] for row in rows(project / "glomseg/measurements/glomeruli.csv")} == {"1"}
+    assert rows(project / "glomseg/measurements/slides.csv")[0]["reviewed_percent"] == "100"
+
+
+# --- sample sheets
+
+
+def test_sample_sheets(tmp_path: Path) -> None:
+    sheet = tmp_path / "s.csv"
+    sheet.write_bytes("\ufeffIMAGE\tAnimal\tStain\na b.tif\tm1\tPAS\n\t\t\n".encode())
+    assert read_samples(sheet) == {"a b.tif": Sample(animal="m1", stain="PAS")}
+    own = Sample(animal="old", group="control")
+    found, remarks = match_samples(read_samples(sheet), [("1", "a b.tif", own), ("2", "c.tif", own)])
+    assert found == {"1": Sample(animal="m1", group="control", stain="PAS"), "2": own}
+    assert remarks == ["not in the sample sheet: c.tif"]
+    for text in ("", "animal,group\n1,2\n", "image,weight\na,2\n", "image,animal\na,1\na,2\n"):
+        sheet.write_text(text)
+        with pytest.raises(MeasureError, match="sample sheet"):
+            read_samples(sheet)
+    with pytest.raises(MeasureError, match="does not exist"):
+        read_samples(tmp_path / "no.csv")
+    sheet.write_bytes(b"image,animal\n\xff\xfe,1\n")
+    with pytest.raises(MeasureError, match="UTF-8"):
+        read_samples(sheet)
+
+
+# --- a real QuPath
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("study", ["0_5_1"], indirect=True)
+def test_values_in_qupath_equal_those_in_the_csv(qupath, study: Path, tmp_path: Path, glomseg) -> None:
+    before = {item.object_id: item for item in qupath.call(read_annotations, study, "1")}
+    result = glomseg("measure", study, "--write", "--pas", "-o", tmp_path / "t")
+    assert result.code == 0, result.err
+    after = {item.object_id: item for item in qupath.call(read_annotations, study, "1")}
+    assert after.keys() == before.keys()
+    names = {
+        "area_um2": "Area µm^2",
+        "max_feret_um": "Max Feret µm",
+        "min_feret_um": "Min Feret µm",
+        "circularity": "Circularity",
+        "pas_fraction": "PAS-positive fraction",
+        "nearest_neighbour_um": "Nearest neighbour µm",
+        "section_edge_um": "Distance to section edge µm",
+        "whole": "Whole profile",
+    }
+    found = [row for row in rows(tmp_path / "t" / "glomeruli.csv") if row["image_id"] == "1"]
+    assert len(found) == 7
+    for row in found:
+        values = after[row["object_id"]].measurements
+        for column, name in names.items():
+            assert row[column] == "" or values[name] == pytest.approx(float(row[column]), rel=1e-6), column
+    for key, item in before.items():
+        assert after[key].geometry.equals(item.geometry)
+        changed = vars_without_measurements(after[key]), vars_without_measurements(item)
+        assert changed[0] == changed[1]
+    (backup,) = (study.parent / "glomseg" / "backup").iterdir()
+    assert (backup / "1" / "data.qpdata").is_file()
+    state = image_state(read_project(study).images[0])
+    assert glomseg("measure", study, "--write", "--pas", "-o", tmp_path / "t").code == 0
+    assert image_state(read_project(study).images[0]) == state  # nothing new, nothing written
+
+
+def vars_without_measurements(item: PathObject) -> tuple[object, ...]:
+    return item.class_name, item.color, item.name, item.is_locked, dict(item.metadata)
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
+def test_measuring_leaves_the_machines_its_own_and_classes_are_a_persons(
+    qupath, study: Path, tmp_path: Path, glomseg, oracle_folder: Path
+) -> None:
+    run = fake_run(study.parent, key="2", mpp=[0.5, 0.5])
+    stamped = [stamp(replace(item, name=None), run=run.name, model="m") for item in read_geojson(run / "2.geojson")]
+    write_geojson(run / "2.geojson", stamped)
+    assert glomseg("collect", study).code == 0
+    assert glomseg("measure", study, "--write", "-o", tmp_path / "t").code == 0
+    objects = [item for item in qupath.call(read_annotations, study, "2") if "glomseg.run" in item.metadata]
+    assert {owner(item) for item in objects} == {"machine"}
+    assert all("Max Feret µm" in item.measurements for item in objects)
+    sources = read_sources(study)
+    label = Amendment(object_id=objects[0].object_id, class_name="Glomerulus: Sclerotic", color=(1, 2, 3))
+    assert amend_all(sources, {"2": [label]}) == {"kidney_02.tif": "1 objects changed"}
+    after = {item.object_id: item for item in qupath.call(read_annotations, study, "2")}
+    assert after[objects[0].object_id].class_name == "Glomerulus: Sclerotic"
+    assert owner(after[objects[0].object_id]) == "person"
+    assert owner(after[objects[1].object_id]) == "machine"
+    stale = amend_all(sources, {"2": [Amendment(object_id=objects[1].object_id, class_name="Glomerulus: Sclerotic")]})
+    assert "saved by somebody else" in stale["kidney_02.tif"]

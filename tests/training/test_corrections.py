@@ -1,0 +1,106 @@
+"""Correct and retrain, on a real QuPath: what a person threw out is not found again, on slides never seen."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image, ImageDraw
+from shapely.geometry import Point
+from support.reviewer import make_project, review
+from support.tissue import PINK, PURPLE, WHITE
+
+from glomseg.evaluation.metrics import ObjectScore, geometries, match, object_score, overlaps
+from glomseg.qupath.objects import read_geojson
+from glomseg.qupath.process import find_qupath, qupath_process
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+BLUE = (95, 95, 165)
+UM_PX = 2.0
+QUICK = [
+    word
+    for setting in ("crop_px=64", "margin_px=0", "batch_size=8", "samples_per_epoch=80", "learning_rate=8e-3",
+                    "ema_decay=0.8", "patience=0", "mining_every=0", "workers=0", "precision=32-true")
+    for word in ("--set", setting)
+]  # fmt: skip
+
+
+def paint(rng, path, discs=8, decoys=8, width=2048, height=1536):
+    """Paint a slide with glomeruli, and with discs of another colour that are none; returns the places of both."""
+    picture = Image.new("RGB", (width, height), PINK)
+    draw = ImageDraw.Draw(picture)
+    for _ in range(180):
+        draw.circle((rng.uniform(0, width), rng.uniform(0, height)), rng.uniform(6, 12), PURPLE)
+    places = []
+    while len(places) < discs + decoys:
+        place, radius = np.array([rng.uniform(90, width - 90), rng.uniform(120, height - 90)]), rng.uniform(40, 52)
+        if all(np.hypot(*(place - other)) > 130 for other, _ in places):
+            draw.circle(tuple(place), radius, PURPLE if len(places) < discs else BLUE)
+            places.append((place, radius))
+    image = np.asarray(picture).astype(np.float32)
+    image[:30] = WHITE
+    image += rng.normal(0, 3, 3) + rng.normal(0, 10, image.shape)
+    tifffile.imwrite(
+        path,
+        np.clip(image, 0, 255).astype(np.uint8),
+        resolution=(1e4 / UM_PX, 1e4 / UM_PX),
+        resolutionunit="CENTIMETER",
+        photometric="rgb",
+        tile=(256, 256),
+    )
+    return places[:discs], [(float(place[0]), float(place[1])) for place, _ in places[discs:]]
+
+
+def object_f1(glomseg, model, slides, folder):
+    """Segment slides, path to discs, and score what was found."""
+    total = ObjectScore()
+    for path, discs in slides.items():
+        assert glomseg("segment", path, "--model", model, "-o", folder / path.stem).code == 0
+        found = [item.geometry for item in read_geojson(folder / path.stem / f"{path.stem}.geojson")]
+        met = overlaps(geometries(found), geometries([Point(*place).buffer(radius) for place, radius in discs]))
+        total += object_score(met, match(met))
+    return total.f1
+
+
+@pytest.fixture(scope="module")
+def qupath():
+    if find_qupath() is None:
+        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
+    with qupath_process() as process:
+        yield process
+
+
+def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path):
+    start = tmp_path / "models" / "start"
+    begun = glomseg("train", fields, "-o", start, "--mpp", 4, "--epochs", 5, "--set", "spacing_um_px=8", *QUICK)
+    assert begun.code == 0, begun.err
+
+    rng = np.random.default_rng(1)
+    slides = {f"slide {number}.tif": paint(rng, tmp_path / f"slide {number}.tif") for number in range(4)}
+    paths = [tmp_path / name for name in slides]
+    held_out = {path: slides[path.name][0] for path in paths[3:]}
+    before = object_f1(glomseg, start, held_out, tmp_path / "before")
+    assert before < 0.8  # it takes the other discs for glomeruli
+
+    project = qupath.call(make_project, tmp_path / "study", paths[:3])
+    assert glomseg("annotate", project, "--model", start).code == 0
+    thrown_out = qupath.call(review, project, {path.name: slides[path.name][1] for path in paths[:2]})
+    assert thrown_out >= 14
+
+    ended = glomseg("train", "--from-project", project, "-o", tmp_path / "better", "--epochs", 8, *QUICK)
+    assert ended.code == 0, ended.err
+    assert "slide 2.tif: not marked as reviewed; left out" in ended.err
+    assert f"beginning with {start}" in ended.err
+    lessons = json.loads((tmp_path / "better/lessons/export.json").read_text())
+    assert {folder.partition("/")[0] for folder in lessons["images"]} == {
+        "slide 0", "slide 1", "hard_negatives",
+    }  # fmt: skip
+    after = object_f1(glomseg, tmp_path / "better", held_out, tmp_path / "after")
+    assert after > before + 0.1
+    assert after > 0.9
+
+    start.rename(tmp_path / "elsewhere")
+    lost = glomseg("train", "--from-project", project, "-o", tmp_path / "none")
+    assert lost.code == 1
+    assert "model 'start', which is not found any more; name it with --start" in lost.err

@@ -1,0 +1,203 @@
+"""Training tiles without QuPath: labels and images as QuPath itself published them, the choice of tiles, bad input."""
+
+import json
+
+import numpy as np
+import pytest
+import shapely
+from PIL import Image
+from support.slides import Disc, disc_slide
+
+from glomseg.errors import RunError, TrainingError
+from glomseg.qupath.objects import PathObject, write_geojson
+from glomseg.segment.tiles import Box
+from glomseg.training.tiles.annotations import export_slide
+from glomseg.training.tiles.choice import stem_of, tile_folders, tile_name
+from glomseg.training.tiles.drawing import LabelDrawer
+from glomseg.training.tiles.export import export_tiles
+from glomseg.training.tiles.plan import ExportSettings, TileSource
+
+TUFT = [Disc(300, 300, 90, 90), Disc(1500, 1100, 60, 80)]
+
+
+def glomerulus(x, y, radius, class_name="Glomerulus", **more):
+    return PathObject(geometry=shapely.Point(x, y).buffer(radius), class_name=class_name, **more)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    slide = disc_slide(tmp_path_factory.mktemp("slides") / "a.b.tif", discs=TUFT, tissue=(0, 0, 2048, 800))
+    objects = [glomerulus(disc.x, disc.y, disc.radius_x) for disc in TUFT]
+    return TileSource(name="a.b.tif", path=slide.path, objects=tuple(objects))
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+def tiles_of(folder):
+    return {path.name for path in folder.rglob("*].png")}
+
+
+@pytest.mark.parametrize("version", ["0_5_1", "0_6_0"])
+@pytest.mark.parametrize(
+    ("layout", "how"),
+    [
+        ("beside", {"size_px": 256}),
+        ("subdir", {"size_px": 128, "overlap_px": 0, "downsample": 4.0, "classes": ("Glomerulus",)}),
+    ],
+)
+@pytest.mark.parametrize("image", ["kidney_01", "kidney_02"])
+def test_tiles_are_those_that_qupath_published(data, tmp_path, version, layout, how, image):
+    published = data / f"qupath/tiles/qupath_{version}_{layout}" / image
+    if not published.is_dir():
+        pytest.skip(f"QuPath's tiles of {image} are not here")
+    annotations = data / f"qupath/tiles/qupath_{version}_{image}.geojson"
+    settings = ExportSettings(layout=layout, **how)
+    export_slide(data / f"qupath/{image}.tif", annotations, tmp_path / "out", settings)
+    ours = {str(path.relative_to(tmp_path / "out" / image)): path for path in (tmp_path / "out").rglob("*.png")}
+    assert len(ours) >= 4
+    for name, path in ours.items():
+        theirs = published / (name.replace(".png", ".jpg") if name.startswith("images") else name)
+        if theirs.suffix == ".jpg":
+            assert np.abs(pixels(path).astype(int) - pixels(theirs)).mean() < 10  # lossy
+        else:
+            assert np.array_equal(pixels(path), pixels(theirs))
+    if layout == "subdir":
+        written, read = (
+            json.loads((folder / f"{image}-tiles.json").read_text("utf-8"))
+            for folder in (tmp_path / "out" / image, published)
+        )
+        assert written["labels"] == read["labels"]
+        for mine, theirs in zip(written["tiles"], read["tiles"], strict=True):
+            assert {**mine["region"], "path": ""} == {**theirs["region"], "path": ""}
+            assert mine["labels"] == theirs["labels"]
+
+
+def test_labels_carry_the_palette_and_the_later_class_lies_on_top(source, tmp_path):
+    inner = glomerulus(300, 300, 30, "Glomerulus: Sclerotic", color=(1, 2, 3))
+    both = TileSource(name=source.name, path=source.path, objects=(inner, *source.objects))
+    export_tiles([both], tmp_path / "out", ExportSettings(downsample=1), colors={"Glomerulus": (9, 8, 7)})
+    with Image.open(tmp_path / "out/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png") as label:
+        assert label.mode == "P"
+        assert label.getpalette()[:9] == [255, 255, 255, 9, 8, 7, 1, 2, 3]
+        values = np.asarray(label)
+    assert (values[300, 300], values[300, 240], values[10, 10]) == (2, 1, 0)
+    assert (values == 1).sum() == pytest.approx(np.pi * (90**2 - 30**2), rel=0.01)
+
+
+def test_a_label_is_the_same_however_its_tile_is_cut():
+    shape = shapely.Point(700, 620).buffer(333.3).difference(shapely.Point(720, 640).buffer(100.1))
+    drawer = LabelDrawer([[shape]], (2000, 2000), 1.3)
+    whole = drawer.tile(Box(0, 0, 1040, 1040), 800)
+    part = LabelDrawer([[shape]], (2000, 2000), 1.3).tile(Box(520, 390, 520, 520), 400)
+    assert np.array_equal(whole[300:700, 400:800], part)
+    assert whole.sum() * 1.3**2 == pytest.approx(shape.area, rel=0.01)
+
+
+def test_names_follow_qupath():
+    box = Box(13, 0, 1331, 1331)
+    assert tile_name("a", box, 2.6) == "a [d=2.6,x=13,y=0,w=1331,h=1331]"
+    assert tile_name("a", box, 1.0) == "a [x=13,y=0,w=1331,h=1331]"
+    assert tile_name("a", box, 10.0) == "a [d=10,x=13,y=0,w=1331,h=1331]"
+    assert tile_name("a", box, 1 / 0.2527).startswith("a [d=3.95726,")
+    names = ["a.b.svs", "x.ome.tif", "no extension", "a 1.5 mm", 'w:"?.ndpi', "v.tar.gz"]
+    assert [stem_of(name) for name in names] == ["a.b", "x", "no extension", "a 1.5 mm", "w", "v"]
+    assert tile_folders([("1", "a.tif"), ("2", "a.svs"), ("3", "b.svs")]) == ["a [1]", "a [2]", "b"]
+
+
+def test_background_is_tissue_without_annotation_and_drawn_by_the_seed(source, tmp_path):
+    chosen = {}
+    for seed in (0, 0, 1):
+        settings = ExportSettings(size_px=64, overlap_px=0, negatives=1, seed=seed)
+        out = tmp_path / f"{seed}{len(chosen)}"
+        (image,) = export_tiles([source], out, settings).images
+        assert image.annotated == image.background > 3
+        labels = {path: pixels(path).max() for path in out.rglob("*-labelled.png")}
+        empty = [path for path, value in labels.items() if not value]
+        for path in empty:
+            picture = pixels(path.with_name(path.name.replace("-labelled", ""))).astype(int)
+            assert (np.ptp(picture, axis=2) >= 20).mean() > 0.2
+        chosen.setdefault(seed, tiles_of(out))
+        assert seed or chosen[0] == tiles_of(out)
+    assert chosen[0] != chosen[1]
+
+
+def test_only_a_reviewed_image_shows_all_its_empty_tiles(source, tmp_path):
+    settings = ExportSettings(size_px=256, overlap_px=0)
+    reviewed = TileSource(name="b.tif", path=source.path, objects=(), reviewed=True)
+    first, second = export_tiles([source, reviewed], tmp_path / "out", settings, project="study").images
+    assert (first.background, second.annotated, second.background) == (0, 0, 12)
+    record = json.loads((tmp_path / "out/export.json").read_text("utf-8"))
+    assert (record["mpp"], record["project"], record["downsample"]) == (1.0, "study", {"a.b.tif": 2.0, "b.tif": 2.0})
+    assert record["images"]["b"] == {"image": "b.tif", "reviewed": True}
+    (only,) = export_tiles(
+        [source, reviewed], tmp_path / "only", ExportSettings(reviewed_only=True, size_px=256)
+    ).images
+    assert only.name == "b.tif"
+
+
+def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_path):
+    cortex = PathObject(geometry=shapely.box(0, 0, 700, 700), class_name="Cortex")
+    rejected = glomerulus(600, 600, 50, metadata={"glomseg.verdict": "reject"})
+    inside = TileSource(name=source.name, path=source.path, objects=(*source.objects, cortex, rejected))
+    settings = ExportSettings(size_px=128, overlap_px=0, region="Cortex")
+    export_tiles([inside], tmp_path / "out", settings)
+    assert tiles_of(tmp_path / "out") == {f"a.b [d=2,x={x},y={y},w=256,h=256].png" for x in (0, 256) for y in (0, 256)}
+
+
+def test_one_scale_for_all_tiles(source, tmp_path):
+    fine = disc_slide(tmp_path / "fine.tif", discs=TUFT, mpp=0.25)
+    other = TileSource(name="fine.tif", path=fine.path, objects=source.objects)
+    with pytest.raises(TrainingError, match=r"differ in scale .*give --mpp"):
+        export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128))
+    first, second = export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128, mpp=1.0)).images
+    assert (first.downsample, second.downsample) == (2.0, 4.0)
+    coarse = export_tiles([source, other], tmp_path / "coarse", ExportSettings(size_px=128, mpp=0.3))
+    assert [image.name for image in coarse.images] == ["fine.tif"]
+    assert "coarser than --mpp 0.3; give 0.5 or more" in coarse.problems[0]
+
+
+def test_slides_of_one_scanner_are_of_one_scale(source, tmp_path):
+    """0.4994 and 0.4996 um are rounded apart, and are what two slides of one scanner have."""
+    pair = [
+        TileSource(name=f"{um}.tif", path=source.path, objects=source.objects, mpp=(um, um)) for um in (0.4994, 0.4996)
+    ]
+    first, second = export_tiles(pair, tmp_path / "out", ExportSettings(size_px=128, downsample=1)).images
+    assert (first.mpp, second.mpp) == (0.4994, 0.4996)
+
+
+def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glomseg):
+    write_geojson(tmp_path / "a.geojson", source.objects)
+
+    def refused(*more, out="out"):
+        result = glomseg("export-tiles", source.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / out, *more)
+        assert result.code == 1
+        assert result.err.strip().count("\n") == 0
+        return result.err
+
+    assert "there: Glomerulus); use --class" in refused("--class", "Tuft")
+    assert "no annotation is of class Cortex" in refused("--region", "Cortex")
+    assert "make --size less" in refused("--size", "4096")
+    assert "make it less" in refused("--size", "32")
+    assert "leave --reviewed-only out" in refused("--reviewed-only")
+    assert "choose another folder" in refused(out="")
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(RunError, match="free space or choose another folder"):
+        export_tiles([source], unwritable, ExportSettings())
+    result = glomseg("export-tiles", source.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / "out", "--json")
+    content = json.loads(result.out)
+    assert result.code == 0
+    assert content["images"][0]["annotated"] == len(tiles_of(tmp_path / "out")) == 1
+    damaged = TileSource(name="gone.tif", path=tmp_path / "gone.tif", objects=source.objects)
+    both = export_tiles([damaged, source], tmp_path / "both", ExportSettings())
+    assert both.problems[0].startswith("gone.tif: no such image")
+    with pytest.raises(TrainingError, match=r"no tile to export .gone.tif: no such image"):
+        export_tiles([damaged], tmp_path / "none", ExportSettings())
+
+
+def test_without_qupath_a_project_names_the_other_way(project, tmp_path, no_qupath, glomseg):
+    result = glomseg("export-tiles", project, "-o", tmp_path / "out")
+    assert result.code == 1
+    assert "export-tiles SLIDE --geojson FILE" in result.err

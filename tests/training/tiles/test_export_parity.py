@@ -1,0 +1,65 @@
+"""The two exporters of training tiles, `glomseg export-tiles` and the script in QuPath, write the same files."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytestmark = pytest.mark.qupath
+
+CASES = {
+    "plain": (["size=256"], ["--size", 256]),
+    "background": (["size=128", "negatives=0.7", "seed=3"], ["--size", 128, "--negatives", 0.7, "--seed", 3]),
+    "subdir": (
+        ["size=256", "downsample=1", "subdir", "class=Glomerulus: Sclerotic", "reviewed-only"],
+        ["--size", 256, "--downsample", 1, "--subdir", "--reviewed-only", "--class", "Glomerulus: Sclerotic"],
+    ),
+    "region": (["size=128", "region=Cortex", "overlap=0"], ["--size", 128, "--region", "Cortex", "--overlap", 0]),
+    "odd scale": (["size=256", "mpp=0.6"], ["--size", 256, "--mpp", 0.6]),
+}
+
+
+def review(project, image):
+    content = json.loads(project.read_text("utf-8"))
+    content["images"][image]["metadata"]["glomseg.reviewed"] = "AB 2026-01-01"
+    project.write_text(json.dumps(content), "utf-8")
+
+
+def contents(folder):
+    return {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
+
+
+def read(path):
+    if path.suffix == ".json":
+        return {**json.loads(path.read_text("utf-8")), "base_directory": ""}
+    with Image.open(path) as picture:
+        return picture.mode, picture.getpalette(), np.asarray(picture)
+
+
+def test_both_exporters_write_the_same_tiles(moved, drive, tmp_path, glomseg):
+    review(moved, 1)
+    scripts = [
+        "|".join(["export_training_tiles", f"folder={tmp_path / 'qupath' / name}", *given])
+        for name, (given, _) in CASES.items()
+    ]
+    other_scale = f"export_training_tiles|folder={tmp_path / 'qupath/plain'}|size=64|mpp=2"
+    printed = drive(moved, *scripts, other_scale)
+    refused = [text for text in printed if "REFUSED" in text]
+    assert len(refused) == 2  # the images with annotations
+    assert all("choose another folder" in text for text in refused)
+    for name, (_, options) in CASES.items():
+        assert glomseg("export-tiles", moved, "-o", tmp_path / "glomseg" / name, *options).code == 0
+        theirs, ours = (contents(tmp_path / side / name) for side in ("qupath", "glomseg"))
+        assert theirs.keys() == ours.keys()
+        assert len(ours) > 5
+        for key, path in ours.items():
+            one, two = read(theirs[key]), read(path)
+            if path.suffix == ".json":
+                assert one == two
+                continue
+            assert one[:2] == two[:2]
+            if name != "odd scale" or one[0] == "P":
+                assert np.array_equal(one[2], two[2])
+            else:  # no level of this scale: QuPath interpolates, we average
+                assert np.abs(one[2].astype(int) - two[2]).mean() < 8
