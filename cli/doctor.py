@@ -29,7 +29,7 @@ def _software() -> list[tuple[str, str]]:
     import openslide
     import torch
 
-    from glomseg.version import __version__
+    from glomseg import __version__
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():

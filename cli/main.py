@@ -6,8 +6,8 @@ import sys
 
 import click
 
+from glomseg import __version__
 from glomseg.errors import GlomsegError
-from glomseg.version import __version__
 
 from .annotate import annotate
 from .collect import collect

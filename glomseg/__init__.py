@@ -1,5 +1,3 @@
 """Find glomeruli on whole-slide images and hand them to QuPath as polygons to review."""
 
-from glomseg.version import __version__
-
-__all__ = ["__version__"]
+__version__ = "0.1.0"

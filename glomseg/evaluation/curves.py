@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glomseg.evaluation.metrics import Numbers
 from glomseg.evaluation.score import ImageScore
+from glomseg.geometry import Numbers
 
 BINS = 10
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from glomseg import __version__
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.evaluation.mistakes import draw_galleries
 from glomseg.evaluation.plots import draw_plots
@@ -28,7 +29,6 @@ from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair, Source
 from glomseg.labelled.samples import Samples, info_of
 from glomseg.slides.slide import open_slide
-from glomseg.version import __version__
 
 METRICS = "metrics.json"
 PER_SLIDE = "per_slide.csv"

@@ -1,4 +1,4 @@
-"""What is particular to the KPIs 2024 challenge: its folders, its scale, and its own F1, faults included.
+"""The KPIs 2024 challenge's own F1, faults included.
 
 How the challenge's program for slides computes F1, as far as it differs from ours:
 
@@ -25,27 +25,9 @@ from shapely.affinity import scale
 from shapely.geometry import Polygon
 from skimage.draw import polygon
 
-from glomseg.evaluation.metrics import Geometries
+from glomseg.geometry import Geometries
 
-GROUPS = ("56Nx", "DN", "NEP25", "normal")
-MPP_40X = 0.2395
 MARGIN = 10
-
-
-def group_of(parts: tuple[str, ...]) -> str | None:
-    """Name the challenge's group that stands among the parts of a path, spelled `56Nx` or `56NX`; None without one."""
-    known = {name.lower(): name for name in GROUPS}
-    return next((known[part.lower()] for part in parts if part.lower() in known), None)
-
-
-def reduction(mpp: float | None, group: str | None) -> int:
-    """Tell by how much to reduce a slide to 40X, where everything is scored: 2 for one digitised at 80X, else 1.
-
-    The slide's own um per pixel decides; without it the group does, of which the challenge scanned NEP25 alone at 40X.
-    """
-    if mpp is not None:
-        return 2 if mpp < 0.75 * MPP_40X else 1
-    return 2 if group in ("56Nx", "DN", "normal") else 1
 
 
 @dataclass(frozen=True, slots=True)

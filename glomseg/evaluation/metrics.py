@@ -6,7 +6,6 @@ are both empty, 0 where only one of them is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,21 +15,14 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-Geometries = NDArray[np.object_]
+from glomseg.geometry import Geometries, Numbers, geometries
+
 Indices = NDArray[np.intp]
-Numbers = NDArray[np.float64]
 
 IOU_THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """0.5, 0.55, ... 0.95, as in COCO."""
 
 _EXACT = 1e-9  # an IoU of one half is a match, whatever rounding made of it
-
-
-def geometries(items: Sequence[shapely.Geometry]) -> Geometries:
-    """Put geometries into an array, also where there are none."""
-    array = np.empty(len(items), dtype=object)
-    array[:] = items
-    return array
 
 
 def ratio(part: float, whole: float) -> float:

@@ -10,12 +10,11 @@ import shapely
 from PIL import Image
 
 from glomseg.errors import SlideError
-from glomseg.evaluation.metrics import Geometries
 from glomseg.evaluation.score import ImageScore, ObjectRow
+from glomseg.geometry import Box, Geometries
 from glomseg.pictures.contact_sheet import CELL_PX, PREDICTED_COLOR, TRUE_COLOR, draw_sheet
 from glomseg.pictures.overlay import draw_outline
 from glomseg.qupath.objects import Color
-from glomseg.segment.tiles import Box
 from glomseg.slides.slide import open_slide
 
 WORST = 12

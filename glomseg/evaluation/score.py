@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import shapely
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.boundary import BoundaryDistance, boundary_distance
-from glomseg.evaluation.kpis_f1 import KpisScore, kpis_score, reduction
+from glomseg.evaluation.kpis_f1 import KpisScore, kpis_score
 from glomseg.evaluation.metrics import (
     IOU_THRESHOLDS,
-    Geometries,
     Matching,
     ObjectScore,
     Overlaps,
@@ -27,22 +25,14 @@ from glomseg.evaluation.metrics import (
     pixel_score,
     splits,
 )
+from glomseg.geometry import Geometries
+from glomseg.labelled.kpis import reduction
 from glomseg.labelled.label_files import Outlines, touches_edge
+from glomseg.labelled.samples import ImageInfo
 
 SIZE_SLACK = 0.02
 """Outlines may reach off their image by this share of its size; further out they are of another image or scale."""
 MPP_SLACK = 0.01
-
-
-@dataclass(frozen=True, kw_only=True)
-class ImageInfo:
-    """What is known of an image beside its outlines: its group, the unit (animal, case) it counts for, its part."""
-
-    key: str
-    group: str = "all"
-    unit: str = ""
-    split: str = ""
-    image: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

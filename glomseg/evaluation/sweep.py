@@ -9,17 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.metrics import (
-    Geometries,
-    ObjectScore,
-    PixelScore,
-    geometries,
-    match,
-    object_score,
-    overlaps,
-    pixel_score,
-)
+from glomseg.evaluation.metrics import ObjectScore, PixelScore, match, object_score, overlaps, pixel_score
 from glomseg.evaluation.summary import VALIDATION
+from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.models.card import ModelCard
 from glomseg.segment.outlines import find_glomeruli

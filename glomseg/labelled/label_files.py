@@ -13,7 +13,7 @@ from shapely.affinity import scale
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.metrics import Geometries, Numbers, geometries
+from glomseg.geometry import Geometries, Numbers, geometries
 from glomseg.labelled.masks import read_mask
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.runs.ownership import RUN, owner

@@ -24,7 +24,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.metrics import Geometries, geometries
+from glomseg.geometry import Geometries, geometries
 from glomseg.slides.readers import BROKEN, Mpp, reason
 from glomseg.slides.tiff import tiff_mpp
 

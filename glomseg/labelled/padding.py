@@ -9,9 +9,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from glomseg.evaluation.metrics import geometries
+from glomseg.geometry import Box, geometries
 from glomseg.labelled.label_files import Outlines
-from glomseg.segment.tiles import Box
 from glomseg.slides.slide import open_slide
 
 MAX_PX = 20_000_000

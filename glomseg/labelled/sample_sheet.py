@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import MeasureError
 from glomseg.labelled.sheets import read_sheet
-from glomseg.study.records import Sample
 
 FIELDS = ("animal", "group", "section", "stain")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Where a slide belongs; empty where nobody said."""
+
+    animal: str = ""
+    group: str = ""
+    section: str = ""
+    stain: str = ""
 
 
 def sample_of(metadata: Mapping[str, str]) -> Sample:

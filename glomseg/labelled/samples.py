@@ -8,13 +8,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.kpis_f1 import GROUPS, group_of
-from glomseg.evaluation.score import ImageInfo
+from glomseg.labelled.kpis import GROUPS, group_of
 from glomseg.labelled.pairs import Pair, stem_of
 
 NAME_COLUMNS = ("slide", "image", "name", "file")
 UNIT_COLUMNS = ("animal", "patient", "case", "unit")
 SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInfo:
+    """What is known of an image beside its outlines: its group, the unit (animal, case) it counts for, its part."""
+
+    key: str
+    group: str = "all"
+    unit: str = ""
+    split: str = ""
+    image: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

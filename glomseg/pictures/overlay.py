@@ -14,8 +14,8 @@ from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.files import replacing
+from glomseg.geometry import Box
 from glomseg.qupath.objects import DEFAULT_COLOR, Color, PathObject
-from glomseg.segment.tiles import Box
 from glomseg.slides.slide import Slide
 
 WIDTH_PX = 1600

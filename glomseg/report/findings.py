@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from glomseg import __version__
 from glomseg.study.records import MeasuredSlide, Study
 from glomseg.study.summaries import FEW_PROFILES, animals, group_of
-from glomseg.version import __version__
 
 LOW_CONFIDENCE = 0.7
 BLURRED = 0.6

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 from PIL import Image
 
+from glomseg import __version__
 from glomseg.errors import GlomsegError
 from glomseg.files import write_text
 from glomseg.pictures.overlay import ColorBy, paint_crop, paint_overlay
@@ -28,7 +29,6 @@ from glomseg.slides.slide import open_slide
 from glomseg.study.records import MeasuredSlide, Profile, Study
 from glomseg.study.summaries import Row, animals, group_of
 from glomseg.study.tables import tables
-from glomseg.version import __version__
 
 THUMBNAIL_PX = 900
 CROP_PX = 150

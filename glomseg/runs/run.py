@@ -21,9 +21,9 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from glomseg import __version__
 from glomseg.errors import RunError
 from glomseg.files import write_text
-from glomseg.version import __version__
 
 FORMAT_VERSION = 1
 RECORD = "run.json"

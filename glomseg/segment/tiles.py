@@ -1,4 +1,4 @@
-"""Boxes on a slide, the frame in which a network reads it, and the tiles that cover what is to be read.
+"""The frame in which a network reads it, and the tiles that cover what is to be read.
 
 The unit of planning is the block: 16 x 16 reading pixels, the stride of the network's deepest level. Tiles
 start and end on block borders, so the network's pooling falls on the same pixels whatever the tile size.
@@ -12,17 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.geometry import Box
+
 BLOCK = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle in level-0 pixels, (x, y) its top-left corner; it may reach off the slide."""
-
-    x: float
-    y: float
-    width: float
-    height: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glomseg.segment.tiles import BLOCK, Box, ReadingFrame
+from glomseg.geometry import Box
+from glomseg.segment.tiles import BLOCK, ReadingFrame
 from glomseg.slides.slide import Slide
 
 MASK_MPP = 16.0  # um per mask pixel, where the slide is not so large that this is more than MASK_PX

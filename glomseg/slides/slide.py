@@ -17,7 +17,7 @@ import openslide
 import tifffile
 
 from glomseg.errors import MissingMppError, SlideError
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 from glomseg.slides.readers import BROKEN, Level, Mpp, OpenSlideReader, Pixels, PlainReader, Reader, reason
 from glomseg.slides.resample import Axis, axis, resample
 from glomseg.slides.tiff import TiffReader, check_supported, is_direct, pyramid, tiff_mpp

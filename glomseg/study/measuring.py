@@ -20,15 +20,14 @@ from scipy.spatial import KDTree
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError
+from glomseg.geometry import Box, paint
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.region import Region, read_region
 from glomseg.segment.shape import measure_shape
-from glomseg.segment.tiles import Box
 from glomseg.segment.tissue import TissueMask, find_tissue
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.study.density import density_map
 from glomseg.study.pas import measure_pas
-from glomseg.study.raster import paint
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, SlideObjects
 from glomseg.study.sharpness import measure_sharpness
 

@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import MeasureError
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box, paint
 from glomseg.slides.slide import Slide
-from glomseg.study.raster import paint
 
 Vector = tuple[float, float, float]
 Pixels = NDArray[np.uint8]

@@ -9,19 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.labelled.sample_sheet import Sample
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.shape import Shape
 from glomseg.study.pas import PasSettings, Stains
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Where a slide belongs; empty where nobody said."""
-
-    animal: str = ""
-    group: str = ""
-    section: str = ""
-    stain: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

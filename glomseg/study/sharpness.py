@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 from glomseg.slides.slide import Slide
 
 LOOKED_AT = 8

@@ -10,7 +10,7 @@ from typing import Any
 import shapely
 
 from glomseg.errors import GlomsegError, MeasureError
-from glomseg.labelled.sample_sheet import match_samples, read_samples, sample_of
+from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples, sample_of
 from glomseg.qupath.find_images import Locator
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson
@@ -20,7 +20,7 @@ from glomseg.runs.annotate import FOLDER
 from glomseg.runs.ownership import VERDICT, owner
 from glomseg.runs.run import RECORD, Run, list_runs, load_run
 from glomseg.runs.status import REVIEWED
-from glomseg.study.records import Sample, SlideObjects
+from glomseg.study.records import SlideObjects
 
 
 @dataclass(frozen=True, kw_only=True)

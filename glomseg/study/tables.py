@@ -9,12 +9,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from glomseg import __version__
 from glomseg.errors import MeasureError
 from glomseg.files import replacing, write_text
 from glomseg.study.columns import TABLES, Column
 from glomseg.study.records import MeasuredSlide, Profile, Study
 from glomseg.study.summaries import Row, animal_rows, group_rows, summarise
-from glomseg.version import __version__
 
 DICTIONARY = "columns.csv"
 RECORD = "measure.json"

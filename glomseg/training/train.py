@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from glomseg.errors import TrainingError
-from glomseg.models.card import ModelCard
-from glomseg.models.predict import Model, resolve_device, save_model
+from glomseg.models.card import ModelCard, read_card
+from glomseg.models.predict import Model, load_net, resolve_device, save_model
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.training.augment.augment import Augment
 from glomseg.training.batching import largest_batch
@@ -29,7 +29,6 @@ from glomseg.training.curves import draw_curves
 from glomseg.training.data.loading import Loader, augmented, batches_of
 from glomseg.training.data.sampling import HardBox
 from glomseg.training.data.training_data import Data
-from glomseg.training.finish import finish
 from glomseg.training.mining import chosen, mine
 from glomseg.training.optimise import (
     Watch,
@@ -44,10 +43,21 @@ from glomseg.training.optimise import (
     seed_of,
     spread,
 )
-from glomseg.training.outputs import CURVES_NAME, HISTORY_NAME, card_of, write_history
+from glomseg.training.outputs import (
+    CURVES_NAME,
+    HISTORY_NAME,
+    METHOD,
+    WORST_NAME,
+    card_of,
+    draw_worst,
+    told,
+    write_history,
+)
 from glomseg.training.validate import Judged, Verdict, judge
 
 CONFIG_NAME = "config.toml"
+THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""What is tried at the end, unless the settings name one threshold, which then stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +124,7 @@ class Training:
             verdict = self._validate()
             self.epoch += 1
             self._keep(loss, verdict)
-        return finish(self)
+        return self._finish()
 
     def _begin(self) -> None:
         """Find the batch size, and write down what is trained on what."""
@@ -301,6 +311,39 @@ class Training:
         torch.set_rng_state(state["random"])
         if self.fabric.is_global_zero:
             self._write_config()
+
+    def _finish(self) -> ModelCard:
+        """Write the card of the best weights: their threshold, and what they score; return it."""
+        self.fabric.barrier()
+        card = read_card(self.output)
+        net = load_net(self.output, card)
+        model = Model(card, net, self.fabric.device)
+        data = self.data
+        scores: dict[str, Any] = {"measured_on": "these weights", "method": METHOD, "data": data.describe}
+        threshold, judged = card.threshold, list[Judged]()
+        if data.validation is not None:
+            everything = range(len(data.validation))
+            fixed = self.config.thresholds if len(self.config.thresholds) == 1 else None
+            tried = fixed or THRESHOLDS
+            sweep = self.judged(model, data.validation, everything, tried)
+            best = Verdict.of(sweep, tried).best
+            threshold = best.threshold
+            at = tried.index(threshold)
+            judged = [Judged(image.index, image.loss, (image.points[at],)) for image in sweep]
+            chose = "epoch" if fixed else "epoch and threshold"
+            scores["validation"] = {**told(best, len(data.validation)), "chose": chose}
+        if data.test is not None and len(data.test):
+            on_test = self.judged(model, data.test, range(len(data.test)), (threshold,))
+            scores["test"] = told(Verdict.of(on_test, (threshold,)).best, len(data.test))
+        scores["best_epoch"] = self.best_epoch
+        final = self.card(threshold=threshold, scores=scores)
+        if self.fabric.is_global_zero:
+            final = save_model(self.output, final, net)
+            if data.validation is not None:
+                shown = Model(final, net, torch.device(self.fabric.device))
+                draw_worst(shown, data.validation, judged, self.output / WORST_NAME)
+        self.fabric.barrier()
+        return final
 
     def _teller(self, stage: str) -> Callable[[int, int], None]:
         return lambda done, total: self.report(Progress(self.epoch, stage, done, total))

@@ -5,8 +5,10 @@ import pytest
 import shapely
 from support.scenes import boxes
 
-from glomseg.evaluation.kpis_f1 import MARGIN, KpisScore, group_of, kpis_score, reduction
-from glomseg.evaluation.metrics import geometries, match, object_score, overlaps
+from glomseg.evaluation.kpis_f1 import MARGIN, KpisScore, kpis_score
+from glomseg.evaluation.metrics import match, object_score, overlaps
+from glomseg.geometry import geometries
+from glomseg.labelled.kpis import group_of, reduction
 from glomseg.labelled.masks import outline
 
 SIZE = (4000, 4000)

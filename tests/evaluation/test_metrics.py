@@ -12,7 +12,6 @@ from glomseg.evaluation.metrics import (
     IOU_THRESHOLDS,
     ObjectScore,
     PixelScore,
-    geometries,
     match,
     merges,
     object_score,
@@ -20,6 +19,7 @@ from glomseg.evaluation.metrics import (
     pixel_score,
     splits,
 )
+from glomseg.geometry import geometries
 from glomseg.labelled.masks import outline
 
 

@@ -14,8 +14,8 @@ from support.scenes import evaluated, side
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
 from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
-from glomseg.evaluation.score import ImageInfo, score_image
-from glomseg.labelled.samples import Samples
+from glomseg.evaluation.score import score_image
+from glomseg.labelled.samples import ImageInfo, Samples
 
 INFO = ImageInfo(key="a", unit="a")
 SCENE = (

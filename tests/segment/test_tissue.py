@@ -13,7 +13,8 @@ from shapely.geometry import box
 from support.slides import GLASS, TISSUE, Disc, disc_slide, write_pyramid
 
 from glomseg.errors import MissingMppError
-from glomseg.segment.tiles import BLOCK, Box, ReadingFrame
+from glomseg.geometry import Box
+from glomseg.segment.tiles import BLOCK, ReadingFrame
 from glomseg.segment.tissue import TissueMask, find_tissue, tissue_of
 from glomseg.slides.slide import open_slide
 

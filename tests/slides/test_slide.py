@@ -14,7 +14,7 @@ from PIL import Image
 from support.slides import GLASS, TISSUE, disc_slide, draw, reduce, strew, write_pyramid
 
 from glomseg.errors import MissingMppError, SlideError
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 from glomseg.slides import readers, slide
 from glomseg.slides.readers import Level, OpenSlideReader
 from glomseg.slides.resample import axis

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from shapely.geometry import Point
 
+from glomseg.labelled.sample_sheet import Sample
 from glomseg.qupath.objects import PathObject
 from glomseg.study.groups import hedges_g, mean_difference, mean_interval
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasuredSlide, MeasureSettings, Sample, SlideObjects, Study
+from glomseg.study.records import MeasuredSlide, MeasureSettings, SlideObjects, Study
 from glomseg.study.summaries import (
     animal_rows,
     choose_reference,

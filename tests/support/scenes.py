@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate_outlines
-from glomseg.evaluation.metrics import Geometries, geometries
+from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.labelled.pairs import Pair, Source
 

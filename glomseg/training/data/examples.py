@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import EvaluationError, SlideError, TrainingError
+from glomseg.geometry import Box
 from glomseg.labelled.masks import HALF, one_channel
 from glomseg.labelled.padding import MAX_PX, WHITE, blank_lines
-from glomseg.segment.tiles import Box
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import Slide, open_slide
 

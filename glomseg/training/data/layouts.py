@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
-from glomseg.evaluation.kpis_f1 import MPP_40X, group_of
+from glomseg.labelled.kpis import MPP_40X, group_of
 from glomseg.labelled.pairs import Source, find_pictures, stem_of
 from glomseg.labelled.samples import SPLITS, Samples, read_samples
 from glomseg.segment.region import IGNORED

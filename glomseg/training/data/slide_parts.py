@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.errors import TrainingError
+from glomseg.geometry import Box
 from glomseg.labelled.masks import HALF, one_channel
 from glomseg.labelled.padding import MAX_PX
-from glomseg.segment.tiles import Box, ReadingFrame
+from glomseg.segment.tiles import ReadingFrame
 from glomseg.segment.tissue import TissueMask, find_tissue
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.training.data.examples import Example, unlike

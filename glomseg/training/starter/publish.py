@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import load_file
 from scipy import ndimage
 
+from glomseg.geometry import Box
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model, save_model
 from glomseg.models.variable_unet import VariableUNet
-from glomseg.segment.tiles import Box
 from glomseg.slides.slide import open_slide
 from glomseg.training.augment import stain
 from glomseg.training.data.examples import Labelled

@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 from glomseg.slides.readers import Pixels
 from glomseg.training.tiles.drawing import round_half_up
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 
 Labels = NDArray[np.uint8]
 _Point = tuple[float, float]

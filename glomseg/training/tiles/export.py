@@ -20,9 +20,9 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, TrainingError
 from glomseg.files import replacing, write_text
+from glomseg.geometry import Box
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
 from glomseg.segment.region import IGNORED
-from glomseg.segment.tiles import Box
 from glomseg.training.tiles.choice import (
     stem_of,
     tile_name,

@@ -11,9 +11,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import TrainingError
+from glomseg.geometry import Box
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import VERDICT
-from glomseg.segment.tiles import Box
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.training.tiles.choice import (

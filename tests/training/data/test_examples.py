@@ -12,7 +12,7 @@ from PIL import Image
 from support import slides
 
 from glomseg.errors import TrainingError
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 from glomseg.training.data import examples as reading
 from glomseg.training.data.examples import Example, read_example
 from glomseg.training.data.find import find_examples

@@ -12,7 +12,7 @@ from support import slides
 from support.trees import write_kpis_patches
 
 from glomseg.errors import TrainingError
-from glomseg.segment.tiles import Box
+from glomseg.geometry import Box
 from glomseg.training.data.examples import Example, read_example
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.layouts import class_of, names_of

@@ -9,8 +9,8 @@ from PIL import Image
 from support.slides import Disc, disc_slide
 
 from glomseg.errors import RunError, TrainingError
+from glomseg.geometry import Box
 from glomseg.qupath.objects import PathObject, write_geojson
-from glomseg.segment.tiles import Box
 from glomseg.training.tiles.annotations import export_slide
 from glomseg.training.tiles.choice import stem_of, tile_folders, tile_name
 from glomseg.training.tiles.drawing import LabelDrawer

@@ -1,15 +1,35 @@
-"""Outlines painted on a grid of pixels."""
+"""Geometry in level-0 pixels, (x, y): boxes, lists of outlines, and outlines painted on a grid."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
-from skimage.draw import polygon2mask
 
-from glomseg.segment.tiles import Box
+Geometries = NDArray[np.object_]
+Numbers = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle in level-0 pixels, (x, y) its top-left corner; it may reach off the slide."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def geometries(items: Sequence[shapely.Geometry]) -> Geometries:
+    """Put geometries into an array, also where there are none."""
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
 
 
 def paint(geometry: BaseGeometry, box: Box, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -30,6 +50,8 @@ def _around(box: Box) -> BaseGeometry:
 
 
 def _fill(ring: object, box: Box, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    from skimage.draw import polygon2mask
+
     points = np.asarray(ring, float)[:, :2]
     rows = (points[:, 1] - box.y) * shape[0] / box.height - 0.5
     columns = (points[:, 0] - box.x) * shape[1] / box.width - 0.5
