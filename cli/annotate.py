@@ -46,7 +46,7 @@ def annotate(
     from glomseg.qupath.objects import read_geojson
     from glomseg.qupath.process import find_qupath
     from glomseg.qupath.project import read_project
-    from glomseg.runs.annotate import FOLDER, choose_images, plan_project, save_areas
+    from glomseg.runs.plan import FOLDER, choose_images, plan_project, save_areas
     from glomseg.runs.run import locked, resume_or_start
 
     from .collecting import collect_into, show_run, writing_options

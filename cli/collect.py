@@ -31,7 +31,7 @@ def collect(
     For results that were made on a machine without QuPath. Close the project in QuPath first.
     """
     from glomseg.qupath.project import read_project
-    from glomseg.runs.annotate import FOLDER
+    from glomseg.runs.plan import FOLDER
     from glomseg.runs.run import find_run, locked
 
     from .collecting import collect_into, show_run, writing_options

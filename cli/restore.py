@@ -23,9 +23,9 @@ def restore(project: Path, image: str, backup: str | None, as_json: bool) -> Non
     first. Needs no QuPath; close the project in QuPath first.
     """
     from glomseg.qupath.project import read_project
-    from glomseg.runs.annotate import FOLDER, choose_images
     from glomseg.runs.changes import list_backups
     from glomseg.runs.collect import restore as bring_back
+    from glomseg.runs.plan import FOLDER, choose_images
     from glomseg.runs.run import locked
 
     console = Console(quiet=False, as_json=as_json)

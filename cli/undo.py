@@ -24,8 +24,8 @@ def undo(project: Path, run: str | None, slides: tuple[Path, ...], on_conflict: 
     as it is, and what a person deleted stays deleted. Close the project in QuPath first.
     """
     from glomseg.qupath.project import read_project
-    from glomseg.runs.annotate import FOLDER
     from glomseg.runs.collect import NOT_UNDONE, last_collected, undo_run
+    from glomseg.runs.plan import FOLDER
     from glomseg.runs.run import find_run, locked
 
     from .collecting import writing_options

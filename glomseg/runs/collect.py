@@ -17,7 +17,7 @@ from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state
 from glomseg.qupath.safe_write import copy_image_data, restore_image_data
 from glomseg.runs import changes as history
-from glomseg.runs.annotate import processed_area
+from glomseg.runs.plan import processed_area
 from glomseg.runs.run import Run, list_runs, now
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import CollectResult, collect_image, undo_image

@@ -15,9 +15,9 @@ from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
-from glomseg.runs.annotate import FOLDER
 from glomseg.runs.changes import read_memory
 from glomseg.runs.ownership import VERDICT, gone, owner, split_overlapping
+from glomseg.runs.plan import FOLDER
 from glomseg.runs.run import Run, list_runs
 from glomseg.runs.status import REVIEWED
 

@@ -16,8 +16,8 @@ from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.runs.annotate import FOLDER
 from glomseg.runs.ownership import VERDICT, owner
+from glomseg.runs.plan import FOLDER
 from glomseg.runs.run import RECORD, Run, list_runs, load_run
 from glomseg.runs.status import REVIEWED
 from glomseg.study.records import SlideObjects

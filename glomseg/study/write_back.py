@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.qupath.amend import Amendment, amend_image
 from glomseg.qupath.process import qupath_process
-from glomseg.runs.annotate import FOLDER
 from glomseg.runs.collect import NOT_IN
+from glomseg.runs.plan import FOLDER
 from glomseg.runs.run import now
 from glomseg.study.measuring import measure_slide
 from glomseg.study.records import MeasureSettings, Study

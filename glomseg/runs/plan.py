@@ -1,4 +1,4 @@
-"""The main job on a project: which images to segment, and where on them."""
+"""Before a run over a project: which images to segment, and where on them."""
 
 from __future__ import annotations
 
