@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.qupath.objects import PathObject
 
 RUN = "glomseg.run"
-MODEL = "glomseg.models.predict"
+MODEL = "glomseg.model"
 FINGERPRINT = "glomseg.fingerprint"
 VERDICT = "glomseg.verdict"
 DESCRIPTION = "ANNOTATION_DESCRIPTION"  # where QuPath keeps what a person writes about an annotation

@@ -141,7 +141,7 @@ def test_polygons_are_in_the_project_and_stay_as_they_are(project: Path, data: P
         assert len(added) == records[key]["collected"]["added"]
         for item in added:
             assert item.class_name == "Glomerulus"
-            assert item.metadata["glomseg.models.predict"] == "pas-starter"
+            assert item.metadata["glomseg.model"] == "pas-starter"
             assert 0 < item.measurements["Confidence"] <= 1
     assert sum(record["collected"]["added"] for record in records.values()) > 0
     files = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (project / "data").rglob("*.*")}

@@ -154,7 +154,7 @@ def test_predictions_stand_in_the_project_for_another_process(qupath, study):
     disc = next(item for item in machine if item["class"] == "Glomerulus")
     assert disc["area"] == pytest.approx(Point(0, 0).buffer(50).area, rel=5e-3)
     assert disc["measurements"] == {"Confidence": 0.875}
-    assert disc["metadata"].keys() == {"glomseg.run", "glomseg.models.predict", "glomseg.fingerprint"}
+    assert disc["metadata"].keys() == {"glomseg.run", "glomseg.model", "glomseg.fingerprint"}
     assert (disc["name"], disc["locked"]) == ("G", False)
     assert {name: tuple(color) for name, color in seen["classes"]} == {
         "Glomerulus": (255, 0, 0),
