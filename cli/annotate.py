@@ -9,10 +9,14 @@ from typing import Any
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="Outline the glomeruli of a QuPath project: the main job.")
+@command(
+    short_help="Outline the glomeruli of a QuPath project: the main job.",
+    interrupted="the same command goes on where it stopped",
+)
 @options.project_argument
 @options.slides_option
 @click.option("--image", "images", multiple=True, help="Only the image of this name or id. May be repeated.")

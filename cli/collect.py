@@ -7,10 +7,13 @@ from pathlib import Path
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="Bring the outlines of a run into its project.")
+@command(
+    short_help="Bring the outlines of a run into its project.", interrupted="the same command brings in what is left"
+)
 @options.project_argument
 @click.argument("run", required=False)
 @options.slides_option

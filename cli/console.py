@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .commands import with_flags
+
 if TYPE_CHECKING:
     from glomseg.runs.segment_batch import Job, Listener
 
@@ -26,11 +28,11 @@ class Console:
     def say(self, text: str) -> None:
         """Make a remark on standard error."""
         if not self.quiet:
-            click.echo(text, err=True)
+            click.echo(with_flags(text), err=True)
 
     def warn(self, text: str) -> None:
         """Report something that went wrong, whatever the mood."""
-        click.echo(f"glomseg: {text}", err=True)
+        click.echo(f"glomseg: {with_flags(text)}", err=True)
 
     def result(self, content: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
         """Print the outcome: JSON if asked for, else a table of the images' records (as in run.json)."""
@@ -49,7 +51,7 @@ class Console:
         for column in columns:
             table.add_column(column, overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(with_flags, row))
         console = RichConsole(markup=False, emoji=False, highlight=False)
         if not console.is_terminal:
             console.width = 400  # a file or a pipe has room for whole lines

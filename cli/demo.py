@@ -11,11 +11,12 @@ import click
 
 from . import options
 from .annotate import annotate
+from .commands import command
 
 IMAGE = "kidney_biopsy.tif"
 
 
-@click.command(short_help="Annotate a small real sample.")
+@command(short_help="Annotate a small real sample.", interrupted="the same command goes on where it stopped")
 @click.option(
     "--output",
     "-o",

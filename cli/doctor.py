@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="Show what is on this machine, and if slides can be read.")
+@command(short_help="Show what is on this machine, and if slides can be read.", interrupted="nothing was changed")
 @click.argument("project", required=False, type=click.Path(path_type=Path))
 @options.slides_option
 def doctor(project: Path | None, slides: tuple[Path, ...]) -> int:

@@ -11,12 +11,13 @@ import click
 from glomseg.models.card import SPECIES_DIAMETER_UM
 
 from . import options
+from .commands import command
 from .console import Console
 
 WHOSE = "all, machine (untouched), person, or run:ID"
 
 
-@click.command(short_help="Say how good a segmentation is: predictions against truth.")
+@command(short_help="Say how good a segmentation is: predictions against truth.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PREDICTED TRUTH | DATA]")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--model", "-m", help="Predict on DATA with this model (a name or folder) first.")
@@ -81,7 +82,7 @@ def evaluate(paths: tuple[Path, ...], output: Path, model: str | None, suite: Pa
     return evaluate_one(console, paths, output, model, how)
 
 
-@click.command(short_help="Compare two evaluations of the same data.")
+@command(short_help="Compare two evaluations of the same data.")
 @click.argument("first", metavar="A", type=click.Path(path_type=Path))
 @click.argument("second", metavar="B", type=click.Path(path_type=Path))
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the comparison to this JSON file as well.")

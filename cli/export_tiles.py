@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("image", "annotated", "background", "folder")
 
 
-@click.command("export-tiles", short_help="Training tiles and labels from annotations, as QuPath exports them.")
+@command("export-tiles", short_help="Training tiles and labels from annotations, as QuPath exports them.")
 @click.argument("source", type=click.Path(path_type=Path), metavar="PROJECT|SLIDE")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the tiles, empty.")
 @click.option("--geojson", type=click.Path(path_type=Path), help="Annotations of SLIDE; no project, no QuPath.")

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="A picture of every glomerulus, to sort into classes.")
+@command(short_help="A picture of every glomerulus, to sort into classes.")
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the pictures [glomseg/gallery].")
 @click.option(

@@ -11,6 +11,7 @@ from glomseg.errors import GlomsegError
 
 from .annotate import annotate
 from .collect import collect
+from .commands import Commands, Interrupted
 from .demo import demo
 from .doctor import doctor
 from .evaluate import compare, evaluate
@@ -27,7 +28,7 @@ from .train import train
 from .undo import undo
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="glomseg")
 def cli() -> None:
     """Find glomeruli on whole-slide images and hand them to QuPath as polygons to review.
@@ -36,41 +37,25 @@ def cli() -> None:
     """
 
 
-for command in (
-    annotate,
-    segment,
-    collect,
-    undo,
-    restore,
-    status,
-    measure,
-    report,
-    gallery,
-    evaluate,
-    compare,
-    export_tiles,
-    train,
-    models,
-    qupath,
-    demo,
-    doctor,
-):
-    cli.add_command(command)
+cli.add_section("Start", (demo, doctor))
+cli.add_section("Project", (annotate, segment, collect, undo, restore, status, qupath))
+cli.add_section("Measure", (measure, report, gallery, evaluate, compare))
+cli.add_section("Models and training", (export_tiles, train, models))
 
 
 def main() -> None:
-    """Run the command line: exit code 0 for success, 1 where something failed, 2 for a wrong call."""
+    """Run the command line: exit code 0 for success, 1 where something failed, 2 for a wrong call, 130 for Ctrl-C."""
     try:
         code = cli.main(standalone_mode=False)
-    except GlomsegError as error:
+    except GlomsegError as error:  # speaks of flags already, see `Command`
         click.echo(f"glomseg: {error}", err=True)
         code = 1
     except click.ClickException as error:
         error.show()
         code = error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("glomseg: interrupted; without --restart, the same command goes on where it stopped", err=True)
-        code = 1
+    except (Interrupted, KeyboardInterrupt, click.Abort) as error:
+        click.echo("glomseg: interrupted" + (f"; {error}" if str(error) else ""), err=True)
+        code = 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         code = 1

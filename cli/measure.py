@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 COLUMNS = ("slide", "glomeruli", "whole", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
 
 
-@click.command(short_help="Measure the glomeruli: tables by glomerulus, slide, animal and group.")
+@command(short_help="Measure the glomeruli: tables by glomerulus, slide, animal and group.")
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the tables [glomseg/measurements].")
 @options.measuring

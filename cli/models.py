@@ -9,10 +9,11 @@ import click
 
 from glomseg.models.card import ARCHITECTURES, SPECIES_DIAMETER_UM
 
+from .commands import Commands
 from .console import Console
 
 
-@click.group()
+@click.group(cls=Commands)
 def models() -> None:
     """List, show, check, import, export, pack and unpack models."""
 

@@ -78,6 +78,31 @@ def segmenting(command: Command) -> Command:
     )
 
 
+def resuming(command: Command) -> Command:
+    """Add --resume and --restart, which say what to do about what an earlier, stopped command left."""
+    return _together(
+        command,
+        click.option(
+            "--resume",
+            is_flag=True,
+            callback=_one_of_two,
+            help="Go on where an earlier run stopped; an error where there is none to go on with.",
+        ),
+        click.option(
+            "--restart",
+            is_flag=True,
+            callback=_one_of_two,
+            help="Start over instead of going on where an earlier run stopped.",
+        ),
+    )
+
+
+def _one_of_two(context: click.Context, option: click.Parameter, value: bool) -> bool:
+    if value and context.params.get("restart" if option.name == "resume" else "resume"):
+        raise click.UsageError("--resume goes on and --restart starts over; give one of them")
+    return value
+
+
 def output(command: Command) -> Command:
     """Add the options that say how to talk."""
     return _together(

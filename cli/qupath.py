@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from . import options
+from .commands import Commands
 from .console import Console
 
 
-@click.group()
+@click.group(cls=Commands)
 def qupath() -> None:
     """Run Groovy scripts in QuPath; put glomseg's own into its menus."""
 

@@ -8,10 +8,11 @@ from typing import Any
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="One HTML file with what was found, for the paper and the lab meeting.")
+@command(short_help="One HTML file with what was found, for the paper and the lab meeting.")
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file [glomseg/measurements/report.html].")
 @options.measuring

@@ -8,10 +8,14 @@ from pathlib import Path
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="List an image's backups, or bring one back.")
+@command(
+    short_help="List an image's backups, or bring one back.",
+    interrupted="the image is as it was, or as in the backup; give the same command again",
+)
 @options.project_argument
 @click.argument("image")
 @click.argument("backup", required=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ SUFFIXES = (
 )
 
 
-@click.command(short_help="Outline the glomeruli of plain slides; needs no QuPath.")
+@command(
+    short_help="Outline the glomeruli of plain slides; needs no QuPath.",
+    interrupted="the same command goes on where it stopped",
+)
 @click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SLIDE...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "image", "annotations", "machine's", "people's", "verdicts", "saved", "runs", "remarks")
 
 
-@click.command(short_help="Show what stands where in a project; needs no QuPath.")
+@command(short_help="Show what stands where in a project; needs no QuPath.", interrupted="nothing was changed")
 @options.project_argument
 @options.slides_option
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")

@@ -11,10 +11,11 @@ import click
 from glomseg.models.card import SPECIES_DIAMETER_UM
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="Learn from annotated tissue.")
+@command(short_help="Learn from annotated tissue.")
 @click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
 @click.option(

@@ -8,10 +8,13 @@ from pathlib import Path
 import click
 
 from . import options
+from .commands import command
 from .console import Console
 
 
-@click.command(short_help="Take back what a run changed in its project.")
+@command(
+    short_help="Take back what a run changed in its project.", interrupted="the same command takes back what is left"
+)
 @options.project_argument
 @click.argument("run", required=False)
 @options.slides_option

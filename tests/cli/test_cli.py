@@ -243,6 +243,7 @@ def test_interrupted_and_resumed(tmp_path: Path, oracle_folder: Path, glomseg, h
     assert "Traceback" not in err
     if how == signal.SIGINT:
         assert err.strip().splitlines()[-1].endswith("the same command goes on where it stopped")
+        assert process.returncode == 130
     for path in out.glob("*.geojson"):
         json.loads(path.read_text())
     records = json.loads((out / "run.json").read_text())["images"]

@@ -1,0 +1,104 @@
+"""What every command has in common: flags for parameters, words on Ctrl-C, old names of options, groups in the help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import click
+
+from glomseg.errors import GlomsegError
+
+AGAIN = "files are written whole or not at all; give the same command again"
+
+
+class Interrupted(Exception):
+    """A command that was stopped with Ctrl-C; the text says what is true now."""
+
+
+class Command(click.Command):
+    """A command of glomseg.
+
+    `interrupted` says what is true after Ctrl-C, and `renamed` maps the former names of options to the present ones.
+    """
+
+    def __init__(
+        self, *args: Any, interrupted: str = AGAIN, renamed: Mapping[str, str] | None = None, **attributes: Any
+    ) -> None:
+        """Make a command as click does."""
+        super().__init__(*args, **attributes)
+        self.interrupted = interrupted
+        self.renamed = dict(renamed or {})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the arguments; the former name of an option is taken with a word on standard error."""
+        return super().parse_args(ctx, [self._present_name(word) for word in args])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; its errors speak of flags, and Ctrl-C tells what is true."""
+        try:
+            return super().invoke(ctx)
+        except GlomsegError as error:
+            raise type(error)(with_flags(str(error), ctx)) from error
+        except KeyboardInterrupt as error:
+            raise Interrupted(with_flags(str(error) or self.interrupted, ctx)) from error
+
+    def _present_name(self, word: str) -> str:
+        name, equals, value = word.partition("=")
+        if name not in self.renamed:
+            return word
+        present = self.renamed[name]
+        click.echo(f"glomseg: {name} is {present} now", err=True)
+        return present + equals + value
+
+
+def command(name: str | None = None, **attributes: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Make a command of a function; takes what `Command` takes."""
+    return click.command(name, cls=Command, **attributes)
+
+
+class Commands(click.Group):
+    """A group whose help lists its commands under headings, in the order in which they were added."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **attributes: Any) -> None:
+        """Make a group as click does, with no headings yet."""
+        super().__init__(*args, **attributes)
+        self.headings: dict[str, tuple[str, ...]] = {}
+
+    def add_section(self, heading: str, commands: Iterable[click.Command]) -> None:
+        """Add commands under a heading."""
+        commands = tuple(commands)
+        for item in commands:
+            self.add_command(item)
+        self.headings[heading] = tuple(str(item.name) for item in commands)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order of the help."""
+        listed = [name for names in self.headings.values() for name in names]
+        return listed + [name for name in super().list_commands(ctx) if name not in listed]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands, heading by heading."""
+        if not self.headings:
+            super().format_commands(ctx, formatter)
+            return
+        limit = formatter.width - 6 - max(len(name) for name in self.commands)
+        for heading, names in self.headings.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
+
+
+def with_flags(text: str, context: click.Context | None = None) -> str:
+    """Write the flag of the running command for each parameter in backticks: `mpp` becomes --mpp.
+
+    What is no option of the command stays as it is.
+    """
+    context = context or click.get_current_context(silent=True)
+    if context is None:
+        return text
+    options = (item for item in context.command.params if isinstance(item, click.Option))
+    flags = {item.name: next((name for name in item.opts if name.startswith("--")), item.opts[0]) for item in options}
+    return re.sub(r"`([a-z_]+)`", lambda match: flags.get(match[1], match[0]), text)

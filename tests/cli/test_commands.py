@@ -1,0 +1,101 @@
+"""What all commands have in common: flags for parameters, old names of options, Ctrl-C, the groups of the help."""
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from glomseg.errors import MissingMppError
+from glomseg_cli import main as main_module
+from glomseg_cli import options
+from glomseg_cli.commands import Command, Interrupted, command, with_flags
+from glomseg_cli.console import Console
+from glomseg_cli.main import cli
+
+
+def leaves(group: click.Group) -> list[click.Command]:
+    return [
+        inner
+        for item in group.commands.values()
+        for inner in (leaves(item) if isinstance(item, click.Group) else [item])
+    ]
+
+
+@command(renamed={"--scale": "--mpp", "-s": "--mpp"})
+@click.option("--mpp", help="x")
+@click.option("--class", "class_name", help="x")
+@options.resuming
+@options.output
+def made(mpp: str | None, class_name: str | None, resume: bool, restart: bool, quiet: bool, as_json: bool) -> str:
+    """Fail with what the library says, or give back what was asked."""
+    if mpp is None:
+        Console(quiet=quiet, as_json=as_json).warn("see `class_name`")
+        raise MissingMppError("no pixel size; give `mpp` or `class_name`, not `slides`; see `glomseg undo PROJECT`")
+    return mpp
+
+
+def test_an_error_of_the_library_names_the_flags_of_the_running_command(capsys) -> None:
+    with pytest.raises(MissingMppError) as raised:
+        made.main(["--json"], standalone_mode=False)
+    assert str(raised.value) == (
+        "no pixel size; give --mpp or --class, not `slides`; see `glomseg undo PROJECT`"  # no --slides here
+    )
+    assert capsys.readouterr().err == "glomseg: see --class\n"
+    assert with_flags("give `mpp`") == "give `mpp`"  # no command is running
+
+
+def test_a_whole_command_line_speaks_of_its_flags(tmp_path: Path, glomseg, monkeypatch) -> None:
+    monkeypatch.setattr("glomseg.qupath.project.read_project", fails)
+    result = glomseg("status", tmp_path)
+    assert result.code == 1
+    assert result.err == "glomseg: name it with --slides, not `mpp`\n"
+
+
+def fails(*_: object, **__: object) -> None:
+    raise MissingMppError("name it with `slides`, not `mpp`")
+
+
+@pytest.mark.parametrize("words", [["--scale", "0.5"], ["--scale=0.5"], ["-s", "0.5"], ["--mpp", "0.5"]])
+def test_a_former_name_is_taken_with_a_word(words: list[str], capsys) -> None:
+    assert made.main(words, standalone_mode=False) == "0.5"
+    said = capsys.readouterr().err
+    assert said == ("" if words[0] == "--mpp" else f"glomseg: {words[0].partition('=')[0]} is --mpp now\n")
+
+
+def test_resume_and_restart_exclude_each_other() -> None:
+    result = CliRunner().invoke(made, ["--mpp", "1", "--restart", "--resume"])
+    assert result.exit_code == 2
+    assert "give one of them" in result.output
+
+
+def test_ctrl_c_says_what_is_true(glomseg, monkeypatch) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("glomseg.qupath.project.read_project", stopped)
+    result = glomseg("collect", "x")
+    assert result.code == 130
+    assert result.err == "glomseg: interrupted; the same command brings in what is left\n"
+    monkeypatch.setattr(main_module.cli, "main", stopped)  # before any command runs
+    assert (glomseg("collect", "x").code, glomseg("collect", "x").err) == (130, "glomseg: interrupted\n")
+
+
+def test_a_command_can_say_more_on_ctrl_c() -> None:
+    @command(interrupted="nothing was changed")
+    def stops() -> None:
+        raise KeyboardInterrupt("after epoch 3")
+
+    with pytest.raises(Interrupted, match=r"^after epoch 3$"):
+        stops.main([], standalone_mode=False)
+
+
+def test_every_command_knows_what_to_say_and_stands_under_one_heading() -> None:
+    for item in leaves(cli):
+        assert isinstance(item, Command), item.name
+        assert item.interrupted
+    assert list(cli.headings) == ["Start", "Project", "Measure", "Models and training"]
+    listed = [name for names in cli.headings.values() for name in names]
+    assert sorted(listed) == sorted(cli.commands)
+    text = CliRunner().invoke(cli, ["--help"]).output
+    assert all(f"\n{heading}:\n" in text for heading in cli.headings)
