@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from glomseg.models.card import ARCHITECTURES, SPECIES_DIAMETER_UM
+from glomseg.models.card import SPECIES_DIAMETER_UM
 
 from .commands import Commands
 from .console import Console
@@ -61,9 +61,7 @@ def verify(name: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--architecture",
-    type=click.Choice(ARCHITECTURES),
-    default=ARCHITECTURES[0],
-    show_default=True,
+    type=click.Choice(("variable-unet",)),
     expose_value=False,  # there is one so far
     help="What the weights are of.",
 )

@@ -16,7 +16,6 @@ from glomseg.errors import ModelError
 from glomseg.files import replacing
 
 FORMAT_VERSION = 1
-ARCHITECTURES = ("variable-unet",)
 CARD_NAME = "card.json"
 WEIGHTS_NAME = "weights.safetensors"
 README_NAME = "README.md"
@@ -106,9 +105,6 @@ class ModelCard:
 
 def _check_whole(card: ModelCard, origin: str) -> None:
     """Check what holds between fields."""
-    if card.architecture not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise ModelError(f"{origin}: architecture {card.architecture!r} is unknown; this glomseg knows {known}")
     if not len(card.class_names) == len(card.class_colors) == card.num_classes:
         raise ModelError(
             f"{origin}: num_classes is {card.num_classes}, but there are {len(card.class_names)} class_names and "
@@ -166,12 +162,6 @@ def _object(value: Any) -> dict[str, Any]:
     return value
 
 
-def _arguments(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or set(value) != {"patch_size"}:
-        raise ValueError('an object like {"patch_size": 512}')
-    return {"patch_size": _whole(256)(value["patch_size"])}
-
-
 def _colour_value(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 255:
         raise ValueError("colours of 0 to 255")
@@ -195,7 +185,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "name": _text,
     "description": _text,
     "architecture": _text,
-    "architecture_args": _arguments,
+    "architecture_args": _object,
     "num_classes": _whole(1),
     "class_names": _items(_text),
     "class_colors": _items(_items(_colour_value, 3)),

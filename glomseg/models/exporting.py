@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from glomseg.errors import ModelError
 from glomseg.files import new_folder
 from glomseg.models.card import CARD_NAME, README_NAME, ModelCard, find_model, read_card
+from glomseg.models.network import Network
 from glomseg.models.predict import load_net
-from glomseg.models.variable_unet import STRIDE, VariableUNet, fold_batch_norm
 
 FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
 INPUT, OUTPUT = "image", "probability"
@@ -35,11 +35,11 @@ class ExportedNet(nn.Module):
     mean: Tensor  # TorchScript reads these, and cannot where annotations are kept as text
     std: Tensor
 
-    def __init__(self, card: ModelCard, net: VariableUNet) -> None:
+    def __init__(self, card: ModelCard, net: Network) -> None:
         """Take a copy of `net`, folded, on the CPU, with the card's mean and std."""
         super().__init__()
-        self.net = fold_batch_norm(net).cpu().float()
-        self.stride = STRIDE
+        self.net = net.folded().cpu().float()
+        self.stride = net.stride
         self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * 3)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * 3)[:, None, None])
         self.eval().requires_grad_(False)
@@ -68,8 +68,8 @@ def export_model(name: str | Path, output: Path, formats: Sequence[str] = tuple(
     with new_folder(output) as target:
         for file, data in content.items():
             (target / file).write_bytes(data)
-        (target / CARD_NAME).write_text(_card_text(card, content), encoding="utf-8")
-        (target / README_NAME).write_text(_readme(card, chosen), encoding="utf-8")
+        (target / CARD_NAME).write_text(_card_text(card, net.stride, content), encoding="utf-8")
+        (target / README_NAME).write_text(_readme(card, net.stride, chosen), encoding="utf-8")
     return tuple(output / file for file in content)
 
 
@@ -99,7 +99,7 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
         ) from None
     program: Any = torch.onnx.export(
         net,
-        (torch.rand(2, 3, 3 * STRIDE + 5, 2 * STRIDE + 3),),  # no two sizes alike, none special: all stay free
+        (torch.rand(2, 3, 3 * net.stride + 5, 2 * net.stride + 3),),  # no two sizes alike, none special: all stay free
         dynamo=True,
         verbose=False,
         input_names=[INPUT],
@@ -132,7 +132,7 @@ def _torchscript(net: ExportedNet, card: ModelCard) -> bytes:
 _EXPORTERS: dict[str, Callable[[ExportedNet, ModelCard], bytes]] = {"onnx": _onnx, "torchscript": _torchscript}
 
 
-def _card_text(card: ModelCard, content: dict[str, bytes]) -> str:
+def _card_text(card: ModelCard, stride: int, content: dict[str, bytes]) -> str:
     """Return the card with a part that says how to use the files beside it."""
     export = {
         "input": {
@@ -140,7 +140,7 @@ def _card_text(card: ModelCard, content: dict[str, bytes]) -> str:
             "shape": ["batch", 3, "height", "width"],
             "type": "float32",
             "content": f"RGB, 0..1, at {card.spacing_um_px:g} um/px; mean and std are applied inside",
-            "padding": f"none needed: any height and width; padded inside to a multiple of {STRIDE} by edge pixels",
+            "padding": f"none needed: any height and width; padded inside to a multiple of {stride} by edge pixels",
         },
         "output": {
             "name": OUTPUT,
@@ -197,7 +197,7 @@ Image.fromarray(probability[0, 0] >= {threshold:g}).save("mask.png")
 }
 
 
-def _readme(card: ModelCard, formats: Sequence[str]) -> str:
+def _readme(card: ModelCard, stride: int, formats: Sequence[str]) -> str:
     text = _README + "".join(_EXAMPLES[kind] for kind in formats)
     return text.format(
         name=card.name,
@@ -207,7 +207,7 @@ def _readme(card: ModelCard, formats: Sequence[str]) -> str:
         spacing=card.spacing_um_px,
         species=card.species,
         diameter=card.training_diameter_um,
-        stride=STRIDE,
+        stride=stride,
         classes=", ".join(card.class_names),
         count=card.num_classes,
         threshold=card.threshold,

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from glomseg.errors import DeviceError, ModelError
@@ -29,7 +28,9 @@ from glomseg.models.card import (
     read_card,
     write_card,
 )
-from glomseg.models.variable_unet import VariableUNet, fold_batch_norm, patch_size_of
+from glomseg.models.network import Network
+from glomseg.models.networks import build_network
+from glomseg.models.variable_unet import VariableUNet, patch_size_of
 
 __all__ = [
     "Model",
@@ -110,14 +111,14 @@ def _keep_memory() -> bool:
 class Model:
     """A network on a device, with the card that says how to feed it."""
 
-    def __init__(self, card: ModelCard, net: VariableUNet, device: torch.device) -> None:
+    def __init__(self, card: ModelCard, net: Network, device: torch.device) -> None:
         """Prepare a copy of `net` for prediction on `device`."""
         self.card = card
         self.device = device
         self.dtype = _dtype_for(device)
         if device.type == "cpu":
             _keep_memory()
-        folded = fold_batch_norm(net).to(device=device, dtype=self.dtype)
+        folded = net.folded().to(device=device, dtype=self.dtype)
         self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, images: UInt8, *, tta: bool = False) -> UInt8:
@@ -171,7 +172,7 @@ def _digest(path: Path) -> str:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); fetch the model again") from error
 
 
-def load_net(folder: Path, card: ModelCard) -> VariableUNet:
+def load_net(folder: Path, card: ModelCard) -> Network:
     """Load the network of `folder` and its `card`; raise ModelError where the weights are others or do not fit."""
     path = folder / WEIGHTS_NAME
     digest = _digest(path)
@@ -180,20 +181,9 @@ def load_net(folder: Path, card: ModelCard) -> VariableUNet:
             f"{path}: sha256 is {digest[:12]}…, the card says {card.weights_sha256[:12]}…; "
             "the file is damaged or of another model: fetch it again"
         )
-    net = VariableUNet(card.architecture_args["patch_size"], card.num_classes)
-    try:
-        _load_strictly(net, load_file(path), path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: not a safetensors file ({error}); fetch the model again") from error
+    net = build_network(card)
+    net.read_weights(path)
     return net.eval()
-
-
-def _load_strictly(net: VariableUNet, state: Mapping[str, Tensor], origin: Path) -> None:
-    try:
-        net.load_state_dict(dict(state), strict=True)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelError(f"{origin}: the weights are not those of this architecture: {reason}") from error
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -208,14 +198,11 @@ def verify_model(name: str | Path) -> ModelCard:
     """Check a model's card, digest and weights, and return the card; raise ModelError for what is wrong."""
     folder = find_model(name)
     card = read_card(folder)
-    net = load_net(folder, card)
-    broken = [key for key, value in net.state_dict().items() if not torch.isfinite(value).all()]
-    if broken:
-        raise ModelError(f"{folder}: {broken[0]} holds values that are not finite; train or fetch the model again")
+    load_net(folder, card)
     return card
 
 
-def save_model(folder: Path, card: ModelCard, net: VariableUNet) -> ModelCard:
+def save_model(folder: Path, card: ModelCard, net: Network) -> ModelCard:
     """Write the weights, then the card with their sha256, each whole or not at all; return that card."""
     state = {key: value.detach().cpu().contiguous() for key, value in net.state_dict().items()}
     with replacing(folder / WEIGHTS_NAME) as path:
@@ -246,7 +233,7 @@ def import_state_dict(
     state = _foreign_state(path)
     patch_size = patch_size if patch_size is not None else patch_size_of(state)
     net = VariableUNet(patch_size)
-    _load_strictly(net, state, path)
+    net.take_weights(state, path)
     card = ModelCard(
         name=name or output.resolve().name,
         description=f"Imported from {path.name}. Its training and its scores are not known to glomseg.",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -14,15 +15,21 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from glomseg.errors import ModelError
+from glomseg.models.card import ModelCard
+from glomseg.models.network import Network
 
 STRIDE = 16
 """Four poolings: the network works on sizes that are multiples of this; `forward` pads and crops."""
+MAX_PATCH_SIZE = 8192
+"""The widest network that is built, 256 channels at the first level: 0.7 GB of weights. A card may not ask for more."""
 
 
 def base_width(patch_size: int) -> int:
     """Return the width of the first level for `patch_size`; raise ModelError for one that is not allowed."""
-    if patch_size < 256 or patch_size % STRIDE:
-        raise ModelError(f"patch size {patch_size} is not possible: give a multiple of {STRIDE}, 256 or more")
+    if not 256 <= patch_size <= MAX_PATCH_SIZE or patch_size % STRIDE:
+        raise ModelError(
+            f"patch size {patch_size} is not possible: give a multiple of {STRIDE} from 256 to {MAX_PATCH_SIZE}"
+        )
     return max(16, int(64 * patch_size / 2048))
 
 
@@ -74,7 +81,7 @@ class DilatedBottleneck(nn.Module):
         )
 
 
-class VariableUNet(nn.Module):
+class VariableUNet(Network):
     """The network: RGB scaled to 0..1 in, one logit per class and pixel out, at the size of the input."""
 
     def __init__(self, patch_size: int = 512, num_classes: int = 1) -> None:
@@ -97,6 +104,21 @@ class VariableUNet(nn.Module):
         self.up1 = nn.ConvTranspose2d(b, b // 2, 2, stride=2)
         self.dec1 = DoubleConv(b // 2 + b, b // 2)
         self.final = nn.Conv2d(b // 2, num_classes, 1)
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """Build the network of a card, whose arguments are the `patch_size` alone."""
+        arguments = card.architecture_args
+        patch_size = arguments.get("patch_size")
+        if set(arguments) != {"patch_size"} or not isinstance(patch_size, int) or isinstance(patch_size, bool):
+            raise ModelError(
+                f'{card.name}: architecture_args is {arguments!r}, not an object like {{"patch_size": 512}}'
+            )
+        return cls(patch_size, card.num_classes)
+
+    def folded(self) -> nn.Module:
+        """Return a copy with its BatchNorms folded."""
+        return fold_batch_norm(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, 3, H, W) to logits (N, num_classes, H, W); a size off the stride is padded by its edge pixels."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from glomseg.errors import ModelError, TrainingError
 from glomseg.models.card import ModelCard, find_model, read_card
+from glomseg.models.network import Network
 from glomseg.models.predict import has_fast_bf16, load_net, verify_model
 from glomseg.models.variable_unet import VariableUNet, base_width
 from glomseg.training.config import TrainConfig
@@ -62,7 +63,7 @@ def criterion_of(config: TrainConfig) -> nn.Module:
     )
 
 
-def network_of(config: TrainConfig, start: str | Path | None) -> tuple[VariableUNet, ModelCard | None]:
+def network_of(config: TrainConfig, start: str | Path | None) -> tuple[Network, ModelCard | None]:
     """Return a new network, or that of a model with its card; raises TrainingError where it is of another width."""
     if start is None:
         return VariableUNet(config.patch_size), None

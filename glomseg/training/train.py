@@ -19,8 +19,8 @@ from torch import Tensor
 
 from glomseg.errors import TrainingError
 from glomseg.models.card import ModelCard, read_card
+from glomseg.models.network import Network
 from glomseg.models.predict import Model, load_net, resolve_device, save_model
-from glomseg.models.variable_unet import VariableUNet
 from glomseg.training.augment.augment import Augment
 from glomseg.training.batching import largest_batch
 from glomseg.training.checkpoint import averaged, check_same, read_state, write_state
@@ -218,7 +218,7 @@ class Training:
             for value in self.ema.module.state_dict().values():
                 torch.distributed.broadcast(value, 0)
         net = self.ema.module
-        assert isinstance(net, VariableUNet)
+        assert isinstance(net, Network)
         return Model(self.card(), net, self.fabric.device)
 
     def card(self, **known: Any) -> ModelCard:
@@ -253,7 +253,7 @@ class Training:
         if self.fabric.is_global_zero:
             if better:
                 net = self.ema.module
-                assert isinstance(net, VariableUNet)
+                assert isinstance(net, Network)
                 threshold = verdict.best.threshold if verdict else 0.5
                 save_model(self.output, self.card(threshold=threshold), net)
             write_history(self.rows, self.output / HISTORY_NAME)

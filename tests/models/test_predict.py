@@ -5,13 +5,17 @@ import pickle
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from glomseg.errors import DeviceError, ModelError
-from glomseg.models.card import ModelCard, TrainingData, find_model, list_models, read_card, shipped_folder
+from glomseg.models.card import ModelCard, TrainingData, find_model, list_models, read_card, shipped_folder, write_card
+from glomseg.models.network import Network
+from glomseg.models.networks import NETWORKS
 from glomseg.models.predict import Model, import_state_dict, load_model, resolve_device, save_model, verify_model
 from glomseg.models.variable_unet import VariableUNet
 
@@ -62,8 +66,8 @@ BAD = {
     "format_version": [2, "1", None, True],
     "name": ["", 3],
     "description": [None],
-    "architecture": ["unet++", 5],
-    "architecture_args": [{}, {"patch_size": "512"}, {"patch_size": 512, "code": "x"}, []],
+    "architecture": ["", 5],
+    "architecture_args": [[], "512", None],
     "num_classes": [0, 2, 1.0],
     "class_names": [[], ["a", "b"], "Glomerulus", [1]],
     "class_colors": [[[0, 0]], [[0, 0, 256]], [[0, 0, 0.5]], []],
@@ -146,6 +150,55 @@ def test_weights_of_another_width(folder, tmp_path):
     save_model(tmp_path / "wide", card(architecture_args={"patch_size": 1024}), VariableUNet(512))
     with pytest.raises(ModelError, match="not those of this architecture"):
         load_model(tmp_path / "wide")
+
+
+@pytest.mark.parametrize("arguments", [{}, {"patch_size": "512"}, {"patch_size": 512, "x": 1}, {"patch_size": 1e9}])
+def test_arguments_that_no_network_takes(folder, arguments):
+    write_card(folder, replace(read_card(folder), architecture_args=arguments))
+    with pytest.raises(ModelError, match="patch_size"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("patch_size", [0, 100, 300, 10**9])
+def test_a_card_never_asks_for_more_memory_than_there_is(folder, patch_size):
+    write_card(folder, replace(read_card(folder), architecture_args={"patch_size": patch_size}))
+    with pytest.raises(ModelError, match="256 to 8192"):
+        load_model(folder)
+
+
+def test_an_architecture_that_is_not_known(folder):
+    write_card(folder, replace(read_card(folder), architecture="unet++"))
+    with pytest.raises(ModelError, match=r"'unet\+\+' is unknown; this glomseg knows variable-unet"):
+        load_model(folder)
+
+
+class Tiny(Network):
+    """One 3x3 convolution."""
+
+    stride = 1
+
+    def __init__(self, classes):
+        super().__init__()
+        self.only = nn.Conv2d(3, classes, 3, padding=1)
+
+    @classmethod
+    def of(cls, card):
+        return cls(card.num_classes)
+
+    def forward(self, x):
+        return self.only(x)
+
+
+def test_a_network_of_ones_own(tmp_path, monkeypatch):
+    """A line in the registry is all that saving, loading and predicting need."""
+    monkeypatch.setitem(NETWORKS, "tiny", Tiny)
+    net = Tiny(1)
+    save_model(tmp_path / "tiny", card(architecture="tiny", architecture_args={}), net)
+    model = load_model(tmp_path / "tiny")
+    with torch.inference_mode():
+        x = torch.from_numpy(images()).permute(0, 3, 1, 2).float() / 255
+        expected = (torch.sigmoid(net(x)[:, 0]) * 255).numpy()
+    assert np.abs(model.predict(images()).astype(float) - expected).max() <= (1 if model.dtype == torch.float32 else 4)
 
 
 def test_weights_that_are_no_safetensors(folder):

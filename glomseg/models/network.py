@@ -1,0 +1,57 @@
+"""What a model, its export and its training need of a network; each network of the registry is one."""
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from glomseg.errors import ModelError
+from glomseg.models.card import ModelCard
+
+
+class Network(nn.Module, ABC):
+    """A network from pixels to logits, built from a card alone.
+
+    `stride` is the product of its poolings: tiles that start on multiples of it are pooled at the same pixels.
+    """
+
+    trainable = True
+    stride: int  # TorchScript reads this, and cannot where annotations are kept as text
+
+    @classmethod
+    @abstractmethod
+    def of(cls, card: ModelCard) -> Self:
+        """Return a new network as the card describes it; raise ModelError for arguments that are not allowed."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map RGB (N, 3, H, W), normalised as the card says, to logits (N, num_classes, H, W); any H and W."""
+
+    def read_weights(self, path: Path) -> None:
+        """Take the weights of a file that is known to be the card's; raise ModelError where they do not fit."""
+        try:
+            state = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(f"{path}: not a safetensors file ({error}); fetch the model again") from error
+        self.take_weights(state, path)
+
+    def take_weights(self, state: Mapping[str, Tensor], origin: Path) -> None:
+        """Take weights by name, all and no others; raise ModelError, which names `origin`."""
+        try:
+            self.load_state_dict(dict(state), strict=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"{origin}: the weights are not those of this architecture: {reason}") from error
+        broken = [key for key, value in self.state_dict().items() if not torch.isfinite(value).all()]
+        if broken:
+            raise ModelError(f"{origin}: {broken[0]} holds values that are not finite; train or fetch the model again")
+
+    def folded(self) -> nn.Module:
+        """Return a copy in evaluation mode that gives the same, faster where that can be (see `fold_batch_norm`)."""
+        return copy.deepcopy(self).eval()

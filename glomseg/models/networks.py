@@ -1,0 +1,21 @@
+"""The registry of networks. A new one is a file with a `Network` and a line here."""
+
+from __future__ import annotations
+
+from glomseg.errors import ModelError
+from glomseg.models.card import ModelCard
+from glomseg.models.network import Network
+from glomseg.models.variable_unet import VariableUNet
+
+NETWORKS: dict[str, type[Network]] = {
+    "variable-unet": VariableUNet,
+}
+"""The `architecture` of a card -> its network."""
+
+
+def build_network(card: ModelCard) -> Network:
+    """Return a new network as a card describes it; raise ModelError for an architecture that is not known."""
+    if card.architecture not in NETWORKS:
+        known = ", ".join(NETWORKS)
+        raise ModelError(f"{card.name}: architecture {card.architecture!r} is unknown; this glomseg knows {known}")
+    return NETWORKS[card.architecture].of(card)
