@@ -26,9 +26,7 @@ from .console import Console
     help="Learn from what was reviewed in a QuPath project, beginning with the model of its newest run.",
 )
 @options.slides_option
-@click.option(
-    "--recipe", metavar="NAME", help="Settings to begin with: glomseg, retrain, kpis, kpis-reference, pas-starter."
-)
+@click.option("--recipe", metavar="NAME", help="Settings to begin with: glomseg, retrain, kpis, kpis-reference.")
 @click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
 @click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="A setting, over all files. May be repeated.")
 @click.option(

@@ -152,7 +152,7 @@ def _data(console: Console, folders: Sequence[Path], output: Path, config: Train
     from glomseg.training.data.training_data import SPLIT_NAME, read_data
 
     split = how["split"]
-    if how["resume"] and split is None and config.sample != "compose" and (output / SPLIT_NAME).is_file():
+    if how["resume"] and split is None and (output / SPLIT_NAME).is_file():
         split = output / SPLIT_NAME
     with console.spinner("looking at the data") as show:
         return read_data(

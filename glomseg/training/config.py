@@ -19,9 +19,9 @@ from glomseg.files import write_text
 from glomseg.models.card import SPECIES_DIAMETER_UM
 from glomseg.models.variable_unet import base_width
 from glomseg.training.augment.augment import AugmentConfig
-from glomseg.training.starter.compose import Recipe
 
 DEFAULT_RECIPE = "glomseg"
+STARTER = "pas-starter"
 HARDWARE = ("workers", "cache_mb", "batch_size", "batch_limit")
 """Settings that a training may go on with others of: they fit it to a machine."""
 
@@ -35,9 +35,9 @@ class TrainConfig:
     """All settings of a training; the recipes say why theirs are as they are. Sizes in px are reading pixels.
 
     What is learned from: `sample` is `crop` (squares of `crop_px` out of the images; `margin_px` more is cut on each
-    side, augmented, and cut off again), `whole` (each image once an epoch, resized to `crop_px`) or `compose`
-    (images composed of the AIDPATH data, as `[compose]` says). A `spacing_um_px` of 0 is that at which a glomerulus
-    of `species` measures `diameter_px`; `samples_per_epoch` of 0 is the number of training images.
+    side, augmented, and cut off again) or `whole` (each image once an epoch, resized to `crop_px`). A `spacing_um_px`
+    of 0 is that at which a glomerulus of `species` measures `diameter_px`; `samples_per_epoch` of 0 is the number of
+    training images.
     A share `positive_share` of the crops lies on a glomerulus, `hard_share` on hard negatives if there are any, the
     rest anywhere; `balance` draws slides, cases or groups equally often. Into `paste_share` of the crops glomeruli of
     other slides are pasted.
@@ -53,7 +53,7 @@ class TrainConfig:
 
     classes: tuple[str, ...] = ("Glomerulus",)
     species: str = _of("human", among=tuple(SPECIES_DIAMETER_UM))
-    sample: str = _of("crop", among=("crop", "whole", "compose"))
+    sample: str = _of("crop", among=("crop", "whole"))
     spacing_um_px: float = _of(0.0, low=0)
     diameter_px: float = _of(80.0, low=16)
     crop_px: int = _of(256, low=32)
@@ -99,7 +99,6 @@ class TrainConfig:
     halo_px: int = _of(48, low=0)
 
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    compose: Recipe = field(default_factory=Recipe)
 
     def __post_init__(self) -> None:
         """Check what holds between settings."""
@@ -190,6 +189,11 @@ def write_config(config: TrainConfig, path: Path) -> None:
 
 
 def _recipe(name: str) -> dict[str, Any]:
+    if name == STARTER:
+        raise TrainingError(
+            f"recipe {STARTER!r} made the shipped model of composed images, and lies with its code in tools/starter "
+            f"of glomseg's sources; to go on from that model, use --start {STARTER}"
+        )
     if name not in recipe_names():
         raise TrainingError(f"no recipe {name!r}; there are {', '.join(recipe_names())}, or give a file with --config")
     text = (resources.files("glomseg.training") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
@@ -234,6 +238,8 @@ def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
 
 def _made(kind: Any, table: Mapping[str, Any], prefix: str) -> Any:
     """Make a dataclass of a table, each key and type checked."""
+    if kind is TrainConfig:
+        table = {key: value for key, value in table.items() if key != "compose"}  # of the starter, in older files
     hints, fields = get_type_hints(kind), {item.name: item for item in dataclasses.fields(kind)}
     values = {}
     for key, value in table.items():

@@ -7,7 +7,7 @@ from glomseg.training.config import TrainConfig, parse_config, read_config, reci
 
 
 def test_recipes():
-    assert recipe_names() == ["glomseg", "kpis", "kpis-reference", "pas-starter", "retrain"]
+    assert recipe_names() == ["glomseg", "kpis", "kpis-reference", "retrain"]
     for name in recipe_names():
         assert isinstance(read_config(recipe=name), TrainConfig)
     assert read_config() == read_config(recipe="glomseg")
@@ -72,7 +72,7 @@ def test_scale_follows_the_species():
         ("epochs=0", "epochs is 0; give at least 1"),
         ("learning_rate=inf", "not a finite number"),
         ("positive_share=1.5", "give 0 to 1"),
-        ("sample=tiles", "it is one of crop, whole, compose"),
+        ("sample=tiles", "it is one of crop, whole"),
         ("augment.stain=HE", "it is one of H-E-DAB, H-PAS, none"),
         ("augment.scale=[1]", "not a list of 2 numbers"),
         ("thresholds=[]", "thresholds is []"),

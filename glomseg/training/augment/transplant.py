@@ -11,7 +11,6 @@ from scipy import ndimage
 
 from glomseg.training.augment import paste, stain
 from glomseg.training.data.examples import Labelled
-from glomseg.training.starter.aidpath import equivalent_diameter_px
 
 Float = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -72,7 +71,7 @@ def paste_between(rng: Rng, host: Labelled, donors: Sequence[Labelled], *, glome
     for number in range(decoys + glomeruli):
         chosen = whole[int(rng.integers(len(whole)))]
         cut = _cut(chosen)
-        diameter = equivalent_diameter_px(chosen.mask) * float(np.exp(rng.uniform(-0.14, 0.14)))
+        diameter = paste.equivalent_diameter_px(chosen.mask) * float(np.exp(rng.uniform(-0.14, 0.14)))
         piece = _plain(rng, cut, [*sources, _Source(host, towards)]) if number < decoys else cut
         if piece is None or diameter > _LARGEST * min(label.shape):
             continue

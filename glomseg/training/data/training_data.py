@@ -18,9 +18,6 @@ from glomseg.training.data.examples import Example
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
 from glomseg.training.data.splits import Split, read_split, split_examples, write_split
-from glomseg.training.starter import composed
-from glomseg.training.starter.aidpath import Split as AidpathSplit
-from glomseg.training.starter.aidpath import joined
 
 UNSTATED = "unstated"
 SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
@@ -30,6 +27,7 @@ SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
 class Data:
     """The samples, the images to mine, choose and report by, and what is said of them on the card.
 
+    `read_data` makes it of folders; whoever has another source of samples makes one of their own.
     `digest` tells two data sets apart; `describe` says how they were split, and `write` writes that into a folder.
     """
 
@@ -63,8 +61,6 @@ def read_data(
     progress: Callable[[int, int], None] | None = None,
 ) -> Data:
     """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them."""
-    if config.sample == "compose":
-        return _composed(folders, config)
     examples = find_examples(
         folders, spacing_um_px=config.reading_um_px, mpp=mpp, classes=config.classes, progress=progress
     )
@@ -128,47 +124,3 @@ def _digest(split: Split) -> str:
 
 def _files(example: Example) -> tuple[Path, Path | None]:
     return example.image, example.label
-
-
-def _composed(folders: Sequence[Path], config: TrainConfig) -> Data:
-    if len(folders) != 1 or not composed.is_aidpath(folders[0]):
-        told = ", ".join(map(str, folders))
-        raise TrainingError(f"{told}: sample is compose, which takes one folder with tiles/ and crops/; give that")
-    (folder,) = folders
-    split = composed.read_data(folder)
-    parts = [name for name in composed.PARTS if not _used(name, config)]
-    validation, test = (
-        composed.ComposedImages(getattr(split, name), name, config) if _used(name, config) else None
-        for name in ("validation", "test")
-    )
-    return Data(
-        source=composed.ComposedSource(folder, parts, config),
-        training=None,
-        validation=validation,
-        test=test,
-        um_px=config.reading_um_px,
-        digest=composed.digest(split),
-        origins=(AIDPATH,),
-        describe=_described(split, parts),
-        write=lambda folder: composed.write_parts(split, folder / SPLIT_NAME),
-    )
-
-
-def _used(name: str, config: TrainConfig) -> bool:
-    """Tell whether a part is held out."""
-    return bool({"validation": config.validation_share, "test": config.test_share}.get(name, 0))
-
-
-AIDPATH = TrainingData(
-    "AIDPATH kidney database v3 (G. Bueno et al. 2020), 24 tiles and 946 crops",
-    "CC BY 4.0",
-    "https://data.mendeley.com/datasets/k7nvtgn2x6/3",
-)
-
-
-def _described(split: AidpathSplit, parts: Sequence[str]) -> str:
-    learned = joined(*(getattr(split, name) for name in parts))
-    return (
-        f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} crops to "
-        "learn from; judged on other tiles and on images composed of other crops"
-    )

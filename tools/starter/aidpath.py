@@ -166,8 +166,3 @@ def _deal(groups: list[list[str]], every: int) -> dict[str, int]:
     """Deal groups to parts 0 (train), 1 (validation) and 2 (test)."""
     place = {1: 1, every - 1: 2}
     return {name: place.get(i % every, 0) for i, group in enumerate(groups) for name in group}
-
-
-def equivalent_diameter_px(mask: Mask) -> float:
-    """Return the diameter in px of the disc that has the area of `mask`."""
-    return float(2 * np.sqrt(mask.sum() / np.pi))

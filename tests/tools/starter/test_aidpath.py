@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from glomseg.errors import TrainingError
-from glomseg.training.starter.aidpath import CROP_PX, read_crops, read_tiles, slide_of, split, tile_groups
-from glomseg.training.starter.composed import read_data
+from tools.starter.aidpath import CROP_PX, read_crops, read_tiles, slide_of, split, tile_groups
+from tools.starter.composed import read_data
 
 
 @pytest.fixture

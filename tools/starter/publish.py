@@ -1,6 +1,6 @@
 """Measure trained weights on what they never saw, and publish them as the starter model.
 
-Run as `python -m glomseg.training.starter.publish DATA_DIR MEASURED.safetensors --output models/pas-starter`, with
+Run as `python -m tools.starter.publish DATA_DIR MEASURED.safetensors --output models/pas-starter`, with
 `--weights FINAL.safetensors` when the weights to ship were trained on everything afterwards: the scores on the card are
 then those of the same recipe on its own split, and the card says so.
 """
@@ -26,10 +26,9 @@ from glomseg.models.variable_unet import VariableUNet
 from glomseg.slides.slide import open_slide
 from glomseg.training.augment import stain
 from glomseg.training.data.examples import Labelled
-from glomseg.training.data.training_data import AIDPATH
-from glomseg.training.starter.compose import Composer
-from glomseg.training.starter.composed import labelled, read_data, tile_at
 from glomseg.training.validate import Point, points_of, probability_of
+from tools.starter.compose import Composer
+from tools.starter.composed import AIDPATH, labelled, read_data, tile_at
 
 SPACING_UM_PX = 3.0
 DIAMETER_UM = 200.0

@@ -9,9 +9,9 @@ import torch
 from glomseg.models.predict import Model, load_model, save_model
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.training.data.examples import Labelled
-from glomseg.training.starter.aidpath import read_tiles
-from glomseg.training.starter.composed import tile_at
-from glomseg.training.starter.publish import PostProcessing, card_of, measure, without_slivers
+from tools.starter.aidpath import read_tiles
+from tools.starter.composed import tile_at
+from tools.starter.publish import PostProcessing, card_of, measure, without_slivers
 
 
 class Oracle(Model):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -12,17 +11,25 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from glomseg.errors import TrainingError
 from glomseg.files import write_text
+from glomseg.models.card import TrainingData
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.sampling import Draw, HardBox, Sample
-from glomseg.training.starter import compose
-from glomseg.training.starter.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
+from glomseg.training.data.training_data import SPLIT_NAME, Data
+from tools.starter import compose
+from tools.starter.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
 
 PARTS = ("train", "validation", "test")
 SEEDS = {"validation": 7_000_000, "test": 9_000_000}
 JUDGED = 48
 """Composed images in validation and in test."""
+AIDPATH = TrainingData(
+    "AIDPATH kidney database v3 (G. Bueno et al. 2020), 24 tiles and 946 crops",
+    "CC BY 4.0",
+    "https://data.mendeley.com/datasets/k7nvtgn2x6/3",
+)
 
 
 def is_aidpath(folder: Path) -> bool:
@@ -33,6 +40,35 @@ def is_aidpath(folder: Path) -> bool:
 def read_data(folder: Path) -> Split:
     """Read and split a data folder as `aidpath.py` describes it."""
     return split(read_tiles(folder / "tiles"), read_crops(folder / "crops"))
+
+
+def data_of(folder: Path, config: TrainConfig) -> Data:
+    """Return what a training learns from and is judged on; a part with a share of 0 is learned from."""
+    if not is_aidpath(folder):
+        raise TrainingError(f"{folder}: no tiles/images and crops/images in it; give the folder of the AIDPATH data")
+    data = read_data(folder)
+    parts = [name for name in PARTS if not _is_held_out(name, config)]
+    validation, test = (
+        ComposedImages(getattr(data, name), name, config) if _is_held_out(name, config) else None
+        for name in ("validation", "test")
+    )
+    learned = joined(*(getattr(data, name) for name in parts))
+    return Data(
+        source=ComposedSource(folder, parts, config),
+        training=None,
+        validation=validation,
+        test=test,
+        um_px=config.reading_um_px,
+        digest=digest(data),
+        origins=(AIDPATH,),
+        describe=f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} "
+        "crops to learn from; judged on other tiles and on images composed of other crops",
+        write=lambda output: write_parts(data, output / SPLIT_NAME),
+    )
+
+
+def _is_held_out(name: str, config: TrainConfig) -> bool:
+    return bool({"validation": config.validation_share, "test": config.test_share}.get(name, 0))
 
 
 class ComposedSource:
@@ -65,7 +101,7 @@ class ComposedSource:
 
 def composer(part: Part, config: TrainConfig) -> compose.Composer:
     """Return the composer of a part, its images as large as the config says."""
-    return compose.Composer(part, dataclasses.replace(config.compose, size_px=config.crop_px))
+    return compose.Composer(part, compose.Recipe(size_px=config.crop_px))
 
 
 class ComposedImages:

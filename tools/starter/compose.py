@@ -7,7 +7,6 @@ glomerulus; (4) colour, blur, resampling, noise and JPEG. Each step takes a nump
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +15,9 @@ from PIL import Image
 from scipy import ndimage
 
 from glomseg.training.augment import paste, stain
-from glomseg.training.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
+from tools.starter import shapes
+from tools.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
+from tools.starter.degrade import degrade
 
 Float = NDArray[np.float32]
 Rng = np.random.Generator
@@ -113,8 +114,8 @@ class Composer:
         self._tiles = [_levels(tile) for tile in part.tiles]
         self._slides = sorted({crop.slide for crop in part.crops})
         self._crops = {slide: [c for c in part.crops if c.slide == slide] for slide in self._slides}
-        self._densities = stain.slide_densities(part.crops)
-        self._tissue = stain.tissue_density(part.tiles)
+        self._densities = slide_densities(part.crops)
+        self._tissue = tissue_density(part.tiles)
 
     def sample(self, rng: Rng) -> Sample:
         """Return one training image."""
@@ -138,7 +139,7 @@ class Composer:
                 crop = self._draw_crop(rng, slide)
                 self._paste_crop(rng, canvas, crop, scale, None if follow else self._tissue)
         if rng.random() < 0.15:
-            paste.cut_glass(rng, canvas)
+            shapes.cut_glass(rng, canvas)
         image = degrade(rng, canvas.density, recipe.colour)
         return Sample(image, canvas.label, ~canvas.ignore)
 
@@ -206,7 +207,7 @@ class Composer:
         if rng.random() < 0.4:
             density = density * np.exp(rng.normal(0, 0.2, 3)).astype(np.float32)
         if rng.random() < 0.25:
-            density = paste.with_gap(rng, density, shape[..., 3] >= 0.5)
+            density = shapes.with_gap(rng, density, shape[..., 3] >= 0.5)
         paste.blend(rng, canvas, density, shape[..., 3] >= 0.5, shape[..., 4], glomerulus=False)
 
     def _paste_crop(self, rng: Rng, canvas: paste.Canvas, crop: Crop, scale: float, towards: Float | None) -> None:
@@ -216,7 +217,7 @@ class Composer:
         if towards is not None:
             density = stain.transfer(density, self._densities[crop.slide], towards)
         if rng.random() < 0.2:
-            density, mask = paste.coarse(rng, density, mask)
+            density, mask = shapes.coarse(rng, density, mask)
         diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.6, 1.4), *recipe.object_scale)
         patch = paste.shrink(rng, density, mask, diameter)
         paste.blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
@@ -250,30 +251,16 @@ def _lay(pixels: Float, piece: Float, top: int, left: int, feather: int) -> None
     view += alpha * (piece[y0 - top : y1 - top, x0 - left : x1 - left] - view)
 
 
-def degrade(rng: Rng, density: Float, colour: float = 1.0) -> UInt8:
-    """Turn an optical density (H, W, 3) into what a scanner, a resampling and a JPEG encoder may leave of it."""
-    density = stain.jitter_stain(rng, density, colour)
-    rgb = np.clip(stain.jitter_light(rng, stain.to_rgb(density), colour), 0, 255)
-    height, width = rgb.shape[:2]
-    kind = rng.random()
-    if kind < 0.35:
-        sigma = float(rng.uniform(0.3, 1.8))
-        rgb = ndimage.gaussian_filter(rgb, (sigma, sigma, 0))
-    elif kind < 0.5:
-        soft = ndimage.gaussian_filter(rgb, (1.0, 1.0, 0))
-        rgb = rgb + rng.uniform(0.2, 1.2) * (rgb - soft)
-    image = Image.fromarray(np.clip(rgb, 0, 255).astype(np.uint8))
-    if rng.random() < 0.3:
-        factor = rng.uniform(1.2, 3.0)
-        how = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC)[int(rng.integers(3))]
-        image = image.resize((round(width / factor), round(height / factor)), how)
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    if rng.random() < 0.5:
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=int(rng.integers(25, 95)))
-        image = Image.open(buffer).convert("RGB")
-    pixels = np.asarray(image)
-    if rng.random() < 0.3:
-        noisy = pixels + rng.normal(0, rng.uniform(1, 6), pixels.shape).astype(np.float32)
-        pixels = np.clip(noisy, 0, 255).astype(np.uint8)
-    return pixels
+def slide_densities(crops: tuple[Crop, ...]) -> dict[str, Float]:
+    """Return slide -> mean optical density of what lies around its glomeruli, from the rims of its crops."""
+    rims: dict[str, list[Float]] = {}
+    for crop in crops:
+        rims.setdefault(crop.slide, []).append(stain.mean_density(stain.optical_density(crop.image), ~crop.mask))
+    return {slide: np.median(np.stack(values), axis=0).astype(np.float32) for slide, values in rims.items()}
+
+
+def tissue_density(tiles: tuple[Tile, ...]) -> Float:
+    """Return the mean optical density of the tissue of `tiles` outside glomeruli."""
+    means = [stain.mean_density(stain.optical_density(tile.image[::4, ::4]), ~tile.label[::4, ::4]) for tile in tiles]
+    mean: Float = np.mean(means, axis=0, dtype=np.float32)
+    return mean

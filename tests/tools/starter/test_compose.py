@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from glomseg.training.augment import stain
-from glomseg.training.starter.compose import Composer, Recipe, degrade
-from glomseg.training.starter.composed import read_data
+from tools.starter.compose import Composer, Recipe
+from tools.starter.composed import read_data
+from tools.starter.degrade import degrade
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,58 @@
+"""A training on composed images, from the command line of tools/starter."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from glomseg.errors import TrainingError
+from glomseg.models.predict import verify_model
+from glomseg.training.config import read_config
+from tools.starter.composed import data_of
+from tools.starter.train import SETTINGS, main
+
+ROOT = Path(__file__).parents[3]
+SMALL = ("epochs=1", "samples_per_epoch=4", "batch_size=2", "workers=0", "crop_px=64", "test_share=0")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def test_a_training_of_composed_images(made_up, tmp_path, monkeypatch, capsys):
+    words = [item for word in SMALL for item in ("--set", word)]
+    monkeypatch.setattr(sys, "argv", ["train", str(made_up), "-o", str(tmp_path / "out"), "--device", "cpu", *words])
+    main()
+    assert "epoch 1" in capsys.readouterr().out
+    card = verify_model(tmp_path / "out")
+    assert card.training_data[0].licence == "CC BY 4.0"
+    assert (card.spacing_um_px, card.minimum_area_um2) == (3.0, 6000)
+    assert "test" not in card.scores
+    assert card.scores["validation"]["true_objects"] > 10
+
+
+def test_another_folder(tmp_path):
+    with pytest.raises(TrainingError, match="folder of the AIDPATH data"):
+        data_of(tmp_path, read_config(file=SETTINGS))
+
+
+def test_parts_that_are_held_out(made_up):
+    every, held = (data_of(made_up, read_config(file=SETTINGS, words=[word])) for word in ("test_share=0", "seed=0"))
+    assert every.test is None
+    assert held.test is not None
+    assert len(held.validation) == len(every.validation)
+
+
+@pytest.mark.slow
+def test_help_from_a_checkout():
+    for command in ("train", "publish"):
+        result = subprocess.run(
+            [sys.executable, "-m", f"tools.starter.{command}", "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        assert result.returncode == 0, result.stderr

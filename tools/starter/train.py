@@ -1,0 +1,48 @@
+"""Train a network on images composed of the AIDPATH data, as the starter model was.
+
+    python -m tools.starter.train DATA --output OUTPUT [--set epochs=2] [--resume] [--device cpu]
+
+DATA holds `tiles/` and `crops/` (see aidpath.py); the settings are those of pas-starter.toml beside this file. OUTPUT
+becomes a model's folder. Needs a checkout of glomseg; run it from its root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from glomseg.errors import GlomsegError
+from glomseg.training.config import read_config
+from glomseg.training.train import Progress, Training
+from tools.starter.composed import data_of
+
+SETTINGS = Path(__file__).with_name("pas-starter.toml")
+
+
+def main() -> None:
+    """Train from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    try:
+        config = read_config(file=SETTINGS, words=options.set)
+        data = data_of(options.data, config)
+        card = Training(data, options.output, config, device=options.device, report=tell).run(resume=options.resume)
+    except GlomsegError as error:
+        sys.exit(f"{error}")
+    print(card.scores)
+
+
+def tell(progress: Progress) -> None:
+    """Print a line an epoch."""
+    if progress.row is not None:
+        print(", ".join(f"{name} {value:.4g}" for name, value in progress.row.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
