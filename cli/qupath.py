@@ -44,6 +44,8 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
     def show(level: str, text: str) -> None:
         if not level:
             click.echo(text)
+        elif level == "STDERR":
+            click.echo(text, err=True)
         elif level in ("WARN", "ERROR", "TRACE") or (level == "INFO" and text.startswith("Running script")):
             console.say(text)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.oracle import save_oracle
+from support.real_data import find_data
 from support.scenes import boxes
 
 from glomseg.qupath.objects import PathObject, write_geojson
@@ -31,7 +32,6 @@ args.each { text ->
     }
 }
 """
-DATA = Path(__file__).parents[1] / "../shared/data"
 WITHOUT_QUPATH = {
     "PAQUO_QUPATH_DIR": "",
     "PAQUO_QUPATH_SEARCH_DIRS": '["/nonexistent"]',
@@ -41,10 +41,8 @@ WITHOUT_QUPATH = {
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real slides and projects, which lies beside the repository and not in it."""
-    if not DATA.is_dir():
-        pytest.skip("the folder of real data (../shared/data) is not here")
-    return DATA.resolve()
+    """The folder of real slides and projects beside the repository, else the tiny part of it in tests/tiny."""
+    return find_data()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,10 @@ from glomseg.qupath.process import REMEDY, QuPathInfo, find_qupath
 _LAUNCHERS = {"linux": "bin/QuPath*", "darwin": "Contents/MacOS/QuPath*", "win32": "QuPath*(console).exe"}
 _LOG = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} \[.*?\] \[(\w+) *\] (\S+) - (.*)$")
 _RUNNING = re.compile(r"Running script for (.*) \(\d+/\d+\)$")
+_JAVA_ITSELF = re.compile(
+    r"^(WARNING: (Unknown module|A restricted method|.* has been called by|Use --enable-native-access"
+    r"|Restricted methods|A terminally deprecated|Please consider reporting)|Picked up (_JAVA|JAVA_TOOL)_OPTIONS)"
+)
 _USER_FOLDER = "glomseg-user-folder="
 
 
@@ -52,7 +57,8 @@ def run_script(
 ) -> ScriptRun:
     """Run a Groovy script in QuPath, on the image of this name or on every image of a project.
 
-    `line` is told each line as it comes, with its level in QuPath's log, or "" for what the script printed. Raises
+    `line` is told each line as it comes, with its level in QuPath's log, "" for what the script printed, or STDERR for
+    what came on standard error; from two threads, never at once for one stream. Raises
     QuPathError where there is no QuPath or no such script.
     """
     info = find_qupath()
@@ -72,16 +78,27 @@ def run_script(
         [*command, str(script)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
         errors="replace",
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
+        beside = threading.Thread(target=_tell_errors, args=(process.stderr, line), daemon=True)
+        beside.start()
         for text in process.stdout:
             lines.append(text.rstrip("\n"))
             line(*_level(lines[-1]))
+        beside.join()
     return ScriptRun(images=_images(lines), errors=_errors(lines), code=process.returncode)
+
+
+def _tell_errors(stream: Iterable[str], line: Callable[[str, str], None]) -> None:
+    """Pass on what came on standard error, as level STDERR; what Java says of its own start is nobody's concern."""
+    for text in stream:
+        if not _JAVA_ITSELF.match(text):
+            line("STDERR", text.rstrip("\n"))
 
 
 def check_run(done: ScriptRun, *, image: str | None) -> None:
