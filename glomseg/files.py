@@ -1,15 +1,23 @@
-"""Write files and folders whole or not at all."""
+"""Write files and folders whole or not at all, and the two formats of tables and records: CSV and JSON."""
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from glomseg.errors import RunError
+
+_FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
+"""How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
 
 
 @contextmanager
@@ -70,6 +78,81 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all, odd bytes of file names escaped; raises RunError."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """Return rows as CSV under a line of column names; what a row does not know is an empty cell, yes is 1.
+
+    Text that a spreadsheet would run as a formula (= + - @ tab, line end) gets a ' before it, which `parse_csv` takes
+    off again. A row that knows something for which there is no column raises ValueError.
+    """
+    lines = [columns]
+    for row in rows:
+        if unknown := row.keys() - set(columns):
+            raise ValueError(f"no column for {', '.join(sorted(unknown))}")
+        lines.append([_cell(row.get(column)) for column in columns])
+    return "".join(",".join(map(_quoted, line)) + "\n" for line in lines)
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as `csv_text` makes them, whole or not at all; raises RunError."""
+    write_text(path, csv_text(columns, rows))
+
+
+def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the column names of a CSV table and its rows.
+
+    Commas, semicolons or tabs separate, whichever the header has most of. Lines without any content
+    are left out, and cells that a row lacks are missing from it. Raises csv.Error.
+    """
+    header = text.partition("\n")[0]
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=max(",;\t", key=header.count))
+    names = [_plain(cell) for cell in next(reader, [])]
+    return names, [dict(zip(names, map(_plain, row), strict=False)) for row in reader if any(row)]
+
+
+def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Read a CSV table in UTF-8 as `parse_csv` does; raises OSError, UnicodeDecodeError, csv.Error."""
+    return parse_csv(path.read_bytes().decode("utf-8-sig"))
+
+
+def json_text(content: object) -> str:
+    """Return content as JSON for people and programs: indented, UTF-8, null for a number that is not finite."""
+    return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write content as `json_text` makes it, whole or not at all; raises RunError."""
+    write_text(path, json_text(content) + "\n")
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float):
+        return format(value, ".8g")
+    text = str(value)
+    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
+
+
+def _plain(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if re.search('[",;\t\r\n]', cell) else cell
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:

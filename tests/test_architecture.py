@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors",),
-    ("files", "geometry", "settings"),
+    ("columns", "files", "geometry", "settings"),
     ("slides",),
     ("models",),
     ("qupath",),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import math
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -13,24 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import GlomsegError, SlideError
-from glomseg.files import write_text
 from glomseg.models.predict import Model, ModelCard
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.runs.ownership import FINGERPRINT, stamp
 from glomseg.runs.run import Run, printable
+from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.probability_map import remove_leftovers
 from glomseg.segment.region import Region
 from glomseg.segment.shape import measure_shape
 from glomseg.slides.slide import Slide, open_slide
-
-TABLE = "glomeruli.csv"
-COLUMNS = (
-    "image", "key", "object_id", "class", "x_px", "y_px", "area_um2", "perimeter_um", "equivalent_diameter_um",
-    "circularity", "solidity", "confidence", "touches_edge",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,27 +185,3 @@ def path_objects(
         identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{run_id} {item.metadata[FINGERPRINT]}")
         objects.append(replace(item, object_id=str(identity)))
     return objects
-
-
-def write_table(run: Run) -> Path:
-    """Write one CSV row for each glomerulus of a run, from the results on disk; returns the file's path."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(COLUMNS)
-    for key, record in run.images.items():
-        if record.get("state") != "done" or not run.result_path(key).is_file():
-            continue
-        for item in read_geojson(run.result_path(key)):
-            shape, centre = measure_shape(item.geometry, *record["mpp"]), item.geometry.centroid
-            confidence = item.measurements.get("Confidence", math.nan)
-            table.writerow(
-                [
-                    record["name"], key, item.object_id, item.class_name, f"{centre.x:.2f}", f"{centre.y:.2f}",
-                    f"{shape.area_um2:.2f}", f"{shape.perimeter_um:.2f}", f"{shape.equivalent_diameter_um:.2f}",
-                    f"{shape.circularity:.4f}", f"{shape.solidity:.4f}", f"{confidence:.4f}",
-                    int(item.measurements.get("Touches edge", 0)),
-                ]
-            )  # fmt: skip
-    path = run.folder / TABLE
-    write_text(path, text.getvalue())
-    return path

@@ -13,6 +13,8 @@ from shapely.affinity import scale
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
+from glomseg.columns import Column, measurements
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -33,16 +35,45 @@ class Shape:
 
     def measurements(self) -> dict[str, float]:
         """Name the values as QuPath names its own shape measurements."""
-        return {
-            "Area µm^2": self.area_um2,
-            "Perimeter µm": self.perimeter_um,
-            "Equivalent diameter µm": self.equivalent_diameter_um,
-            "Max Feret µm": self.max_feret_um,
-            "Min Feret µm": self.min_feret_um,
-            "Circularity": self.circularity,
-            "Solidity": self.solidity,
-            "Eccentricity": self.eccentricity,
-        }
+        return measurements(SHAPE, self)
+
+
+SHAPE: tuple[Column[Shape], ...] = (
+    Column(
+        "area_um2", "um^2", "Area (µm²)", "Area of the outline, holes taken out",
+        lambda shape: shape.area_um2, "Area µm^2",
+    ),
+    Column(
+        "perimeter_um", "um", "Perimeter (µm)", "Length of the outline, holes included",
+        lambda shape: shape.perimeter_um, "Perimeter µm",
+    ),
+    Column(
+        "equivalent_diameter_um", "um", "Equivalent diameter (µm)",
+        "Diameter of the circle of the same area, 2 sqrt(A / pi)",
+        lambda shape: shape.equivalent_diameter_um, "Equivalent diameter µm",
+    ),
+    Column(
+        "max_feret_um", "um", "Max Feret (µm)", "Largest distance between two parallel tangents",
+        lambda shape: shape.max_feret_um, "Max Feret µm",
+    ),
+    Column(
+        "min_feret_um", "um", "Min Feret (µm)", "Smallest distance between two parallel tangents",
+        lambda shape: shape.min_feret_um, "Min Feret µm",
+    ),
+    Column(
+        "circularity", "", "Circularity", "4 pi A / P^2: 1 for a circle; from pixels where their size is not known",
+        lambda shape: shape.circularity, "Circularity",
+    ),
+    Column(
+        "solidity", "", "Solidity", "Area / convex area; from pixels where their size is not known",
+        lambda shape: shape.solidity, "Solidity",
+    ),
+    Column(
+        "eccentricity", "", "Eccentricity", "Of the ellipse with the same second moments: 0 for a circle",
+        lambda shape: shape.eccentricity, "Eccentricity",
+    ),
+)  # fmt: skip
+"""What is measured of a form: one column each, in every table of outlines and in QuPath's measurement list."""
 
 
 def measure_shape(outline: BaseGeometry, mpp_x: float, mpp_y: float) -> Shape:

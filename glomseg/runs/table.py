@@ -1,0 +1,58 @@
+"""glomeruli.csv: one row a glomerulus of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from glomseg.columns import Column, names, row
+from glomseg.files import write_csv
+from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.runs.run import Run
+from glomseg.segment.columns import NAMING, PLACE, TOUCHES_EDGE
+from glomseg.segment.shape import SHAPE, Shape, measure_shape
+
+TABLE = "glomeruli.csv"
+
+
+@dataclass(frozen=True)
+class Outlined:
+    """One outline of a run, and the image it lies on, whose pixels are `mpp` um in x and y."""
+
+    image: str
+    entry_id: str
+    item: PathObject
+    mpp: tuple[float, float]
+
+    @cached_property
+    def shape(self) -> Shape:
+        """Measure the outline in um."""
+        return measure_shape(self.item.geometry, *self.mpp)
+
+
+COLUMNS: tuple[Column[Outlined], ...] = (
+    Column("image", "", "Image", "Name of the image in the project, or of its file", lambda one: one.image),
+    Column(
+        "entry_id", "", "Entry id", "Id of the image in the project, or of its result in the run folder",
+        lambda one: one.entry_id,
+    ),
+    *(column.of(lambda one: one.item) for column in (*NAMING, *PLACE, TOUCHES_EDGE)),
+    *(column.of(lambda one: one.shape) for column in SHAPE),
+)  # fmt: skip
+
+
+def write_table(run: Run) -> Path:
+    """Write one CSV row for each glomerulus of a run, from the results on disk; returns the file's path."""
+    path = run.folder / TABLE
+    write_csv(path, names(COLUMNS), (row(COLUMNS, one) for one in _outlines(run)))
+    return path
+
+
+def _outlines(run: Run) -> Iterator[Outlined]:
+    for entry_id, record in run.images.items():
+        if record.get("state") == "done" and run.result_path(entry_id).is_file():
+            mpp_x, mpp_y = record["mpp"]
+            for item in read_geojson(run.result_path(entry_id)):
+                yield Outlined(record["name"], entry_id, item, (mpp_x, mpp_y))

@@ -1,0 +1,66 @@
+"""Tables and records: what is written is what is read, and no spreadsheet runs it."""
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glomseg.files import csv_text, json_text, parse_csv, read_csv, write_csv, write_json
+
+FORMULAS = [
+    "=1+1",
+    "+cmd|' /C calc'!A0",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    "＝1",
+    "'=1",
+    "''-",
+    "'plain",
+    "-",
+]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_text_starts_a_formula_and_all_come_back(text: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", ["image", "n"], [{"image": text, "n": -1.5}])
+    (cells,) = list(csv.reader(io.StringIO(csv_text(["image", "n"], [{"image": text, "n": -1.5}]), newline="")))[1:]
+    assert not cells[0].startswith(tuple("=+-@\t\r\n＝＋－＠"))
+    assert cells[1] == "-1.5"  # a number is no formula
+    assert read_csv(tmp_path / "t.csv") == (["image", "n"], [{"image": text, "n": "-1.5"}])
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=4))
+def test_any_text_comes_back(cells: list[str]) -> None:
+    columns = [f"c{index}" for index in range(len(cells))] + ["last"]
+    row = {**dict(zip(columns, cells, strict=False)), "last": "x"}
+    assert parse_csv(csv_text(columns, [row])) == (columns, [row])
+
+
+def test_cells() -> None:
+    rows = [{"a": True, "b": None, "c": math.nan, "d": 1 / 3}, {"a": 2, "b": "x,y", "c": 'say "so"', "d": "two\nlines"}]
+    assert csv_text(list("abcd"), rows) == 'a,b,c,d\n1,,,0.33333333\n2,"x,y","say ""so""","two\nlines"\n'
+    with pytest.raises(ValueError, match="no column for z"):
+        csv_text(["a"], [{"a": 1, "z": 2}])
+
+
+def test_tables_that_a_spreadsheet_saved() -> None:
+    assert parse_csv("\ufeffimage;group\r\na b;'=x\r\n;\r\n\r\n") == (
+        ["image", "group"],
+        [{"image": "a b", "group": "=x"}],
+    )
+    assert parse_csv("") == ([], [])
+
+
+def test_json_for_people_and_programs(tmp_path: Path) -> None:
+    content = {"µ": [1.5, math.nan, math.inf], "t": (1, {"x": -math.inf})}
+    write_json(tmp_path / "r.json", content)
+    assert json.loads((tmp_path / "r.json").read_text("utf-8")) == {"µ": [1.5, None, None], "t": [1, {"x": None}]}
+    assert "µ" in json_text(content)
