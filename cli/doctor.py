@@ -31,6 +31,7 @@ def _software() -> list[tuple[str, str]]:
     import torch
 
     from glomseg import __version__
+    from glomseg.slides.formats import FORMATS
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     if torch.backends.mps.is_available():
@@ -41,6 +42,7 @@ def _software() -> list[tuple[str, str]]:
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         ("GPU", ", ".join(gpus) or "none: the CPU does the work"),
         ("OpenSlide", openslide.__library_version__),
+        ("reads", ", ".join(kind.name for kind in FORMATS)),
     ]
 
 

@@ -16,11 +16,6 @@ from .console import Console
 if TYPE_CHECKING:
     from glomseg.runs.run import Run
 
-SUFFIXES = (
-    *(".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"),
-    *(".png", ".jpg", ".jpeg"),
-)
-
 
 @command(
     short_help="Outline the glomeruli of plain slides; needs no QuPath.",
@@ -41,32 +36,23 @@ def segment(slides: tuple[Path, ...], output: Path, mpp: tuple[float, float] | N
     """
     from glomseg.runs.run import locked, printable, resume_or_start_in
     from glomseg.runs.segment_batch import Job
+    from glomseg.slides.find_slides import slides_of
 
     from .collecting import show_run
     from .segmenting import Segmenting
 
     console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
-    paths = _expand(slides)
+    found = slides_of(slides)
+    for remark in found.remarks():
+        console.say(remark)
     work = Segmenting.prepare(console, **how)
     with locked(output):
         run = resume_or_start_in(output, work.parameters(region=None), restart=how["restart"])
-        jobs = [Job(key=key, name=printable(path.name), path=path, mpp=mpp) for key, path in _keys(paths, run).items()]
+        jobs = [
+            Job(key=key, name=printable(path.name), path=path, mpp=mpp) for key, path in _keys(found.paths, run).items()
+        ]
         work.run(run, jobs)
         return show_run(console, run, [job.key for job in jobs])
-
-
-def _expand(slides: tuple[Path, ...]) -> list[Path]:
-    """List the images that are meant: a folder stands for the images in it."""
-    paths: list[Path] = []
-    for path in slides:
-        if path.is_dir() and path.suffix.lower() not in SUFFIXES:
-            inside = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
-            if not inside:
-                raise click.UsageError(f"{path} holds no image that can be read ({' '.join(SUFFIXES)})")
-            paths.extend(inside)
-        else:
-            paths.append(path)
-    return list({path.resolve(): path for path in reversed(paths)}.values())[::-1]
 
 
 def _keys(paths: list[Path], run: Run) -> dict[str, Path]:

@@ -18,7 +18,7 @@ from glomseg.segment.outlines import find_glomeruli
 from glomseg.segment.pipeline import SegmentSettings, polygon_settings
 from glomseg.segment.probability_map import TILE_PX, Canvas
 from glomseg.segment.tiles import ReadingFrame, Tile
-from glomseg.slides.slide import open_reader
+from glomseg.slides.formats import open_reader
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 20))
 """0.1, 0.15, ... 0.95."""

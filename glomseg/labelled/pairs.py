@@ -13,13 +13,11 @@ from glomseg.errors import EvaluationError
 from glomseg.labelled.label_files import GEOJSON
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.run import RECORD, load_run
+from glomseg.slides.formats import ENDINGS
 
 Missing = Literal["refuse", "skip", "empty"]
 
-IMAGES = (
-    *(".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".bif", ".vms", ".vmu", ".svslide", ".dcm"),
-    *(".png", ".jpg", ".jpeg"),
-)
+IMAGES = ENDINGS
 MASKS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 _MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelled", "truth", "groundtruth", "ground_truth", "gt"}
 _IMAGE_FOLDERS = {"img", "image", "images", "wsi", "slides", "tiles"}

@@ -125,6 +125,12 @@ def reason(error: BaseException) -> str:
     return lines[0] if lines and " " in lines[0] else f"{type(error).__name__} {''.join(lines)}".strip()
 
 
+def vendor_of(path: Path) -> str | None:
+    """Name the vendor whose format OpenSlide sees in a file; None where it sees none."""
+    vendor: str | None = openslide.OpenSlide.detect_format(str(path))
+    return vendor
+
+
 class OpenSlideReader:
     """Vendors' formats; the bounds that the scanner wrote become the image, as in QuPath."""
 

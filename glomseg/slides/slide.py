@@ -13,14 +13,12 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import openslide
-import tifffile
 
 from glomseg.errors import MissingMppError, SlideError
 from glomseg.geometry import Box
-from glomseg.slides.readers import BROKEN, Level, Mpp, OpenSlideReader, Pixels, PlainReader, Reader, reason
+from glomseg.slides.formats import open_reader
+from glomseg.slides.readers import Level, Mpp, Pixels, Reader
 from glomseg.slides.resample import Axis, axis, resample
-from glomseg.slides.tiff import TiffReader, check_supported, is_direct, pyramid, tiff_mpp
 
 CACHE_BYTES = 64_000_000  # decoded blocks kept, so that neighbouring tiles do not decode their common border twice
 CHUNK_PX = 3072  # a side of what is read from a level at once: 28 MB of pixels, whatever the box
@@ -195,46 +193,3 @@ def _clip(part: Axis, start: int, size: int, downsample: float, level_size: int)
     low = int(start / downsample)
     high = min(level_size, int(-(-(start + size) // downsample)))
     return max(part.first, low), min(part.first + part.size, high)
-
-
-def open_reader(path: Path) -> Reader:
-    """Choose the reader for a file and open it.
-
-    Raises SlideError when the file is missing, empty, damaged, or of a kind that is not supported.
-    """
-    if not path.exists():
-        raise SlideError(f"no such image: {path}; check the path")
-    if path.is_dir():
-        raise SlideError(f"{path} is a folder, not an image; name a file in it")
-    try:
-        if path.stat().st_size == 0:
-            raise SlideError(f"{path} is empty (0 bytes); copy it again")
-        with path.open("rb") as file:
-            magic = file.read(4)
-        vendor = openslide.OpenSlide.detect_format(str(path))
-        if magic[:2] in (b"II", b"MM") and vendor in (None, "aperio", "generic-tiff"):
-            return _open_tiff(path, vendor)
-        if vendor is not None:
-            return OpenSlideReader(path)
-        return PlainReader(path)
-    except BROKEN as error:
-        raise SlideError(f"cannot open {path}: {reason(error)}; is it a complete image or slide file?") from error
-
-
-def _open_tiff(path: Path, vendor: str | None) -> Reader:
-    """Open a TIFF directly where its tiles can be decoded so, else through OpenSlide, else whole."""
-    tiff = tifffile.TiffFile(path)
-    try:
-        page = tiff.pages.first
-        check_supported(path, tiff, page)
-        if page.is_tiled:
-            pages = pyramid(tiff)
-            if all(is_direct(level, vendor) for level in pages):
-                return TiffReader(path, tiff, pages)
-            if vendor is not None:
-                tiff.close()
-                return OpenSlideReader(path)
-        return PlainReader(path, tiff, tiff_mpp(tiff, page))
-    except BaseException:
-        tiff.close()
-        raise

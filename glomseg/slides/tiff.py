@@ -18,15 +18,44 @@ from glomseg.slides.readers import (
     SUPPORTED,
     Level,
     Mpp,
+    OpenSlideReader,
     Pixels,
+    PlainReader,
+    Reader,
     colours,
     downsample,
     on_white,
     plausible,
     reason,
+    vendor_of,
 )
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it says on stderr what we raise as an error
+
+
+def open_tiff(path: Path) -> Reader:
+    """Open a TIFF directly where its tiles can be decoded so, else through OpenSlide, else whole.
+
+    Raises SlideError for what is no brightfield image, and one of BROKEN for a damaged file.
+    """
+    vendor = vendor_of(path)
+    if vendor not in (None, "aperio", "generic-tiff"):
+        return OpenSlideReader(path)
+    tiff = tifffile.TiffFile(path)
+    try:
+        page = tiff.pages.first
+        check_supported(path, tiff, page)
+        if page.is_tiled:
+            pages = pyramid(tiff)
+            if all(is_direct(level, vendor) for level in pages):
+                return TiffReader(path, tiff, pages)
+            if vendor is not None:
+                tiff.close()
+                return OpenSlideReader(path)
+        return PlainReader(path, tiff, tiff_mpp(tiff, page))
+    except BaseException:
+        tiff.close()
+        raise
 
 
 def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:

@@ -147,7 +147,7 @@ def test_wrong_calls_exit_with_2(tmp_path: Path, glomseg) -> None:
     assert glomseg("segment", tmp_path).code == 2
     assert glomseg("nonsense").code == 2
     (tmp_path / "empty").mkdir()
-    assert glomseg("segment", tmp_path / "empty", "-o", tmp_path / "out").code == 2
+    assert glomseg("segment", tmp_path / "empty", "-o", tmp_path / "out").code == 1
     assert glomseg("segment", "x.svs", "-o", tmp_path / "out", "--mpp", "small").code == 2
 
 

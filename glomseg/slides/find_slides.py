@@ -1,0 +1,178 @@
+"""Which slides a folder or a list of files stands for: each slide once, and what was left out, by name and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.errors import SlideError
+from glomseg.slides.dicom import dicom_header
+from glomseg.slides.formats import UnreadFormat, format_of
+
+_NAMED = 4  # names of what was left out that a line lists
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlideFile:
+    """A slide: the file to open, and the `parts` of the same slide that are files or folders of their own."""
+
+    path: Path
+    parts: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What is not taken for a slide, and why, in words that fit behind its name."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoundSlides:
+    """The slides in the order of their names, and what was left out."""
+
+    slides: tuple[SlideFile, ...]
+    left_out: tuple[LeftOut, ...]
+
+    @property
+    def paths(self) -> list[Path]:
+        """The file of each slide."""
+        return [slide.path for slide in self.slides]
+
+    def remarks(self) -> list[str]:
+        """Say in one line for each reason what was left out, and which slides are of several files."""
+        reasons: dict[str, list[str]] = {}
+        for item in self.left_out:
+            reasons.setdefault(item.reason, []).append(item.path.name)
+        said = [f"left out: {_names(names)}: {reason}" for reason, names in reasons.items()]
+        parted = [slide for slide in self.slides if len(slide.parts) > 0 and slide.parts[0].suffix == slide.path.suffix]
+        return [*said, *(f"{item.path.name}: one slide in {len(item.parts) + 1} files" for item in parted)]
+
+
+def find_slides(folder: Path, *, recursive: bool = False) -> FoundSlides:
+    """List the slides of a folder, told by their content, so that no ending is needed.
+
+    The files of one DICOM series, a .mrxs with its folder and a .vms with its pictures are one slide each. Hidden
+    files are not looked at. A file with a slide's ending counts even where its content is wrong, so that opening it
+    names the fault. Raises SlideError where the folder cannot be read or holds no slide.
+    """
+    try:
+        found = _sorted_out(_inside(folder, recursive))
+    except OSError as error:
+        raise SlideError(f"{folder} cannot be read: {error.strerror}; check its rights") from error
+    if not found.slides:
+        said = "; ".join(found.remarks()) or "it is empty"
+        raise SlideError(f"{folder} holds no image that can be read ({said})")
+    return found
+
+
+def slides_of(paths: Iterable[Path]) -> FoundSlides:
+    """List the slides that files and folders stand for, each once, in the order given.
+
+    A file that is named counts whatever it is; the second file of a DICOM series is left out with its reason.
+    Raises SlideError as `find_slides`.
+    """
+    slides: dict[Path, SlideFile] = {}
+    left_out: list[LeftOut] = []
+    for path in paths:
+        if path.is_dir() and format_of(path) is None:
+            found = find_slides(path)
+            slides.update((slide.path, slide) for slide in found.slides)
+            left_out.extend(found.left_out)
+        else:
+            slides[path] = SlideFile(path=path)
+    whole = {path.resolve(): slide for path, slide in reversed(slides.items())}
+    unique = {slide.path: slide for slide in list(whole.values())[::-1]}
+    for first, *others in _series(unique):
+        parts = {*others, *(part for path in (first, *others) for part in unique[path].parts)} - {first}
+        unique[first] = SlideFile(path=first, parts=tuple(sorted(parts)))
+        for other in others:
+            del unique[other]
+    return FoundSlides(slides=tuple(unique.values()), left_out=tuple(left_out))
+
+
+def _inside(folder: Path, recursive: bool) -> Iterator[Path]:
+    for item in sorted(folder.iterdir()):
+        if item.name.startswith("."):
+            continue
+        yield item
+        if recursive and item.is_dir() and format_of(item) is None:
+            yield from _inside(item, recursive)
+
+
+def _sorted_out(items: Iterable[Path]) -> FoundSlides:
+    """Tell slides, their parts, and the rest."""
+    images: list[Path] = []
+    left_out: list[LeftOut] = []
+    folders: list[Path] = []
+    for item in items:
+        kind = _format_or_none(item)
+        if isinstance(kind, UnreadFormat):
+            left_out.append(LeftOut(path=item, reason=f"{kind.name} is not read here; {kind.remedy}"))
+        elif item.is_dir():
+            folders.append(item)
+        elif kind is None:
+            left_out.append(LeftOut(path=item, reason="no image"))
+        else:
+            images.append(item)
+    parts = {path: _companions(path) for path in images}
+    for first, *others in _series(images):
+        parts[first] = tuple(others)
+    taken = {part for others in parts.values() for part in others}
+    left_out.extend(
+        LeftOut(path=path, reason="a folder; name it as well to have what is in it")
+        for path in folders
+        if path not in taken and not any(path in item.parents for item in images)
+    )
+    slides = []
+    for path in images:
+        if path not in taken and (problem := _dicom_problem(path)):
+            left_out.append(LeftOut(path=path, reason=problem))
+        elif path not in taken:
+            slides.append(SlideFile(path=path, parts=parts[path]))
+    return FoundSlides(slides=tuple(slides), left_out=tuple(sorted(left_out, key=lambda item: item.path)))
+
+
+def _format_or_none(path: Path) -> object:
+    """Tell the format; a file that cannot be read counts by its ending, so that opening it names the fault."""
+    try:
+        return format_of(path)
+    except OSError as error:
+        raise SlideError(f"{path} cannot be read: {error.strerror}; check its rights") from error
+
+
+def _companions(path: Path) -> tuple[Path, ...]:
+    """Name what belongs to a slide beside its main file: MIRAX' folder, the pictures that a .vms lists."""
+    ending = path.suffix.lower()
+    if ending == ".mrxs":
+        return (path.with_suffix(""),)
+    if ending in (".vms", ".vmu"):
+        values = (line.partition("=")[2].strip() for line in path.read_text("latin-1").splitlines() if "=" in line)
+        return tuple(file for value in values if value and (file := path.parent / value).is_file())
+    return ()
+
+
+def _series(paths: Iterable[Path]) -> list[list[Path]]:
+    """Group the files of each DICOM slide, its largest level first; OpenSlide opens all of them by any."""
+    groups: dict[tuple[Path, str], list[tuple[bool, int, str, Path]]] = {}
+    for path in paths:
+        header = dicom_header(path)
+        if header is not None and header.is_whole_slide:
+            rank = (not header.is_level, -header.width * header.height, path.name, path)
+            groups.setdefault((path.parent.resolve(), header.series_uid), []).append(rank)
+    return [[rank[3] for rank in sorted(group)] for group in groups.values()]
+
+
+def _dicom_problem(path: Path) -> str | None:
+    header = dicom_header(path)
+    if header is None or header.is_level:
+        return None
+    kind = f"the {' '.join(header.image_type).lower()} of a slide" if header.is_whole_slide else "no whole slide"
+    return f"DICOM, but {kind}"
+
+
+def _names(names: list[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
