@@ -15,13 +15,14 @@ import numpy as np
 from PIL import Image
 from shapely.geometry import Point
 
+from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs import changes as history
 from glomseg.runs.ownership import stamp
 from glomseg.runs.undo import fold
-from glomseg.runs.write_image import collect_image, read_annotations, undo_image
+from glomseg.runs.write_image import collect_image, undo_image
 
 SIDE = 4096
 

@@ -72,7 +72,7 @@ def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) ->
     for image in read_project(project, slides=slides).images:
         problem, size, mpp = image.problem, "", ""
         if image.path is not None:
-            known = (image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None
+            known = image.mpp
             try:
                 with open_slide(image.path, mpp=known) as slide:
                     size = f"{slide.width} x {slide.height}"

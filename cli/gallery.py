@@ -73,8 +73,8 @@ def _write(
             progress=lambda name: update(f"painting: {name}"),
         )
     for slide in study.slides:
-        if slide.profiles and (slide.slide.path is None or slide.slide.problem):
-            problems.append(f"{slide.slide.name}: {slide.slide.problem or 'the image was not found; use --slides'}")
+        if slide.profiles and (slide.image.path is None or slide.image.problem):
+            problems.append(f"{slide.image.name}: {slide.image.problem or 'the image was not found; use --slides'}")
     for problem in (*sources.problems, *problems):
         console.warn(problem)
     _result(console, {"folder": str(folder), "glomeruli": count})

@@ -82,7 +82,7 @@ def measured(
         console.warn(remark)
     for slide in study.slides:
         for remark in slide.remarks:
-            console.warn(f"{slide.slide.name}: {remark}")
+            console.warn(f"{slide.image.name}: {remark}")
     return sources, study
 
 

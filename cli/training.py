@@ -17,7 +17,7 @@ from .console import Console
 from .options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from glomseg.runs.reviews import Reviews
+    from glomseg.runs.reviewed import ReviewedProject
     from glomseg.training.data.training_data import Data
     from glomseg.training.train import Progress, Report
 
@@ -28,9 +28,9 @@ RETRAIN = "retrain"
 
 def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Path, dict[str, Any]]:
     """Export what was reviewed in a project, and say how to go on from its model; a training that resumes has both."""
-    from glomseg.runs.reviews import read_reviews
+    from glomseg.runs.reviewed import read_reviewed
     from glomseg.segment.pipeline import reading_mpp
-    from glomseg.training.corrections import export_reviews
+    from glomseg.training.corrections import export_corrections
     from glomseg.training.tiles.export import RECORD
 
     folder = output / LESSONS
@@ -43,27 +43,28 @@ def lessons_of(console: Console, output: Path, how: dict[str, Any]) -> tuple[Pat
     if (folder / RECORD).is_file():
         shutil.rmtree(folder)  # of a preview, or of an attempt that stopped before its first epoch
     with console.spinner("reading the project") as show:
-        reviews = read_reviews(how["project"], slides=how["slides"], progress=show)
-        how["start"] = how["start"] or _model_of(reviews)
-        how["species"] = how["species"] or reviews.species
-        um_px = reading_mpp(read_card(find_model(how["start"])), how["species"])
-        lessons = export_reviews(reviews, folder, um_px=um_px, progress=show)
-    for remark in lessons.remarks:
+        reviewed = read_reviewed(how["project"], slides=how["slides"], progress=show)
+        how["start"] = how["start"] or _model_of(reviewed)
+        how["species"] = how["species"] or reviewed.species
+        mpp = reading_mpp(read_card(find_model(how["start"])), how["species"])
+        corrections = export_corrections(reviewed, folder, mpp=mpp, progress=show)
+    for remark in corrections.remarks:
         console.say(remark)
     console.say(
-        f"{len(reviews.images)} reviewed images: {lessons.annotated} tiles with glomeruli, {lessons.background} "
-        f"without, {lessons.hard} around rejected predictions; beginning with {how['start']}"
+        f"{len(reviewed.images)} reviewed images: {corrections.annotated} tiles with glomeruli, "
+        f"{corrections.background} without, {corrections.hard} around rejected predictions; "
+        f"beginning with {how['start']}"
     )
     return folder, how
 
 
-def _model_of(reviews: Reviews) -> str:
+def _model_of(reviewed: ReviewedProject) -> str:
     """Name the model that made the predictions, or the default one where nobody made any."""
-    if reviews.model is not None and reviews.model_folder is None:
+    if reviewed.model is not None and reviewed.model_folder is None:
         raise TrainingError(
-            f"the predictions are those of model {reviews.model!r}, which is not found any more; name it with --start"
+            f"the predictions are those of model {reviewed.model!r}, which is not found any more; name it with --start"
         )
-    return str(reviews.model_folder or DEFAULT_MODEL)
+    return str(reviewed.model_folder or DEFAULT_MODEL)
 
 
 def preview_data(console: Console, folders: Sequence[Path], output: Path, how: Mapping[str, Any]) -> int:

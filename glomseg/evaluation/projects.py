@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from glomseg.errors import ProjectError
 from glomseg.labelled.pairs import Source, find_labels, stem_of
-from glomseg.qupath.java import read_annotations
-from glomseg.qupath.process import qupath_process
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.project import Project, read_project
 
 
@@ -26,15 +26,18 @@ def find_side(path: Path, *, slides: Sequence[Path] = ()) -> list[Source]:
 
 def project_sources(project: Project) -> list[Source]:
     """Read the annotations of all images of a project; raises QuPathError, ProjectError."""
-    with qupath_process() as qupath:
-        return [
-            Source(
-                path=project.path,
-                stem=stem_of(Path(image.name)),
-                size=(image.width, image.height) if image.width and image.height else None,
-                mpp=(image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None,
-                image=image.path,
-                objects=tuple(qupath.call(read_annotations, project.path, image.entry_id)),
-            )
-            for image in project.images
-        ]
+    return [_source(project, image) for image in read_annotated_images(project)]
+
+
+def _source(project: Project, image: AnnotatedImage) -> Source:
+    """Turn an image into one side's labels; raises ProjectError where its annotations could not be read."""
+    if image.data_problem is not None:
+        raise ProjectError(f"{image.name}: {image.data_problem}")
+    return Source(
+        path=project.path,
+        stem=stem_of(Path(image.name)),
+        size=image.size_px,
+        mpp=image.mpp,
+        image=image.path,
+        objects=image.objects,
+    )

@@ -49,6 +49,21 @@ class ProjectImage:
     problem: str | None
     data_folder: Path
 
+    @property
+    def size_px(self) -> tuple[int, int] | None:
+        """Return (width, height), None where the project does not say."""
+        return (self.width, self.height) if self.width and self.height else None
+
+    @property
+    def mpp(self) -> tuple[float, float] | None:
+        """Return the um per pixel along x and y, None where the project does not say."""
+        return (self.mpp_x, self.mpp_y) if self.mpp_x and self.mpp_y else None
+
+    @property
+    def readable_path(self) -> Path:
+        """Return where the file lies; raises ProjectError where the image cannot be used, or was not found."""
+        return usable_path(self.path, self.problem)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
@@ -116,6 +131,13 @@ def project_file(path: Path) -> Path:
         raise ProjectError(f"{path} does not exist; name a project.qpproj or its folder")
     if path.suffix != ".qpproj":
         raise ProjectError(f"{path} is no QuPath project; name a project.qpproj or its folder")
+    return path
+
+
+def usable_path(path: Path | None, problem: str | None) -> Path:
+    """Return the path of an image without a problem; raises ProjectError for another."""
+    if path is None or problem:
+        raise ProjectError(problem or "the image was not found; name its folder with `slides`")
     return path
 
 

@@ -60,12 +60,12 @@ def warnings(study: Study) -> list[Remark]:
         "Less sharp than the other slides": [s for s in slides if s.sharpness is not None and s.sharpness < limit],
         "No glomerulus outlined": [slide for slide in slides if not slide.profiles],
     }
-    listed = [Remark(what, ", ".join(s.slide.name for s in which)) for what, which in found.items() if which]
+    listed = [Remark(what, ", ".join(s.image.name for s in which)) for what, which in found.items() if which]
     if few:
         text = f"Fewer than {FEW_PROFILES} whole profiles, so the mean area is not reliable (Hoy 2006)"
         listed.insert(1, Remark(text, ", ".join(few)))
     listed += [Remark(remark, "") for remark in study.remarks]
-    listed += [Remark(remark, slide.slide.name) for slide in slides for remark in slide.remarks]
+    listed += [Remark(remark, slide.image.name) for slide in slides for remark in slide.remarks]
     return [item for item in listed if not item.what.startswith("no pixel size")]
 
 

@@ -36,15 +36,15 @@ def write_gallery(
     problems: list[str] = []
     sheet = _ContactSheets(folder)
     for slide in study.slides:
-        progress(slide.slide.name)
+        progress(slide.image.name)
         try:
             for number, (profile_values, picture) in enumerate(_crops(slide, color_by), start=1):
-                name = f"{slide.slide.key}-{number:04d}"
+                name = f"{slide.image.entry_id}-{number:04d}"
                 _save(picture, folder / "crops" / f"{name}.jpg")
                 sheet.add(picture, name)
                 rows.append({**profile_values, "crop": f"crops/{name}.jpg"})
         except GlomsegError as error:
-            problems.append(f"{slide.slide.name}: {error}")
+            problems.append(f"{slide.image.name}: {error}")
     sheet.finish()
     write_text(folder / LABELS, csv_text(COLUMNS, rows))
     return len(rows), problems
@@ -52,9 +52,9 @@ def write_gallery(
 
 def _crops(slide: MeasuredSlide, color_by: ColorBy) -> Iterator[tuple[Row, Image.Image]]:
     """Yield the row and the picture of each profile of a slide whose image can be read."""
-    if not slide.profiles or slide.slide.path is None or slide.slide.problem:
+    if not slide.profiles or slide.image.path is None or slide.image.problem:
         return
-    with open_slide(slide.slide.path, mpp=slide.mpp) as opened:
+    with open_slide(slide.image.path, mpp=slide.mpp) as opened:
         if slide.size != (opened.width, opened.height):
             return
         for profile in slide.profiles:

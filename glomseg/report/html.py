@@ -139,17 +139,17 @@ def _pictures(
     thumbnails: dict[str, str] = {}
     crops: dict[int, Crop] = {}
     for slide in study.slides:
-        if slide.slide.path is None or slide.slide.problem:
+        if slide.image.path is None or slide.image.problem:
             continue
-        progress(slide.slide.name)
+        progress(slide.image.name)
         try:
             with ExitStack() as stack:
-                opened = stack.enter_context(open_slide(slide.slide.path, mpp=slide.mpp))
+                opened = stack.enter_context(open_slide(slide.image.path, mpp=slide.mpp))
                 if slide.size != (opened.width, opened.height):
                     continue
                 objects = [profile.item for profile in slide.profiles]
                 picture = paint_overlay(opened, objects, width_px=THUMBNAIL_PX, color_by=color_by, boldness=2)
-                thumbnails[slide.slide.key] = embed(picture, SLIDE_BYTES)
+                thumbnails[slide.image.entry_id] = embed(picture, SLIDE_BYTES)
                 for profile in slide.profiles:
                     if id(profile) in wanted:
                         crop = paint_crop(opened, profile.item, CROP_PX, color_by=color_by)
@@ -161,7 +161,7 @@ def _pictures(
 
 def _density_maps(study: Study) -> tuple[float, list[tuple[str, str]]]:
     """Paint the density maps of the slides on one scale; return its upper end, and (name, picture)."""
-    maps = [(slide.slide.name, slide.density) for slide in study.slides if slide.inside and slide.density is not None]
+    maps = [(slide.image.name, slide.density) for slide in study.slides if slide.inside and slide.density is not None]
     known = [values[np.isfinite(values)] for _, values in maps]
     top = max((float(np.percentile(values, 99)) for values in known if values.size), default=0.0)
     if top <= 0:
@@ -198,7 +198,7 @@ def embed(picture: Image.Image, most_bytes: int) -> str:
 def _caption(slide: MeasuredSlide, profile: Profile) -> str:
     size = f"{profile.shape.area_um2:,.0f} µm²" if profile.shape else f"{profile.shape_px.area_um2:,.0f} px²"
     sure = "" if profile.confidence is None else f", confidence {profile.confidence:.2f}"
-    return f"{slide.slide.name}: {size}{sure}"
+    return f"{slide.image.name}: {size}{sure}"
 
 
 def _charts(study: Study, rows: Mapping[str, Sequence[Row]]) -> list[Markup]:

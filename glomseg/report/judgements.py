@@ -44,8 +44,8 @@ def plan_labels(labels: Sequence[Label], sources: Sources) -> tuple[dict[str, li
 
     An object that is gone or has another class since is left alone.
     """
-    slides = {slide.key: slide for slide in sources.slides if slide.source == "project"}
-    standing = {key: {item.object_id: item for item in slide.objects} for key, slide in slides.items()}
+    images = {slide.image.entry_id: slide.image for slide in sources.slides if slide.source == "project"}
+    standing = {entry_id: {item.object_id: item for item in image.objects} for entry_id, image in images.items()}
     new = sorted({label.new_class for label in labels})
     colors = {name: NEW_COLORS[index % len(NEW_COLORS)] for index, name in enumerate(new)}
     planned: dict[str, list[Amendment]] = {}

@@ -10,9 +10,9 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, ProjectError, QuPathError
-from glomseg.qupath.java import read_annotations
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
-from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
+from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state
 from glomseg.runs.run import Run
 from glomseg.runs.segment_batch import Job
@@ -26,7 +26,7 @@ AREA = "Processed area"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ProjectPlan:
     """What to do with a project: images to segment, those that cannot be (entry id to reason), and remarks to make.
 
     `states` says how each image's data stood when it was read, so that a change since is noticed.
@@ -56,7 +56,7 @@ def plan_project(
     region_class: str | None,
     mpp: tuple[float, float] | None,
     within: Iterable[PathObject] = (),
-) -> Plan:
+) -> ProjectPlan:
     """Prepare the images of a project: where they lie, how large their pixels are, and which part to look at.
 
     A pixel size set in QuPath wins over the file's, and the file's over `mpp`. Annotations are read through QuPath,
@@ -67,48 +67,40 @@ def plan_project(
     images, within = list(images), list(within)
     states = {image.entry_id: image_state(image) for image in images}
     with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
-    objects, refused, remarks = _annotations(project, with_regions, region_class)
-    jobs = []
+    annotated, remarks = _annotated(project, with_regions, region_class)
+    jobs, refused = [], {}
     for image in images:
-        if image.entry_id in refused:
-            continue
         try:
             _check_region(states[image.entry_id], region_class)
-            jobs.append(_job(image, objects.get(image.entry_id, []), region_class, mpp, within))
+            jobs.append(_job(image, _objects(annotated.get(image.entry_id)), region_class, mpp, within))
         except GlomsegError as error:
             refused[image.entry_id] = str(error)
-    return Plan(jobs=tuple(jobs), refused=refused, remarks=tuple(remarks), states=states)
+    return ProjectPlan(jobs=tuple(jobs), refused=refused, remarks=tuple(remarks), states=states)
 
 
 def _has_regions(state: ImageState, region_class: str | None) -> bool:
     return any(name == region_class or name.split(": ")[0] == IGNORED for name in state.annotation_counts)
 
 
-def _annotations(
+def _annotated(
     project: Project, images: list[ProjectImage], region_class: str | None
-) -> tuple[dict[str, list[PathObject]], dict[str, str], list[str]]:
-    """Read the annotations of images; tell for which that failed and why, and what could not be read at all."""
+) -> tuple[dict[str, AnnotatedImage], list[str]]:
+    """Read the annotations of images, by entry id; tell what could not be read at all."""
     if not images:
-        return {}, {}, []
+        return {}, []
     if find_qupath() is None:
         if region_class is not None:
             raise QuPathError(f"--region {region_class} needs QuPath to read the annotations, and there is none here")
         names = ", ".join(image.name for image in images)
-        return {}, {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
-    with qupath_process() as qupath:
-        return *_read_each(qupath, project, images), []
+        return {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
+    return {image.entry_id: image for image in read_annotated_images(project, images)}, []
 
 
-def _read_each(
-    qupath: QuPathProcess, project: Project, images: list[ProjectImage]
-) -> tuple[dict[str, list[PathObject]], dict[str, str]]:
-    objects, failed = {}, {}
-    for image in images:
-        try:
-            objects[image.entry_id] = qupath.call(read_annotations, project.path, image.entry_id)
-        except ProjectError as error:
-            failed[image.entry_id] = str(error)
-    return objects, failed
+def _objects(annotated: AnnotatedImage | None) -> tuple[PathObject, ...]:
+    """Give the annotations of an image, none for one that had none to read; raises ProjectError where that failed."""
+    if annotated is not None and annotated.data_problem is not None:
+        raise ProjectError(annotated.data_problem)
+    return annotated.objects if annotated else ()
 
 
 def _check_region(state: ImageState, region_class: str | None) -> None:
@@ -121,28 +113,26 @@ def _check_region(state: ImageState, region_class: str | None) -> None:
 
 def _job(
     image: ProjectImage,
-    objects: list[PathObject],
+    objects: Iterable[PathObject],
     region_class: str | None,
     mpp: tuple[float, float] | None,
     within: list[PathObject],
 ) -> Job:
-    if image.problem is not None or image.path is None:
-        raise ProjectError(image.problem or f"{image.uri} was not found")
-    known = (image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None
-    if known is None and mpp is not None:
-        with open_slide(image.path) as slide:
-            known = None if slide.mpp_x else mpp
+    path, job_mpp = image.readable_path, image.mpp
+    if job_mpp is None and mpp is not None:
+        with open_slide(path) as slide:
+            job_mpp = None if slide.mpp_x else mpp
     return Job(
         key=image.entry_id,
         name=image.name,
-        path=image.path,
-        mpp=known,
-        size=(image.width, image.height) if image.width and image.height else None,
+        path=path,
+        mpp=job_mpp,
+        size=image.size_px,
         region=_region(objects, region_class, within),
     )
 
 
-def _region(objects: list[PathObject], region_class: str | None, within: list[PathObject]) -> Region | None:
+def _region(objects: Iterable[PathObject], region_class: str | None, within: list[PathObject]) -> Region | None:
     region = read_region(objects, region_class)
     if not within:
         return region
@@ -161,15 +151,15 @@ def save_areas(run: Run, jobs: Iterable[Job]) -> None:
             write_geojson(path, [PathObject(geometry=part, name=AREA) for part in _polygons(area)])
 
 
-def _area_path(run: Run, key: str) -> Path:
-    return run.folder / "area" / f"{key}.geojson"
+def _area_path(run: Run, entry_id: str) -> Path:
+    return run.folder / "area" / f"{entry_id}.geojson"
 
 
 def _polygons(area: BaseGeometry) -> list[BaseGeometry]:
     return [part for part in shapely.get_parts(area) if part.geom_type == "Polygon" and not part.is_empty]
 
 
-def processed_area(run: Run, key: str) -> BaseGeometry | None:
+def processed_area(run: Run, entry_id: str) -> BaseGeometry | None:
     """Read which part of an image was looked at, None for the whole."""
-    path = _area_path(run, key)
+    path = _area_path(run, entry_id)
     return shapely.union_all([item.geometry for item in read_geojson(path)]) if path.exists() else None

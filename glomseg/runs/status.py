@@ -8,15 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from glomseg.errors import ProjectError
+from glomseg.qupath.annotations import REVIEWED
 from glomseg.qupath.project import ImageState, ProjectImage, image_state
 from glomseg.runs.ownership import RUN, VERDICT
 from glomseg.runs.run import Run
 
 REVIEW = "glomseg.review"
 """Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
-
-REVIEWED = "glomseg.reviewed"
-"""Metadata of an image that says who reviewed all of it, and when."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,14 +21,16 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError
 from glomseg.geometry import Box, paint
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.reviewed import persons_objects, reviewed_objects
 from glomseg.segment.region import Region, read_region
 from glomseg.segment.shape import measure_shape
 from glomseg.segment.tissue import TissueMask, find_tissue
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.study.density import density_map
 from glomseg.study.pas import measure_pas
-from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, SlideObjects
+from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, StudySlide
 from glomseg.study.sharpness import measure_sharpness
 
 EDGE_PX = 1.0
@@ -47,7 +49,7 @@ class _Ground:
     area_um2: float
 
 
-def measure_slide(slide: SlideObjects, settings: MeasureSettings) -> MeasuredSlide:
+def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide:
     """Measure the glomeruli among the annotations of a slide.
 
     Without the image: no tissue and no stain. Without a pixel size: pixels and ratios alone. What is missing stands
@@ -55,16 +57,16 @@ def measure_slide(slide: SlideObjects, settings: MeasureSettings) -> MeasuredSli
     """
     remarks: list[str] = []
     with ExitStack() as stack:
-        opened = _open(slide, stack, remarks)
-        mpp = slide.mpp or _own_mpp(opened) or settings.mpp
+        opened = _open(slide.image, stack, remarks)
+        mpp = slide.image.mpp or _own_mpp(opened) or settings.mpp
         if mpp is None:
             remarks.append("no pixel size: lengths and areas are in pixels; set it in QuPath, or give --mpp")
         if opened is not None and mpp is not None:
             opened.mpp_x, opened.mpp_y = mpp
-        size = (opened.width, opened.height) if opened else slide.size
-        region, reference = _region(slide.objects, settings)
+        size = (opened.width, opened.height) if opened else slide.image.size_px
+        region, reference = _region(slide.image.objects, settings)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
-        profiles = _profiles(slide, settings, mpp, size, region, ground, remarks)
+        profiles = _profiles(slide.image, settings, mpp, size, region, ground, remarks)
         measured = MeasuredSlide(slide=slide, mpp=mpp, size=size, profiles=tuple(profiles))
         if mpp is not None:
             measured = _with_areas(measured, region, reference, ground)
@@ -73,14 +75,13 @@ def measure_slide(slide: SlideObjects, settings: MeasureSettings) -> MeasuredSli
     return replace(measured, remarks=tuple(remarks))
 
 
-def _open(slide: SlideObjects, stack: ExitStack, remarks: list[str]) -> Slide | None:
+def _open(image: AnnotatedImage, stack: ExitStack, remarks: list[str]) -> Slide | None:
     """Open the image, or say why it cannot be read."""
     try:
-        if slide.path is None or slide.problem:
-            raise SlideError(slide.problem or "the image was not found; name its folder with --slides")
-        opened = stack.enter_context(open_slide(slide.path))
-        if slide.size is not None and slide.size != (opened.width, opened.height):
-            raise SlideError(f"{slide.path} is not {slide.size[0]} x {slide.size[1]} px; another image of that name?")
+        opened = stack.enter_context(open_slide(image.readable_path))
+        if image.size_px is not None and image.size_px != (opened.width, opened.height):
+            width, height = image.size_px
+            raise SlideError(f"{image.path} is not {width} x {height} px; another image of that name?")
         return opened
     except GlomsegError as error:
         remarks.append(f"measured from the outlines alone: {error}")
@@ -116,7 +117,7 @@ def _ground(opened: Slide, region: Region, remarks: list[str]) -> _Ground | None
 
 
 def _profiles(
-    slide: SlideObjects,
+    image: AnnotatedImage,
     settings: MeasureSettings,
     mpp: tuple[float, float] | None,
     size: tuple[int, int] | None,
@@ -126,7 +127,8 @@ def _profiles(
 ) -> list[Profile]:
     """Measure the outlines of the glomeruli and where they lie."""
     profiles, flat = [], 0
-    for position, item in enumerate(slide.objects):
+    persons, reviewed = persons_objects(image), reviewed_objects(image)
+    for position, item in enumerate(image.objects):
         if not is_glomerulus(item, settings.class_name):
             continue
         outline = _sound(item.geometry)
@@ -136,8 +138,8 @@ def _profiles(
         profiles.append(
             Profile(
                 item=replace(item, geometry=outline),
-                by_person=position in slide.persons,
-                reviewed=position in slide.reviewed | slide.persons,
+                by_person=position in persons,
+                reviewed=position in reviewed | persons,
                 sclerotic=item.class_name in settings.sclerotic,
                 shape_px=measure_shape(outline, 1, 1),
                 shape=measure_shape(outline, *mpp) if mpp else None,

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.labelled.sample_sheet import Sample
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.shape import Shape
 from glomseg.study.pas import PasSettings, Stains
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlideObjects:
-    """One image and its annotations as they stand, in level-0 pixels; the image itself may be missing.
+class StudySlide:
+    """One image to measure, without what a person rejected in it, and the animal that it comes from.
 
-    `persons` holds the positions in `objects` of those that a person drew or changed, `reviewed` of these and of those
-    that lie in an image or a region that a person marked as reviewed. `source` says where the
-    objects were read: "project", "run <id>", or "" for an image that has none. `problem` says why the pixels cannot
-    be read.
+    `source` says where the annotations were read: "project", "run <id>", or "" for an image that has none.
     """
 
-    key: str
-    name: str
-    path: Path | None
-    problem: str | None = None
-    size: tuple[int, int] | None = None
-    mpp: tuple[float, float] | None = None
-    objects: tuple[PathObject, ...] = ()
-    persons: frozenset[int] = frozenset()
-    reviewed: frozenset[int] = frozenset()
+    image: AnnotatedImage
     source: str = ""
     sample: Sample = field(default_factory=Sample)
 
@@ -95,7 +84,7 @@ class MeasuredSlide:
     is a map of the slide (H, W) in profiles per mm^2, NaN off the tissue.
     """
 
-    slide: SlideObjects
+    slide: StudySlide
     mpp: tuple[float, float] | None
     size: tuple[int, int] | None
     profiles: tuple[Profile, ...]
@@ -107,6 +96,11 @@ class MeasuredSlide:
     sharpness: float | None = None
     density: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()
+
+    @property
+    def image(self) -> AnnotatedImage:
+        """Return the image and its annotations."""
+        return self.slide.image
 
     @property
     def inside(self) -> list[Profile]:

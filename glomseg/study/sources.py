@@ -3,38 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import shapely
-
-from glomseg.errors import GlomsegError, MeasureError
+from glomseg.errors import MeasureError
 from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples, sample_of
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
-from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson
-from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
-from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.runs.ownership import VERDICT, owner
+from glomseg.qupath.process import find_qupath
+from glomseg.qupath.project import Project, ProjectImage, read_project
 from glomseg.runs.plan import FOLDER
+from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import RECORD, Run, list_runs, load_run
-from glomseg.runs.status import REVIEWED
-from glomseg.study.records import SlideObjects
+from glomseg.study.records import StudySlide
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
     """What there is to measure. `folder` is where results belong; `project` is None for a plain run folder.
 
-    `states` says how each image's data stood when it was read. `problems` are images that could not be read at all.
+    `problems` are images that could not be read at all.
     """
 
     name: str
     folder: Path
     project: Project | None
-    slides: tuple[SlideObjects, ...]
-    states: Mapping[str, ImageState]
+    slides: tuple[StudySlide, ...]
     runs: tuple[Run, ...]
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
@@ -60,122 +56,83 @@ def read_sources(
     matched, remarks = match_samples(
         sheet, [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images]
     )
-    states, problems, found = {}, [], []
-    read, missing_qupath = _read_all(project, runs, progress)
-    if missing_qupath and project.images:
+    without_qupath = find_qupath() is None
+    if without_qupath and project.images:
         remarks.append(
             "without QuPath the project cannot be read: measured are the outlines of the newest run, unreviewed"
         )
-    for image in project.images:
-        content = read[image.entry_id]
-        if isinstance(content, GlomsegError):
-            problems.append(f"{image.name}: {content}")
-            continue
-        objects, source, states[image.entry_id] = content
-        found.append(_slide(image, objects, source, matched[image.entry_id], runs))
+    images = read_annotated_images(
+        project, without_qupath=lambda image: _outlines(_done_run(runs, image.entry_id), image), progress=progress
+    )
     return Sources(
         name=project.folder.name,
         folder=project.folder / FOLDER / "measurements",
         project=project,
-        slides=tuple(found),
-        states=states,
+        slides=tuple(
+            StudySlide(
+                image=_with_mpp(without_rejected(image), runs),
+                source=_source(image, runs if without_qupath else ()),
+                sample=matched[image.entry_id],
+            )
+            for image in images
+            if image.data_problem is None
+        ),
         runs=tuple(runs),
         remarks=tuple(remarks),
-        problems=tuple(problems),
+        problems=tuple(f"{image.name}: {image.data_problem}" for image in images if image.data_problem),
     )
 
 
-_Content = tuple[list[PathObject], str, ImageState]
+def _done_run(runs: Sequence[Run], entry_id: str) -> Run | None:
+    """Find the newest run that segmented an image."""
+    return next((run for run in reversed(runs) if run.images.get(entry_id, {}).get("state") == "done"), None)
 
 
-def _read_all(
-    project: Project, runs: Sequence[Run], progress: Callable[[str], None]
-) -> tuple[dict[str, _Content | GlomsegError], bool]:
-    """Read the objects of each image; an image that cannot be read has its error instead."""
-    found: dict[str, _Content | GlomsegError] = {}
-    if find_qupath() is None:
-        for image in project.images:
-            found[image.entry_id] = _attempt(image, lambda image: _from_runs(image, runs))
-        return found, True
-    with qupath_process() as qupath:
-        for image in project.images:
-            progress(image.name)
-            found[image.entry_id] = _attempt(image, lambda image: _from_qupath(qupath, project, image))
-    return found, False
+def _outlines(run: Run | None, image: ProjectImage) -> list[PathObject]:
+    return [] if run is None else read_geojson(run.result_path(image.entry_id))
 
 
-def _attempt(image: ProjectImage, read: Callable[[ProjectImage], _Content]) -> _Content | GlomsegError:
-    try:
-        return read(image)
-    except GlomsegError as error:
-        return error
+def _source(image: AnnotatedImage, runs: Sequence[Run]) -> str:
+    """Say where the objects of an image come from: with `runs` from one of these, else from the project."""
+    run = _done_run(runs, image.entry_id)
+    if run is not None:
+        return f"run {run.run_id}"
+    return "project" if without_rejected(image).objects else ""
 
 
-def _from_qupath(qupath: QuPathProcess, project: Project, image: ProjectImage) -> _Content:
-    state = image_state(image)
-    objects = qupath.call(read_annotations, project.path, image.entry_id) if state.sha256 else []
-    objects = [item for item in objects if item.metadata.get(VERDICT) != "reject"]
-    return objects, "project" if objects else "", state
-
-
-def _from_runs(image: ProjectImage, runs: Sequence[Run]) -> _Content:
-    done = [run for run in runs if run.images.get(image.entry_id, {}).get("state") == "done"]
-    if not done:
-        return [], "", image_state(image)
-    return read_geojson(done[-1].result_path(image.entry_id)), f"run {done[-1].run_id}", image_state(image)
-
-
-def _slide(
-    image: ProjectImage, objects: Sequence[PathObject], source: str, sample: Sample, runs: Sequence[Run]
-) -> SlideObjects:
-    mpp = (image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None
+def _with_mpp(image: AnnotatedImage, runs: Sequence[Run]) -> AnnotatedImage:
+    """Add the pixel size that the newest run knew, where the project knows none."""
     records = [run.images[image.entry_id] for run in runs if "mpp" in run.images.get(image.entry_id, {})]
-    return SlideObjects(
-        key=image.entry_id,
-        name=image.name,
-        path=image.path,
-        problem=image.problem,
-        size=(image.width, image.height) if image.width and image.height else None,
-        mpp=mpp or (_pair(records[-1]["mpp"]) if records else None),
-        objects=tuple(objects),
-        persons=_persons(objects),
-        reviewed=_reviewed(objects, REVIEWED in image.metadata),
-        source=source,
-        sample=sample,
-    )
+    return image if image.mpp or not records else replace(image, mpp=_pair(records[-1]["mpp"]))
 
 
 def _from_run(folder: Path, slides: Sequence[Path], sheet: Mapping[str, Sample]) -> Sources:
     """Read the results of `glomseg segment`."""
     run = load_run(folder)
-    done = {key: record for key, record in run.images.items() if record.get("state") == "done"}
+    done = {entry_id: record for entry_id, record in run.images.items() if record.get("state") == "done"}
     if not done:
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
-    matched, remarks = match_samples(sheet, [(key, str(record["name"]), Sample()) for key, record in done.items()])
+    matched, remarks = match_samples(
+        sheet, [(entry_id, str(record["name"]), Sample()) for entry_id, record in done.items()]
+    )
     locator = Locator(folder, None, [path.absolute() for path in slides])
     found = []
-    for key, record in done.items():
-        objects = read_geojson(run.result_path(key))
-        found.append(
-            SlideObjects(
-                key=key,
-                name=str(record["name"]),
-                path=_find(locator, record),
-                size=(int(record["width"]), int(record["height"])),
-                mpp=_pair(record["mpp"]),
-                objects=tuple(objects),
-                persons=_persons(objects),
-                source=f"run {run.run_id}",
-                sample=matched[key],
-            )
+    for entry_id, record in done.items():
+        image = AnnotatedImage(
+            entry_id=entry_id,
+            name=str(record["name"]),
+            path=_find(locator, record),
+            size_px=(int(record["width"]), int(record["height"])),
+            mpp=_pair(record["mpp"]),
+            objects=tuple(read_geojson(run.result_path(entry_id))),
         )
+        found.append(StudySlide(image=image, source=f"run {run.run_id}", sample=matched[entry_id]))
     failed = [f"{record['name']}: {record.get('reason')}" for key, record in run.images.items() if key not in done]
     return Sources(
         name=folder.resolve().name,
         folder=folder / "measurements",
         project=None,
         slides=tuple(found),
-        states={},
         runs=(run,),
         remarks=tuple(remarks),
         problems=tuple(failed),
@@ -192,15 +149,3 @@ def _find(locator: Locator, record: Mapping[str, Any]) -> Path | None:
 
 def _pair(mpp: Sequence[float]) -> tuple[float, float]:
     return float(mpp[0]), float(mpp[1])
-
-
-def _reviewed(objects: Sequence[PathObject], whole_image: bool) -> frozenset[int]:
-    """Give the positions of what a person marked as reviewed: all of an image, or all whose centre is in a region."""
-    if whole_image:
-        return frozenset(range(len(objects)))
-    regions = shapely.union_all([item.geometry for item in objects if REVIEWED in item.metadata])
-    return frozenset(index for index, item in enumerate(objects) if regions.intersects(item.geometry.centroid))
-
-
-def _persons(objects: Sequence[PathObject]) -> frozenset[int]:
-    return frozenset(position for position, item in enumerate(objects) if owner(item) == "person")

@@ -127,7 +127,7 @@ def record(study: Study) -> dict[str, object]:
         "pas_threshold_od": pas.threshold if pas else None,
         "pas_mpp": pas.mpp if pas else None,
         "reference_group": study.reference_group,
-        "remarks": [*study.remarks, *(f"{s.slide.name}: {text}" for s in study.slides for text in s.remarks)],
+        "remarks": [*study.remarks, *(f"{s.image.name}: {text}" for s in study.slides for text in s.remarks)],
     }
 
 
@@ -150,8 +150,8 @@ def stain_text(slide: MeasuredSlide) -> str:
 
 def _where(slide: MeasuredSlide) -> Row:
     return {
-        "image": slide.slide.name,
-        "image_id": slide.slide.key,
+        "image": slide.image.name,
+        "image_id": slide.image.entry_id,
         **vars(slide.slide.sample),
         "source": slide.slide.source,
     }

@@ -33,7 +33,7 @@ def measure_study(
         raise MeasureError(f"no image is of the group {reference_group!r} (there: {there}); check --reference")
     measured = []
     for slide in sources.slides:
-        progress(slide.name)
+        progress(slide.image.name)
         measured.append(measure_slide(slide, settings))
     study = Study(
         name=sources.name,
@@ -49,7 +49,7 @@ def measure_study(
 def _remarks(study: Study) -> list[str]:
     """Say what stands in the way of comparing animals and groups."""
     remarks = []
-    if lost := [slide.slide.name for slide in study.slides if not slide.slide.sample.animal]:
+    if lost := [slide.image.name for slide in study.slides if not slide.slide.sample.animal]:
         remarks.append(f"no animal known, so not in animals.csv (give --samples): {', '.join(lost)}")
     for animal, slides in animals(study).items():
         groups = sorted({slide.slide.sample.group for slide in slides} - {""})
@@ -73,7 +73,7 @@ def write_measurements(study: Study, sources: Sources, progress: Progress = lamb
     Raises MeasureError without a project, QuPathError without a QuPath.
     """
     amendments = {
-        slide.slide.key: [
+        slide.image.entry_id: [
             Amendment(object_id=profile.item.object_id, measurements=measurements(profile))
             for profile in slide.profiles
             if profile.item.object_id
@@ -95,6 +95,7 @@ def amend_all(
     if project is None:
         raise MeasureError("only a QuPath project can be written to; name its project.qpproj")
     backups = project.folder / FOLDER / "backup" / now().replace(":", "").replace(".", "-")
+    states = {slide.image.entry_id: slide.image.state for slide in sources.slides}
     outcomes: dict[str, str] = {}
     with qupath_process() as qupath:
         for image in project.images:
@@ -103,15 +104,15 @@ def amend_all(
                 continue
             progress(image.name)
             try:
-                if image.path is None or image.problem:
-                    raise MeasureError(image.problem or "the image was not found; name its folder with --slides")
+                state = states.get(image.entry_id)
+                assert state is not None  # what is amended was read
                 changed = qupath.call(
                     amend_image,
                     project.path,
                     image.entry_id,
-                    image.path,
+                    image.readable_path,
                     wanted,
-                    expected_state=sources.states[image.entry_id],
+                    expected_state=state,
                     backup_folder=backups / image.entry_id,
                 )
                 outcomes[image.name] = f"{changed} objects changed"

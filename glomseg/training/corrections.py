@@ -10,22 +10,22 @@ import shapely
 
 from glomseg.errors import TrainingError
 from glomseg.files import new_folder
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.reviews import Review, Reviews
+from glomseg.runs.reviewed import ReviewedImage, ReviewedProject
 from glomseg.segment.region import IGNORED
-from glomseg.slides.slide import open_slide
 from glomseg.training.data.layouts import HARD
 from glomseg.training.data.survey import COARSEST
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
-from glomseg.training.tiles.plan import ExportSettings, TileSource
+from glomseg.training.tiles.plan import ExportSettings, TileRequest, open_image
 
 TILE_PX = 512
 EVERYWHERE = shapely.box(-1e8, -1e8, 1e8, 1e8)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lessons:
+class Corrections:
     """How many tiles a review gave: of what stands (`annotated` with a glomerulus, `background` without), and `hard`.
 
     `hard` ones lie around predictions that a person rejected or deleted. `remarks` say what was left out.
@@ -37,71 +37,72 @@ class Lessons:
     remarks: tuple[str, ...]
 
 
-def export_reviews(
-    reviews: Reviews,
+def export_corrections(
+    reviewed: ReviewedProject,
     folder: Path,
     *,
-    um_px: float,
+    mpp: float,
     class_name: str = "Glomerulus",
     progress: Callable[[str], None] = lambda name: None,
-) -> Lessons:
+) -> Corrections:
     """Write the tiles of the reviewed areas to `folder`, in QuPath's layout, whole or not at all.
 
-    `um_px` is the spacing that the network reads at: tiles have half of it, so that nothing is lost on the way, or the
-    pixels of the coarsest slide. What lies off the reviewed areas has the label `Ignore*`. Raises TrainingError where
-    there is nothing to learn from.
+    `mpp` (um per pixel) is what the network reads at: tiles have half of it, so that nothing is lost on the way, or
+    the pixels of the coarsest slide. What lies off the reviewed areas has the label `Ignore*`. Raises TrainingError
+    where there is nothing to learn from.
     """
-    reviews = _fine_enough(reviews, um_px)
-    places = tile_folders([(review.key, review.name) for review in reviews.images])
-    stands = [_source(review, class_name, place) for review, place in zip(reviews.images, places, strict=True)]
+    reviewed = _fine_enough(reviewed, mpp)
+    places = tile_folders([(item.image.entry_id, item.image.name) for item in reviewed.images])
+    standing = [_request(item, class_name, place) for item, place in zip(reviewed.images, places, strict=True)]
     rejected = [
-        replace(source, folder=f"{HARD}/{source.folder}", around=centres)
-        for source, review in zip(stands, reviews.images, strict=True)
-        if (centres := _centres(review, source))
+        replace(request, folder=f"{HARD}/{request.folder}", around=centres)
+        for request, item in zip(standing, reviewed.images, strict=True)
+        if (centres := _centres(item, request))
     ]
-    names = {str(item.class_name) for source in stands for item in source.objects if _is(item, class_name)}
+    names = {str(item.class_name) for request in standing for item in request.image.objects}
     settings = ExportSettings(
         classes=(class_name, *sorted(names - {class_name})),
-        mpp=max([um_px / 2, *(_mpp(review) for review in reviews.images)]),
+        mpp=max([mpp / 2, *(_mpp(item.image) for item in reviewed.images)]),
         size_px=TILE_PX,
         overlap_px=TILE_PX // 2,
         negatives=1.0,
     )
     with new_folder(folder) as place:
         export = export_tiles(
-            [*stands, *rejected], place, settings, project=reviews.project.folder.name, progress=progress
+            [*standing, *rejected], place, settings, project=reviewed.project.folder.name, progress=progress
         )
     hard = [item for item in export.images if item.folder.startswith(f"{HARD}/")]
     usual = [item for item in export.images if item not in hard]
-    return Lessons(
+    return Corrections(
         annotated=sum(item.annotated for item in usual),
         background=sum(item.background for item in usual),
         hard=sum(item.annotated + item.background for item in hard),
-        remarks=(*reviews.remarks, *export.problems, *_silent(reviews, places, export)),
+        remarks=(*reviewed.remarks, *export.problems, *_silent(reviewed, places, export)),
     )
 
 
-def _fine_enough(reviews: Reviews, um_px: float) -> Reviews:
+def _fine_enough(reviewed: ReviewedProject, mpp: float) -> ReviewedProject:
     """Leave out images too coarse to learn from, which would make the tiles of all others as coarse."""
-    scales = [(review, _mpp(review)) for review in reviews.images]
+    scales = [(item, _mpp(item.image)) for item in reviewed.images]
     remarks = [
-        f"{review.name}: its pixels are {mpp:.3g} um, too coarse to be read at {um_px:.3g}; left out"
-        for review, mpp in scales
-        if mpp > COARSEST * um_px
+        f"{item.image.name}: its pixels are {own:.3g} um, too coarse to be read at {mpp:.3g}; left out"
+        for item, own in scales
+        if own > COARSEST * mpp
     ]
     if len(remarks) == len(scales):
         raise TrainingError("; ".join(remarks))
-    kept = tuple(review for review, mpp in scales if mpp <= COARSEST * um_px)
-    return replace(reviews, images=kept, remarks=(*reviews.remarks, *remarks))
+    kept = tuple(item for item, own in scales if own <= COARSEST * mpp)
+    return replace(reviewed, images=kept, remarks=(*reviewed.remarks, *remarks))
 
 
-def _silent(reviews: Reviews, places: Sequence[str], export: Export) -> list[str]:
+def _silent(reviewed: ReviewedProject, places: Sequence[str], export: Export) -> list[str]:
     """Say which reviewed images gave no tile."""
     written = {item.folder.removeprefix(f"{HARD}/") for item in export.images}
+    names = [item.image.name for item in reviewed.images]
     return [
-        f"{review.name}: no tissue in what was reviewed; left out"
-        for review, place in zip(reviews.images, places, strict=True)
-        if place not in written and not any(line.startswith(f"{review.name}: ") for line in export.problems)
+        f"{name}: no tissue in what was reviewed; left out"
+        for name, place in zip(names, places, strict=True)
+        if place not in written and not any(line.startswith(f"{name}: ") for line in export.problems)
     ]
 
 
@@ -110,29 +111,27 @@ def _is(item: PathObject, class_name: str) -> bool:
     return item.class_name is not None and item.class_name.split(": ")[0] == class_name
 
 
-def _source(review: Review, class_name: str, place: str) -> TileSource:
-    """Keep the glomeruli of a review, and the area of which it says something."""
-    ignored = [item.geometry for item in review.objects if str(item.class_name).split(": ")[0] == IGNORED]
-    return TileSource(
-        name=review.name,
-        path=review.path,
-        objects=tuple(item for item in review.objects if _is(item, class_name)),
-        mpp=review.mpp,
-        reviewed=True,
+def _request(reviewed: ReviewedImage, class_name: str, place: str) -> TileRequest:
+    """Ask for tiles of the glomeruli that stand, in the area of which the review says something."""
+    standing = reviewed.standing
+    ignored = [item.geometry for item in standing if str(item.class_name).split(": ")[0] == IGNORED]
+    glomeruli = tuple(item for item in standing if _is(item, class_name))
+    return TileRequest(
+        image=replace(reviewed.image, objects=glomeruli),
         folder=place,
-        known=(EVERYWHERE if review.area is None else review.area).difference(shapely.union_all(ignored)),
+        known=(EVERYWHERE if reviewed.area is None else reviewed.area).difference(shapely.union_all(ignored)),
     )
 
 
-def _centres(review: Review, source: TileSource) -> tuple[tuple[float, float], ...]:
+def _centres(reviewed: ReviewedImage, request: TileRequest) -> tuple[tuple[float, float], ...]:
     """Tell where predictions were thrown out, in the area of which the review says something."""
-    middles = [item.geometry.centroid for item in review.rejected]
-    return tuple((point.x, point.y) for point in middles if source.known is None or source.known.intersects(point))
+    middles = [item.geometry.centroid for item in reviewed.rejected]
+    return tuple((point.x, point.y) for point in middles if request.known is None or request.known.intersects(point))
 
 
-def _mpp(review: Review) -> float:
+def _mpp(image: AnnotatedImage) -> float:
     """Return the um per pixel of a reviewed slide; raises TrainingError where nobody knows it."""
-    with open_slide(review.path, mpp=review.mpp) as slide:
+    with open_image(image) as slide:
         if not slide.mpp_x or not slide.mpp_y:
-            raise TrainingError(f"{review.name}: its pixel size is not known; set it in QuPath")
+            raise TrainingError(f"{image.name}: its pixel size is not known; set it in QuPath")
         return (slide.mpp_x + slide.mpp_y) / 2

@@ -13,11 +13,12 @@ from support.slides import Disc, DiscSlide, disc_slide
 
 from glomseg.errors import MeasureError
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.report.judgements import Label, plan_labels, read_labels
 from glomseg.runs.ownership import owner
 from glomseg.slides.slide import open_slide
-from glomseg.study.records import SlideObjects
+from glomseg.study.records import StudySlide
 from glomseg.study.sources import Sources
 
 
@@ -117,10 +118,8 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
 
 def test_labels_that_no_longer_fit_are_named() -> None:
     objects = tuple(PathObject(geometry=box(0, 0, 9, 9), class_name=name, object_id=name) for name in "abc")
-    slide = SlideObjects(key="1", name="s", path=None, objects=objects, source="project")
-    sources = Sources(
-        name="p", folder=Path(), project=None, slides=(slide,), states={}, runs=(), remarks=(), problems=()
-    )
+    slide = StudySlide(image=AnnotatedImage(entry_id="1", name="s", objects=objects), source="project")
+    sources = Sources(name="p", folder=Path(), project=None, slides=(slide,), runs=(), remarks=(), problems=())
     labels = [
         Label("1", "a", "a", "new"),
         Label("1", "b", "old", "new"),

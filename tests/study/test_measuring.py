@@ -7,9 +7,10 @@ import pytest
 from shapely.geometry import LineString, Point, Polygon, box
 from support.slides import Disc, disc_slide
 
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasureSettings, SlideObjects
+from glomseg.study.records import MeasureSettings, StudySlide
 
 SETTINGS = MeasureSettings()
 TISSUE = (200, 200, 1600, 1100)
@@ -30,8 +31,8 @@ def drawn(tmp_path_factory) -> Path:
     return disc_slide(folder / "s.tif", discs=[Disc(x, y, 60, 60) for x, y in SPOTS], tissue=TISSUE).path
 
 
-def slide(path: Path | None, *objects: PathObject, **values) -> SlideObjects:
-    return SlideObjects(key="1", name="s.tif", path=path, objects=objects, **values)
+def slide(path: Path | None, *objects: PathObject, **values) -> StudySlide:
+    return StudySlide(image=AnnotatedImage(entry_id="1", name="s.tif", path=path, objects=objects, **values))
 
 
 def test_sizes_places_and_tissue(drawn: Path) -> None:
@@ -80,14 +81,14 @@ def test_every_edge_cuts(drawn: Path) -> None:
 
 def test_what_a_machine_saw_cut_stays_cut() -> None:
     found = glomerulus(disc(500, 500), measurements={"Touches edge": 1.0})
-    measured = measure_slide(slide(None, found, mpp=(0.5, 0.5), size=(2000, 2000)), SETTINGS)
+    measured = measure_slide(slide(None, found, mpp=(0.5, 0.5), size_px=(2000, 2000)), SETTINGS)
     assert measured.profiles[0].cut_by == ("image",)
 
 
 def test_anisotropic_pixels() -> None:
     ellipse = Polygon([(500 + 200 * math.cos(t / 50), 500 + 100 * math.sin(t / 50)) for t in range(314)])
     measured = measure_slide(
-        slide(None, glomerulus(ellipse), glomerulus(disc(900, 500)), mpp=(0.25, 0.5), size=(2000, 2000)), SETTINGS
+        slide(None, glomerulus(ellipse), glomerulus(disc(900, 500)), mpp=(0.25, 0.5), size_px=(2000, 2000)), SETTINGS
     )
     assert measured.profiles[0].shape.area_um2 == pytest.approx(math.pi * 50**2, rel=1e-3)
     assert measured.profiles[0].nearest_um == pytest.approx(100, rel=1e-3)
@@ -108,20 +109,20 @@ def test_without_a_pixel_size_there_are_pixels_alone(tmp_path: Path) -> None:
 
 
 def test_an_image_missing_since_is_measured_from_its_outlines(tmp_path: Path) -> None:
-    gone = slide(tmp_path / "gone.tif", glomerulus(disc(500, 500)), mpp=(0.5, 0.5), size=(2000, 2000))
+    gone = slide(tmp_path / "gone.tif", glomerulus(disc(500, 500)), mpp=(0.5, 0.5), size_px=(2000, 2000))
     measured = measure_slide(gone, SETTINGS)
     assert measured.profiles[0].shape.area_um2 == pytest.approx(math.pi * 30**2, rel=1e-3)
     assert measured.reference_area_um2 is None
     assert "gone.tif" in measured.remarks[0]
     cortex = PathObject(geometry=box(0, 0, 1000, 1000), class_name="Cortex")
     with_cortex = measure_slide(
-        slide(None, glomerulus(disc(500, 500)), cortex, mpp=(0.5, 0.5), size=(2000, 2000)), SETTINGS
+        slide(None, glomerulus(disc(500, 500)), cortex, mpp=(0.5, 0.5), size_px=(2000, 2000)), SETTINGS
     )
     assert with_cortex.reference_area_um2 == pytest.approx(250_000)
 
 
 def test_another_image_of_that_name_is_not_read(drawn: Path) -> None:
-    measured = measure_slide(slide(drawn, glomerulus(disc(500, 500)), mpp=(0.5, 0.5), size=(99, 99)), SETTINGS)
+    measured = measure_slide(slide(drawn, glomerulus(disc(500, 500)), mpp=(0.5, 0.5), size_px=(99, 99)), SETTINGS)
     assert "another image" in measured.remarks[0]
     assert measured.tissue_area_um2 is None
 

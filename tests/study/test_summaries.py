@@ -7,10 +7,11 @@ import pytest
 from shapely.geometry import Point
 
 from glomseg.labelled.sample_sheet import Sample
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.study.groups import hedges_g, mean_difference, mean_interval
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasuredSlide, MeasureSettings, SlideObjects, Study
+from glomseg.study.records import MeasuredSlide, MeasureSettings, Study, StudySlide
 from glomseg.study.summaries import (
     animal_rows,
     choose_reference,
@@ -42,10 +43,8 @@ def make_slide(radii, *, key="1", sclerotic=0, area_um2=1e6, cut=(), **sample) -
         )
         for index, radius in enumerate(radii)
     ]
-    source = SlideObjects(
-        key=key, name=key, path=None, mpp=(1, 1), size=(10**6, 1000), objects=tuple(objects), sample=Sample(**sample)
-    )
-    measured = measure_slide(source, SETTINGS)
+    image = AnnotatedImage(entry_id=key, name=key, mpp=(1, 1), size_px=(10**6, 1000), objects=tuple(objects))
+    measured = measure_slide(StudySlide(image=image, sample=Sample(**sample)), SETTINGS)
     return MeasuredSlide(**{**vars(measured), "reference": "tissue", "reference_area_um2": area_um2})
 
 

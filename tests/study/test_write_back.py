@@ -12,12 +12,14 @@ from support.slides import disc_slide
 from glomseg.errors import MeasureError
 from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples
 from glomseg.qupath.amend import Amendment
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs.ownership import owner, stamp
+from glomseg.runs.reviewed import reviewed_objects
 from glomseg.study.columns import TABLES
-from glomseg.study.sources import _reviewed, read_sources
+from glomseg.study.sources import read_sources
 from glomseg.study.write_back import amend_all
 
 
@@ -138,9 +140,13 @@ def test_marked_as_reviewed() -> None:
     """A mark on the image counts for all of it, one on a region for what has its centre there."""
     region = PathObject(geometry=box(0, 0, 100, 100), metadata={"glomseg.reviewed": "AB 2026"})
     inside, outside = (PathObject(geometry=box(x, 50, x + 40, 90), class_name="Glomerulus") for x in (50, 90))
-    assert _reviewed([region, inside, outside], False) == {0, 1}
-    assert _reviewed([inside, outside], True) == {0, 1}
-    assert _reviewed([inside, outside], False) == frozenset()
+
+    def reviewed(*objects: PathObject, **metadata: str) -> frozenset[int]:
+        return reviewed_objects(AnnotatedImage(entry_id="1", name="a", objects=objects, metadata=metadata))
+
+    assert reviewed(region, inside, outside) == {0, 1}
+    assert reviewed(inside, outside, **{"glomseg.reviewed": "AB 2026"}) == {0, 1}
+    assert reviewed(inside, outside) == frozenset()
 
 
 def test_an_image_marked_as_reviewed_in_the_project(project: Path, no_qupath: None, glomseg) -> None:

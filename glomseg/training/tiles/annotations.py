@@ -7,14 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, QuPathError, TrainingError
-from glomseg.qupath.java import read_annotations
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import read_geojson
-from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
-from glomseg.qupath.project import Project, ProjectImage, read_project
-from glomseg.runs.status import REVIEWED
+from glomseg.qupath.process import find_qupath
+from glomseg.qupath.project import read_project, usable_path
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
-from glomseg.training.tiles.plan import ExportSettings, TileSource
+from glomseg.training.tiles.plan import ExportSettings, TileRequest
 
 Progress = Callable[[str], None]
 
@@ -23,9 +22,8 @@ def export_slide(
     slide: Path, geojson: Path, folder: Path, settings: ExportSettings, *, progress: Progress = lambda name: None
 ) -> Export:
     """Export the tiles of one slide with the annotations of a GeoJSON file; raises GeoJSONError, TrainingError."""
-    objects = tuple(read_geojson(geojson))
-    source = TileSource(name=slide.name, path=slide, objects=objects)
-    return export_tiles([source], folder, settings, progress=progress)
+    image = AnnotatedImage(entry_id=slide.name, name=slide.name, path=slide, objects=tuple(read_geojson(geojson)))
+    return export_tiles([TileRequest(image=image)], folder, settings, progress=progress)
 
 
 def export_project(
@@ -48,19 +46,17 @@ def export_project(
             "GeoJSON and use: glomseg export-tiles SLIDE --geojson FILE -o DIR"
         )
     places = tile_folders([(image.entry_id, image.name) for image in project.images])
-    sources: list[TileSource] = []
+    requests: list[TileRequest] = []
     problems: list[str] = []
-    with qupath_process() as qupath:
-        for image, place in zip(project.images, places, strict=True):
-            progress(image.name)
-            try:
-                sources += _source(qupath, project, image, place)
-            except GlomsegError as error:
-                problems.append(f"{image.name}: {error}")
-    if not sources and problems:
+    for image, place in zip(read_annotated_images(project, progress=progress), places, strict=True):
+        try:
+            requests += _request(image, place)
+        except GlomsegError as error:
+            problems.append(f"{image.name}: {error}")
+    if not requests and problems:
         raise TrainingError("; ".join(problems))
     export = export_tiles(
-        sources,
+        requests,
         folder,
         settings,
         project=project.folder.name,
@@ -71,13 +67,11 @@ def export_project(
     return replace(export, problems=(*problems, *export.problems))
 
 
-def _source(qupath: QuPathProcess, project: Project, image: ProjectImage, place: str) -> list[TileSource]:
-    """Read one image; none where it is not annotated, so that nobody is told of problems with it."""
-    objects = tuple(qupath.call(read_annotations, project.path, image.entry_id))
-    reviewed = REVIEWED in image.metadata
-    if not objects and not reviewed:
+def _request(image: AnnotatedImage, place: str) -> list[TileRequest]:
+    """Ask for the tiles of one image; none where it is not annotated, so that nobody is told of problems with it."""
+    if image.data_problem is not None:
+        raise TrainingError(image.data_problem)
+    if not image.objects and not image.is_reviewed:
         return []
-    if image.path is None or image.problem:
-        raise TrainingError(image.problem or "the image was not found; name its folder with --slides")
-    mpp = (image.mpp_x, image.mpp_y) if image.mpp_x and image.mpp_y else None
-    return [TileSource(name=image.name, path=image.path, objects=objects, mpp=mpp, reviewed=reviewed, folder=place)]
+    usable_path(image.path, image.problem)
+    return [TileRequest(image=image, folder=place)]

@@ -28,7 +28,15 @@ from glomseg.training.tiles.choice import (
     tile_name,
 )
 from glomseg.training.tiles.drawing import LabelDrawer
-from glomseg.training.tiles.plan import ExportSettings, Job, TileSource, choose_tiles, counts, open_source, read_tile
+from glomseg.training.tiles.plan import (
+    ExportSettings,
+    TilePlan,
+    TileRequest,
+    choose_tiles,
+    counts,
+    open_image,
+    read_tile,
+)
 
 RECORD = "export.json"
 BACKGROUND = "*Background*"
@@ -58,7 +66,7 @@ class Export:
 
 
 def export_tiles(
-    sources: Sequence[TileSource],
+    requests: Sequence[TileRequest],
     folder: Path,
     settings: ExportSettings,
     *,
@@ -74,23 +82,23 @@ def export_tiles(
     tiles would not have one scale, or where the folder is not empty, and RunError where it cannot be written.
     """
     _check_folder(folder)
-    sources = [source for source in sources if source.reviewed or not settings.reviewed_only]
-    _check_classes(sources, settings)
-    jobs, problems = [], []
-    for source in sources:
-        progress(source.name)
+    requests = [request for request in requests if request.reviewed or not settings.reviewed_only]
+    _check_classes(requests, settings)
+    plans, problems = [], []
+    for request in requests:
+        progress(request.image.name)
         try:
-            with open_source(source) as slide:
-                jobs.append(choose_tiles(slide, source, settings))
+            with open_image(request.image) as slide:
+                plans.append(choose_tiles(slide, request, settings))
         except GlomsegError as error:
-            problems.append(f"{source.name}: {error}")
-    jobs = [job for job in jobs if job.boxes]
-    _check_jobs(jobs, problems, settings)
-    palette = _palette(sources, settings, colors or {})
-    for job in jobs:
-        progress(job.source.name)
-        _write(job, folder, settings, palette, version)
-    images = tuple(_result(job) for job in jobs)
+            problems.append(f"{request.image.name}: {error}")
+    plans = [plan for plan in plans if plan.boxes]
+    _check_plans(plans, problems, settings)
+    palette = _palette(requests, settings, colors or {})
+    for plan in plans:
+        progress(plan.request.image.name)
+        _write(plan, folder, settings, palette, version)
+    images = tuple(_result(plan) for plan in plans)
     _write_record(folder, images, settings, project)
     return Export(images=images, problems=tuple(problems))
 
@@ -102,32 +110,33 @@ def _check_folder(folder: Path) -> None:
         raise TrainingError(f"{folder} is not empty; choose another folder, or delete it, so that no old tile stays")
 
 
-def _check_classes(sources: Sequence[TileSource], settings: ExportSettings) -> None:
+def _check_classes(requests: Sequence[TileRequest], settings: ExportSettings) -> None:
     """Raise TrainingError where no image has any of the classes, or the region."""
-    if not sources:
+    if not requests:
         why = (
             "marked as reviewed; review one in QuPath or leave --reviewed-only out"
             if settings.reviewed_only
             else "here"
         )
         raise TrainingError(f"no image is {why}")
-    there = {item.class_name for source in sources for item in source.objects if counts(item) and item.class_name}
+    objects = [item for request in requests for item in request.image.objects]
+    there = {item.class_name for item in objects if counts(item) and item.class_name}
     told = ", ".join(sorted(map(str, there))) or "no annotation with a class"
-    if not there & set(settings.classes) and not any(source.reviewed for source in sources):
+    if not there & set(settings.classes) and not any(request.reviewed for request in requests):
         raise TrainingError(f"no annotation is of class {' or '.join(settings.classes)} (there: {told}); use --class")
     if settings.region is not None and settings.region not in there:
         raise TrainingError(f"no annotation is of class {settings.region} (there: {told}); draw one or change --region")
 
 
-def _check_jobs(jobs: Sequence[Job], problems: Sequence[str], settings: ExportSettings) -> None:
+def _check_plans(plans: Sequence[TilePlan], problems: Sequence[str], settings: ExportSettings) -> None:
     """Raise TrainingError where there is no tile at all, or where tiles differ in scale."""
-    if not jobs:
+    if not plans:
         told = f" ({'; '.join(problems)})" if problems else ""
         small = f"tiles of {settings.size_px} px may not fit the images or the region; make --size less"
         raise TrainingError(f"no tile to export{told or ': ' + small}")
-    other = next((job for job in jobs if not _alike(job.mpp, jobs[0].mpp)), None)
+    other = next((plan for plan in plans if not _alike(plan.mpp, plans[0].mpp)), None)
     if other is not None:
-        told = ", ".join(f"{_scale(job.mpp)} um/px: {job.source.name}" for job in (jobs[0], other))
+        told = ", ".join(f"{_scale(plan.mpp)} um/px: {plan.request.image.name}" for plan in (plans[0], other))
         raise TrainingError(f"the images' tiles would differ in scale ({told}); give --mpp, one scale for all tiles")
 
 
@@ -140,35 +149,35 @@ def _scale(mpp: float | None) -> str:
     return "unknown" if mpp is None else f"{mpp:.4g}"
 
 
-def _palette(sources: Sequence[TileSource], settings: ExportSettings, colors: Mapping[str, Color]) -> list[int]:
+def _palette(requests: Sequence[TileRequest], settings: ExportSettings, colors: Mapping[str, Color]) -> list[int]:
     """Give the palette that QuPath would: white, then the colours of the classes."""
-    known = {item.class_name: item.color for source in sources for item in source.objects if item.color}
+    known = {item.class_name: item.color for request in requests for item in request.image.objects if item.color}
     found = [colors.get(name) or known.get(name) or DEFAULT_COLOR for name in settings.classes]
-    grey = [IGNORED_COLOR] if any(source.known is not None for source in sources) else []
+    grey = [IGNORED_COLOR] if any(request.known is not None for request in requests) else []
     return [channel for color in [(255, 255, 255), *found, *grey] for channel in color]
 
 
-def _write(job: Job, folder: Path, settings: ExportSettings, palette: Sequence[int], version: str | None) -> None:
+def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequence[int], version: str | None) -> None:
     """Write the images, labels and `-tiles.json` of one image."""
-    place, stem = folder / job.folder, stem_of(job.source.name)
-    names = (BACKGROUND, *settings.classes, *([] if job.source.known is None else [IGNORED]))
+    place, stem = folder / plan.folder, stem_of(plan.request.image.name)
+    names = (BACKGROUND, *settings.classes, *([] if plan.request.known is None else [IGNORED]))
     entries = []
-    with open_source(job.source) as slide:
+    with open_image(plan.request.image) as slide:
         size = slide.width, slide.height
-        drawer = LabelDrawer((*job.shapes, *_unknown(job, size)), size, job.downsample)
-        for box in job.boxes:
-            name = tile_name(stem, box, job.downsample)
+        drawer = LabelDrawer((*plan.shapes, *_unknown(plan, size)), size, plan.downsample)
+        for box in plan.boxes:
+            name = tile_name(stem, box, plan.downsample)
             image, label = f"{name}.png", f"{name}-labelled.png"
             if settings.layout == "subdir":
                 image, label = f"images/{name}.png", f"labels/{name}.png"
             drawn = drawer.tile(box, settings.size_px)
-            if job.source.known is not None:
-                _mark_outside(drawn, box, size, label=len(job.shapes) + 1)
+            if plan.request.known is not None:
+                _mark_outside(drawn, box, size, label=len(plan.shapes) + 1)
             labels = Image.fromarray(drawn, "L")
             labels.putpalette(palette)
             _save(Image.fromarray(read_tile(slide, box, settings.size_px)), place / image)
             _save(labels, place / label)
-            entries.append({"region": _region(job, box), "image": image, "labels": label})
+            entries.append({"region": _region(plan, box), "image": image, "labels": label})
     content = {
         "qupath_version": version,
         "base_directory": str(place.absolute()),
@@ -179,9 +188,9 @@ def _write(job: Job, folder: Path, settings: ExportSettings, palette: Sequence[i
     write_text(place / f"{stem}-tiles.json", json.dumps(kept, indent=2, ensure_ascii=False))
 
 
-def _unknown(job: Job, size: tuple[int, int]) -> list[list[BaseGeometry]]:
+def _unknown(plan: TilePlan, size: tuple[int, int]) -> list[list[BaseGeometry]]:
     """Give the outlines of the last label, over all others: of what nothing is known."""
-    return [] if job.source.known is None else [[shapely.box(0, 0, *size).difference(job.source.known)]]
+    return [] if plan.request.known is None else [[shapely.box(0, 0, *size).difference(plan.request.known)]]
 
 
 def _mark_outside(drawn: NDArray[np.uint8], box: Box, size: tuple[int, int], *, label: int) -> None:
@@ -191,9 +200,10 @@ def _mark_outside(drawn: NDArray[np.uint8], box: Box, size: tuple[int, int], *, 
     drawn[:, max(0, round((size[0] - box.x) / box.width * columns)) :] = label
 
 
-def _region(job: Job, box: Box) -> dict[str, Any]:
+def _region(plan: TilePlan, box: Box) -> dict[str, Any]:
     corner = {"x": int(box.x), "y": int(box.y), "width": int(box.width), "height": int(box.height)}
-    return {"path": job.source.path.absolute().as_uri(), "downsample": job.downsample, **corner, "z": 0, "t": 0}
+    path = plan.request.image.readable_path.absolute().as_uri()
+    return {"path": path, "downsample": plan.downsample, **corner, "z": 0, "t": 0}
 
 
 def _save(picture: Image.Image, path: Path) -> None:
@@ -201,15 +211,15 @@ def _save(picture: Image.Image, path: Path) -> None:
         picture.save(temporary, "PNG")
 
 
-def _result(job: Job) -> ImageTiles:
+def _result(plan: TilePlan) -> ImageTiles:
     return ImageTiles(
-        name=job.source.name,
-        folder=job.folder,
-        annotated=job.annotated,
-        background=len(job.boxes) - job.annotated,
-        downsample=job.downsample,
-        mpp=job.mpp,
-        reviewed=job.source.reviewed,
+        name=plan.request.image.name,
+        folder=plan.folder,
+        annotated=plan.annotated,
+        background=len(plan.boxes) - plan.annotated,
+        downsample=plan.downsample,
+        mpp=plan.mpp,
+        reviewed=plan.request.reviewed,
     )
 
 

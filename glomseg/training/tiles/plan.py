@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 import shapely
@@ -12,8 +11,9 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import TrainingError
 from glomseg.geometry import Box
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.ownership import VERDICT
+from glomseg.runs.reviewed import is_rejected
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.training.tiles.choice import (
@@ -62,29 +62,30 @@ class ExportSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TileSource:
-    """One annotated image; `mpp` is what QuPath knows of its pixels (x, y) and goes before the file's own.
+class TileRequest:
+    """The tiles that are asked of one image; its pixel size in the project goes before the file's own.
 
-    `folder` is where its tiles belong, below the export's; without one it is the name without its extension. `around`
+    `folder` is where they belong, below the export's; without one it is the name without its extension. `around`
     are points (x, y) to cut a tile around each, instead of QuPath's grid. With `known`, the area of which something
     is known, tiles cover that instead of lying whole on the image, and the rest has the last label, `Ignore*`.
     """
 
-    name: str
-    path: Path
-    objects: tuple[PathObject, ...]
-    mpp: tuple[float, float] | None = None
-    reviewed: bool = False
+    image: AnnotatedImage
     folder: str = ""
     around: tuple[tuple[float, float], ...] | None = None
     known: BaseGeometry | None = None
 
+    @property
+    def reviewed(self) -> bool:
+        """Tell whether what holds no annotation is known to be background."""
+        return self.known is not None or self.image.is_reviewed
+
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class TilePlan:
     """One image on its way: the tiles that were chosen, and how many of them are annotated."""
 
-    source: TileSource
+    request: TileRequest
     downsample: float
     mpp: float | None
     shapes: tuple[tuple[BaseGeometry, ...], ...] = ()
@@ -94,38 +95,38 @@ class Job:
     @property
     def folder(self) -> str:
         """Name the folder of its tiles, below the export's."""
-        return self.source.folder or stem_of(self.source.name)
+        return self.request.folder or stem_of(self.request.image.name)
 
 
-def choose_tiles(slide: Slide, source: TileSource, settings: ExportSettings) -> Job:
+def choose_tiles(slide: Slide, request: TileRequest, settings: ExportSettings) -> TilePlan:
     """Choose the tiles of one image; raises TrainingError where their scale cannot be had."""
-    items = [item for item in source.objects if counts(item)]
+    items = [item for item in request.image.objects if counts(item)]
     shapes = tuple(tuple(item.geometry for item in items if item.class_name == name) for name in settings.classes)
-    wanted = any(shapes) or source.reviewed
+    wanted = any(shapes) or request.reviewed
     own = (slide.mpp_x + slide.mpp_y) / 2 if slide.mpp_x and slide.mpp_y else None
     downsample = _downsample(own, settings) if wanted else settings.downsample
-    job = Job(source=source, downsample=downsample, mpp=own and own * downsample, shapes=shapes)
+    plan = TilePlan(request=request, downsample=downsample, mpp=own and own * downsample, shapes=shapes)
     if not wanted:
-        return job
-    boxes = _boxes(slide, source, settings, downsample)
+        return plan
+    boxes = _boxes(slide, request, settings, downsample)
     if settings.region is not None:
         areas = [item.geometry for item in items if item.class_name == settings.region]
         boxes = inside(boxes, shapely.union_all(areas))
     drawn = [shape for group in shapes for shape in group]
-    marks = annotated(boxes, drawn if source.known is None else _within(drawn, source.known))
-    asked = source.around is not None
-    chosen = set(range(len(boxes)) if asked else _background(slide, job, boxes, marks, settings))
+    marks = annotated(boxes, drawn if request.known is None else _within(drawn, request.known))
+    asked = request.around is not None
+    chosen = set(range(len(boxes)) if asked else _background(slide, plan, boxes, marks, settings))
     kept = [box for position, box in enumerate(boxes) if marks[position] or position in chosen]
-    return replace(job, boxes=tuple(kept), annotated=sum(marks))
+    return replace(plan, boxes=tuple(kept), annotated=sum(marks))
 
 
-def _boxes(slide: Slide, source: TileSource, settings: ExportSettings, downsample: float) -> list[Box]:
+def _boxes(slide: Slide, request: TileRequest, settings: ExportSettings, downsample: float) -> list[Box]:
     """List the tiles that an image can have."""
     size = slide.width, slide.height
-    if source.around is not None:
-        return boxes_around(source.around, *size, downsample, settings.size_px)
-    if source.known is not None:
-        area = source.known.intersection(shapely.box(0, 0, *size))
+    if request.around is not None:
+        return boxes_around(request.around, *size, downsample, settings.size_px)
+    if request.known is not None:
+        area = request.known.intersection(shapely.box(0, 0, *size))
         return boxes_over(area, *size, downsample, settings.size_px, settings.overlap_px)
     return list(grid(*size, downsample, settings.size_px, settings.overlap_px))
 
@@ -147,14 +148,14 @@ def _downsample(own: float | None, settings: ExportSettings) -> float:
 
 
 def _background(
-    slide: Slide, job: Job, boxes: Sequence[Box], marks: Sequence[bool], settings: ExportSettings
+    slide: Slide, plan: TilePlan, boxes: Sequence[Box], marks: Sequence[bool], settings: ExportSettings
 ) -> list[int]:
     """Choose among the empty boxes; returns their positions."""
     empty = [position for position, mark in enumerate(marks) if not mark]
     if settings.negatives is None:
-        return empty if job.source.reviewed else []
-    stem = stem_of(job.source.name)
-    names = [tile_name(stem, boxes[position], job.downsample) for position in empty]
+        return empty if plan.request.reviewed else []
+    stem = stem_of(plan.request.image.name)
+    names = [tile_name(stem, boxes[position], plan.downsample) for position in empty]
     count = int(settings.negatives * max(1, sum(marks)) + 0.5)
 
     def read(position: int) -> Pixels:
@@ -168,11 +169,11 @@ def read_tile(slide: Slide, box: Box, size_px: int) -> Pixels:
     return slide.read_downsampled(box, box.width / size_px, box.height / size_px)
 
 
-def open_source(source: TileSource) -> Slide:
-    """Open an image with the pixel size that is known of it; raises SlideError."""
-    return open_slide(source.path, mpp=source.mpp)
+def open_image(image: AnnotatedImage) -> Slide:
+    """Open an image with the pixel size that is known of it; raises SlideError, ProjectError."""
+    return open_slide(image.readable_path, mpp=image.mpp)
 
 
 def counts(item: PathObject) -> bool:
     """Tell whether an object is an annotation with an area that nobody rejected."""
-    return item.object_type == "annotation" and item.geometry.area > 0 and item.metadata.get(VERDICT) != "reject"
+    return item.object_type == "annotation" and item.geometry.area > 0 and not is_rejected(item)

@@ -10,12 +10,13 @@ from support.slides import Disc, disc_slide
 
 from glomseg.errors import RunError, TrainingError
 from glomseg.geometry import Box
+from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
 from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.training.tiles.annotations import export_slide
 from glomseg.training.tiles.choice import stem_of, tile_folders, tile_name
 from glomseg.training.tiles.drawing import LabelDrawer
 from glomseg.training.tiles.export import export_tiles
-from glomseg.training.tiles.plan import ExportSettings, TileSource
+from glomseg.training.tiles.plan import ExportSettings, TileRequest
 
 TUFT = [Disc(300, 300, 90, 90), Disc(1500, 1100, 60, 80)]
 
@@ -24,11 +25,17 @@ def glomerulus(x, y, radius, class_name="Glomerulus", **more):
     return PathObject(geometry=shapely.Point(x, y).buffer(radius), class_name=class_name, **more)
 
 
+def request_of(name, path, *objects, reviewed=False, mpp=None):
+    metadata = {REVIEWED: "AB 2026"} if reviewed else {}
+    image = AnnotatedImage(entry_id=name, name=name, path=path, objects=objects, metadata=metadata, mpp=mpp)
+    return TileRequest(image=image)
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     slide = disc_slide(tmp_path_factory.mktemp("slides") / "a.b.tif", discs=TUFT, tissue=(0, 0, 2048, 800))
     objects = [glomerulus(disc.x, disc.y, disc.radius_x) for disc in TUFT]
-    return TileSource(name="a.b.tif", path=slide.path, objects=tuple(objects))
+    return request_of("a.b.tif", slide.path, *objects)
 
 
 def pixels(path):
@@ -77,7 +84,7 @@ def test_tiles_are_those_that_qupath_published(data, tmp_path, version, layout, 
 
 def test_labels_carry_the_palette_and_the_later_class_lies_on_top(source, tmp_path):
     inner = glomerulus(300, 300, 30, "Glomerulus: Sclerotic", color=(1, 2, 3))
-    both = TileSource(name=source.name, path=source.path, objects=(inner, *source.objects))
+    both = request_of(source.image.name, source.image.path, inner, *source.image.objects)
     export_tiles([both], tmp_path / "out", ExportSettings(downsample=1), colors={"Glomerulus": (9, 8, 7)})
     with Image.open(tmp_path / "out/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png") as label:
         assert label.mode == "P"
@@ -126,7 +133,7 @@ def test_background_is_tissue_without_annotation_and_drawn_by_the_seed(source, t
 
 def test_only_a_reviewed_image_shows_all_its_empty_tiles(source, tmp_path):
     settings = ExportSettings(size_px=256, overlap_px=0)
-    reviewed = TileSource(name="b.tif", path=source.path, objects=(), reviewed=True)
+    reviewed = request_of("b.tif", source.image.path, reviewed=True)
     first, second = export_tiles([source, reviewed], tmp_path / "out", settings, project="study").images
     assert (first.background, second.annotated, second.background) == (0, 0, 12)
     record = json.loads((tmp_path / "out/export.json").read_text("utf-8"))
@@ -141,7 +148,7 @@ def test_only_a_reviewed_image_shows_all_its_empty_tiles(source, tmp_path):
 def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_path):
     cortex = PathObject(geometry=shapely.box(0, 0, 700, 700), class_name="Cortex")
     rejected = glomerulus(600, 600, 50, metadata={"glomseg.verdict": "reject"})
-    inside = TileSource(name=source.name, path=source.path, objects=(*source.objects, cortex, rejected))
+    inside = request_of(source.image.name, source.image.path, *source.image.objects, cortex, rejected)
     settings = ExportSettings(size_px=128, overlap_px=0, region="Cortex")
     export_tiles([inside], tmp_path / "out", settings)
     assert tiles_of(tmp_path / "out") == {f"a.b [d=2,x={x},y={y},w=256,h=256].png" for x in (0, 256) for y in (0, 256)}
@@ -149,7 +156,7 @@ def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_
 
 def test_one_scale_for_all_tiles(source, tmp_path):
     fine = disc_slide(tmp_path / "fine.tif", discs=TUFT, mpp=0.25)
-    other = TileSource(name="fine.tif", path=fine.path, objects=source.objects)
+    other = request_of("fine.tif", fine.path, *source.image.objects)
     with pytest.raises(TrainingError, match=r"differ in scale .*give --mpp"):
         export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128))
     first, second = export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128, mpp=1.0)).images
@@ -161,18 +168,18 @@ def test_one_scale_for_all_tiles(source, tmp_path):
 
 def test_slides_of_one_scanner_are_of_one_scale(source, tmp_path):
     """0.4994 and 0.4996 um are rounded apart, and are what two slides of one scanner have."""
-    pair = [
-        TileSource(name=f"{um}.tif", path=source.path, objects=source.objects, mpp=(um, um)) for um in (0.4994, 0.4996)
-    ]
+    pair = [request_of(f"{um}.tif", source.image.path, *source.image.objects, mpp=(um, um)) for um in (0.4994, 0.4996)]
     first, second = export_tiles(pair, tmp_path / "out", ExportSettings(size_px=128, downsample=1)).images
     assert (first.mpp, second.mpp) == (0.4994, 0.4996)
 
 
 def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glomseg):
-    write_geojson(tmp_path / "a.geojson", source.objects)
+    write_geojson(tmp_path / "a.geojson", source.image.objects)
 
     def refused(*more, out="out"):
-        result = glomseg("export-tiles", source.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / out, *more)
+        result = glomseg(
+            "export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / out, *more
+        )
         assert result.code == 1
         assert result.err.strip().count("\n") == 0
         return result.err
@@ -186,11 +193,13 @@ def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glom
     assert not (tmp_path / "out").exists()
     with pytest.raises(RunError, match="free space or choose another folder"):
         export_tiles([source], unwritable, ExportSettings())
-    result = glomseg("export-tiles", source.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / "out", "--json")
+    result = glomseg(
+        "export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / "out", "--json"
+    )
     content = json.loads(result.out)
     assert result.code == 0
     assert content["images"][0]["annotated"] == len(tiles_of(tmp_path / "out")) == 1
-    damaged = TileSource(name="gone.tif", path=tmp_path / "gone.tif", objects=source.objects)
+    damaged = request_of("gone.tif", tmp_path / "gone.tif", *source.image.objects)
     both = export_tiles([damaged, source], tmp_path / "both", ExportSettings())
     assert both.problems[0].startswith("gone.tif: no such image")
     with pytest.raises(TrainingError, match=r"no tile to export .gone.tif: no such image"):

@@ -7,22 +7,24 @@ from PIL import Image
 from support.slides import DISC, Disc, disc_slide
 
 from glomseg.errors import TrainingError
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import read_project
-from glomseg.runs.reviews import Review, Reviews
-from glomseg.training.corrections import export_reviews
+from glomseg.runs.reviewed import ReviewedImage, ReviewedProject
+from glomseg.training.corrections import export_corrections
 from glomseg.training.data.examples import read_example
 from glomseg.training.data.find import find_examples
 
-UM_PX = 2.0  # tiles of 512 px of 1 um: 1024 px of a slide of 0.5 um per pixel
+MPP = 2.0  # tiles of 512 px of 1 um: 1024 px of a slide of 0.5 um per pixel
 
 
 def circle(x, y, radius, class_name="Glomerulus", **more):
     return PathObject(geometry=shapely.Point(x, y).buffer(radius), class_name=class_name, **more)
 
 
-def reviewed(path, *objects, area=None, rejected=(), name="a.tif", mpp=None):
-    return Review(key=name, name=name, path=path, mpp=mpp, area=area, objects=objects, rejected=tuple(rejected))
+def review_of(path, *objects, area=None, rejected=(), name="a.tif", mpp=None):
+    image = AnnotatedImage(entry_id=name, name=name, path=path, mpp=mpp, objects=objects)
+    return ReviewedImage(image=image, area=area, rejected=tuple(rejected))
 
 
 @pytest.fixture
@@ -31,10 +33,12 @@ def learn(data, tmp_path):
 
     def export(*images):
         project = read_project(data / "qupath/project_0_6_0")
-        reviews = Reviews(project=project, images=images, model=None, model_folder=None, species=None, remarks=())
-        lessons = export_reviews(reviews, tmp_path / "lessons", um_px=UM_PX)
-        examples = find_examples([tmp_path / "lessons"], spacing_um_px=UM_PX)
-        return lessons, {example: read_example(example, UM_PX) for example in examples}
+        reviewed = ReviewedProject(
+            project=project, images=images, model=None, model_folder=None, species=None, remarks=()
+        )
+        corrections = export_corrections(reviewed, tmp_path / "corrections", mpp=MPP)
+        examples = find_examples([tmp_path / "corrections"], spacing_um_px=MPP)
+        return corrections, {example: read_example(example, MPP) for example in examples}
 
     return export
 
@@ -50,9 +54,9 @@ def seen(found, example):
 def test_a_slide_smaller_than_a_tile_and_its_far_edges_are_learned(learn, tmp_path):
     places = [Disc(300, 200, 90, 90), Disc(1300, 500, 90, 90)]
     slide = disc_slide(tmp_path / "a.tif", size=(1400, 600), discs=places)
-    lessons, read = learn(reviewed(slide.path, *(circle(disc.x, disc.y, 90) for disc in places)))
-    assert lessons.annotated == len(read) >= 2
-    assert lessons.remarks == ()
+    corrections, read = learn(review_of(slide.path, *(circle(disc.x, disc.y, 90) for disc in places)))
+    assert corrections.annotated == len(read) >= 2
+    assert corrections.remarks == ()
     covered = np.zeros((600, 1400), bool)
     for example, found in read.items():
         x, y = seen(found, example)
@@ -69,8 +73,8 @@ def test_a_small_reviewed_region_is_learned_and_its_surroundings_are_not(learn, 
     places = [Disc(1000, 800, 80, 80), Disc(1300, 800, 80, 80)]
     slide = disc_slide(tmp_path / "a.tif", discs=places)
     area = shapely.box(880, 680, 1120, 920)
-    lessons, read = learn(reviewed(slide.path, circle(1000, 800, 80), area=area))
-    assert lessons.annotated == len(read) >= 1
+    corrections, read = learn(review_of(slide.path, circle(1000, 800, 80), area=area))
+    assert corrections.annotated == len(read) >= 1
     for example, found in read.items():
         x, y = seen(found, example)
         assert x.min() >= 876
@@ -85,8 +89,8 @@ def test_what_is_to_be_ignored_teaches_nothing(learn, tmp_path):
     slide = disc_slide(tmp_path / "a.tif", discs=places)
     ignore = PathObject(geometry=shapely.box(1000, 500, 1400, 900), class_name="Ignore*")
     thrown_out = (circle(500, 1200, 60), circle(1200, 700, 80))
-    lessons, read = learn(reviewed(slide.path, circle(600, 700, 80), ignore, rejected=thrown_out))
-    assert lessons.hard == 1, "that in the area to ignore is left out"
+    corrections, read = learn(review_of(slide.path, circle(600, 700, 80), ignore, rejected=thrown_out))
+    assert corrections.hard == 1, "that in the area to ignore is left out"
     for example, found in read.items():
         x, y = seen(found, example)
         assert not ((x > 1004) & (x < 1396) & (y > 504) & (y < 896)).any()
@@ -97,16 +101,16 @@ def test_what_is_to_be_ignored_teaches_nothing(learn, tmp_path):
 def test_a_reviewed_image_that_gives_no_tile_is_named(learn, tmp_path):
     slide = disc_slide(tmp_path / "a.tif", discs=[Disc(600, 700, 80, 80)])
     glass = disc_slide(tmp_path / "b.tif", discs=[], tissue=(0, 0, 1, 1))
-    lessons, read = learn(reviewed(slide.path, circle(600, 700, 80)), reviewed(glass.path, name="b.tif"))
-    assert lessons.remarks == ("b.tif: no tissue in what was reviewed; left out",)
+    corrections, read = learn(review_of(slide.path, circle(600, 700, 80)), review_of(glass.path, name="b.tif"))
+    assert corrections.remarks == ("b.tif: no tissue in what was reviewed; left out",)
     assert {example.slide for example in read} == {"a"}
 
 
 def test_one_coarse_image_does_not_make_all_tiles_coarse(learn, tmp_path):
     slide = disc_slide(tmp_path / "a.tif", discs=[Disc(600, 700, 80, 80)])
-    coarse = reviewed(slide.path, circle(600, 700, 80), name="macro.tif", mpp=(5.0, 5.0))
-    lessons, read = learn(reviewed(slide.path, circle(600, 700, 80)), coarse)
-    assert lessons.remarks == ("macro.tif: its pixels are 5 um, too coarse to be read at 2; left out",)
+    coarse = review_of(slide.path, circle(600, 700, 80), name="macro.tif", mpp=(5.0, 5.0))
+    corrections, read = learn(review_of(slide.path, circle(600, 700, 80)), coarse)
+    assert corrections.remarks == ("macro.tif: its pixels are 5 um, too coarse to be read at 2; left out",)
     assert {example.mpp for example in read} == {1.0}
     with pytest.raises(TrainingError, match="too coarse"):
         learn(coarse)
@@ -115,7 +119,7 @@ def test_one_coarse_image_does_not_make_all_tiles_coarse(learn, tmp_path):
 def test_the_labels_say_by_name_what_is_not_known(learn, tmp_path):
     slide = disc_slide(tmp_path / "a.tif", discs=[Disc(600, 700, 80, 80)])
     objects = (circle(600, 700, 80), circle(900, 700, 60, "Glomerulus: Sclerotic"))
-    _, read = learn(reviewed(slide.path, *objects, area=shapely.box(400, 500, 1000, 900)))
+    _, read = learn(review_of(slide.path, *objects, area=shapely.box(400, 500, 1000, 900)))
     for example in read:
         assert example.values == ((1, 1), (2, 1), (3, 255))
         with Image.open(example.label) as label:

@@ -1,0 +1,119 @@
+"""The images of a project with their annotations as they stand, read in one loop for all who need them.
+
+Geometry is in level-0 pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import GlomsegError
+from glomseg.qupath.java import read_annotations
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
+from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, usable_path
+from glomseg.qupath.safe_write import readable_data
+
+REVIEWED = "glomseg.reviewed"
+"""Metadata of an image that was reviewed as a whole, or of a region that was: who did it, and when."""
+
+Objects = Sequence[PathObject]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotatedImage:
+    """An image with its annotations as they stand.
+
+    `path`, `size_px` (width, height) and `mpp` (x, y) are None where they are not known, `state` where no project
+    holds the image. `problem` says why the pixels cannot be read; `data_problem` why the annotations could not be,
+    and then there are no `objects`.
+    """
+
+    entry_id: str
+    name: str
+    path: Path | None = None
+    problem: str | None = None
+    size_px: tuple[int, int] | None = None
+    mpp: tuple[float, float] | None = None
+    objects: tuple[PathObject, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    state: ImageState | None = None
+    data_problem: str | None = None
+
+    @property
+    def is_reviewed(self) -> bool:
+        """Tell whether a person marked the whole image as reviewed."""
+        return REVIEWED in self.metadata
+
+    @property
+    def reviewed_regions(self) -> tuple[BaseGeometry, ...]:
+        """List the regions that a person marked as reviewed."""
+        return tuple(item.geometry for item in self.objects if REVIEWED in item.metadata)
+
+    @property
+    def readable_path(self) -> Path:
+        """Return where the pixels lie; raises ProjectError where they cannot be read."""
+        return usable_path(self.path, self.problem)
+
+
+def read_annotated_images(
+    project: Project,
+    images: Iterable[ProjectImage] | None = None,
+    *,
+    without_qupath: Callable[[ProjectImage], Objects] | None = None,
+    progress: Callable[[str], None] = lambda name: None,
+) -> tuple[AnnotatedImage, ...]:
+    """Read `images` of a project, all by default, through one process of QuPath.
+
+    An image whose annotations cannot be read is in the result with its `data_problem`, and the others go on. Where
+    no QuPath is installed each image has the objects that `without_qupath` gives for it; without that function
+    QuPathError is raised.
+    """
+    asked = project.images if images is None else tuple(images)
+    with ExitStack() as stack:
+        if without_qupath is not None and find_qupath() is None:
+            read = without_qupath
+        else:
+            read = _reader(stack.enter_context(qupath_process()), project)
+        annotated = []
+        for image in asked:
+            progress(image.name)
+            annotated.append(_read(image, read))
+    return tuple(annotated)
+
+
+def _reader(qupath: QuPathProcess, project: Project) -> Callable[[ProjectImage], Objects]:
+    def read(image: ProjectImage) -> Objects:
+        if readable_data(image.data_folder) is None:  # nothing to start a JVM for
+            return ()
+        return qupath.call(read_annotations, project.path, image.entry_id)
+
+    return read
+
+
+def _read(image: ProjectImage, read: Callable[[ProjectImage], Objects]) -> AnnotatedImage:
+    state: ImageState | None = None
+    objects: tuple[PathObject, ...] = ()
+    problem: str | None = None
+    try:
+        state = image_state(image)
+        objects = tuple(read(image))
+    except GlomsegError as error:
+        problem = str(error)
+    return AnnotatedImage(
+        entry_id=image.entry_id,
+        name=image.name,
+        path=image.path,
+        problem=image.problem,
+        size_px=image.size_px,
+        mpp=image.mpp,
+        objects=objects,
+        metadata=image.metadata,
+        state=state,
+        data_problem=problem,
+    )

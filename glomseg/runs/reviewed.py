@@ -1,0 +1,150 @@
+"""What a person has said of a project's images: what was reviewed, what stands there, and what was rejected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import GlomsegError, ModelError, ProjectError
+from glomseg.models.card import find_model, read_card
+from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.project import Project, read_project, usable_path
+from glomseg.runs.changes import read_memory
+from glomseg.runs.ownership import VERDICT, gone, owner, split_overlapping
+from glomseg.runs.plan import FOLDER
+from glomseg.runs.run import Run, list_runs
+
+CLASS_BEFORE = "glomseg.class_before"
+"""Where the review script keeps the class that an object had before its verdict."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewedImage:
+    """One image of which a person reviewed all (`area` None) or a part, in level-0 pixels.
+
+    `rejected` are predictions that a person rejected or deleted, where nothing of their class stands now.
+    """
+
+    image: AnnotatedImage
+    area: BaseGeometry | None
+    rejected: tuple[PathObject, ...]
+
+    @property
+    def standing(self) -> tuple[PathObject, ...]:
+        """List the annotations that stand: neither rejected ones nor the marks of reviewed regions."""
+        return tuple(item for item in self.image.objects if not is_rejected(item) and REVIEWED not in item.metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewedProject:
+    """The reviewed images of a project, and why the other images are left out.
+
+    `model` and `species` are those of the newest run; `model_folder` is None where that model is no longer found.
+    """
+
+    project: Project
+    images: tuple[ReviewedImage, ...]
+    model: str | None
+    model_folder: Path | None
+    species: str | None
+    remarks: tuple[str, ...]
+
+
+def is_rejected(item: PathObject) -> bool:
+    """Tell whether a person's verdict on an object was to reject it."""
+    return item.metadata.get(VERDICT) == "reject"
+
+
+def without_rejected(image: AnnotatedImage) -> AnnotatedImage:
+    """Return an image without the objects that a person rejected."""
+    return replace(image, objects=tuple(item for item in image.objects if not is_rejected(item)))
+
+
+def persons_objects(image: AnnotatedImage) -> frozenset[int]:
+    """Give the positions of the objects that a person drew or changed."""
+    return frozenset(position for position, item in enumerate(image.objects) if owner(item) == "person")
+
+
+def reviewed_objects(image: AnnotatedImage) -> frozenset[int]:
+    """Give the positions of what a person marked as reviewed: all of an image, or all whose centre is in a region."""
+    if image.is_reviewed:
+        return frozenset(range(len(image.objects)))
+    regions = shapely.union_all(image.reviewed_regions)
+    return frozenset(index for index, item in enumerate(image.objects) if regions.intersects(item.geometry.centroid))
+
+
+def read_reviewed(
+    path: Path, *, slides: Sequence[Path] = (), progress: Callable[[str], None] = lambda name: None
+) -> ReviewedProject:
+    """Read through QuPath what was reviewed in a project.
+
+    An image that cannot be read is left out with a remark. Raises ProjectError where nothing was reviewed, and
+    QuPathError where there is no QuPath.
+    """
+    project = read_project(path, slides=slides)
+    reviewed: list[ReviewedImage] = []
+    remarks: list[str] = []
+    images = read_annotated_images(project, progress=progress)
+    for image in images:
+        try:
+            reviewed.append(_reviewed(image, project.folder / FOLDER))
+        except GlomsegError as error:
+            remarks.append(f"{image.name}: {error}; left out")
+    if not reviewed:
+        unread = "; ".join(f"{image.name}: {image.data_problem}" for image in images if image.data_problem)
+        raise ProjectError(
+            f"nothing in {project.path} is marked as reviewed; mark images or regions with the script review_glomeruli"
+            + (f" (not read: {unread})" if unread else "")
+        )
+    runs = list_runs(project.folder / FOLDER)
+    newest = runs[-1].parameters if runs else {}
+    return ReviewedProject(
+        project=project,
+        images=tuple(reviewed),
+        model=newest.get("model"),
+        model_folder=_model_folder(runs[-1]) if runs else None,
+        species=newest.get("species"),
+        remarks=tuple(remarks),
+    )
+
+
+def _model_folder(run: Run) -> Path | None:
+    """Find the very model of a run: where it lay then, else by its name."""
+    for place in (run.details.get("model_folder"), run.parameters.get("model")):
+        try:
+            folder = find_model(place) if place else None
+            if folder and read_card(folder).weights_sha256 == run.parameters.get("model_sha256"):
+                return folder
+        except ModelError:
+            continue
+    return None
+
+
+def _reviewed(image: AnnotatedImage, runs_folder: Path) -> ReviewedImage:
+    """Say what was reviewed of an image; raises GlomsegError where nothing can be learned from it."""
+    if image.data_problem is not None:
+        raise ProjectError(image.data_problem)
+    regions = image.reviewed_regions
+    if not image.is_reviewed and not regions:
+        raise ProjectError("not marked as reviewed")
+    usable_path(image.path, image.problem)
+    reviewed = ReviewedImage(image=image, area=None if image.is_reviewed else shapely.union_all(regions), rejected=())
+    memory = read_memory(runs_folder, image.entry_id)
+    return replace(reviewed, rejected=tuple(_rejected(reviewed, memory)))
+
+
+def _rejected(reviewed: ReviewedImage, memory: Sequence[PathObject]) -> list[PathObject]:
+    """List the predictions that a person threw out: by a verdict, or by deleting them."""
+    objects = reviewed.image.objects
+    judged = [
+        replace(item, class_name=item.metadata.get(CLASS_BEFORE) or item.class_name)  # "Rejected" is no rival's class
+        for item in objects
+        if is_rejected(item)
+    ]
+    machine = [item for item in objects if owner(item) == "machine"]
+    return split_overlapping([*judged, *gone(machine, memory)], reviewed.standing)[0]
