@@ -76,7 +76,7 @@ def load(device: str):
     from glomseg.models.predict import load_model
 
     model = load_model("pas-starter", device)
-    model.card = replace(model.card, spacing_um_px=1.0)
+    model.card = replace(model.card, mpp=1.0)
     return model
 
 

@@ -23,7 +23,7 @@ def models() -> None:
 def list_(as_json: bool) -> None:
     """List the models in the folders of GLOMSEG_MODELS, in .glomseg/models at home, and those shipped with glomseg."""
     from glomseg.errors import ModelError
-    from glomseg.models.card import list_models, read_card
+    from glomseg.models.store import list_models, read_card
 
     cards, console = {}, Console(quiet=False, as_json=as_json)
     for name, folder in list_models().items():
@@ -34,7 +34,7 @@ def list_(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({name: json.loads(card.to_json()) for name, card in cards.items()}, indent=2))
         return
-    rows = [(name, card.species, f"{card.spacing_um_px:g}", card.description) for name, card in cards.items()]
+    rows = [(name, card.species, f"{card.mpp:g}", card.description) for name, card in cards.items()]
     console.table(("model", "species", "um/px", "description"), rows)
 
 
@@ -42,7 +42,7 @@ def list_(as_json: bool) -> None:
 @click.argument("name")
 def show(name: str) -> None:
     """Print the card of model NAME: how it reads, what it was trained on, how good it is."""
-    from glomseg.models.card import find_model, read_card
+    from glomseg.models.store import find_model, read_card
 
     click.echo(read_card(find_model(name)).to_json(), nl=False)
 
@@ -51,7 +51,7 @@ def show(name: str) -> None:
 @click.argument("name")
 def verify(name: str) -> None:
     """Check that the weights of model NAME are whole and fit its card."""
-    from glomseg.models.predict import verify_model
+    from glomseg.models.store import verify_model
 
     card = verify_model(name)
     click.echo(f"{card.name}: whole, sha256 {card.weights_sha256}")
@@ -80,12 +80,12 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
 
     Only tensors are read: a file that would run code on loading is refused.
     """
-    from glomseg.models.predict import import_state_dict
+    from glomseg.models.foreign import import_state_dict
 
     card = import_state_dict(
         file,
         output,
-        spacing_um_px=mpp,
+        mpp=mpp,
         training_diameter_um=SPECIES_DIAMETER_UM[species],
         species=species,
         patch_size=patch_size,
@@ -146,8 +146,8 @@ def unpack(file: Path, output: Path | None) -> None:
 
     Every sha256 is checked; a model that is there already is not replaced.
     """
-    from glomseg.models.card import read_card, user_folder
     from glomseg.models.pack import unpack_models
+    from glomseg.models.store import read_card, user_folder
 
     for name, folder in unpack_models(file, output or user_folder()).items():
         click.echo(f"{name}: {folder}, sha256 {read_card(folder).weights_sha256}")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.models.predict import Model, find_model, load_model
+from glomseg.models.predict import Model, load_model
+from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.run import Run, now
 from glomseg.runs.segment_batch import Job, segment_all

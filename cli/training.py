@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glomseg.errors import TrainingError
-from glomseg.models.card import CARD_NAME, find_model, read_card
+from glomseg.models.card import CARD_NAME
+from glomseg.models.store import find_model, read_card
 from glomseg.training.config import DEFAULT_RECIPE, TrainConfig, read_config
 
 from .console import Console

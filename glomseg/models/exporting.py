@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from glomseg.errors import ModelError
 from glomseg.files import new_folder
-from glomseg.models.card import CARD_NAME, README_NAME, ModelCard, find_model, read_card
+from glomseg.models.card import CARD_NAME, README_NAME, ModelCard
 from glomseg.models.network import Network
-from glomseg.models.predict import load_net
+from glomseg.models.store import find_model, load_network, read_card
 
 FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
 INPUT, OUTPUT = "image", "probability"
@@ -61,7 +61,7 @@ def export_model(name: str | Path, output: Path, formats: Sequence[str] = tuple(
     """
     folder = find_model(name)
     card = read_card(folder)
-    net = ExportedNet(card, load_net(folder, card))
+    net = ExportedNet(card, load_network(folder, card))
     chosen = [kind for kind in FILES if kind in formats]
     with _quiet():
         content = {FILES[kind]: _EXPORTERS[kind](net, card) for kind in chosen}
@@ -139,7 +139,7 @@ def _card_text(card: ModelCard, stride: int, content: dict[str, bytes]) -> str:
             "name": INPUT,
             "shape": ["batch", 3, "height", "width"],
             "type": "float32",
-            "content": f"RGB, 0..1, at {card.spacing_um_px:g} um/px; mean and std are applied inside",
+            "content": f"RGB, 0..1, at {card.mpp:g} um/px; mean and std are applied inside",
             "padding": f"none needed: any height and width; padded inside to a multiple of {stride} by edge pixels",
         },
         "output": {
@@ -204,7 +204,7 @@ def _readme(card: ModelCard, stride: int, formats: Sequence[str]) -> str:
         description=card.description,
         input=INPUT,
         output=OUTPUT,
-        spacing=card.spacing_um_px,
+        spacing=card.mpp,
         species=card.species,
         diameter=card.training_diameter_um,
         stride=stride,

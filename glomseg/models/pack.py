@@ -16,7 +16,8 @@ from typing import IO
 
 from glomseg.errors import ModelError
 from glomseg.files import new_folder, replacing
-from glomseg.models.card import CARD_NAME, README_NAME, WEIGHTS_NAME, ModelCard, find_model, read_card
+from glomseg.models.card import CARD_NAME, README_NAME, WEIGHTS_NAME, ModelCard
+from glomseg.models.store import find_model, read_card
 
 SUMS_NAME = "SHA256SUMS"
 PARTS = (CARD_NAME, README_NAME, WEIGHTS_NAME)

@@ -10,7 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, ModelError, ProjectError
-from glomseg.models.card import find_model, read_card
+from glomseg.models.store import find_model, read_card
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project, usable_path

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import GlomsegError, SlideError
-from glomseg.models.predict import Model, ModelCard
+from glomseg.models.card import ModelCard
+from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.runs.ownership import FINGERPRINT, stamp

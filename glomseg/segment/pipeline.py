@@ -111,7 +111,7 @@ def segment_slide(
 
 def reading_mpp(card: ModelCard, species: str | None) -> float:
     """Tell at how many um per pixel a model reads a species: the size at which it sees glomeruli as in training."""
-    return card.spacing_um_px * _scale(card, species)
+    return card.mpp * _scale(card, species)
 
 
 def polygon_settings(card: ModelCard, settings: SegmentSettings) -> PolygonSettings:
@@ -125,7 +125,7 @@ def polygon_settings(card: ModelCard, settings: SegmentSettings) -> PolygonSetti
         minimum_area_um2=card.minimum_area_um2 * scale**2,
         minimum_solidity=card.minimum_solidity,
         split_depth_um=0.06 * card.training_diameter_um * scale,
-        tolerance_um=0.25 * card.spacing_um_px * scale,
+        tolerance_um=0.25 * card.mpp * scale,
     )
 
 

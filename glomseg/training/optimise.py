@@ -16,9 +16,10 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError, TrainingError
-from glomseg.models.card import ModelCard, find_model, read_card
+from glomseg.models.card import ModelCard
+from glomseg.models.device import has_fast_bf16
 from glomseg.models.network import Network
-from glomseg.models.predict import has_fast_bf16, load_net, verify_model
+from glomseg.models.store import find_model, load_network, read_card, verify_model
 from glomseg.models.variable_unet import VariableUNet, base_width
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import loss_of
@@ -74,7 +75,7 @@ def network_of(config: TrainConfig, start: str | Path | None) -> tuple[Network, 
             f"{start} takes colours normalised by the mean and std of its card, which no training here does; "
             "name another model, or leave --start out"
         )
-    net = load_net(folder, card)
+    net = load_network(folder, card)
     theirs, ours = (base_width(size) for size in (card.architecture_args["patch_size"], config.patch_size))
     if theirs != ours:
         raise TrainingError(

@@ -53,7 +53,7 @@ def card_of(
         class_names=config.classes,
         patch_size_pixels=config.tile_px,
         halo_pixels=config.halo_px,
-        spacing_um_px=data.um_px,
+        mpp=data.um_px,
         threshold=threshold,
         minimum_area_um2=config.area_um2,
         minimum_solidity=config.minimum_solidity,

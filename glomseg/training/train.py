@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from glomseg.errors import TrainingError
-from glomseg.models.card import ModelCard, read_card
+from glomseg.models.card import ModelCard
+from glomseg.models.device import resolve_device
 from glomseg.models.network import Network
-from glomseg.models.predict import Model, load_net, resolve_device, save_model
+from glomseg.models.predict import Model
+from glomseg.models.store import load_network, read_card, save_model
 from glomseg.training.augment.augment import Augment
 from glomseg.training.batching import largest_batch
 from glomseg.training.checkpoint import averaged, check_same, read_state, write_state
@@ -316,7 +318,7 @@ class Training:
         """Write the card of the best weights: their threshold, and what they score; return it."""
         self.fabric.barrier()
         card = read_card(self.output)
-        net = load_net(self.output, card)
+        net = load_network(self.output, card)
         model = Model(card, net, self.fabric.device)
         data = self.data
         scores: dict[str, Any] = {"measured_on": "these weights", "method": METHOD, "data": data.describe}

@@ -18,7 +18,7 @@ from glomseg.segment.tiles import ReadingFrame, Tile
 
 CARD = ModelCard(
     name="m",
-    spacing_um_px=1.0,
+    mpp=1.0,
     training_diameter_um=80.0,
     minimum_area_um2=300,
     species="mouse",

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor
 
 from glomseg.errors import ModelError, RunError
-from glomseg.models.card import ModelCard, read_card, shipped_folder
+from glomseg.models.card import ModelCard
 from glomseg.models.exporting import export_model
-from glomseg.models.predict import load_net, save_model
+from glomseg.models.store import load_network, read_card, save_model, shipped_folder
 from glomseg.models.variable_unet import VariableUNet
 
 SHIPPED = shipped_folder() / "pas-starter"
@@ -49,7 +49,7 @@ class Exported:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     place = tmp_path_factory.mktemp("export")
     card = read_card(SHIPPED)
-    net = load_net(SHIPPED, card)
+    net = load_network(SHIPPED, card)
     card = dataclasses.replace(card, name="mine", mean=(0.02, 0.01, 0.03), std=(1.05, 0.95, 1.0))
     save_model(place / "mine", card, net)
     command = [sys.executable, "-W", "default", "-m", "glomseg_cli.main", "models", "export", place / "mine"]
@@ -204,7 +204,7 @@ def test_a_full_disk_and_a_damaged_model_leave_nothing(tmp_path: Path, full_disk
         export_model("pas-starter", tmp_path / "out", ["torchscript"])
     with pytest.raises(RunError, match="below"):
         export_model("pas-starter", unwritable, ["torchscript"])
-    save_model(tmp_path / "model", read_card(SHIPPED), load_net(SHIPPED, read_card(SHIPPED)))
+    save_model(tmp_path / "model", read_card(SHIPPED), load_network(SHIPPED, read_card(SHIPPED)))
     (tmp_path / "model" / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(ModelError, match="sha256"):
         export_model(tmp_path / "model", tmp_path / "out", ["torchscript"])

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from glomseg.errors import GlomsegError, ModelError, RunError
-from glomseg.models.card import find_model, list_models, shipped_folder
 from glomseg.models.pack import pack_models, unpack_models
 from glomseg.models.predict import load_model
+from glomseg.models.store import find_model, list_models, shipped_folder
 
 
 def model(folder: Path, weights: bytes = b"weights", **changes: object) -> Path:

@@ -13,10 +13,21 @@ import torch
 from torch import nn
 
 from glomseg.errors import DeviceError, ModelError
-from glomseg.models.card import ModelCard, TrainingData, find_model, list_models, read_card, shipped_folder, write_card
+from glomseg.models.card import ModelCard, TrainingData
+from glomseg.models.device import resolve_device
+from glomseg.models.foreign import import_state_dict
 from glomseg.models.network import Network
 from glomseg.models.networks import NETWORKS
-from glomseg.models.predict import Model, import_state_dict, load_model, resolve_device, save_model, verify_model
+from glomseg.models.predict import Model, load_model
+from glomseg.models.store import (
+    find_model,
+    list_models,
+    read_card,
+    save_model,
+    shipped_folder,
+    verify_model,
+    write_card,
+)
 from glomseg.models.variable_unet import VariableUNet
 
 
@@ -24,7 +35,7 @@ def card(**changes):
     values = {
         "name": "tiny",
         "description": "for tests",
-        "spacing_um_px": 3.0,
+        "mpp": 3.0,
         "minimum_area_um2": 3000.0,
         "species": "human",
         "training_diameter_um": 200.0,
@@ -68,19 +79,20 @@ BAD = {
     "description": [None],
     "architecture": ["", 5],
     "architecture_args": [[], "512", None],
-    "num_classes": [0, 2, 1.0],
-    "class_names": [[], ["a", "b"], "Glomerulus", [1]],
+    "activation": ["relu", 1, None],
+    "num_classes": [0, 2, 1.0, 10**9],
+    "class_names": [[], ["a", "b"], "Glomerulus", [1], ["a" * 101], [""]],
     "class_colors": [[[0, 0]], [[0, 0, 256]], [[0, 0, 0.5]], []],
-    "patch_size_pixels": [0, 512.0, "512"],
-    "halo_pixels": [-1, None],
-    "spacing_um_px": [0, -1, "3", None, True],
+    "patch_size_pixels": [0, 512.0, "512", 100_000],
+    "halo_pixels": [-1, None, 10**6],
+    "spacing_um_px": [0, -1, "3", None, True, 1e-9, 352.8, float("inf"), float("nan"), 10**400],
     "mean": [[0.5, 0.5], 0.5, [2, 0, 0], [0.5, 0.5, 0.5]],
-    "std": [[0, 1, 1], [0.5, 0.5, 0.5]],
-    "threshold": [1.1, -0.1, "0.5"],
-    "minimum_area_um2": [-1, None],
+    "std": [[0, 1, 1], [0.5, 0.5, 0.5], [1, 1, 1e-30]],
+    "threshold": [1.1, -0.1, "0.5", 0, 1],
+    "minimum_area_um2": [-1, None, 1e12],
     "minimum_solidity": [2],
     "species": ["", None],
-    "training_diameter_um": [0, "200"],
+    "training_diameter_um": [0, "200", 1e9],
     "training_data": [[{"name": "a"}], {}, ["a"], [{"name": "a", "licence": "", "source": "b"}]],
     "scores": [[], None],
     "weights_sha256": ["", "0" * 63, "Z" * 64, None],
@@ -97,7 +109,7 @@ def test_bad_card_field(name, value):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", sorted(BAD))
+@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation"}))
 def test_missing_card_field(name):
     data = json.loads(card().to_json())
     del data[name]
@@ -105,7 +117,32 @@ def test_missing_card_field(name):
         ModelCard.from_json(json.dumps(data))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7"])
+def test_a_card_of_before_says_nothing_of_its_activation():
+    data = json.loads(card().to_json())
+    del data["activation"]
+    assert ModelCard.from_json(json.dumps(data)).activation == "sigmoid"
+
+
+def test_a_class_that_is_there_twice():
+    data = json.loads(card().to_json()) | {
+        "num_classes": 2,
+        "class_names": ["a", "a"],
+        "class_colors": [[0, 0, 0], [1, 1, 1]],
+    }
+    with pytest.raises(ModelError, match="a name twice"):
+        ModelCard.from_json(json.dumps(data))
+
+
+def test_a_card_longer_than_any_card(folder):
+    with (folder / "card.json").open("a") as file:
+        file.write(" " * (1 << 20))
+    with pytest.raises(ModelError, match="longer than"):
+        read_card(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", "[" * 100_000, '{"format_version": ' + "1" * 10_000 + "}"]
+)
 def test_card_that_is_no_object(text):
     with pytest.raises(ModelError, match="JSON"):
         ModelCard.from_json(text)
@@ -297,10 +334,10 @@ def test_import(tmp_path, net, wrap):
         state = {wrap: state, "epoch": 20}
     torch.save(state, tmp_path / "best.pth")
     made = import_state_dict(
-        tmp_path / "best.pth", tmp_path / "mine", spacing_um_px=1.9, training_diameter_um=75, species="mouse"
+        tmp_path / "best.pth", tmp_path / "mine", mpp=1.9, training_diameter_um=75, species="mouse"
     )
     assert made.name == "mine"
-    assert made.spacing_um_px == 1.9
+    assert made.mpp == 1.9
     assert np.array_equal(
         load_model(tmp_path / "mine").predict(images()), Model(made, net, torch.device("cpu")).predict(images())
     )
@@ -313,7 +350,7 @@ class Evil:
 
 def refused(path, tmp_path, match):
     with pytest.raises(ModelError, match=match) as error:
-        import_state_dict(path, tmp_path / "out", spacing_um_px=1.9, training_diameter_um=75, species="mouse")
+        import_state_dict(path, tmp_path / "out", mpp=1.9, training_diameter_um=75, species="mouse")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -352,7 +389,7 @@ def test_devices():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
 def test_no_quiet_fall_back(name, folder):
-    with pytest.raises(DeviceError, match="--device cpu"):
+    with pytest.raises(DeviceError, match="give `device` as auto or cpu"):
         load_model(folder, name)
 
 
@@ -364,7 +401,7 @@ def test_a_gpu_predicts_what_a_cpu_predicts(folder):
 
 
 def test_cards_need_no_torch():
-    code = "import sys, glomseg, glomseg.models.card as c; c.list_models(); sys.exit('torch' in sys.modules)"
+    code = "import sys, glomseg, glomseg.models.store as c; c.list_models(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,7 +6,7 @@ import torch
 from support.slides import DISC, TISSUE
 
 from glomseg.models.card import ModelCard
-from glomseg.models.predict import save_model
+from glomseg.models.store import save_model
 from glomseg.models.variable_unet import VariableUNet
 
 
@@ -26,5 +26,5 @@ def save_oracle(folder: Path, *, mpp: float = 1.0, diameter_um: float = 80.0, **
         net.final.weight[0, 0] = -40
         net.final.bias[0] = 40 * half
     values = {"species": "mouse", "minimum_area_um2": 300, "description": "finds discs", "halo_pixels": 16, **card}
-    save_model(folder, ModelCard(name="oracle", spacing_um_px=mpp, training_diameter_um=diameter_um, **values), net)
+    save_model(folder, ModelCard(name="oracle", mpp=mpp, training_diameter_um=diameter_um, **values), net)
     return folder

@@ -11,7 +11,7 @@ from support.tissue import UM_PX
 
 from glomseg.errors import TrainingError
 from glomseg.models.card import ModelCard
-from glomseg.models.predict import save_model, verify_model
+from glomseg.models.store import save_model, verify_model
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.training.config import read_config, write_config
 from glomseg.training.data.loading import Loader
@@ -53,7 +53,7 @@ def stop_in(epoch):
 
 def model_in(folder, **more):
     card = ModelCard(
-        name="other", description="Nothing.", architecture_args={"patch_size": 256}, spacing_um_px=8.0,
+        name="other", description="Nothing.", architecture_args={"patch_size": 256}, mpp=8.0,
         minimum_area_um2=1.0, species="human", training_diameter_um=200.0, **more,
     )  # fmt: skip
     return save_model(folder, card, VariableUNet(256))

@@ -21,7 +21,8 @@ from PIL import Image
 from support.tissue import UM_PX, field_of, write_fields
 
 from glomseg.errors import ModelError, RunError, TrainingError
-from glomseg.models.predict import load_model, verify_model
+from glomseg.models.predict import load_model
+from glomseg.models.store import verify_model
 from glomseg.training.config import TrainConfig, read_config
 from glomseg.training.data.training_data import read_data
 from glomseg.training.optimise import learning_rate_at, spread

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from support.tissue import UM_PX
 
-from glomseg.models.predict import verify_model
+from glomseg.models.store import verify_model
 from glomseg.training.config import read_config
 
 SMALL = ("--set", "epochs=1", "--set", "samples_per_epoch=4", "--set", "batch_size=2", "--workers", "0")
@@ -31,7 +31,7 @@ def test_kpis(kpis_tree, tmp_path, glomseg):
     assert "24 images to learn from, 12 to choose by, 12 held out" in result.err
     assert "test: object F1" in result.err
     card = verify_model(out)
-    assert (card.species, card.spacing_um_px, card.minimum_area_um2) == ("mouse", 0.479, 20)
+    assert (card.species, card.mpp, card.minimum_area_um2) == ("mouse", 0.479, 20)
     assert card.scores["test"]["images"] == 12
     split = json.loads((out / "split.json").read_text())
     assert split["by"] == "case"

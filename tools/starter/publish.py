@@ -21,7 +21,8 @@ from scipy import ndimage
 
 from glomseg.geometry import Box
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
-from glomseg.models.predict import Model, save_model
+from glomseg.models.predict import Model
+from glomseg.models.store import save_model
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.slides.slide import open_slide
 from glomseg.training.augment import stain
@@ -145,7 +146,7 @@ def card_of(scores: dict[str, Any], post: PostProcessing, *, trained_on_all: boo
         description=DESCRIPTION,
         patch_size_pixels=2048,
         halo_pixels=64,
-        spacing_um_px=SPACING_UM_PX,
+        mpp=SPACING_UM_PX,
         threshold=post.threshold,
         minimum_area_um2=post.minimum_area_um2,
         minimum_solidity=post.minimum_solidity,

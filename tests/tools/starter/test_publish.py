@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from glomseg.models.predict import Model, load_model, save_model
+from glomseg.models.predict import Model, load_model
+from glomseg.models.store import save_model
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.training.data.examples import Labelled
 from tools.starter.aidpath import read_tiles

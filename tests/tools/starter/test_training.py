@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from glomseg.errors import TrainingError
-from glomseg.models.predict import verify_model
+from glomseg.models.store import verify_model
 from glomseg.training.config import read_config
 from tools.starter.composed import data_of
 from tools.starter.train import SETTINGS, main
@@ -32,7 +32,7 @@ def test_a_training_of_composed_images(made_up, tmp_path, monkeypatch, capsys):
     assert "epoch 1" in capsys.readouterr().out
     card = verify_model(tmp_path / "out")
     assert card.training_data[0].licence == "CC BY 4.0"
-    assert (card.spacing_um_px, card.minimum_area_um2) == (3.0, 6000)
+    assert (card.mpp, card.minimum_area_um2) == (3.0, 6000)
     assert "test" not in card.scores
     assert card.scores["validation"]["true_objects"] > 10
 

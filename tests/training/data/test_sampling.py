@@ -149,7 +149,7 @@ class Oracle(Model):
 @pytest.fixture(scope="module")
 def oracle():
     card = ModelCard(
-        name="oracle", description="Sees purple.", spacing_um_px=4.0, minimum_area_um2=6000.0, minimum_solidity=0.6,
+        name="oracle", description="Sees purple.", mpp=4.0, minimum_area_um2=6000.0, minimum_solidity=0.6,
         species="human", training_diameter_um=200.0, patch_size_pixels=64, halo_pixels=16,
     )  # fmt: skip
     return Oracle(card, VariableUNet(512).eval(), torch.device("cpu"))
@@ -211,7 +211,7 @@ def test_what_is_not_valid_is_not_predicted(oracle):
 def test_tile_by_tile_is_as_one():
     net = VariableUNet(256).eval()
     card = ModelCard(
-        name="random", description="Nothing.", spacing_um_px=4.0, minimum_area_um2=1.0, species="human",
+        name="random", description="Nothing.", mpp=4.0, minimum_area_um2=1.0, species="human",
         training_diameter_um=200.0, patch_size_pixels=64, halo_pixels=64,
     )  # fmt: skip
     image = np.random.default_rng(0).integers(0, 255, (100, 150, 3), dtype=np.uint8)

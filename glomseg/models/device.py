@@ -1,0 +1,70 @@
+"""The device that a network runs on: which there is, what it computes with, and what it says when memory is full."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+
+import torch
+
+from glomseg.errors import DeviceError
+
+
+def resolve_device(name: str = "auto") -> torch.device:
+    """Return the device for `auto`, `cpu`, `cuda`, `cuda:N` or `mps`; raise DeviceError for one that is not there."""
+    mps = torch.backends.mps.is_available()
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    if name == "mps":
+        if not mps:
+            raise DeviceError("no Apple GPU (mps) on this machine; give `device` as auto or cpu")
+        return torch.device("mps")
+    kind, _, number = name.partition(":")
+    if kind != "cuda" or (":" in name and not (number.isascii() and number.isdigit())):
+        raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda, cuda:N or mps")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        there = f"only {count} CUDA device(s)" if count else "no CUDA device that torch can use"
+        raise DeviceError(f"device {name!r}, but there is {there} on this machine; give `device` as auto or cpu")
+    return torch.device(name)
+
+
+def _cpu_has_bf16() -> bool:
+    """Say whether this CPU multiplies bfloat16 itself; where it only emulates it, float32 is faster."""
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
+
+
+def has_fast_bf16(device: torch.device) -> bool:
+    """Say whether a device computes with bfloat16 itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and _cpu_has_bf16()
+
+
+def dtype_for(device: torch.device) -> torch.dtype:
+    """Return the type that a device predicts fastest in."""
+    if has_fast_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32
+
+
+@functools.cache
+def keep_memory() -> bool:
+    """Tell glibc to keep freed memory for the next batch, instead of giving it back and faulting it in again.
+
+    A network allocates and frees the same large maps for every tile. By default glibc maps and unmaps each, and the
+    page faults cost as much as the arithmetic. The process keeps its peak instead. Does nothing, and returns False,
+    where there is no glibc.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    m_trim_threshold, m_mmap_max = -1, -4
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(m_mmap_max, 0)) and bool(mallopt(m_trim_threshold, 2**31 - 1))
