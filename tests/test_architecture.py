@@ -29,7 +29,7 @@ OWNERS = {
     "paquo": {"qupath/java.py", "qupath/process.py", "runs/write_image.py"},
     "jpype": {"qupath/java.py", "qupath/process.py"},
     "openslide": {"slides/slide.py", "slides/readers.py", "cli/doctor.py"},
-    "tifffile": {"slides/", "segment/probability_map.py", "labelled/masks.py"},
+    "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_pixels.py"},
     "matplotlib": {"evaluation/plots.py", "training/curves.py"},
     "imagecodecs": {"slides/tiff.py"},
     "torch": {"glomseg/models/", "glomseg/training/", "cli/doctor.py"},

@@ -25,6 +25,7 @@ from glomseg.labelled.label_files import (
     read_outlines,
     select_outlines,
 )
+from glomseg.labelled.label_values import refuse_inverted, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair, Source
 from glomseg.labelled.samples import Samples, info_of
@@ -83,7 +84,7 @@ def evaluate_outlines(
         raise EvaluationError("there is nothing to score; name a prediction and its truth")
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
-    images, remarks = [], []
+    images, remarks = [], _masks_read(sides)
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))
         remarks += [*predicted.remarks, *true.remarks]
@@ -106,6 +107,16 @@ def evaluate_outlines(
         summary=summarise(images, unit=unit, group_by=group_by),
         remarks=tuple(dict.fromkeys(remarks)),
     )
+
+
+def _masks_read(sides: Sequence[tuple[Pair, Outlines, Outlines]]) -> list[str]:
+    """Say how masks were read on each side; raises EvaluationError where a whole truth seems inverted."""
+    predicted = [ours.reading for _, ours, _ in sides if ours.reading is not None]
+    true = [theirs.reading for _, _, theirs in sides if theirs.reading is not None]
+    if len(true) == len(sides):
+        refuse_inverted(true, f"{len(true)} masks of the truth" if len(true) > 1 else "mask of the truth")
+    words = [("predictions", say_readings(predicted)), ("truth", say_readings(true))]
+    return [f"{which}: {said}" for which, said in words if said]
 
 
 def _read(pair: Pair, settings: EvaluateSettings) -> tuple[Outlines, Outlines]:

@@ -14,6 +14,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import EvaluationError
 from glomseg.geometry import Geometries, Numbers, geometries
+from glomseg.labelled.label_values import LabelReading
 from glomseg.labelled.masks import read_mask
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.runs.ownership import RUN, owner
@@ -54,7 +55,7 @@ class Outlines:
     """Outlines in level-0 pixels with their confidence (NaN where none is known); size is (width, height).
 
     `ignored` is what a person marked as not to be looked at, `other_classes` what stood there and was not asked for,
-    `remarks` what was repaired or left out, in words.
+    `remarks` what was repaired or left out, in words. `reading` says how a mask was read.
     """
 
     geometries: Geometries
@@ -64,6 +65,7 @@ class Outlines:
     ignored: BaseGeometry | None = None
     other_classes: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = field(default=())
+    reading: LabelReading | None = None
 
     def without(self, area: BaseGeometry | None) -> Outlines:
         """Leave out the outlines whose centre lies in `area`."""
@@ -98,6 +100,7 @@ def read_outlines(path: Path, selection: Selection) -> Outlines:
         confidences=np.full(len(mask.geometries), np.nan),
         size=mask.size,
         mpp=mask.mpp,
+        reading=mask.reading,
     )
 
 

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from glomseg.errors import EvaluationError, SlideError, TrainingError
 from glomseg.geometry import Box
-from glomseg.labelled.masks import HALF, one_channel
-from glomseg.labelled.padding import MAX_PX, WHITE, blank_lines
+from glomseg.labelled.label_pixels import LabelPixels, label_pixels
+from glomseg.labelled.label_values import LabelKind, LabelReading
+from glomseg.labelled.masks import Label, look_at, read_label
+from glomseg.labelled.padding import WHITE, blank_lines
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import Slide, open_slide
 
@@ -35,7 +36,8 @@ class Example:
     `slide`, `case` (an animal or a patient) and `group` are for splits and balance; `mpp` is um per pixel of the
     image; `part` is "train", "validation" or "test" where the folders say so; `box` is a part of a slide in its level-0
     pixels, None for the whole image. `values` pairs values of the label with classes, counted from 1; without them
-    the label says what is a glomerulus and what not. A `hard` example is drawn more often, a `positive` one
+    the label says what is a glomerulus and what not. `reading` says how the label's values are read, None before they
+    were looked at. A `hard` example is drawn more often, a `positive` one
     holds a glomerulus. Without a `label` it holds none. Pixels of the class `UNKNOWN` are not valid.
     """
 
@@ -49,6 +51,7 @@ class Example:
     part: str = ""
     box: Box | None = None
     values: tuple[tuple[int, int], ...] = ()
+    reading: LabelReading | None = None
     hard: bool = False
     positive: bool = False
 
@@ -76,17 +79,17 @@ def read_example(example: Example, spacing_um_px: float) -> Labelled:
             image = slide.read(Box(0, 0, *size), spacing_um_px)
         label = np.zeros(image.shape[:2], np.uint8)
         if example.label is not None:
-            raw, lossy = read_label(example.label)
-            if raw.shape != size[::-1]:
-                raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
-            classes = classes_of(raw, example.values, lossy=lossy)
-            label = _nearest(classes, label.shape, spacing_um_px / example.mpp)
+            found = label_of(example, example.label)
+            height, width = found.numbers.shape
+            if (width, height) != size:
+                raise TrainingError(unlike(example, size, (width, height)))
+            label = _nearest(classes_of(found, example.values), label.shape, spacing_um_px / example.mpp)
     except (SlideError, EvaluationError) as error:
         raise TrainingError(str(error)) from error
     unknown = label == UNKNOWN
     label[unknown] = 0
-    found = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / spacing_um_px)
-    return replace(found, valid=found.valid & ~unknown)
+    example_read = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / spacing_um_px)
+    return replace(example_read, valid=example_read.valid & ~unknown)
 
 
 def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> str:
@@ -97,35 +100,24 @@ def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> s
     )
 
 
-def read_label(path: Path) -> tuple[NDArray[Any], bool]:
-    """Read the values of a label (H, W), of a palette the index, and tell whether JPEG left them inexact.
-
-    Raises EvaluationError for what is no label.
-    """
-    try:
-        with Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
-            if image.width * image.height > MAX_PX:
-                raise EvaluationError(f"{path} is {image.width} x {image.height} px; cut image and mask into tiles")
-            lossy = image.format == "JPEG" or image.info.get("compression") == "jpeg"
-            if image.mode in ("I", "I;16", "I;16B"):
-                return np.asarray(image).astype(np.int32), False
-            values = np.asarray(image if image.mode in ("L", "P", "1") else image.convert("RGB"))
-    except BROKEN as error:
-        raise EvaluationError(f"{path} cannot be read as a label ({reason(error)}); export it again") from error
-    return one_channel(values, path) if values.ndim == 3 else values, lossy
+def label_of(example: Example, path: Path) -> Label:
+    """Read the label of an example whole, as every command reads it; raises EvaluationError for what is no label."""
+    return read_label(path, numbers=numbers_told(example), reading=example.reading)
 
 
-def classes_of(raw: NDArray[Any], values: tuple[tuple[int, int], ...], *, lossy: bool) -> NDArray[np.uint8]:
-    """Turn a label's values into classes; without `values` into 0 and 1, by the rule of the masks of `evaluate`."""
-    if values and not lossy:
-        classes = np.zeros(raw.shape, np.uint8)
+def numbers_told(example: Example) -> list[int] | None:
+    """List the numbers to which the data give a class; None where the label alone says what is a glomerulus."""
+    return [value for value, _ in example.values] if example.values else None
+
+
+def classes_of(label: Label, values: tuple[tuple[int, int], ...]) -> NDArray[np.uint8]:
+    """Turn a label's numbers into classes; without `values`, and in black and white, into 0 and 1."""
+    if values and label.reading.kind in (LabelKind.NUMBERED, LabelKind.EMPTY):
+        classes = np.zeros(label.numbers.shape, np.uint8)
         for value, index in values:
-            classes[raw == value] = index
+            classes[label.numbers == value] = index
         return classes
-    exact = raw.dtype == np.bool_ or raw.dtype.itemsize > 1
-    half = not exact and (lossy or (raw.size > 0 and raw.max() >= HALF))
-    marked: NDArray[np.bool_] = raw >= HALF if half else raw > 0
-    return marked.astype(np.uint8)
+    return (label.numbers > 0).astype(np.uint8)
 
 
 def _nearest(values: NDArray[np.uint8], shape: tuple[int, ...], step: float) -> NDArray[np.uint8]:
@@ -159,9 +151,23 @@ def _read_part(example: Example, box: Box, spacing_um_px: float) -> Labelled:
     valid = ((y >= 0) & (y < slide.height))[:, None] & ((x >= 0) & (x < slide.width))
     label = np.zeros(valid.shape, np.uint8)
     if example.label is not None:
-        values = shared_slide(example.label, example.mpp).read(box, spacing_um_px)[..., 0]
-        label[valid & (values >= (1 if example.values else HALF))] = 1
+        label = classes_of(_label_part(example, example.label, x, y), example.values)
+        valid &= label != UNKNOWN
+        label[~valid] = 0
     return Labelled(image, label, valid)
+
+
+def _label_part(example: Example, path: Path, x: NDArray[Any], y: NDArray[Any]) -> Label:
+    """Read the label of a part of a slide at the level-0 places `x` and `y`; 0 off the slide."""
+    reading = example.reading or look_at(path, numbers=numbers_told(example))
+    columns, rows = (np.floor(places).astype(int) for places in (x, y))
+    left, top = int(columns[0]), int(rows[0])
+    try:
+        stored = shared_label(path).read(left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
+    except BROKEN as error:
+        raise EvaluationError(f"{path} cannot be read as a label ({reason(error)}); export it again") from error
+    there = stored[(rows - top)[:, None], columns - left]
+    return Label(numbers=reading.numbers_of(there), reading=reading)
 
 
 class _Open(threading.local):
@@ -170,6 +176,7 @@ class _Open(threading.local):
     def __init__(self) -> None:
         self.process = os.getpid()
         self.slides: OrderedDict[tuple[Path, float], Slide] = OrderedDict()
+        self.labels: OrderedDict[Path, LabelPixels] = OrderedDict()
 
 
 _open = _Open()
@@ -186,3 +193,15 @@ def shared_slide(path: Path, mpp: float) -> Slide:
             _open.slides.popitem(last=False)[1].close()
     _open.slides.move_to_end(key)
     return _open.slides[key]
+
+
+def shared_label(path: Path) -> LabelPixels:
+    """Give a label that this thread keeps open, the least recently used being closed; raises what its reader does."""
+    if _open.process != os.getpid():
+        _open.__init__()  # type: ignore[misc]
+    if path not in _open.labels:
+        _open.labels[path] = label_pixels(path)
+        if len(_open.labels) > OPEN_SLIDES:
+            _open.labels.popitem(last=False)[1].close()
+    _open.labels.move_to_end(path)
+    return _open.labels[path]

@@ -225,13 +225,13 @@ class _Layout:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
         tile = _TILE.match(image.stem)
         known = self._above(image.path.parent, f"{tile['image']}-tiles.json").get("labels") if tile else None
-        if known:
+        if known and not of_instances(known):
             return tuple(
                 (int(item["label"]), class_of(str(item["classification"]), self.classes))
                 for item in known
                 if item["label"]
             )
-        if group is not None or len(self.classes) == 1:
+        if known or group is not None or len(self.classes) == 1:
             return ()
         return tuple((index, index) for index in range(1, len(self.classes) + 1))
 
@@ -246,6 +246,12 @@ class _Layout:
             except (OSError, ValueError, TypeError) as error:
                 raise TrainingError(f"{path} cannot be read ({error}); export the tiles again") from error
         return self.read[path]
+
+
+def of_instances(labels: Sequence[Mapping[str, Any]]) -> bool:
+    """Tell whether the labels of QuPath's export are numbers of objects, which it calls `Label 12`, and no classes."""
+    named = [item for item in labels if item["label"]]
+    return bool(named) and all(item["classification"] == f"Label {item['label']}" for item in named)
 
 
 def part_named(name: str) -> str:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from glomseg.errors import TrainingError
 from glomseg.geometry import Box
-from glomseg.labelled.masks import HALF, one_channel
+from glomseg.labelled.label_pixels import open_label
+from glomseg.labelled.label_values import LabelReading
+from glomseg.labelled.masks import look_at
 from glomseg.labelled.padding import MAX_PX
 from glomseg.segment.tiles import ReadingFrame
 from glomseg.segment.tissue import TissueMask, find_tissue
-from glomseg.slides.slide import Slide, open_slide
-from glomseg.training.data.examples import Example, unlike
+from glomseg.slides.slide import Slide
+from glomseg.training.data.examples import Example, numbers_told, unlike
 
 PART_PX = 1024
 OVERLAP_PX = 128
@@ -50,7 +52,7 @@ def cut_slide(example: Example, slide: Slide, spacing_um_px: float) -> Iterator[
                     name=f"{example.name} [x={round(box.x)},y={round(box.y)}]",
                     box=box,
                     positive=positive,
-                    values=labels.values,
+                    reading=labels.reading,
                 )
 
 
@@ -69,11 +71,11 @@ def _part(array: NDArray[np.bool_], box: Box, across: float, down: float) -> NDA
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """A slide's mask seen from afar: where its glomeruli are, and the value that says so (none: white on black)."""
+    """A slide's mask seen from afar: where its glomeruli are, and how its values are read."""
 
     there: NDArray[np.bool_]
     downsample: float
-    values: tuple[tuple[int, int], ...] = ()
+    reading: LabelReading | None = None
 
     @classmethod
     def of(cls, example: Example, slide: Slide) -> _Labels:
@@ -85,23 +87,18 @@ class _Labels:
                 f"{example.label} is the mask of a slide and is read in parts; write it as a tiled TIFF: "
                 "vips tiffsave IN OUT.tif --tile --pyramid"
             )
-        with open_slide(example.label, mpp=example.mpp) as mask:
-            if (mask.width, mask.height) != (slide.width, slide.height):
-                raise TrainingError(unlike(example, (slide.width, slide.height), (mask.width, mask.height)))
-            area = mask.width * mask.height
-            downsample = max(1.0, FROM_AFAR_UM / example.mpp, (area / FROM_AFAR_PX) ** 0.5)
-            downsample = min(downsample, max(1.0, min(mask.width, mask.height) / 64))
-            seen = one_channel(
-                mask.read_downsampled(Box(0, 0, mask.width, mask.height), downsample, downsample), example.label
-            )
-            row, column = np.unravel_index(int(seen.argmax()), seen.shape)
-            close = Box(column * downsample, row * downsample, downsample, downsample)
-            top = int(mask.read_downsampled(close, 1, 1)[..., 0].max())
-        if 1 < top < HALF:
-            raise TrainingError(
-                f"{example.label} has values up to {top}; the mask of a slide holds 0 and 255, or 0 and 1: convert it"
-            )
-        return cls(seen >= min(HALF, max(top, 1)), downsample, ((1, 1),) if top == 1 else ())
+        reading = look_at(example.label, numbers=numbers_told(example))
+        background = [value for value, index in example.values if not index]
+        with open_label(example.label) as mask:
+            if mask.size != (slide.width, slide.height):
+                raise TrainingError(unlike(example, (slide.width, slide.height), mask.size))
+            step = max(1, int(FROM_AFAR_UM / example.mpp), round((slide.width * slide.height / FROM_AFAR_PX) ** 0.5))
+            there = np.zeros((slide.height // step + 1, slide.width // step + 1), np.bool_)
+            for block in mask.blocks():
+                numbers = reading.numbers_of(block.values)
+                rows, columns = np.nonzero((numbers > 0) & ~np.isin(numbers, background))
+                there[(rows + block.y) // step, (columns + block.x) // step] = True
+        return cls(there, float(step), reading)
 
     def any_in(self, box: Box) -> bool:
         """Tell whether a part of the slide holds a glomerulus."""

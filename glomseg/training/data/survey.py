@@ -6,27 +6,23 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import EvaluationError, SlideError, TrainingError
-from glomseg.labelled.masks import HALF
+from glomseg.labelled.label_values import refuse_inverted
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
-from glomseg.training.data.examples import UNKNOWN, Example, classes_of, read_example, read_label, unlike
+from glomseg.training.data.examples import UNKNOWN, Example, classes_of, label_of, read_example, unlike
 from glomseg.training.data.slide_parts import cut_slide, is_slide
 
 SHOWN = 20
 WORKERS = 4
 COARSEST = 2.0
 """An image with pixels this many times as large as the training's has nothing of what is to be learned."""
-MANY_VALUES = 64
-"""More classes than a label has; a picture has more grey levels."""
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
-_GREY = slice(32, 224)  # neither black nor white, JPEG's ringing allowed for
 _FULL = 0.99
 
 Progress = Callable[[int, int], None]
@@ -89,6 +85,11 @@ def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
             f"all {len(found)} masks are glomerulus from edge to edge; are they inverted? add tissue around the "
             "glomeruli, or hard_negatives"
         ]
+    readings = {item.example.label: item.example.reading for item in found if item.example.reading is not None}
+    try:
+        refuse_inverted(readings.values(), f"{len(readings)} masks" if len(readings) > 1 else "mask")
+    except EvaluationError as error:
+        return [str(error)]
     return [
         f"no {name} in any of {len(found)} masks; leave the class out, or name it as in the annotations"
         for index, name in enumerate(classes, 1)
@@ -119,11 +120,12 @@ def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list
     """Look at the label of a whole image of a size; raises TrainingError, EvaluationError."""
     if example.label is None:
         return [_Seen(example, frozenset())]
-    raw, lossy = read_label(example.label)
-    if raw.shape != size[::-1]:
-        raise TrainingError(unlike(example, size, (raw.shape[1], raw.shape[0])))
-    _check_values(example, raw, lossy)
-    labels = classes_of(raw, example.values, lossy=lossy)
+    label = label_of(example, example.label)
+    height, width = label.numbers.shape
+    if (width, height) != size:
+        raise TrainingError(unlike(example, size, (width, height)))
+    example = replace(example, reading=label.reading)
+    labels = classes_of(label, example.values)
     labels[labels == UNKNOWN] = 0
     full = _counts(labels)[0] <= (1 - _FULL) * labels.size
     if any((line > 0).mean() >= _FULL for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1])):
@@ -138,29 +140,6 @@ def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list
 def _counts(values: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count the pixels of each value from 0 to 255, many times faster than numpy does."""
     return np.array(Image.fromarray(values).histogram(), np.int64)
-
-
-def _check_values(example: Example, raw: NDArray[Any], lossy: bool) -> None:
-    """Raise TrainingError for a label with values that no label has."""
-    if raw.dtype != np.uint8:
-        return
-    counts = _counts(raw)
-    grey = int(counts[_GREY].sum())
-    if example.values and not lossy:
-        known = {0, *(value for value, _ in example.values)}
-        unknown = sorted(set(np.flatnonzero(counts).tolist()) - known)
-        if unknown:
-            raise TrainingError(
-                f"{example.label} has the values {', '.join(map(str, unknown[:5]))}, which no class has (known: "
-                f"{', '.join(map(str, sorted(known)))}); export the labels again"
-            )
-    elif counts[HALF:].any() and grey > max(0.5 * counts[_GREY.start :].sum(), 0.005 * raw.size):
-        raise TrainingError(
-            f"{example.label} is mostly grey and no mask (a soft one, or a picture); write 0 for background and 255 "
-            "for glomerulus"
-        )
-    elif not counts[HALF:].any() and (counts > 0).sum() > MANY_VALUES:
-        raise TrainingError(f"{example.label} has {(counts > 0).sum()} values and is no mask; export the labels again")
 
 
 def _decode(path: Path) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from scipy import ndimage
 from support import slides
 
 from glomseg.errors import TrainingError
@@ -166,7 +167,7 @@ def test_many_problems_are_counted(plain: Path) -> None:
 
 Change = Callable[[Path], object]
 UNREADABLE: dict[str, tuple[Change, str]] = {
-    "a text": (lambda root: (root / "masks/a.png").write_text("no picture"), "a.png cannot be read as a label"),
+    "a text": (lambda root: (root / "masks/a.png").write_text("no picture"), "a.png cannot be read as a mask"),
     "an empty file": (lambda root: (root / "images/a.png").write_bytes(b""), "a.png"),
     "a colour picture": (lambda root: shutil.copy(root / "images/a.png", root / "masks/a.png"), "colour picture"),
     "a soft mask": (
@@ -175,7 +176,7 @@ UNREADABLE: dict[str, tuple[Change, str]] = {
     ),
     "dark greys": (
         lambda root: save(root / "masks/a.png", np.arange(4096).reshape(64, 64).astype(np.uint8) // 2),
-        "has 128 values and is no mask",
+        "values in steps up to 127",
     ),
     "two of a name": (lambda root: shutil.copy(root / "masks/a.png", root / "masks/a_mask.png"), "are both named 'a'"),
 }
@@ -224,12 +225,34 @@ def test_the_mask_of_a_slide(tmp_path: Path) -> None:
     save(tmp_path / "masks/a.png", mask[..., 0] * 255)
     assert "write it as a tiled TIFF" in complaint(tmp_path)
     (tmp_path / "masks/a.png").unlink()
-    slides.write_pyramid(tmp_path / "masks/a.tif", mask * 90, 0.5)
-    assert "has values up to 90" in complaint(tmp_path)
     slides.write_pyramid(tmp_path / "masks/a.tif", mask[:-10] * 255, 0.5)
     assert "is 2048 x 1536 px, its label" in complaint(tmp_path)
     shutil.copy(made.path, tmp_path / "masks/a.tif")
     assert "colour picture" in complaint(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["0 and 255", "0 and 1", "90", "numbers", "16 bit"])
+def test_the_mask_of_a_slide_is_learned_as_it_is_meant(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    made = slides.disc_slide(tmp_path / "images/a.tif", count=5)
+    there = (slides.draw((made.width, made.height), (0, 0, 0, 0), made.discs) == slides.DISC)[..., 0]
+    numbers = ndimage.label(there)[0] * 47
+    mask = {
+        "0 and 255": there * np.uint8(255),
+        "0 and 1": there * np.uint8(1),
+        "90": there * np.uint8(90),
+        "numbers": numbers.astype(np.uint8),
+        "16 bit": (numbers * 3).astype(np.uint16),
+    }[kind]
+    tifffile.imwrite(tmp_path / "masks/a.tif", mask, tile=(256, 256), metadata=None)
+    examples = find_examples([tmp_path], spacing_um_px=1.0, mpp=0.5)
+    learned = [read_example(example, 1.0) for example in examples]
+    shown = sum(int((item.label > 0).sum()) for item in learned)
+    boxes = [example.box for example in examples]
+    true = sum(int(there[int(b.y) : int(b.y + b.height) : 2, int(b.x) : int(b.x + b.width) : 2].sum()) for b in boxes)
+    assert shown == pytest.approx(true, rel=0.01)
+    assert shown > 0
 
 
 def test_a_mask_that_changed_after_the_survey(plain: Path) -> None:

@@ -1,0 +1,273 @@
+"""What the numbers in a mask mean: black and white, or a number an object or class; by content and what the file says.
+
+A file is looked at whole, block by block (`LabelCensus`), and then it is decided once how its values are read
+(`LabelReading`). What follows from the file:
+
+- A palette that shows black and white alone is a picture: the shown colour counts. Any other palette (as QuPath writes
+  them) only colours the numbers: the index counts.
+- Values that are flat in each region are numbers, also those of 128 and more; a few steps between two flat values are
+  the soft edge of a black and white mask; JPEG keeps no numbers.
+- Where a TIFF says that its smallest value is white, writers disagree on whether objects or background are white: the
+  background is what fills most of the image and most of its edge.
+
+What could be meant in two ways is refused with the way out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from glomseg.errors import EvaluationError
+from glomseg.labelled.label_census import LabelCensus
+
+HALF = 128
+"""Black and white are told apart here where 8 bits hold them; JPEG and soft edges blur both."""
+COLOUR = 48
+"""Channels of a mask are alike; those of a picture differ by more than this. JPEG blurs a little."""
+MOSTLY = 0.5
+_ROUGH = 0.01  # the most pixels of a numbered mask in values that are not flat: slivers at the edge of a tile
+_GREY = (0.125, 0.875)  # neither black nor white, as parts of white; JPEG's ringing allowed for
+_FEW = 8
+_LEVELS = tuple({round(k * 255 / n) + d for k in range(1, n) for d in (0, -1, 1)} | {255} for n in (2, 3, 4))
+
+
+class LabelKind(StrEnum):
+    """What the values of a mask are."""
+
+    EMPTY = "empty"
+    BLACK_AND_WHITE = "black and white"
+    ZERO_ONE = "0 and 1"
+    NUMBERED = "numbered"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaidOfValues:
+    """What a file says of its values: their type, whether it keeps them exactly, and how they are shown.
+
+    `palette` holds the (red, green, blue) of each index, None without one. `numbers` are those that a file beside the
+    mask gives a meaning: then every value must be one of them.
+    """
+
+    dtype: np.dtype[Any]
+    lossy: bool = False
+    min_is_white: bool = False
+    palette: tuple[tuple[int, int, int], ...] | None = None
+    numbers: frozenset[int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelReading:
+    """How the values of a mask are read, decided once for a file; `numbers_of` applies it to any part of it.
+
+    `share` of the pixels and `edge_share` of those at the image's edge are marked; `note` says what was guessed.
+    """
+
+    kind: LabelKind
+    shown: tuple[int, ...] | None = None
+    flipped_at: int | None = None
+    cut: int | None = None
+    share: float = 0.0
+    edge_share: float = 0.0
+    note: str = ""
+
+    def numbers_of(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Turn stored values into numbers: 0 for background, 1 for white, else the number as it stands."""
+        if self.shown is not None:
+            values = np.asarray(self.shown, np.uint8)[values]
+        if values.dtype == np.bool_:
+            values = values.view(np.uint8)
+        if self.flipped_at is not None:
+            values = np.asarray(self.flipped_at - values, values.dtype)
+        if self.cut is not None:
+            values = (values >= self.cut).view(np.uint8)
+        return values
+
+    @property
+    def is_mostly_marked(self) -> bool:
+        """Tell whether most of the image and of its edge is marked, as in an inverted mask."""
+        return self.share > MOSTLY and self.edge_share > MOSTLY
+
+
+def decide(census: LabelCensus, said: SaidOfValues, name: str) -> LabelReading:
+    """Decide how the values of a mask are read; `name` stands in errors. Raises EvaluationError for what is no mask."""
+    if said.numbers is not None and not said.lossy:
+        return _told(census, said.numbers, name)
+    shown, note = _shown(census, said, name)
+    if shown is not None:
+        census = census.seen_through(dict(enumerate(shown)))
+    flipped_at = None
+    if said.min_is_white:
+        flipped_at, note = _flipped(census, said.dtype, name)
+        if flipped_at is not None:
+            census = census.seen_through({value: flipped_at - value for value in census.pixels})
+    kind, cut = _kind(census, said, name)
+    marked = [value for value in census.pixels if value >= (1 if cut is None else cut)]
+    return LabelReading(
+        kind=kind,
+        shown=shown,
+        flipped_at=flipped_at,
+        cut=cut,
+        share=census.share(marked),
+        edge_share=census.edge_share(marked),
+        note=note,
+    )
+
+
+def _told(census: LabelCensus, numbers: Collection[int], name: str) -> LabelReading:
+    """Read numbers whose meaning stands in a file beside the mask."""
+    if unknown := sorted(census.pixels.keys() - {0, *numbers}):
+        raise EvaluationError(
+            f"{name} has the values {', '.join(map(str, unknown[:5]))}, which no class has (known: "
+            f"{', '.join(map(str, sorted({0, *numbers})[:20]))}); export the labels again"
+        )
+    marked = [value for value in census.pixels if value]
+    kind = LabelKind.NUMBERED if marked else LabelKind.EMPTY
+    return LabelReading(kind=kind, share=census.share(marked), edge_share=census.edge_share(marked))
+
+
+def _shown(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[tuple[int, ...] | None, str]:
+    """Look indices up in a palette of black and white (or of greys that holds both); None where the index counts."""
+    if said.palette is None:
+        return None, ""
+    missing = sorted(value for value in census.pixels if value >= len(said.palette))
+    if missing:
+        raise EvaluationError(f"{name} has the value {missing[0]}, which its palette lacks; export it again")
+    colours = [said.palette[value] for value in census.pixels]
+    whole = set(said.palette)
+    pure = whole <= {(0, 0, 0), (255, 255, 255)} and len(whole) == 2
+    pure = pure or set(colours) == {(0, 0, 0), (255, 255, 255)}
+    soft = all(r == g == b for r, g, b in colours) and {(0, 0, 0), (255, 255, 255)} <= set(colours)
+    if not pure and not soft:
+        return None, ""
+    shown = tuple(red if red == green == blue else 0 for red, green, blue in said.palette)
+    if pure and said.palette[0] == (255, 255, 255):
+        white = [value for value in census.pixels if shown[value]]
+        if len(census.pixels) > 1 and census.share(white) > MOSTLY and census.edge_share(white) > MOSTLY:
+            raise EvaluationError(
+                f"{name} shows most of the image white by its palette, and counts white from 0: which is background? "
+                "write 0 for background and 255 for glomerulus in grey, without a palette"
+            )
+    return shown, "by the colours of a palette"
+
+
+def _flipped(census: LabelCensus, dtype: np.dtype[Any], name: str) -> tuple[int | None, str]:
+    """Tell whether the largest value is the background of a mask whose smallest value is said to be white."""
+    note = "min-is-white, what fills the edge is background"
+    if dtype.kind != "b" and not (dtype.kind == "u" and dtype.itemsize <= 2):
+        return None, note
+    top = 1 if dtype.kind == "b" else int(np.iinfo(dtype).max)
+    ends = {value: (census.share([value]), census.edge_share([value])) for value in (0, top)}
+    low, high = ends[0], ends[top]
+    if low[0] >= high[0] and low[1] >= high[1]:
+        return None, note
+    if low[0] <= high[0] and low[1] <= high[1]:
+        return top, note
+    raise EvaluationError(
+        f"{name} says that its smallest value is white, and which value is background cannot be told from it; write it "
+        "with 0 for background and photometric interpretation BlackIsZero (tifffile: photometric='minisblack')"
+    )
+
+
+def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind, int | None]:
+    """Tell what the values are, and from which on they are white (None for numbers)."""
+    values = sorted(census.pixels)
+    marked = [value for value in values if value]
+    if values and values[0] < 0:
+        raise EvaluationError(f"{name} has values below 0 ({values[0]}); write 0 for background and 1, 2, ... up")
+    if not marked:
+        return LabelKind.EMPTY, None
+    white = _white(said.dtype, said.palette)
+    if said.lossy or census.coloured:
+        return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, lossy=True)
+    if len(marked) == 1:
+        kinds = {1: LabelKind.ZERO_ONE, white: LabelKind.BLACK_AND_WHITE}
+        if marked[0] == 1 == white:
+            return LabelKind.BLACK_AND_WHITE, 1
+        kind = kinds.get(marked[0], LabelKind.NUMBERED)
+        return kind, None if kind is LabelKind.NUMBERED else marked[0]
+    if census.rough_share() <= _ROUGH:
+        _refuse_ambiguous(values, name)
+        return LabelKind.NUMBERED, None
+    return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, lossy=False)
+
+
+def _white(dtype: np.dtype[Any], palette: object) -> int:
+    if dtype.kind == "b":
+        return 1 if palette is None else 255
+    return int(np.iinfo(dtype).max) if dtype.itemsize <= 2 else 255
+
+
+def _cut(census: LabelCensus, white: int, name: str, *, lossy: bool) -> int:
+    """Give the value from which on a black and white mask with blurred edges is white; raises EvaluationError."""
+    top, total = max(census.pixels), sum(census.pixels.values())
+    middle = (white + 1) // 2
+    if top < middle:
+        what = "is a JPEG with values" if lossy else "has values in steps"
+        raise EvaluationError(
+            f"{name} {what} up to {top}, black to the eye, and they cannot be told from noise; "
+            f"write 0 and {white}, or numbers, as PNG or TIFF without loss and without smoothing"
+        )
+    low, high = (round(part * white) for part in _GREY)
+    grey = sum(count for value, count in census.pixels.items() if low <= value < high)
+    inked = sum(count for value, count in census.pixels.items() if value >= low)
+    if grey > max(0.5 * inked, 0.005 * total):
+        raise EvaluationError(
+            f"{name} is mostly grey and no mask (a soft one, or a picture); write 0 for background and {white} for "
+            "glomerulus"
+        )
+    return middle
+
+
+def _refuse_ambiguous(values: list[int], name: str) -> None:
+    """Raise EvaluationError for numbers of which one may not be an object."""
+    marked = [value for value in values if value]
+    if len(marked) == len(values):
+        raise EvaluationError(
+            f"{name} has no background: its values are {_some(marked)}, and none is 0; write 0 where there is nothing"
+        )
+    levels = any(len(marked) == len(steps) // 3 + 1 and set(marked) <= steps for steps in _LEVELS)
+    if levels and 255 in marked:
+        raise EvaluationError(
+            f"{name} has the grey levels {_some(values)}: are they classes, or how sure somebody was? write numbers "
+            "(1, 2, ...), or 0 and 255 alone"
+        )
+    if marked[-1] == 255 and len(marked) > 1 and marked[-2] <= _FEW:
+        raise EvaluationError(
+            f"{name} has the numbers {_some(marked[:-1])}, and 255: is that an object, or what nobody looked at? "
+            "write 0 for it, or a number of the same row"
+        )
+
+
+def _some(values: list[int]) -> str:
+    return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
+
+
+def say_readings(readings: Iterable[LabelReading]) -> str:
+    """Say in one sentence how masks were read: "24 masks, black and white; 3 numbered"; "" for none."""
+    items = list(readings)
+    kinds = [kind for kind in LabelKind if any(item.kind is kind for item in items)]
+    kinds.sort(key=lambda kind: -sum(item.kind is kind for item in items))
+    parts = [f"{sum(item.kind is kind for item in items)} {kind}" for kind in kinds]
+    if parts:
+        number, _, what = parts[0].partition(" ")
+        parts[0] = f"{number} mask{'' if number == '1' else 's'}, {what}"
+    notes = sorted({item.note for item in items if item.note})
+    parts += [f"{sum(item.note == note for item in items)} {note}" for note in notes]
+    return "; ".join(parts)
+
+
+def refuse_inverted(readings: Iterable[LabelReading], what: str) -> None:
+    """Raise EvaluationError where every mask of a set is mostly glomerulus, at its edges too."""
+    items = list(readings)
+    if items and all(item.is_mostly_marked for item in items):
+        share = float(np.mean([item.share for item in items]))
+        raise EvaluationError(
+            f"{'every one of the' if len(items) > 1 else 'the'} {what} is mostly glomerulus ({share:.0%} of the "
+            "pixels, and of the edges); are they inverted? write 255 (or 1) for glomerulus and 0 for background"
+        )
