@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,20 +18,30 @@ if TYPE_CHECKING:
 COLUMNS = ("image", "annotated", "background", "folder")
 
 
-@command("export-tiles", short_help="Training tiles and labels from annotations, as QuPath exports them.")
+@command(
+    "export-tiles",
+    short_help="Training tiles and labels from annotations, as QuPath exports them.",
+    renamed={"--mpp": "--tile-mpp"},
+)
 @click.argument("source", type=click.Path(path_type=Path), metavar="PROJECT|SLIDE")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the tiles, empty.")
 @click.option("--geojson", type=click.Path(path_type=Path), help="Annotations of SLIDE; no project, no QuPath.")
-@click.option("--mpp", type=click.FloatRange(0, 10, min_open=True), metavar="UM", help="Um per pixel of the tiles.")
+@click.option(
+    "--tile-mpp", type=click.FloatRange(0, 10, min_open=True), metavar="UM", help="Um per pixel of the tiles."
+)
 @click.option(
     "--downsample",
     type=click.FloatRange(1),
     default=2.0,
     show_default=True,
-    help="Without --mpp: pixels of the slide for one of a tile.",
+    help="Without --tile-mpp: pixels of the slide for one of a tile.",
 )
-@click.option("--size", type=click.IntRange(16, 8192), default=512, show_default=True, help="Side of a tile in pixels.")
-@click.option("--overlap", type=click.IntRange(0), default=32, show_default=True, help="Overlap of tiles in pixels.")
+@click.option(
+    "--size", "size_px", type=click.IntRange(16, 8192), default=512, show_default=True, help="Side of a tile in pixels."
+)
+@click.option(
+    "--overlap", "overlap_px", type=click.IntRange(0), default=32, show_default=True, help="Overlap of tiles in pixels."
+)
 @click.option(
     "--class",
     "classes",
@@ -62,11 +72,19 @@ def export_tiles(
     source: Path,
     output: Path,
     geojson: Path | None,
+    tile_mpp: float | None,
+    downsample: float,
+    size_px: int,
+    overlap_px: int,
+    classes: tuple[str, ...],
+    region: str | None,
+    negatives: float | None,
+    reviewed_only: bool,
     beside: bool,
+    seed: int,
     slides: tuple[Path, ...],
     quiet: bool,
     as_json: bool,
-    **how: Any,
 ) -> int:
     """Cut the annotated parts of PROJECT, or of SLIDE with --geojson, into tiles to train on.
 
@@ -77,18 +95,17 @@ def export_tiles(
     from glomseg.training.tiles.plan import ExportSettings
 
     console = Console(quiet=quiet, as_json=as_json)
-    layout: Literal["beside", "subdir"] = "beside" if beside else "subdir"
     settings = ExportSettings(
-        classes=how["classes"],
-        mpp=how["mpp"],
-        downsample=how["downsample"],
-        size_px=how["size"],
-        overlap_px=how["overlap"],
-        region=how["region"],
-        negatives=how["negatives"],
-        reviewed_only=how["reviewed_only"],
-        layout=layout,
-        seed=how["seed"],
+        classes=classes,
+        tile_mpp=tile_mpp,
+        downsample=downsample,
+        size_px=size_px,
+        overlap_px=overlap_px,
+        region=region,
+        negatives=negatives,
+        reviewed_only=reviewed_only,
+        layout="beside" if beside else "subdir",
+        seed=seed,
     )
     export = _export(console, source, geojson, slides, output, settings)
     for problem in export.problems:

@@ -26,7 +26,7 @@ LAYERS = (
 """From the lowest up; a room imports from those below it, and rooms of one line know nothing of each other."""
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 OWNERS = {
-    "paquo": {"qupath/java.py", "qupath/process.py", "runs/write_image.py"},
+    "paquo": {"qupath/java.py", "qupath/process.py"},
     "jpype": {"qupath/java.py", "qupath/process.py"},
     "openslide": {"slides/slide.py", "slides/readers.py", "cli/doctor.py"},
     "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_pixels.py"},

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,25 @@ def to_java(item: PathObject, listed: Collection[str]) -> Any:
     for key, text in item.metadata.items():
         metadata.put(java.String(key), java.String(text))
     return made
+
+
+def exchange_objects(project: Any, entry: Any, *, remove: Iterable[Any], add: Iterable[PathObject]) -> None:
+    """Take QuPath's own objects out of an opened image, put ours in, and save it; all is set before the one save.
+
+    The children of an object that goes stay, one level up.
+    """
+    from paquo import java
+
+    listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
+    removed, added = java.ArrayList(), java.ArrayList()
+    for java_object in remove:
+        removed.add(java_object)
+    for item in add:
+        added.add(to_java(item, listed))
+    hierarchy = entry.hierarchy.java_object
+    hierarchy.removeObjects(removed, True)
+    hierarchy.addObjects(added)
+    entry.save()
 
 
 def path_class(item: PathObject, listed: Collection[str]) -> Any:

@@ -231,9 +231,9 @@ def _locate(locator: Locator, uri: str) -> Located:
 def _place_problem(located: Located) -> str | None:
     if located.ambiguous:
         both = " and ".join(str(path) for path in located.ambiguous[:3])
-        return f"several files have its name: {both}; name the one folder that holds it with --slides"
+        return f"several files have its name: {both}; name the one folder that holds it with `slides`"
     if located.path is None:
-        return f"the file was not found (tried {', '.join(located.tried)}); name its folder with --slides"
+        return f"the file was not found (tried {', '.join(located.tried)}); name its folder with `slides`"
     return None
 
 

@@ -90,7 +90,7 @@ def _annotated(
         return {}, []
     if find_qupath() is None:
         if region_class is not None:
-            raise QuPathError(f"--region {region_class} needs QuPath to read the annotations, and there is none here")
+            raise QuPathError(f"`region` {region_class} needs QuPath to read the annotations, and there is none here")
         names = ", ".join(image.name for image in images)
         return {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
     return {image.entry_id: image for image in read_annotated_images(project, images)}, []
@@ -107,7 +107,7 @@ def _check_region(state: ImageState, region_class: str | None) -> None:
     if region_class is not None and region_class not in state.annotation_counts:
         present = ", ".join(sorted(state.annotation_counts)) or "none"
         raise ProjectError(
-            f"no annotation of class {region_class!r} (there: {present}); draw one, or leave --region out"
+            f"no annotation of class {region_class!r} (there: {present}); draw one, or leave `region` out"
         )
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.qupath.java import java_annotations, opened, to_java
+from glomseg.qupath.java import exchange_objects, java_annotations, opened
 from glomseg.qupath.objects import Color, PathObject
 from glomseg.qupath.project import ImageState, ProjectClass
 from glomseg.qupath.safe_write import Staged, back_up, put_in_place
@@ -158,25 +158,15 @@ def _change_image(
 
 
 def _apply(project: Any, entry: Any, plan: Plan, standing: Sequence[tuple[PathObject, Any]]) -> None:
-    """Change the hierarchy as planned and save the scratch project; everything is set before the one save.
-
-    The children of an object that goes stay, one level up. An id that stands already is not given twice.
-    """
-    from paquo import java
-
-    listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
+    """Change the scratch project as planned; an id that stands already is not given twice."""
     going = {id(item) for item in plan.remove}
     ids = {item.object_id for item, _ in standing if id(item) not in going}
-    removed, added = java.ArrayList(), java.ArrayList()
-    for item, java_object in standing:
-        if id(item) in going:
-            removed.add(java_object)
-    for item in plan.add:
-        added.add(to_java(replace(item, object_id=None) if item.object_id in ids else item, listed))
-    hierarchy = entry.hierarchy.java_object
-    hierarchy.removeObjects(removed, True)
-    hierarchy.addObjects(added)
-    entry.save()
+    exchange_objects(
+        project,
+        entry,
+        remove=[java_object for item, java_object in standing if id(item) in going],
+        add=[replace(item, object_id=None) if item.object_id in ids else item for item in plan.add],
+    )
 
 
 def _classes(added: Iterable[PathObject]) -> list[ProjectClass]:

@@ -140,7 +140,7 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: Mapping[str, Sample])
 
 
 def _find(locator: Locator, record: Mapping[str, Any]) -> Path | None:
-    """Look for the image of a run where it was segmented, then under the folders of `--slides` by name."""
+    """Look for the image of a run where it was segmented, then under the folders of `slides` by name."""
     place = record.get("path")
     if place and Path(place).is_file():
         return Path(place)

@@ -62,7 +62,7 @@ def export_corrections(
     names = {str(item.class_name) for request in standing for item in request.image.objects}
     settings = ExportSettings(
         classes=(class_name, *sorted(names - {class_name})),
-        mpp=max([mpp / 2, *(_mpp(item.image) for item in reviewed.images)]),
+        tile_mpp=max([mpp / 2, *(_mpp(item.image) for item in reviewed.images)]),
         size_px=TILE_PX,
         overlap_px=TILE_PX // 2,
         negatives=1.0,

@@ -136,7 +136,7 @@ def test_images_of_another_machine_are_found_by_name(tmp_path, uri):
     path = write(tmp_path / "study", builder(uri), uri="file:/D:/study/project.qpproj")
     image = only(path)
     assert image.path is None
-    assert "--slides" in image.problem
+    assert "`slides`" in image.problem
     assert "kidney 1.svs" in image.problem
     slide = touch(tmp_path / "archive" / "2024" / "kidney 1.svs")
     assert only(path, slides=[tmp_path / "archive"]).path == slide

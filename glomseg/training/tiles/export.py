@@ -114,7 +114,7 @@ def _check_classes(requests: Sequence[TileRequest], settings: ExportSettings) ->
     """Raise TrainingError where no image has any of the classes, or the region."""
     if not requests:
         why = (
-            "marked as reviewed; review one in QuPath or leave --reviewed-only out"
+            "marked as reviewed; review one in QuPath or leave `reviewed_only` out"
             if settings.reviewed_only
             else "here"
         )
@@ -123,21 +123,21 @@ def _check_classes(requests: Sequence[TileRequest], settings: ExportSettings) ->
     there = {item.class_name for item in objects if counts(item) and item.class_name}
     told = ", ".join(sorted(map(str, there))) or "no annotation with a class"
     if not there & set(settings.classes) and not any(request.reviewed for request in requests):
-        raise TrainingError(f"no annotation is of class {' or '.join(settings.classes)} (there: {told}); use --class")
+        raise TrainingError(f"no annotation is of class {' or '.join(settings.classes)} (there: {told}); use `classes`")
     if settings.region is not None and settings.region not in there:
-        raise TrainingError(f"no annotation is of class {settings.region} (there: {told}); draw one or change --region")
+        raise TrainingError(f"no annotation is of class {settings.region} (there: {told}); draw one or change `region`")
 
 
 def _check_plans(plans: Sequence[TilePlan], problems: Sequence[str], settings: ExportSettings) -> None:
     """Raise TrainingError where there is no tile at all, or where tiles differ in scale."""
     if not plans:
         told = f" ({'; '.join(problems)})" if problems else ""
-        small = f"tiles of {settings.size_px} px may not fit the images or the region; make --size less"
+        small = f"tiles of {settings.size_px} px may not fit the images or the region; make `size_px` less"
         raise TrainingError(f"no tile to export{told or ': ' + small}")
     other = next((plan for plan in plans if not _alike(plan.mpp, plans[0].mpp)), None)
     if other is not None:
         told = ", ".join(f"{_scale(plan.mpp)} um/px: {plan.request.image.name}" for plan in (plans[0], other))
-        raise TrainingError(f"the images' tiles would differ in scale ({told}); give --mpp, one scale for all tiles")
+        raise TrainingError(f"the images' tiles would differ in scale ({told}); give `tile_mpp`, the same for all")
 
 
 def _alike(mpp: float | None, other: float | None) -> bool:
@@ -226,7 +226,7 @@ def _result(plan: TilePlan) -> ImageTiles:
 def _write_record(folder: Path, images: Sequence[ImageTiles], settings: ExportSettings, project: str) -> None:
     """Write down what the tiles do not say themselves; last, so that a cut-off export has none."""
     content = {
-        "mpp": settings.mpp or images[0].mpp,
+        "mpp": settings.tile_mpp or images[0].mpp,
         "downsample": {image.name: image.downsample for image in images},
         "classes": list(settings.classes),
         "project": project,

@@ -34,12 +34,12 @@ CLASSES = ("Glomerulus", "Glomerulus: Sclerotic")
 class ExportSettings:
     """What to export: label 1 is the first class, and so on, and an exact name is meant.
 
-    `mpp` (um per pixel of the tiles) goes before `downsample`. `negatives` is the number of background tiles for one
+    `tile_mpp` (um per pixel) goes before `downsample`. `negatives` is the number of background tiles for one
     annotated tile; None takes all empty tiles of a reviewed image, and none of another.
     """
 
     classes: tuple[str, ...] = CLASSES
-    mpp: float | None = None
+    tile_mpp: float | None = None
     downsample: float = 2.0
     size_px: int = 512
     overlap_px: int = 32
@@ -136,15 +136,16 @@ def _within(shapes: Sequence[BaseGeometry], area: BaseGeometry) -> list[BaseGeom
 
 
 def _downsample(own: float | None, settings: ExportSettings) -> float:
-    if settings.mpp is None:
+    if settings.tile_mpp is None:
         return settings.downsample
     if own is None:
         raise TrainingError(
-            "its pixel size is not known, so --mpp cannot be met; set it in QuPath, or use --downsample"
+            "its pixel size is not known, so `tile_mpp` cannot be met; set it in QuPath, or use `downsample`"
         )
-    if settings.mpp < own * (1 - 1e-6):
-        raise TrainingError(f"its pixels are {own:g} um, coarser than --mpp {settings.mpp:g}; give {own:g} or more")
-    return max(1.0, settings.mpp / own)
+    if settings.tile_mpp < own * (1 - 1e-6):
+        asked = f"`tile_mpp` {settings.tile_mpp:g}"
+        raise TrainingError(f"its pixels are {own:g} um, coarser than {asked}; give {own:g} or more")
+    return max(1.0, settings.tile_mpp / own)
 
 
 def _background(

@@ -157,13 +157,13 @@ def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_
 def test_one_scale_for_all_tiles(source, tmp_path):
     fine = disc_slide(tmp_path / "fine.tif", discs=TUFT, mpp=0.25)
     other = request_of("fine.tif", fine.path, *source.image.objects)
-    with pytest.raises(TrainingError, match=r"differ in scale .*give --mpp"):
+    with pytest.raises(TrainingError, match=r"differ in scale .*give `tile_mpp`"):
         export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128))
-    first, second = export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128, mpp=1.0)).images
+    first, second = export_tiles([source, other], tmp_path / "out", ExportSettings(size_px=128, tile_mpp=1.0)).images
     assert (first.downsample, second.downsample) == (2.0, 4.0)
-    coarse = export_tiles([source, other], tmp_path / "coarse", ExportSettings(size_px=128, mpp=0.3))
+    coarse = export_tiles([source, other], tmp_path / "coarse", ExportSettings(size_px=128, tile_mpp=0.3))
     assert [image.name for image in coarse.images] == ["fine.tif"]
-    assert "coarser than --mpp 0.3; give 0.5 or more" in coarse.problems[0]
+    assert "coarser than `tile_mpp` 0.3; give 0.5 or more" in coarse.problems[0]
 
 
 def test_slides_of_one_scanner_are_of_one_scale(source, tmp_path):

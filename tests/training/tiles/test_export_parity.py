@@ -16,7 +16,7 @@ CASES = {
         ["--size", 256, "--downsample", 1, "--subdir", "--reviewed-only", "--class", "Glomerulus: Sclerotic"],
     ),
     "region": (["size=128", "region=Cortex", "overlap=0"], ["--size", 128, "--region", "Cortex", "--overlap", 0]),
-    "odd scale": (["size=256", "mpp=0.6"], ["--size", 256, "--mpp", 0.6]),
+    "odd scale": (["size=256", "mpp=0.6"], ["--size", 256, "--tile-mpp", 0.6]),
 }
 
 
