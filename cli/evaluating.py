@@ -16,8 +16,9 @@ from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, 
 from glomseg.evaluation.projects import find_side, is_project
 from glomseg.evaluation.suite import SuiteSet, read_suite
 from glomseg.files import write_text
+from glomseg.labelled.find_files import Source, find_images, images_named, left_out
 from glomseg.labelled.label_files import Selection
-from glomseg.labelled.pairs import Source, find_images, images_named, pair_up
+from glomseg.labelled.pairs import pair_up
 from glomseg.labelled.samples import read_samples
 
 from .console import Console
@@ -104,7 +105,7 @@ def _evaluate(
     else:
         prediction = predict(console, paths[0], output, model, how)
         pairs, remarks, details = prediction.pairs, prediction.remarks, prediction.details
-    for remark in remarks:
+    for remark in (*(text for path in dict.fromkeys(paths) for text in left_out(path)), *remarks):
         console.say(remark)
     details = {"command": shlex.join(["glomseg", *sys.argv[1:]]), **details}
     with console.spinner("scoring") as show_text:

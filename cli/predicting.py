@@ -15,7 +15,8 @@ from glomseg.evaluation.plots import draw_sweep
 from glomseg.evaluation.projects import is_project, project_sources
 from glomseg.evaluation.sweep import Kept, best, sweep
 from glomseg.files import write_text
-from glomseg.labelled.pairs import Pair, Source, find_images, find_labels, pair_up
+from glomseg.labelled.find_files import Source, find_images, find_labels
+from glomseg.labelled.pairs import Pair, pair_up
 from glomseg.qupath.project import read_project
 from glomseg.runs.run import Run, locked, resume_or_start_in
 from glomseg.runs.segment_batch import Job
@@ -88,11 +89,14 @@ def _data(data: Path, slides: Sequence[Path]) -> tuple[list[Source], list[Source
 
 def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
     """Turn pairs into jobs, after a look whether the first image says how large its pixels are."""
-    jobs = []
+    jobs: list[Job] = []
     for pair in pairs:
         assert pair.predicted is not None
         path = pair.predicted.image or pair.predicted.path
-        jobs.append(Job(key=pair.key.replace("/", "__"), name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
+        key = pair.key.replace("/", "__")
+        while any(job.key.lower() == key.lower() for job in jobs):  # `a/b` beside `a__b`
+            key += "~"
+        jobs.append(Job(key=key, name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             assert slide.pixel_size

@@ -17,6 +17,7 @@ from glomseg.evaluation.plots import draw_plots
 from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import clean, summarise
 from glomseg.files import write_text
+from glomseg.labelled.find_files import Source
 from glomseg.labelled.label_files import (
     Outlines,
     Selection,
@@ -27,7 +28,7 @@ from glomseg.labelled.label_files import (
 )
 from glomseg.labelled.label_values import refuse_inverted, say_readings
 from glomseg.labelled.padding import without_padding
-from glomseg.labelled.pairs import Missing, Pair, Source
+from glomseg.labelled.pairs import Missing, Pair
 from glomseg.labelled.samples import Samples, info_of
 from glomseg.slides.slide import open_slide
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import EvaluationError
+from glomseg.labelled.find_files import stem_of
 from glomseg.labelled.kpis import GROUPS, group_of
-from glomseg.labelled.pairs import Pair, stem_of
+from glomseg.labelled.pairs import Pair
 
 NAME_COLUMNS = ("slide", "image", "name", "file")
 UNIT_COLUMNS = ("animal", "patient", "case", "unit")

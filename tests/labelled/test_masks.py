@@ -113,6 +113,15 @@ def test_corners_join_and_holes_stay() -> None:
     assert item.is_valid
 
 
+@pytest.mark.parametrize("name", ["large.png", "large.jpg", "large.bmp"])
+def test_masks_over_pillows_limit_are_read(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.fromarray(blobs(3)).save(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(Image.DecompressionBombError):
+        Image.open(tmp_path / name)
+    assert read_mask(tmp_path / name).size == (410, 300)
+
+
 def test_an_empty_mask_has_no_object(tmp_path: Path) -> None:
     Image.new("L", (30, 20)).save(tmp_path / "empty.png")
     found = read_mask(tmp_path / "empty.png")

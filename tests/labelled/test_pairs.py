@@ -1,11 +1,15 @@
 """Files belong together by name."""
 
+import gzip
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from glomseg.errors import EvaluationError
-from glomseg.labelled.pairs import find_images, find_labels, find_pictures, pair_up, stem_of
+from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out, stem_of
+from glomseg.labelled.pairs import pair_up
 from glomseg.labelled.samples import info_of, read_samples
 
 
@@ -28,6 +32,18 @@ def touch(root: Path, *names: str) -> Path:
         ("slide.geojson.gz", "slide"),
         ("v1.2 slide.geojson", "v1.2 slide"),
         ("mask.png", "mask"),
+        ("slide1_cp_masks.png", "slide1"),
+        ("slide1_seg.png", "slide1"),
+        ("slide1_instances.tif", "slide1"),
+        ("slide1_segmentation.png", "slide1"),
+        ("slide1.mask.png", "slide1"),
+        ("slide1_annotation.png", "slide1"),
+        ("slide1_binary.png", "slide1"),
+        ("slide1_mask_v2.png", "slide1"),
+        ("slide1_label_map.tif", "slide1"),
+        ("slide1_ground_truth.png", "slide1"),
+        ("slide1-labelled.ome.tif", "slide1"),
+        ("v2_14_8.png", "v2_14_8"),
     ],
 )
 def test_the_name_of_an_image(name: str, stem: str) -> None:
@@ -38,6 +54,45 @@ def test_masks_and_images_of_one_folder_are_told_apart(tmp_path: Path) -> None:
     touch(tmp_path, "a_wsi.tiff", "a_mask.tiff", "b.svs", "b.geojson", ".hidden_mask.png", "notes.txt")
     assert sorted(item.path.name for item in find_labels(tmp_path)) == ["a_mask.tiff", "b.geojson"]
     assert sorted(item.path.name for item in find_images(tmp_path)) == ["a_wsi.tiff", "b.svs"]
+
+
+@pytest.mark.parametrize("ending", ["_cp_masks.png", "_seg.tif", "_Instances.TIF", ".mask.png", "_binary.bmp"])
+def test_labels_and_images_of_one_folder_as_tools_name_them(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path, "a.png", f"a{ending}", "b.png", f"b{ending}", "c_seg.svs")
+    assert [item.path.name for item in find_labels(tmp_path)] == [f"a{ending}", f"b{ending}"]
+    assert [item.stem for item in find_images(tmp_path)] == ["a", "b", "c"]
+
+
+def test_a_json_that_holds_no_outlines_is_no_truth(tmp_path: Path) -> None:
+    """Exports, runs and evaluations leave JSON beside labels, other programs too."""
+    touch(tmp_path, "images/s.png", "labels/s.png", "scan.npy", "s.xml")
+    for name in (
+        "export.json",
+        "s-tiles.json",
+        "labels/run.json",
+        "metrics.json",
+        "card.json",
+        "other.json",
+        "more.json.gz",
+    ):
+        text = json.dumps({"mpp": 0.5, "images": ["a"]}).encode()
+        (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    assert [item.path.name for item in find_labels(tmp_path)] == ["s.png"]
+    feature = {"type": "FeatureCollection", "features": []}
+    (tmp_path / "t.json").write_text(json.dumps(feature))
+    (tmp_path / "u.json.gz").write_bytes(gzip.compress(json.dumps(feature).encode()))
+    (tmp_path / "v.json").write_text("broken")
+    assert [item.stem for item in find_labels(tmp_path)] == ["s", "t", "u", "v"]
+    said = "\n".join(left_out(tmp_path))
+    assert "scan.npy: an array of numpy; write it as PNG or TIFF" in said
+    assert "s.xml" in said
+    assert "export.json" not in said
+
+
+def test_an_image_without_an_ending_is_found(data: Path, tmp_path: Path) -> None:
+    shutil.copy(data / "qupath/kidney_01.tif", tmp_path / "kidney")
+    touch(tmp_path, "notes.txt")
+    assert [item.path.name for item in find_images(tmp_path)] == ["kidney"]
 
 
 def test_a_slide_beside_its_outlines_is_no_mask_whatever_the_folder_is_called(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import shapely
 
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate_outlines
 from glomseg.geometry import Geometries, geometries
+from glomseg.labelled.find_files import Source
 from glomseg.labelled.label_files import Outlines
-from glomseg.labelled.pairs import Pair, Source
+from glomseg.labelled.pairs import Pair
 
 
 def boxes(*corners: tuple[float, float, float, float]) -> Geometries:

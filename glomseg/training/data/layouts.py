@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
+from glomseg.labelled.find_files import Source, find_pictures, stem_of
 from glomseg.labelled.kpis import MPP_40X, group_of
-from glomseg.labelled.pairs import Source, find_pictures, stem_of
 from glomseg.labelled.samples import SPLITS, Samples, read_samples
 from glomseg.segment.region import IGNORED
 from glomseg.slides.slide import open_slide

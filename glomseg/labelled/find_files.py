@@ -1,0 +1,221 @@
+"""Which files are images and which are labels: told by names, folders and content."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.errors import EvaluationError, SlideError
+from glomseg.labelled.label_files import GEOJSON
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.run import RECORD, load_run
+from glomseg.slides.find_slides import find_slides
+from glomseg.slides.formats import ENDINGS, UNREAD, Format, format_of
+
+MASKS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
+UNREAD_LABELS = {
+    ".npy": "an array of numpy; write it as PNG or TIFF",
+    ".npz": "an array of numpy; write it as PNG or TIFF",
+    ".mat": "an array of Matlab; write it as PNG or TIFF",
+    ".nii": "NIfTI; write it as PNG or TIFF",
+    ".nii.gz": "NIfTI; write it as PNG or TIFF",
+    ".xml": "outlines as XML; export them as GeoJSON, from QuPath for example",
+    ".gif": "GIF; write it as PNG",
+}
+"""Label files of other tools that are not read, and what to do about them."""
+_MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelled", "truth", "groundtruth", "ground_truth", "gt"}
+_IMAGE_FOLDERS = {"img", "image", "images", "wsi", "slides", "tiles"}
+_LABEL_WORDS = (
+    r"(cp[ _-]?masks?|masks?|label[ _-]?(maps?|images?|masks?)?|labels|label+ed|gt|ground[ _-]?truth|truth|"
+    r"seg(s|mented|mentations?)?|instances?|annot(ated|ations?)?|binary)([ _-]?v\d+)?"
+)
+_MASK_ENDING = re.compile(rf"[ _.-]+{_LABEL_WORDS}$", re.IGNORECASE)
+_ENDING = re.compile(rf"([ _.-]+({_LABEL_WORDS}|img|image|wsi|pred(icted|ictions?)?)|\.ome)$", re.IGNORECASE)
+_SEVERAL_FILES = (".dcm", ".dicom", ".vms", ".vmu")
+_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """One image of one side: a file, or the `objects` that a project holds.
+
+    `folders` lead to it; `size`, `mpp` and `image` are what a run's record or a project knows of the image.
+    """
+
+    path: Path
+    stem: str
+    folders: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+    mpp: tuple[float, float] | None = None
+    image: Path | None = None
+    objects: tuple[PathObject, ...] | None = None
+
+    @property
+    def key(self) -> str:
+        """Name it with the folders that tell it from others of its name."""
+        return "/".join((*self.folders, self.stem))
+
+
+def stem_of(path: Path) -> str:
+    """Name an image by its file: without the endings that say mask, label or prediction."""
+    name = path.name
+    for suffix in sorted((*GEOJSON, *ENDINGS, *MASKS), key=len, reverse=True):
+        if name.lower().endswith(suffix):
+            name = name[: -len(suffix)]
+            break
+    while (shorter := _ENDING.sub("", name)) and shorter != name:
+        name = shorter
+    return name
+
+
+def _is_label(path: Path, root: Path) -> bool:
+    """Tell by its name, its folder and its neighbours whether a file holds labels rather than a picture."""
+    name = path.name.lower()
+    if name.endswith(GEOJSON) or (name.endswith(MASKS) and _MASK_ENDING.search(_bare(path))):
+        return True
+    folders = (root.name, *path.relative_to(root).parts[:-1])
+    nearest = next((part.lower() for part in reversed(folders) if part.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS), "")
+    outlined = any((path.parent / f"{_bare(path)}{suffix}").exists() for suffix in GEOJSON)
+    return nearest in _MASK_FOLDERS and not outlined
+
+
+def _bare(path: Path) -> str:
+    return path.stem.removesuffix(".ome")
+
+
+def _files(root: Path, suffixes: Iterable[str]) -> list[Path]:
+    wanted = tuple(suffixes)
+    return [path for path in _all_files(root) if path.name.lower().endswith(wanted)]
+
+
+def _all_files(root: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+
+
+def _picture_files(root: Path) -> list[Path]:
+    """List what opens as an image in a folder and below; those of one slide (DICOM, VMS) once."""
+    files = _all_files(root)
+    plain = tuple(ending for ending in ENDINGS if ending not in _SEVERAL_FILES)
+    usual = [path for path in files if path.name.lower().endswith(plain)]
+    others = {*files} - {*usual}
+    if not any(isinstance(format_of(path), Format) for path in others):
+        return usual
+    try:
+        slides = find_slides(root, recursive=True).paths
+    except SlideError as error:
+        raise EvaluationError(str(error)) from error
+    return sorted({*slides} & {*files})
+
+
+def _is_geojson(path: Path) -> bool:
+    """Tell by the beginning of a .json file whether it holds outlines: glomseg's own files and others do not."""
+    if ".json" not in path.suffixes[-2:]:
+        return True
+    opened = gzip.open if path.suffix.lower() == ".gz" else open
+    try:
+        with opened(path, "rb") as file:
+            head = file.read(4096)
+    except OSError:
+        return True  # reading it names the fault
+    return b'"Feature' in head or not head.lstrip().startswith((b"{", b"["))
+
+
+def _source(path: Path, root: Path) -> Source:
+    parts = path.relative_to(root).parts[:-1]
+    folders = tuple(part for part in parts if part.lower() not in _MASK_FOLDERS | _IMAGE_FOLDERS)
+    return Source(path=path, stem=stem_of(path), folders=folders)
+
+
+def find_labels(path: Path) -> list[Source]:
+    """List the masks and GeoJSON files that a file, a folder or a run folder stands for; raises EvaluationError."""
+    if not path.exists():
+        raise EvaluationError(f"{path} does not exist; name a mask, a GeoJSON file or a folder of them")
+    if path.is_file():
+        return [Source(path=path, stem=stem_of(path))]
+    if (path / RECORD).is_file():
+        return _run_results(path)
+    files = _label_files(path)
+    labels = [item for item in files if _is_label(item, path)]
+    found = [_source(item, path) for item in labels or files]
+    if not found:
+        raise EvaluationError(f"{path} holds no mask and no GeoJSON file; name the folder that does")
+    return found
+
+
+def _label_files(folder: Path) -> list[Path]:
+    files = _files(folder, (*GEOJSON, *MASKS))
+    return [item for item in files if not item.name.lower().endswith(GEOJSON) or _is_geojson(item)]
+
+
+def left_out(path: Path) -> list[str]:
+    """Say in words which files of a folder may hold labels or images and are not read, with the way to convert them."""
+    if not path.is_dir() or (path / RECORD).is_file():
+        return []
+    unread = {**{ending: f"{kind.name}; {kind.remedy}" for kind in UNREAD for ending in kind.endings}, **UNREAD_LABELS}
+    reasons: dict[str, list[str]] = {}
+    for item in _all_files(path):
+        ending = next((ending for ending in unread if item.name.lower().endswith(ending)), None)
+        if ending is not None:
+            reasons.setdefault(unread[ending], []).append(item.name)
+    return [f"left out: {some(names)}: {reason}" for reason, names in reasons.items()]
+
+
+def some(names: Sequence[str]) -> str:
+    """List the first names, and count the others."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _run_results(folder: Path) -> list[Source]:
+    run = load_run(folder)
+    found = [
+        Source(
+            path=run.result_path(key),
+            stem=stem_of(Path(record["name"])),
+            size=(record["width"], record["height"]),
+            mpp=tuple(record["mpp"]),
+        )
+        for key, record in run.images.items()
+        if record.get("state") == "done"
+    ]
+    if not found:
+        raise EvaluationError(f"the run in {folder} has no finished image; let it finish first")
+    return found
+
+
+def find_images(path: Path) -> list[Source]:
+    """List the pictures that a file or a folder stands for, without its masks; raises EvaluationError."""
+    if not path.exists():
+        raise EvaluationError(f"{path} does not exist; name an image or a folder of them")
+    if path.is_file():
+        return [Source(path=path, stem=stem_of(path))]
+    found = [_source(item, path) for item in _picture_files(path) if not _is_label(item, path)]
+    if not found:
+        raise EvaluationError(f"{path} holds no image; name a folder with images and their masks or GeoJSON files")
+    return found
+
+
+def find_pictures(path: Path) -> tuple[list[Source], list[Source]]:
+    """List the pictures in a folder and the masks in it, either of which may be none."""
+    found = [
+        (_source(item, path), _is_label(item, path)) for item in sorted({*_picture_files(path), *_files(path, MASKS)})
+    ]
+    return [item for item, label in found if not label], [item for item, label in found if label]
+
+
+def images_named(folders: Iterable[Path], stem: str, *, besides: Path) -> list[Source]:
+    """List the pictures of one name that lie in some folders themselves, without the file `besides`."""
+    return [
+        Source(path=path, stem=stem)
+        for folder in folders
+        if folder.is_dir()
+        for path in sorted(folder.iterdir())
+        if path.name.lower().endswith(ENDINGS) and stem_of(path) == stem and path != besides
+        if not _is_label(path, folder)
+    ]
