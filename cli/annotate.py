@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -12,10 +11,13 @@ from . import options
 from .commands import command
 from .console import Console
 
+if TYPE_CHECKING:
+    from glomseg.runs.each_image import OnConflict
+
 
 @command(
     short_help="Outline the glomeruli of a QuPath project: the main job.",
-    interrupted="the same command goes on where it stopped",
+    interrupted="what is in the project stays there, and the same command goes on where it stopped",
 )
 @options.project_argument
 @options.slides_option
@@ -36,9 +38,11 @@ def annotate(
     within: Path | None,
     mpp: tuple[float, float] | None,
     forget_rejections: bool,
-    on_conflict: str,
+    on_conflict: OnConflict,
     no_collect: bool,
-    **how: Any,
+    quiet: bool,
+    as_json: bool,
+    **flags: Unpack[options.SegmentFlags],
 ) -> int:
     """Outline the glomeruli of PROJECT, a project.qpproj or its folder, as annotations to review in QuPath.
 
@@ -47,37 +51,21 @@ def annotate(
 
     Close the project in QuPath first: an open QuPath overwrites what others save.
     """
-    from glomseg.qupath.objects import read_geojson
-    from glomseg.qupath.process import find_qupath
-    from glomseg.qupath.project import read_project
-    from glomseg.runs.plan import FOLDER, choose_images, plan_project, save_areas
-    from glomseg.runs.run import locked, resume_or_start
+    from glomseg.runs.annotate import AnnotateOptions, annotate_project
 
-    from .collecting import collect_into, show_run, writing_options
-    from .segmenting import Segmenting
-
-    console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
-    found = read_project(project, slides=slides)
-    chosen = choose_images(found, images)
     if region is not None and within is not None:
         raise click.UsageError("--region and --within both say where to look; give one of them")
-    areas = read_geojson(within) if within else []
-    find_qupath()  # a wrong setting is better known before hours of work than after
-    work = Segmenting.prepare(console, **how)
-    where = region if within is None else f"areas {hashlib.sha256(within.read_bytes()).hexdigest()[:12]}"
-    keys = [image.entry_id for image in chosen]
-    with locked(found.folder / FOLDER):
-        plan = plan_project(found, chosen, region_class=region, mpp=mpp, within=areas)
-        for remark in plan.remarks:
-            console.warn(remark)
-        run = resume_or_start(found.folder / FOLDER, work.parameters(region=where), restart=how["restart"])
-        for image in chosen:
-            if image.entry_id in plan.refused:
-                run.record(image.entry_id, name=image.name, state="failed", reason=plan.refused[image.entry_id])
-                console.warn(f"{image.name}: {plan.refused[image.entry_id]}")
-        save_areas(run, plan.jobs)
-        work.run(run, list(plan.jobs))
-        if not no_collect:
-            writing = writing_options(on_conflict, forget_rejections=forget_rejections)
-            collect_into(console, found, run, keys=keys, states=plan.states, writing=writing, needed=False)
-        return show_run(console, run, keys)
+    console = Console(quiet=quiet, as_json=as_json)
+    asked = AnnotateOptions(
+        **vars(options.segment_options(flags, mpp=mpp)),
+        images=images,
+        slides=slides,
+        region=region,
+        within=within,
+        collect=not no_collect,
+        forget_rejections=forget_rejections,
+        on_conflict=on_conflict,
+    )
+    with console.listening() as listener:
+        result = annotate_project(project, asked, listener=listener)
+    return console.run_result(result)

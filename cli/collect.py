@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,9 +11,13 @@ from . import options
 from .commands import command
 from .console import Console
 
+if TYPE_CHECKING:
+    from glomseg.runs.each_image import OnConflict
+
 
 @command(
-    short_help="Bring the outlines of a run into its project.", interrupted="the same command brings in what is left"
+    short_help="Bring the outlines of a run into its project.",
+    interrupted="what is in the project stays there, and the same command brings in the rest",
 )
 @options.project_argument
 @click.argument("run", required=False)
@@ -25,7 +30,7 @@ def collect(
     run: str | None,
     slides: tuple[Path, ...],
     forget_rejections: bool,
-    on_conflict: str,
+    on_conflict: OnConflict,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -33,16 +38,11 @@ def collect(
 
     For results that were made on a machine without QuPath. Close the project in QuPath first.
     """
-    from glomseg.qupath.project import read_project
-    from glomseg.runs.plan import FOLDER
-    from glomseg.runs.run import find_run, locked
-
-    from .collecting import collect_into, show_run, writing_options
+    from glomseg.runs.collect import collect_run
+    from glomseg.runs.each_image import WriteOptions
 
     console = Console(quiet=quiet, as_json=as_json)
-    found = read_project(project, slides=slides)
-    with locked(found.folder / FOLDER):
-        chosen = find_run(found.folder / FOLDER, run)
-        writing = writing_options(on_conflict, forget_rejections=forget_rejections)
-        collect_into(console, found, chosen, keys=chosen.images, states={}, writing=writing, needed=True)
-        return show_run(console, chosen, chosen.images)
+    asked = WriteOptions(slides=slides, forget_rejections=forget_rejections, on_conflict=on_conflict)
+    with console.listening() as listener:
+        result = collect_run(project, run, asked, listener=listener)
+    return console.run_result(result)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .commands import with_flags
 
 if TYPE_CHECKING:
-    from glomseg.runs.segment_batch import Job, Listener
+    from glomseg.runs.image_record import ImageRecord
+    from glomseg.runs.listener import Listener
+    from glomseg.runs.result import RunResult
 
 COLUMNS = ("slide", "glomeruli", "area mm²", "seconds", "state")
 
@@ -34,12 +36,9 @@ class Console:
         """Report something that went wrong, whatever the mood."""
         click.echo(f"glomseg: {with_flags(text)}", err=True)
 
-    def result(self, content: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
-        """Print the outcome: JSON if asked for, else a table of the images' records (as in run.json)."""
-        if self.as_json:
-            click.echo(json.dumps(content, indent=2, ensure_ascii=False))
-        elif not self.quiet:
-            self.table(COLUMNS, [_row(record) for record in rows])
+    def json(self, content: object) -> None:
+        """Print JSON on standard output."""
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         """Print a table on standard output."""
@@ -70,59 +69,53 @@ class Console:
             yield lambda text: status.update(Text(text))  # a name in brackets is no markup
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Listener]:
-        """Draw two bars, slides and the tiles of the one at hand, for as long as the block lasts."""
-        from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    def listening(self, writing: str = "into the project") -> Iterator[Listener]:
+        """Draw what the library does for as long as the block lasts; `writing` says what is done to an image."""
+        from .display import Display
 
-        from glomseg.runs.segment_batch import Listener
+        display = Display(writing, quiet=self.quiet, say=self.say, warn=self.warn)
+        try:
+            yield display.listener()
+        finally:
+            display.close()
 
-        bars = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=RichConsole(stderr=True),
-            disable=self.quiet,
-            transient=True,
-        )
-        with bars:
-            slides = bars.add_task("slides", total=total)
-            tiles = bars.add_task("", total=None)
+    def run_result(self, result: RunResult) -> int:
+        """Print how the images of a run went and where the results are; returns the exit code, 1 where one failed."""
+        from glomseg.runs.image_record import table_of
 
-            def ended(job: Job, record: dict[str, Any]) -> None:
-                bars.advance(slides)
-                if record["state"] == "failed":
-                    self.warn(f"{job.name}: {record['reason']}")
-
-            yield Listener(
-                started=lambda job: bars.reset(tiles, description=job.name[-40:], total=None),
-                tiles=lambda job, done, count: bars.update(tiles, completed=done, total=count),
-                ended=ended,
-            )
+        for record in result.records.values():
+            if record.outcome is not None:
+                self.warn(f"{record.name}: {record.reason}")
+        if self.as_json:
+            images = {entry_id: table_of(record) for entry_id, record in result.records.items()}
+            self.json({"run": result.run.run_id, "folder": str(result.run.folder), "images": images})
+        elif not self.quiet:
+            self.table(COLUMNS, [_row(record) for record in result.records.values()])
+        self.say(f"results: {result.run.folder}")
+        return int(bool(result.failed))
 
 
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    area = record.get("glomerular_area_um2")
+def _row(record: ImageRecord) -> tuple[str, ...]:
+    area = record.glomerular_area_um2
     return (
-        str(record.get("name", "")),
-        str(record.get("glomeruli", "")),
+        record.name,
+        "" if record.glomeruli is None else str(record.glomeruli),
         "" if area is None else f"{area / 1e6:.3f}",
-        f"{record['seconds']['total']:.1f}" if "seconds" in record else "",
+        f"{record.seconds['total']:.1f}" if "total" in record.seconds else "",
         _state(record),
     )
 
 
-def _state(record: Mapping[str, Any]) -> str:
-    collected = record.get("collected")
-    if record.get("state") != "done" or record.get("outcome") or not collected:
-        return str(record.get("outcome") or record.get("state", ""))
+def _state(record: ImageRecord) -> str:
+    collected = record.collected
+    if not record.is_well or collected is None:
+        return str(record.outcome or record.state or "")
     counts = {
-        "added": collected["added"],
-        "removed": collected["removed"],
-        "as before": collected["kept"],
-        "left to a person's": collected["dropped_for_a_persons"],
-        "rejected before": collected["dropped_as_rejected"],
+        "added": collected.added,
+        "removed": collected.removed,
+        "as before": collected.kept,
+        "left to a person's": collected.dropped_for_a_persons,
+        "rejected before": collected.dropped_as_rejected,
     }
     return "in the project: " + (
         ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing new"

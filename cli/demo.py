@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from . import options
-from .annotate import annotate
 from .commands import command
+from .console import Console
 
 IMAGE = "kidney_biopsy.tif"
 
@@ -26,24 +26,30 @@ IMAGE = "kidney_biopsy.tif"
     help="Where to put it.",
 )
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
-@click.pass_context
-def demo(context: click.Context, output: Path, device: str) -> int:
+@options.output
+def demo(output: Path, device: str, quiet: bool, as_json: bool) -> int:
     """Copy a sample project of real PAS tissue to a folder and annotate it.
 
     The sample stays as you left it when the demo runs again.
     """
     from glomseg.errors import RunError
-    from glomseg.runs.run import find_run
+    from glomseg.pictures.overlay import OverlayStyle
+    from glomseg.runs.annotate import AnnotateOptions, annotate_project
 
     project = output / "project.qpproj"
     if not project.exists():
         copy_sample(output)
     elif not (output / IMAGE).exists():
-        raise RunError(f"{output} holds another project; choose another --output for the sample")
-    code = int(context.invoke(annotate, project=project, device=device, overlay=True))
-    run = find_run(project.parent.absolute() / "glomseg", None)
-    pictures = sorted((run.folder / "overlay").glob("*.png"))
-    click.echo(f"\nLook at {_short(pictures[0]) if pictures else _short(run.folder)}, then open {project} in QuPath.")
+        raise RunError(f"{output} holds another project; choose another `output` for the sample")
+    console = Console(quiet=quiet, as_json=as_json)
+    asked = AnnotateOptions(device=device, overlay=OverlayStyle(), command=options.command_line())
+    with console.listening() as listener:
+        result = annotate_project(project, asked, listener=listener)
+    code = console.run_result(result)
+    pictures = sorted((result.run.folder / "overlay").glob("*.png"))
+    look = _short(pictures[0]) if pictures else _short(result.run.folder)
+    if not (as_json or quiet):
+        click.echo(f"\nLook at {look}, then open {project} in QuPath.")
     return code
 
 
@@ -57,7 +63,7 @@ def copy_sample(folder: Path) -> None:
             shutil.copytree(sample, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
     except OSError as error:
         raise RunError(
-            f"cannot copy the sample to {folder}: {error.strerror or error}; choose another --output"
+            f"cannot copy the sample to {folder}: {error.strerror or error}; choose another `output`"
         ) from error
     project = folder / "project.qpproj"
     content = json.loads(project.read_text(encoding="utf-8"))

@@ -85,7 +85,7 @@ def _write(
 def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ...]) -> int:
     from glomseg.qupath.process import require_qupath
     from glomseg.report.judgements import plan_labels, read_labels
-    from glomseg.runs.collect import NOT_IN
+    from glomseg.runs.image_record import Outcome
     from glomseg.study.sources import read_sources
     from glomseg.study.write_back import amend_all
 
@@ -98,11 +98,11 @@ def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ..
     for remark in remarks:
         console.warn(remark)
     for name, outcome in outcomes.items():
-        (console.warn if outcome.startswith(NOT_IN) else console.say)(f"{name}: {outcome}")
+        (console.warn if outcome.startswith(Outcome.NOT_COLLECTED) else console.say)(f"{name}: {outcome}")
     _result(console, {"images": outcomes, "left_out": remarks})
     if not outcomes:
         console.say("nothing to change: no new class in the table, or all are set already")
-    return int(bool(remarks) or any(outcome.startswith(NOT_IN) for outcome in outcomes.values()))
+    return int(bool(remarks) or any(outcome.startswith(Outcome.NOT_COLLECTED) for outcome in outcomes.values()))
 
 
 def _result(console: Console, content: dict[str, Any]) -> None:

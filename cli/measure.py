@@ -88,14 +88,14 @@ def measured(
 
 def _write_back(console: Console, study: Study, sources: Sources) -> bool:
     """Put the values into the project; tell whether an image failed."""
-    from glomseg.runs.collect import NOT_IN
+    from glomseg.runs.image_record import Outcome
     from glomseg.study.write_back import write_measurements
 
     with console.spinner("QuPath is starting") as update:
         outcomes = write_measurements(study, sources, lambda name: update(f"into the project: {name}"))
     for name, outcome in outcomes.items():
-        (console.warn if outcome.startswith(NOT_IN) else console.say)(f"{name}: {outcome}")
-    return any(outcome.startswith(NOT_IN) for outcome in outcomes.values())
+        (console.warn if outcome.startswith(Outcome.NOT_COLLECTED) else console.say)(f"{name}: {outcome}")
+    return any(outcome.startswith(Outcome.NOT_COLLECTED) for outcome in outcomes.values())
 
 
 def _show(console: Console, study: Study, folder: Path, files: list[str]) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import click
 
-from glomseg.models.card import SPECIES_DIAMETER_UM
+from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM
 
-DEFAULT_MODEL = "pas-starter"
+if TYPE_CHECKING:
+    from glomseg.runs.segmenter import SegmentOptions
+
 DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
 
 Command = Callable[..., Any]
@@ -74,7 +78,53 @@ def segmenting(command: Command) -> Command:
             help="Longer side of the PNG in pixels.",
         ),
         click.option("--keep-probability", is_flag=True, help="Keep the probabilities as pyramidal OME-TIFF."),
-        click.option("--restart", is_flag=True, help="Start over instead of going on where an earlier run stopped."),
+        resuming,
+    )
+
+
+class SegmentFlags(TypedDict):
+    """What the options of `segmenting` hand to a command."""
+
+    model: str
+    threshold: float | None
+    species: str | None
+    tta: bool
+    device: str
+    batch: int | None
+    overlay: bool
+    overlay_color: str
+    overlay_width: int
+    keep_probability: bool
+    resume: bool
+    restart: bool
+
+
+def command_line() -> str:
+    """Return how glomseg was called, as one would type it."""
+    return shlex.join(["glomseg", *sys.argv[1:]])
+
+
+def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> SegmentOptions:
+    """Turn the options of `segmenting` into those of the library."""
+    from glomseg.pictures.overlay import OverlayStyle
+    from glomseg.runs.segmenter import SegmentOptions
+
+    style = OverlayStyle(
+        width_px=flags["overlay_width"], color_by="confidence" if flags["overlay_color"] == "confidence" else "class"
+    )
+    return SegmentOptions(
+        model=flags["model"],
+        device=flags["device"],
+        threshold=flags["threshold"],
+        species=flags["species"],
+        tta=flags["tta"],
+        batch=flags["batch"],
+        mpp=mpp,
+        overlay=style if flags["overlay"] else None,
+        keep_probability=flags["keep_probability"],
+        resume=flags["resume"],
+        restart=flags["restart"],
+        command=command_line(),
     )
 
 

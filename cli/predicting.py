@@ -20,11 +20,12 @@ from glomseg.labelled.pairs import Pair, pair_up
 from glomseg.qupath.project import read_project
 from glomseg.runs.run import Run, locked, resume_or_start_in
 from glomseg.runs.segment_batch import Job
+from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.segment.tiles import ReadingFrame
 from glomseg.slides.slide import open_slide
 
 from .console import Console
-from .segmenting import Segmenting
+from .options import command_line
 
 
 @dataclass(frozen=True)
@@ -35,47 +36,42 @@ class Prediction:
     remarks: list[str]
     details: dict[str, Any]
     run: Run
-    work: Segmenting
+    work: Segmenter
 
 
 def predict(console: Console, data: Path, output: Path, model: str, how: Mapping[str, Any]) -> Prediction:
     """Segment the images of `data` into OUTPUT/predictions, and pair what was found with its truth."""
-    work = Segmenting.prepare(
-        console,
+    options = SegmentOptions(
         model=model,
         device=how["device"],
         threshold=how["threshold"],
         species=how["species"],
         tta=how["tta"],
-        batch=None,
         keep_probability=how["sweep"],
+        command=command_line(),
     )
     pictures, truth = _data(data, how["slides"])
     asked, remarks = pair_up(pictures, truth, missing="skip" if how["missing"] == "skip" else "refuse")
     folder = output / "predictions"
     jobs = _jobs(asked, how["mpp"])
-    with locked(folder):
-        run = resume_or_start_in(folder, work.parameters(region=None), restart=False)
-        work.run(run, jobs)
-    failed = [job.key for job in jobs if run.images[job.key]["state"] != "done"]
+    with locked(folder), console.listening() as listener:
+        work = Segmenter.load(options, listener)
+        run = resume_or_start_in(folder, work.parameters(), restart=False)
+        work.segment(jobs, run, listener)
+    failed = [job.entry_id for job in jobs if not run.images[job.entry_id].is_done]
     if failed and how["missing"] == "refuse":
         raise EvaluationError(
             f"{len(failed)} of {len(jobs)} images could not be segmented (see above); mend them, or use --missing skip"
         )
     pairs = []
     for pair, job in zip(asked, jobs, strict=True):
-        record = run.images[job.key]
-        if record["state"] == "done":
-            found = Source(
-                path=run.result_path(job.key),
-                stem=pair.true.stem,
-                size=(record["width"], record["height"]),
-                mpp=(record["mpp"][0], record["mpp"][1]),
-            )
+        record = run.images[job.entry_id]
+        if record.is_done:
+            found = Source(path=run.result_path(job.entry_id), stem=pair.true.stem, size=record.size, mpp=record.mpp)
             pairs.append(Pair(key=pair.key, predicted=found, true=pair.true, image=job.path))
         else:
             remarks.append(f"{pair.key}: could not be segmented; left out")
-    details = {"data": str(data), **work.parameters(region=None), "device": str(work.model.device)}
+    details = {"data": str(data), **run.summary()["parameters"], "device": str(work.model.device)}
     return Prediction(pairs, remarks, details, run, work)
 
 
@@ -94,9 +90,9 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
         assert pair.predicted is not None
         path = pair.predicted.image or pair.predicted.path
         key = pair.key.replace("/", "__")
-        while any(job.key.lower() == key.lower() for job in jobs):  # `a/b` beside `a__b`
+        while any(job.entry_id.lower() == key.lower() for job in jobs):  # `a/b` beside `a__b`
             key += "~"
-        jobs.append(Job(key=key, name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             assert slide.pixel_size
@@ -112,8 +108,10 @@ def sweep_thresholds(
         assert pair.predicted is not None
         key = pair.predicted.path.name.removesuffix(".geojson")
         record = prediction.run.images[key]
-        mpp_x, mpp_y = record["mpp"]
-        frame = ReadingFrame.of(record["width"], record["height"], mpp_x, mpp_y, record["reading_mpp"])
+        assert record.size
+        assert record.mpp
+        assert record.reading_mpp
+        frame = ReadingFrame.of(*record.size, *record.mpp, record.reading_mpp)
         path = prediction.run.folder / "probability" / f"{key}.tif"
         kept.append(Kept(probability=path, frame=frame, true=image.true, split=image.info.split))
     work = prediction.work

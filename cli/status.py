@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from . import options
 from .commands import command
@@ -22,8 +19,8 @@ COLUMNS = ("id", "image", "annotations", "machine's", "people's", "verdicts", "s
 @command(short_help="Show what stands where in a project; needs no QuPath.", interrupted="nothing was changed")
 @options.project_argument
 @options.slides_option
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def status(project: Path, slides: tuple[Path, ...], as_json: bool) -> None:
+@options.output
+def status(project: Path, slides: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
     """Show the images of PROJECT, what is annotated on them, whose it is, and the runs. Needs no QuPath.
 
     Whose the annotations are is known as of the last write by glomseg: a number with a ~ is from before the last
@@ -36,45 +33,48 @@ def status(project: Path, slides: tuple[Path, ...], as_json: bool) -> None:
     found = read_project(project, slides=slides)
     runs = list_runs(found.folder / "glomseg")
     images = [describe_image(image, runs) for image in found.images]
+    console = Console(quiet=quiet, as_json=as_json)
     if as_json:
-        content = {"project": str(found.path), "images": [_content(image) for image in images]}
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
-        return
-    Console(quiet=False, as_json=False).table(COLUMNS, [_row(image) for image in images])
+        console.json({"project": str(found.path), "images": [_content(image) for image in images]})
+    elif not quiet:
+        console.table(COLUMNS, [_row(image) for image in images])
 
 
 def _content(status: ImageStatus) -> dict[str, Any]:
-    image, standing = status.image, status.standing
+    image, owners = status.image, status.owners
     return {
         "entry_id": image.entry_id,
         "name": image.name,
         "path": str(image.path) if image.path else None,
         "problem": status.problem,
         "annotations": dict(status.annotations),
-        "machine": standing.machine,
-        "persons": standing.persons,
-        "verdicts": None if standing.verdicts is None else dict(standing.verdicts),
-        "saved_since_counted": not standing.current,
+        "machine": owners.machine,
+        "persons": owners.persons,
+        "verdicts": None if owners.verdicts is None else dict(owners.verdicts),
+        "saved_since_counted": not owners.current,
         "review": status.review,
         "reviewed": status.reviewed,
         "saved": status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else None,
-        "runs": [{"run": run, "state": state, "glomeruli": glomeruli} for run, state, glomeruli in status.runs],
+        "runs": [{"run": run.run_id, "state": run.state, "glomeruli": run.glomeruli} for run in status.runs],
         "conflict": status.conflict,
     }
 
 
 def _row(status: ImageStatus) -> tuple[str, ...]:
-    standing = status.standing
-    mark = "" if standing.current else "~"
-    runs = [f"{run} {state}" + (f" ({count})" if count is not None else "") for run, state, count in status.runs]
+    owners = status.owners
+    mark = "" if owners.current else "~"
+    runs = [
+        f"{run.run_id} {run.state}" + (f" ({run.glomeruli})" if run.glomeruli is not None else "")
+        for run in status.runs
+    ]
     remarks = [status.conflict, status.reviewed and f"reviewed: {status.reviewed}", status.problem]
     return (
         status.image.entry_id,
         status.image.name,
         _counts(status.annotations) or "none",
-        "?" if standing.machine is None else f"{mark}{standing.machine}",
-        "?" if standing.persons is None else f"{mark}{standing.persons}",
-        status.review or ("?" if standing.verdicts is None else mark + (_counts(standing.verdicts) or "none")),
+        "?" if owners.machine is None else f"{mark}{owners.machine}",
+        "?" if owners.persons is None else f"{mark}{owners.persons}",
+        status.review or ("?" if owners.verdicts is None else mark + (_counts(owners.verdicts) or "none")),
         status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else "never",
         ", ".join(runs) or "none",
         "; ".join(str(remark).split(" (tried")[0] for remark in remarks if remark),

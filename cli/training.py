@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glomseg.errors import TrainingError
-from glomseg.models.card import CARD_NAME
+from glomseg.models.card import CARD_NAME, DEFAULT_MODEL
 from glomseg.models.store import find_model, read_card
 from glomseg.training.config import DEFAULT_RECIPE, TrainConfig, read_config
 
 from .console import Console
-from .options import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from glomseg.runs.reviewed import ReviewedProject

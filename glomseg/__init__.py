@@ -1,3 +1,82 @@
-"""Find glomeruli on whole-slide images and hand them to QuPath as polygons to review."""
+"""Find glomeruli on whole-slide images and hand them to QuPath as polygons to review.
+
+What stands in `__all__` is loaded when it is first asked for, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from glomseg.errors import GlomsegError
+    from glomseg.models.predict import load_model
+    from glomseg.pictures.overlay import OverlayStyle
+    from glomseg.qupath.objects import read_geojson
+    from glomseg.runs.annotate import AnnotateOptions, annotate_project
+    from glomseg.runs.collect import collect_run
+    from glomseg.runs.each_image import WriteOptions
+    from glomseg.runs.listener import Listener
+    from glomseg.runs.restore import restore_image
+    from glomseg.runs.result import RunResult
+    from glomseg.runs.segment_slides import segment_slides
+    from glomseg.runs.segmenter import SegmentOptions
+    from glomseg.runs.undo_run import undo_run
+    from glomseg.segment.pipeline import SegmentSettings, segment_slide
+    from glomseg.slides.slide import open_slide
 
 __version__ = "0.1.0"
+__all__ = [
+    "AnnotateOptions",
+    "GlomsegError",
+    "Listener",
+    "OverlayStyle",
+    "RunResult",
+    "SegmentOptions",
+    "SegmentSettings",
+    "WriteOptions",
+    "__version__",
+    "annotate_project",
+    "collect_run",
+    "load_model",
+    "open_slide",
+    "read_geojson",
+    "restore_image",
+    "segment_slide",
+    "segment_slides",
+    "undo_run",
+]
+
+_PLACES = {
+    "AnnotateOptions": "glomseg.runs.annotate",
+    "GlomsegError": "glomseg.errors",
+    "Listener": "glomseg.runs.listener",
+    "OverlayStyle": "glomseg.pictures.overlay",
+    "RunResult": "glomseg.runs.result",
+    "SegmentOptions": "glomseg.runs.segmenter",
+    "SegmentSettings": "glomseg.segment.pipeline",
+    "WriteOptions": "glomseg.runs.each_image",
+    "annotate_project": "glomseg.runs.annotate",
+    "collect_run": "glomseg.runs.collect",
+    "load_model": "glomseg.models.predict",
+    "open_slide": "glomseg.slides.slide",
+    "read_geojson": "glomseg.qupath.objects",
+    "restore_image": "glomseg.runs.restore",
+    "segment_slide": "glomseg.segment.pipeline",
+    "segment_slides": "glomseg.runs.segment_slides",
+    "undo_run": "glomseg.runs.undo_run",
+}
+"""Where each name of the face is defined; the imports for type checkers above say the same."""
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name of the face on first use."""
+    if name not in _PLACES:
+        raise AttributeError(f"module 'glomseg' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_PLACES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -9,8 +9,8 @@ A record is a frozen dataclass. Its annotations say the types, `limited` says wh
 
     read_record(Optimiser, {"learning_rate": 1e-3}, origin="config.toml", error=TrainingError)
 
-A field may be a text, a number, a truth value, a path, a `Literal`, a tuple or mapping of these, another record, or one
-of them or None. What holds between fields a record checks in its `__post_init__`, and raises ValueError.
+A field may be a text, a number, a truth value, a path, a `Literal` or `StrEnum`, a tuple or mapping of these, another
+record, or one of them or None. What holds between fields a record checks in its `__post_init__`, and raises ValueError.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -186,6 +187,10 @@ def _value(name: str, value: Any, kind: Any, item: dataclasses.Field[Any], leave
         return {str(key): _value(f"{name}.{key}", one, inner[1], item, leave) for key, one in value.items()}
     if dataclasses.is_dataclass(kind):
         return _record(kind, value, f"{name}.", leave=leave)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        if value not in [*kind]:
+            raise _Wrong(f"{name} is {value!r}; it is one of {', '.join(kind)}")
+        return kind(value)
     return _limited(name, _simple(name, value, kind), item.metadata)
 
 

@@ -167,9 +167,10 @@ def one_process(qupath, monkeypatch):
     def running():
         yield qupath
 
-    from glomseg.runs import collect
+    from glomseg.runs import collect, undo_run
 
-    monkeypatch.setattr(collect, "qupath_process", running)
+    for module in (collect, undo_run):
+        monkeypatch.setattr(module, "qupath_process", running)
     return qupath
 
 

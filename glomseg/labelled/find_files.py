@@ -176,13 +176,13 @@ def _run_results(folder: Path) -> list[Source]:
     run = load_run(folder)
     found = [
         Source(
-            path=run.result_path(key),
-            stem=stem_of(Path(record["name"])),
-            size=(record["width"], record["height"]),
-            mpp=tuple(record["mpp"]),
+            path=run.result_path(entry_id),
+            stem=stem_of(Path(record.name)),
+            size=record.size,
+            mpp=record.mpp,
         )
-        for key, record in run.images.items()
-        if record.get("state") == "done"
+        for entry_id, record in run.images.items()
+        if record.is_done
     ]
     if not found:
         raise EvaluationError(f"the run in {folder} has no finished image; let it finish first")

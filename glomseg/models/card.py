@@ -21,6 +21,7 @@ WEIGHTS_NAME = "weights.safetensors"
 FOREIGN_WEIGHTS = {"torchscript": "model.ts", "onnx": "model.onnx"}
 """Architectures whose file holds the network itself -> that file's name."""
 README_NAME = "README.md"
+DEFAULT_MODEL = "pas-starter"
 CARD_BYTES = 1 << 20
 """The longest card that is read."""
 

@@ -123,7 +123,7 @@ def _job(
         with open_slide(path) as slide:
             job_mpp = None if slide.mpp_x else mpp
     return Job(
-        key=image.entry_id,
+        entry_id=image.entry_id,
         name=image.name,
         path=path,
         mpp=job_mpp,
@@ -143,7 +143,7 @@ def _region(objects: Iterable[PathObject], region_class: str | None, within: lis
 def save_areas(run: Run, jobs: Iterable[Job]) -> None:
     """Keep with the results which part of each image was looked at, for a collect that comes later."""
     for job in jobs:
-        path = _area_path(run, job.key)
+        path = _area_path(run, job.entry_id)
         if job.region is None:
             path.unlink(missing_ok=True)
         else:

@@ -17,7 +17,7 @@ from glomseg.qupath.project import Project, read_project, usable_path
 from glomseg.runs.changes import read_memory
 from glomseg.runs.ownership import VERDICT, gone, owner, split_overlapping
 from glomseg.runs.plan import FOLDER
-from glomseg.runs.run import Run, list_runs
+from glomseg.runs.run import Run, RunParameters, list_runs
 
 CLASS_BEFORE = "glomseg.class_before"
 """Where the review script keeps the class that an object had before its verdict."""
@@ -102,23 +102,23 @@ def read_reviewed(
             + (f" (not read: {unread})" if unread else "")
         )
     runs = list_runs(project.folder / FOLDER)
-    newest = runs[-1].parameters if runs else {}
+    newest = runs[-1].parameters if runs else RunParameters()
     return ReviewedProject(
         project=project,
         images=tuple(reviewed),
-        model=newest.get("model"),
+        model=newest.model,
         model_folder=_model_folder(runs[-1]) if runs else None,
-        species=newest.get("species"),
+        species=newest.species,
         remarks=tuple(remarks),
     )
 
 
 def _model_folder(run: Run) -> Path | None:
     """Find the very model of a run: where it lay then, else by its name."""
-    for place in (run.details.get("model_folder"), run.parameters.get("model")):
+    for place in (run.model_folder, run.parameters.model):
         try:
             folder = find_model(place) if place else None
-            if folder and read_card(folder).weights_sha256 == run.parameters.get("model_sha256"):
+            if folder and read_card(folder).weights_sha256 == run.parameters.model_sha256:
                 return folder
         except ModelError:
             continue

@@ -10,11 +10,12 @@ backup/<key>/              what stood in the QuPath project before the first wri
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,55 +25,128 @@ from filelock import FileLock, Timeout
 from glomseg import __version__
 from glomseg.errors import RunError
 from glomseg.files import write_text
+from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
+from glomseg.settings import read_record
 
 FORMAT_VERSION = 1
 RECORD = "run.json"
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunParameters:
+    """What decides the result beside the image: another value of any of these is another run.
+
+    `tile_px` and `halo_px` are in reading pixels; `region` names the class or the areas that were looked at. `others`
+    holds what another version of glomseg has written.
+    """
+
+    model: str | None = None
+    model_sha256: str | None = None
+    card_sha256: str | None = None
+    threshold: float | None = None
+    species: str | None = None
+    tta: bool = False
+    tile_px: int | None = None
+    halo_px: int | None = None
+    region: str | None = None
+    others: Mapping[str, Any] = field(default_factory=dict)
+
+    def differing(self, other: RunParameters) -> list[str]:
+        """Name what is not the same."""
+        names = [item.name for item in dataclasses.fields(self) if item.name != "others"]
+        others = {key for key in {*self.others, *other.others} if self.others.get(key) != other.others.get(key)}
+        return sorted({name for name in names if getattr(self, name) != getattr(other, name)} | others)
+
+
 @dataclass
 class Run:
-    """One run and its folder. `images` holds one record a key; everything is on disk after each `save`."""
+    """One run and its folder: the record that is run.json, on disk after each `save`.
+
+    `images` holds what is known of each image by its entry id; of a plain slide that is a name made of the file's.
+    `command` is how the run was last called, `device` where, and `model_folder` where its model lay.
+    """
 
     folder: Path
     run_id: str
-    parameters: dict[str, Any]
-    """What decides the result: another value of any of these is another run."""
-    details: dict[str, Any] = field(default_factory=dict)
-    images: dict[str, dict[str, Any]] = field(default_factory=dict)
+    parameters: RunParameters = field(default_factory=RunParameters)
+    started: str = ""
+    ended: str | None = None
+    command: str | None = None
+    device: str | None = None
+    model_folder: str | None = None
+    images: dict[str, ImageRecord] = field(default_factory=dict)
 
-    def result_path(self, key: str) -> Path:
+    def result_path(self, entry_id: str) -> Path:
         """Tell where the outlines of an image lie."""
-        return self.folder / f"{checked_key(key)}.geojson"
+        return self.folder / f"{checked_entry_id(entry_id)}.geojson"
 
-    def is_done(self, key: str, inputs: Mapping[str, Any]) -> bool:
+    def is_done(self, entry_id: str, inputs: Inputs) -> bool:
         """Tell whether an image with the same inputs has a complete result."""
-        record = self.images.get(key, {})
-        return record.get("state") == "done" and record.get("inputs") == inputs and self.result_path(key).is_file()
+        return self.has_result(entry_id) and self.images[entry_id].inputs == inputs
 
-    def begin(self, key: str, **values: Any) -> None:
+    def has_result(self, entry_id: str) -> bool:
+        """Tell whether an image has a complete result, whatever its inputs are now."""
+        record = self.images.get(entry_id)
+        return record is not None and record.is_done and self.result_path(entry_id).is_file()
+
+    def begin(self, entry_id: str, *, name: str, path: str, inputs: Inputs) -> None:
         """Start an image over: what an earlier attempt found is forgotten, but not what was done to the project."""
-        kept = ("collected", "standing", "undone")
-        earlier = self.images.get(checked_key(key), {})
-        self.result_path(key).unlink(missing_ok=True)
-        self.images[key] = {name: earlier[name] for name in kept if name in earlier}
-        self.record(key, state="running", **values)
+        before = self.images.get(entry_id, ImageRecord())
+        self.result_path(entry_id).unlink(missing_ok=True)
+        self.update(
+            entry_id,
+            ImageRecord(
+                name=name,
+                state=State.RUNNING,
+                path=path,
+                inputs=inputs,
+                collected=before.collected,
+                standing=before.standing,
+                undone=before.undone,
+            ),
+        )
 
-    def record(self, key: str, **values: Any) -> None:
-        """Set values of an image's record and save; raises RunError."""
-        self.images.setdefault(checked_key(key), {}).update(values)
-        self.save()
+    def fail(self, entry_id: str, name: str, reason: str) -> None:
+        """Record that an image could not be segmented, and why; raises RunError."""
+        before = self.images.get(entry_id, ImageRecord())
+        self.update(entry_id, replace(before, name=name, state=State.FAILED, reason=reason))
+
+    def update(self, entry_id: str, record: ImageRecord) -> None:
+        """Keep the record of an image and save; raises RunError."""
+        before = self.images.get(checked_entry_id(entry_id))
+        self.images[entry_id] = record
+        try:
+            self.save()
+        except (RunError, TypeError):
+            if before is None:
+                del self.images[entry_id]
+            else:
+                self.images[entry_id] = before
+            raise
 
     def save(self) -> None:
         """Write run.json; raises RunError."""
-        content = {
+        content = {**self.summary(), "images": {key: table_of(record) for key, record in self.images.items()}}
+        write_text(self.folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what run.json says of the run as a whole."""
+        parameters = {
+            item.name: getattr(self.parameters, item.name)
+            for item in dataclasses.fields(self.parameters)
+            if item.name != "others"
+        }
+        return {
             "format_version": FORMAT_VERSION,
             "run_id": self.run_id,
             "glomseg_version": __version__,
-            "parameters": self.parameters,
-            **self.details,
-            "images": self.images,
+            "parameters": parameters | dict(self.parameters.others),
+            "started": self.started,
+            "command": self.command,
+            "device": self.device,
+            "model_folder": self.model_folder,
+            "ended": self.ended,
         }
-        write_text(self.folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def now() -> str:
@@ -85,27 +159,42 @@ def printable(text: object) -> str:
     return str(text).encode("utf-8", "backslashreplace").decode()
 
 
-def checked_key(key: str) -> str:
-    """Return a key that is safe as a file name; raise RunError for one that is not."""
-    if not key or key.startswith(".") or re.search(r'[\x00-\x1f/\\:*?"<>|]', key):
-        raise RunError(f"{key!r} cannot be the name of a file; rename the image")
-    return key
+def checked_entry_id(entry_id: str) -> str:
+    """Return an entry id that is safe as a file name; raise RunError for one that is not."""
+    if not entry_id or entry_id.startswith(".") or re.search(r'[\x00-\x1f/\\:*?"<>|]', entry_id):
+        raise RunError(f"{entry_id!r} cannot be the name of a file; rename the image")
+    return entry_id
 
 
 def load_run(folder: Path) -> Run:
-    """Read the record of a run; raises RunError where it is missing or damaged."""
+    """Read the record of a run; raises RunError where it is missing, damaged, or of a newer glomseg."""
     path = folder / RECORD
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION:
             raise RunError(f"{path} has format {content['format_version']!r}; this glomseg reads {FORMAT_VERSION}")
-        known = ("format_version", "run_id", "glomseg_version", "parameters", "images")
-        details = {name: value for name, value in content.items() if name not in known}
-        return Run(folder, content["run_id"], content["parameters"], details, content["images"])
+        images = {
+            checked_entry_id(key): read_image_record(table, origin=f"image {key}")
+            for key, table in content["images"].items()
+        }
+        run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images)
+        for name in ("started", "ended", "command", "device", "model_folder"):
+            if content.get(name) is not None:
+                setattr(run, name, str(content[name]))
+        return run
     except FileNotFoundError:
         raise RunError(f"{folder} is no run folder: it holds no {RECORD}") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{path} is damaged ({error}); remove the folder, or start over with --restart") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError) as error:
+        if isinstance(error, RunError) and str(path) in str(error):
+            raise
+        raise RunError(f"{path} is damaged ({error}); remove the folder, or start over with `restart`") from error
+
+
+def _parameters(table: Mapping[str, Any]) -> RunParameters:
+    names = {item.name for item in dataclasses.fields(RunParameters)} - {"others"}
+    known = {name: value for name, value in table.items() if name in names and value is not None}
+    others = {name: value for name, value in table.items() if name not in names}
+    return replace(read_record(RunParameters, known, origin="parameters", error=RunError), others=others)
 
 
 def list_runs(folder: Path) -> list[Run]:
@@ -116,7 +205,15 @@ def list_runs(folder: Path) -> list[Run]:
             runs.append(load_run(path.parent))
         except RunError:
             continue  # a damaged run is no obstacle to a new one
-    return sorted(runs, key=lambda run: (str(run.details.get("started", "")), run.run_id))
+    return sorted(runs, key=lambda run: (instant(run.started), run.run_id))
+
+
+def instant(text: str) -> float:
+    """Return the seconds since 1970 of a time as `now` writes it, whatever its zone; 0 where it says none."""
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 def find_run(folder: Path, run_id: str | None) -> Run:
@@ -130,30 +227,37 @@ def find_run(folder: Path, run_id: str | None) -> Run:
     raise RunError(f"no run {run_id!r} in {folder}; there are: {', '.join(run.run_id for run in runs)}")
 
 
-def resume_or_start(folder: Path, parameters: dict[str, Any], *, restart: bool) -> Run:
-    """Go on with the newest run in `folder` that has these parameters, or start one in a folder of its own."""
+def resume_or_start(folder: Path, parameters: RunParameters, *, restart: bool, resume: bool = False) -> Run:
+    """Go on with the newest run in `folder` that has these parameters, or start one in a folder of its own.
+
+    Raises RunError where `resume` says that there must be one, and there is none.
+    """
     alike = [run for run in list_runs(folder) if run.parameters == parameters]
     if alike and not restart:
         return alike[-1]
+    if resume:
+        raise RunError(f"no run in {folder} was made with these settings; leave `resume` out to start one")
     run_id = datetime.now().strftime("%Y%m%d-%H%M%S")
     taken = sum(1 for path in folder.glob(f"{run_id}*"))
     run_id += f"-{taken + 1}" if taken else ""
-    return Run(folder / run_id, run_id, parameters, {"started": now()})
+    return Run(folder / run_id, run_id, parameters, started=now())
 
 
-def resume_or_start_in(folder: Path, parameters: dict[str, Any], *, restart: bool) -> Run:
-    """Go on with the run that `folder` itself holds, or start it there; raises RunError for other parameters."""
+def resume_or_start_in(folder: Path, parameters: RunParameters, *, restart: bool, resume: bool = False) -> Run:
+    """Go on with the run that `folder` itself holds, or start it there; raises RunError for other parameters.
+
+    Raises RunError too where `resume` says that there must be one, and there is none.
+    """
     if not restart and (folder / RECORD).exists():
         run = load_run(folder)
-        if run.parameters != parameters:
-            changed = sorted(
-                name for name in {*run.parameters, *parameters} if run.parameters.get(name) != parameters.get(name)
-            )
+        if changed := run.parameters.differing(parameters):
             raise RunError(
-                f"{folder} holds results made with another {', '.join(changed)}; choose another --output, or --restart"
+                f"{folder} holds results made with another {', '.join(changed)}; choose another `output`, or `restart`"
             )
         return run
-    return Run(folder, datetime.now().strftime("%Y%m%d-%H%M%S"), parameters, {"started": now()})
+    if resume:
+        raise RunError(f"{folder} holds no run to go on with; leave `resume` out to start one")
+    return Run(folder, datetime.now().strftime("%Y%m%d-%H%M%S"), parameters, started=now())
 
 
 @contextmanager

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from glomseg.errors import GlomsegError, SlideError
 from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.runs.image_record import ImageRecord, Inputs, State
+from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
 from glomseg.runs.run import Run, printable
 from glomseg.runs.table import write_table
@@ -27,41 +28,32 @@ from glomseg.slides.slide import Slide, open_slide
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One image to segment. `key` names its results; `mpp` and `size` are what is known of it beside the file.
+    """One image to segment. `entry_id` names its results; `mpp` and `size` are what is known of it beside the file.
 
     `mpp` is (x, y) in um and wins over the file's; `size` (width, height) in level-0 pixels must be the file's.
     """
 
-    key: str
+    entry_id: str
     name: str
     path: Path
     mpp: tuple[float, float] | None = None
     size: tuple[int, int] | None = None
     region: Region | None = None
 
-    def inputs(self) -> dict[str, Any]:
+    def inputs(self) -> Inputs:
         """Describe what the result depends on, so that a changed image or region is segmented again."""
         try:
             stat = self.path.stat()
         except OSError as error:
             raise SlideError(f"{self.path} cannot be read: {error.strerror}; check the path") from error
         region = "" if self.region is None else f"{self.region.area!r} {self.region.ignored!r}"
-        return {
-            "file": self.path.name,
-            "bytes": stat.st_size,
-            "modified_ns": stat.st_mtime_ns,
-            "mpp": list(self.mpp) if self.mpp else None,
-            "region_sha256": hashlib.sha256(region.encode()).hexdigest() if region else None,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listener:
-    """What the caller wants to hear of: a slide begins, its tiles go on, it ends (its record in run.json)."""
-
-    started: Callable[[Job], None] = lambda job: None
-    tiles: Callable[[Job, int, int], None] = lambda job, done, total: None
-    ended: Callable[[Job, dict[str, Any]], None] = lambda job, record: None
+        return Inputs(
+            file=printable(self.path.name),
+            bytes=stat.st_size,
+            modified_ns=stat.st_mtime_ns,
+            mpp=self.mpp,
+            region_sha256=hashlib.sha256(region.encode()).hexdigest() if region else None,
+        )
 
 
 def segment_all(
@@ -81,32 +73,50 @@ def segment_all(
     listener = listener or Listener()
     remove_leftovers(run.folder)
     for job in jobs:
-        listener.started(job)
+        listener.started(job.name)
         try:
-            inputs = job.inputs()
-            kept = not keep_probability or _probability_path(run, job).is_file()
-            if not (run.is_done(job.key, inputs) and kept):
-                run.begin(job.key, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
-                done = _segment(job, model, run, settings, overlay, keep_probability, listener)
-                run.record(job.key, state="done", reason=None, **done)
-            elif overlay is not None and not _overlay_path(run, job).is_file():
-                with open_slide(job.path, mpp=job.mpp) as slide:
-                    draw_overlay(slide, read_geojson(run.result_path(job.key)), _overlay_path(run, job), overlay)
+            _segment_anew(job, model, run, settings, overlay, keep_probability, listener)
         except GlomsegError as error:
-            run.record(job.key, name=job.name, state="failed", reason=str(error))
+            run.fail(job.entry_id, job.name, str(error))
         except Exception as error:  # one slide must not stop a night's batch
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            run.record(job.key, name=job.name, state="failed", reason=f"unexpected {reason}; please report it")
-        listener.ended(job, run.images[job.key])
+            run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
+        listener.ended(job.name, run.images[job.entry_id])
     write_table(run)
 
 
+def _segment_anew(
+    job: Job,
+    model: Model,
+    run: Run,
+    settings: SegmentSettings,
+    overlay: OverlayStyle | None,
+    keep_probability: bool,
+    listener: Listener,
+) -> None:
+    """Segment an image unless it is done already; one that cannot be reached keeps what was found before."""
+    try:
+        inputs = job.inputs()
+    except SlideError as error:
+        if not run.has_result(job.entry_id):
+            raise
+        listener.warning(f"{job.name}: {error}; what this run found on it before stays")
+        return
+    kept = not keep_probability or _probability_path(run, job).is_file()
+    if not (run.is_done(job.entry_id, inputs) and kept):
+        run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
+        run.update(job.entry_id, _segment(job, model, run, settings, overlay, keep_probability, listener))
+    elif overlay is not None and not _overlay_path(run, job).is_file():
+        with open_slide(job.path, mpp=job.mpp) as slide:
+            draw_overlay(slide, read_geojson(run.result_path(job.entry_id)), _overlay_path(run, job), overlay)
+
+
 def _probability_path(run: Run, job: Job) -> Path:
-    return run.folder / "probability" / f"{job.key}.tif"
+    return run.folder / "probability" / f"{job.entry_id}.tif"
 
 
 def _overlay_path(run: Run, job: Job) -> Path:
-    return run.folder / "overlay" / f"{job.key}.png"
+    return run.folder / "overlay" / f"{job.entry_id}.png"
 
 
 def _segment(
@@ -117,7 +127,7 @@ def _segment(
     overlay: OverlayStyle | None,
     keep_probability: bool,
     listener: Listener,
-) -> dict[str, Any]:
+) -> ImageRecord:
     with open_slide(job.path, mpp=job.mpp) as slide:
         check_size(slide, job.size)
         result = segment_slide(
@@ -127,13 +137,13 @@ def _segment(
             region=job.region,
             scratch=run.folder,
             probability=_probability_path(run, job) if keep_probability else None,
-            progress=lambda done, total: listener.tiles(job, done, total),
+            progress=listener.tiles,
         )
         objects = path_objects(result.glomeruli, slide.pixel_size, model.card, run.run_id)
         if overlay is not None:
             draw_overlay(slide, objects, _overlay_path(run, job), overlay)
-        write_geojson(run.result_path(job.key), objects)
-        return _summary(slide, result)
+        write_geojson(run.result_path(job.entry_id), objects)
+        return _done(run.images[job.entry_id], slide, result)
 
 
 def check_size(slide: Slide, size: tuple[int, int] | None) -> None:
@@ -141,24 +151,25 @@ def check_size(slide: Slide, size: tuple[int, int] | None) -> None:
     if size is not None and size != (slide.width, slide.height):
         raise SlideError(
             f"{slide.path} has {slide.width} x {slide.height} px and the project says {size[0]} x {size[1]}: "
-            "another image of that name? Outlines would land in the wrong place; point --slides to the right one"
+            "another image of that name? Outlines would land in the wrong place; name its folder with `slides`"
         )
 
 
-def _summary(slide: Slide, result: SlideResult) -> dict[str, Any]:
+def _done(begun: ImageRecord, slide: Slide, result: SlideResult) -> ImageRecord:
     mpp_x, mpp_y = slide.pixel_size
     area = sum(glomerulus.geometry.area for glomerulus in result.glomeruli) * mpp_x * mpp_y
-    return {
-        "width": slide.width,
-        "height": slide.height,
-        "mpp": [mpp_x, mpp_y],
-        "reading_mpp": result.reading_mpp,
-        "glomeruli": len(result.glomeruli),
-        "glomerular_area_um2": round(area, 1),
-        "tissue_area_um2": round(result.tissue_area_um2, 1),
-        "network_passes": round(result.network_passes, 3),
-        "seconds": result.seconds,
-    }
+    return replace(
+        begun,
+        state=State.DONE,
+        size=(slide.width, slide.height),
+        mpp=(mpp_x, mpp_y),
+        reading_mpp=result.reading_mpp,
+        glomeruli=len(result.glomeruli),
+        glomerular_area_um2=round(area, 1),
+        tissue_area_um2=round(result.tissue_area_um2, 1),
+        network_passes=round(result.network_passes, 3),
+        seconds=result.seconds,
+    )
 
 
 def path_objects(

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import REVIEWED
 from glomseg.qupath.project import ImageState, ProjectImage, image_state
+from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.ownership import RUN, VERDICT
-from glomseg.runs.run import Run
+from glomseg.runs.run import Run, instant
 
 REVIEW = "glomseg.review"
 """Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class OwnerCounts:
     """Whose annotations stand in an image, None where that is unknown.
 
     `current` is False where the image was saved since these numbers were taken, at the last write by glomseg.
@@ -31,16 +31,25 @@ class Standing:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunStatus:
+    """How far a run got with an image, in words, and how many glomeruli it found; None where that is unknown."""
+
+    run_id: str
+    state: str
+    glomeruli: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImageStatus:
-    """One image: its annotations by class, whose they are, its runs (id, state, glomeruli) and what went wrong."""
+    """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong."""
 
     image: ProjectImage
     annotations: Mapping[str, int]
     saved: datetime | None
-    standing: Standing
+    owners: OwnerCounts
     review: str | None
     reviewed: str | None
-    runs: tuple[tuple[str, str, int | None], ...]
+    runs: tuple[RunStatus, ...]
     conflict: str | None
     problem: str | None
 
@@ -56,39 +65,38 @@ def describe_image(image: ProjectImage, runs: Sequence[Run]) -> ImageStatus:
         image=image,
         annotations=state.annotation_counts,
         saved=None if state.saved_ms is None else datetime.fromtimestamp(state.saved_ms / 1000),
-        standing=_standing(image, state, [record for _, record in records]),
+        owners=_owners(image, state, [record for _, record in records]),
         review=image.metadata.get(REVIEW),
         reviewed=image.metadata.get(REVIEWED),
-        runs=tuple((run.run_id, _run_state(record), record.get("glomeruli")) for run, record in records),
-        conflict=next((str(record["reason"]) for _, record in reversed(records) if _in_conflict(record)), None),
+        runs=tuple(
+            RunStatus(run_id=run.run_id, state=_run_state(record), glomeruli=record.glomeruli)
+            for run, record in records
+        ),
+        conflict=next((record.reason for _, record in reversed(records) if record.outcome and record.conflict), None),
         problem=problem,
     )
 
 
-def _standing(image: ProjectImage, state: ImageState, records: Sequence[Mapping[str, Any]]) -> Standing:
+def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecord]) -> OwnerCounts:
     """Say whose the annotations are: exactly where none is ours or nobody saved since the last write."""
     if state.sha256 is None:
-        return Standing(machine=0, persons=0, verdicts={}, current=True)
-    written = [record["standing"] for record in records if record.get("standing")]
-    last = max(written, key=lambda standing: str(standing["at"]), default=None)
-    if last is not None and last["data_sha256"] == state.sha256:
-        return Standing(machine=last["machine"], persons=last["persons"], verdicts=last["verdicts"], current=True)
+        return OwnerCounts(machine=0, persons=0, verdicts={}, current=True)
+    written = [record.standing for record in records if record.standing is not None]
+    last = max(written, key=lambda standing: instant(standing.at), default=None)
+    if last is not None and last.data_sha256 == state.sha256:
+        return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts, current=True)
     data = (image.data_folder / "data.qpdata").read_bytes()  # holds text as it is, though little else is readable
     if RUN.encode() not in data:
         verdicts: dict[str, int] | None = None if VERDICT.encode() in data else {}
-        return Standing(machine=0, persons=sum(state.annotation_counts.values()), verdicts=verdicts, current=True)
+        return OwnerCounts(machine=0, persons=sum(state.annotation_counts.values()), verdicts=verdicts, current=True)
     if last is None:
-        return Standing()
-    return Standing(machine=last["machine"], persons=last["persons"], verdicts=last["verdicts"])
+        return OwnerCounts()
+    return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts)
 
 
-def _run_state(record: Mapping[str, Any]) -> str:
-    if record.get("outcome"):
-        return str(record["outcome"])
-    if record.get("collected") and record.get("state") == "done":
+def _run_state(record: ImageRecord) -> str:
+    if record.outcome is not None:
+        return str(record.outcome)
+    if record.collected is not None and record.is_done:
         return "collected"
-    return "undone" if record.get("undone") else str(record.get("state", ""))
-
-
-def _in_conflict(record: Mapping[str, Any]) -> bool:
-    return bool(record.get("outcome") and record.get("conflict"))
+    return "undone" if record.undone is not None else str(record.state or "unknown")

@@ -52,7 +52,6 @@ def write_table(run: Run) -> Path:
 
 def _outlines(run: Run) -> Iterator[Outlined]:
     for entry_id, record in run.images.items():
-        if record.get("state") == "done" and run.result_path(entry_id).is_file():
-            mpp_x, mpp_y = record["mpp"]
+        if record.mpp is not None and run.has_result(entry_id):
             for item in read_geojson(run.result_path(entry_id)):
-                yield Outlined(record["name"], entry_id, item, (mpp_x, mpp_y))
+                yield Outlined(record.name, entry_id, item, record.mpp)

@@ -29,8 +29,8 @@ from glomseg.runs.undo import Change, change_of, plan_undo
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectResult:
-    """What came of one image: how many objects, and `remember`, the `earlier_predictions` of the next collect.
+class WrittenImage:
+    """What a write did to one image: how many objects, and `remember`, the `earlier_predictions` of the next collect.
 
     `machine`, `persons` and `verdicts` (verdict to number) count the annotations that stand there now.
     """
@@ -67,7 +67,7 @@ def collect_image(
     place: Place | None = None,
     earlier_predictions: Sequence[PathObject] = (),
     forget_rejections: bool = False,
-) -> CollectResult:
+) -> WrittenImage:
     """Bring stamped predictions into one image of a project, as `plan_update` decides.
 
     `image_path` is where the image lies now, `expected_state` what `image_state` said before segmenting, and
@@ -109,7 +109,7 @@ def undo_image(
     expected_state: ImageState,
     backup_folder: Path,
     memory: Path,
-) -> CollectResult:
+) -> WrittenImage:
     """Take a change of one image back, as `plan_undo` decides; otherwise as `collect_image`."""
     return _change_image(
         project_path,
@@ -128,7 +128,7 @@ def _change_image(
     make_plan: Callable[[Sequence[PathObject]], Plan],
     expected_state: ImageState,
     before_writing: Callable[[Staged, Plan, Sequence[PathObject]], None],
-) -> CollectResult:
+) -> WrittenImage:
     """Change one image as `make_plan` decides from what stands there; `before_writing` is told of a change first."""
     with opened(project_path, entry_id, image_path, expected_state) as (staged, project, entry):
         standing = java_annotations(entry.hierarchy.java_object)
@@ -140,7 +140,7 @@ def _change_image(
             before_writing(staged, plan, existing)
             after = put_in_place(staged, expected_state, _classes(plan.add))
     judged = Counter(item.metadata[VERDICT] for item in plan.persons if VERDICT in item.metadata)
-    return CollectResult(
+    return WrittenImage(
         added=len(plan.add),
         removed=len(plan.remove),
         kept=len(plan.keep),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from glomseg.errors import MeasureError
 from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples, sample_of
@@ -14,6 +13,7 @@ from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
+from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import RECORD, Run, list_runs, load_run
@@ -85,7 +85,7 @@ def read_sources(
 
 def _done_run(runs: Sequence[Run], entry_id: str) -> Run | None:
     """Find the newest run that segmented an image."""
-    return next((run for run in reversed(runs) if run.images.get(entry_id, {}).get("state") == "done"), None)
+    return next((run for run in reversed(runs) if run.has_result(entry_id)), None)
 
 
 def _outlines(run: Run | None, image: ProjectImage) -> list[PathObject]:
@@ -102,32 +102,31 @@ def _source(image: AnnotatedImage, runs: Sequence[Run]) -> str:
 
 def _with_mpp(image: AnnotatedImage, runs: Sequence[Run]) -> AnnotatedImage:
     """Add the pixel size that the newest run knew, where the project knows none."""
-    records = [run.images[image.entry_id] for run in runs if "mpp" in run.images.get(image.entry_id, {})]
-    return image if image.mpp or not records else replace(image, mpp=_pair(records[-1]["mpp"]))
+    records = [run.images[image.entry_id] for run in runs if image.entry_id in run.images]
+    known = [record.mpp for record in records if record.mpp is not None]
+    return image if image.mpp or not known else replace(image, mpp=known[-1])
 
 
 def _from_run(folder: Path, slides: Sequence[Path], sheet: Mapping[str, Sample]) -> Sources:
     """Read the results of `glomseg segment`."""
     run = load_run(folder)
-    done = {entry_id: record for entry_id, record in run.images.items() if record.get("state") == "done"}
+    done = {entry_id: record for entry_id, record in run.images.items() if record.is_done}
     if not done:
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
-    matched, remarks = match_samples(
-        sheet, [(entry_id, str(record["name"]), Sample()) for entry_id, record in done.items()]
-    )
+    matched, remarks = match_samples(sheet, [(entry_id, record.name, Sample()) for entry_id, record in done.items()])
     locator = Locator(folder, None, [path.absolute() for path in slides])
     found = []
     for entry_id, record in done.items():
         image = AnnotatedImage(
             entry_id=entry_id,
-            name=str(record["name"]),
+            name=record.name,
             path=_find(locator, record),
-            size_px=(int(record["width"]), int(record["height"])),
-            mpp=_pair(record["mpp"]),
+            size_px=record.size,
+            mpp=record.mpp,
             objects=tuple(read_geojson(run.result_path(entry_id))),
         )
         found.append(StudySlide(image=image, source=f"run {run.run_id}", sample=matched[entry_id]))
-    failed = [f"{record['name']}: {record.get('reason')}" for key, record in run.images.items() if key not in done]
+    failed = [f"{record.name}: {record.reason}" for key, record in run.images.items() if key not in done]
     return Sources(
         name=folder.resolve().name,
         folder=folder / "measurements",
@@ -139,13 +138,8 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: Mapping[str, Sample])
     )
 
 
-def _find(locator: Locator, record: Mapping[str, Any]) -> Path | None:
+def _find(locator: Locator, record: ImageRecord) -> Path | None:
     """Look for the image of a run where it was segmented, then under the folders of `slides` by name."""
-    place = record.get("path")
-    if place and Path(place).is_file():
-        return Path(place)
-    return locator.locate(Path("/", str(record["name"])).as_uri()).path
-
-
-def _pair(mpp: Sequence[float]) -> tuple[float, float]:
-    return float(mpp[0]), float(mpp[1])
+    if record.path and Path(record.path).is_file():
+        return Path(record.path)
+    return locator.locate(Path("/", record.name).as_uri()).path

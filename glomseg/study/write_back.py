@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.qupath.amend import Amendment, amend_image
 from glomseg.qupath.process import qupath_process
-from glomseg.runs.collect import NOT_IN
+from glomseg.runs.image_record import Outcome
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.run import now
 from glomseg.study.measuring import measure_slide
@@ -40,7 +40,7 @@ def measure_study(
         settings=settings,
         slides=tuple(measured),
         reference_group=choose_reference(groups, reference_group),
-        runs=tuple({**run.details, "run_id": run.run_id, "parameters": run.parameters} for run in sources.runs),
+        runs=tuple(run.summary() for run in sources.runs),
     )
     remarks = (*sources.remarks, *(f"not measured: {problem}" for problem in sources.problems), *_remarks(study))
     return Study(**{**vars(study), "remarks": remarks})
@@ -117,5 +117,5 @@ def amend_all(
                 )
                 outcomes[image.name] = f"{changed} objects changed"
             except GlomsegError as error:
-                outcomes[image.name] = f"{NOT_IN}: {error}"
+                outcomes[image.name] = f"{Outcome.NOT_COLLECTED}: {error}"
     return outcomes

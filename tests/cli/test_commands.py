@@ -73,10 +73,10 @@ def test_ctrl_c_says_what_is_true(glomseg, monkeypatch) -> None:
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("glomseg.qupath.project.read_project", stopped)
+    monkeypatch.setattr("glomseg.runs.collect.read_project", stopped)
     result = glomseg("collect", "x")
     assert result.code == 130
-    assert result.err == "glomseg: interrupted; the same command brings in what is left\n"
+    assert result.err == f"glomseg: interrupted; {cli.commands['collect'].interrupted}\n"
     monkeypatch.setattr(main_module.cli, "main", stopped)  # before any command runs
     assert (glomseg("collect", "x").code, glomseg("collect", "x").err) == (130, "glomseg: interrupted\n")
 

@@ -11,7 +11,7 @@ import pytest
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.qupath.project import image_state, read_project
-from glomseg.runs import collect as second_stage
+from glomseg.runs import collect, each_image
 from glomseg.runs.ownership import RUN, owner
 from glomseg.runs.run import load_run, locked
 from glomseg.runs.write_image import collect_image
@@ -90,7 +90,7 @@ def test_a_backup_is_listed_and_restored(study, one_process, glomseg, no_qupath)
     assert "run-1" in glomseg("restore", study, "1", "run-9").err
     assert glomseg("restore", study, "1", "run-1").code == 0
     assert same(standing(one_process, study), drawn)
-    assert load_run(study.parent / "glomseg/run-1").images["1"]["collected"] is None
+    assert load_run(study.parent / "glomseg/run-1").images["1"].collected is None
     assert "nothing to undo" in glomseg("undo", study).err
     assert glomseg("restore", study, "1", "last").code == 0  # what stood before the restore
     assert same(standing(one_process, study), collected)
@@ -120,15 +120,16 @@ def test_somebody_saves_while_we_write(study, one_process, glomseg, monkeypatch,
     def stale(asked):
         return next(states, None) or image_state(asked) if asked.entry_id == "1" else image_state(asked)
 
-    monkeypatch.setattr(second_stage, "image_state", stale)
+    for module in (collect, each_image):
+        monkeypatch.setattr(module, "image_state", stale)
     before = (image.data_folder / "data.qpdata").read_bytes()
     result = glomseg("collect", study, "--on-conflict", how)
     records = load_run(study.parent / "glomseg/run-1").images
-    assert {key for key, record in records.items() if record.get("collected")} == collected
+    assert {key for key, record in records.items() if record.collected} == collected
     assert result.code == (0 if how == "merge" else 1)
     if how != "merge":
         assert "saved by somebody else" in result.err
-        assert records["1"]["conflict"]
+        assert records["1"].conflict
         assert (image.data_folder / "data.qpdata").read_bytes() == before
         assert not list((study.parent / "glomseg/run-1/changes/1").glob("*"))
     monkeypatch.undo()
@@ -172,10 +173,10 @@ def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, mon
     judged_by_a_person(one_process, study, FREE[:3])
     assert told(first()) == (8, 10, True)
     assert "~8" in glomseg("status", study).out
-    monkeypatch.setattr(second_stage, "image_state", lambda image: image_state(read_project(study).images[1]))
+    monkeypatch.setattr(collect, "image_state", lambda image: image_state(read_project(study).images[1]))
     glomseg("collect", study, "run-2")
     assert "saved by somebody else" in first()["conflict"]
-    monkeypatch.setattr(second_stage, "image_state", image_state)
+    monkeypatch.setattr(collect, "image_state", image_state)
     glomseg("undo", study)
     assert (told(first()), first()["runs"][0]["state"]) == ((0, 10, False), "undone")
 

@@ -7,19 +7,20 @@ from shapely.geometry import box
 
 from glomseg.files import read_csv
 from glomseg.qupath.objects import PathObject, write_geojson
+from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.run import Run
 from glomseg.runs.table import COLUMNS, write_table
 
 
 def test_one_row_a_glomerulus(tmp_path: Path) -> None:
-    run = Run(tmp_path, "r", {})
+    run = Run(tmp_path, "r")
     items = [
         PathObject(geometry=box(0, 0, 40, 20), class_name="+Glomerulus", measurements={"Confidence": 0.9}),
         PathObject(geometry=box(10, 10, 20, 20), class_name="Glomerulus", measurements={"Touches edge": 1.0}),
     ]
-    for key, state in (("1", "done"), ("2", "failed")):
+    for key, state in (("1", State.DONE), ("2", State.FAILED)):
         write_geojson(run.result_path(key), items)
-        run.images[key] = {"name": "=1+1.svs", "state": state, "mpp": [0.5, 0.25]}
+        run.images[key] = ImageRecord(name="=1+1.svs", state=state, mpp=(0.5, 0.25))
     names, rows = read_csv(write_table(run))
     assert names == [column.name for column in COLUMNS]
     assert [(row["image"], row["entry_id"], row["class"]) for row in rows] == [

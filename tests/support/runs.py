@@ -4,8 +4,9 @@ from shapely.geometry import Point
 
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, write_geojson
+from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.ownership import stamp
-from glomseg.runs.run import Run, now
+from glomseg.runs.run import Run, RunParameters, now
 
 FREE = [(120 + 160 * i, 300) for i in range(8)]  # no person has drawn there
 
@@ -27,10 +28,10 @@ def discs(run, spots, shift=0):
 
 
 def made_run(study, run_id, predictions, keys=("1",)):
-    run = Run(study.parent / "glomseg" / run_id, run_id, {"model": run_id}, {"started": now()})
+    run = Run(study.parent / "glomseg" / run_id, run_id, RunParameters(model=run_id), started=now())
     for key in keys:
         write_geojson(run.result_path(key), predictions)
-        run.record(key, name=f"image {key}", state="done")
+        run.update(key, ImageRecord(name=f"image {key}", state=State.DONE))
     return run
 
 

@@ -1,0 +1,90 @@
+"""What is drawn on standard error while a run works: bars for slides and tiles, then a line for what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.status import Status
+from rich.text import Text
+
+from glomseg.runs.image_record import ImageRecord, State
+from glomseg.runs.listener import Listener
+
+
+class Display:
+    """Draws what a Listener hears; where it is quiet it draws nothing, and only passes remarks and warnings on."""
+
+    def __init__(self, writing: str, *, quiet: bool, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
+        """Draw nothing yet; `writing` stands before the name of an image that is being written."""
+        self._writing = writing
+        self._quiet = quiet
+        self._remark = say
+        self._warn = warn
+        self._rich = Console(stderr=True)
+        self._bars: tuple[Progress, TaskID, TaskID] | None = None
+        self._line: Status | None = None
+
+    def listener(self) -> Listener:
+        """Return the listener that draws here."""
+        return Listener(
+            planned=self._plan,
+            started=self._start,
+            tiles=self._tiles,
+            ended=self._end,
+            waiting=self._say,
+            in_project=lambda name: self._say(f"{self._writing}: {name}"),
+            remark=self._remark,
+            warning=self._warn,
+        )
+
+    def close(self) -> None:
+        """Wipe what is drawn."""
+        if self._bars is not None:
+            self._bars[0].stop()
+        if self._line is not None:
+            self._line.stop()
+        self._bars = self._line = None
+
+    def _plan(self, count: int) -> None:
+        self.close()
+        bars = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=self._rich,
+            disable=self._quiet,
+            transient=True,
+        )
+        self._bars = (bars, bars.add_task("slides", total=count), bars.add_task("", total=None))
+        bars.start()
+
+    def _start(self, name: str) -> None:
+        if self._bars is not None:
+            bars, _, tiles = self._bars
+            bars.reset(tiles, description=name[-40:], total=None)
+
+    def _tiles(self, done: int, total: int) -> None:
+        if self._bars is not None:
+            bars, _, tiles = self._bars
+            bars.update(tiles, completed=done, total=total)
+
+    def _end(self, name: str, record: ImageRecord) -> None:
+        if self._bars is not None:
+            bars, slides, _ = self._bars
+            bars.advance(slides)
+        if record.state is State.FAILED:
+            self._warn(f"{name}: {record.reason}")
+
+    def _say(self, text: str) -> None:
+        if self._quiet:
+            return
+        shown = Text(text)  # a name in brackets is no markup
+        if self._line is None:
+            self.close()
+            self._line = self._rich.status(shown)
+            self._line.start()
+        else:
+            self._line.update(shown)

@@ -1,0 +1,8 @@
+"""`python -m glomseg`: the command line."""
+
+from __future__ import annotations
+
+from glomseg_cli.main import main
+
+if __name__ == "__main__":
+    main()

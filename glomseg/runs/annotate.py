@@ -1,0 +1,130 @@
+"""The main job: a project's images to polygon annotations to review, both stages in a row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glomseg.errors import ProjectError
+from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.qupath.process import REMEDY, find_qupath
+from glomseg.qupath.project import Project, ProjectImage, read_project
+from glomseg.runs.collect import collect_images
+from glomseg.runs.each_image import OnConflict, WriteOptions
+from glomseg.runs.listener import Listener
+from glomseg.runs.plan import FOLDER, ProjectPlan, choose_images, plan_project, save_areas
+from glomseg.runs.result import RunResult
+from glomseg.runs.run import Run, locked, resume_or_start
+from glomseg.runs.segmenter import Segmenter, SegmentOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnnotateOptions(SegmentOptions):
+    """How to annotate a project: how to segment, which images, where on them, and how to write into the project.
+
+    `images` are names or entry ids, all where it is empty; images that moved are looked for under `slides`. `region`
+    is a class of annotations to look inside, `within` a GeoJSON file of areas: at most one of them is given. `mpp`
+    counts where neither QuPath nor the file knows it. With `collect` False the outlines stay in the run folder.
+    """
+
+    images: tuple[str, ...] = ()
+    slides: tuple[Path, ...] = ()
+    region: str | None = None
+    within: Path | None = None
+    collect: bool = True
+    forget_rejections: bool = False
+    on_conflict: OnConflict = "skip"
+
+
+def annotate_project(
+    project: Path, options: AnnotateOptions | None = None, *, listener: Listener | None = None
+) -> RunResult:
+    """Outline the glomeruli of a project's images as annotations to review; annotations of people are not touched.
+
+    An unfinished run of the same settings goes on. Without a QuPath on this machine the outlines stay in the run
+    folder, and a remark says what finishes the work. How each image went stands in its record. Raises ProjectError,
+    RunError, ModelError, DeviceError, QuPathError for a wrong PAQUO_QUPATH_DIR or a region without QuPath, and
+    ConflictError where somebody else saved an image meanwhile and `options` says to stop there.
+    """
+    options, remarks = options or AnnotateOptions(), _Remarks(listener or Listener())
+    listener = remarks.listener
+    if options.region is not None and options.within is not None:
+        raise ProjectError("`region` and `within` both say where to look; give one of them")
+    read = read_project(project, slides=options.slides)
+    chosen = choose_images(read, options.images)
+    areas = read_geojson(options.within) if options.within else []
+    has_qupath = find_qupath() is not None  # a wrong setting is better known before hours of work than after
+    segmenter = Segmenter.load(options, listener)
+    with locked(read.folder / FOLDER):
+        plan = _plan(read, chosen, options, areas, listener)
+        parameters = segmenter.parameters(region=_where(options))
+        run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
+        _refuse(run, chosen, plan, listener)
+        save_areas(run, plan.jobs)
+        segmenter.segment(plan.jobs, run, listener)
+        entry_ids = tuple(image.entry_id for image in chosen)
+        if options.collect and has_qupath:
+            writing = WriteOptions(forget_rejections=options.forget_rejections, on_conflict=options.on_conflict)
+            collect_images(read, run, entry_ids, states=plan.states, options=writing, listener=listener)
+        elif options.collect:
+            listener.remark(_waiting(read, run))
+    is_waiting = not (options.collect and has_qupath)
+    return RunResult(run=run, entry_ids=entry_ids, remarks=tuple(remarks.made), is_waiting=is_waiting)
+
+
+class _Remarks:
+    """Remarks and warnings, each passed on as it is made and kept for the result."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.made: list[str] = []
+        self.listener = replace(
+            listener,
+            remark=lambda text: self._keep(text, listener.remark),
+            warning=lambda text: self._keep(text, listener.warning),
+        )
+
+    def _keep(self, text: str, pass_on: Callable[[str], None]) -> None:
+        self.made.append(text)
+        pass_on(text)
+
+
+def _plan(
+    project: Project,
+    images: Sequence[ProjectImage],
+    options: AnnotateOptions,
+    areas: Sequence[PathObject],
+    listener: Listener,
+) -> ProjectPlan:
+    plan = plan_project(project, images, region_class=options.region, mpp=options.mpp, within=areas)
+    for remark in plan.remarks:
+        listener.warning(remark)
+    return plan
+
+
+def _where(options: AnnotateOptions) -> str | None:
+    """Name where to look as the run's parameters do: a class, or the areas of a file by their sha256."""
+    if options.within is None:
+        return options.region
+    return f"areas {hashlib.sha256(options.within.read_bytes()).hexdigest()[:12]}"
+
+
+def _refuse(run: Run, images: Sequence[ProjectImage], plan: ProjectPlan, listener: Listener) -> None:
+    """Record the images that cannot be segmented; what the run has found on one before stays."""
+    for image in images:
+        reason = plan.refused.get(image.entry_id)
+        if reason is None:
+            continue
+        if run.has_result(image.entry_id):
+            listener.warning(f"{image.name}: {reason}; what this run found on it before stays")
+        else:
+            run.fail(image.entry_id, image.name, reason)
+            listener.warning(f"{image.name}: {reason}")
+
+
+def _waiting(project: Project, run: Run) -> str:
+    return (
+        f"no QuPath on this machine: the outlines wait in {run.folder}. Bring them in with `glomseg collect "
+        f"{project.path}` where QuPath is, or with import_results.groovy in QuPath ({REMEDY})"
+    )

@@ -1,0 +1,75 @@
+"""Bring what is to be written into a project's images, one after another; an error with one stops that one alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from glomseg.errors import ConflictError, GlomsegError, ProjectError
+from glomseg.qupath.project import ImageState, ProjectImage, image_state
+from glomseg.runs.image_record import ImageRecord, Outcome, Standing
+from glomseg.runs.run import Run, now
+from glomseg.runs.write_image import WrittenImage
+
+OnConflict = Literal["stop", "skip", "merge"]
+"""Where somebody else saves meanwhile: stop there, leave that image out, or read it as it is now and plan again."""
+
+TRIES = 5
+"""How often a merge reads an image again that others go on saving."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions:
+    """How to write into a project; images that moved are looked for under `slides`."""
+
+    slides: tuple[Path, ...] = ()
+    forget_rejections: bool = False
+    on_conflict: OnConflict = "skip"
+
+
+@contextmanager
+def recording(run: Run, entry_id: str, outcome: Outcome, on_conflict: OnConflict) -> Iterator[None]:
+    """Turn an error with one image into its record; a conflict is raised again where it is to stop."""
+    try:
+        yield
+    except GlomsegError as error:
+        conflict = isinstance(error, ConflictError)
+        record = run.images.get(entry_id, ImageRecord())
+        run.update(entry_id, replace(record, outcome=outcome, reason=str(error), conflict=conflict))
+        if conflict and on_conflict == "stop":
+            raise
+
+
+def merging(on_conflict: OnConflict, image: ProjectImage, state: ImageState, write: Callable[[ImageState], T]) -> T:
+    """Call `write`; on a conflict that is to be merged, again with the state as it is now."""
+    for _ in range(TRIES - 1):
+        try:
+            return write(state)
+        except ConflictError:
+            if on_conflict != "merge":
+                raise
+            state = image_state(image)
+    return write(state)
+
+
+def reachable(image: ProjectImage | None) -> tuple[ProjectImage, Path]:
+    """Return an image and where it lies; raises ProjectError for one that is gone or cannot be used."""
+    if image is None or image.path is None or image.problem:
+        raise ProjectError(image.problem if image and image.problem else "no longer in the project")
+    return image, image.path
+
+
+def standing_after(written: WrittenImage) -> Standing:
+    """Say whose annotations stand in an image after a write, and of which data that is true."""
+    return Standing(
+        at=now(),
+        data_sha256=written.state_after.sha256,
+        machine=written.machine,
+        persons=written.persons,
+        verdicts=dict(written.verdicts),
+    )

@@ -1,0 +1,58 @@
+"""Plain slides to outlines in a run folder, without a project and without QuPath."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from glomseg.runs.listener import Listener
+from glomseg.runs.result import RunResult
+from glomseg.runs.run import Run, locked, printable, resume_or_start_in
+from glomseg.runs.segment_batch import Job
+from glomseg.runs.segmenter import Segmenter, SegmentOptions
+from glomseg.slides.find_slides import slides_of
+
+
+def segment_slides(
+    slides: Iterable[Path], output: Path, options: SegmentOptions | None = None, *, listener: Listener | None = None
+) -> RunResult:
+    """Outline the glomeruli of slides, or of all in folders, into the run folder `output`.
+
+    Writes <slide name>.geojson, glomeruli.csv and run.json. Images that are done already are left as they are. How
+    each image went stands in its record. Raises SlideError for a folder without images, ModelError, DeviceError, and
+    RunError where the folder holds a run with other parameters or cannot be written.
+    """
+    options, listener = options or SegmentOptions(), listener or Listener()
+    slide_files = slides_of(slides)
+    remarks = tuple(slide_files.remarks())
+    for remark in remarks:
+        listener.remark(remark)
+    segmenter = Segmenter.load(options, listener)
+    with locked(output):
+        run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
+        jobs = [
+            Job(entry_id=entry_id, name=printable(path.name), path=path, mpp=options.mpp)
+            for entry_id, path in _entry_ids(slide_files.paths, run).items()
+        ]
+        segmenter.segment(jobs, run, listener)
+    return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=remarks, is_waiting=True)
+
+
+def _entry_ids(paths: Sequence[Path], run: Run) -> dict[str, Path]:
+    """Name the results after the slides; of slides that share a name, the later ones keep their ending or get a number.
+
+    A slide that the run knows keeps its name there, and no other slide gets it.
+    """
+    taken = {entry_id: record.path for entry_id, record in run.images.items() if record.path is not None}
+    named: dict[str, Path] = {}
+    for path in paths:
+        place = printable(path.absolute())
+        stem, name = (re.sub(r'[\x00-\x1f/\\:*?"<>|]|^\.', "_", printable(text)) for text in (path.stem, path.name))
+        candidates = itertools.chain((stem, name), (f"{name}-{number}" for number in itertools.count(2)))
+        known = next((entry_id for entry_id, at in taken.items() if at == place), None)
+        entry_id = known or next(candidate for candidate in candidates if candidate not in taken)
+        taken[entry_id] = place
+        named[entry_id] = path
+    return named

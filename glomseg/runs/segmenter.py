@@ -1,0 +1,97 @@
+"""The first stage as every command runs it: a loaded model, how to use it, and what the run folder says of that."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.models.card import DEFAULT_MODEL
+from glomseg.models.predict import Model, load_model
+from glomseg.models.store import find_model
+from glomseg.pictures.overlay import OverlayStyle
+from glomseg.runs.listener import Listener
+from glomseg.runs.run import Run, RunParameters, now
+from glomseg.runs.segment_batch import Job, segment_all
+from glomseg.segment.pipeline import SegmentSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentOptions:
+    """How to segment the images of a project, or plain slides.
+
+    `model` is a name or a folder; `device` auto, cpu, cuda, cuda:N or mps. `threshold`, `species` and `batch` are the
+    model's and the device's where they are None. `mpp` is (x, y) in um per level-0 pixel. `overlay` draws a picture of
+    each image. `resume` demands a run to go on with, `restart` starts a new one; without them an unfinished run of the
+    same settings goes on. `command` is kept in run.json.
+    """
+
+    model: str | Path = DEFAULT_MODEL
+    device: str = "auto"
+    threshold: float | None = None
+    species: str | None = None
+    tta: bool = False
+    batch: int | None = None
+    mpp: tuple[float, float] | None = None
+    overlay: OverlayStyle | None = None
+    keep_probability: bool = False
+    resume: bool = False
+    restart: bool = False
+    command: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmenter:
+    """A loaded model, the folder where it lies, and how to use it."""
+
+    model: Model
+    folder: Path
+    settings: SegmentSettings
+    options: SegmentOptions
+
+    @classmethod
+    def load(cls, options: SegmentOptions, listener: Listener | None = None) -> Segmenter:
+        """Load the model onto its device, before anything else can take time; raises ModelError, DeviceError."""
+        name = str(options.model)
+        model = load_model(name, options.device)
+        if listener is not None:
+            listener.remark(f"model {model.card.name} on {model.device}")
+        settings = SegmentSettings(
+            threshold=options.threshold, species=options.species, tta=options.tta, batch_size=options.batch
+        )
+        return cls(model=model, folder=find_model(name).resolve(), settings=settings, options=options)
+
+    def parameters(self, *, region: str | None = None) -> RunParameters:
+        """Name all that decides the result beside the image."""
+        card = self.model.card
+        return RunParameters(
+            model=card.name,
+            model_sha256=card.weights_sha256,
+            card_sha256=hashlib.sha256(card.to_json().encode()).hexdigest(),
+            threshold=card.threshold if self.settings.threshold is None else self.settings.threshold,
+            species=self.settings.species,
+            tta=self.settings.tta,
+            tile_px=card.patch_size_pixels,
+            halo_px=card.halo_pixels,
+            region=region,
+        )
+
+    def segment(self, jobs: Sequence[Job], run: Run, listener: Listener | None = None) -> None:
+        """Segment `jobs` into the folder of `run`, which must be this process's own; raises RunError."""
+        listener = listener or Listener()
+        run.command, run.device, run.model_folder = self.options.command, str(self.model.device), str(self.folder)
+        run.ended = None
+        run.save()
+        listener.planned(len(jobs))
+        segment_all(
+            jobs,
+            self.model,
+            run,
+            self.settings,
+            overlay=self.options.overlay,
+            keep_probability=self.options.keep_probability,
+            listener=listener,
+        )
+        run.ended = now()
+        run.save()

@@ -1,0 +1,108 @@
+"""The jobs of the command line as calls of the library: one call each, told by a listener, nothing printed."""
+
+from pathlib import Path
+
+import pytest
+from support.slides import disc_slide
+
+import glomseg
+from glomseg import AnnotateOptions, Listener, SegmentOptions, WriteOptions
+from glomseg.errors import ProjectError, RunError, SlideError
+from glomseg.runs.image_record import State
+from glomseg.runs.run import load_run, locked
+
+
+class Heard:
+    """A listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+        self.texts: list[str] = []
+        self.listener = Listener(
+            planned=lambda count: self.calls.append(("planned", count)),
+            started=lambda name: self.calls.append(("started", name)),
+            ended=lambda name, record: self.calls.append(("ended", name, record.state)),
+            in_project=lambda name: self.calls.append(("in project", name)),
+            remark=self.texts.append,
+            warning=lambda text: self.texts.append(f"warning: {text}"),
+        )
+
+
+def test_plain_slides(tmp_path: Path, oracle_folder: Path, capfd) -> None:
+    (tmp_path / "in").mkdir()
+    truth = disc_slide(tmp_path / "in/a.tif")
+    (tmp_path / "in/b.tif").write_text("no image")
+    heard = Heard()
+    options = SegmentOptions(model=oracle_folder, device="cpu")
+    result = glomseg.segment_slides([tmp_path / "in"], tmp_path / "out", options, listener=heard.listener)
+    assert capfd.readouterr() == ("", "")
+    assert {key: record.glomeruli for key, record in result.records.items()} == {"a": len(truth.discs), "b": None}
+    assert list(result.failed) == ["b"]
+    assert heard.calls == [
+        ("planned", 2), ("started", "a.tif"), ("ended", "a.tif", State.DONE),
+        ("started", "b.tif"), ("ended", "b.tif", State.FAILED),
+    ]  # fmt: skip
+    assert heard.texts == ["model oracle on cpu"]
+    assert load_run(tmp_path / "out") == result.run
+
+
+def test_errors_speak_of_parameters(tmp_path: Path, oracle_folder: Path, project: Path, no_qupath: None) -> None:
+    truth = disc_slide(tmp_path / "a.tif")
+    first = SegmentOptions(model=oracle_folder)
+    glomseg.segment_slides([truth.path], tmp_path / "out", first)
+    with pytest.raises(RunError, match="another threshold; choose another `output`, or `restart`"):
+        glomseg.segment_slides([truth.path], tmp_path / "out", SegmentOptions(model=oracle_folder, threshold=0.9))
+    with pytest.raises(RunError, match="leave `resume` out"):
+        glomseg.segment_slides([truth.path], tmp_path / "new", SegmentOptions(model=oracle_folder, resume=True))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SlideError, match="empty"):
+        glomseg.segment_slides([tmp_path / "empty"], tmp_path / "new", first)
+    with pytest.raises(ProjectError, match="`region` and `within`"):
+        glomseg.annotate_project(project, AnnotateOptions(region="Cortex", within=tmp_path / "x.geojson"))
+
+
+def test_a_slide_that_is_offline_keeps_what_was_found(tmp_path: Path, oracle_folder: Path) -> None:
+    truth = disc_slide(tmp_path / "a.tif")
+    options, out = SegmentOptions(model=oracle_folder), tmp_path / "out"
+    before = glomseg.segment_slides([truth.path], out, options)
+    table = (out / "glomeruli.csv").read_bytes()
+    truth.path.rename(tmp_path / "aside.tif")
+    heard = Heard()
+    again = glomseg.segment_slides([truth.path], out, options, listener=heard.listener)
+    assert again.records == before.records
+    assert (out / "glomeruli.csv").read_bytes() == table
+    assert any("a.tif" in text and "stays" in text for text in heard.texts)
+
+
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_a_project_without_qupath_waits(project: Path, data: Path, oracle_folder: Path, no_qupath: None) -> None:
+    heard = Heard()
+    options = AnnotateOptions(model=oracle_folder, slides=(data / "qupath",), mpp=(0.5, 0.5), images=("1", "2"))
+    result = glomseg.annotate_project(project, options, listener=heard.listener)
+    assert (result.is_waiting, result.entry_ids, list(result.failed)) == (True, ("1", "2"), [])
+    assert [text for text in result.remarks if "glomseg collect" in text]
+    assert list(result.remarks) == [text.removeprefix("warning: ") for text in heard.texts]
+    lost = glomseg.annotate_project(project, AnnotateOptions(model=oracle_folder, mpp=(0.5, 0.5), images=("1", "3")))
+    assert list(lost.failed) == ["3"]  # image 1 was done before its file was out of reach, and stays so
+    assert any("stays" in text for text in lost.remarks)
+    with locked(project / "glomseg"), pytest.raises(RunError, match="another glomseg"):
+        glomseg.annotate_project(project, options)
+
+
+@pytest.mark.qupath
+def test_into_a_project_and_back(study_0_6_0: Path, oracle_folder: Path, one_process, capfd) -> None:
+    heard = Heard()
+    done = glomseg.annotate_project(
+        study_0_6_0, AnnotateOptions(model=oracle_folder, mpp=(0.5, 0.5), images=("1",)), listener=heard.listener
+    )
+    assert not done.failed
+    assert not done.is_waiting
+    assert ("in project", "kidney_01.tif") in heard.calls
+    options = WriteOptions(on_conflict="stop")
+    assert glomseg.collect_run(study_0_6_0, done.run.run_id, options).records["1"].collected.added == 0
+    undone = glomseg.undo_run(study_0_6_0, options=options).records["1"]
+    assert undone.undone is not None
+    assert undone.collected is None
+    with pytest.raises(RunError, match="nothing to undo"):
+        glomseg.undo_run(study_0_6_0)
+    assert capfd.readouterr().out == ""
