@@ -2,8 +2,8 @@
 
     python benchmarks/training.py [--recipe glomseg] [--device cpu] [--steps 30] [--workers N] [--set KEY=VALUE]
 
-Makes tissue up (squares of noise with discs, as PNG tiles), or takes `--data FOLDER --mpp UM`, and prints: samples per
-second that the loader alone makes, those that the network alone learns from, and both together; and the shares of
+Makes tissue up (squares of noise with discs, as PNG tiles), or takes `--data FOLDER --tile-mpp UM`, and prints: samples
+per second that the loader alone makes, those that the network alone learns from, and both together; and the shares of
 augmentation, forward and backward pass in a step. The loader keeps up where both together are as fast as the network.
 """
 
@@ -25,7 +25,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipe", default="glomseg")
     parser.add_argument("--data", type=Path, help="a folder that glomseg train takes, instead of made-up tissue")
-    parser.add_argument("--mpp", type=float, help="size of a pixel of the data in um, where the files do not say it")
+    parser.add_argument("--tile-mpp", type=float, help="um per pixel of the data, where the files do not say it")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--workers", type=int, default=-1)
@@ -36,19 +36,21 @@ def main() -> None:
 
 
 def measure(options: argparse.Namespace, folder: Path) -> None:
-    from glomseg.training.config import read_config
+    from glomseg.training.config_file import read_config
+    from glomseg.training.data.loading import Loader
     from glomseg.training.data.training_data import read_data
-    from glomseg.training.train import Training
+    from glomseg.training.train import prepare
 
-    words = ["batch_size=16", "mining_every=0", *options.set, f"workers={options.workers}"]
+    words = ["optimiser.batch_size=16", "data.mining_every=0", *options.set, f"data.workers={options.workers}"]
     config = read_config(recipe=options.recipe, words=words)
-    mpp = options.mpp or (None if options.data else config.reading_um_px / 3)
-    data = read_data([options.data or make_tiles(folder / "tiles", config.reading_um_px / 3)], config, mpp=mpp)
-    training = Training(data, folder / "model", config, device=options.device)
-    draws = training.data.source.draws(0, ())
-    size = config.batch_size
+    mpp = options.tile_mpp or (None if options.data else config.model_mpp / 3)
+    data = read_data([options.data or make_tiles(folder / "tiles", config.model_mpp / 3)], config, mpp=mpp)
+    training = prepare(data, folder / "model", config, device=options.device)
+    loader = Loader(data.source, config, training.learner.fabric.device)
+    draws = data.source.draws(0, ())
+    size = config.optimiser.batch_size
     draws = (draws * (1 + (options.steps + 3) * size // len(draws)))[: (options.steps + 3) * size]
-    batches = iter(training.loader.batches(draws, size))
+    batches = iter(loader.batches(draws, size))
     first = next(batches)  # starts the processes
     loaded, made = rate(lambda: next(batches), options.steps, size, training)
     print(f"loader alone        {loaded:8.1f} samples/s (batches of {made[0].shape[0]})")
@@ -59,7 +61,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     whole = sum(parts.values())
     print(f"network alone       {learned:8.1f} samples/s")
     print(", ".join(f"{name} {seconds / whole:.0%}" for name, seconds in parts.items()))
-    batches = iter(training.loader.batches(draws, size))
+    batches = iter(loader.batches(draws, size))
     step(training, next(batches), parts)
     both, _ = rate(lambda: step(training, next(batches), parts), options.steps, size, training)
     print(f"both together       {both:8.1f} samples/s: {both / learned:.0%} of the network alone")
@@ -76,6 +78,7 @@ def rate(work: Callable, steps: int, size: int, training) -> tuple[float, object
 
 def step(training, batch, parts: dict[str, float]) -> None:
     """One step as the training takes it, each part timed."""
+    from glomseg.training.augment.augment import Augment
     from glomseg.training.data.loading import augmented
 
     clock = time.perf_counter()
@@ -86,24 +89,24 @@ def step(training, batch, parts: dict[str, float]) -> None:
         parts[name] += time.perf_counter() - clock
         clock = time.perf_counter()
 
-    device = training.fabric.device
-    on_device = tuple(part.to(device) for part in batch[:3])
-    pixels, targets, weights = augmented(on_device, training.config, training.augment, seed=0)
+    learner = training.learner
+    on_device = tuple(part.to(learner.fabric.device) for part in batch[:3])
+    pixels, targets, weights = augmented(on_device, training.config, Augment(training.config.augment), seed=0)
     lap("augment")
-    training.net.train()
-    loss = training.criterion(training.net(pixels), targets, weights)
+    learner.net.train()
+    loss = learner.criterion(learner.net(pixels), targets, weights)
     lap("forward")
-    training.optimizer.zero_grad()
-    training.fabric.backward(loss)
-    training.optimizer.step()
-    training.ema.update_parameters(training.net.module)
+    learner.optimizer.zero_grad()
+    learner.fabric.backward(loss)
+    learner.optimizer.step()
+    learner.average.update_parameters(learner.net.module)
     lap("backward")
 
 
 def synchronised(training) -> None:
     import torch
 
-    if training.fabric.device.type == "cuda":
+    if training.learner.fabric.device.type == "cuda":
         torch.cuda.synchronize()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from . import options
 from .commands import command
 from .console import Console
 
+UM_PX = click.FloatRange(0, 100, True, True)
 
-@command(short_help="Learn from annotated tissue.")
+
+@command(short_help="Learn from annotated tissue.", renamed={"--mpp": "--tile-mpp"})
 @click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
 @click.option(
@@ -27,25 +30,37 @@ from .console import Console
 )
 @options.slides_option
 @click.option("--recipe", metavar="NAME", help="Settings to begin with: glomseg, retrain, kpis, kpis-reference.")
-@click.option("--config", "file", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
-@click.option("--set", "words", multiple=True, metavar="KEY=VALUE", help="A setting, over all files. May be repeated.")
+@click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
 @click.option(
-    "--mpp", type=click.FloatRange(0, 10, True, True), help="Size of a pixel in um where the files do not say it."
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, over all files. May be repeated."
 )
+@click.option("--tile-mpp", type=UM_PX, help="Size of a pixel in um of images that do not say it.")
+@click.option("--model-mpp", type=UM_PX, help="Size of a pixel in um at which the network reads [the recipe's].")
 @click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="Whose kidney it is [the recipe's].")
 @click.option("--start", metavar="MODEL", help="Begin with this model (a name or folder), not from nothing.")
 @click.option("--epochs", type=click.IntRange(1), help="How long to train [the recipe's].")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @click.option("--seed", type=click.IntRange(0), help="Another seed, another training [0].")
-@click.option("--by", type=click.Choice(("slide", "case")), help="Keep slides, or cases, in one part [slide].")
+@click.option(
+    "--by", "split_by", type=click.Choice(("slide", "case")), help="Keep slides, or cases, in one part [slide]."
+)
 @click.option("--split", type=click.Path(path_type=Path), help="Split as this split.json says.")
 @click.option("--preview", is_flag=True, help="Draw what the network would see to preview.png, and stop.")
-@click.option("--resume", is_flag=True, help="Go on where a training in this folder stopped.")
+@options.resuming
 @click.option("--workers", type=click.IntRange(0), help="Processes that prepare samples [the cores but one].")
 @click.option("--name", help="The model's name [the folder's].")
 @click.option("--licence", default="unstated", show_default=True, help="Licence of the data, for the model's card.")
-@click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
-def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
+@options.output
+def train(
+    data: tuple[Path, ...],
+    output: Path,
+    project: Path | None,
+    slides: tuple[Path, ...],
+    preview: bool,
+    as_json: bool,
+    quiet: bool,
+    **settings: Any,
+) -> int:
     """Learn from annotated tissue, and write a model that --model takes.
 
     \b
@@ -53,19 +68,34 @@ def train(data: tuple[Path, ...], output: Path, quiet: bool, **how: Any) -> int:
     glomseg train --from-project PROJECT -o MODEL   what was reviewed in a QuPath project
     glomseg train KPIS --recipe kpis -o MODEL       the KPIs 2024 challenge's folders
     glomseg train DATA -o MODEL --preview           look first at what the network would see
-    glomseg train DATA -o MODEL --resume            go on after an interruption
     torchrun --nproc-per-node 4 -m glomseg_cli.main train DATA -o MODEL      on several GPUs
 
     DATA are folders of images with their labels; pairs match by name. The folder gets card.json and
     weights.safetensors (the best epoch so far), config.toml, split.json, history.csv, curves.png and worst.png.
+    After an interruption the same command goes on.
     """
-    from .training import lessons_of, preview_data, train_model
+    from glomseg.training.train_model import TrainOptions, preview_training, retrain_from_project, train_model
 
-    if not data and how["project"] is None:
+    from .training import show_result, training_bars
+
+    if not data and project is None:
         raise click.UsageError("Nothing to learn from: name folders of tiles, or a project with --from-project.")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
-    console = Console(quiet=quiet or not first, as_json=False)
-    if how["project"] is not None:
-        folder, how = lessons_of(console, output, how)
-        data = (*data, folder)
-    return preview_data(console, data, output, how) if how["preview"] else train_model(console, data, output, how)
+    console = Console(quiet=quiet or not first, as_json=as_json)
+    told = TrainOptions(**{item.name: settings[item.name] for item in fields(TrainOptions)})
+    with training_bars(console) as progress:
+        if preview:
+            path = preview_training(
+                data, output, told, project=project, slides=slides, progress=progress, tell=console.say
+            )
+        elif project is None:
+            result = train_model(data, output, told, progress=progress, tell=console.say)
+        else:
+            result = retrain_from_project(
+                project, output, told, slides=slides, folders=data, progress=progress, tell=console.say
+            )
+    if preview:
+        console.say(f"drew {path}")
+    elif first:
+        show_result(console, result)
+    return 0

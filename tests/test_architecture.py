@@ -30,7 +30,7 @@ OWNERS = {
     "jpype": {"qupath/java.py", "qupath/process.py"},
     "openslide": {"slides/slide.py", "slides/readers.py", "cli/doctor.py"},
     "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_pixels.py"},
-    "matplotlib": {"evaluation/plots.py", "training/curves.py"},
+    "matplotlib": {"evaluation/plots.py", "training/history.py"},
     "imagecodecs": {"slides/tiff.py"},
     "torch": {"glomseg/models/", "glomseg/training/", "cli/doctor.py"},
     "kornia": {"training/augment/"},

@@ -67,7 +67,13 @@ class DiceFocalLoss(nn.Module):
 
 
 def loss_of(
-    kind: LossKind, *, classes: int = 1, a: float = 0.8, pos_weight: PosWeight = 25.0, gamma: float = 2.0
+    kind: LossKind,
+    *,
+    classes: int = 1,
+    a: float = 0.8,
+    pos_weight: PosWeight = 25.0,
+    gamma: float = 2.0,
+    eps: float = 1e-6,
 ) -> nn.Module:
     """Return a loss for `classes` logits a pixel; raises TrainingError for a setting that makes no sense."""
     weights = (pos_weight,) if isinstance(pos_weight, int | float) else tuple(pos_weight)
@@ -80,9 +86,9 @@ def loss_of(
     if gamma < 0:
         raise TrainingError(f"the loss's gamma is {gamma:g}; give 0 or more")
     if kind == "bce-dice":
-        return BCEDiceLoss(a=a, pos_weight=weights)
+        return BCEDiceLoss(a=a, pos_weight=weights, eps=eps)
     if kind == "dice-focal":
-        return DiceFocalLoss(a=a, pos_weight=weights, gamma=gamma)
+        return DiceFocalLoss(a=a, pos_weight=weights, gamma=gamma, eps=eps)
     raise TrainingError(f"no loss is called {kind!r}; give bce-dice or dice-focal")
 
 

@@ -20,7 +20,7 @@ OVERLAP = 0.1
 MAX_PER_IMAGE = 5
 
 
-def chosen(count: int, limit: int, *, seed: int, epoch: int) -> list[int]:
+def draw_indices(count: int, limit: int, *, seed: int, epoch: int) -> list[int]:
     """Choose `limit` of `count` images, others in every epoch."""
     return sorted(int(i) for i in np.random.default_rng([seed, epoch, 7]).permutation(count)[:limit])
 

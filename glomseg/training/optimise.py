@@ -1,4 +1,4 @@
-"""The parts of a training: engine, network, loss, learning rate, and the watch over the loss."""
+"""What learns: the network on its devices, its average, the loss and its watch, the optimiser and its rate."""
 
 from __future__ import annotations
 
@@ -7,82 +7,196 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
-from glomseg.errors import ModelError, TrainingError
+from glomseg.errors import TrainingError
 from glomseg.models.card import ModelCard
-from glomseg.models.device import has_fast_bf16
+from glomseg.models.device import has_fast_bf16, resolve_device
 from glomseg.models.network import Network
-from glomseg.models.store import find_model, load_network, read_card, verify_model
-from glomseg.models.variable_unet import VariableUNet, base_width
+from glomseg.models.networks import build_network
+from glomseg.models.store import find_model, load_network, read_card
+from glomseg.training.batching import largest_batch
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import loss_of
-from glomseg.training.validate import Verdict
 
+T = TypeVar("T")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is to be said
+
+
+@dataclass(slots=True)
+class Learner:
+    """What learns, on one device or several: the network, its moving average, the loss and the optimiser.
+
+    `net` is wrapped by Fabric, its own network is `net.module`; `average` is what is judged, kept and shipped.
+    """
+
+    fabric: Fabric
+    net: Any
+    average: AveragedModel
+    criterion: nn.Module
+    optimizer: Any
+
+    @classmethod
+    def of(cls, config: TrainConfig, card: ModelCard, device: str, start: Network | None = None) -> Learner:
+        """Make the network of the card, with the weights of `start` where it is given, and what moves it.
+
+        Raises TrainingError where `start` is another network, ModelError, DeviceError.
+        """
+        fabric = fabric_for(config, resolve_device(device))
+        fabric.launch()
+        torch.manual_seed(config.seed)
+        made: nn.Module = build_network(card)
+        if start is not None:
+            _begin_with(made, start, card)
+        made = made.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        settings = config.optimiser
+        average = averaged(made, settings.ema_decay)
+        kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+        optimizer = kind(made.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        net, optimizer = fabric.setup(made, optimizer)
+        return cls(fabric, net, average, criterion_of(config).to(fabric.device), optimizer)
+
+    @property
+    def averaged_net(self) -> Network:
+        """The averaged network."""
+        net = self.average.module
+        assert isinstance(net, Network)
+        return net
+
+    def share(self, items: list[T]) -> list[T]:
+        """Return what of some items is this device's."""
+        return items[self.fabric.global_rank :: self.fabric.world_size]
+
+    def gathered(self, item: T) -> list[T]:
+        """Return the items of all devices, in their order."""
+        if self.fabric.world_size == 1:
+            return [item]
+        items: list[Any] = [None] * self.fabric.world_size
+        torch.distributed.all_gather_object(items, item)
+        return items
+
+    def agree(self) -> None:
+        """Give all devices one average: each saw other batches, and so other statistics."""
+        if self.fabric.world_size > 1:
+            for value in self.average.module.state_dict().values():
+                torch.distributed.broadcast(value, 0)
+
+    def find_batch_size(self, config: TrainConfig, card: ModelCard) -> int:
+        """Return the largest batch that every device has memory for; raises TrainingError where two are too many."""
+        trial = build_network(card).to(self.fabric.device).train()
+
+        def step(images: Tensor) -> Tensor:
+            with self.fabric.autocast():
+                logits: Tensor = trial(images)
+            return logits.float()
+
+        limit, side = config.optimiser.batch_limit, config.data.crop_px
+        return min(self.gathered(largest_batch(step, side, self.fabric.device, limit=limit)))
+
+    def learn(self, pixels: Tensor, targets: Tensor, weights: Tensor, *, rate: float, clip_norm: float) -> Tensor:
+        """Take one step at a learning rate; return the loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss: Tensor = self.criterion(self.net(pixels), targets, weights)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        if clip_norm:
+            self.fabric.clip_gradients(self.net, self.optimizer, max_norm=clip_norm, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.average.update_parameters(self.net.module)
+        return loss.detach()
 
 
 def fabric_for(config: TrainConfig, device: torch.device) -> Fabric:
     """Return the engine: one device, or under torchrun as many as it started processes."""
-    precision = config.precision
+    precision: Any = config.optimiser.precision
     if precision == "auto":
         precision = "bf16-mixed" if has_fast_bf16(device) else "32-true"
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     devices: Any = [device.index] if device.index is not None and processes == 1 else processes
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
-    return Fabric(
-        accelerator=device.type,
-        devices=devices,
-        num_nodes=max(1, nodes),
-        precision=precision,  # type: ignore[arg-type]
-    )
+    return Fabric(accelerator=device.type, devices=devices, num_nodes=max(1, nodes), precision=precision)
+
+
+def read_start(name: str | Path) -> tuple[Network, ModelCard]:
+    """Read network and card of a model to begin with; raises TrainingError where no training can, ModelError."""
+    folder = find_model(name)
+    card = read_card(folder)
+    if card.mean is not None:
+        raise TrainingError(
+            f"{name} takes colours normalised by the mean and std of its card, which no training here does; "
+            "name another model, or leave `start` out"
+        )
+    net = load_network(folder, card)
+    if not net.trainable:
+        raise TrainingError(f"{name} is a {card.architecture}, which cannot be trained; name another model for `start`")
+    return net, card
+
+
+def _begin_with(net: nn.Module, start: Network, card: ModelCard) -> None:
+    """Take the weights of another network; raises TrainingError where it has others."""
+    weights, ours = start.state_dict(), net.state_dict()
+    unlike = [key for key in {**weights, **ours} if key not in weights or key not in ours]
+    unlike += [key for key in weights if key in ours and weights[key].shape != ours[key].shape]
+    if unlike:
+        theirs, there = (tuple(state[unlike[0]].shape) if unlike[0] in state else "none" for state in (weights, ours))
+        arguments = ", ".join(f"{key} {value}" for key, value in card.architecture_args.items())
+        raise TrainingError(
+            f"the model to start from is another network than the settings make ({card.architecture}, {arguments}, "
+            f"{card.num_classes} classes): {unlike[0]} is {theirs} there and {there} here; correct the settings under "
+            "model, or leave `start` out"
+        )
+    net.load_state_dict(weights)
+
+
+def averaged(net: nn.Module, decay: float) -> AveragedModel:
+    """Return a moving average of `net`, BatchNorm's statistics included, that forgets its beginning quickly.
+
+    With a decay of 0 it is a copy of `net`.
+    """
+
+    @torch.no_grad()
+    def mean(old: Any, new: Any, count: Tensor | int) -> None:
+        keep = min(decay, (1 + int(count)) / (10 + int(count)))
+        if old[0].is_floating_point():
+            torch._foreach_lerp_(old, new, 1 - keep)
+        else:
+            for kept, value in zip(old, new, strict=True):
+                kept.copy_(value)
+
+    return AveragedModel(net, multi_avg_fn=mean, use_buffers=True)
 
 
 def learning_rate_at(share: float, config: TrainConfig) -> float:
     """Return the learning rate at `share` (0..1) of the training: a linear warm-up, then half a cosine or none."""
-    if share < config.warm_up:
-        return config.learning_rate * (0.02 + 0.98 * share / config.warm_up)
-    if config.schedule == "constant":
-        return config.learning_rate
-    x = (share - config.warm_up) / (1 - config.warm_up)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(x, 1.0))))
+    settings = config.optimiser
+    if share < settings.warm_up:
+        return settings.learning_rate * (0.02 + 0.98 * share / settings.warm_up)
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    x = (share - settings.warm_up) / (1 - settings.warm_up)
+    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(x, 1.0))))
 
 
 def criterion_of(config: TrainConfig) -> nn.Module:
     """Return the loss."""
+    loss = config.loss
     return loss_of(
-        config.loss,  # type: ignore[arg-type]
-        a=config.loss_a,
-        pos_weight=config.loss_pos_weight,
-        gamma=config.loss_gamma,
+        loss.kind,
+        classes=len(config.model.classes),
+        a=loss.a,
+        pos_weight=loss.pos_weight,
+        gamma=loss.gamma,
+        eps=loss.eps,
     )
-
-
-def network_of(config: TrainConfig, start: str | Path | None) -> tuple[Network, ModelCard | None]:
-    """Return a new network, or that of a model with its card; raises TrainingError where it is of another width."""
-    if start is None:
-        return VariableUNet(config.patch_size), None
-    folder = find_model(start)
-    card = read_card(folder)
-    if card.mean is not None:
-        raise TrainingError(
-            f"{start} takes colours normalised by the mean and std of its card, which no training here does; "
-            "name another model, or leave --start out"
-        )
-    net = load_network(folder, card)
-    theirs, ours = (base_width(size) for size in (card.architecture_args["patch_size"], config.patch_size))
-    if theirs != ours:
-        raise TrainingError(
-            f"{start} is a network of base width {theirs}, but patch_size {config.patch_size} makes one of {ours}; "
-            f"set patch_size={card.architecture_args['patch_size']}, or leave --start out"
-        )
-    return net, card
 
 
 @contextmanager
@@ -93,23 +207,16 @@ def memory_for(batch_size: int, device: torch.device) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         raise TrainingError(
             f"{device} has no memory left for batches of {batch_size}; lower it with "
-            f"--set batch_size={max(2, batch_size // 2)}, and --resume if an epoch is done"
+            f"`settings` optimiser.batch_size={max(2, batch_size // 2)}; the same command goes on"
         ) from error
 
 
 def check_finite(net: nn.Module, output: Path) -> None:
     """Raise TrainingError where a weight is not finite, before that state replaces a good one."""
     if not all(bool(torch.isfinite(value).all()) for value in net.state_dict().values()):
-        raise TrainingError(f"the weights are no longer finite; lower learning_rate; the epochs before are in {output}")
-
-
-def is_whole(folder: Path) -> bool:
-    """Tell whether a folder holds a model whose weights are those of its card."""
-    try:
-        verify_model(folder)
-    except ModelError:
-        return False
-    return True
+        raise TrainingError(
+            f"the weights are no longer finite; lower optimiser.learning_rate; the epochs before are in {output}"
+        )
 
 
 def seed_of(*numbers: int) -> int:
@@ -151,21 +258,7 @@ class Watch:
         loss, names = float(self._waiting[0]), self._waiting[1]
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is {loss} in the batch of {', '.join(names)}; look at these, or lower learning_rate; "
-                f"the epochs before are in {self._output}"
+                f"the loss is {loss} in the batch of {', '.join(names)}; look at these, or lower "
+                f"optimiser.learning_rate; the epochs before are in {self._output}"
             )
         self._losses.append(loss)
-
-
-def measured(verdict: Verdict | None) -> dict[str, float]:
-    """Name what was measured on the validation images, as the columns of the history."""
-    if verdict is None:
-        return {}
-    best = verdict.best
-    return {
-        "val_loss": verdict.loss,
-        "val_object_f1": best.objects.f1,
-        "val_dice": best.pixels.dice,
-        "val_precision": best.objects.precision,
-        "val_recall": best.objects.recall,
-    }

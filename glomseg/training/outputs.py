@@ -1,21 +1,18 @@
-"""What a training leaves behind: its card, its history, and pictures."""
+"""What a training leaves behind but its weights: the card, and pictures of what it saw and where it errs."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from glomseg.files import write_text
-from glomseg.models.card import ModelCard, TrainingData
+from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
-from glomseg.training.curves import COLUMNS
 from glomseg.training.data.loading import augmented, collate
 from glomseg.training.data.sampling import Images
 from glomseg.training.data.training_data import Data
@@ -30,8 +27,6 @@ METHOD = (
     "card's threshold, minimum area and solidity"
 )
 
-Row = Mapping[str, float]
-
 
 def card_of(
     config: TrainConfig,
@@ -45,30 +40,28 @@ def card_of(
     """Return the card of a training's network; its digest is filled in when it is saved."""
     origins = (*data.origins, *(started_from.training_data if started_from else ()))
     begun = f" It started from {started_from.name}." if started_from else ""
+    model = config.model
     return ModelCard(
         name=name,
         description=f"Trained with glomseg train on {', '.join(item.name for item in data.origins)}.{begun} "
         "Not for diagnosis.",
-        architecture_args={"patch_size": config.patch_size},
-        class_names=config.classes,
-        patch_size_pixels=config.tile_px,
-        halo_pixels=config.halo_px,
+        architecture=model.architecture,
+        architecture_args={"patch_size": model.patch_size},
+        class_names=model.classes,
+        patch_size_pixels=model.tile_px,
+        halo_pixels=model.halo_px,
         mpp=data.um_px,
         threshold=threshold,
-        minimum_area_um2=config.area_um2,
-        minimum_solidity=config.minimum_solidity,
-        species=config.species,
+        minimum_area_um2=config.minimum_area_um2,
+        minimum_solidity=config.validation.minimum_solidity,
+        species=model.species,
         training_diameter_um=config.diameter_um,
-        training_data=_once(origins),
+        training_data=tuple(dict.fromkeys(origins)),
         scores=scores or {},
     )
 
 
-def _once(origins: Sequence[TrainingData]) -> tuple[TrainingData, ...]:
-    return tuple(dict.fromkeys(origins))
-
-
-def told(point: Point, images: int) -> dict[str, Any]:
+def scores_of(point: Point, images: int) -> dict[str, Any]:
     """Put counts into the words of a card."""
     objects = point.objects
     values = {
@@ -84,19 +77,6 @@ def told(point: Point, images: int) -> dict[str, Any]:
     return {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def write_history(rows: Sequence[Row], path: Path) -> None:
-    """Write a row an epoch as CSV; what was not measured is empty."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: _rounded(row[name]) if name in row else "" for name in COLUMNS} for row in rows)
-    write_text(path, buffer.getvalue())
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
 def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
     """Draw the first samples of the first epoch as the network would see them, with their labels."""
     draws = data.source.draws(0, ())[:SHOWN]
@@ -110,11 +90,11 @@ def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
 
 def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Path) -> None:
     """Draw the images on which the model does worst, each where it errs most; green is true, the other predicted."""
-    cells: list[Any] = []
-    for image in sorted(judged, key=_rank)[:WORST]:
-        found = images.read(image.index)
-        seen = probability_of(model, found) >= model.card.threshold * 255
-        wrong = np.argwhere(seen != (found.label > 0))
+    cells: list[tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_], str]] = []
+    for image in sorted(judged, key=lambda image: (*image.points[0].rank, image.index))[:WORST]:
+        labelled = images.read(image.index)
+        seen = probability_of(model, labelled) >= model.card.threshold * 255
+        wrong = np.argwhere(seen != (labelled.label > 0))
         y, x = wrong[len(wrong) // 2] if len(wrong) else np.array(seen.shape) // 2
         side = model.card.patch_size_pixels
         height, width = seen.shape
@@ -123,22 +103,10 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
         here = np.s_[top : top + side, left : left + side]
         objects = image.points[0].objects
         caption = (
-            f"{images.name(image.index)[-36:]}\nfound {objects.matched} of {objects.true}, {_false(objects)} false"
+            f"{images.name(image.index)[-36:]}\nfound {objects.matched} of {objects.true}, "
+            f"{objects.predicted - objects.matched} false"
         )
-        cells.append((found.image[here], found.label[here] > 0, seen[here], caption))
+        cells.append((labelled.image[here], labelled.label[here] > 0, seen[here], caption))
     if cells:
         pictures, labels, predicted, captions = zip(*cells, strict=True)
         contact_sheet(pictures, labels, path, captions=captions, columns=4, predicted=predicted)
-
-
-def _short(name: str) -> str:
-    """Shorten a name to what tells neighbours apart."""
-    return name.rpartition("/")[2][-36:]
-
-
-def _rank(image: Judged) -> tuple[float, float, int]:
-    return (*image.points[0].rank, image.index)
-
-
-def _false(objects: Any) -> int:
-    return int(objects.predicted - objects.matched)

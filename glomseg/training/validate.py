@@ -66,12 +66,12 @@ class Verdict:
     points: tuple[Point, ...]
 
     @classmethod
-    def of(cls, images: Sequence[Judged], thresholds: Sequence[float]) -> Verdict:
-        """Add up; in the order of the images, whoever judged them."""
-        points = [Point(threshold) for threshold in thresholds]
+    def of(cls, images: Sequence[Judged]) -> Verdict:
+        """Add up images that were judged at the same thresholds; in their order, whoever judged them."""
+        points = [Point(point.threshold) for point in images[0].points]
         for image in sorted(images, key=lambda image: image.index):
             points = [a + b for a, b in zip(points, image.points, strict=True)]
-        return cls(math.fsum(image.loss for image in images) / max(1, len(images)), tuple(points))
+        return cls(math.fsum(image.loss for image in images) / len(images), tuple(points))
 
     @property
     def best(self) -> Point:

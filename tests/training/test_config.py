@@ -1,9 +1,21 @@
 """Settings: recipes hold, files and words lie over them, and what is wrong is named."""
 
+import tomllib
+
 import pytest
 
 from glomseg.errors import TrainingError
-from glomseg.training.config import TrainConfig, parse_config, read_config, recipe_names, write_config
+from glomseg.training.augment.augment import AugmentConfig
+from glomseg.training.config import (
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimiserConfig,
+    TrainConfig,
+    ValidationConfig,
+    setting_names,
+)
+from glomseg.training.config_file import OLD_NAMES, parse_config, read_config, recipe_names, write_config
 
 
 def test_recipes():
@@ -15,74 +27,227 @@ def test_recipes():
 
 def test_the_reference_is_the_reference():
     config = read_config(recipe="kpis-reference")
-    assert (config.sample, config.crop_px, config.patch_size, config.batch_size) == ("whole", 256, 256, 16)
-    assert (config.loss, config.loss_a, config.loss_pos_weight) == ("bce-dice", 0.8, 25)
-    assert (config.optimizer, config.learning_rate, config.weight_decay, config.schedule) == (
+    data, optimiser, loss = config.data, config.optimiser, config.loss
+    assert (data.sample, data.crop_px, config.model.patch_size, optimiser.batch_size) == ("whole", 256, 256, 16)
+    assert (loss.kind, loss.a, loss.pos_weight, loss.eps) == ("bce-dice", 0.8, 25, 1e-6)
+    assert (optimiser.kind, optimiser.learning_rate, optimiser.weight_decay, optimiser.schedule) == (
         "adam",
         1e-4,
         0,
         "constant",
     )
-    assert (config.epochs, config.clip_norm, config.ema_decay, config.warm_up) == (20, 0, 0, 0)
+    assert (config.epochs, optimiser.clip_norm, optimiser.ema_decay, optimiser.warm_up) == (20, 0, 0, 0)
     assert config.augment == type(config.augment).none()
 
 
 def test_it_survives_being_written(tmp_path):
-    config = read_config(recipe="kpis", words=["augment.blur_share=0.25", "epochs=7", "batch_size=auto"])
+    words = ["augment.blur_share=0.25", "epochs=7", "optimiser.batch_size=auto"]
+    config = read_config(recipe="kpis", words=words)
     write_config(config, tmp_path / "config.toml")
     again = read_config(file=tmp_path / "config.toml")
     assert again == config
     assert parse_config(config.to_toml()) == config
-    assert (again.augment.blur_share, again.epochs, again.batch_size) == (0.25, 7, 0)
+    assert (again.augment.blur_share, again.epochs, again.optimiser.batch_size) == (0.25, 7, 0)
 
 
 def test_what_lies_over_what(tmp_path):
     (tmp_path / "mine.toml").write_text('recipe = "kpis"\nepochs = 5\nseed = 4\n[augment]\nflip = false\n')
-    config = read_config(file=tmp_path / "mine.toml", words=["seed=6"], under={"patch_size": 256}, species=None)
-    assert (config.species, config.epochs, config.seed, config.patch_size) == ("mouse", 5, 6, 256)
+    config = read_config(
+        file=tmp_path / "mine.toml", words=["seed=6"], under={"model.patch_size": 256}, over={"model.species": None}
+    )
+    assert (config.model.species, config.epochs, config.seed, config.model.patch_size) == ("mouse", 5, 6, 256)
     assert config.augment.flip is False
     (tmp_path / "few.toml").write_text("epochs = 5\n")
     few = read_config(file=tmp_path / "few.toml")
     assert few == read_config(words=["epochs=5"]), "a file lies over a recipe, also where it names none"
-    assert read_config(file=tmp_path / "few.toml", default="retrain").hard_share == 0.3
-    assert read_config(epochs=3, words=["epochs=9"]).epochs == 3
+    assert read_config(file=tmp_path / "few.toml", default="retrain").data.hard_share == 0.3
+    assert read_config(over={"epochs": 3}, words=["epochs=9"]).epochs == 3
 
 
 def test_the_machine_does_not_tell_trainings_apart():
-    one, two = read_config(words=["workers=1"]), read_config(words=["workers=3", "cache_mb=9"])
+    one, two = read_config(words=["data.workers=1"]), read_config(words=["data.workers=3", "data.cache_mb=9"])
     assert one.differences(two) == []
-    assert one.differences(read_config(words=["seed=1", "augment.flip=false"])) == ["seed", "augment"]
+    other = read_config(words=["seed=1", "augment.flip=false"])
+    assert one.differences(other) == [("seed", 0, 1), ("augment.flip", True, False)]
 
 
 def test_scale_follows_the_species():
-    assert read_config().reading_um_px == 2.5
-    assert read_config(words=["species=mouse"]).reading_um_px == pytest.approx(0.9375)
-    assert read_config(words=["species=mouse"]).area_um2 == pytest.approx(883.6, abs=0.1)
+    assert read_config().model_mpp == 2.5
+    mouse = read_config(words=["model.species=mouse"])
+    assert mouse.model_mpp == pytest.approx(0.9375)
+    assert mouse.minimum_area_um2 == pytest.approx(883.6, abs=0.1)
+
+
+OLD = """
+classes = [
+    "Glomerulus",
+]
+species = "rat"
+sample = "crop"
+spacing_um_px = 0.958
+diameter_px = 80.0
+crop_px = 256
+margin_px = 32
+samples_per_epoch = 6000
+positive_share = 0.5
+hard_share = 0.2
+balance = "group"
+paste_share = 0.2
+patch_size = 1024
+loss = "dice-focal"
+loss_a = 0.6
+loss_pos_weight = 1.5
+loss_gamma = 1.5
+optimizer = "adam"
+learning_rate = 0.0015
+weight_decay = 0.001
+schedule = "constant"
+warm_up = 0.03
+clip_norm = 1.0
+ema_decay = 0.999
+epochs = 7
+batch_size = 12
+batch_limit = 32
+seed = 5
+precision = "auto"
+workers = 2
+cache_mb = 1024
+split_by = "case"
+validation_share = 0.15
+test_share = 0.15
+validate_every = 2
+validation_limit = 400
+thresholds = [
+    0.4,
+]
+patience = 15
+minimum_area_um2 = 900.0
+minimum_solidity = 0.8
+mining_every = 5
+mining_images = 400
+tile_px = 512
+halo_px = 32
+
+[augment]
+flip = true
+rotation_deg = 180.0
+scale = [
+    0.8,
+    1.25,
+]
+elastic_px = 3.0
+elastic_grid_px = 48
+stain = "H-PAS"
+stain_strength = 0.2
+brightness = 0.1
+contrast = 0.15
+blur = [
+    0.3,
+    1.5,
+]
+blur_share = 0.25
+soften = [
+    1.2,
+    2.5,
+]
+soften_share = 0.2
+jpeg = [
+    30.0,
+    95.0,
+]
+jpeg_share = 0.4
+noise = [
+    0.005,
+    0.025,
+]
+noise_share = 0.3
+
+[compose]
+size_px = 192
+diameter_px = 64.0
+object_scale = [
+    0.5,
+    1.5,
+]
+tissue_um_px = [
+    0.8,
+    4.6,
+]
+empty_um_px = [
+    0.7,
+    4.6,
+]
+near_share = 0.3
+empty_share = 0.25
+max_glomeruli = 3
+max_decoys = 3
+colour = 1.0
+sliver_share = 0.4
+sclerotic_weight = 0.35
+"""
+"""A config.toml as it was written before settings stood in tables."""
+
+
+def test_a_file_from_before_there_were_tables(tmp_path):
+    (tmp_path / "config.toml").write_text(OLD)
+    told = []
+    config = read_config(file=tmp_path / "config.toml", tell=told.append)
+    assert config == parse_config(OLD)
+    assert len(told) == 1
+    assert "sample (data.sample now)" in told[0]
+    assert config == TrainConfig(
+        epochs=7,
+        seed=5,
+        data=DataConfig(
+            samples_per_epoch=6000, balance="group", paste_share=0.2, mining_every=5, mining_images=400,
+            split_by="case", workers=2, cache_mb=1024,
+        ),
+        model=ModelConfig(species="rat", mpp=0.958, patch_size=1024, halo_px=32),
+        loss=LossConfig(kind="dice-focal", gamma=1.5),
+        optimiser=OptimiserConfig(
+            kind="adam", learning_rate=0.0015, schedule="constant", warm_up=0.03, ema_decay=0.999, batch_size=12,
+            batch_limit=32,
+        ),
+        validation=ValidationConfig(every=2, limit=400, thresholds=(0.4,), patience=15, minimum_area_um2=900.0),
+        augment=AugmentConfig(blur_share=0.25),
+    )  # fmt: skip
+    flat = set(tomllib.loads(OLD)) - {"augment", "compose", "epochs", "seed"}
+    assert flat == set(OLD_NAMES), "every former name is known"
+    assert set(OLD_NAMES.values()) <= set(setting_names())
+
+
+def test_how_the_starter_was_made_is_not_read(tmp_path):
+    (tmp_path / "config.toml").write_text(OLD.replace('sample = "crop"', 'sample = "compose"'))
+    with pytest.raises(TrainingError, match="tools/starter"):
+        read_config(file=tmp_path / "config.toml")
+    with pytest.raises(TrainingError, match="tools/starter"):
+        read_config(recipe="pas-starter")
 
 
 @pytest.mark.parametrize(
     ("word", "message"),
     [
         ("epoch=3", "no setting epoch; do you mean epochs?"),
-        ("colour=3", "no setting colour; there are classes, species"),
+        ("colour=3", "no setting colour; there are epochs, seed, data.sample"),
         ("augment.blurr=1", "do you mean augment.blur?"),
         ("augment=1", "augment is 1, not a table"),
+        ("learning_rat=1", "no setting learning_rat; do you mean optimiser.learning_rate?"),
         ("epochs=many", "epochs is 'many', not a whole number"),
         ("epochs=2.5", "epochs is 2.5, not a whole number"),
         ("epochs=0", "epochs is 0; give at least 1"),
-        ("learning_rate=inf", "not a finite number"),
-        ("positive_share=1.5", "give 0 to 1"),
-        ("sample=tiles", "it is one of crop, whole"),
+        ("optimiser.learning_rate=inf", "not a finite number"),
+        ("data.positive_share=1.5", "give 0 to 1"),
+        ("data.sample=tiles", "it is one of crop, whole"),
         ("augment.stain=HE", "it is one of H-E-DAB, H-PAS, none"),
         ("augment.scale=[1]", "not a list of 2 numbers"),
-        ("thresholds=[]", "thresholds is []"),
-        ("batch_size=1", "BatchNorm"),
-        ("batch_size=true", "not a whole number"),
-        ("patch_size=300", "patch size 300 is not possible"),
-        ("crop_px=100", "multiples of 16"),
-        ('classes=["A", "B"]', "models of one class"),
+        ("validation.thresholds=[]", "validation.thresholds is []"),
+        ("optimiser.batch_size=1", "BatchNorm"),
+        ("optimiser.batch_size=true", "not a whole number"),
+        ("model.patch_size=300", "patch size 300 is not possible"),
+        ("data.crop_px=100", "multiples of 16"),
+        ('model.classes=["A", "B"]', "models of one class"),
         ("epochs", "write key=value"),
-        ("positive_share=0.9", "more than 1"),
+        ("data.positive_share=0.9", "more than 1"),
     ],
 )
 def test_what_is_wrong_is_named_in_one_line(word, message):

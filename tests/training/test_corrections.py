@@ -19,12 +19,19 @@ pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
 BLUE = (95, 95, 165)
 UM_PX = 2.0
-QUICK = [
-    word
-    for setting in ("crop_px=64", "margin_px=0", "batch_size=8", "samples_per_epoch=80", "learning_rate=8e-3",
-                    "ema_decay=0.8", "patience=0", "mining_every=0", "workers=0", "precision=32-true")
-    for word in ("--set", setting)
-]  # fmt: skip
+SETTINGS = (
+    "data.crop_px=64",
+    "data.margin_px=0",
+    "data.samples_per_epoch=80",
+    "data.mining_every=0",
+    "data.workers=0",
+    "optimiser.batch_size=8",
+    "optimiser.learning_rate=8e-3",
+    "optimiser.ema_decay=0.8",
+    "optimiser.precision=32-true",
+    "validation.patience=0",
+)
+QUICK = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 def paint(rng, path, discs=8, decoys=8, width=2048, height=1536):
@@ -74,7 +81,7 @@ def qupath():
 
 def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path):
     start = tmp_path / "models" / "start"
-    begun = glomseg("train", fields, "-o", start, "--mpp", 4, "--epochs", 5, "--set", "spacing_um_px=8", *QUICK)
+    begun = glomseg("train", fields, "-o", start, "--mpp", 4, "--epochs", 5, "--set", "model.mpp=8", *QUICK)
     assert begun.code == 0, begun.err
 
     rng = np.random.default_rng(1)

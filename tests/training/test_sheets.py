@@ -8,7 +8,7 @@ from PIL import Image
 
 from glomseg.errors import RunError, TrainingError
 from glomseg.pictures.contact_sheet import CELL_PX, PREDICTED_COLOR, TRUE_COLOR
-from glomseg.training.curves import COLUMNS, draw_curves, read_history
+from glomseg.training.history import COLUMNS, draw_curves, read_history
 from glomseg.training.sheets import contact_sheet
 
 GREY = (200, 200, 200)

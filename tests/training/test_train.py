@@ -23,29 +23,30 @@ from support.tissue import UM_PX, field_of, write_fields
 from glomseg.errors import ModelError, RunError, TrainingError
 from glomseg.models.predict import load_model
 from glomseg.models.store import verify_model
-from glomseg.training.config import TrainConfig, read_config
+from glomseg.training.config import OptimiserConfig, TrainConfig
+from glomseg.training.config_file import read_config
 from glomseg.training.data.training_data import read_data
 from glomseg.training.optimise import learning_rate_at, spread
-from glomseg.training.train import Training
+from glomseg.training.train import prepare, run
 
 WORDS = (
-    "spacing_um_px=8",
-    "crop_px=64",
-    "margin_px=0",
-    "batch_size=8",
-    "learning_rate=8e-3",
-    "thresholds=[0.5]",
-    "workers=0",
-    "precision=32-true",
+    "model.mpp=8",
+    "data.crop_px=64",
+    "data.margin_px=0",
+    "optimiser.batch_size=8",
+    "optimiser.learning_rate=8e-3",
+    "validation.thresholds=[0.5]",
+    "data.workers=0",
+    "optimiser.precision=32-true",
 )
 TINY = (
     *WORDS,
-    "samples_per_epoch=8",
-    "batch_size=4",
+    "data.samples_per_epoch=8",
+    "optimiser.batch_size=4",
     "epochs=3",
-    "ema_decay=0.5",
-    "mining_every=1",
-    "mining_images=12",
+    "optimiser.ema_decay=0.5",
+    "data.mining_every=1",
+    "data.mining_images=12",
 )
 
 
@@ -59,7 +60,11 @@ def _one_thread():
 
 def training(folder, output, words=TINY, report=lambda progress: None, **more):
     config = read_config(words=words)
-    return Training(read_data([folder], config, mpp=UM_PX), output, config, device="cpu", report=report, **more)
+    return prepare(read_data([folder], config, mpp=UM_PX), output, config, device="cpu", report=report, **more)
+
+
+def trained_in(*arguments, **more):
+    return run(training(*arguments, **more))
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +72,9 @@ def trained(fields, tmp_path_factory):
     """A training that is long enough to learn, with what it told."""
     output = tmp_path_factory.mktemp("trained") / "mine"
     told = []
-    words = (*WORDS, "samples_per_epoch=80", "epochs=5", "ema_decay=0.8", "test_share=0.25")
-    words += ("mining_every=2", "mining_images=6")
-    card = training(fields, output, words, told.append).run()
+    words = (*WORDS, "data.samples_per_epoch=80", "epochs=5", "optimiser.ema_decay=0.8", "data.test_share=0.25")
+    words += ("data.mining_every=2", "data.mining_images=6")
+    card = trained_in(fields, output, words, told.append)
     return output, card, told
 
 
@@ -82,7 +87,7 @@ def half_drawn(tmp_path_factory):
 @pytest.fixture(scope="module")
 def uninterrupted(half_drawn, trained, tmp_path_factory):
     output = tmp_path_factory.mktemp("uninterrupted") / "mine"
-    training(half_drawn, output, start=trained[0]).run()
+    trained_in(half_drawn, output, start=trained[0])
     return output
 
 
@@ -132,7 +137,7 @@ def test_what_it_leaves_behind(trained):
     }
     assert verify_model(output) == card
     config = read_config(file=output / "config.toml")
-    assert (config.crop_px, config.epochs, config.batch_size) == (64, 5, 8)
+    assert (config.data.crop_px, config.epochs, config.optimiser.batch_size) == (64, 5, 8)
     assert set(config.__slots__) == set(tomllib.loads((output / "config.toml").read_text()))
     rows = history(output)
     assert [row["epoch"] for row in rows] == list("12345")
@@ -171,10 +176,10 @@ def test_resume_equals_an_uninterrupted_training(half_drawn, trained, uninterrup
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        training(half_drawn, tmp_path, report=stop, start=trained[0]).run()
+        trained_in(half_drawn, tmp_path, report=stop, start=trained[0])
     assert len(history(tmp_path)) == 2
     verify_model(tmp_path)
-    card = training(half_drawn, tmp_path).run(resume=True)
+    card = trained_in(half_drawn, tmp_path, resume=True)
     assert_equal_states(state_of(tmp_path), state_of(uninterrupted))
     assert state_of(tmp_path)["hard"], "the hard negatives were not tried"
     same = dataclasses.replace(load_model(uninterrupted).card, name=card.name)
@@ -184,13 +189,13 @@ def test_resume_equals_an_uninterrupted_training(half_drawn, trained, uninterrup
 def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path):
     words = [item for word in TINY for item in ("--set", word)]
     command = [sys.executable, "-m", "glomseg_cli.main", "train", str(half_drawn), "-o", str(tmp_path / "out")]
-    command += [*words, "--mpp", str(UM_PX), "--device", "cpu", "--quiet"]
+    command += [*words, "--tile-mpp", str(UM_PX), "--device", "cpu", "--quiet"]
     command += ["--start", str(trained[0])]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment)
     try:
         deadline = time.monotonic() + 300
-        while not (tmp_path / "out/state.pt").exists() and process.poll() is None:
+        while not (tmp_path / "out/history.csv").exists() and process.poll() is None:
             assert time.monotonic() < deadline
             time.sleep(0.01)
     finally:
@@ -198,7 +203,7 @@ def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path)
         process.wait()
     before = len(history(tmp_path / "out"))
     assert before >= 1
-    training(half_drawn, tmp_path / "out").run(resume=True)
+    trained_in(half_drawn, tmp_path / "out", resume=True)
     assert_equal_states(state_of(tmp_path / "out"), state_of(uninterrupted))
     assert not [path for path in (tmp_path / "out").iterdir() if path.suffix == ".safetensors" and path.name[0] != "."][
         1:
@@ -206,10 +211,10 @@ def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path)
 
 
 def test_resume_with_something_else(half_drawn, trained, uninterrupted, tmp_path):
-    with pytest.raises(TrainingError, match=r"its training had loss_a 0\.6, not 0\.5; set it so"):
-        training(half_drawn, uninterrupted, (*TINY, "loss_a=0.5")).run(resume=True)
+    with pytest.raises(TrainingError, match=r"its training had loss\.a 0\.6, not 0\.5; set it so"):
+        trained_in(half_drawn, uninterrupted, (*TINY, "loss.a=0.5"), resume=True)
     with pytest.raises(TrainingError, match="no training to go on with"):
-        training(half_drawn, tmp_path / "empty").run(resume=True)
+        trained_in(half_drawn, tmp_path / "empty", resume=True)
     other = shutil.copytree(half_drawn, tmp_path / "fields")
     for part in ("images", "masks"):
         next((other / part).iterdir()).unlink()
@@ -220,24 +225,24 @@ def test_resume_with_something_else(half_drawn, trained, uninterrupted, tmp_path
         if not (other / "masks" / path.name).exists():
             path.unlink()
     with pytest.raises(TrainingError, match="other data"):
-        training(other, uninterrupted).run(resume=True)
+        trained_in(other, uninterrupted, resume=True)
     damaged = shutil.copytree(uninterrupted, tmp_path / "damaged")
     (damaged / "state.pt").write_bytes(b"no state")
     with pytest.raises(TrainingError, match="cannot be read"):
-        training(half_drawn, damaged).run(resume=True)
+        trained_in(half_drawn, damaged, resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_what_was_good(fields, tmp_path):
-    made = training(fields, tmp_path, (*TINY, "mining_every=0"))
+    made = training(fields, tmp_path, (*TINY, "data.mining_every=0"))
 
     def spoil(progress):
         if progress.stage == "epoch" and progress.epoch == 1:
             with torch.no_grad():
-                made.net.module.final.bias.fill_(float("nan"))
+                made.learner.net.module.final.bias.fill_(float("nan"))
 
     made.report = spoil
     with pytest.raises(TrainingError, match=r"the loss is nan in the batch of fields/.*slide \d") as caught:
-        made.run()
+        run(made)
     assert str(tmp_path) in str(caught.value)
     assert len(history(tmp_path)) == 1
     verify_model(tmp_path)
@@ -253,7 +258,7 @@ def test_a_full_disk_leaves_the_files_of_the_epoch_before(fields, tmp_path):
 
     try:
         with pytest.raises(RunError, match=r"cannot write .*free space"):
-            training(fields, tmp_path, (*TINY, "mining_every=0"), fill).run()
+            trained_in(fields, tmp_path, (*TINY, "data.mining_every=0"), fill)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert state_of(tmp_path)["epoch"] == 1
@@ -263,11 +268,13 @@ def test_a_full_disk_leaves_the_files_of_the_epoch_before(fields, tmp_path):
 
 def test_a_model_to_start_from(fields, trained, tmp_path):
     output, _, _ = trained
-    card = training(fields, tmp_path / "more", (*TINY, "epochs=1", "learning_rate=1e-5"), start=output).run()
+    card = trained_in(fields, tmp_path / "more", (*TINY, "epochs=1", "optimiser.learning_rate=1e-5"), start=output)
     assert card.scores["validation"]["object_f1"] >= 0.8
     assert "started from mine" in card.description
-    with pytest.raises(TrainingError, match="base width 16, but patch_size 1024 makes one of 32"):
-        training(fields, tmp_path, (*TINY, "patch_size=1024"), start=output)
+    with pytest.raises(
+        TrainingError, match=r"another network than the settings make \(variable-unet, patch_size 1024, 1 classes\)"
+    ):
+        training(fields, tmp_path, (*TINY, "model.patch_size=1024"), start=output)
     with pytest.raises(ModelError, match="no model"):
         training(fields, tmp_path, start="nobody's")
 
@@ -277,29 +284,29 @@ def test_no_glomerulus_to_choose_by(fields, tmp_path):
     for path in (copied / "masks").iterdir():
         Image.new("L", (192, 192)).save(path)
     with pytest.raises(TrainingError, match="glomerul"):
-        training(copied, tmp_path / "out").run()
+        trained_in(copied, tmp_path / "out")
 
 
 def test_it_stops_where_nothing_gets_better(fields, tmp_path):
     def raise_the_bar(progress):
         if progress.stage == "learning" and progress.epoch == 1:
-            made.best = (2.0, 2.0)  # nothing is better than that
+            made.state.best = (2.0, 2.0)  # nothing is better than that
 
-    made = training(fields, tmp_path, (*TINY, "mining_every=0", "patience=2", "epochs=9"))
+    made = training(fields, tmp_path, (*TINY, "data.mining_every=0", "validation.patience=2", "epochs=9"))
     made.report = raise_the_bar
-    assert made.run().scores["best_epoch"] == 1
+    assert run(made).scores["best_epoch"] == 1
     assert [row["best"] for row in history(tmp_path)] == ["1", "0", "0"]
 
 
 def test_learning_rate():
-    config = TrainConfig(learning_rate=1.0, warm_up=0.1)
+    config = TrainConfig(optimiser=OptimiserConfig(learning_rate=1.0, warm_up=0.1))
     rates = [learning_rate_at(share, config) for share in np.linspace(0, 1, 101)]
     assert rates[0] == pytest.approx(0.02)
     assert max(rates) == pytest.approx(1.0)
     assert np.argmax(rates) == 10
     assert rates[-1] == pytest.approx(0.01)
     assert all(a >= b for a, b in itertools.pairwise(rates[10:]))
-    assert learning_rate_at(0.7, TrainConfig(learning_rate=1.0, schedule="constant")) == 1.0
+    assert learning_rate_at(0.7, TrainConfig(optimiser=OptimiserConfig(learning_rate=1.0, schedule="constant"))) == 1.0
 
 
 def test_spread():
@@ -312,7 +319,7 @@ def test_two_processes_train_as_one(fields, tmp_path):
     words = [item for word in (*TINY, "epochs=2") for item in ("--set", word)]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
     command += ["glomseg_cli.main", "train", str(fields), "-o", str(tmp_path / "out"), *words]
-    command += ["--mpp", str(UM_PX), "--device", "cpu", "--quiet"]
+    command += ["--tile-mpp", str(UM_PX), "--device", "cpu", "--quiet"]
     result = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert state_of(tmp_path / "out")["devices"] == 2

@@ -9,9 +9,9 @@ from PIL import Image
 from support.tissue import UM_PX
 
 from glomseg.models.store import verify_model
-from glomseg.training.config import read_config
+from glomseg.training.config_file import read_config
 
-SMALL = ("--set", "epochs=1", "--set", "samples_per_epoch=4", "--set", "batch_size=2", "--workers", "0")
+SMALL = ("--set", "epochs=1", "--set", "data.samples_per_epoch=4", "--set", "optimiser.batch_size=2", "--workers", "0")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -24,7 +24,13 @@ def _one_thread():
 
 def test_kpis(kpis_tree, tmp_path, glomseg):
     out = tmp_path / "mine"
-    words = ("spacing_um_px=0.479", "crop_px=64", "margin_px=0", "patch_size=256", "minimum_area_um2=20")
+    words = (
+        "model.mpp=0.479",
+        "data.crop_px=64",
+        "data.margin_px=0",
+        "model.patch_size=256",
+        "validation.minimum_area_um2=20",
+    )
     settings = [item for word in words for item in ("--set", word)]
     result = glomseg("train", kpis_tree, "--recipe", "kpis", "-o", out, *SMALL, *settings, "--device", "cpu")
     assert result.code == 0, result.err
@@ -38,14 +44,15 @@ def test_kpis(kpis_tree, tmp_path, glomseg):
     assert all("/train/" in f"/{name}" for names in split["train"].values() for name in names)
     again = glomseg("train", kpis_tree, "--recipe", "kpis", "-o", out)
     assert again.code == 1
-    assert "--resume" in again.err
+    assert "its training had epochs 1, not 60" in again.err
+    assert "--restart" in again.err
     assert len(again.err.strip().splitlines()) == 1
 
 
 def test_kpis_reference(kpis_tree, tmp_path, glomseg):
     out = tmp_path / "reference"
     result = glomseg(
-        "train", kpis_tree, "--recipe", "kpis-reference", "-o", out, "--epochs", "1", "--set", "crop_px=64",
+        "train", kpis_tree, "--recipe", "kpis-reference", "-o", out, "--epochs", "1", "--set", "data.crop_px=64",
         "--workers", "0", "--device", "cpu", "--quiet",
     )  # fmt: skip
     assert result.code == 0, result.err
@@ -54,7 +61,7 @@ def test_kpis_reference(kpis_tree, tmp_path, glomseg):
     state = torch.load(out / "state.pt", weights_only=True)
     assert (state["step"], state["batch_size"]) == (2, 16), "24 images in batches of 16"
     config = read_config(file=out / "config.toml")
-    assert config == read_config(recipe="kpis-reference", words=["crop_px=64", "epochs=1", "workers=0"])
+    assert config == read_config(recipe="kpis-reference", words=["data.crop_px=64", "epochs=1", "data.workers=0"])
 
 
 def test_the_starter_is_made_elsewhere(fields, tmp_path, glomseg):
@@ -65,7 +72,7 @@ def test_the_starter_is_made_elsewhere(fields, tmp_path, glomseg):
 
 
 def test_preview(fields, tmp_path, glomseg):
-    result = glomseg("train", fields, "-o", tmp_path, "--preview", "--mpp", UM_PX, "--set", "crop_px=64")
+    result = glomseg("train", fields, "-o", tmp_path, "--preview", "--tile-mpp", UM_PX, "--set", "data.crop_px=64")
     assert result.code == 0, result.err
     assert [path.name for path in tmp_path.iterdir()] == ["preview.png"]
     with Image.open(tmp_path / "preview.png") as picture:
@@ -79,16 +86,42 @@ def test_preview(fields, tmp_path, glomseg):
         (["--recipe", "best"], "no recipe 'best'"),
         (["--device", "toaster"], "toaster"),
         (["--resume"], "without --resume"),
+        (["--config", "no.toml"], "no.toml"),
         (["--start", "nobody"], "no model 'nobody'"),
-        (["--set", "batch_size=1"], "BatchNorm"),
+        (["--set", "optimiser.batch_size=1"], "BatchNorm"),
         (["--split", "no.json"], "no.json"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(fields, tmp_path, glomseg, arguments, message):
-    result = glomseg("train", fields, "-o", tmp_path / "out", "--mpp", UM_PX, "--quiet", *arguments)
+    result = glomseg("train", fields, "-o", tmp_path / "out", "--tile-mpp", UM_PX, "--quiet", *arguments)
     assert result.code == 1
     assert message in result.err
     assert len(result.err.strip().splitlines()) == 1, result.err
+
+
+def test_former_names_are_taken_with_a_word(fields, tmp_path, glomseg):
+    (tmp_path / "old.toml").write_text('crop_px = 64\nloss = "dice-focal"\nepochs = 1\n[augment]\nflip = false\n')
+    result = glomseg(
+        "train", fields, "-o", tmp_path / "out", "--mpp", UM_PX, "--config", tmp_path / "old.toml",
+        "--set", "samples_per_epoch=4", "--set", "batch_size=2", "--set", "workers=0", "--set", "spacing_um_px=8",
+        "--device", "cpu", "--json",
+    )  # fmt: skip
+    assert result.code == 0, result.err
+    for remark in (
+        "--mpp is --tile-mpp now",
+        "samples_per_epoch is data.samples_per_epoch now",
+        "loss (loss.kind now)",
+    ):
+        assert remark in result.err
+    told = json.loads(result.out)
+    assert (told["epochs"], told["scores"]["best_epoch"]) == (1, 1)
+    config = read_config(file=tmp_path / "out/config.toml")
+    assert (config.loss.kind, config.data.crop_px, config.model.mpp, config.augment.flip) == (
+        "dice-focal",
+        64,
+        8,
+        False,
+    )
 
 
 def test_data_that_are_none(fields, tmp_path, glomseg):
@@ -100,7 +133,7 @@ def test_data_that_are_none(fields, tmp_path, glomseg):
     first, second = sorted((broken / "masks").iterdir())[:2]
     first.unlink()
     Image.new("L", (10, 10)).save(second)
-    result = glomseg("train", broken, "-o", tmp_path / "out", "--mpp", UM_PX, "--quiet")
+    result = glomseg("train", broken, "-o", tmp_path / "out", "--tile-mpp", UM_PX, "--quiet")
     assert result.code == 1
     assert first.name in result.err
     assert second.name in result.err

@@ -58,7 +58,7 @@ def data_of(folder: Path, config: TrainConfig) -> Data:
         training=None,
         validation=validation,
         test=test,
-        um_px=config.reading_um_px,
+        um_px=config.model_mpp,
         digest=digest(data),
         origins=(AIDPATH,),
         describe=f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} "
@@ -68,7 +68,7 @@ def data_of(folder: Path, config: TrainConfig) -> Data:
 
 
 def _is_held_out(name: str, config: TrainConfig) -> bool:
-    return bool({"validation": config.validation_share, "test": config.test_share}.get(name, 0))
+    return bool({"validation": config.data.validation_share, "test": config.data.test_share}.get(name, 0))
 
 
 class ComposedSource:
@@ -83,7 +83,7 @@ class ComposedSource:
 
     def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
         """Number the samples of an epoch."""
-        return [Draw(i, (self._config.seed, epoch, i)) for i in range(self._config.samples_per_epoch or 1000)]
+        return [Draw(i, (self._config.seed, epoch, i)) for i in range(self._config.data.samples_per_epoch or 1000)]
 
     def sample(self, draw: Draw) -> Sample:
         """Compose a sample."""
@@ -101,7 +101,7 @@ class ComposedSource:
 
 def composer(part: Part, config: TrainConfig) -> compose.Composer:
     """Return the composer of a part, its images as large as the config says."""
-    return compose.Composer(part, compose.Recipe(size_px=config.crop_px))
+    return compose.Composer(part, compose.Recipe(size_px=config.data.crop_px))
 
 
 class ComposedImages:
@@ -109,7 +109,7 @@ class ComposedImages:
 
     def __init__(self, part: Part, name: str, config: TrainConfig) -> None:
         """Compose once."""
-        self._tiles = [(tile.name, tile_at(tile, config.reading_um_px)) for tile in part.tiles]
+        self._tiles = [(tile.name, tile_at(tile, config.model_mpp)) for tile in part.tiles]
         made = composer(part, config)
         for i in range(JUDGED):
             sample = made.sample(np.random.default_rng([SEEDS[name], i]))

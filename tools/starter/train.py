@@ -9,12 +9,13 @@ becomes a model's folder. Needs a checkout of glomseg; run it from its root.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
 from glomseg.errors import GlomsegError
-from glomseg.training.config import read_config
-from glomseg.training.train import Progress, Training
+from glomseg.training.config_file import read_config
+from glomseg.training.train import Progress, prepare, run
 from tools.starter.composed import data_of
 
 SETTINGS = Path(__file__).with_name("pas-starter.toml")
@@ -32,7 +33,8 @@ def main() -> None:
     try:
         config = read_config(file=SETTINGS, words=options.set)
         data = data_of(options.data, config)
-        card = Training(data, options.output, config, device=options.device, report=tell).run(resume=options.resume)
+        training = prepare(data, options.output, config, device=options.device, resume=options.resume, report=tell)
+        card = run(training)
     except GlomsegError as error:
         sys.exit(f"{error}")
     print(card.scores)
@@ -41,7 +43,8 @@ def main() -> None:
 def tell(progress: Progress) -> None:
     """Print a line an epoch."""
     if progress.row is not None:
-        print(", ".join(f"{name} {value:.4g}" for name, value in progress.row.items()), flush=True)
+        values = dataclasses.asdict(progress.row).items()
+        print(", ".join(f"{name} {value:.4g}" for name, value in values if value is not None), flush=True)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def worker_count(config: TrainConfig) -> int:
     A power of two gives each process the same shards again and again.
     """
     spare = max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 1))
-    return config.workers if config.workers >= 0 else 1 << (spare.bit_length() - 1)
+    return config.data.workers if config.data.workers >= 0 else 1 << (spare.bit_length() - 1)
 
 
 class _Draws(Sampler[list[Draw]]):
@@ -119,7 +119,7 @@ def augmented(
     pixels = images.float().div_(255)
     targets, weights = (labels > 0).float()[:, None], valid.float()[:, None]
     pixels, targets, weights = augment(pixels, targets, weights, seed=seed)
-    if config.margin_px and config.sample == "crop":
-        inner = slice(config.margin_px, -config.margin_px)
+    if config.data.margin_px and config.data.sample == "crop":
+        inner = slice(config.data.margin_px, -config.data.margin_px)
         pixels, targets, weights = (part[..., inner, inner] for part in (pixels, targets, weights))
     return pixels.contiguous(memory_format=torch.channels_last), targets, weights

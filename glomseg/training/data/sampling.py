@@ -114,9 +114,9 @@ class ExampleImages:
 
 def read_as(example: Example, config: TrainConfig) -> Labelled:
     """Read an example at the spacing of the training, or resized as a whole."""
-    if config.sample != "whole":
-        return read_example(example, config.reading_um_px)
-    found, size = read_example(example, example.mpp), (config.crop_px, config.crop_px)
+    if config.data.sample != "whole":
+        return read_example(example, config.model_mpp)
+    found, size = read_example(example, example.mpp), (config.data.crop_px, config.data.crop_px)
     if example.label is None or not found.label.any():
         label = np.zeros(size, np.uint8)
     else:
@@ -130,7 +130,7 @@ def whole_um_px(examples: Sequence[Example], config: TrainConfig) -> float:
     spacings = []
     for example in examples[:: max(1, len(examples) // 8)]:
         with open_slide(example.image, mpp=example.mpp) as slide:
-            spacings.append(example.mpp * max(slide.width, slide.height) / config.crop_px)
+            spacings.append(example.mpp * max(slide.width, slide.height) / config.data.crop_px)
     return round(float(np.median(spacings)), 4)
 
 
@@ -145,19 +145,19 @@ class ExampleSource:
         """Sort the examples into what is drawn from."""
         self.examples = tuple(examples)
         self.config = config
-        self._cache = _Cache(config.cache_mb * 2**20)
+        self._cache = _Cache(config.data.cache_mb * 2**20)
         self._number = {example.name: index for index, example in enumerate(self.examples)}
         everything = range(len(self.examples))
         self._all = self._pool(everything)
         self._positive = self._pool([i for i in everything if self.examples[i].positive])
         self._hard = [i for i in everything if self.examples[i].hard]
-        self.shards = SHARDS if len(self.examples) >= MANY and config.sample == "crop" else 1
+        self.shards = SHARDS if len(self.examples) >= MANY and config.data.sample == "crop" else 1
         positive = [i for i in everything if self.examples[i].positive]
         self._donors = [self._pool([i for i in positive if i % self.shards == shard]) for shard in range(self.shards)]
 
     def _pool(self, indices: Sequence[int]) -> list[list[int]]:
         """Group examples so that each group is drawn equally often."""
-        key = self.config.balance
+        key = self.config.data.balance
         groups: dict[str, list[int]] = defaultdict(list)
         for index in indices:
             groups["" if key == "none" else str(getattr(self.examples[index], key))].append(index)
@@ -167,22 +167,22 @@ class ExampleSource:
         """Decide the samples of an epoch; `hard` are places to look at beside the examples that are hard."""
         config = self.config
         rng = np.random.default_rng([config.seed, epoch])
-        if config.sample == "whole":
+        if config.data.sample == "whole":
             return [Draw(int(index), (epoch, i)) for i, index in enumerate(rng.permutation(len(self.examples)))]
         places = [(index, None) for index in self._hard]
         boxes = [(self._number[box.name], (box.x, box.y)) for box in hard if box.name in self._number]
         return [
             self._draw(rng, (epoch, i), [*places, *boxes])
-            for i in range(config.samples_per_epoch or len(self.examples))
+            for i in range(config.data.samples_per_epoch or len(self.examples))
         ]
 
     def _draw(self, rng: Rng, seed: tuple[int, int], hard: Sequence[tuple[int, Any]]) -> Draw:
         config, kind = self.config, float(rng.random())
-        paste = bool(self._positive) and float(rng.random()) < config.paste_share
-        if self._positive and kind < config.positive_share:
+        paste = bool(self._positive) and float(rng.random()) < config.data.paste_share
+        if self._positive and kind < config.data.positive_share:
             index = _drawn(rng, self._positive)
             return Draw(index, seed, on=True, other=self._donor(rng, index) if paste else None)
-        if hard and kind < config.positive_share + config.hard_share:
+        if hard and kind < config.data.positive_share + config.data.hard_share:
             index, at = hard[int(rng.integers(len(hard)))]
             return Draw(index, seed, at=at)
         index = _drawn(rng, self._all)
@@ -197,10 +197,10 @@ class ExampleSource:
         """Cut a sample out of its image."""
         config, example = self.config, self.examples[draw.index]
         found = self._read(draw.index)
-        if config.sample == "whole":
+        if config.data.sample == "whole":
             return Sample(example.name, found.image, found.label, found.valid)
         rng = np.random.default_rng([config.seed, *draw.seed])
-        side = config.crop_px + 2 * config.margin_px
+        side = config.data.crop_px + 2 * config.data.margin_px
         square = cut(found, *_corner(rng, found, draw.on, draw.at, side), side)
         if draw.other is not None:
             other = self._read(draw.other)

@@ -62,16 +62,16 @@ def read_data(
 ) -> Data:
     """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them."""
     examples = find_examples(
-        folders, spacing_um_px=config.reading_um_px, mpp=mpp, classes=config.classes, progress=progress
+        folders, spacing_um_px=config.model_mpp, mpp=mpp, classes=config.model.classes, progress=progress
     )
     if split_file is not None:
         split = read_split(split_file, examples)
     else:
         split = split_examples(
             examples,
-            by="case" if config.split_by == "case" else "slide",
-            validation=config.validation_share,
-            test=config.test_share,
+            by="case" if config.data.split_by == "case" else "slide",
+            validation=config.data.validation_share,
+            test=config.data.test_share,
             seed=config.seed,
         )
     return of_split(split, folders, config, licence=licence)
@@ -84,13 +84,13 @@ def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, lice
             f"none of the {len(split.train)} images to learn from holds a glomerulus; check the classes of the labels"
         )
     named = sorted({folder.resolve().name for folder in folders})
-    whole = config.sample == "whole"
+    whole = config.data.sample == "whole"
     return Data(
         source=ExampleSource(split.train, config),
         training=None if whole else ExampleImages([e for e in split.train if not e.hard], config),
         validation=ExampleImages(split.validation, config) if split.validation else None,
         test=ExampleImages(split.test, config) if split.test else None,
-        um_px=whole_um_px(split.train, config) if whole else config.reading_um_px,
+        um_px=whole_um_px(split.train, config) if whole else config.model_mpp,
         digest=_digest(split),
         origins=tuple(TrainingData(name, licence, f"folder {name}") for name in named),
         describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "

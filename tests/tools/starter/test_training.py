@@ -9,12 +9,19 @@ import torch
 
 from glomseg.errors import TrainingError
 from glomseg.models.store import verify_model
-from glomseg.training.config import read_config
+from glomseg.training.config_file import read_config
 from tools.starter.composed import data_of
 from tools.starter.train import SETTINGS, main
 
 ROOT = Path(__file__).parents[3]
-SMALL = ("epochs=1", "samples_per_epoch=4", "batch_size=2", "workers=0", "crop_px=64", "test_share=0")
+SMALL = (
+    "epochs=1",
+    "data.samples_per_epoch=4",
+    "optimiser.batch_size=2",
+    "data.workers=0",
+    "data.crop_px=64",
+    "data.test_share=0",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +50,9 @@ def test_another_folder(tmp_path):
 
 
 def test_parts_that_are_held_out(made_up):
-    every, held = (data_of(made_up, read_config(file=SETTINGS, words=[word])) for word in ("test_share=0", "seed=0"))
+    every, held = (
+        data_of(made_up, read_config(file=SETTINGS, words=[word])) for word in ("data.test_share=0", "seed=0")
+    )
     assert every.test is None
     assert held.test is not None
     assert len(held.validation) == len(every.validation)

@@ -12,7 +12,7 @@ from support.tissue import UM_PX
 from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.models.variable_unet import VariableUNet
-from glomseg.training.config import read_config
+from glomseg.training.config_file import read_config
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.loading import Loader, batches_of
@@ -21,7 +21,7 @@ from glomseg.training.mining import mine
 from glomseg.training.optimise import criterion_of
 from glomseg.training.validate import Verdict, judge, points_of, predict, probability_of
 
-WORDS = ("spacing_um_px=8", "crop_px=64", "margin_px=16", "samples_per_epoch=40")
+WORDS = ("model.mpp=8", "data.crop_px=64", "data.margin_px=16", "data.samples_per_epoch=40")
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_workers_make_the_same(examples):
     source = source_of(examples)
     draws = source.draws(0, ())[:5]
     here, there = (
-        Loader(source, read_config(words=(*WORDS, f"workers={count}")), torch.device("cpu")) for count in (0, 1)
+        Loader(source, read_config(words=(*WORDS, f"data.workers={count}")), torch.device("cpu")) for count in (0, 1)
     )
     batches = [list(loader.batches(draws, 2)) for loader in (here, there)]
     assert [len(names) for *_, names in batches[0]] == [2, 2]
@@ -71,7 +71,7 @@ def test_no_batch_of_one():
 
 def test_many_images_stay_with_their_process(examples):
     many = [dataclasses.replace(examples[i % 24], name=f"{i}", slide=f"{i % 40}") for i in range(1200)]
-    source = source_of(many, "samples_per_epoch=400", "paste_share=0.5")
+    source = source_of(many, "data.samples_per_epoch=400", "data.paste_share=0.5")
     draws = source.draws(0, ())
     batches = batches_of(draws, 8, source.shards)
     assert Counter(draw.seed for batch in batches for draw in batch) == Counter(draw.seed for draw in draws)
@@ -83,7 +83,9 @@ def test_many_images_stay_with_their_process(examples):
 
 
 def test_shares(examples):
-    source = source_of(examples, "samples_per_epoch=400", "positive_share=0.6", "hard_share=0.3", "paste_share=0")
+    source = source_of(
+        examples, "data.samples_per_epoch=400", "data.positive_share=0.6", "data.hard_share=0.3", "data.paste_share=0"
+    )
     place = HardBox(examples[5].name, 30.0, 60.0)
     draws = source.draws(0, [place])
     assert sum(draw.on for draw in draws) == pytest.approx(240, abs=40)
@@ -95,13 +97,13 @@ def test_shares(examples):
 
 def test_hard_examples_are_drawn_more_often(examples):
     marked = [dataclasses.replace(example, hard=i == 2) for i, example in enumerate(examples)]
-    draws = source_of(marked, "samples_per_epoch=400", "positive_share=0", "hard_share=0.5").draws(0, ())
+    draws = source_of(marked, "data.samples_per_epoch=400", "data.positive_share=0", "data.hard_share=0.5").draws(0, ())
     assert Counter(draw.index for draw in draws)[2] == pytest.approx(200, abs=45)
 
 
 def test_slides_are_drawn_equally_often(examples):
     lopsided = [example for i, example in enumerate(examples) if i < 3 or example.slide != examples[0].slide][:-2]
-    draws = source_of(lopsided, "samples_per_epoch=800", "positive_share=0").draws(0, ())
+    draws = source_of(lopsided, "data.samples_per_epoch=800", "data.positive_share=0").draws(0, ())
     counts = Counter(lopsided[draw.index].slide for draw in draws)
     assert len(counts) == len({example.slide for example in lopsided})
     assert max(counts.values()) < 1.6 * min(counts.values())
@@ -130,7 +132,7 @@ def test_off_the_image_nothing_is_learned():
 
 
 def test_whole_images_once_each(examples):
-    source = source_of(examples, "sample=whole", "crop_px=96", "margin_px=0")
+    source = source_of(examples, "data.sample=whole", "data.crop_px=96", "data.margin_px=0")
     draws = source.draws(0, ())
     assert sorted(draw.index for draw in draws) == list(range(len(examples)))
     assert [draw.index for draw in draws] != [draw.index for draw in source.draws(1, ())]
@@ -194,7 +196,7 @@ def test_judged_as_evaluate_does(oracle):
         oracle, images, [0, 1, 2], criterion_of(read_config()), (0.5, 0.9), progress=lambda *done: told.append(done)
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
-    verdict = Verdict.of(judged[::-1], (0.5, 0.9))
+    verdict = Verdict.of(judged[::-1])
     objects = verdict.best.objects
     assert (objects.matched, objects.predicted, objects.true) == (2, 3, 2)
     assert verdict.best.threshold == 0.5

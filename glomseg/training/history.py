@@ -1,10 +1,13 @@
-"""What happened during a training, as a picture."""
+"""What happened in each epoch of a training: a row, the table of all, and their picture."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
+import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib import rc_context
@@ -13,14 +16,28 @@ from matplotlib.figure import Figure
 
 from glomseg.errors import TrainingError
 from glomseg.evaluation.plots import BLUE, GREY, ORANGE, STYLE
-from glomseg.files import replacing
+from glomseg.files import replacing, write_text
 
-COLUMNS = (
-    "epoch", "step", "seconds", "train_loss", "learning_rate", "val_loss", "val_object_f1", "val_dice",
-    "val_precision", "val_recall", "best",
-)  # fmt: skip
 
-History = dict[str, list[float]]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpochRow:
+    """One epoch; what was not measured in it is None. `best` is 1 where its weights are the best so far."""
+
+    epoch: int
+    step: int
+    seconds: float
+    train_loss: float
+    learning_rate: float
+    val_loss: float | None = None
+    val_object_f1: float | None = None
+    val_dice: float | None = None
+    val_precision: float | None = None
+    val_recall: float | None = None
+    best: int = 0
+
+
+COLUMNS = tuple(item.name for item in dataclasses.fields(EpochRow))
+Columns = dict[str, list[float]]
 Line = tuple[str, str, str, str]
 _PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (  # title; column, name, colour and style of each line
     ("Loss", (("train_loss", "training", BLUE, "-"), ("val_loss", "validation", ORANGE, "-"))),
@@ -35,6 +52,21 @@ _PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (  # title; column, name, co
     ),
     ("Learning rate", (("learning_rate", "", BLUE, "-"),)),
 )
+
+
+def write_history(rows: Sequence[EpochRow], path: Path) -> None:
+    """Write a row an epoch as CSV; what was not measured is empty."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_rounded(getattr(row, name)) for name in COLUMNS] for row in rows)
+    write_text(path, buffer.getvalue())
+
+
+def _rounded(value: float | None) -> float | str:
+    if value is None:
+        return ""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def draw_curves(history: Path, path: Path) -> None:
@@ -63,7 +95,7 @@ def draw_curves(history: Path, path: Path) -> None:
             figure.savefig(temporary, format="png", dpi=150)
 
 
-def read_history(path: Path) -> History:
+def read_history(path: Path) -> Columns:
     """Read each column of a history.csv as numbers, an empty field as NaN; raises TrainingError."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
@@ -80,7 +112,7 @@ def _number(text: str | None) -> float:
     return {"": math.nan, "true": 1.0, "false": 0.0}[word] if word in ("", "true", "false") else float(word)
 
 
-def _lines(axes: Axes, values: History, lines: Sequence[Line]) -> None:
+def _lines(axes: Axes, values: Columns, lines: Sequence[Line]) -> None:
     for name, label, color, style in lines:
         shown = [(x, y) for x, y in zip(values["epoch"], values[name], strict=True) if math.isfinite(y)]
         if shown:

@@ -1,0 +1,265 @@
+"""Train a model in one call, from folders of labelled images or from what was reviewed in a QuPath project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from glomseg.errors import TrainingError
+from glomseg.models.card import CARD_NAME, DEFAULT_MODEL, ModelCard
+from glomseg.models.store import find_model, read_card
+from glomseg.runs.reviewed import ReviewedProject, read_reviewed
+from glomseg.segment.pipeline import reading_mpp
+from glomseg.training.checkpoint import check_settings, holds_training
+from glomseg.training.config import TrainConfig
+from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, read_config
+from glomseg.training.corrections import export_corrections
+from glomseg.training.data.training_data import SPLIT_NAME, UNSTATED, Data, read_data
+from glomseg.training.outputs import PREVIEW_NAME, draw_preview
+from glomseg.training.tiles.export import RECORD
+from glomseg.training.train import Progress, prepare, run
+
+LESSONS = "lessons"
+RETRAIN = "retrain"
+
+Tell = Callable[[str], None]
+Listen = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainOptions:
+    """What a training is told beside its data; None and 0 leave it to the recipe.
+
+    Settings come from a `recipe`, over it a TOML file `config`, over it `settings` as `key=value`, over them what
+    stands here. `tile_mpp` is um per pixel of images that do not say it, `model_mpp` that at which the network reads.
+    It begins with the model `start`, a name or folder, or from nothing. A folder that holds the state of the same
+    training is gone on with: `resume` insists on that, `restart` starts over.
+    """
+
+    recipe: str | None = None
+    config: Path | None = None
+    settings: tuple[str, ...] = ()
+    species: str | None = None
+    epochs: int | None = None
+    seed: int | None = None
+    split_by: Literal["slide", "case"] | None = None
+    model_mpp: float | None = None
+    tile_mpp: float | None = None
+    workers: int | None = None
+    split: Path | None = None
+    start: str | Path | None = None
+    name: str | None = None
+    licence: str = UNSTATED
+    device: str = "auto"
+    resume: bool = False
+    restart: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainResult:
+    """The folder of a trained model, its card with the scores, and what was remarked on the way."""
+
+    output: Path
+    card: ModelCard
+    epochs: int
+    remarks: tuple[str, ...]
+
+
+def train_model(
+    folders: Sequence[Path],
+    output: Path,
+    options: TrainOptions | None = None,
+    *,
+    progress: Listen = lambda progress: None,
+    tell: Tell = lambda remark: None,
+) -> TrainResult:
+    """Learn from folders of labelled images, and write a model to `output`.
+
+    `progress` hears how far it is, `tell` each remark as soon as it is known. Raises TrainingError, ModelError,
+    DeviceError, RunError; KeyboardInterrupt says how to go on.
+    """
+    return _train(folders, output, options or TrainOptions(), DEFAULT_RECIPE, progress, tell)
+
+
+def retrain_from_project(
+    project: Path,
+    output: Path,
+    options: TrainOptions | None = None,
+    *,
+    slides: Sequence[Path] = (),
+    folders: Sequence[Path] = (),
+    progress: Listen = lambda progress: None,
+    tell: Tell = lambda remark: None,
+) -> TrainResult:
+    """Learn from what was reviewed in a QuPath project, and from labelled images in more `folders`.
+
+    It begins with the model of the project's newest run, unless `options.start` names another; images that moved are
+    looked for in `slides`. Hears and raises what `train_model` does, and ProjectError.
+    """
+    lessons, begun = _export_corrections(project, output, options or TrainOptions(), slides, tell)
+    return _train([*folders, lessons], output, begun, RETRAIN, progress, tell, from_project=True)
+
+
+def preview_training(
+    folders: Sequence[Path],
+    output: Path,
+    options: TrainOptions | None = None,
+    *,
+    project: Path | None = None,
+    slides: Sequence[Path] = (),
+    progress: Listen = lambda progress: None,
+    tell: Tell = lambda remark: None,
+) -> Path:
+    """Draw what the network would see, without training; return the picture's path. Raises as `train_model`."""
+    options, recipe = options or TrainOptions(), DEFAULT_RECIPE
+    if project is not None:
+        lessons, options = _export_corrections(project, output, options, slides, tell)
+        folders, recipe = [*folders, lessons], RETRAIN
+    config = _config(output, options, recipe, tell, resume=False)
+    draw_preview(_data(folders, output, config, options, progress, resume=False), config, output / PREVIEW_NAME)
+    return output / PREVIEW_NAME
+
+
+def _train(
+    folders: Sequence[Path],
+    output: Path,
+    options: TrainOptions,
+    recipe: str,
+    progress: Listen,
+    tell: Tell,
+    *,
+    from_project: bool = False,
+) -> TrainResult:
+    remarks: list[str] = []
+
+    def remark(text: str) -> None:
+        remarks.append(text)
+        tell(text)
+
+    resume = goes_on(output, options)
+    config = _config(output, options, recipe, remark, resume=resume, from_project=from_project)
+    if resume:
+        check_settings(output, config)  # before the data are looked at, which takes its time
+    data = _data(folders, output, config, options, progress, resume=resume)
+    remark(data.describe)
+    training = prepare(
+        data,
+        output,
+        config,
+        name=options.name,
+        device=options.device,
+        start=options.start,
+        resume=resume,
+        restart=options.restart,
+        report=progress,
+    )
+    if resume:
+        remark(f"going on after epoch {training.state.epoch} of {config.epochs}")
+    try:
+        card = run(training)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"after epoch {training.state.epoch}; the same command goes on from there") from stop
+    return TrainResult(output=output, card=card, epochs=training.state.epoch, remarks=tuple(remarks))
+
+
+def goes_on(output: Path, options: TrainOptions) -> bool:
+    """Tell whether a training in `output` is gone on with; raises TrainingError where that cannot be, or need not."""
+    if options.resume and options.restart:
+        raise TrainingError("`resume` goes on and `restart` starts over; give one of them")
+    there = holds_training(output)
+    if options.resume and not there:
+        raise TrainingError(f"{output}: no training to go on with; start one without `resume`")
+    if not there and not options.restart and (output / CARD_NAME).exists():
+        raise TrainingError(
+            f"{output} holds a model already, and no state to go on from; name another `output`, or replace what was "
+            "trained there with `restart`"
+        )
+    return there and not options.restart
+
+
+def _config(
+    output: Path, options: TrainOptions, default: str, tell: Tell, *, resume: bool, from_project: bool = False
+) -> TrainConfig:
+    """Put the settings together; a training that goes on keeps its own where none are given."""
+    file, recipe = options.config, options.recipe
+    under = _of_start(options.start, options.species) if options.start else {}
+    kept = output / CONFIG_NAME
+    if resume and kept.is_file():
+        if file is None and recipe is None:
+            file = kept
+        elif not options.start and from_project:  # the model that it began with is known to them alone
+            model = read_config(file=kept).model
+            under = {"model.patch_size": model.patch_size, "model.mpp": model.mpp, "model.species": model.species}
+    over = {
+        "epochs": options.epochs,
+        "seed": options.seed,
+        "data.split_by": options.split_by,
+        "data.workers": options.workers,
+        "model.species": options.species,
+        "model.mpp": options.model_mpp,
+    }
+    return read_config(
+        recipe=recipe, file=file, words=options.settings, under=under, over=over, default=default, tell=tell
+    )
+
+
+def _of_start(start: str | Path, species: str | None) -> dict[str, Any]:
+    """Return the settings that a model brings: its network, its scale."""
+    card = read_card(find_model(start))
+    brought = {"model.architecture": card.architecture, "model.mpp": reading_mpp(card, species)}
+    brought |= {f"model.{name}": value for name, value in card.architecture_args.items()}
+    return brought if species else {**brought, "model.species": card.species}
+
+
+def _data(
+    folders: Sequence[Path], output: Path, config: TrainConfig, options: TrainOptions, progress: Listen, *, resume: bool
+) -> Data:
+    split = options.split
+    if resume and split is None and (output / SPLIT_NAME).is_file():
+        split = output / SPLIT_NAME
+    return read_data(
+        folders,
+        config,
+        mpp=options.tile_mpp,
+        split_file=split,
+        licence=options.licence,
+        progress=lambda done, total: progress(Progress(0, "looking at the data", done, total)),
+    )
+
+
+def _export_corrections(
+    project: Path, output: Path, options: TrainOptions, slides: Sequence[Path], tell: Tell
+) -> tuple[Path, TrainOptions]:
+    """Export what was reviewed in a project, and say with what model to begin; a training that goes on has both."""
+    folder = output / LESSONS
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise TrainingError("a project is read in one process; give its tiles to torchrun: glomseg train LESSONS")
+    if goes_on(output, options) and folder.is_dir():
+        return folder, options
+    if (folder / RECORD).is_file():
+        shutil.rmtree(folder)  # of a preview, or of an attempt that stopped before it began
+    reviewed = read_reviewed(project, slides=slides)
+    start = str(options.start or _model_of(reviewed))
+    species = options.species or reviewed.species
+    mpp = reading_mpp(read_card(find_model(start)), species)
+    corrections = export_corrections(reviewed, folder, mpp=mpp)
+    for remark in corrections.remarks:
+        tell(remark)
+    tell(
+        f"{len(reviewed.images)} reviewed images: {corrections.annotated} tiles with glomeruli, "
+        f"{corrections.background} without, {corrections.hard} around rejected predictions; beginning with {start}"
+    )
+    return folder, replace(options, start=start, species=species)
+
+
+def _model_of(reviewed: ReviewedProject) -> str:
+    """Name the model that made the predictions, or the default one where nobody made any."""
+    if reviewed.model is not None and reviewed.model_folder is None:
+        raise TrainingError(
+            f"the predictions are those of model {reviewed.model!r}, which is not found any more; name it with `start`"
+        )
+    return str(reviewed.model_folder or DEFAULT_MODEL)
