@@ -1,7 +1,8 @@
-"""Geometry in level-0 pixels, (x, y): boxes, lists of outlines, and outlines painted on a grid."""
+"""Geometry in level-0 pixels, (x, y): boxes, lists of outlines, outlines painted on a grid, and parts of both."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,15 +33,30 @@ def geometries(items: Sequence[shapely.Geometry]) -> Geometries:
     return array
 
 
+def polygons(geometry: BaseGeometry) -> list[Polygon]:
+    """Return the polygons of a geometry that has area; lines, points and empty parts of a collection are left out."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))  # a collection may hold multi-polygons
+    return [part for part in parts if isinstance(part, Polygon) and not part.is_empty]
+
+
+def small_parts(mask: NDArray[np.bool_], area_px: float, *, diagonal: bool = False) -> NDArray[np.bool_]:
+    """Mark the connected parts of a mask that are smaller than `area_px`; `diagonal` neighbours may connect too."""
+    from skimage.morphology import remove_small_objects
+
+    largest = math.ceil(area_px) - 1
+    if largest < 1:
+        return np.zeros_like(mask)
+    return np.asarray(mask & ~remove_small_objects(mask, max_size=largest, connectivity=1 + diagonal))
+
+
 def paint(geometry: BaseGeometry, box: Box, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Mark the pixels of a (rows, columns) grid over `box` whose centres lie in a geometry, both in level-0 pixels."""
     mask = np.zeros(shape, bool)
-    for part in shapely.get_parts(geometry.intersection(_around(box))):
-        if isinstance(part, Polygon) and not part.is_empty:
-            inside = _fill(part.exterior.coords, box, shape)
-            for ring in part.interiors:
-                inside &= ~_fill(ring.coords, box, shape)
-            mask |= inside
+    for part in polygons(geometry.intersection(_around(box))):
+        inside = _fill(part.exterior.coords, box, shape)
+        for ring in part.interiors:
+            inside &= ~_fill(ring.coords, box, shape)
+        mask |= inside
     return mask
 
 

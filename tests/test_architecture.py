@@ -37,6 +37,7 @@ OWNERS = {
     "lightning_fabric": {"glomseg/training/"},
     "onnx": {"models/exporting.py"},
     "onnxscript": {"models/exporting.py"},
+    "onnxruntime": {"models/foreign_network.py"},
     "click": {"cli/"},
     "rich": {"cli/"},
 }

@@ -15,7 +15,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from glomseg.geometry import Geometries, Numbers, geometries
+from glomseg.geometry import Geometries, Numbers, geometries, polygons
 
 Indices = NDArray[np.intp]
 
@@ -107,8 +107,7 @@ def _is_disjoint(items: Geometries) -> bool:
 
 
 def _flat(items: Geometries) -> Geometries:
-    parts = shapely.get_parts(shapely.union_all(items))
-    return geometries([part for part in parts if part.geom_type == "Polygon"])
+    return geometries(polygons(shapely.union_all(items)))
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, RunError
 from glomseg.evaluation.metrics import ObjectScore, PixelScore, match, object_score, overlaps, pixel_score
 from glomseg.evaluation.summary import VALIDATION
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.models.card import ModelCard
 from glomseg.segment.outlines import find_glomeruli
-from glomseg.segment.pipeline import SegmentSettings, polygon_settings
-from glomseg.segment.probability_map import TILE_PX, Canvas
-from glomseg.segment.tiles import ReadingFrame, Tile
-from glomseg.slides.formats import open_reader
+from glomseg.segment.pipeline import SegmentSettings, outline_settings
+from glomseg.segment.probability_map import ProbabilityMap
+from glomseg.segment.tiles import ReadingFrame
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 20))
 """0.1, 0.15, ... 0.95."""
@@ -62,9 +61,10 @@ def sweep(
     points = [Point(threshold, ObjectScore(), PixelScore(), ObjectScore(), PixelScore()) for threshold in THRESHOLDS]
     for done, image in enumerate(images):
         progress(done, len(images))
-        with _canvas(image, scratch) as canvas:
+        with _map(image, card, scratch) as probability:
             for index, point in enumerate(points):
-                found = find_glomeruli(canvas, polygon_settings(card, replace(settings, threshold=point.threshold)))
+                at = outline_settings(card, replace(settings, threshold=point.threshold))
+                found = find_glomeruli(probability, at)
                 points[index] = _added(point, image, geometries([item.geometry for item in found]))
     return points
 
@@ -88,25 +88,11 @@ def _added(point: Point, image: Kept, found: Geometries) -> Point:
     return replace(point, others=point.others + objects, others_pixels=point.others_pixels + pixels)
 
 
-def _canvas(image: Kept, scratch: Path | None) -> Canvas:
-    """Lay the kept probabilities on a canvas again, tile by tile."""
+def _map(image: Kept, card: ModelCard, scratch: Path | None) -> ProbabilityMap:
+    """Lay the kept probabilities out again."""
     if not image.probability.is_file():
         raise EvaluationError(f"{image.probability} is not there; predict with --sweep into a new --output")
-    reader = open_reader(image.probability)
-    canvas = Canvas(image.frame, scratch)
     try:
-        height, width = canvas.shape
-        if (reader.levels[0].width, reader.levels[0].height) != (width, height):
-            raise EvaluationError(f"{image.probability} is of another image or scale; predict into a new --output")
-        for top in range(0, height, TILE_PX):
-            for left in range(0, width, TILE_PX):
-                block = reader.block(0, left // TILE_PX, top // TILE_PX)
-                if block is not None:
-                    tile = Tile(left, top, min(TILE_PX, width - left), min(TILE_PX, height - top), 0)
-                    canvas.write(tile, np.ascontiguousarray(block[: tile.height, : tile.width, 0]))
-    except BaseException:
-        canvas.close()
-        raise
-    finally:
-        reader.close()
-    return canvas
+        return ProbabilityMap.kept(image.probability, image.frame, card.num_classes, scratch)
+    except RunError as error:
+        raise EvaluationError(str(error)) from error

@@ -13,7 +13,7 @@ from shapely.affinity import scale
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import EvaluationError
-from glomseg.geometry import Geometries, Numbers, geometries
+from glomseg.geometry import Geometries, Numbers, geometries, polygons
 from glomseg.labelled.label_values import LabelReading
 from glomseg.labelled.masks import read_mask
 from glomseg.qupath.objects import PathObject, read_geojson
@@ -138,7 +138,7 @@ def _sound(items: Iterable[PathObject], name: str) -> tuple[Geometries, Numbers,
         if not shape.is_valid:
             shape = shapely.make_valid(shape)
             repaired += 1
-        parts = [part for part in shapely.get_parts(shapely.get_parts(shape)) if part.geom_type == "Polygon"]
+        parts = polygons(shape)
         if not sum(part.area for part in parts):
             dropped += 1
             continue

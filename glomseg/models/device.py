@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -50,6 +52,39 @@ def dtype_for(device: torch.device) -> torch.dtype:
     if has_fast_bf16(device):
         return torch.bfloat16
     return torch.float16 if device.type == "cuda" else torch.float32
+
+
+_FULL = (  # in any letters
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "bad allocation",
+    "bad_alloc",
+    "failed to allocate",
+)
+"""What devices and their libraries say when memory is full: CUDA, MPS, the CPU allocators, cuDNN and cuBLAS."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that a device, or this machine, has no memory left."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words.lower() in str(error).lower() for words in _FULL)
+
+
+@contextmanager
+def memory_for(device: torch.device, what: str) -> Iterator[None]:
+    """Raise DeviceError where memory is full inside, which says what there was none for and what to do."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        way = "" if device.type == "cpu" else ", or `device` as cpu"
+        raise DeviceError(
+            f"{device} has no memory left for {what}; give `batch` as 1, a smaller `tile_px`{way}"
+        ) from error
 
 
 @functools.cache

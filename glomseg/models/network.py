@@ -22,6 +22,7 @@ class Network(nn.Module, ABC):
     """
 
     trainable = True
+    single_precision = False  # True where it must not be computed with less
     stride: int  # TorchScript reads this, and cannot where annotations are kept as text
 
     @classmethod

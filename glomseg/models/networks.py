@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
+from glomseg.models.foreign_network import OnnxNetwork, TorchScriptNetwork
 from glomseg.models.network import Network
 from glomseg.models.variable_unet import VariableUNet
 
 NETWORKS: dict[str, type[Network]] = {
     "variable-unet": VariableUNet,
+    "torchscript": TorchScriptNetwork,
+    "onnx": OnnxNetwork,
 }
 """The `architecture` of a card -> its network."""
 

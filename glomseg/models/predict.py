@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from glomseg.errors import DeviceError
+from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
-from glomseg.models.device import dtype_for, keep_memory, resolve_device
+from glomseg.models.device import dtype_for, keep_memory, memory_for, resolve_device
 from glomseg.models.network import Network
 from glomseg.models.store import find_model, load_network, read_card
 
@@ -25,39 +26,40 @@ class Model:
         """Prepare a copy of `net` for prediction on `device`."""
         self.card = card
         self.device = device
-        self.dtype = dtype_for(device)
+        self.dtype = torch.float32 if net.single_precision else dtype_for(device)
         if device.type == "cpu":
             keep_memory()
         folded = net.folded().to(device=device, dtype=self.dtype)
+        self.stride = net.stride
         self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def predict(self, images: UInt8, *, tta: bool = False) -> UInt8:
-        """Return the probability 0..255 (N, H, W) uint8 of RGB `images` (N, H, W, 3) uint8, read at the card's spacing.
+        """Return the probabilities 0..255 (N, classes, H, W) uint8 of RGB `images` (N, H, W, 3) uint8.
 
-        Any N, H and W; an image's result does not depend on the rest of its batch. `tta` averages over four flips.
+        They are read at the card's mpp, in any N, H and W; an image's result does not depend on the rest of its
+        batch. `tta` averages over four flips.
+        Raises DeviceError where memory is full, ModelError where the network gives what is no number.
         """
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"predict takes (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
         if images.size == 0:
-            return np.zeros(images.shape[:3], dtype=np.uint8)
-        try:
-            with torch.inference_mode():
-                result: UInt8 = self._probability(images, tta).mul_(255).round_().to(torch.uint8).cpu().numpy()
-        except torch.OutOfMemoryError as error:
-            size = " x ".join(map(str, images.shape[:3]))
-            raise DeviceError(
-                f"{self.device} has no memory left for {size} px; try --batch 1, or --device cpu"
-            ) from error
+            return np.zeros((len(images), self.card.num_classes, *images.shape[1:3]), dtype=np.uint8)
+        size = " x ".join(map(str, images.shape[:3]))
+        with memory_for(self.device, f"{size} px"), torch.inference_mode():
+            probability = self._probability(images, tta)
+            if not bool(torch.isfinite(probability).all()):
+                raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
+            result: UInt8 = probability.mul_(255).round_().to(torch.uint8).cpu().numpy()
         return result
 
     def _probability(self, images: UInt8, tta: bool) -> Tensor:
-        """Return the probability (N, H, W), on the device; with `tta` the mean over four flips."""
+        """Return the probabilities (N, classes, H, W), on the device; with `tta` the mean over four flips."""
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
         x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
         if not tta:
-            return torch.sigmoid(self._logits(x))
+            return self._activated(x)
         turns: tuple[list[int], ...] = ([], [2], [3], [2, 3])
-        maps = [torch.sigmoid(self._logits(x.flip(turn))).flip([t - 1 for t in turn]) for turn in turns]
+        maps = [self._activated(x.flip(turn)).flip(turn) for turn in turns]
         return torch.stack(maps).mean(dim=0)
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -68,10 +70,14 @@ class Model:
         mean, std = (torch.tensor(v, dtype=self.dtype, device=self.device) for v in (self.card.mean, self.card.std))
         return (x - mean[:, None, None]) / std[:, None, None]
 
-    def _logits(self, x: Tensor) -> Tensor:
-        """Return the logits (N, H, W) of the one class, in float32."""
-        logits: Tensor = self._net(x)
-        return logits[:, 0].float()
+    def _activated(self, x: Tensor) -> Tensor:
+        """Return the probabilities (N, classes, H, W) of normalised pixels, in float32."""
+        values: Tensor = self._net(x).float()
+        if self.card.activation == "sigmoid":
+            return torch.sigmoid(values)
+        if self.card.activation == "softmax":
+            return torch.softmax(F.pad(values, (0, 0, 0, 0, 1, 0)), dim=1)[:, 1:]  # the background's logit is 0
+        return values.clamp(0, 1)
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:

@@ -8,13 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import shapely
 from PIL import Image, ImageDraw, ImageFont
-from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.files import replacing
-from glomseg.geometry import Box
+from glomseg.geometry import Box, polygons
 from glomseg.qupath.objects import DEFAULT_COLOR, Color, PathObject
 from glomseg.slides.slide import Slide
 
@@ -105,11 +103,10 @@ def draw_outline(
 ) -> None:
     """Draw the rings of an outline, `line` pixels wide; `scale` turns its units, from `corner`, into pixels."""
     draw = ImageDraw.Draw(picture)
-    for part in shapely.get_parts(outline):
-        if isinstance(part, Polygon):
-            for ring in (part.exterior, *part.interiors):
-                points = (np.asarray(ring.coords)[:, :2] - corner) * scale
-                draw.line([tuple(point) for point in points], fill=color, width=line, joint="curve")
+    for part in polygons(outline):
+        for ring in (part.exterior, *part.interiors):
+            points = (np.asarray(ring.coords)[:, :2] - corner) * scale
+            draw.line([tuple(point) for point in points], fill=color, width=line, joint="curve")
 
 
 def _draw_scale_bar(picture: Image.Image, mpp: float, boldness: float) -> None:

@@ -10,6 +10,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, ProjectError, QuPathError
+from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.process import find_qupath
@@ -148,15 +149,11 @@ def save_areas(run: Run, jobs: Iterable[Job]) -> None:
             path.unlink(missing_ok=True)
         else:
             area = job.region.processed(*(job.size or (2**31, 2**31)))
-            write_geojson(path, [PathObject(geometry=part, name=AREA) for part in _polygons(area)])
+            write_geojson(path, [PathObject(geometry=part, name=AREA) for part in polygons(area)])
 
 
 def _area_path(run: Run, entry_id: str) -> Path:
     return run.folder / "area" / f"{entry_id}.geojson"
-
-
-def _polygons(area: BaseGeometry) -> list[BaseGeometry]:
-    return [part for part in shapely.get_parts(area) if part.geom_type == "Polygon" and not part.is_empty]
 
 
 def processed_area(run: Run, entry_id: str) -> BaseGeometry | None:

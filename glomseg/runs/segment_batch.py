@@ -175,20 +175,25 @@ def _done(begun: ImageRecord, slide: Slide, result: SlideResult) -> ImageRecord:
 def path_objects(
     glomeruli: Iterable[Glomerulus], pixel_size: tuple[float, float], card: ModelCard, run_id: str
 ) -> list[PathObject]:
-    """Turn outlines into QuPath's objects: class, colour, measurements, and whose they are."""
-    class_name = card.class_names[0]
+    """Turn outlines into QuPath's objects: class, colour, measurements, and whose they are.
+
+    Of several classes the mean probability of each is a measurement, as in `Confidence: Sclerotic`.
+    """
     objects = []
     for glomerulus in glomeruli:
+        class_name = card.class_names[glomerulus.class_index]
+        by_class = zip(card.class_names, glomerulus.probabilities, strict=True) if card.num_classes > 1 else ()
         centre = glomerulus.geometry.centroid
         measurements = {
             **measure_shape(glomerulus.geometry, *pixel_size).measurements(),
             "Confidence": glomerulus.confidence,
+            **{f"Confidence: {name}": value for name, value in by_class},
             "Touches edge": float(glomerulus.touches_edge),
         }
         item = PathObject(
             geometry=glomerulus.geometry,
             class_name=class_name,
-            color=card.class_colors[0],
+            color=card.class_colors[glomerulus.class_index],
             name=f"{class_name} at {centre.x:.0f}, {centre.y:.0f}",  # stays the same when others come and go
             measurements=measurements,
         )

@@ -14,7 +14,6 @@ from typing import Any, cast
 
 import contourpy
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.affinity import affine_transform
@@ -22,8 +21,12 @@ from shapely.geometry import Polygon, box
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from glomseg.segment.probability_map import Canvas
+from glomseg.geometry import polygons, small_parts
+from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame
+
+UInt8 = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 _NEARLY = 0.8
 """Pixels counted against the minimum area, before the outline tells the area exactly."""
@@ -33,13 +36,13 @@ _SPLIT_PX = 4_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class PolygonSettings:
+class OutlineSettings:
     """What becomes a glomerulus.
 
     `threshold` is the probability on the outline; holes smaller than `minimum_area_um2` are filled, objects
     smaller than it or less solid (area / convex area) than `minimum_solidity` dropped; two lobes are split where
     the waist between them is narrower than the lobes by `split_depth_um`; outlines are simplified by at most
-    `tolerance_um`.
+    `tolerance_um`. `exclusive` says that a pixel is of one class at most, so that its probabilities add up.
     """
 
     threshold: float
@@ -47,44 +50,57 @@ class PolygonSettings:
     minimum_solidity: float = 0.0
     split_depth_um: float
     tolerance_um: float
+    exclusive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Glomerulus:
-    """One glomerular profile: outline in level-0 pixels, mean probability inside it, cut by the slide's edge or not."""
+    """One profile: outline in level-0 pixels, mean probability inside it, cut by the slide's edge or not.
+
+    `class_index` is its class, `probabilities` the mean of each class inside it.
+    """
 
     geometry: Polygon
     confidence: float
     touches_edge: bool
+    class_index: int = 0
+    probabilities: tuple[float, ...] = ()
 
 
-def find_glomeruli(canvas: Canvas, settings: PolygonSettings) -> list[Glomerulus]:
-    """Outline the glomeruli on a canvas, in reading order (top to bottom, then left to right)."""
+def find_glomeruli(probability: ProbabilityMap, settings: OutlineSettings) -> list[Glomerulus]:
+    """Outline the glomeruli of a map, in reading order (top to bottom, then left to right).
+
+    With several classes, something is there where the highest probability reaches the threshold, or the sum where
+    the classes are `exclusive`. A pixel there is of its most probable class; an island of one class that is smaller
+    than the minimum area goes to its surroundings. The class of an object is that of the highest mean.
+    """
     lowest = max(1, math.ceil(settings.threshold * 255))
-    labels, _ = ndimage.label(canvas.peaks >= lowest, np.ones((3, 3)))
-    found = [
+    share = probability.shape[0] if settings.exclusive else 1  # a sum may reach what no class alone does
+    labels, _ = ndimage.label(probability.peaks >= math.ceil(lowest / share), np.ones((3, 3)))
+    glomeruli = [
         glomerulus
         for label, where in enumerate(ndimage.find_objects(labels), start=1)
-        for glomerulus in _outline(canvas, labels[where] == label, where, lowest, settings)
+        for glomerulus in _outline(probability, labels[where] == label, where, lowest, settings)
     ]
-    return sorted(found, key=lambda glomerulus: (glomerulus.geometry.bounds[1], glomerulus.geometry.bounds[0]))
+    return sorted(glomeruli, key=lambda glomerulus: (glomerulus.geometry.bounds[1], glomerulus.geometry.bounds[0]))
 
 
 def _outline(
-    canvas: Canvas,
-    blocks: NDArray[np.bool_],
+    probability: ProbabilityMap,
+    blocks: Mask,
     where: tuple[slice, slice],
     lowest: int,
-    settings: PolygonSettings,
+    settings: OutlineSettings,
 ) -> Iterator[Glomerulus]:
     """Outline what lies in one group of touching blocks."""
-    frame = canvas.frame
+    frame = probability.frame
     height, width = blocks.shape[0] * BLOCK, blocks.shape[1] * BLOCK
     left, top = where[1].start * BLOCK - 1, where[0].start * BLOCK - 1
     inside = np.pad(blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1), 1)
-    values = np.where(inside, canvas.read(left, top, width + 2, height + 2), 0).astype(np.uint8)
-    values[max(0, frame.height - top) :, :] = 0
-    values[:, max(0, frame.width - left) :] = 0
+    classes = np.where(inside, probability.read(left, top, width + 2, height + 2), 0).astype(np.uint8)
+    classes[:, max(0, frame.height - top) :, :] = 0
+    classes[:, :, max(0, frame.width - left) :] = 0
+    values = _level(classes, exclusive=settings.exclusive)
     minimum_px = settings.minimum_area_um2 / frame.mpp**2
     components, _ = ndimage.label(_without_small_holes(values >= lowest, minimum_px))
     for label, component in enumerate(ndimage.find_objects(components), start=1):
@@ -92,29 +108,57 @@ def _outline(
         mask = components[crop] == label
         if mask.sum() < _NEARLY * minimum_px:
             continue
-        regions = mask.astype(np.int32)
-        if 2 * _NEARLY * minimum_px < mask.sum() < _SPLIT_PX:  # room for two, and not all of the slide
-            regions = _split(mask, settings.split_depth_um / frame.mpp)
+        inner = classes[:, *crop]
+        regions = _regions(mask, inner, _NEARLY * minimum_px, settings.split_depth_um / frame.mpp)
         origin = (left + crop[1].start, top + crop[0].start)
         # What is above the threshold but of no region of this component is another's.
         own = np.where((values[crop] < lowest) | mask, values[crop], 0).astype(np.uint8)
         for region in range(1, int(regions.max()) + 1):
-            yield from _trace(own, regions, region, lowest, origin, frame, settings)
+            mine = regions == region
+            # Another region's pixels count as just outside, so that neighbours meet and do not overlap.
+            levels = np.where(mine | (regions == 0), own, 0).astype(np.uint8)
+            means = tuple(float(plane[mine].mean()) / 255 for plane in inner)
+            confidence = float(own[mine].mean()) / 255
+            for outline, touches_edge in _polygons(levels, lowest, origin, frame, settings):
+                yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means)
 
 
-def _trace(
-    values: NDArray[np.uint8],
-    regions: NDArray[np.int32],
-    region: int,
-    lowest: int,
-    origin: tuple[int, int],
-    frame: ReadingFrame,
-    settings: PolygonSettings,
-) -> Iterator[Glomerulus]:
-    """Outline one region; another region's pixels count as just outside, so that neighbours meet and do not overlap."""
-    mine = regions == region
-    levels = np.where(mine | (regions == 0), values, 0).astype(np.uint8)
-    yield from _polygons(levels, lowest, origin, frame, settings, float(values[mine].mean()) / 255)
+def _level(classes: UInt8, *, exclusive: bool) -> UInt8:
+    """Return how probable it is that a pixel is of any class (H, W), of the probabilities (classes, H, W)."""
+    if len(classes) == 1:
+        return np.asarray(classes[0])
+    if exclusive:
+        return np.asarray(np.minimum(classes.sum(axis=0, dtype=np.uint16), 255), np.uint8)
+    return np.asarray(classes.max(axis=0), np.uint8)
+
+
+def _regions(mask: Mask, classes: UInt8, minimum_px: float, depth_px: float) -> NDArray[np.int32]:
+    """Number the objects of one connected mask: its parts by class, each split where it has a waist."""
+    regions = np.zeros(mask.shape, np.int32)
+    for part in _parts_by_class(mask, classes, minimum_px):
+        lobes = part.astype(np.int32)
+        if 2 * minimum_px < part.sum() < _SPLIT_PX:  # room for two, and not all of the slide
+            lobes = _split(part, depth_px)
+        regions[part] = lobes[part] + regions.max()
+    return regions
+
+
+def _parts_by_class(mask: Mask, classes: UInt8, minimum_px: float) -> Iterator[Mask]:
+    """Yield the parts of a mask that are each of one class; what is smaller than `minimum_px` joins its neighbour."""
+    if len(classes) == 1:
+        yield mask
+        return
+    of_class, islands = classes.argmax(axis=0), np.zeros(mask.shape, np.int32)
+    for index in np.unique(of_class[mask]):
+        mine = mask & (of_class == index)
+        labels, _ = ndimage.label(mine & ~small_parts(mine, minimum_px))
+        islands = np.where(labels > 0, labels + islands.max(), islands)
+    if islands.max() <= 1:
+        yield mask
+        return
+    joined = watershed(np.zeros(mask.shape), islands, mask=mask)
+    for number in range(1, int(joined.max()) + 1):
+        yield joined == number
 
 
 def _grown(region: tuple[slice, slice]) -> tuple[slice, slice]:
@@ -122,15 +166,11 @@ def _grown(region: tuple[slice, slice]) -> tuple[slice, slice]:
     return slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
 
 
-def _without_small_holes(mask: NDArray[np.bool_], area_px: float) -> NDArray[np.bool_]:
-    holes, count = ndimage.label(~mask)
-    areas = ndimage.sum_labels(~mask, holes, np.arange(count + 1))
-    small = areas < area_px
-    small[holes[0, 0]] = False  # the surroundings
-    return np.asarray(mask | small[holes])
+def _without_small_holes(mask: Mask, area_px: float) -> Mask:
+    return mask | small_parts(ndimage.binary_fill_holes(mask) & ~mask, area_px)
 
 
-def _split(mask: NDArray[np.bool_], depth_px: float) -> NDArray[np.int32]:
+def _split(mask: Mask, depth_px: float) -> NDArray[np.int32]:
     """Label the lobes of one object, where the waist between two is `depth_px` narrower than they are."""
     distance = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0), -depth_px - 1)
     # The summits of the distance after cutting `depth_px` off: a ridge between two peaks joins them, a waist does not.
@@ -140,14 +180,16 @@ def _split(mask: NDArray[np.bool_], depth_px: float) -> NDArray[np.int32]:
 
 
 def _polygons(
-    values: NDArray[np.uint8],
+    values: UInt8,
     lowest: int,
     origin: tuple[int, int],
     frame: ReadingFrame,
-    settings: PolygonSettings,
-    confidence: float,
-) -> Iterator[Glomerulus]:
-    """Contour one region; `origin` is the (x, y) reading pixel of its first value."""
+    settings: OutlineSettings,
+) -> Iterator[tuple[Polygon, bool]]:
+    """Contour one region: outlines, and whether the slide's edge cuts them.
+
+    `origin` is the (x, y) reading pixel of its first value.
+    """
     um2 = frame.mpp**2
     scale_x, scale_y = frame.downsample_x, frame.downsample_y
     for outer in _contours(values, lowest - 0.5):
@@ -158,17 +200,17 @@ def _polygons(
             (scale_x, 0, 0, scale_y, (origin[0] + 0.5) * scale_x, (origin[1] + 0.5) * scale_y),
         )
         slide = box(0, 0, frame.width * scale_x, frame.height * scale_y)
-        outline = _largest(outline.intersection(slide))
+        outline = max(polygons(outline.intersection(slide)), key=lambda part: part.area, default=Polygon())
         area_um2 = outline.area / (scale_x * scale_y) * um2
         if area_um2 < max(settings.minimum_area_um2, um2):
             continue
         if outline.area < settings.minimum_solidity * outline.convex_hull.area:
             continue
         edge = box(*slide.bounds).buffer(-max(scale_x, scale_y))
-        yield Glomerulus(outline, confidence, not edge.contains(outline))
+        yield outline, not edge.contains(outline)
 
 
-def _contours(values: NDArray[np.uint8], level: float) -> list[Polygon]:
+def _contours(values: UInt8, level: float) -> list[Polygon]:
     """Trace where the values cross `level`: polygons with their holes, pixel centres at whole numbers."""
     generator = contourpy.contour_generator(z=values, fill_type=contourpy.FillType.OuterOffset)
     points, offsets = cast(tuple[list[Any], list[Any]], generator.filled(level, np.inf))
@@ -177,9 +219,3 @@ def _contours(values: NDArray[np.uint8], level: float) -> list[Polygon]:
         for vertices, starts in zip(points, offsets, strict=True)
         for rings in [[vertices[first:last] for first, last in itertools.pairwise(starts)]]
     ]
-
-
-def _largest(geometry: shapely.Geometry) -> Polygon:
-    """Take the largest polygon of a geometry that clipping may have broken up."""
-    parts = [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon)]
-    return max(parts, key=lambda part: part.area, default=Polygon())

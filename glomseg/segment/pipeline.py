@@ -1,8 +1,8 @@
 """From a slide to the outlines of its glomeruli: the whole story on one page.
 
 A slide is read in the model's own resolution, tile by tile, only where there is tissue. Each tile is read with a
-halo and owns its core; what the network says of the cores lies side by side on a canvas, and the outlines are
-traced there, so that a glomerulus across a border is found once and whole.
+halo and owns its core; what the network says of the cores lies side by side in one map of probabilities, and the
+outlines are traced there, so that a glomerulus across a border is found once and whole.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from glomseg.errors import ModelError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model
-from glomseg.segment.outlines import Glomerulus, PolygonSettings, find_glomeruli
-from glomseg.segment.probability_map import Canvas
+from glomseg.segment.outlines import Glomerulus, OutlineSettings, find_glomeruli
+from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.region import Region
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.segment.tissue import find_tissue
@@ -89,19 +89,20 @@ def segment_slide(
         wanted,
         tile_px=settings.tile_px or model.card.patch_size_pixels,
         halo_px=model.card.halo_pixels if settings.halo_px is None else settings.halo_px,
+        stride=model.stride,
     )
     clock.lap("tissue")
-    with Canvas(frame, scratch) as canvas:
-        _fill(canvas, slide, model, settings, tiles, wanted, clock, progress)
-        found = find_glomeruli(canvas, polygon_settings(model.card, settings))
+    with ProbabilityMap(frame, model.card.num_classes, scratch) as values:
+        _fill(values, slide, model, settings, tiles, wanted, clock, progress)
+        glomeruli = find_glomeruli(values, outline_settings(model.card, settings))
         if region is not None:
-            found = [glomerulus for glomerulus in found if region.holds(glomerulus.geometry)]
+            glomeruli = [glomerulus for glomerulus in glomeruli if region.holds(glomerulus.geometry)]
         if probability is not None:
-            canvas.save(probability)
+            values.save(probability, model.card.class_names)
         clock.lap("polygons")
     tissue_px = int(wanted.sum()) * BLOCK**2
     return SlideResult(
-        glomeruli=found,
+        glomeruli=glomeruli,
         reading_mpp=mpp,
         tissue_area_um2=tissue_px * mpp**2,
         network_passes=_read_px(tiles) / tissue_px if tissue_px else 0.0,
@@ -114,18 +115,19 @@ def reading_mpp(card: ModelCard, species: str | None) -> float:
     return card.mpp * _scale(card, species)
 
 
-def polygon_settings(card: ModelCard, settings: SegmentSettings) -> PolygonSettings:
+def outline_settings(card: ModelCard, settings: SegmentSettings) -> OutlineSettings:
     """Fit the card's post-processing to the species: lengths go with the diameter, areas with its square."""
     threshold = card.threshold if settings.threshold is None else settings.threshold
     if not 0 < threshold < 1:
-        raise ModelError(f"threshold {threshold} is not between 0 and 1; give one such as --threshold 0.5")
+        raise ModelError(f"threshold {threshold} is not between 0 and 1; give `threshold` as a number such as 0.5")
     scale = _scale(card, settings.species)
-    return PolygonSettings(
+    return OutlineSettings(
         threshold=threshold,
         minimum_area_um2=card.minimum_area_um2 * scale**2,
         minimum_solidity=card.minimum_solidity,
         split_depth_um=0.06 * card.training_diameter_um * scale,
         tolerance_um=0.25 * card.mpp * scale,
+        exclusive=card.activation == "softmax",
     )
 
 
@@ -135,7 +137,7 @@ def _scale(card: ModelCard, species: str | None) -> float:
 
 
 def _fill(
-    canvas: Canvas,
+    values: ProbabilityMap,
     slide: Slide,
     model: Model,
     settings: SegmentSettings,
@@ -144,16 +146,17 @@ def _fill(
     clock: _Clock,
     progress: Progress,
 ) -> None:
-    """Put the network's answer for every tile on the canvas; blocks that nobody wanted stay zero."""
+    """Put the network's answer for every tile into the map; blocks that nobody wanted stay zero."""
     done = 0
     progress(done, len(tiles))
     batches = _batches(tiles, settings.batch_size or BATCH_SIZE.get(model.device.type, 1))
-    for batch, images in _read_ahead(slide, canvas.frame, batches):
+    for batch, images in _read_ahead(slide, values.frame, batches):
         clock.lap("read")
-        for tile, values in zip(batch, model.predict(images, tta=settings.tta), strict=True):
+        for tile, read in zip(batch, model.predict(images, tta=settings.tta), strict=True):
             rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
             mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
-            canvas.write(tile, tile.core(values) * mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1))
+            mine = mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+            values.write(tile, tile.core(read)[:, : mine.shape[0], : mine.shape[1]] * mine)
         clock.lap("network")
         done += len(batch)
         progress(done, len(tiles))

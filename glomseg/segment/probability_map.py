@@ -1,10 +1,11 @@
-"""The probability of a whole slide, kept on disk so that memory does not grow with the slide."""
+"""The probabilities of a whole slide, kept on disk so that memory does not grow with the slide."""
 
 from __future__ import annotations
 
 import os
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -17,63 +18,83 @@ from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile
 
 TILE_PX = 256
 PREFIX = ".probability-"
+_OURS = re.compile(rf"{re.escape(PREFIX)}\w{{8}}|\..+\.\w{{8}}\.tif")
+"""What this module calls its files while they are not whole: eight letters of tempfile's stand in each."""
+
+UInt8 = NDArray[np.uint8]
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left in `folder`: its canvas, a probability half kept. None may be in use there."""
+    """Remove what a killed process left in `folder`: its map, a probability half kept. None may be in use there.
+
+    Other people's hidden files and folders stay.
+    """
     for path in (*folder.glob(f"{PREFIX}*"), *(folder / "probability").glob(".*")):
-        path.unlink(missing_ok=True)
+        if _OURS.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
 
 
-class Canvas:
-    """Probabilities (0..255) of a slide in its reading frame, zero where nothing was written.
+class ProbabilityMap:
+    """Probabilities (classes, H, W), 0..255, of a slide in its reading frame, zero where nothing was written.
 
-    The values lie in a sparse temporary file that goes with the canvas; `peaks` holds the highest value of each
-    block (rows, columns), which is enough to know where to look. A mapping is opened for each reading and closed
-    after it, so that its pages do not stay in memory; writing goes past it, because a full disk kills a process
-    that writes to a mapping.
+    The values lie in a sparse temporary file that goes with the map, one class after the other; `peaks` holds the
+    highest value of each block (rows, columns), which is enough to know where to look. A mapping is opened for each
+    reading and closed after it, so that its pages do not stay in memory; writing goes past it, because a full disk
+    kills a process that writes to a mapping.
     """
 
-    def __init__(self, frame: ReadingFrame, folder: Path | None = None) -> None:
-        """Lay out an empty canvas for `frame`, its file in `folder` (the system's temporary folder by default)."""
+    def __init__(self, frame: ReadingFrame, classes: int = 1, folder: Path | None = None) -> None:
+        """Lay out an empty map for `frame`, its file in `folder` (the system's temporary folder by default)."""
         rows, columns = frame.blocks
         self.frame = frame
-        self.shape = (rows * BLOCK, columns * BLOCK)
-        self.peaks: NDArray[np.uint8] = np.zeros((rows, columns), np.uint8)
+        self.shape = (classes, rows * BLOCK, columns * BLOCK)
+        self.peaks: UInt8 = np.zeros((rows, columns), np.uint8)
         handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
         self._path = Path(name)
         self._file = os.fdopen(handle, "r+b", buffering=0)
-        self._file.truncate(self.shape[0] * self.shape[1])
+        self._file.truncate(classes * rows * BLOCK * columns * BLOCK)
 
-    def write(self, tile: Tile, values: NDArray[np.uint8]) -> None:
-        """Store the values (H, W) that a tile owns; raises RunError where the disk is full."""
-        rows, columns = slice(tile.y, tile.y + tile.height), slice(tile.x, tile.x + tile.width)
-        peaks = values.reshape(tile.height // BLOCK, BLOCK, tile.width // BLOCK, BLOCK).max(axis=(1, 3))
-        self.peaks[tile.y // BLOCK : rows.stop // BLOCK, tile.x // BLOCK : columns.stop // BLOCK] = peaks
-        if not peaks.any():
-            return
+    def write(self, tile: Tile, values: UInt8) -> None:
+        """Store the values (classes, H, W) from a tile's corner on; raises RunError where the disk is full."""
+        top, left = tile.y // BLOCK, tile.x // BLOCK
+        peaks = _peaks(values.max(axis=0))
+        self.peaks[top : top + peaks.shape[0], left : left + peaks.shape[1]] = peaks
+        if peaks.any():
+            for index, plane in enumerate(values):
+                self._store(index, tile.x, tile.y, plane)
+
+    def _store(self, index: int, x: int, y: int, plane: UInt8) -> None:
+        """Write the values (H, W) of one class at (x, y), all of them: a full disk may take a part of a row."""
+        _, height, width = self.shape
         try:
-            for index in range(tile.height):
-                self._file.seek((tile.y + index) * self.shape[1] + tile.x)
-                self._file.write(values[index].tobytes())
+            for row, values in enumerate(plane):
+                self._file.seek((index * height + y + row) * width + x)
+                left = memoryview(values.tobytes())
+                while left:
+                    left = left[self._file.write(left) or 0 :]
         except OSError as error:
             raise RunError(f"cannot keep probabilities in {self._path}: {error.strerror}; free space") from error
 
-    def read(self, x: int, y: int, width: int, height: int) -> NDArray[np.uint8]:
-        """Return the values (height, width) of a rectangle of reading pixels; zero outside the canvas."""
-        result = np.zeros((height, width), np.uint8)
+    def read(self, x: int, y: int, width: int, height: int) -> UInt8:
+        """Return the values (classes, height, width) of a rectangle of reading pixels; zero outside the map."""
+        classes, rows, columns = self.shape
+        result = np.zeros((classes, height, width), np.uint8)
         left, top = max(x, 0), max(y, 0)
-        right, bottom = min(x + width, self.shape[1]), min(y + height, self.shape[0])
+        right, bottom = min(x + width, columns), min(y + height, rows)
         if left < right and top < bottom:
             values = np.memmap(self._path, np.uint8, "r", shape=self.shape)
-            result[top - y : bottom - y, left - x : right - x] = values[top:bottom, left:right]
+            result[:, top - y : bottom - y, left - x : right - x] = values[:, top:bottom, left:right]
         return result
 
-    def save(self, path: Path) -> None:
-        """Keep the values as a pyramidal 8-bit OME-TIFF of the frame's mpp, whole or not at all; raises RunError."""
+    def save(self, path: Path, class_names: Sequence[str] = ()) -> None:
+        """Keep the values as a pyramidal 8-bit OME-TIFF of the frame's mpp, whole or not at all; raises RunError.
+
+        Several classes are its channels, under their names.
+        """
         import tifffile
 
-        rows, columns = self.shape
+        classes, rows, columns = self.shape
+        several = classes > 1
         levels = [
             factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor == 1 or max(rows, columns) // factor >= TILE_PX
         ]
@@ -81,38 +102,78 @@ class Canvas:
             for factor in levels:
                 height, width = rows // factor, columns // factor
                 mpp = self.frame.mpp * factor
+                metadata = {"axes": "CYX" if several else "YX", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
+                names = {"Channel": {"Name": list(class_names)}} if several and class_names else {}
                 tiff.write(
                     self._tiles(height, width, factor),
-                    shape=(height, width),
+                    shape=(classes, height, width) if several else (height, width),
                     dtype=np.uint8,
+                    photometric="minisblack",
                     tile=(TILE_PX, TILE_PX),
                     compression="deflate",
                     subifds=len(levels) - 1 if factor == 1 else 0,
                     subfiletype=int(factor > 1),
                     resolution=(1e4 / mpp, 1e4 / mpp),
                     resolutionunit="CENTIMETER",
-                    metadata={"axes": "YX", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp} if factor == 1 else None,
+                    metadata=metadata | names if factor == 1 else None,
                 )
 
-    def _tiles(self, height: int, width: int, factor: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the tiles of a level that is `factor` times smaller, means of the values, row by row."""
+    def _tiles(self, height: int, width: int, factor: int) -> Iterator[UInt8]:
+        """Yield the tiles of a level that is `factor` times smaller, means of the values, class by class."""
         side = TILE_PX * factor
-        for top in range(0, height, TILE_PX):
-            for left in range(0, width, TILE_PX):
-                values = self.read(left * factor, top * factor, side, side)
-                yield values.reshape(TILE_PX, factor, TILE_PX, factor).mean(axis=(1, 3)).round().astype(np.uint8)
+        for index in range(self.shape[0]):
+            for top in range(0, height, TILE_PX):
+                for left in range(0, width, TILE_PX):
+                    values = self.read(left * factor, top * factor, side, side)[index]
+                    yield values.reshape(TILE_PX, factor, TILE_PX, factor).mean(axis=(1, 3)).round().astype(np.uint8)
+
+    @classmethod
+    def kept(cls, path: Path, frame: ReadingFrame, classes: int = 1, folder: Path | None = None) -> ProbabilityMap:
+        """Lay out what `save` kept at `path` again; raises RunError where it is of another image, scale or model."""
+        import tifffile
+
+        kept = cls(frame, classes, folder)
+        try:
+            with tifffile.TiffFile(path) as file:
+                pages = [page for page in file.series[0].levels[0].pages if page is not None]
+                if (len(pages), *pages[0].shape) != kept.shape:
+                    raise RunError(f"{path} is of another image, scale or model; predict into a new folder")
+                for index, page in enumerate(pages):
+                    for values, (_, _, y, x, _), _ in page.segments():
+                        if values is not None:  # a tile at the edge is whole, the rest of it empty
+                            kept._lay(index, x, y, values[0, : kept.shape[1] - y, : kept.shape[2] - x, 0])
+        except (OSError, tifffile.TiffFileError, ValueError) as error:
+            kept.close()
+            raise RunError(f"{path}: no probabilities that can be read ({error}); predict again") from error
+        except BaseException:
+            kept.close()
+            raise
+        return kept
+
+    def _lay(self, index: int, x: int, y: int, plane: UInt8) -> None:
+        peaks, top, left = _peaks(plane), y // BLOCK, x // BLOCK
+        here = self.peaks[top : top + peaks.shape[0], left : left + peaks.shape[1]]
+        np.maximum(here, peaks, out=here)
+        if peaks.any():
+            self._store(index, x, y, plane)
 
     def close(self) -> None:
         """Drop the values and their file."""
         self._file.close()
         self._path.unlink(missing_ok=True)
 
-    def __enter__(self) -> Canvas:
-        """Return the canvas itself."""
+    def __enter__(self) -> ProbabilityMap:
+        """Return the map itself."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the canvas."""
+        """Close the map."""
         self.close()
+
+
+def _peaks(plane: UInt8) -> UInt8:
+    """Return the highest value of each block of (H, W)."""
+    height, width = plane.shape
+    return np.asarray(plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).max(axis=(1, 3)))

@@ -11,10 +11,10 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
-from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
+from glomseg.geometry import polygons
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.tiles import BLOCK, ReadingFrame
 
@@ -72,8 +72,7 @@ def _paint(geometry: BaseGeometry, frame: ReadingFrame) -> NDArray[np.bool_]:
     picture = Image.new("1", (columns, rows))
     draw = ImageDraw.Draw(picture)
     scale = np.array([frame.downsample_x, frame.downsample_y]) * BLOCK
-    parts = [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon)]
-    for part in sorted(parts, key=lambda part: -part.area):  # an island after the hole that it lies in
+    for part in sorted(polygons(geometry), key=lambda part: -part.area):  # an island after the hole that it lies in
         rings = [(part.exterior, 1), *((ring, 0) for ring in part.interiors)]
         for ring, fill in rings:
             draw.polygon([tuple(point) for point in np.asarray(ring.coords)[:, :2] / scale - 0.5], fill=fill, outline=1)

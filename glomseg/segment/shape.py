@@ -6,14 +6,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from shapely.affinity import scale
-from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.columns import Column, measurements
+from glomseg.geometry import polygons
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +110,10 @@ def eccentricity(profile: BaseGeometry) -> float:
     """Return the eccentricity of the ellipse with the second central moments of a profile, holes taken out."""
     x0, y0 = profile.centroid.coords[0]
     moments = np.zeros(3)
-    for part in shapely.get_parts(profile):
-        if isinstance(part, Polygon):
-            moments += _moments(part.exterior.coords, x0, y0)
-            for ring in part.interiors:
-                moments -= _moments(ring.coords, x0, y0)
+    for part in polygons(profile):
+        moments += _moments(part.exterior.coords, x0, y0)
+        for ring in part.interiors:
+            moments -= _moments(ring.coords, x0, y0)
     xx, yy, xy = moments
     spread = math.hypot((xx - yy) / 2, xy)
     large, small = (xx + yy) / 2 + spread, (xx + yy) / 2 - spread

@@ -69,26 +69,38 @@ class Tile:
         return frame.box(self.x - halo, self.y - halo, self.width + 2 * halo, self.height + 2 * halo)
 
     def core(self, read: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut the owned part out of an array that covers the tile with its halo."""
+        """Cut the owned part out of an array (..., H, W) that covers the tile with its halo."""
         halo = self.halo
-        return read[halo : halo + self.height, halo : halo + self.width]
+        return read[..., halo : halo + self.height, halo : halo + self.width]
 
 
-def plan_tiles(wanted: NDArray[np.bool_], *, tile_px: int, halo_px: int) -> list[Tile]:
+def plan_tiles(wanted: NDArray[np.bool_], *, tile_px: int, halo_px: int, stride: int = BLOCK) -> list[Tile]:
     """Cover the `wanted` blocks (rows, columns) with disjoint tiles of at most `tile_px` reading pixels a side.
 
-    Each cell of the grid shrinks to what is wanted in it, and is cut in two wherever that leaves the network
-    fewer pixels, halos included. Tiles of one shape stand together, so that they can share a batch.
+    Tiles start and end on multiples of a network's `stride`, where that is larger than a block: a tile may then reach
+    over the last block. Each cell of the grid shrinks to what is wanted in it, and is cut in two wherever that leaves
+    the network fewer pixels, halos included. Tiles of one shape stand together, so that they can share a batch.
     """
-    side = max(1, tile_px // BLOCK)
-    halo = math.ceil(halo_px / BLOCK)
+    step = math.lcm(BLOCK, stride)
+    wanted = _coarser(wanted, step // BLOCK)
+    side = max(1, tile_px // step)
+    halo = math.ceil(halo_px / step)
     tiles = [
-        Tile(left * BLOCK, top * BLOCK, columns * BLOCK, rows * BLOCK, halo * BLOCK)
+        Tile(left * step, top * step, columns * step, rows * step, halo * step)
         for row in range(0, wanted.shape[0], side)
         for column in range(0, wanted.shape[1], side)
         for top, left, rows, columns in _cover(wanted[row : row + side, column : column + side], row, column, halo)
     ]
     return sorted(tiles, key=lambda tile: (-tile.height, -tile.width, tile.y, tile.x))
+
+
+def _coarser(wanted: NDArray[np.bool_], factor: int) -> NDArray[np.bool_]:
+    """Reduce (rows, columns) by a factor: what any of factor x factor blocks wants is wanted."""
+    if factor == 1:
+        return wanted
+    rows, columns = (math.ceil(size / factor) for size in wanted.shape)
+    padded = np.pad(wanted, ((0, rows * factor - wanted.shape[0]), (0, columns * factor - wanted.shape[1])))
+    return np.asarray(padded.reshape(rows, factor, columns, factor).any(axis=(1, 3)))
 
 
 def _cover(cell: NDArray[np.bool_], top: int, left: int, halo: int) -> list[tuple[int, int, int, int]]:

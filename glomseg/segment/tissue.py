@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from glomseg.geometry import Box
+from glomseg.geometry import Box, small_parts
 from glomseg.segment.tiles import BLOCK, ReadingFrame
 from glomseg.slides.slide import Slide
 
@@ -69,8 +69,8 @@ def tissue_of(image: NDArray[np.uint8], mpp: float, *, margin_um: float = MARGIN
     glass = _glass(image)
     image = ndimage.median_filter(image, size=(3, 3, 1))
     mask = (_absorbed(image, glass) > TISSUE_DENSITY) & (image.max(axis=2) > BLACK)
-    mask &= ~_small(mask, min(2_000 / mpp**2, 0.01 * mask.size))
-    mask |= _small(ndimage.binary_fill_holes(mask) & ~mask, 500_000 / mpp**2)
+    mask &= ~small_parts(mask, min(2_000 / mpp**2, 0.01 * mask.size), diagonal=True)
+    mask |= small_parts(ndimage.binary_fill_holes(mask) & ~mask, 500_000 / mpp**2, diagonal=True)
     if margin_um <= 0:
         return np.asarray(mask)
     reach = max(1, round(margin_um / mpp))
@@ -118,14 +118,6 @@ def _glass(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         found.append(np.median(candidates[near], axis=0).astype(np.float32))
         candidates = candidates[~near]
     return found or [np.full(3, WHITE, np.float32)]
-
-
-def _small(mask: NDArray[np.bool_], area_px: float) -> NDArray[np.bool_]:
-    """Mark the connected parts of a mask that are smaller than `area_px`."""
-    labels, _ = ndimage.label(mask, np.ones((3, 3)))
-    small = np.bincount(labels.ravel()) < area_px
-    small[0] = False
-    return np.asarray(small[labels])
 
 
 def _edges(count: int, step: float, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

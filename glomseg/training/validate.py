@@ -18,8 +18,8 @@ from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.segment.outlines import find_glomeruli
-from glomseg.segment.pipeline import SegmentSettings, polygon_settings
-from glomseg.segment.probability_map import Canvas
+from glomseg.segment.pipeline import SegmentSettings, outline_settings
+from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.sampling import Images
@@ -84,7 +84,7 @@ def predict(model: Model, image: UInt8) -> UInt8:
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        single: UInt8 = model.predict(image[None])[0]
+        single: UInt8 = model.predict(image[None])[0, 0]
         return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
@@ -95,7 +95,7 @@ def predict(model: Model, image: UInt8) -> UInt8:
     result = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
     for tile in tiles:
         read = padded[tile.y : tile.y + tile.height + 2 * halo, tile.x : tile.x + tile.width + 2 * halo]
-        result[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core(model.predict(read[None])[0])
+        result[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core(model.predict(read[None])[0, 0])
     return result[:height, :width]
 
 
@@ -107,11 +107,11 @@ def found_at(model: Model, probability: UInt8, thresholds: Sequence[float]) -> I
     rows, columns = frame.blocks
     whole = Tile(0, 0, columns * BLOCK, rows * BLOCK, 0)
     padded = np.pad(probability, ((0, whole.height - height), (0, whole.width - width)))
-    with Canvas(frame) as canvas:
-        canvas.write(whole, padded)
+    with ProbabilityMap(frame) as values:
+        values.write(whole, padded[None])
         for threshold in thresholds:
-            settings = polygon_settings(model.card, SegmentSettings(threshold=threshold))
-            yield geometries([item.geometry for item in find_glomeruli(canvas, settings)])
+            settings = outline_settings(model.card, SegmentSettings(threshold=threshold))
+            yield geometries([item.geometry for item in find_glomeruli(values, settings)])
 
 
 def judge(

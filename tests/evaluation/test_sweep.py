@@ -13,7 +13,7 @@ from glomseg.errors import EvaluationError
 from glomseg.evaluation.sweep import THRESHOLDS, Kept, best, sweep
 from glomseg.models.card import ModelCard
 from glomseg.segment.pipeline import SegmentSettings
-from glomseg.segment.probability_map import Canvas
+from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import ReadingFrame, Tile
 
 CARD = ModelCard(
@@ -29,12 +29,12 @@ FRAME = ReadingFrame.of(600, 400, 0.5, 0.5, 1.0)
 
 def kept(path: Path, *levels: tuple[int, int, int], true, split="") -> Kept:
     """Keep probabilities of squares of 60 px (120 level-0 px) given as (x, y, value of 0..255)."""
-    with Canvas(FRAME) as canvas:
-        values = np.zeros(canvas.shape, np.uint8)
+    with ProbabilityMap(FRAME) as probability:
+        values = np.zeros(probability.shape, np.uint8)
         for x, y, value in levels:
-            values[y : y + 60, x : x + 60] = value
-        canvas.write(Tile(0, 0, canvas.shape[1], canvas.shape[0], 0), values)
-        canvas.save(path)
+            values[0, y : y + 60, x : x + 60] = value
+        probability.write(Tile(0, 0, probability.shape[2], probability.shape[1], 0), values)
+        probability.save(path)
     return Kept(probability=path, frame=FRAME, true=true, split=split)
 
 

@@ -160,7 +160,7 @@ def test_save_and_load(folder, net):
     assert model.card.weights_sha256 != "0" * 64
     with torch.inference_mode():
         x = torch.from_numpy(images()).permute(0, 3, 1, 2).float() / 255
-        expected = (torch.sigmoid(net(x)[:, 0]) * 255).numpy()
+        expected = (torch.sigmoid(net(x)) * 255).numpy()
     assert np.abs(model.predict(images()).astype(float) - expected).max() <= (1 if model.dtype == torch.float32 else 4)
 
 
@@ -234,7 +234,7 @@ def test_a_network_of_ones_own(tmp_path, monkeypatch):
     model = load_model(tmp_path / "tiny")
     with torch.inference_mode():
         x = torch.from_numpy(images()).permute(0, 3, 1, 2).float() / 255
-        expected = (torch.sigmoid(net(x)[:, 0]) * 255).numpy()
+        expected = (torch.sigmoid(net(x)) * 255).numpy()
     assert np.abs(model.predict(images()).astype(float) - expected).max() <= (1 if model.dtype == torch.float32 else 4)
 
 
@@ -275,13 +275,13 @@ def test_a_folder_without_a_card(tmp_path):
 def test_predict_shape(net, size):
     model = Model(card(), net, torch.device("cpu"))
     result = model.predict(images(3, *size))
-    assert result.shape == (3, *size)
+    assert result.shape == (3, 1, *size)
     assert result.dtype == np.uint8
 
 
 def test_predict_nothing_and_nonsense(net):
     model = Model(card(), net, torch.device("cpu"))
-    assert model.predict(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 8, 8)
+    assert model.predict(np.zeros((0, 8, 8, 3), np.uint8)).shape == (0, 1, 8, 8)
     with pytest.raises(ValueError, match="uint8"):
         model.predict(np.zeros((1, 8, 8, 3), np.float32))
     with pytest.raises(ValueError, match="3"):
@@ -312,16 +312,16 @@ def test_tta_is_symmetric(net):
     batch = images(1, 32, 48)
     plain = model.predict(batch, tta=True).astype(int)
     for axis in (1, 2):
-        turned = np.flip(model.predict(np.ascontiguousarray(np.flip(batch, axis)), tta=True), axis)
+        turned = np.flip(model.predict(np.ascontiguousarray(np.flip(batch, axis)), tta=True), axis + 1)
         assert np.abs(turned - plain).max() <= 1
-    assert np.abs(np.flip(model.predict(np.flip(batch, 1)), 1).astype(int) - model.predict(batch)).max() > 1
+    assert np.abs(np.flip(model.predict(np.flip(batch, 1)), 2).astype(int) - model.predict(batch)).max() > 1
 
 
 def test_mean_and_std_are_applied(net):
     shifted = Model(card(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2)), net, torch.device("cpu"))
     x = (torch.from_numpy(images()).permute(0, 3, 1, 2) / 255 - torch.tensor([0.5, 0.4, 0.3])[:, None, None]) / 0.2
     with torch.inference_mode():
-        expected = (torch.sigmoid(net(x)[:, 0]) * 255).numpy()
+        expected = (torch.sigmoid(net(x)) * 255).numpy()
     assert np.abs(shifted.predict(images()) - expected).mean() < 3
 
 
@@ -376,6 +376,43 @@ def test_import_refuses_nonsense(tmp_path, net):
     del state["final.bias"]
     torch.save(state, tmp_path / "short.pth")
     refused(tmp_path / "short.pth", tmp_path, r"final\.bias")
+
+
+FULL = (
+    "MPS backend out of memory (MPS allocated: 8.00 GB, other allocations: 1 GB, max allowed: 9.07 GB).",
+    "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried 1 GB",
+    "DefaultCPUAllocator: not enough memory: you tried to allocate 34359738368 bytes.",
+    "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
+    "CUDA out of memory. Tried to allocate 2.00 GiB",
+    "std::bad_alloc",
+)
+
+
+@pytest.mark.parametrize("text", FULL)
+def test_memory_is_full_on_whatever_device(net, monkeypatch, text):
+    def forward(*_):
+        raise RuntimeError(text)
+
+    model = Model(card(), net, torch.device("cpu"))
+    monkeypatch.setattr(model._net, "forward", forward)
+    with pytest.raises(DeviceError, match="cpu has no memory left for 2 x 48 x 32 px; give `batch` as 1") as error:
+        model.predict(images())
+    assert "\n" not in str(error.value)
+
+
+def test_another_error_of_torch_stays_what_it_is(net, monkeypatch):
+    model = Model(card(), net, torch.device("cpu"))
+    monkeypatch.setattr(model._net, "forward", lambda *_: torch.zeros(2) + torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        model.predict(images())
+
+
+def test_values_that_are_not_finite_are_never_taken_for_no_glomerulus(net, monkeypatch):
+    model = Model(card(), net, torch.device("cpu"))
+    monkeypatch.setattr(model._net, "forward", lambda x: torch.full_like(x[:, :1], float("nan")))
+    with pytest.raises(ModelError, match="not finite"):
+        model.predict(images())
 
 
 def test_devices():

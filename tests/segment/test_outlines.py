@@ -4,26 +4,26 @@ import numpy as np
 import pytest
 from shapely.geometry import Point
 
-from glomseg.segment.outlines import PolygonSettings, find_glomeruli
-from glomseg.segment.probability_map import Canvas
+from glomseg.segment.outlines import OutlineSettings, find_glomeruli
+from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile
 
-SETTINGS = PolygonSettings(threshold=0.5, minimum_area_um2=200, split_depth_um=3, tolerance_um=0.25)
+SETTINGS = OutlineSettings(threshold=0.5, minimum_area_um2=200, split_depth_um=3, tolerance_um=0.25)
 
 
-def painted(values: np.ndarray, *, downsample: tuple[float, float] = (1, 1), mpp: float = 1.0) -> Canvas:
-    """A canvas that holds `values` (H, W), one reading pixel each, written in four tiles."""
+def painted(values: np.ndarray, *, downsample: tuple[float, float] = (1, 1), mpp: float = 1.0) -> ProbabilityMap:
+    """A probability that holds `values` (H, W), one reading pixel each, written in four tiles."""
     height, width = values.shape
     frame = ReadingFrame(mpp, *downsample, width, height)
-    canvas = Canvas(frame)
+    probability = ProbabilityMap(frame)
     rows, columns = frame.blocks
     padded = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
     padded[:height, :width] = values
     middle_y, middle_x = rows // 2 * BLOCK, columns // 2 * BLOCK
     for y, tall in ((0, middle_y), (middle_y, rows * BLOCK - middle_y)):
         for x, wide in ((0, middle_x), (middle_x, columns * BLOCK - middle_x)):
-            canvas.write(Tile(x, y, wide, tall, 0), padded[y : y + tall, x : x + wide])
-    return canvas
+            probability.write(Tile(x, y, wide, tall, 0), padded[None, y : y + tall, x : x + wide])
+    return probability
 
 
 def disc(shape: tuple[int, int], x: float, y: float, radius: float, soft: float = 0.0) -> np.ndarray:
@@ -85,12 +85,12 @@ def test_small_and_thin_objects_are_dropped() -> None:
     values += disc((300, 300), 50, 50, 5)
     values[100:104, 20:280] = 1
     values += disc((300, 300), 200, 200, 30) * 0.6
-    canvas = painted((values * 255).astype(np.uint8))
-    assert len(find_glomeruli(canvas, SETTINGS)) == 2
+    probability = painted((values * 255).astype(np.uint8))
+    assert len(find_glomeruli(probability, SETTINGS)) == 2
     bent = np.maximum(disc((300, 300), 150, 150, 100) - disc((300, 300), 150, 150, 95), 0)
     bent[:, 150:] = 0
     assert len(find_glomeruli(painted((bent * 255).astype(np.uint8)), SETTINGS)) == 1
-    solid = PolygonSettings(
+    solid = OutlineSettings(
         threshold=0.5, minimum_area_um2=200, split_depth_um=3, tolerance_um=0.25, minimum_solidity=0.7
     )
     assert find_glomeruli(painted((bent * 255).astype(np.uint8)), solid) == []
@@ -112,10 +112,10 @@ def test_the_slides_edge_cuts_and_is_flagged() -> None:
 def test_fills_the_disk_no_more_than_it_must(tmp_path: Path) -> None:
     """A slide of 100,000 px a side, empty but for one disc, needs neither memory nor disk for its glass."""
     frame = ReadingFrame(1.0, 4, 4, 25_000, 25_000)
-    with Canvas(frame, tmp_path) as canvas:
+    with ProbabilityMap(frame, folder=tmp_path) as probability:
         tile = Tile(16_000, 20_000, 128, 128, 0)
-        canvas.write(tile, (disc((128, 128), 64, 64, 40) * 255).astype(np.uint8))
-        (found,) = find_glomeruli(canvas, SETTINGS)
+        probability.write(tile, (disc((128, 128), 64, 64, 40) * 255).astype(np.uint8)[None])
+        (found,) = find_glomeruli(probability, SETTINGS)
         assert found.geometry.centroid.distance(Point(4 * 16_064, 4 * 20_064)) < 1
         assert sum(path.stat().st_blocks * 512 for path in tmp_path.iterdir()) < 50e6
     assert list(tmp_path.iterdir()) == []

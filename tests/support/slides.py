@@ -34,6 +34,7 @@ class Disc:
     radius_x: float
     radius_y: float
     hole: float = 0.0
+    colour: tuple[int, int, int] = DISC
 
     @property
     def area(self) -> float:
@@ -109,7 +110,7 @@ def draw(size: tuple[int, int], tissue: tuple[int, int, int, int], discs: Sequen
         y0, y1 = max(0, int(disc.y - disc.radius_y)), min(height, math.ceil(disc.y + disc.radius_y) + 1)
         y, x = np.mgrid[y0:y1, x0:x1] + 0.5
         distance = np.hypot((x - disc.x) / disc.radius_x, (y - disc.y) / disc.radius_y)
-        picture[y0:y1, x0:x1][(distance <= 1) & (distance >= disc.hole)] = DISC
+        picture[y0:y1, x0:x1][(distance <= 1) & (distance >= disc.hole)] = disc.colour
     return picture
 
 

@@ -10,12 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
-from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.geometry import Box
+from glomseg.geometry import Box, polygons
 
 Labels = NDArray[np.uint8]
 _Point = tuple[float, float]
@@ -98,11 +96,10 @@ def _nearest(source: int, target: int) -> NDArray[np.intp]:
 def _rings(shape: BaseGeometry, x: int, y: int, downsample: float) -> Iterator[NDArray[np.float32]]:
     """Give the closed rings of a shape, (n, 2), in pixels of a block whose corner is (x, y)."""
     scale = 1.0 / downsample
-    for part in shapely.get_parts(shape):
-        if isinstance(part, Polygon):
-            for ring in (part.exterior, *part.interiors):
-                points = np.asarray(ring.coords, np.float32)[:, :2].astype(np.float64)
-                yield (points * scale + np.array([-x * scale, -y * scale])).astype(np.float32)
+    for part in polygons(shape):
+        for ring in (part.exterior, *part.interiors):
+            points = np.asarray(ring.coords, np.float32)[:, :2].astype(np.float64)
+            yield (points * scale + np.array([-x * scale, -y * scale])).astype(np.float32)
 
 
 def filled(rings: Iterator[NDArray[np.float32]], width: int, height: int) -> NDArray[np.bool_]:

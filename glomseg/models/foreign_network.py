@@ -1,0 +1,158 @@
+"""A network that came as a program of its own, TorchScript or ONNX, with a card beside it: no code of ours knows it.
+
+The file is a program. It is opened only where its sha256 is that of the card, and no pickle is ever read; still, take
+one only from people whom you would let run a program here.
+"""
+
+import warnings
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from glomseg.errors import ModelError
+from glomseg.models.card import Activation, ModelCard
+from glomseg.models.network import Network
+from glomseg.settings import limited, read_record
+
+_TOLERANCE = 1e-3
+_PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForeignArguments:
+    """The `architecture_args` of such a card.
+
+    The network takes heights and widths that are multiples of `stride`, and may give a `background` as its first
+    channel, before the classes of the card.
+    """
+
+    stride: int = limited(32, low=1, high=1024)
+    background: bool = False
+
+
+class ForeignNetwork(Network):
+    """What holds for each of them: padding to the stride, the background left out, its answer looked at."""
+
+    trainable = False
+    single_precision = True
+
+    def __init__(self, stride: int, classes: int, activation: Activation, *, background: bool) -> None:
+        """Take what the card says of the network, which `read_weights` then opens."""
+        super().__init__()
+        self.stride = stride
+        self.classes, self.activation, self.background = classes, activation, background
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """Return a network that is yet to be opened."""
+        origin = f"{card.name}: architecture_args"
+        given = read_record(ForeignArguments, card.architecture_args, origin=origin, error=ModelError)
+        return cls(given.stride, card.num_classes, card.activation, background=given.background)
+
+    def read_weights(self, path: Path) -> None:
+        """Open the file and look at its answer to a small picture; raise ModelError where the card says otherwise."""
+        self.open(path)
+        side = -(-64 // self.stride) * self.stride
+        try:
+            with torch.inference_mode():
+                answer = self(torch.full((1, 3, side, side), 0.5))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ModelError(f"{path}: the network fails on a picture of {side} x {side} px: {reason}") from error
+        if not bool(torch.isfinite(answer).all()):
+            raise ModelError(f"{path}: the network gives values that are not finite; fetch the model again")
+        if self.activation == "none" and (answer.min() < -_TOLERANCE or answer.max() > 1 + _TOLERANCE):
+            raise ModelError(f"{path}: what the network gives is not in 0..1; set activation to sigmoid in its card")
+
+    @abstractmethod
+    def open(self, path: Path) -> None:
+        """Open the file of the network; raise ModelError where that cannot be."""
+
+    @abstractmethod
+    def raw(self, x: Tensor) -> Tensor:
+        """Return what the network itself gives for pixels whose height and width are multiples of the stride."""
+
+    def folded(self) -> nn.Module:
+        """Return the network itself: it is as fast as it came."""
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to (N, classes, H, W): logits, or what the card's activation `none` says."""
+        height, width = x.shape[-2:]
+        pad_y, pad_x = -height % self.stride, -width % self.stride
+        values = self.raw(F.pad(x, (0, pad_x, 0, pad_y), mode="replicate") if pad_y or pad_x else x)
+        expected = (len(x), self.classes + self.background, height + pad_y, width + pad_x)
+        if tuple(values.shape) != expected:
+            raise ModelError(
+                f"the network gives {tuple(values.shape)} and not {expected} (images, channels, height, width); "
+                "correct num_classes, or stride and background in architecture_args of its card"
+            )
+        if self.background:
+            first, values = values[:, :1], values[:, 1:]
+            if self.activation == "softmax":
+                values = values - first  # our background's logit is 0
+        return values[..., :height, :width]
+
+
+class TorchScriptNetwork(ForeignNetwork):
+    """A network as TorchScript."""
+
+    def open(self, path: Path) -> None:
+        """Load the program onto the CPU."""
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # TorchScript is no longer developed, which its user cannot change
+                self.script = torch.jit.load(path, map_location="cpu").eval()
+        except (RuntimeError, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"{path}: not a TorchScript file ({reason}); fetch the model again") from error
+        broken = [key for key, value in self.script.state_dict().items() if not torch.isfinite(value).all()]
+        if broken:
+            raise ModelError(f"{path}: {broken[0]} holds values that are not finite; fetch the model again")
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Run the program."""
+        values: Any = self.script(x)
+        if not isinstance(values, Tensor):
+            raise ModelError(f"the network gives a {type(values).__name__}, not a tensor; export it with one output")
+        return values
+
+
+class OnnxNetwork(ForeignNetwork):
+    """A network as ONNX, run by onnxruntime: on the CPU, or on CUDA where onnxruntime has that."""
+
+    def open(self, path: Path) -> None:
+        """Start a session; its one input has three channels and a free height and width."""
+        try:
+            import onnxruntime
+        except ImportError:
+            raise ModelError(f"{path} needs onnxruntime, which is not installed; pip install 'glomseg[onnx]'") from None
+        onnxruntime.set_default_logger_severity(3)
+        providers = [name for name in onnxruntime.get_available_providers() if name in _PROVIDERS]
+        try:
+            self.session = onnxruntime.InferenceSession(path, providers=providers)
+        except Exception as error:  # onnxruntime's own errors have no base but this
+            reason = " ".join(str(error).split())[:200]
+            raise ModelError(f"{path}: not an ONNX file that can be run ({reason}); fetch the model again") from error
+        inputs = self.session.get_inputs()
+        shape = inputs[0].shape if len(inputs) == 1 else []
+        if len(shape) != 4 or shape[1] != 3 or isinstance(shape[2], int) or isinstance(shape[3], int):
+            given = ", ".join(f"{one.name} {one.shape}" for one in inputs)
+            raise ModelError(
+                f"{path} takes {given}, not one input [batch, 3, height, width]; export it with these sizes free"
+            )
+        self.input, self.one_by_one = inputs[0].name, shape[0] == 1
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Run the session, image by image where it takes one at a time."""
+        parts = x.split(1) if self.one_by_one else (x,)
+        try:
+            answers = [self.session.run(None, {self.input: part.float().cpu().numpy()})[0] for part in parts]
+        except Exception as error:  # as above
+            raise RuntimeError(str(error)) from error
+        return torch.cat([torch.from_numpy(answer) for answer in answers]).to(x.device)
