@@ -44,7 +44,7 @@ def measure(options: argparse.Namespace, folder: Path) -> None:
     words = ["optimiser.batch_size=16", "data.mining_every=0", *options.set, f"data.workers={options.workers}"]
     config = read_config(recipe=options.recipe, words=words)
     mpp = options.tile_mpp or (None if options.data else config.model_mpp / 3)
-    data = read_data([options.data or make_tiles(folder / "tiles", config.model_mpp / 3)], config, mpp=mpp)
+    data = read_data([options.data or make_tiles(folder / "tiles", config.model_mpp / 3)], config, tile_mpp=mpp)
     training = prepare(data, folder / "model", config, device=options.device)
     loader = Loader(data.source, config, training.learner.fabric.device)
     draws = data.source.draws(0, ())

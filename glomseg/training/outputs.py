@@ -50,7 +50,7 @@ def card_of(
         class_names=model.classes,
         patch_size_pixels=model.tile_px,
         halo_pixels=model.halo_px,
-        mpp=data.um_px,
+        mpp=data.model_mpp,
         threshold=threshold,
         minimum_area_um2=config.minimum_area_um2,
         minimum_solidity=config.validation.minimum_solidity,

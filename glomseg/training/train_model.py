@@ -224,7 +224,7 @@ def _data(
     return read_data(
         folders,
         config,
-        mpp=options.tile_mpp,
+        tile_mpp=options.tile_mpp,
         split_file=split,
         licence=options.licence,
         progress=lambda done, total: progress(Progress(0, "looking at the data", done, total)),

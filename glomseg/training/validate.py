@@ -102,8 +102,8 @@ def predict(model: Model, image: UInt8) -> UInt8:
 def found_at(model: Model, probability: UInt8, thresholds: Sequence[float]) -> Iterator[Geometries]:
     """Yield, for each threshold, the outlines of a probability (H, W) in its pixels, as segmenting a slide gives."""
     height, width = probability.shape
-    um_px = model.card.mpp
-    frame = ReadingFrame.of(width, height, um_px, um_px, um_px)
+    mpp = model.card.mpp
+    frame = ReadingFrame.of(width, height, mpp, mpp, mpp)
     rows, columns = frame.blocks
     whole = Tile(0, 0, columns * BLOCK, rows * BLOCK, 0)
     padded = np.pad(probability, ((0, whole.height - height), (0, whole.width - width)))

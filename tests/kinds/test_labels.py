@@ -71,9 +71,9 @@ def test_training_learns_it_so(case: LabelCase, tmp_path: Path) -> None:
     case.write(tmp_path / "masks" / case.name)
     if case.objects is None:
         with pytest.raises(TrainingError, match=case.refusal):
-            find_examples([tmp_path], spacing_um_px=0.5, mpp=0.5)
+            find_examples([tmp_path], model_mpp=0.5, tile_mpp=0.5)
         return
-    examples = find_examples([tmp_path], spacing_um_px=0.5, mpp=0.5)
+    examples = find_examples([tmp_path], model_mpp=0.5, tile_mpp=0.5)
     (learned,) = (read_example(item, 0.5).label for item in examples if item.label.name == case.name)
     assert int((learned > 0).sum()) == expected_px(case)
 
@@ -88,7 +88,7 @@ def test_a_set_of_inverted_masks_is_refused(dtype: type, tmp_path: Path, glomseg
         Image.fromarray(inverted.astype(dtype)).save(tmp_path / f"data/masks/{name}.png")
         Image.fromarray(WHITE).save(tmp_path / f"predicted/{name}.png")
     with pytest.raises(TrainingError, match="are they inverted"):
-        find_examples([tmp_path / "data"], spacing_um_px=0.5, mpp=0.5)
+        find_examples([tmp_path / "data"], model_mpp=0.5, tile_mpp=0.5)
     truth = tmp_path / "data/masks"
     outcome = glomseg("evaluate", tmp_path / "predicted", truth, "-o", tmp_path / "out", "--no-pictures")
     assert outcome.code == 1

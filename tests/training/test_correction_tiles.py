@@ -37,7 +37,7 @@ def learn(data, tmp_path):
             project=project, images=images, model=None, model_folder=None, species=None, remarks=()
         )
         corrections = export_corrections(reviewed, tmp_path / "corrections", mpp=MPP)
-        examples = find_examples([tmp_path / "corrections"], spacing_um_px=MPP)
+        examples = find_examples([tmp_path / "corrections"], model_mpp=MPP)
         return corrections, {example: read_example(example, MPP) for example in examples}
 
     return export

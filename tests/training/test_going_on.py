@@ -48,7 +48,7 @@ def _one_thread():
 
 def training(folder, output, *words, mpp=UM_PX, licence="unstated", **more):
     config = read_config(words=(*TINY, *words))
-    return prepare(read_data([folder], config, mpp=mpp, licence=licence), output, config, device="cpu", **more)
+    return prepare(read_data([folder], config, tile_mpp=mpp, licence=licence), output, config, device="cpu", **more)
 
 
 def trained_in(*arguments, **more):
@@ -146,7 +146,7 @@ def test_a_model_that_takes_other_colours(fields, tmp_path):
 def test_an_image_that_breaks_meanwhile_is_named_in_one_line(fields, tmp_path, workers):
     copied = shutil.copytree(fields, tmp_path / "fields")
     config = read_config(words=(*TINY, f"data.workers={workers}"))
-    data = read_data([copied], config, mpp=UM_PX)
+    data = read_data([copied], config, tile_mpp=UM_PX)
     for path in (copied / "masks").iterdir():
         Image.new("L", (10, 10)).save(path)
     with pytest.raises(TrainingError, match=r"its label .* 10 x 10 px") as caught:

@@ -60,7 +60,7 @@ def _one_thread():
 
 def training(folder, output, words=TINY, report=lambda progress: None, **more):
     config = read_config(words=words)
-    return prepare(read_data([folder], config, mpp=UM_PX), output, config, device="cpu", report=report, **more)
+    return prepare(read_data([folder], config, tile_mpp=UM_PX), output, config, device="cpu", report=report, **more)
 
 
 def trained_in(*arguments, **more):

@@ -58,7 +58,7 @@ def data_of(folder: Path, config: TrainConfig) -> Data:
         training=None,
         validation=validation,
         test=test,
-        um_px=config.model_mpp,
+        model_mpp=config.model_mpp,
         digest=digest(data),
         origins=(AIDPATH,),
         describe=f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} "

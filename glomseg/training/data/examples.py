@@ -65,30 +65,30 @@ class Labelled:
     valid: NDArray[np.bool_]
 
 
-def read_example(example: Example, spacing_um_px: float) -> Labelled:
-    """Read an example at `spacing_um_px`; padding of the KPIs data and what lies off a slide is not valid.
+def read_example(example: Example, model_mpp: float) -> Labelled:
+    """Read an example at `model_mpp`; padding of the KPIs data and what lies off a slide is not valid.
 
     The image is averaged over the area as a slide is, the label takes the nearest pixel (on a slide what most of the
     pixel's area is). Nothing but open slides is kept. Raises TrainingError.
     """
     try:
         if example.box is not None:
-            return _read_part(example, example.box, spacing_um_px)
+            return _read_part(example, example.box, model_mpp)
         with open_slide(example.image, mpp=example.mpp) as slide:
             size = slide.width, slide.height
-            image = slide.read(Box(0, 0, *size), spacing_um_px)
+            image = slide.read(Box(0, 0, *size), model_mpp)
         label = np.zeros(image.shape[:2], np.uint8)
         if example.label is not None:
             found = label_of(example, example.label)
             height, width = found.numbers.shape
             if (width, height) != size:
                 raise TrainingError(unlike(example, size, (width, height)))
-            label = _nearest(classes_of(found, example.values), label.shape, spacing_um_px / example.mpp)
+            label = _nearest(classes_of(found, example.values), label.shape, model_mpp / example.mpp)
     except (SlideError, EvaluationError) as error:
         raise TrainingError(str(error)) from error
     unknown = label == UNKNOWN
     label[unknown] = 0
-    example_read = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / spacing_um_px)
+    example_read = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / model_mpp)
     return replace(example_read, valid=example_read.valid & ~unknown)
 
 
@@ -143,11 +143,11 @@ def _without_padding(image: NDArray[np.uint8], label: NDArray[np.uint8], margin:
     return Labelled(image, np.where(valid, label, np.uint8(0)), valid)
 
 
-def _read_part(example: Example, box: Box, spacing_um_px: float) -> Labelled:
+def _read_part(example: Example, box: Box, model_mpp: float) -> Labelled:
     slide = shared_slide(example.image, example.mpp)
-    image = slide.read(box, spacing_um_px)
-    x = box.x + (np.arange(image.shape[1]) + 0.5) * spacing_um_px / example.mpp
-    y = box.y + (np.arange(image.shape[0]) + 0.5) * spacing_um_px / example.mpp
+    image = slide.read(box, model_mpp)
+    x = box.x + (np.arange(image.shape[1]) + 0.5) * model_mpp / example.mpp
+    y = box.y + (np.arange(image.shape[0]) + 0.5) * model_mpp / example.mpp
     valid = ((y >= 0) & (y < slide.height))[:, None] & ((x >= 0) & (x < slide.width))
     label = np.zeros(valid.shape, np.uint8)
     if example.label is not None:

@@ -26,16 +26,16 @@ __all__ = [
 def find_examples(
     folders: Sequence[Path],
     *,
-    spacing_um_px: float,
-    mpp: float | None = None,
+    model_mpp: float,
+    tile_mpp: float | None = None,
     classes: Sequence[str] = ("Glomerulus",),
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Example, ...]:
     """Find the labelled images in folders of any layout and look at every one of them.
 
-    `mpp` is for images that do not say how large their pixels are; a class counts with those derived from it.
-    `progress` is called with how many examples were looked at, and of how many. Raises one TrainingError that
-    names all that is wrong, a line each.
+    The network reads at `model_mpp` um per pixel; `tile_mpp` is that of images that do not say it. A class counts with
+    those derived from it. `progress` is called with how many examples were looked at, and of how many. Raises one
+    TrainingError that names all that is wrong, a line each.
     """
     if not folders:
         raise TrainingError("no folder of training data was named; give at least one")
@@ -43,9 +43,9 @@ def find_examples(
     there = [folder for folder in folders if folder.is_dir()]
     parts = [part_named(folder.resolve().name) if len(there) > 1 else "" for folder in there]
     found = [
-        find_pairs(folder, name=name, mpp=mpp, classes=classes, part=part)
+        find_pairs(folder, name=name, tile_mpp=tile_mpp, classes=classes, part=part)
         for folder, name, part in zip(there, names_of(there), parts, strict=True)
     ]
     unique = {example.image.resolve(): example for part in found for example in part.examples}
     problems = [*missing, *(line for part in found for line in part.problems)]
-    return survey(tuple(unique.values()), problems, spacing_um_px=spacing_um_px, classes=classes, progress=progress)
+    return survey(tuple(unique.values()), problems, model_mpp=model_mpp, classes=classes, progress=progress)

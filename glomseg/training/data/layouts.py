@@ -51,10 +51,10 @@ class Found:
     problems: tuple[str, ...]
 
 
-def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[str], part: str = "") -> Found:
+def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequence[str], part: str = "") -> Found:
     """Pair the images of a folder with their labels; `name` begins the names of the examples.
 
-    `mpp` is for images that do not say how large their pixels are, `part` what the folder is where nothing in it says.
+    `tile_mpp` is um per pixel of images that do not say it, `part` what the folder is where nothing in it says.
     """
     images, labels = find_pictures(folder)
     if not images:
@@ -64,7 +64,7 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
     examples: list[Example] = []
     sizeless: list[Path] = []
     try:
-        layout = _Layout(folder, name, mpp, tuple(classes), _wholes(images), _samples(folder), part)
+        layout = _Layout(folder, name, tile_mpp, tuple(classes), _wholes(images), _samples(folder), part)
     except EvaluationError as error:
         return Found(examples=(), problems=(*problems, str(error)))
     for image, label in pairs:
@@ -76,7 +76,9 @@ def find_pairs(folder: Path, *, name: str, mpp: float | None, classes: Sequence[
             problems.append(str(error))
     if sizeless:
         more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
-        problems.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with --mpp")
+        problems.append(
+            f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with `tile_mpp`"
+        )
     problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
     return Found(examples=tuple(examples), problems=tuple(problems))
 
@@ -140,7 +142,7 @@ class _Layout:
 
     folder: Path
     name: str
-    mpp: float | None
+    tile_mpp: float | None
     classes: tuple[str, ...]
     wholes: Mapping[str, str]
     samples: Samples | None
@@ -215,11 +217,11 @@ class _Layout:
         with open_slide(image.path) as slide:
             if slide.mpp_x is not None:
                 return slide.mpp
-        if self.mpp is not None:
-            return self.mpp
+        if self.tile_mpp is not None:
+            return self.tile_mpp
         if group is not None:  # patches were cut at 40X, slides of all groups but one digitised at 80X
             return MPP_40X / 2 if _SLIDE.search(image.path.name) and group != "NEP25" else MPP_40X
-        raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with --mpp")
+        raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with `tile_mpp`")
 
     def _values(self, image: Source, group: str | None) -> tuple[tuple[int, int], ...]:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""

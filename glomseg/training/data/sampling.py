@@ -125,7 +125,7 @@ def read_as(example: Example, config: TrainConfig) -> Labelled:
     return Labelled(_resized(found.image, size, Image.Resampling.BILINEAR), label, valid)
 
 
-def whole_um_px(examples: Sequence[Example], config: TrainConfig) -> float:
+def whole_mpp(examples: Sequence[Example], config: TrainConfig) -> float:
     """Tell at how many um per px whole images are read: the median of a few."""
     spacings = []
     for example in examples[:: max(1, len(examples) // 8)]:

@@ -31,14 +31,14 @@ def is_slide(slide: Slide) -> bool:
     return len(slide.levels) > 1 or slide.width * slide.height > MAX_PX
 
 
-def cut_slide(example: Example, slide: Slide, spacing_um_px: float) -> Iterator[Example]:
+def cut_slide(example: Example, slide: Slide, model_mpp: float) -> Iterator[Example]:
     """Yield the parts of a slide that hold tissue or a glomerulus, at most `PART_PX` pixels of the training wide.
 
     Raises TrainingError for a mask that cannot be read in parts, or holds what no mask does.
     """
     labels = _Labels.of(example, slide)
     tissue = find_tissue(slide)
-    frame = ReadingFrame.of(slide.width, slide.height, example.mpp, example.mpp, spacing_um_px)
+    frame = ReadingFrame.of(slide.width, slide.height, example.mpp, example.mpp, model_mpp)
     for y in _starts(frame.height):
         for x in _starts(frame.width):
             whole = frame.box(x, y, PART_PX, PART_PX)

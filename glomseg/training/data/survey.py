@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import EvaluationError, SlideError, TrainingError
-from glomseg.labelled.label_values import refuse_inverted
+from glomseg.labelled.label_values import LabelReading, refuse_inverted
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example, classes_of, label_of, read_example, unlike
@@ -41,7 +41,7 @@ def survey(
     examples: Sequence[Example],
     problems: Sequence[str] = (),
     *,
-    spacing_um_px: float,
+    model_mpp: float,
     classes: Sequence[str],
     progress: Progress | None = None,
 ) -> tuple[Example, ...]:
@@ -52,7 +52,7 @@ def survey(
     found: list[_Seen] = []
     wrong = list(problems)
     with ThreadPoolExecutor(WORKERS) as pool:
-        looked = pool.map(lambda example: _look(example, spacing_um_px), examples)
+        looked = pool.map(lambda example: _look(example, model_mpp), examples)
         for number, result in enumerate(looked, 1):
             if isinstance(result, str):
                 wrong.append(result)
@@ -85,7 +85,7 @@ def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
             f"all {len(found)} masks are glomerulus from edge to edge; are they inverted? add tissue around the "
             "glomeruli, or hard_negatives"
         ]
-    readings = {item.example.label: item.example.reading for item in found if item.example.reading is not None}
+    readings = {item.example.label: reading for item in found if (reading := _of_glomeruli(item)) is not None}
     try:
         refuse_inverted(readings.values(), f"{len(readings)} masks" if len(readings) > 1 else "mask")
     except EvaluationError as error:
@@ -97,26 +97,32 @@ def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
     ]
 
 
-def _look(example: Example, spacing_um_px: float) -> list[_Seen] | str:
+def _of_glomeruli(item: _Seen) -> LabelReading | None:
+    """Return how a label was read, if all that it marks is of a class: what is to be ignored, or is none, is not."""
+    known = all(0 < index < UNKNOWN for _, index in item.example.values)
+    return item.example.reading if known else None
+
+
+def _look(example: Example, model_mpp: float) -> list[_Seen] | str:
     try:
-        if example.mpp > COARSEST * spacing_um_px:
+        if example.mpp > COARSEST * model_mpp:
             raise TrainingError(
-                f"{example.image} has {example.mpp:.3g} um per pixel, too coarse to be read at {spacing_um_px:.3g}; "
+                f"{example.image} has {example.mpp:.3g} um per pixel, too coarse to be read at {model_mpp:.3g}; "
                 "leave it out, or train at a coarser resolution"
             )
         if example.image.suffix.lower() in _PICTURES:
-            return _seen(example, _decode(example.image), spacing_um_px)
+            return _seen(example, _decode(example.image), model_mpp)
         with open_slide(example.image, mpp=example.mpp) as slide:
             if is_slide(slide):
-                parts = cut_slide(example, slide, spacing_um_px)
+                parts = cut_slide(example, slide, model_mpp)
                 return [_Seen(part, frozenset({1} if part.positive else ())) for part in parts]
             slide.overview(512)
-            return _seen(example, (slide.width, slide.height), spacing_um_px)
+            return _seen(example, (slide.width, slide.height), model_mpp)
     except (TrainingError, EvaluationError, SlideError) as error:
         return str(error)
 
 
-def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list[_Seen]:
+def _seen(example: Example, size: tuple[int, int], model_mpp: float) -> list[_Seen]:
     """Look at the label of a whole image of a size; raises TrainingError, EvaluationError."""
     if example.label is None:
         return [_Seen(example, frozenset())]
@@ -129,7 +135,7 @@ def _seen(example: Example, size: tuple[int, int], spacing_um_px: float) -> list
     labels[labels == UNKNOWN] = 0
     full = _counts(labels)[0] <= (1 - _FULL) * labels.size
     if any((line > 0).mean() >= _FULL for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1])):
-        read = read_example(example, spacing_um_px)
+        read = read_example(example, model_mpp)
         if not read.valid.any():
             return []
         labels = read.label

@@ -16,7 +16,7 @@ from glomseg.models.card import TrainingData
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example
 from glomseg.training.data.find import find_examples
-from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, whole_um_px
+from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, whole_mpp
 from glomseg.training.data.splits import Split, read_split, split_examples, write_split
 
 UNSTATED = "unstated"
@@ -35,7 +35,7 @@ class Data:
     training: Images | None
     validation: Images | None
     test: Images | None
-    um_px: float
+    model_mpp: float
     digest: str
     origins: tuple[TrainingData, ...]
     describe: str
@@ -55,14 +55,14 @@ def read_data(
     folders: Sequence[Path],
     config: TrainConfig,
     *,
-    mpp: float | None = None,
+    tile_mpp: float | None = None,
     split_file: Path | None = None,
     licence: str = UNSTATED,
     progress: Callable[[int, int], None] | None = None,
 ) -> Data:
     """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them."""
     examples = find_examples(
-        folders, spacing_um_px=config.model_mpp, mpp=mpp, classes=config.model.classes, progress=progress
+        folders, model_mpp=config.model_mpp, tile_mpp=tile_mpp, classes=config.model.classes, progress=progress
     )
     if split_file is not None:
         split = read_split(split_file, examples)
@@ -90,7 +90,7 @@ def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, lice
         training=None if whole else ExampleImages([e for e in split.train if not e.hard], config),
         validation=ExampleImages(split.validation, config) if split.validation else None,
         test=ExampleImages(split.test, config) if split.test else None,
-        um_px=whole_um_px(split.train, config) if whole else config.model_mpp,
+        model_mpp=whole_mpp(split.train, config) if whole else config.model_mpp,
         digest=_digest(split),
         origins=tuple(TrainingData(name, licence, f"folder {name}") for name in named),
         describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "

@@ -42,7 +42,7 @@ def plain(tmp_path: Path) -> Path:
 
 def complaint(*folders: Path, mpp: float | None = 1.0, spacing: float = 1.0, **options: object) -> str:
     with pytest.raises(TrainingError) as raised:
-        find_examples(folders, spacing_um_px=spacing, mpp=mpp, **options)
+        find_examples(folders, model_mpp=spacing, tile_mpp=mpp, **options)
     return str(raised.value)
 
 
@@ -204,14 +204,14 @@ def test_a_value_without_a_class(plain: Path) -> None:
         save(plain / f"masks/{name}.png", disc().astype(np.uint8) * value)
     said = complaint(plain, classes=("Glomerulus", "Glomerulus: Sclerotic"))
     assert "c.png has the values 3, which no class has (known: 0, 1, 2)" in said
-    assert len(find_examples([plain], spacing_um_px=1, mpp=1)) == 3
+    assert len(find_examples([plain], model_mpp=1, tile_mpp=1)) == 3
 
 
 def test_an_unknown_scale_names_the_option_once(plain: Path) -> None:
     said = complaint(plain, mpp=None)
     assert len(said.splitlines()) == 1
     assert "a.png and 2 more images" in said
-    assert "--mpp" in said
+    assert "`tile_mpp`" in said
 
 
 def test_images_too_coarse_to_learn_from(plain: Path) -> None:
@@ -246,7 +246,7 @@ def test_the_mask_of_a_slide_is_learned_as_it_is_meant(tmp_path: Path, kind: str
         "16 bit": (numbers * 3).astype(np.uint16),
     }[kind]
     tifffile.imwrite(tmp_path / "masks/a.tif", mask, tile=(256, 256), metadata=None)
-    examples = find_examples([tmp_path], spacing_um_px=1.0, mpp=0.5)
+    examples = find_examples([tmp_path], model_mpp=1.0, tile_mpp=0.5)
     learned = [read_example(example, 1.0) for example in examples]
     shown = sum(int((item.label > 0).sum()) for item in learned)
     boxes = [example.box for example in examples]
@@ -256,7 +256,7 @@ def test_the_mask_of_a_slide_is_learned_as_it_is_meant(tmp_path: Path, kind: str
 
 
 def test_a_mask_that_changed_after_the_survey(plain: Path) -> None:
-    example = find_examples([plain], spacing_um_px=1, mpp=1)[0]
+    example = find_examples([plain], model_mpp=1, tile_mpp=1)[0]
     save(example.label, disc(32).astype(np.uint8))
     with pytest.raises(TrainingError, match="export both again at one size"):
         read_example(example, 1.0)
@@ -267,5 +267,5 @@ def test_a_mask_that_changed_after_the_survey(plain: Path) -> None:
 
 def test_progress_counts_every_image(plain: Path) -> None:
     seen = []
-    find_examples([plain], spacing_um_px=1, mpp=1, progress=lambda *numbers: seen.append(numbers))
+    find_examples([plain], model_mpp=1, tile_mpp=1, progress=lambda *numbers: seen.append(numbers))
     assert seen == [(1, 3), (2, 3), (3, 3)]

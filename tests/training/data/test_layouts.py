@@ -47,7 +47,7 @@ def agree(example: Example) -> float:
 @pytest.mark.parametrize("version", ["0_5_1", "0_6_0"])
 def test_qupath_tiles_with_labels_beside(data: Path, version: str) -> None:
     folder = data / f"qupath/tiles/qupath_{version}_beside"
-    examples = find_examples([folder], spacing_um_px=1.0, mpp=1.0)
+    examples = find_examples([folder], model_mpp=1.0, tile_mpp=1.0)
     assert Counter(example.slide for example in examples) == {"kidney_01": 16, "kidney_02": 8}
     for example in examples:
         index = np.asarray(Image.open(str(example.image).replace(".png", "-labelled.png")))
@@ -58,7 +58,7 @@ def test_qupath_tiles_with_labels_beside(data: Path, version: str) -> None:
 
 def test_qupath_tiles_in_subfolders_have_named_values(data: Path) -> None:
     folder = data / "qupath/tiles/qupath_0_6_0_subdir"
-    examples = find_examples([folder], spacing_um_px=2.0, mpp=2.0)
+    examples = find_examples([folder], model_mpp=2.0, tile_mpp=2.0)
     assert len(examples) == 14
     assert all(example.values == ((1, 1),) for example in examples)
     for example in examples:
@@ -75,7 +75,7 @@ def test_two_classes_by_the_names_in_the_json(data: Path, tmp_path: Path) -> Non
         (folder / image / f"{image}-tiles.json").write_text(json.dumps({"labels": names}))
 
     def seen(*classes: str) -> tuple[set[tuple[int, int]], Counter]:
-        examples = find_examples([folder], spacing_um_px=1.25, classes=classes)
+        examples = find_examples([folder], model_mpp=1.25, classes=classes)
         assert {example.mpp for example in examples} == {1.25}
         counts = Counter()
         for example in examples:
@@ -88,7 +88,7 @@ def test_two_classes_by_the_names_in_the_json(data: Path, tmp_path: Path) -> Non
     assert seen(*BOTH)[0] == {(0, 0), (1, 1), (2, 2)}
     assert seen(BOTH[1])[0] == {(0, 0), (1, 0), (2, 1)}
     with pytest.raises(TrainingError, match=r"no Tubulus in any of 24 masks"):
-        find_examples([folder], spacing_um_px=1.25, classes=("Glomerulus", "Tubulus"))
+        find_examples([folder], model_mpp=1.25, classes=("Glomerulus", "Tubulus"))
 
 
 def test_hard_negatives_need_no_label(data: Path, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_hard_negatives_need_no_label(data: Path, tmp_path: Path) -> None:
     moved = folder / "kidney_02/kidney_02 [d=2,x=0,y=0,w=512,h=512].png"
     moved.rename(folder / "hard_negatives" / moved.name)
     moved.with_name(f"{moved.stem}-labelled.png").unlink()
-    (hard,) = (example for example in find_examples([folder], spacing_um_px=1, mpp=1) if example.hard)
+    (hard,) = (example for example in find_examples([folder], model_mpp=1, tile_mpp=1) if example.hard)
     assert (hard.slide, hard.label, hard.positive) == ("kidney_02", None, False)
     assert not read_example(hard, 1).label.any()
 
@@ -116,7 +116,7 @@ def test_pairs_are_matched_by_name_and_not_by_order(tmp_path: Path) -> None:
     for index in range(6):
         for name, disc in ((f"p{index}", 10 + index), (f"p{index}_k", 20 + index)):
             write_pair(tmp_path, f"DN/c/img/{name}_img.png", f"DN/c/mask/{name}_mask.png", disc=disc)
-    examples = find_examples([tmp_path], spacing_um_px=0.12)
+    examples = find_examples([tmp_path], model_mpp=0.12)
     assert len(examples) == 12
     assert all(agree(example) == 1 for example in examples)
     by_order = zip(sorted(e.image for e in examples), sorted(e.label for e in examples), strict=True)
@@ -124,7 +124,7 @@ def test_pairs_are_matched_by_name_and_not_by_order(tmp_path: Path) -> None:
 
 
 def test_kpis_folders_tell_part_group_case_and_scale(kpis_tree: Path) -> None:
-    examples = find_examples([kpis_tree], spacing_um_px=0.479)
+    examples = find_examples([kpis_tree], model_mpp=0.479)
     assert Counter(e.part for e in examples) == {"train": 24, "validation": 12, "test": 12}
     assert {(e.group, round(e.mpp, 5)) for e in examples} == {("56Nx", 0.2395), ("DN", 0.2395), ("NEP25", 0.2395)}
     assert len({e.case for e in examples}) == 12
@@ -134,7 +134,7 @@ def test_kpis_folders_tell_part_group_case_and_scale(kpis_tree: Path) -> None:
 
 def test_patches_come_at_one_scale(kpis_tree: Path) -> None:
     """A disc of 5 um radius has one area in every group, and padding has none."""
-    for example in find_examples([kpis_tree], spacing_um_px=0.479):
+    for example in find_examples([kpis_tree], model_mpp=0.479):
         read = read_example(example, 0.479)
         assert read.label.shape == (128, 128)
         assert example.positive == bool(read.label.any())
@@ -146,9 +146,9 @@ def test_patches_come_at_one_scale(kpis_tree: Path) -> None:
 
 
 def test_a_part_of_the_tree_tells_as_much(kpis_tree: Path) -> None:
-    whole = {e.image: e for e in find_examples([kpis_tree], spacing_um_px=0.479)}
+    whole = {e.image: e for e in find_examples([kpis_tree], model_mpp=0.479)}
     folders = [kpis_tree / "Task1_patch_level/train", kpis_tree / "Task1_patch_level/test/DN"]
-    parts = find_examples(folders, spacing_um_px=0.479)
+    parts = find_examples(folders, model_mpp=0.479)
     assert len(parts) == 24 + 4
     for example in parts:
         other = whole[example.image]
@@ -159,7 +159,7 @@ def test_a_part_of_the_tree_tells_as_much(kpis_tree: Path) -> None:
 def test_jpeg_masks_are_cut_at_the_middle(kpis_tree: Path) -> None:
     """JPEG leaves values between 0 and 255 and around both: `== 255` would lose much of each object."""
     lost = []
-    for example in find_examples([kpis_tree], spacing_um_px=0.479):
+    for example in find_examples([kpis_tree], model_mpp=0.479):
         read = read_example(example, example.mpp)
         raw = np.asarray(Image.open(example.label))
         seen = read.image[..., 1].astype(float) < 115
@@ -180,7 +180,7 @@ def test_padding_is_neither_glomerulus_nor_tissue(tmp_path: Path) -> None:
         folder / "img/13_101_8_0_0_img.jpg", quality=75
     )
     Image.fromarray(padded.astype(np.uint8) * 255).save(folder / "mask/13_101_8_0_0_mask.jpg", quality=75)
-    examples = {example.image.name: example for example in find_examples([tmp_path], spacing_um_px=0.479)}
+    examples = {example.image.name: example for example in find_examples([tmp_path], model_mpp=0.479)}
     assert "13_101_9_0_0_img.jpg" not in examples, "padding alone"
     corner = examples["13_101_8_0_0_img.jpg"]
     read = read_example(corner, 0.479)
@@ -196,7 +196,7 @@ def test_white_glass_without_a_mask_stays_valid(tmp_path: Path) -> None:
         write_pair(tmp_path, f"images/{index}.png", f"masks/{index}.png", disc=disc)
     Image.new("RGB", (96, 96), "white").save(tmp_path / "images/glass.png")
     Image.new("L", (96, 96)).save(tmp_path / "masks/glass.png")
-    glass = find_examples([tmp_path], spacing_um_px=1, mpp=1)[-1]
+    glass = find_examples([tmp_path], model_mpp=1, tile_mpp=1)[-1]
     assert glass.image.stem == "glass"
     assert read_example(glass, 1).valid.all()
 
@@ -222,7 +222,7 @@ def task2(tmp_path: Path) -> Path:
 
 
 def test_slides_are_cut_at_the_resolution_of_the_training(task2: Path) -> None:
-    examples = find_examples([task2], spacing_um_px=1.0)
+    examples = find_examples([task2], model_mpp=1.0)
     assert {(e.group, e.case, e.mpp) for e in examples} == {
         ("DN", "DN/12_116", 0.5),
         ("NEP25", "NEP25/08_472", 1.0),
@@ -247,7 +247,7 @@ def test_a_slide_without_scale_takes_it_from_the_group(tmp_path: Path) -> None:
         made = slides.disc_slide(folder / "a_wsi.tiff", size=(1200, 1000), mpp=None, count=4)
         picture = slides.draw((1200, 1000), (0, 0, 0, 0), made.discs)
         slides.write_pyramid(folder / "a_mask.tiff", (picture == slides.DISC).astype(np.uint8) * 255, None)
-    found = find_examples([tmp_path], spacing_um_px=0.479)
+    found = find_examples([tmp_path], model_mpp=0.479)
     assert {(e.group, e.mpp) for e in found} == {("56Nx", 0.11975), ("NEP25", 0.2395)}
     shapes = {e.group: read_example(e, 0.479).label.shape for e in found}
     assert shapes == {"56Nx": (250, 300), "NEP25": (500, 600)}
@@ -259,7 +259,7 @@ def test_a_slide_without_scale_takes_it_from_the_group(tmp_path: Path) -> None:
 def test_plain_folders_and_where_parts_are_named(tmp_path: Path) -> None:
     for part, disc in (("train", 12), ("train", 16), ("validation", 20), ("test", 24)):
         write_pair(tmp_path, f"{part}/images/{disc}.png", f"{part}/masks/{disc}.png", disc=disc, value=1)
-    examples = find_examples([tmp_path], spacing_um_px=0.5, mpp=0.5)
+    examples = find_examples([tmp_path], model_mpp=0.5, tile_mpp=0.5)
     assert [(e.image.stem, e.part) for e in examples] == [
         ("24", "test"),
         ("12", "train"),
@@ -274,7 +274,7 @@ def test_tiles_called_by_their_place_are_of_one_slide(tmp_path: Path) -> None:
     for slide in ("HK_1", "HK_2"):
         for x in (0, 512):
             write_pair(tmp_path, f"images/{slide}_{x}_0.png", f"masks/{slide}_{x}_0.png")
-    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], spacing_um_px=1, mpp=1)) == {
+    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], model_mpp=1, tile_mpp=1)) == {
         "HK_1": 2,
         "HK_2": 2,
     }
@@ -285,7 +285,7 @@ def test_hard_negatives_of_any_name_do_not_take_tiles_apart(tmp_path: Path) -> N
         write_pair(tmp_path, f"images/HK_1_{x}_0.png", f"masks/HK_1_{x}_0.png")
     write_pair(tmp_path, "hard_negatives/a vessel.png", "other.png")
     (tmp_path / "other.png").unlink()
-    examples = find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    examples = find_examples([tmp_path], model_mpp=1, tile_mpp=1)
     assert sorted(e.slide.split("/")[-1] for e in examples) == ["HK_1", "HK_1", "a vessel"]
 
 
@@ -294,7 +294,7 @@ def test_patches_that_are_counted_before_their_place_are_of_one_slide(tmp_path: 
     for case in ("12_116", "12-117"):
         for index, x in enumerate((0, 1024)):
             write_pair(tmp_path, f"images/{case}_{index}_{x}_0_img.png", f"masks/{case}_{index}_{x}_0_mask.png")
-    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], spacing_um_px=1, mpp=1)) == {
+    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], model_mpp=1, tile_mpp=1)) == {
         "12_116": 2,
         "12-117": 2,
     }
@@ -306,10 +306,10 @@ def test_parts_by_their_usual_names(tmp_path: Path, folder: str, part: str) -> N
     write_pair(tmp_path, f"{folder}/images/b.png", f"{folder}/masks/b.png")
     write_pair(tmp_path, "more/images/c.png", "more/masks/c.png")
     for given in ([tmp_path], [tmp_path / folder, tmp_path / "more"]):
-        examples = find_examples(given, spacing_um_px=1, mpp=1)
+        examples = find_examples(given, model_mpp=1, tile_mpp=1)
         assert {e.image.stem: e.part for e in examples} == {"a": part, "b": part, "c": ""}
         assert len({e.slide for e in examples}) == 3
-    assert {e.part for e in find_examples([tmp_path / folder], spacing_um_px=1, mpp=1)} == {""}, "there is no other"
+    assert {e.part for e in find_examples([tmp_path / folder], model_mpp=1, tile_mpp=1)} == {""}, "there is no other"
 
 
 def test_the_label_of_one_is_no_substitute_for_that_of_another(tmp_path: Path) -> None:
@@ -319,7 +319,7 @@ def test_the_label_of_one_is_no_substitute_for_that_of_another(tmp_path: Path) -
     (tmp_path / "a/masks/1.png").unlink()
     (tmp_path / "b/images/1.png").unlink()
     with pytest.raises(TrainingError) as raised:
-        find_examples([tmp_path], spacing_um_px=1, mpp=1)
+        find_examples([tmp_path], model_mpp=1, tile_mpp=1)
     assert "a/images/1.png has no mask of its name" in str(raised.value)
     assert "b/masks/1.png has no image of its name" in str(raised.value)
 
@@ -328,7 +328,7 @@ def test_a_folder_of_tiles_is_a_slide(tmp_path: Path) -> None:
     for slide in ("a", "b"):
         for tile in range(3):
             write_pair(tmp_path, f"images/{slide}/{tile}.png", f"masks/{slide}/{tile}.png")
-    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], spacing_um_px=1, mpp=1)) == {
+    assert Counter(e.slide.split("/")[-1] for e in find_examples([tmp_path], model_mpp=1, tile_mpp=1)) == {
         "a": 3,
         "b": 3,
     }
@@ -337,12 +337,12 @@ def test_a_folder_of_tiles_is_a_slide(tmp_path: Path) -> None:
 def test_images_sorted_into_folders_whose_masks_are_not(tmp_path: Path) -> None:
     for index, kind in enumerate(("sclerotic", "open", "open")):
         write_pair(tmp_path, f"images/{kind}/g{index}.png", f"masks/g{index}.png", disc=10 + 5 * index)
-    examples = find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    examples = find_examples([tmp_path], model_mpp=1, tile_mpp=1)
     assert [agree(example) for example in examples] == [1, 1, 1]
     write_pair(tmp_path, "images/sclerotic/g1.png", "other.png")
     (tmp_path / "other.png").unlink()
     with pytest.raises(TrainingError) as raised:
-        find_examples([tmp_path], spacing_um_px=1, mpp=1)
+        find_examples([tmp_path], model_mpp=1, tile_mpp=1)
     assert len(str(raised.value).splitlines()) == 3, "two images and one mask are called g1: nothing is guessed"
 
 
@@ -350,17 +350,17 @@ def test_a_sample_sheet_says_which_animal(data: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(data / "qupath/tiles/qupath_0_6_0_subdir", tmp_path / "export"))
     sheet = folder / "samples.csv"
     sheet.write_text("slide,animal,group,split\nkidney_01.tif,M7,treated,train\nkidney_02.tif,M8,control,Test\n")
-    examples = find_examples([folder], spacing_um_px=2, mpp=2)
+    examples = find_examples([folder], model_mpp=2, tile_mpp=2)
     assert Counter((e.slide, e.case, e.group, e.part) for e in examples) == {
         ("kidney_01", "M7", "treated", "train"): 12,
         ("kidney_02", "M8", "control", "test"): 2,
     }
     sheet.write_text("slide,animal\nkidney_01,M7\n")
     with pytest.raises(TrainingError, match=r"samples.csv has no row for .*kidney_02; add one"):
-        find_examples([folder], spacing_um_px=2, mpp=2)
+        find_examples([folder], model_mpp=2, tile_mpp=2)
     sheet.write_text("animal,group\nM7,control\n")
     with pytest.raises(TrainingError, match="has no column of image names"):
-        find_examples([folder], spacing_um_px=2, mpp=2)
+        find_examples([folder], model_mpp=2, tile_mpp=2)
 
 
 def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:
         write_pair(tmp_path, f"images/{name}.png", f"masks/{name}.png")
     sheet = tmp_path / "samples.csv"
     sheet.write_text("Image,Slide,Split\na,S1,Val\nb,S1,val\nc,S2,train\nd,S3,\n")
-    examples = find_examples([tmp_path], spacing_um_px=1, mpp=1)
+    examples = find_examples([tmp_path], model_mpp=1, tile_mpp=1)
     assert [(e.slide, e.part) for e in examples] == [
         ("S1", "validation"),
         ("S1", "validation"),
@@ -377,7 +377,7 @@ def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:
     ]
     sheet.write_text("image,split\na,holdout\nb,train\nc,train\nd,train\n")
     with pytest.raises(TrainingError, match=r"samples.csv says split 'holdout'; write train, validation or test"):
-        find_examples([tmp_path], spacing_um_px=1, mpp=1)
+        find_examples([tmp_path], model_mpp=1, tile_mpp=1)
 
 
 def test_mixed_scales_come_to_one(tmp_path: Path) -> None:
@@ -388,7 +388,7 @@ def test_mixed_scales_come_to_one(tmp_path: Path) -> None:
         path = tmp_path / f"images/{name}.png"
         slides.write_pyramid(path.with_suffix(".tif"), np.asarray(Image.open(path)), mpp, kind="strips")
         path.unlink()
-    coarse, fine = find_examples([tmp_path], spacing_um_px=1.0)
+    coarse, fine = find_examples([tmp_path], model_mpp=1.0)
     assert (coarse.mpp, fine.mpp) == pytest.approx((1.0, 0.5))
     one, other = read_example(coarse, 1.0), read_example(fine, 1.0)
     assert one.label.shape == other.label.shape == (96, 96)

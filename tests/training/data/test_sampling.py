@@ -26,7 +26,7 @@ WORDS = ("model.mpp=8", "data.crop_px=64", "data.margin_px=16", "data.samples_pe
 
 @pytest.fixture(scope="module")
 def examples(fields):
-    return find_examples([fields], spacing_um_px=8, mpp=UM_PX)
+    return find_examples([fields], model_mpp=8, tile_mpp=UM_PX)
 
 
 def source_of(examples, *words):
