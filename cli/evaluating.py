@@ -19,7 +19,7 @@ from glomseg.files import write_text
 from glomseg.labelled.find_files import Source, find_images, images_named, left_out
 from glomseg.labelled.label_files import Selection
 from glomseg.labelled.pairs import pair_up
-from glomseg.labelled.samples import read_samples
+from glomseg.labelled.sample_sheet import read_sample_sheet
 
 from .console import Console
 from .predicting import Prediction, predict, sweep_thresholds, told
@@ -124,7 +124,9 @@ def _evaluate(
 def _settings(how: Mapping[str, Any]) -> EvaluateSettings:
     samples = None
     if how["samples"] is not None:
-        samples = read_samples(how["samples"], group_by=how["group_by"], unit=how["unit"])
+        samples = read_sample_sheet(how["samples"])
+        for column in filter(None, (how["group_by"], how["unit"])):
+            samples.check_column(column)
     elif how["group_by"] or how["unit"]:
         raise EvaluationError("--group-by and --unit name columns of a sample sheet; give it with --samples")
     return EvaluateSettings(
@@ -135,6 +137,8 @@ def _settings(how: Mapping[str, Any]) -> EvaluateSettings:
         kpis=how["kpis_compatible"],
         mpp=how["mpp"],
         samples=samples,
+        group_by=how["group_by"],
+        unit=how["unit"],
     )
 
 

@@ -16,6 +16,7 @@ from glomseg.evaluation.projects import is_project, project_sources
 from glomseg.evaluation.sweep import Kept, best, sweep
 from glomseg.files import write_text
 from glomseg.labelled.find_files import Source, find_images, find_labels
+from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.pairs import Pair, pair_up
 from glomseg.qupath.project import read_project
 from glomseg.runs.run import Run, locked, resume_or_start_in
@@ -92,11 +93,20 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
         key = pair.key.replace("/", "__")
         while any(job.entry_id.lower() == key.lower() for job in jobs):  # `a/b` beside `a__b`
             key += "~"
-        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or pair.predicted.mpp))
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or pair.predicted.mpp or _mpp_by_table(path)))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             assert slide.pixel_size
     return jobs
+
+
+def _mpp_by_table(path: Path) -> tuple[float, float] | None:
+    """Give the um per pixel of an image of the KPIs challenge that does not say it itself."""
+    place = kpis_place(path)
+    if place is None or place.mpp is None:
+        return None
+    with open_slide(path) as slide:
+        return None if slide.mpp_x else (place.mpp, place.mpp)
 
 
 def sweep_thresholds(

@@ -49,5 +49,9 @@ class EvaluationError(GlomsegError):
     """Results and truth that do not fit together, or nothing to compare."""
 
 
+class SampleSheetError(GlomsegError):
+    """A sample sheet that cannot be read, or does not fit the images."""
+
+
 class MeasureError(GlomsegError):
-    """Something that cannot be measured, or a sample sheet that cannot be used."""
+    """Something that cannot be measured."""

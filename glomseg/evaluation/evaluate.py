@@ -18,6 +18,7 @@ from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import clean, summarise
 from glomseg.files import write_text
 from glomseg.labelled.find_files import Source
+from glomseg.labelled.image_info import info_of
 from glomseg.labelled.label_files import (
     Outlines,
     Selection,
@@ -29,7 +30,7 @@ from glomseg.labelled.label_files import (
 from glomseg.labelled.label_values import refuse_inverted, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair
-from glomseg.labelled.samples import Samples, info_of
+from glomseg.labelled.sample_sheet import SampleSheet
 from glomseg.slides.slide import open_slide
 
 METRICS = "metrics.json"
@@ -50,7 +51,9 @@ class EvaluateSettings:
     rescale: bool = False
     kpis: bool = False
     mpp: tuple[float, float] | None = None
-    samples: Samples | None = None
+    samples: SampleSheet | None = None
+    group_by: str | None = None
+    unit: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,23 +89,28 @@ def evaluate_outlines(
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
     images, remarks = [], _masks_read(sides)
+    by_table = 0
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))
         remarks += [*predicted.remarks, *true.remarks]
-        info = info_of(pair, settings.samples)
-        images.append(
-            score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=settings.mpp)
-        )
+        info = info_of(pair, settings.samples, group_by=settings.group_by, unit=settings.unit)
+        mpp = settings.mpp
+        if mpp is None and not (predicted.mpp or true.mpp) and info.kpis is not None and info.kpis.mpp is not None:
+            mpp = (info.kpis.mpp, info.kpis.mpp)
+            by_table += 1
+        images.append(score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=mpp))
     progress(len(sides), len(sides))
     if unknown := [image.info.key for image in images if image.mpp is None]:
         remarks.append(
             f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
             "areas and distances in um are left out for them; give --mpp"
         )
-    unit = settings.samples.unit if settings.samples and settings.samples.unit else "image"
-    if settings.samples is None and any(image.info.unit != image.info.key for image in images):
-        unit = "case"
-    group_by = (settings.samples and settings.samples.group_by) or "folder"
+    if by_table:
+        remarks.append(
+            f"um per pixel of {by_table} images by the table of the KPIs challenge, their files do not say it"
+        )
+    unit = settings.unit or ("animal" if any(image.info.unit != image.info.key for image in images) else "image")
+    group_by = settings.group_by or ("folder" if settings.samples is None else "group")
     return Evaluation(
         images=tuple(images),
         summary=summarise(images, unit=unit, group_by=group_by),

@@ -26,9 +26,9 @@ from glomseg.evaluation.metrics import (
     splits,
 )
 from glomseg.geometry import Geometries
+from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.kpis import reduction
 from glomseg.labelled.label_files import Outlines, touches_edge
-from glomseg.labelled.samples import ImageInfo
 
 SIZE_SLACK = 0.02
 """Outlines may reach off their image by this share of its size; further out they are of another image or scale."""
@@ -153,7 +153,7 @@ def score_image(
         splits=len(split),
         merges=len(merged),
         mpp=mpp,
-        kpis=kpis_score(predicted.geometries, true.geometries, size, reduce=reduction(mpp and mpp[0], info.group))
+        kpis=kpis_score(predicted.geometries, true.geometries, size, reduce=reduction(mpp and mpp[0], info.kpis))
         if kpis
         else None,
         objects=(

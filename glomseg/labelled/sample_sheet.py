@@ -1,73 +1,232 @@
-"""Which animal, group, section and stain an image is of: from a sample sheet, else from its metadata in QuPath."""
+"""Which animal, group, section, stain and part an image is of: the one reader of sample sheets.
+
+A sample sheet is a CSV file with a row an image: `image`, and any of `animal`, `group`, `section`, `stain`, `split`,
+and columns of one's own. Other words that people use for these are taken alike by every command.
+"""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from glomseg.errors import MeasureError
-from glomseg.labelled.sheets import read_sheet
+from glomseg.errors import SampleSheetError
+from glomseg.labelled.find_files import stem_of
+from glomseg.labelled.parts import PART_WORDS, part_named
 
 FIELDS = ("animal", "group", "section", "stain")
+SYNONYMS = {
+    "image": ("image", "image name", "image_name", "name", "file", "filename", "file name", "file_name", "slide"),
+    "animal": ("animal", "patient", "case", "subject", "mouse", "rat", "donor", "unit"),
+    "group": ("group", "treatment", "condition"),
+    "section": ("section",),
+    "stain": ("stain", "staining"),
+    "split": ("split", "part", "set", "subset"),
+}
+"""Words for the columns, the first that a sheet has counts; the case of letters does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Where a slide belongs; empty where nobody said."""
+    """Where a slide belongs; empty where nobody said. `split` is train, validation or test; `others` are columns."""
 
     animal: str = ""
     group: str = ""
     section: str = ""
     stain: str = ""
+    split: str = ""
+    others: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+
+    def column(self, name: str) -> str:
+        """Give what stands in a column, by its name or another word for it; "" where nothing does."""
+        wanted = name.strip().lower()
+        own = next((text for key, text in self.others if key.lower() == wanted), None)
+        if own is not None:
+            return own
+        known = next((key for key, words in SYNONYMS.items() if wanted in words), "")
+        return str(getattr(self, known, ""))
+
+
+@dataclass(frozen=True)
+class SampleSheet:
+    """A sample sheet: the samples by the names that it gives the images, and its columns as they are written."""
+
+    path: Path
+    samples: Mapping[str, Sample]
+    columns: tuple[str, ...]
+
+    def find(self, *names: str) -> Sample | None:
+        """Give the sample of an image by its name, by that without its ending, or as its files are named.
+
+        Raises SampleSheetError where the sheet says two things about images of one such name.
+        """
+        for name in names:
+            for written in (name, Path(name).stem):
+                if written in self.samples:
+                    return self.samples[written]
+        for name in names:
+            rows = self._by_stem.get(stem_of(Path(name)), {})
+            if len(set(rows.values())) > 1:
+                raise SampleSheetError(
+                    f"the sample sheet {self.path} names {' and '.join(sorted(rows))}, of which {name} could be "
+                    "either; write the whole file name"
+                )
+            if rows:
+                return next(iter(rows.values()))
+        return None
+
+    @cached_property
+    def _by_stem(self) -> dict[str, dict[str, Sample]]:
+        found: dict[str, dict[str, Sample]] = {}
+        for written, sample in self.samples.items():
+            found.setdefault(stem_of(Path(written)), {})[written] = sample
+        return found
+
+    def has(self, column: str) -> bool:
+        """Tell whether the sheet has a column of this name, or of another word for it."""
+        wanted = column.strip().lower()
+        words = next((words for words in SYNONYMS.values() if wanted in words), (wanted,))
+        return any(name.lower() in words for name in self.columns)
+
+    def check_column(self, column: str) -> None:
+        """Raise SampleSheetError where the sheet has no such column."""
+        if not self.has(column):
+            raise SampleSheetError(
+                f"the sample sheet {self.path} has no column {column!r}; there are: {', '.join(self.columns)}"
+            )
+
+
+def read_sample_sheet(path: Path) -> SampleSheet:
+    """Read a sample sheet: commas, semicolons or tabs separate, whichever its header has most of.
+
+    Raises SampleSheetError, with the line, for what cannot be used: no column of image names, two rows that say two
+    things about one image, a column twice, a row with more cells than the header, a split that is none.
+    """
+    table = csv.reader(io.StringIO(_text(path), newline=""), delimiter=_delimiter(path))
+    samples: dict[str, Sample] = {}
+    rows: dict[str, dict[str, str]] = {}
+    columns: list[str] = []
+    try:
+        for cells in table:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells) or (not columns and cells[0].lower().startswith("sep=")):
+                continue
+            if not columns:
+                columns = _header(cells, path)
+                continue
+            row = _row(cells, columns, path, table.line_num)
+            name, sample = _sample(row, path, table.line_num)
+            if rows.setdefault(name, row) != row:
+                raise SampleSheetError(
+                    f"the sample sheet {path} says two things about {name} (line {table.line_num}); leave one row"
+                )
+            samples[name] = sample
+    except csv.Error as error:
+        raise SampleSheetError(f"the sample sheet {path} cannot be read ({error}); save it as CSV") from error
+    if not columns:
+        raise SampleSheetError(f"the sample sheet {path} is empty; write a header with image and what is known of it")
+    return SampleSheet(path, samples, tuple(columns))
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+        utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data
+        return data.decode("utf-16" if utf16 else "utf-8-sig")
+    except FileNotFoundError:
+        raise SampleSheetError(f"the sample sheet {path} does not exist; check the path") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SampleSheetError(
+            f"the sample sheet {path} cannot be read ({error}); save it as CSV in UTF-8 (Excel: CSV UTF-8)"
+        ) from error
+
+
+def _delimiter(path: Path) -> str:
+    lines = [line for line in _text(path).splitlines() if line.strip(" ,;\t")]
+    first = lines[0] if lines else ""
+    if first.lower().startswith("sep=") and len(first.strip()) == 5:
+        return first.strip()[-1]
+    return max(",;\t", key=first.count)
+
+
+def _header(cells: list[str], path: Path) -> list[str]:
+    names = [cell.lower() for cell in cells if cell]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SampleSheetError(f"the sample sheet {path} has the column {twice[0]} twice; rename one")
+    if not any(name in SYNONYMS["image"] for name in names):
+        raise SampleSheetError(
+            f"the sample sheet {path} has no column of image names (there: {', '.join(names)}); name it image"
+        )
+    return cells
+
+
+def _row(cells: list[str], columns: list[str], path: Path, line: int) -> dict[str, str]:
+    if any(cells[len(columns) :]):
+        raise SampleSheetError(
+            f"the sample sheet {path} has more cells in line {line} than in its header; put commas into quotes"
+        )
+    padded = [*cells, *[""] * (len(columns) - len(cells))]
+    return {name: text for name, text in zip(columns, padded, strict=False) if name}
+
+
+def _sample(row: Mapping[str, str], path: Path, line: int) -> tuple[str, Sample]:
+    taken = {key: _column(row, key, path) for key in SYNONYMS}
+    said = {key: row[column] if column is not None else "" for key, column in taken.items()}
+    if not said["image"]:
+        raise SampleSheetError(f"the sample sheet {path} names no image in line {line}; add its name, or leave it out")
+    split = part_named(said["split"])
+    if said["split"] and not split:
+        raise SampleSheetError(f"{path} says split {said['split']!r} of {said['image']}; {PART_WORDS}")
+    others = tuple((name, text) for name, text in row.items() if name not in taken.values())
+    return said["image"], Sample(**{name: said[name] for name in FIELDS}, split=split, others=others)
+
+
+def _column(row: Mapping[str, str], key: str, path: Path) -> str | None:
+    """Choose the column for a field; raises SampleSheetError where two words for it say two things."""
+    lowered = {name.lower(): name for name in row}
+    there = [lowered[word] for word in SYNONYMS[key] if word in lowered]
+    if key != "image" and len(there) > 1 and there[0].lower() != key and row[there[0]] != row[there[1]]:
+        raise SampleSheetError(
+            f"the sample sheet {path} has the columns {there[0]} and {there[1]}; name the one that is meant {key}"
+        )
+    return there[0] if there else None
 
 
 def sample_of(metadata: Mapping[str, str]) -> Sample:
-    """Read a sample from metadata or from a row of a sheet; the case of the names does not count."""
+    """Read a sample from an image's metadata in QuPath; the case of the names does not count."""
     lowered = {key.strip().lower(): (value or "").strip() for key, value in metadata.items() if key}
-    return Sample(**{field: lowered.get(field, "") for field in FIELDS})
-
-
-def read_samples(path: Path) -> dict[str, Sample]:
-    """Read a sample sheet: CSV with the column `image` and any of animal, group, section, stain.
-
-    Semicolons and tabs separate as well as commas. Raises MeasureError for a sheet that cannot be used.
-    """
-    rows = read_sheet(path, "sample sheet", ["image"])
-    if rows and not rows[0].keys() & set(FIELDS):
-        raise MeasureError(f"the sample sheet {path} needs a column animal, group, section or stain beside image")
-    samples: dict[str, Sample] = {}
-    for row in rows:
-        sample = sample_of(row)
-        if samples.setdefault(row["image"], sample) != sample:
-            raise MeasureError(f"the sample sheet {path} says two things about {row['image']}; leave one row")
-    samples.pop("", None)
-    return samples
+    said = {name: next((lowered[word] for word in SYNONYMS[name] if lowered.get(word)), "") for name in FIELDS}
+    return Sample(animal=said["animal"], group=said["group"], section=said["section"], stain=said["stain"])
 
 
 def match_samples(
-    samples: Mapping[str, Sample], images: Iterable[tuple[str, str, Sample]]
+    sheet: SampleSheet | None, images: Iterable[tuple[str, str, Sample]]
 ) -> tuple[dict[str, Sample], list[str]]:
-    """Give each image, (key, name, sample in QuPath), its sample; the sheet names it by name, file stem or id.
+    """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
 
-    A cell that the sheet leaves empty keeps what QuPath says. Returns samples by key, and remarks on rows and images
-    without a partner.
+    A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
+    images without a partner. Raises SampleSheetError.
     """
-    found: dict[str, Sample] = {}
-    used: set[str] = set()
+    matched: dict[str, Sample] = {}
+    used: list[Sample] = []
     missing = []
-    for key, name, own in images:
-        row = next((text for text in (name, Path(name).stem, key) if text in samples), None)
+    for entry_id, name, own in images:
+        row = None if sheet is None else sheet.find(name) or sheet.samples.get(entry_id)
         if row is None:
             missing.append(name)
-            found[key] = own
+            matched[entry_id] = own
             continue
-        used.add(row)
-        merged = {field: getattr(samples[row], field) or getattr(own, field) for field in FIELDS}
-        found[key] = Sample(**merged)
+        used.append(row)
+        merged = {key: getattr(row, key) or getattr(own, key) for key in (*FIELDS, "split")}
+        matched[entry_id] = Sample(**merged, others=row.others)
+    if sheet is None:
+        return matched, []
     remarks = []
-    if unknown := sorted(samples.keys() - used):
+    if unknown := sorted(name for name, row in sheet.samples.items() if not any(row is item for item in used)):
         remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
-    if samples and missing:
+    if missing:
         remarks.append(f"not in the sample sheet: {', '.join(missing)}")
-    return found, remarks
+    return matched, remarks

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import MeasureError
-from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples, sample_of
+from glomseg.labelled.sample_sheet import Sample, SampleSheet, match_samples, read_sample_sheet, sample_of
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
@@ -48,7 +48,7 @@ def read_sources(
     Without QuPath an image has the outlines of the newest run that segmented it. Raises ProjectError, RunError,
     MeasureError.
     """
-    sheet = read_samples(samples) if samples else {}
+    sheet = read_sample_sheet(samples) if samples else None
     if (path / RECORD).is_file():
         return _from_run(path, slides, sheet)
     project = read_project(path, slides=slides)
@@ -107,7 +107,7 @@ def _with_mpp(image: AnnotatedImage, runs: Sequence[Run]) -> AnnotatedImage:
     return image if image.mpp or not known else replace(image, mpp=known[-1])
 
 
-def _from_run(folder: Path, slides: Sequence[Path], sheet: Mapping[str, Sample]) -> Sources:
+def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -> Sources:
     """Read the results of `glomseg segment`."""
     run = load_run(folder)
     done = {entry_id: record for entry_id, record in run.images.items() if record.is_done}

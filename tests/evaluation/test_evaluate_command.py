@@ -295,7 +295,7 @@ def test_tiles_of_the_challenge_in_its_folders(tmp_path: Path, glomseg) -> None:
                      "--kpis-compatible", "--mpp", "0.2395", "--no-pictures")  # fmt: skip
     assert result.code == 0, result.err
     metrics = json.loads(result.out)
-    assert metrics["unit"] == "case"
+    assert metrics["unit"] == "animal"
     assert {name: (group["images"], group["units"]) for name, group in metrics["groups"].items()} == {
         "56Nx": (4, 2),
         "normal": (4, 2),

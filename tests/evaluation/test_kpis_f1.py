@@ -1,5 +1,7 @@
 """The challenge's own F1, faults included, and its folders."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import shapely
@@ -8,7 +10,7 @@ from support.scenes import boxes
 from glomseg.evaluation.kpis_f1 import MARGIN, KpisScore, kpis_score
 from glomseg.evaluation.metrics import match, object_score, overlaps
 from glomseg.geometry import geometries
-from glomseg.labelled.kpis import group_of, reduction
+from glomseg.labelled.kpis import kpis_place, reduction
 from glomseg.labelled.masks import outline
 
 SIZE = (4000, 4000)
@@ -78,12 +80,8 @@ def test_a_slide_at_80x_is_halved_first() -> None:
     predicted, true = (outline(np.pad(np.ones((2 * n, 40), bool), 30))[0] for n in (10, 21))
     assert kpis_score(predicted, true, (200, 200)) == KpisScore(0, 1, 1)
     assert kpis_score(predicted, true, (200, 200), reduce=2) == KpisScore(1, 0, 0)
-    assert reduction(0.12, "NEP25") == 2
-    assert reduction(0.2395, "DN") == 1
-    assert [reduction(None, group) for group in ("56Nx", "DN", "normal", "NEP25", None)] == [2, 2, 2, 1, 1]
-
-
-def test_groups_stand_in_the_path_in_either_spelling() -> None:
-    assert group_of(("Task1_patch_level", "train", "56NX", "12_116", "img")) == "56Nx"
-    assert group_of(("Task2_WSI_level", "normal")) == "normal"
-    assert group_of(("elsewhere",)) is None
+    nep25, dn = (kpis_place(Path(f"Task2_WSI_level/{group}/1_2_wsi.tiff")) for group in ("NEP25", "DN"))
+    assert reduction(0.12, nep25) == 2
+    assert reduction(0.2395, dn) == 1
+    assert [reduction(None, place) for place in (nep25, dn, None)] == [1, 2, 1]
+    assert reduction(None, kpis_place(Path("Task1_patch_level/train/DN/1_2/img/1_2_0_0_0_img.jpg"))) == 1

@@ -15,7 +15,8 @@ from glomseg.errors import EvaluationError
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
 from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
 from glomseg.evaluation.score import score_image
-from glomseg.labelled.samples import ImageInfo, Samples
+from glomseg.labelled.image_info import ImageInfo
+from glomseg.labelled.sample_sheet import Sample, SampleSheet
 
 INFO = ImageInfo(key="a", unit="a")
 SCENE = (
@@ -107,11 +108,8 @@ def test_an_empty_tile_with_nothing_found_is_right() -> None:
 
 def test_groups_and_intervals_over_animals() -> None:
     scenes = [(side((0, 0, 10, 10 - index % 4)), side((0, 0, 10, 10))) for index in range(8)]
-    rows = {
-        f"s{index}": {"slide": f"s{index}", "animal": f"m{index // 2}", "group": "DN" if index < 4 else "normal"}
-        for index in range(8)
-    }
-    samples = Samples(path=Path("samples.csv"), rows=rows, group_by="group", unit="animal")
+    rows = {f"s{index}": Sample(animal=f"m{index // 2}", group="DN" if index < 4 else "normal") for index in range(8)}
+    samples = SampleSheet(Path("samples.csv"), rows, ("image", "animal", "group"))
     found = evaluated(*scenes, names=list(rows), settings=EvaluateSettings(samples=samples)).summary
     assert (found["unit"], found["group_by"]) == ("animal", "group")
     assert found["overall"]["units"] == 4
@@ -151,11 +149,8 @@ def test_ties_of_confidence_are_one_step() -> None:
 def test_the_threshold_is_chosen_on_validation_images_alone() -> None:
     """On the other image 0.6 would be best; it has no say."""
     other = side((0, 0, 10, 10), (50, 50, 5, 5), confidences=[0.75, 0.6]), side((0, 0, 10, 10), (50, 50, 5, 5))
-    rows = {
-        "a": {"slide": "a", "split": "validation"},
-        "b": {"slide": "b", "split": "test"},
-    }
-    samples = Samples(path=Path("s.csv"), rows=rows, group_by=None, unit=None)
+    rows = {"a": Sample(split="validation"), "b": Sample(split="test")}
+    samples = SampleSheet(Path("s.csv"), rows, ("image", "split"))
     found = evaluated(SCENE, other, names=["a", "b"], settings=EvaluateSettings(samples=samples))
     curve = found.summary["precision_recall"]
     assert curve["best_threshold"] == 0.8

@@ -10,7 +10,6 @@ import pytest
 from glomseg.errors import EvaluationError
 from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out, stem_of
 from glomseg.labelled.pairs import pair_up
-from glomseg.labelled.samples import info_of, read_samples
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -160,47 +159,3 @@ def test_what_does_not_fit_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     with pytest.raises(EvaluationError, match="holds no mask"):
         find_labels(tmp_path / "bare")
-
-
-def test_the_folders_of_the_challenge_say_group_and_case(tmp_path: Path) -> None:
-    folder = tmp_path / "Task1_patch_level" / "validation"
-    names = [f"{group}/{case}/mask/{case}_{i}_mask.jpg" for group in ("56NX", "NEP25") for case in "ab" for i in (0, 1)]
-    touch(folder, *names)
-    labels = find_labels(folder)
-    infos = [info_of(pair, None) for pair in pair_up(labels, labels)[0]]
-    assert sorted({info.group for info in infos}) == ["56Nx", "NEP25"]
-    assert sorted({info.unit for info in infos}) == ["56Nx/a", "56Nx/b", "NEP25/a", "NEP25/b"]
-    assert {info.split for info in infos} == {"validation"}
-
-
-def test_a_sample_sheet_says_group_animal_and_part(tmp_path: Path) -> None:
-    sheet = tmp_path / "samples.csv"
-    sheet.write_text("slide;animal;diet;split\na.svs;mouse 1;high fat;validation\nb_mask.tiff;mouse 2;chow;test\n")
-    labels = find_labels(touch(tmp_path / "masks", "a.png", "b.png"))
-    samples = read_samples(sheet, group_by="diet", unit=None)
-    infos = [info_of(pair, samples) for pair in pair_up(labels, labels)[0]]
-    assert [(i.key, i.group, i.unit, i.split) for i in infos] == [
-        ("a", "high fat", "mouse 1", "validation"),
-        ("b", "chow", "mouse 2", "test"),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("name,animal\na,1\na,2\n", "twice"),
-        ("animal,group\n1,2\n", "no column of image names"),
-        ("slide,animal\nz,1\n", "no row for 'a'"),
-        ("slide,animal\na,1\n", "no column 'diet'"),
-        ("", "samples.csv"),
-    ],
-)
-def test_bad_sample_sheets_are_named(tmp_path: Path, text: str, message: str) -> None:
-    sheet = tmp_path / "samples.csv"
-    sheet.write_text(text)
-    labels = find_labels(touch(tmp_path / "masks", "a.png"))
-    with pytest.raises(EvaluationError, match=message):
-        info_of(
-            pair_up(labels, labels)[0][0],
-            read_samples(sheet, group_by="diet" if "diet" in message else None, unit=None),
-        )

@@ -9,8 +9,8 @@ import pytest
 from shapely.geometry import box
 from support.slides import disc_slide
 
-from glomseg.errors import MeasureError
-from glomseg.labelled.sample_sheet import Sample, match_samples, read_samples
+from glomseg.errors import SampleSheetError
+from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.java import read_annotations
@@ -165,20 +165,20 @@ def test_an_image_marked_as_reviewed_in_the_project(project: Path, no_qupath: No
 def test_sample_sheets(tmp_path: Path) -> None:
     sheet = tmp_path / "s.csv"
     sheet.write_bytes("\ufeffIMAGE\tAnimal\tStain\na b.tif\tm1\tPAS\n\t\t\n".encode())
-    assert read_samples(sheet) == {"a b.tif": Sample(animal="m1", stain="PAS")}
+    assert read_sample_sheet(sheet).samples == {"a b.tif": Sample(animal="m1", stain="PAS")}
     own = Sample(animal="old", group="control")
-    found, remarks = match_samples(read_samples(sheet), [("1", "a b.tif", own), ("2", "c.tif", own)])
+    found, remarks = match_samples(read_sample_sheet(sheet), [("1", "a b.tif", own), ("2", "c.tif", own)])
     assert found == {"1": Sample(animal="m1", group="control", stain="PAS"), "2": own}
     assert remarks == ["not in the sample sheet: c.tif"]
-    for text in ("", "animal,group\n1,2\n", "image,weight\na,2\n", "image,animal\na,1\na,2\n"):
+    for text in ("", "animal,group\n1,2\n", "image,animal\na,1\na,2\n"):
         sheet.write_text(text)
-        with pytest.raises(MeasureError, match="sample sheet"):
-            read_samples(sheet)
-    with pytest.raises(MeasureError, match="does not exist"):
-        read_samples(tmp_path / "no.csv")
+        with pytest.raises(SampleSheetError, match="sample sheet"):
+            read_sample_sheet(sheet)
+    with pytest.raises(SampleSheetError, match="does not exist"):
+        read_sample_sheet(tmp_path / "no.csv")
     sheet.write_bytes(b"image,animal\n\xff\xfe,1\n")
-    with pytest.raises(MeasureError, match="UTF-8"):
-        read_samples(sheet)
+    with pytest.raises(SampleSheetError, match="UTF-8"):
+        read_sample_sheet(sheet)
 
 
 # --- a real QuPath

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from glomseg.errors import TrainingError
+from glomseg.labelled.parts import part_named
 from glomseg.training.data.examples import Example, Labelled, read_example
-from glomseg.training.data.layouts import find_pairs, names_of, part_named
+from glomseg.training.data.layouts import find_pairs, names_of
 from glomseg.training.data.splits import Split, read_split, split_examples, write_split
 from glomseg.training.data.survey import survey
 

@@ -22,10 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
+from glomseg.errors import MissingMppError, SampleSheetError, SlideError, TrainingError
 from glomseg.labelled.find_files import Source, find_pictures, stem_of
-from glomseg.labelled.kpis import MPP_40X, group_of
-from glomseg.labelled.samples import SPLITS, Samples, read_samples
+from glomseg.labelled.kpis import KpisPlace, kpis_place
+from glomseg.labelled.parts import part_named
+from glomseg.labelled.sample_sheet import Sample, SampleSheet, read_sample_sheet
 from glomseg.segment.region import IGNORED
 from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example
@@ -33,13 +34,7 @@ from glomseg.training.data.examples import UNKNOWN, Example
 HARD = "hard_negatives"
 SHEET = "samples.csv"
 _TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
-_PART_OF = {
-    **{part: part for part in SPLITS},
-    **{"training": "train", "val": "validation", "valid": "validation", "testing": "test"},
-}
-_WORDS = "write train, validation or test, or nothing"
 _NUMBER = re.compile(r"[ _-]+\d+$")
-_SLIDE = re.compile(r"_wsi\.", re.IGNORECASE)
 _PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
 
 
@@ -65,14 +60,14 @@ def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequ
     sizeless: list[Path] = []
     try:
         layout = _Layout(folder, name, tile_mpp, tuple(classes), _wholes(images), _samples(folder), part)
-    except EvaluationError as error:
+    except SampleSheetError as error:
         return Found(examples=(), problems=(*problems, str(error)))
     for image, label in pairs:
         try:
             examples.append(layout.example(image, label))
         except MissingMppError:
             sizeless.append(image.path)
-        except (TrainingError, SlideError) as error:
+        except (TrainingError, SlideError, SampleSheetError) as error:
             problems.append(str(error))
     if sizeless:
         more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
@@ -106,10 +101,10 @@ def _paired(
     return pairs, list(rest.values())
 
 
-def _samples(folder: Path) -> Samples | None:
-    """Read the sample sheet of a folder, where it has one; raises EvaluationError."""
+def _samples(folder: Path) -> SampleSheet | None:
+    """Read the sample sheet of a folder, where it has one; raises SampleSheetError."""
     sheet = folder / SHEET
-    return read_samples(sheet, group_by=None, unit=None) if sheet.is_file() else None
+    return read_sample_sheet(sheet) if sheet.is_file() else None
 
 
 def _twice(sources: Iterable[Source]) -> list[str]:
@@ -145,7 +140,7 @@ class _Layout:
     tile_mpp: float | None
     classes: tuple[str, ...]
     wholes: Mapping[str, str]
-    samples: Samples | None
+    samples: SampleSheet | None
     part: str
     read: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
@@ -157,47 +152,36 @@ class _Layout:
                 f"{image.path} has no mask of its name; add it, or put the image into a folder {HARD} if nothing in it "
                 "is a glomerulus"
             )
-        path = (*self.folder.resolve().parts[-3:], *image.folders)
-        place = max((index for index, item in enumerate(path) if group_of((item,))), default=-1)
-        group = group_of(path[place : place + 1])
-        if group is None:
+        place = kpis_place(image.path)
+        if place is None:
             slide = case = self._slide(image)
             part = next((named for item in reversed(image.folders) if (named := part_named(item))), self.part)
         else:
-            slide = case = f"{group}/{(*path[place + 1 :], image.stem)[0].replace('-', '_')}"
-            part = part_named(path[place - 1]) if place else ""
-        row = self._row(image, slide)
-        said = {key.lower(): value for key, value in row.items()}
-        if said.get("slide"):
-            slide = case = stem_of(Path(said["slide"]))
-        unit, grouped = (self.samples.unit, self.samples.group_by) if self.samples else (None, None)
+            slide, case, part = place.section, place.animal, place.part or self.part
+        sample = self._sample(image, slide)
+        if sample.column("slide"):
+            slide = case = stem_of(Path(sample.column("slide")))
         return Example(
             name=f"{self.name}/{image.key}",
             image=image.path,
             label=None if label is None else label.path,
             slide=slide,
-            case=row[unit] if unit else case,
-            group=row[grouped] if grouped else group or "all",
-            mpp=self._mpp(image, group),
-            part=self._part(said) or part,
-            values=self._values(image, group),
+            case=sample.animal or case,
+            group=sample.group or (place.group if place else "all"),
+            mpp=self._mpp(image, place),
+            part=sample.split or part,
+            values=self._values(image, place),
             hard=hard,
         )
 
-    def _row(self, image: Source, slide: str) -> Mapping[str, str]:
+    def _sample(self, image: Source, slide: str) -> Sample:
         """Give what the sample sheet says of an image or its slide; raises TrainingError where it says nothing."""
         if self.samples is None:
-            return {}
-        row = self.samples.rows.get(image.stem) or self.samples.rows.get(stem_of(Path(slide)))
-        if row is None:
+            return Sample()
+        sample = self.samples.find(image.path.name, image.stem, slide)
+        if sample is None:
             raise TrainingError(f"{self.samples.path} has no row for {image.path} or its slide {slide}; add one")
-        return row
-
-    def _part(self, said: Mapping[str, str]) -> str:
-        """Give the part that the sample sheet says, "" for none; raises TrainingError for a split that is none."""
-        if said.get("split") and not part_named(said["split"]):
-            raise TrainingError(f"{self.samples and self.samples.path} says split {said['split']!r}; {_WORDS}")
-        return next((named for key in ("split", "part", "set") if (named := part_named(said.get(key, "")))), "")
+        return sample
 
     def _slide(self, image: Source) -> str:
         """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""
@@ -209,7 +193,7 @@ class _Layout:
             return "/".join((self.name, *folders))
         return f"{self.name}/{self.wholes.get(image.key, image.key)}"
 
-    def _mpp(self, image: Source, group: str | None) -> float:
+    def _mpp(self, image: Source, place: KpisPlace | None) -> float:
         """Tell um per pixel: from the export, the file, what the user says, or the challenge's table."""
         said = self._above(image.path.parent, "export.json").get("mpp")
         if isinstance(said, int | float) and said > 0:
@@ -219,11 +203,11 @@ class _Layout:
                 return slide.mpp
         if self.tile_mpp is not None:
             return self.tile_mpp
-        if group is not None:  # patches were cut at 40X, slides of all groups but one digitised at 80X
-            return MPP_40X / 2 if _SLIDE.search(image.path.name) and group != "NEP25" else MPP_40X
+        if place is not None and place.mpp is not None:
+            return place.mpp
         raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with `tile_mpp`")
 
-    def _values(self, image: Source, group: str | None) -> tuple[tuple[int, int], ...]:
+    def _values(self, image: Source, place: KpisPlace | None) -> tuple[tuple[int, int], ...]:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
         tile = _TILE.match(image.stem)
         known = self._above(image.path.parent, f"{tile['image']}-tiles.json").get("labels") if tile else None
@@ -233,7 +217,7 @@ class _Layout:
                 for item in known
                 if item["label"]
             )
-        if known or group is not None or len(self.classes) == 1:
+        if known or place is not None or len(self.classes) == 1:
             return ()
         return tuple((index, index) for index in range(1, len(self.classes) + 1))
 
@@ -254,11 +238,6 @@ def of_instances(labels: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether the labels of QuPath's export are numbers of objects, which it calls `Label 12`, and no classes."""
     named = [item for item in labels if item["label"]]
     return bool(named) and all(item["classification"] == f"Label {item['label']}" for item in named)
-
-
-def part_named(name: str) -> str:
-    """Tell which part of the data a folder or a word of a sample sheet names, "" for none."""
-    return _PART_OF.get(name.lower(), "")
 
 
 def class_of(name: str, classes: Sequence[str]) -> int:

@@ -376,7 +376,7 @@ def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:
         ("S3", ""),
     ]
     sheet.write_text("image,split\na,holdout\nb,train\nc,train\nd,train\n")
-    with pytest.raises(TrainingError, match=r"samples.csv says split 'holdout'; write train, validation or test"):
+    with pytest.raises(TrainingError, match=r"samples.csv says split 'holdout' of a; write train, validation or test"):
         find_examples([tmp_path], model_mpp=1, tile_mpp=1)
 
 

@@ -1,0 +1,108 @@
+"""One reader of sample sheets, however they are written."""
+
+from pathlib import Path
+
+import pytest
+
+from glomseg.errors import SampleSheetError
+from glomseg.labelled.find_files import find_labels
+from glomseg.labelled.image_info import info_of
+from glomseg.labelled.pairs import pair_up
+from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet, sample_of
+
+ROWS = {"a.svs": Sample(animal="m1", group="DN", split="test"), "b.svs": Sample(animal="m2")}
+
+
+def sheet(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "samples.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("image,animal,group,split\na.svs,m1,DN,test\nb.svs,m2,,\n", "utf-8"),
+        ("slide;patient;group;part\na.svs;m1;DN;Testing\nb.svs;m2;;\n", "utf-8"),
+        ("Image Name\tCASE\tGroup\tSet\r\na.svs\tm1\tDN\ttest\r\nb.svs\tm2\r\n", "utf-8-sig"),
+        ("group,file,mouse,split\n\n DN , a.svs ,m1,TEST\n,b.svs,m2,\n,,,\n", "utf-8"),
+        ("image\tanimal\tgroup\tsplit\na.svs\tm1\tDN\ttest\nb.svs\tm2\t\t\n", "utf-16"),
+        ('sep=;\nimage;animal;group;split\n"a.svs";m1;DN;test\nb.svs;m2;;\n', "utf-8"),
+        ("name,animal,group,split\na.svs,m1,DN,test\na.svs,m1,DN,test\nb.svs,m2,,\n", "utf-8"),
+    ],
+)
+def test_a_sheet_however_it_is_written(tmp_path: Path, text: str, encoding: str) -> None:
+    assert read_sample_sheet(sheet(tmp_path, text, encoding)).samples == ROWS
+
+
+def test_one_column_is_a_list_of_images(tmp_path: Path) -> None:
+    found = read_sample_sheet(sheet(tmp_path, "image\na.svs\nb.svs\n"))
+    assert found.samples == {"a.svs": Sample(), "b.svs": Sample()}
+
+
+def test_images_are_found_by_name_stem_and_as_their_files_are_called(tmp_path: Path) -> None:
+    found = read_sample_sheet(sheet(tmp_path, "slide,animal,diet\na.svs,1,fat\nb,2,lean\nc_mask.tif,3,lean\n"))
+    assert [found.find(name).animal for name in ("a.svs", "a.tif", "b.ndpi", "c.png", "c_wsi.tiff")] == list("11233")
+    assert found.find("d.svs") is None
+    assert found.find("a").column("Diet") == "fat"
+    assert found.find("a").column("patient") == "1"
+    twice = read_sample_sheet(sheet(tmp_path, "image,animal\na.svs,1\na.tif,2\n"))
+    assert twice.find("a.tif").animal == "2"
+    with pytest.raises(SampleSheetError, match="either"):
+        twice.find("a.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,animal\na,1\na,2\n", "two things about a"),
+        ("animal,group\n1,2\n", "no column of image names"),
+        ("image,animal,Animal\na,1,2\n", "column animal twice"),
+        ("image,patient,case\na,1,2\n", "columns patient and case"),
+        ("image,animal\nbiopsy, left,1\n", "more cells in line 2"),
+        ("image,animal\n,1\n", "names no image in line 2"),
+        ("image,split\na,holdout\n", "split 'holdout' of a; write train, validation or test"),
+        ("", "is empty"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, message: str) -> None:
+    path = sheet(tmp_path, text)
+    with pytest.raises(SampleSheetError, match=message) as raised:
+        read_sample_sheet(path)
+    assert str(path) in str(raised.value)
+
+
+def test_a_sheet_of_windows_letters_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SampleSheetError, match="CSV UTF-8"):
+        read_sample_sheet(sheet(tmp_path, "image,animal\nNiere_ü.svs,1\n", "cp1252"))
+    with pytest.raises(SampleSheetError, match="does not exist"):
+        read_sample_sheet(tmp_path / "none.csv")
+
+
+def test_the_sheet_goes_before_qupath(tmp_path: Path) -> None:
+    found = read_sample_sheet(sheet(tmp_path, "image,animal,stain\na.svs,m1,\nz.svs,m9,\n"))
+    own = sample_of({"Patient": "old", "STAIN": "PAS"})
+    assert own == Sample(animal="old", stain="PAS")
+    matched, remarks = match_samples(found, [("1", "a.svs", own), ("2", "c.svs", own)])
+    assert matched == {"1": Sample(animal="m1", stain="PAS"), "2": own}
+    assert remarks == ["the sample sheet names images that are not here: z.svs", "not in the sample sheet: c.svs"]
+
+
+def test_evaluation_takes_group_animal_and_part_from_it(tmp_path: Path) -> None:
+    found = read_sample_sheet(
+        sheet(tmp_path, "slide;animal;diet;split\na.svs;mouse 1;high fat;val\nb_mask.tiff;mouse 2;chow;test\n")
+    )
+    (tmp_path / "masks").mkdir()
+    for name in "abc":
+        (tmp_path / f"masks/{name}.png").write_bytes(b"x")
+    labels = find_labels(tmp_path / "masks")
+    pairs, _ = pair_up(labels, labels)
+    infos = [info_of(pair, found, group_by="diet") for pair in pairs[:2]]
+    assert [(i.key, i.group, i.unit, i.split) for i in infos] == [
+        ("a", "high fat", "mouse 1", "validation"),
+        ("b", "chow", "mouse 2", "test"),
+    ]
+    with pytest.raises(SampleSheetError, match="no row for 'c'"):
+        info_of(pairs[2], found)
+    with pytest.raises(SampleSheetError, match="no column 'dose'"):
+        found.check_column("dose")
