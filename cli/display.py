@@ -77,6 +77,8 @@ class Display:
             bars.advance(slides)
         if record.state is State.FAILED:
             self._warn(f"{name}: {record.reason}")
+        for remark in record.remarks:
+            self._remark(f"{name} {remark}")
 
     def _say(self, text: str) -> None:
         if self._quiet:

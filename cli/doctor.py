@@ -78,7 +78,9 @@ def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) ->
                     size = f"{slide.width} x {slide.height}"
                     mpp = "" if slide.mpp_x is None else " x ".join(f"{value:g}" for value in slide.pixel_size)
                     check_size(slide, (image.width, image.height) if image.width and image.height else None)
-                    problem = problem or (None if mpp else "no pixel size: give --mpp, or set it in QuPath")
+                    problem = problem or (
+                        None if mpp else f"{slide.stated.remark or 'no pixel size'}: give --mpp, or set it in QuPath"
+                    )
             except SlideError as error:
                 problem = problem or str(error)
         failed += problem is not None

@@ -27,15 +27,12 @@ class PixelSize(click.ParamType[tuple[float, float]]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
         """Turn the text into um per pixel in x and y."""
+        from glomseg.slides.pixel_size import parse_mpp
+
         try:
-            numbers = [float(part) for part in str(value).split(",")]
-        except ValueError:
-            numbers = []
-        if len(numbers) not in (1, 2) or not all(0 < number < 10 for number in numbers):
-            self.fail(
-                f"{value!r} is no pixel size; give um per pixel such as 0.25, or 0.25,0.5 for x and y", param, ctx
-            )
-        return numbers[0], numbers[-1]
+            return value if isinstance(value, tuple) else parse_mpp(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 _overlay_color = click.option(

@@ -32,6 +32,8 @@ OWNERS = {
     "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_pixels.py"},
     "matplotlib": {"evaluation/plots.py", "training/history.py"},
     "imagecodecs": {"slides/tiff.py"},
+    "simplejpeg": {"slides/jpeg.py"},
+    "pydicom": set(),
     "torch": {"glomseg/models/", "glomseg/training/", "cli/doctor.py"},
     "kornia": {"training/augment/"},
     "lightning_fabric": {"glomseg/training/"},

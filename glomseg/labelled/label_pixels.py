@@ -18,8 +18,9 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from glomseg.errors import EvaluationError
 from glomseg.labelled.label_values import COLOUR, SaidOfValues
-from glomseg.slides.readers import BROKEN, Mpp, reason
-from glomseg.slides.tiff import tiff_mpp
+from glomseg.slides.pixel_size import Mpp
+from glomseg.slides.readers import BROKEN, reason
+from glomseg.slides.tiff_mpp import tiff_mpp
 
 MAX_STRIP_PX = 500_000_000
 WORKERS = 2
@@ -215,7 +216,7 @@ def _page(page: Any) -> Any:
 
 def _fax(path: Path, tiff: tifffile.TiffFile, page: Any) -> _WholeLabel:
     """Decode a CCITT-coded page through Pillow, which turns min-is-white around itself."""
-    mpp = tiff_mpp(tiff, page)
+    mpp = tiff_mpp(tiff, page).mpp
     tiff.close()
     with Image.open(path, formats=("TIFF",)) as image:
         values = np.asarray(image).view(np.uint8) > 0
@@ -239,7 +240,7 @@ class _TiffLabel:
             raise EvaluationError(
                 f"{path} is {width} x {height} px in one piece; write it in tiles: vips tiffsave IN OUT.tif --tile"
             )
-        self.mpp = tiff_mpp(tiff, page)
+        self.mpp = tiff_mpp(tiff, page).mpp
         self.said = SaidOfValues(
             dtype=page.dtype,
             lossy=page.compression in _LOSSY,

@@ -20,7 +20,7 @@ from glomseg.labelled.label_census import LabelCensus, TooManyValues
 from glomseg.labelled.label_objects import MAX_RUNS, Runs, merged, objects_of, runs_of
 from glomseg.labelled.label_pixels import LabelPixels, open_label
 from glomseg.labelled.label_values import LabelKind, LabelReading, SaidOfValues, decide
-from glomseg.slides.readers import Mpp
+from glomseg.slides.pixel_size import Mpp
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glomseg.qupath.find_images import path_of_uri
+from glomseg.slides.pixel_size import parse_number, stated_mpp, um_per
 
-_MICRONS = {"µm": 1.0, "μm": 1.0, "um": 1.0, "micron": 1.0, "microns": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4}
 _HARMLESS_ARGUMENTS = {"--series": {"0"}, "-s": {"0"}, "--order": {"RGB"}, "--rotate": {"ROTATE_NONE"}}
 _WRAPPERS = {
     "rotated": "rotated",
@@ -79,16 +79,18 @@ def picture_problem(metadata: Mapping[str, Any]) -> str | None:
 
 
 def pixel_size(calibration: Mapping[str, Any]) -> tuple[tuple[float | None, float | None], str | None]:
-    """Return the pixel size in um along x and y, or None for both; and what to do where the unit is unknown."""
+    """Return the pixel size in um along x and y, or None for both; and what to do where the unit is unknown.
+
+    A size that no microscope has (a print resolution) counts as none, as it does in an image file.
+    """
     values: list[float] = []
     for side in ("pixelWidth", "pixelHeight"):
         quantity = calibration.get(side) or {}
-        unit, value = str(quantity.get("unit") or "px"), float(quantity.get("value") or math.nan)
-        if unit not in _MICRONS:
+        unit, value = str(quantity.get("unit") or "px"), parse_number(quantity.get("value"))
+        scale = um_per(unit)
+        if scale is None:
             known = unit in ("px", "pixel", "pixels")
             said = f"the pixel size is given in {unit!r}; set it in µm in QuPath (Image tab)"
             return (None, None), None if known else said
-        values.append(value * _MICRONS[unit])
-    if not all(math.isfinite(value) and value > 0 for value in values):
-        return (None, None), None
-    return (values[0], values[1]), None
+        values.append(math.nan if value is None else value * scale)
+    return stated_mpp(*values).mpp or (None, None), None

@@ -169,6 +169,7 @@ def _done(begun: ImageRecord, slide: Slide, result: SlideResult) -> ImageRecord:
         tissue_area_um2=round(result.tissue_area_um2, 1),
         network_passes=round(result.network_passes, 3),
         seconds=result.seconds,
+        remarks=slide.remarks,
     )
 
 

@@ -16,13 +16,13 @@ import tifffile
 from PIL import Image
 
 from glomseg.errors import SlideError
+from glomseg.slides import jpeg
+from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number, stated_mpp
 
 Pixels = npt.NDArray[np.uint8]
-Mpp = tuple[float, float] | None
 
 MAX_WHOLE_PX = 500_000_000  # an image without tiles is decoded at once: 1.5 GB at this size
 PLAIN_FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "WEBP")  # not all that Pillow opens: some start other programs
-MAX_MPP = 10.0  # coarser "pixel sizes" are print resolutions (72 dpi is 353 um per pixel) and count as absent
 PYRAMID_HINT = (
     "convert it to a pyramidal tiled TIFF, for example `vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg`"
 )
@@ -67,13 +67,15 @@ class Level:
 class Reader(Protocol):
     """What a Slide needs of a file; `block` is called from many threads at once.
 
-    `bounds` is the (x, y, width, height) of the part to be used, in level-0 pixels of the file; `mpp` is um per pixel
-    in x and y or None; `block` gives (h, w, 3), cropped at the level's edge or not, or None where nothing is stored.
+    `bounds` is the (x, y, width, height) of the part to be used, in level-0 pixels of the file; `stated` what the file
+    says of its pixels' size; `remarks`, which fit behind the file's name, what of it is not read or was guessed;
+    `block` gives (h, w, 3), cropped at the level's edge or not, or None where nothing is stored.
     """
 
     levels: tuple[Level, ...]
     bounds: tuple[int, int, int, int]
-    mpp: Mpp
+    stated: StatedMpp
+    remarks: tuple[str, ...]
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
         """Decode the block at a place of a level's grid."""
@@ -89,11 +91,6 @@ def downsample(full: int, part: int) -> float:
     """
     whole = round(full / part)
     return float(whole) if part in (full // whole, -(-full // whole)) else full / part
-
-
-def plausible(x: float, y: float) -> Mpp:
-    """Accept a pixel size in um that a microscope can have, else None."""
-    return (x, y) if 0 < x < MAX_MPP and 0 < y < MAX_MPP else None
 
 
 def colours(pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
@@ -152,12 +149,8 @@ class OpenSlideReader:
             for index, (w, h) in enumerate(self._slide.level_dimensions)
         )
         self.bounds = bounds_of(properties, (0, 0, width, height))
-        try:
-            self.mpp = plausible(
-                float(properties[openslide.PROPERTY_NAME_MPP_X]), float(properties[openslide.PROPERTY_NAME_MPP_Y])
-            )
-        except (KeyError, ValueError):
-            self.mpp = None
+        self.stated = stated_by(properties)
+        self.remarks: tuple[str, ...] = ()
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
         """Read one block on white ground.
@@ -182,6 +175,16 @@ class OpenSlideReader:
         self._slide.close()
 
 
+def stated_by(properties: Any) -> StatedMpp:
+    """Read the pixel size out of OpenSlide's properties, and what contradicts it."""
+    texts = [properties.get(name) for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y)]
+    x, y = (parse_number(text) for text in texts)
+    if x is None or y is None:
+        said = [text for text in texts if text is not None]
+        return StatedMpp(remark=f"says a pixel size of {' x '.join(said)!r}, which is none" if said else None)
+    return fits_objective(stated_mpp(x, y), parse_number(properties.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)))
+
+
 def _block_size(tile: str | None) -> int:
     """Read in the scanner's own tiles where they have a reasonable size."""
     return int(tile) if tile is not None and 128 <= int(tile) <= 2048 else 512
@@ -196,20 +199,39 @@ def bounds_of(properties: Any, whole: tuple[int, int, int, int]) -> tuple[int, i
     return (x, y, width, height) if width > 0 and height > 0 else whole
 
 
+class WholeFile(Protocol):
+    """A picture that is decoded at once: its size in pixels, and its pixels (h, w, 3)."""
+
+    width: int
+    height: int
+
+    def decode(self) -> Pixels:
+        """Decode to (h, w, 3); raises one of BROKEN."""
+
+    def close(self) -> None:
+        """Close the file."""
+
+
 class PlainReader:
     """PNG, JPEG and untiled TIFF, decoded whole at the first read; a JPEG's EXIF rotation is ignored, as in QuPath."""
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile | None = None, mpp: Mpp = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        whole: WholeFile | None = None,
+        stated: StatedMpp | None = None,
+        remarks: tuple[str, ...] = (),
+    ) -> None:
         """Look at the size and kind without decoding; raises SlideError for what cannot be read."""
         self._path = path
-        self._tiff = tiff
         self._pixels: Pixels | None = None
         self._lock = threading.Lock()
-        if tiff is None:
-            width, height, self.mpp = self._look()
-        else:
-            page = tiff.pages.first
-            width, height, self.mpp = page.imagewidth, page.imagelength, mpp
+        if whole is None:
+            whole = picture = PillowFile(path)
+            stated, remarks = picture.stated, picture.remarks
+        self._whole = whole
+        self.stated, self.remarks = stated or StatedMpp(), remarks
+        width, height = whole.width, whole.height
         if width * height > MAX_WHOLE_PX:
             raise SlideError(
                 f"{path} is {width} x {height} px without tiles, too large to be decoded at once; {PYRAMID_HINT}"
@@ -217,14 +239,38 @@ class PlainReader:
         self.levels: tuple[Level, ...] = (Level(width, height, 1.0, 1.0, width, height),)
         self.bounds = (0, 0, width, height)
 
-    def _look(self) -> tuple[int, int, Mpp]:
-        """Read the header through Pillow."""
+    def block(self, level: int, column: int, row: int) -> Pixels:
+        """Give the whole image."""
+        with self._lock:
+            if self._pixels is None:
+                try:
+                    self._pixels = self._whole.decode()
+                except BROKEN as error:
+                    raise SlideError(
+                        f"cannot read {self._path}: {reason(error)}; the file is damaged or cut off: copy it again"
+                    ) from error
+            return self._pixels
+
+    def close(self) -> None:
+        """Let go of the pixels and the file."""
+        self._pixels = None
+        self._whole.close()
+
+
+class PillowFile:
+    """PNG, JPEG, JPEG 2000, BMP or WebP."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the header; raises SlideError for pixels of another type."""
+        self._path = path
         with self._open() as image:
             if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-                raise SlideError(f"{self._path} has pixels of type {image.mode}; {SUPPORTED}")
+                raise SlideError(f"{path} has pixels of type {image.mode}; {SUPPORTED}")
             dpi = image.info.get("dpi", (0, 0))
-            mpp = plausible(25_400 / dpi[0], 25_400 / dpi[1]) if dpi[0] and dpi[1] else None
-            return image.width, image.height, mpp
+            self.stated = stated_mpp(25_400 / dpi[0], 25_400 / dpi[1]) if dpi[0] and dpi[1] else StatedMpp()
+            self.width, self.height = image.width, image.height
+            frames = getattr(image, "n_frames", 1)
+            self.remarks = (f"holds {frames} pictures, of which the first is read",) if frames > 1 else ()
 
     def _open(self) -> Image.Image:
         """Open lazily through Pillow, whose own limit on sizes is below ours."""
@@ -235,32 +281,17 @@ class PlainReader:
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
 
-    def block(self, level: int, column: int, row: int) -> Pixels:
-        """Give the whole image."""
-        with self._lock:
-            if self._pixels is None:
-                try:
-                    self._pixels = self._decode()
-                except BROKEN as error:
-                    raise SlideError(
-                        f"cannot read {self._path}: {reason(error)}; the file is damaged or cut off: copy it again"
-                    ) from error
-            return self._pixels
-
-    def _decode(self) -> Pixels:
-        """Decode to (h, w, 3)."""
-        if self._tiff is not None:
-            page = self._tiff.pages.first
-            pixels = page.asarray()
-            if pixels.ndim == 3 and page.planarconfig == 2:
-                pixels = pixels.transpose(1, 2, 0)
-            return on_white(colours(pixels[:, :, None] if pixels.ndim == 2 else pixels, page), self._path)
+    def decode(self) -> Pixels:
+        """Decode to (h, w, 3); raises one of BROKEN."""
         with self._open() as image:
+            if image.format in ("JPEG2000", "WEBP"):
+                jpeg.check_holes(self._path.read_bytes())
+            if image.format == "JPEG" and image.mode in ("L", "RGB"):
+                data = jpeg.joined(self._path.read_bytes(), None, stored_as_rgb=False)
+                if data is not None:
+                    return on_white(jpeg.decode(data, grey=image.mode == "L"), self._path)
             alpha = image.mode in ("LA", "RGBA") or "transparency" in image.info
             return on_white(np.asarray(image.convert("RGBA" if alpha else "RGB")), self._path)
 
     def close(self) -> None:
-        """Let go of the pixels and the file."""
-        self._pixels = None
-        if self._tiff is not None:
-            self._tiff.close()
+        """Nothing stays open."""

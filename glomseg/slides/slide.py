@@ -17,7 +17,8 @@ import numpy as np
 from glomseg.errors import MissingMppError, SlideError
 from glomseg.geometry import Box
 from glomseg.slides.formats import open_reader
-from glomseg.slides.readers import Level, Mpp, Pixels, Reader
+from glomseg.slides.pixel_size import Mpp, StatedMpp, stated_mpp
+from glomseg.slides.readers import Level, Pixels, Reader
 from glomseg.slides.resample import Axis, axis, resample
 
 CACHE_BYTES = 64_000_000  # decoded blocks kept, so that neighbouring tiles do not decode their common border twice
@@ -28,31 +29,39 @@ FINER = 1.05  # a level this much coarser than asked for still serves: 40x scann
 def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = None) -> Slide:
     """Open a slide or an image; `mpp` (um per level-0 pixel, one value or x and y) overrides the file's own.
 
-    Raises SlideError when the file is missing, empty, damaged, or of a kind that is not supported.
+    Raises SlideError when the file is missing, empty, damaged, or of a kind that is not supported, and where `mpp` is
+    none that a microscope has.
     """
     path = Path(path)
-    pair = (mpp, mpp) if isinstance(mpp, int | float) else mpp
-    if pair is not None and not all(0 < value < float("inf") for value in pair):
-        raise SlideError(f"a pixel size of {mpp} um is impossible; give --mpp as um per pixel, such as 0.25")
+    given: Mpp = None
+    if mpp is not None:
+        said = stated_mpp(mpp, mpp) if isinstance(mpp, int | float) else stated_mpp(*mpp)
+        if said.mpp is None:
+            raise SlideError(f"the pixel size for {path} {said.remark}; give `mpp` as um per pixel, such as 0.25")
+        given = said.mpp
     reader = open_reader(path)
-    return Slide(path, reader, pair or reader.mpp)
+    return Slide(path, reader, given)
 
 
 class Slide:
     """An open image; `width` and `height` in level-0 pixels, `mpp_x` and `mpp_y` in um per pixel or None.
 
     The origin is the image's top-left corner as QuPath shows it: where a scanner gave bounds, that of the bounds.
+    `remarks`, which fit behind the file's name, tell what of the file is not read, was guessed or is odd.
     Safe to use from many threads at once.
     """
 
     def __init__(self, path: Path, reader: Reader, mpp: Mpp) -> None:
-        """Wrap an open reader; use `open_slide`."""
+        """Wrap an open reader, with a pixel size that wins over the file's own or None; use `open_slide`."""
         self.path = path
         self._reader = reader
         self._left, self._top, self.width, self.height = reader.bounds
         self.levels: tuple[Level, ...] = reader.levels
-        self.mpp_x: float | None = mpp[0] if mpp else None
-        self.mpp_y: float | None = mpp[1] if mpp else None
+        self.stated: StatedMpp = reader.stated
+        used = mpp or self.stated.mpp
+        self.mpp_x: float | None = used[0] if used else None
+        self.mpp_y: float | None = used[1] if used else None
+        self.remarks: tuple[str, ...] = (*reader.remarks, *_size_remarks(self.stated, mpp))
         self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
         self._cached_bytes = 0
         self._lock = threading.Lock()
@@ -68,7 +77,8 @@ class Slide:
     def pixel_size(self) -> tuple[float, float]:
         """Um per level-0 pixel in x and y; raises MissingMppError where it is not known."""
         if self.mpp_x is None or self.mpp_y is None:
-            raise MissingMppError(f"{self.path} does not say how large its pixels are; give um per pixel with --mpp")
+            said = self.stated.remark or "does not say how large its pixels are"
+            raise MissingMppError(f"{self.path} {said}; give um per pixel with `mpp`")
         return self.mpp_x, self.mpp_y
 
     def read(self, box: Box, mpp: float) -> Pixels:
@@ -180,6 +190,18 @@ class Slide:
             while self._cached_bytes > CACHE_BYTES:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return block
+
+
+def _size_remarks(stated: StatedMpp, given: Mpp) -> tuple[str, ...]:
+    """Say what is odd about the pixel size that is used, and where a given one contradicts the file's."""
+    if given is None:
+        return (stated.remark,) if stated.mpp is not None and stated.remark else ()
+    odd = stated_mpp(*given).remark
+    remarks = (odd.replace("says", "is read with", 1),) if odd else ()
+    if stated.mpp is None or all(abs(ours / own - 1) < 0.1 for ours, own in zip(given, stated.mpp, strict=True)):
+        return remarks
+    own = f"{stated.mpp[0]:g} x {stated.mpp[1]:g}"
+    return (*remarks, f"says {own} um per pixel and is read with {given[0]:g} x {given[1]:g}, as given")
 
 
 def _chunks(start: float, step: float, count: int) -> list[tuple[int, Axis]]:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import threading
-import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import tifffile
 
 from glomseg.errors import SlideError
+from glomseg.slides import jpeg
+from glomseg.slides.ome import OmeImage
+from glomseg.slides.pixel_size import StatedMpp
 from glomseg.slides.readers import (
     BROKEN,
     SUPPORTED,
     Level,
-    Mpp,
     OpenSlideReader,
     Pixels,
     PlainReader,
@@ -25,12 +28,18 @@ from glomseg.slides.readers import (
     colours,
     downsample,
     on_white,
-    plausible,
     reason,
     vendor_of,
 )
+from glomseg.slides.tiff_mpp import tiff_mpp
+from glomseg.slides.tiff_pages import Picture, main_picture, other_pictures, pyramid
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it says on stderr what we raise as an error
+
+_JPEG = (7, 33007)
+_SUBSAMPLED_DIRECT = (6, *_JPEG)
+_POSITION = threading.Lock()  # of a file, where it is read without pread; one for all files does
+_UNCONVERTED = (1, 5, 8, 32773, 32946, 50000)  # codecs that leave YCbCr as it is stored
 
 
 def open_tiff(path: Path) -> Reader:
@@ -43,22 +52,28 @@ def open_tiff(path: Path) -> Reader:
         return OpenSlideReader(path)
     tiff = tifffile.TiffFile(path)
     try:
-        page = tiff.pages.first
-        check_supported(path, tiff, page)
+        picture = main_picture(path, tiff)
+        page = picture.page
+        check_supported(path, tiff, page, picture.ome)
+        stated = tiff_mpp(tiff, page, picture.ome)
         if page.is_tiled:
-            pages = pyramid(tiff)
-            if all(is_direct(level, vendor) for level in pages):
-                return TiffReader(path, tiff, pages)
-            if vendor is not None:
+            levels, said = pyramid(tiff, page, lambda level, index: _tile_or_none(tiff, level, index))
+            if all(is_direct(level, vendor) for level in levels):
+                return TiffReader(path, tiff, levels, stated, (*picture.remarks, *said))
+            if vendor is not None and page is tiff.pages.first:
                 tiff.close()
                 return OpenSlideReader(path)
-        return PlainReader(path, tiff, tiff_mpp(tiff, page))
+        return PlainReader(path, WholeTiff(path, tiff, page), stated, _remarks(tiff, picture))
     except BaseException:
         tiff.close()
         raise
 
 
-def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+def _remarks(tiff: tifffile.TiffFile, picture: Picture) -> tuple[str, ...]:
+    return (*picture.remarks, *other_pictures(tiff, picture.page))
+
+
+def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome: OmeImage | None = None) -> None:
     """Raise SlideError for anything but one plane of 8-bit grey or RGB."""
     if page.dtype != np.uint8:
         raise SlideError(f"{path} has pixels of type {page.dtype}; {SUPPORTED}: convert it to 8-bit RGB")
@@ -66,10 +81,8 @@ def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage
         name = getattr(page.photometric, "name", page.photometric)
         raise SlideError(f"{path} has {page.samplesperpixel} channels ({name}); {SUPPORTED}: convert it to 8-bit RGB")
     channels = planes = 1
-    if tiff.is_ome:
-        pixels = _ome_pixels(page.description) or {}
-        channels = int(pixels.get("SizeC", 1))
-        planes = int(pixels.get("SizeZ", 1)) * int(pixels.get("SizeT", 1))
+    if ome is not None:
+        channels, planes = ome.channels, ome.planes
     elif tiff.is_imagej:
         metadata = tiff.imagej_metadata or {}
         channels = int(metadata.get("channels", 1))
@@ -81,8 +94,8 @@ def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage
 
 
 def is_direct(page: tifffile.TiffPage, vendor: str | None) -> bool:
-    """Tell whether tifffile decodes the tiles right: not all JPEG 2000 or subsampled kinds, nor SVS with gaps."""
-    if page.compression == 33003 or (page.is_subsampled and page.compression not in (6, 7, 33007)):
+    """Tell whether tiles are decoded right here: not all JPEG 2000 or subsampled kinds, nor SVS with gaps."""
+    if page.compression == 33003 or (page.is_subsampled and page.compression not in _SUBSAMPLED_DIRECT):
         return False
     return not (vendor == "aperio" and 0 in page.databytecounts)
 
@@ -90,11 +103,17 @@ def is_direct(page: tifffile.TiffPage, vendor: str | None) -> bool:
 class TiffReader:
     """Tiled TIFF, BigTIFF, OME-TIFF and SVS; levels are IFDs or SubIFDs of the shape of the first."""
 
-    def __init__(self, path: Path, tiff: tifffile.TiffFile, pages: list[tifffile.TiffPage]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tiff: tifffile.TiffFile,
+        pages: Sequence[tifffile.TiffPage],
+        stated: StatedMpp | None = None,
+        remarks: tuple[str, ...] = (),
+    ) -> None:
         """Take over an open file, of which `pages` are the levels, all tiled."""
         self._path = path
         self._tiff = tiff
-        self._lock = threading.Lock()
         self._pages = pages
         full = pages[0]
         self.levels = tuple(
@@ -109,9 +128,9 @@ class TiffReader:
             for page in pages
         )
         self.bounds = (0, 0, full.imagewidth, full.imagelength)
-        self.mpp = tiff_mpp(tiff, full)
-        self._decoders = [(page.decode, page.jpegtables, page.jpegheader) for page in pages]
-        self._tables = [(page.dataoffsets, page.databytecounts) for page in pages]
+        self.stated = stated or StatedMpp()
+        self.remarks = remarks
+        self._segments = [Segments(tiff, page) for page in pages]
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
         """Decode one tile; None where the file holds none."""
@@ -130,96 +149,109 @@ class TiffReader:
 
     def _segment(self, level: int, index: int) -> Pixels | None:
         """Read and decode one stored tile to (h, w, samples)."""
-        offsets, counts = self._tables[level]
-        decode, tables, header = self._decoders[level]
         try:
-            if counts[index] == 0:
-                return None
-            data = self._bytes(offsets[index], counts[index])
-            options = {} if tables is None and header is None else {"jpegtables": tables, "jpegheader": header}
-            tile: Pixels | None = decode(data, index, **options)[0]
+            return self._segments[level].decode(index)
         except BROKEN as error:
             raise SlideError(
                 f"cannot read tile {index} of level {level} of {self._path}: {reason(error)}; "
                 "the file is damaged or cut off: copy it again"
             ) from error
-        return None if tile is None else tile[0]
-
-    def _bytes(self, offset: int, count: int) -> bytes:
-        """Read a stretch of the file; safe from many threads."""
-        handle = self._tiff.filehandle
-        if hasattr(os, "pread"):
-            data = os.pread(handle.fileno(), count, offset)
-        else:
-            with self._lock:
-                handle.seek(offset)
-                data = handle.read(count)
-        if len(data) < count:
-            raise EOFError("unexpected end of file")
-        return data
 
     def close(self) -> None:
         """Close the file."""
         self._tiff.close()
 
 
-def pyramid(tiff: tifffile.TiffFile) -> list[tifffile.TiffPage]:
-    """Collect the first page and the smaller tiled pages of its shape, largest first.
+class Segments:
+    """The tiles or strips of one page, decoded from many threads; damage that a decoder can see is an error."""
 
-    Thumbnails, labels and macro images drop out because they are stored in strips or have another aspect ratio.
-    """
-    full = tiff.pages.first
-    found = [full]
-    # The other top-level pages of an OME-TIFF are other images, or planes of this one.
-    for page in [*(full.pages or []), *([] if tiff.is_ome else tiff.pages[1:])]:
-        page = page.aspage()
-        last = found[-1]
-        if not page.is_tiled or page.imagewidth >= last.imagewidth or page.imagelength >= last.imagelength:
-            continue
-        if (page.dtype, page.samplesperpixel, page.photometric) != (full.dtype, full.samplesperpixel, full.photometric):
-            continue
-        across, down = full.imagewidth / page.imagewidth, full.imagelength / page.imagelength
-        slack = across / page.imagewidth + down / page.imagelength  # one pixel more or less in either size
-        if abs(across - down) <= slack:
-            found.append(page)
-    return found
+    def __init__(self, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+        """Look up what decoding needs."""
+        self._handle = tiff.filehandle
+        self._page = page
+        self._decode = page.decode
+        self._tables, self._header = page.jpegtables, page.jpegheader
+        self._offsets, self._counts = page.dataoffsets, page.databytecounts
+        self._is_jpeg = page.compression in _JPEG and page.samplesperpixel in (1, 3) and self._header is None
+        self._stored_as_rgb = page.photometric == 2 and page.planarconfig == 1 and not page.is_jfif
+        self._is_grey = page.photometric == 1 or page.planarconfig != 1
+        self._is_blind = page.compression in jpeg.BLIND_TO_HOLES
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._offsets)
+
+    def decode(self, index: int) -> Pixels | None:
+        """Decode one to (h, w, samples), None where nothing is stored; raises one of BROKEN."""
+        if self._counts[index] == 0:
+            return None
+        data = self._bytes(self._offsets[index], self._counts[index])
+        if self._is_blind:
+            jpeg.check_holes(data)
+        if self._is_jpeg:
+            whole = jpeg.joined(data, self._tables, stored_as_rgb=self._stored_as_rgb)
+            pixels = None if whole is None else jpeg.decode(whole, grey=self._is_grey)
+            if pixels is not None and pixels.shape[:2] == (self._page.tilelength, self._page.tilewidth):
+                return pixels
+        options = {} if self._tables is None and self._header is None else self._jpeg_options()
+        tile: npt.NDArray[Any] | None = self._decode(data, index, **options)[0]
+        return None if tile is None else as_rgb(tile[0], self._page)
+
+    def _jpeg_options(self) -> dict[str, Any]:
+        return {"jpegtables": self._tables, "jpegheader": self._header}
+
+    def _bytes(self, offset: int, count: int) -> bytes:
+        """Read a stretch of the file; safe from many threads."""
+        if hasattr(os, "pread"):
+            data = os.pread(self._handle.fileno(), count, offset)
+        else:
+            with _POSITION:
+                self._handle.seek(offset)
+                data = self._handle.read(count)
+        if len(data) < count:
+            raise EOFError("unexpected end of file")
+        return data
 
 
-def tiff_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> Mpp:
-    """Find um per pixel: Aperio's description, OME-XML, ImageJ's unit, then the resolution tags."""
-    if tiff.is_ome:
-        return _ome_mpp(page.description)
-    aperio = re.search(r"\bMPP\s*=\s*([0-9.]+)", page.description) if tiff.is_svs else None
-    if aperio:
-        value = float(aperio[1])
-        return plausible(value, value)
-    um_per_unit = {2: 25_400.0, 3: 10_000.0}.get(int(page.tags.valueof(296, 2)))
-    if tiff.is_imagej and um_per_unit is None:
-        unit = str((tiff.imagej_metadata or {}).get("unit", ""))
-        um_per_unit = {"micron": 1.0, "um": 1.0, "µm": 1.0, "\\u00B5m": 1.0, "mm": 1000.0}.get(unit)
-    x, y = page.tags.valueof(282), page.tags.valueof(283)
-    if um_per_unit is None or not x or not y or 0 in (*x, *y):
-        return None
-    return plausible(um_per_unit * x[1] / x[0], um_per_unit * y[1] / y[0])
+class WholeTiff:
+    """A page without tiles, or with tiles that only tifffile decodes, to be decoded at once."""
+
+    def __init__(self, path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+        """Take over an open file."""
+        self._path, self._tiff, self._page = path, tiff, page
+        self.width, self.height = int(page.imagewidth), int(page.imagelength)
+
+    def decode(self) -> Pixels:
+        """Decode to (h, w, 3); raises one of BROKEN."""
+        page = self._page
+        segments = Segments(self._tiff, page)
+        if page.compression in (*_JPEG, *jpeg.BLIND_TO_HOLES):  # decoded a second time, for the sake of the errors
+            for index in range(len(segments)):
+                segments.decode(index)
+        pixels = page.asarray()
+        if pixels.ndim == 3 and page.planarconfig == 2:
+            pixels = pixels.transpose(1, 2, 0)
+        pixels = as_rgb(pixels[:, :, None] if pixels.ndim == 2 else pixels, page)
+        return on_white(colours(pixels, page), self._path)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._tiff.close()
 
 
-def _ome_pixels(description: str) -> dict[str, str]:
-    """Give the attributes of the first Pixels element of OME-XML, or none where it cannot be parsed."""
+def as_rgb(pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
+    """Turn YCbCr (h, w, 3) that a codec without colours stored into RGB; TIFF 6.0, section 21."""
+    if page.photometric != 6 or page.compression not in _UNCONVERTED or pixels.shape[2] != 3:
+        return pixels
+    luma, blue, red = np.moveaxis(pixels.astype(np.float32), 2, 0)
+    blue, red = blue - 128, red - 128
+    rgb = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=2)
+    return np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
+
+
+def _tile_or_none(tiff: tifffile.TiffFile, page: tifffile.TiffPage, index: int) -> npt.NDArray[Any] | None:
+    """Decode a tile to compare pictures by; None where it is damaged, which reading it will say."""
     try:
-        root = ET.fromstring(description)
-    except ET.ParseError:
-        return {}
-    return next((dict(node.attrib) for node in root.iter() if node.tag.rpartition("}")[2] == "Pixels"), {})
-
-
-def _ome_mpp(description: str) -> Mpp:
-    """Read PhysicalSizeX and PhysicalSizeY in their units; um where none is named, as OME's schema says."""
-    scale = {"µm": 1.0, "\u03bcm": 1.0, "um": 1.0, "nm": 1e-3, "mm": 1e3, "cm": 1e4, "m": 1e6}
-    pixels = _ome_pixels(description)
-    try:
-        x, y = (
-            float(pixels[f"PhysicalSize{name}"]) * scale[pixels.get(f"PhysicalSize{name}Unit", "µm")] for name in "XY"
-        )
-    except (KeyError, ValueError):
+        return Segments(tiff, page).decode(index)
+    except BROKEN:
         return None
-    return plausible(x, y)

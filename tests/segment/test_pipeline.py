@@ -101,7 +101,7 @@ def test_empty_glass_and_slides_smaller_than_a_tile(tmp_path: Path, oracle: Mode
 
 def test_bad_settings_and_missing_mpp(tmp_path: Path, oracle: Model) -> None:
     truth = disc_slide(tmp_path / "slide.tif", mpp=None)
-    with pytest.raises(MissingMppError, match="--mpp"):
+    with pytest.raises(MissingMppError, match="`mpp`"):
         found_on(truth.path, oracle)
     named = disc_slide(tmp_path / "named.tif")
     with pytest.raises(ModelError, match="threshold"):

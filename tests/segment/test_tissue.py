@@ -131,7 +131,7 @@ def test_blocks_are_those_that_touch_tissue():
 
 def test_a_slide_without_pixel_size_is_refused(tmp_path):
     disc_slide(tmp_path / "a.tif", size=(600, 500), mpp=None, count=1, radius_um=20)
-    with open_slide(tmp_path / "a.tif") as opened, pytest.raises(MissingMppError, match="--mpp"):
+    with open_slide(tmp_path / "a.tif") as opened, pytest.raises(MissingMppError, match="`mpp`"):
         find_tissue(opened)
 
 

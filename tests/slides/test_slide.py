@@ -16,6 +16,7 @@ from support.slides import GLASS, TISSUE, disc_slide, draw, reduce, strew, write
 from glomseg.errors import MissingMppError, SlideError
 from glomseg.geometry import Box
 from glomseg.slides import readers, slide
+from glomseg.slides.pixel_size import StatedMpp
 from glomseg.slides.readers import Level, OpenSlideReader
 from glomseg.slides.resample import axis
 from glomseg.slides.slide import Slide, open_slide
@@ -161,7 +162,7 @@ def test_pixel_size_of_real_files(data):
         assert opened.pixel_size == (0.499, 0.499)
     with open_slide(data / "slides/tcga_no_mpp.svs") as opened:
         assert opened.mpp_x is None
-        with pytest.raises(MissingMppError, match="--mpp"):
+        with pytest.raises(MissingMppError, match="`mpp`"):
             opened.read(Box(0, 0, 10, 10), 1.0)
         assert opened.overview(200).shape == (161, 200, 3)
 
@@ -231,7 +232,7 @@ def test_given_pixel_size_wins(pyramid):
     with open_slide(pyramid, mpp=(0.5, 0.4)) as opened:
         assert opened.pixel_size == (0.5, 0.4)
     for wrong in (0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(SlideError, match="--mpp"):
+        with pytest.raises(SlideError, match="`mpp`"):
             open_slide(pyramid, mpp=wrong)
 
 
@@ -353,7 +354,8 @@ class BoundedReader:
         self.full = rng.integers(0, 255, (300, 400, 3), dtype=np.uint8)
         self.levels = (Level(400, 300, 1, 1, 128, 128), Level(200, 150, 2, 2, 128, 128))
         self.bounds = (50, 30, 201, 101)
-        self.mpp = (1.0, 1.0)
+        self.stated = StatedMpp((1.0, 1.0))
+        self.remarks = ()
 
     def block(self, level, column, row):
         picture = self.full if level == 0 else reduce(self.full, 2)
@@ -365,7 +367,7 @@ class BoundedReader:
 
 def test_bounds_are_the_slide():
     reader = BoundedReader()
-    with Slide(Path("bounded.mrxs"), reader, reader.mpp) as opened:
+    with Slide(Path("bounded.mrxs"), reader, None) as opened:
         assert (opened.width, opened.height) == (201, 101)
         assert np.array_equal(opened.read(Box(0, 0, 201, 101), 1.0), reader.full[30:131, 50:251])
         beyond = opened.read(Box(-10, -10, 221, 121), 1.0)

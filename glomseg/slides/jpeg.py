@@ -1,0 +1,54 @@
+"""Decode JPEG so that damage is an error: libjpeg repairs it aloud, and other decoders drop what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import simplejpeg
+
+BLIND_TO_HOLES = (33003, 33005, 34712, 50000, 50001)  # JPEG 2000, Zstd, WebP: they make pixels of anything
+HOLE = bytes(512)  # a sector that was not copied; compressed pixels hold no such run
+_SOF, _SOS, _EOI = (0xC0, 0xC1, 0xC2), 0xDA, b"\xff\xd9"
+_STORED_AS_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # an Adobe marker without colour transform
+
+
+def joined(data: bytes, tables: bytes | None, *, stored_as_rgb: bool) -> bytes | None:
+    """Make one JPEG file of an abbreviated stream and its tables; None where it is no baseline 8-bit picture.
+
+    `stored_as_rgb` says that its samples are RGB though no marker does, as in Aperio's files.
+    """
+    start = _start_of_scan(data)
+    if start is None:
+        return None
+    head = b"\xff\xd8" if not tables else tables.removesuffix(_EOI)
+    marker = _STORED_AS_RGB if stored_as_rgb else b""
+    return b"".join((head, data[2:start], marker, data[start:]))
+
+
+def decode(data: bytes, *, grey: bool) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG file to (H, W, 3), or (H, W, 1) where `grey`; raises ValueError for whatever libjpeg remarks."""
+    pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB", strict=True)
+    return pixels
+
+
+def _start_of_scan(data: bytes) -> int | None:
+    """Go from marker to marker up to the compressed pixels; None where they are not of 8-bit baseline kind."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    at, known = 2, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == _SOS:
+            return at if known else None
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if marker not in _SOF or data[at + 4] != 8:
+                return None
+            known = True
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return None
+
+
+def check_holes(data: bytes) -> None:
+    """Raise ValueError where compressed pixels hold a sector of zeros, for decoders that do not notice."""
+    if HOLE in data:
+        raise ValueError("a stretch of zeros lies in its compressed pixels")

@@ -1,0 +1,265 @@
+"""Which page of a TIFF is the slide, which are its levels, and which are other pictures that are not read for it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from glomseg.errors import SlideError
+from glomseg.slides.ome import OmeImage, read_ome
+
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_WINDOWS = 4  # places at which two pages are compared
+_WINDOW_PX = 128
+_READ_PX = 2048  # of the finer page, at most, along one side of a place
+_FLAT = 3.0  # grey levels; below it there is nothing to compare
+_ALIKE = 0.7  # correlation; another section of the same tissue has less than 0.3
+_OTHER_GREY = 25.0
+
+Tile = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]
+"""Decodes the tile of a page at an index to (h, w, samples); None where it is not stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """The page that is the slide, what OME-XML says of it, and remarks that fit behind the file's name."""
+
+    page: tifffile.TiffPage
+    ome: OmeImage | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def main_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
+    """Choose the page that is the slide: the largest that is no label, macro or thumbnail.
+
+    Raises SlideError where the slide lies in another file.
+    """
+    if tiff.is_ome:
+        return _ome_picture(path, tiff)
+    first = tiff.pages.first
+    if tiff.is_svs or len(tiff.pages) == 1:
+        return Picture(page=first)
+    full = [page for page in map(_page, tiff.pages) if not int(page.subfiletype) & (_REDUCED | _MASK)] or [first]
+    largest = max(full, key=lambda page: (_area(page), -page.index))
+    if _area(largest) <= _area(first) or largest.imagewidth < first.imagewidth:
+        return Picture(page=first)
+    said = f"begins with a picture of {_size(first)}; its page {largest.index + 1} of {_size(largest)} is read"
+    return Picture(page=largest, remarks=(said,))
+
+
+def _ome_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
+    first = tiff.pages.first
+    try:
+        images = read_ome(first.description)
+    except ValueError as error:
+        return Picture(page=first, remarks=(f"{error}",))
+    here = [image for image in images if image.ifd is not None]
+    if not here:
+        raise SlideError(f"{path} keeps its picture in {images[0].elsewhere}; open that file")
+    slides = [image for image in here if not image.is_beside_the_slide] or here
+    image = max(slides, key=lambda item: item.width * item.height)
+    page = _shown_by(tiff, image)
+    if page is None:
+        said = (
+            f"describes a picture of {image.width} x {image.height} px and has one of {_size(first)}: was it resized?"
+        )
+        return Picture(page=first, ome=image, remarks=(said,))
+    others = [f"{item.name or 'another'} ({item.width} x {item.height} px)" for item in slides if item is not image]
+    remarks = (f"holds other images too, which are not read: {_some(others)}",) if others else ()
+    return Picture(page=page, ome=image, remarks=remarks)
+
+
+def _shown_by(tiff: tifffile.TiffFile, image: OmeImage) -> tifffile.TiffPage | None:
+    """Find the page of an image by what OME-XML says, else by its size; None where no single page has that."""
+
+    def fits(page: tifffile.TiffPage) -> bool:
+        return bool((page.imagewidth, page.imagelength) == (image.width, image.height))
+
+    if image.ifd is not None and image.ifd < len(tiff.pages) and fits(page := _page(tiff.pages[image.ifd])):
+        return page
+    fitting = [page for page in map(_page, tiff.pages) if fits(page)]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def pyramid(
+    tiff: tifffile.TiffFile, full: tifffile.TiffPage, tile: Tile
+) -> tuple[list[tifffile.TiffPage], tuple[str, ...]]:
+    """Collect a tiled page and its levels, largest first, and say which pages show other pictures.
+
+    Levels are the page's SubIFDs, pages marked as reduced, and smaller tiled pages that show the same picture.
+    Thumbnails, labels and macro images drop out because they are stored in strips or have another aspect ratio.
+    """
+    found, others = [full], []
+    # The other top-level pages of an OME-TIFF are other images, or planes of this one.
+    pages = [*(full.pages or []), *([] if tiff.is_ome else tiff.pages)]
+    for page in sorted(map(_page, pages), key=_area, reverse=True):
+        if page.offset == full.offset or int(page.subfiletype) & _MASK:
+            continue
+        marked = tiff.is_ome or _is_below(full, page) or _is_marked(page)
+        if _is_smaller(found[-1], full, page) and (marked or same_picture(found[-1], page, tile)):
+            found.append(page)
+        elif not marked and not tiff.is_svs and not _is_shrunk(full, page):
+            others.append(_size(page))
+    return found, _said(others)
+
+
+def other_pictures(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> tuple[str, ...]:
+    """Say which pages beside one without tiles show other pictures."""
+    pages = [] if tiff.is_ome or tiff.is_svs else [_page(page) for page in tiff.pages]
+    marked = _REDUCED | _MASK
+    return _said(
+        [
+            _size(page)
+            for page in pages
+            if page.offset != full.offset and not int(page.subfiletype) & marked and not _is_shrunk(full, page)
+        ]
+    )
+
+
+def _said(others: list[str]) -> tuple[str, ...]:
+    if not others:
+        return ()
+    if len(others) == 1:
+        return (f"holds another picture, which is not read: {others[0]}",)
+    return (f"holds {len(others)} other pictures, which are not read: {_some(others)}",)
+
+
+def _is_below(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
+    return any(_page(sub).offset == page.offset for sub in full.pages or [])
+
+
+def _is_marked(page: tifffile.TiffPage) -> bool:
+    """Tell whether the writer says that a page is a smaller version; Aperio says so in words."""
+    aperio = page.description.startswith("Aperio ") and f"-> {page.imagewidth}x{page.imagelength}" in page.description
+    return aperio or bool(int(page.subfiletype) & _REDUCED)
+
+
+def _is_smaller(last: tifffile.TiffPage, full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
+    """Tell whether a page can be the next level by its kind, size and shape."""
+    if not page.is_tiled or page.imagewidth >= last.imagewidth or page.imagelength >= last.imagelength:
+        return False
+    if (page.dtype, page.samplesperpixel, page.photometric) != (full.dtype, full.samplesperpixel, full.photometric):
+        return False
+    return _has_shape_of(full, page)
+
+
+def _has_shape_of(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
+    across, down = full.imagewidth / page.imagewidth, full.imagelength / page.imagelength
+    slack = across / page.imagewidth + down / page.imagelength  # one pixel more or less in either size
+    return bool(abs(across - down) <= slack)
+
+
+def _is_shrunk(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
+    """Tell a thumbnail in strips, which needs no word."""
+    return not page.is_tiled and page.imagewidth < full.imagewidth and _has_shape_of(full, page)
+
+
+def same_picture(fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: Tile) -> bool:
+    """Tell by some places whether a coarse page shows what a fine one shows; where all is even, they count as same."""
+    step_x, step_y = fine.imagewidth / coarse.imagewidth, fine.imagelength / coarse.imagelength
+    side = max(8, min(_WINDOW_PX, int(_READ_PX / max(step_x, step_y))))
+    same = other = 0
+    for x, y in _structured(coarse, fine, step_x, step_y, side):
+        width, height = min(side, coarse.imagewidth - x), min(side, coarse.imagelength - y)
+        seen = _region(coarse, tile, x, y, width, height)
+        expected = _region(fine, tile, *_scaled(x, y, width, height, step_x, step_y))
+        if seen is None or expected is None or min(width, height) < 8:
+            continue
+        verdict = _alike(_small(seen), _small(expected))
+        same += verdict is True
+        other += verdict is False
+    return other == 0 or same >= 3 * other
+
+
+def _scaled(x: int, y: int, width: int, height: int, step_x: float, step_y: float) -> tuple[int, int, int, int]:
+    return round(x * step_x), round(y * step_y), max(1, round(width * step_x)), max(1, round(height * step_y))
+
+
+def _structured(
+    coarse: tifffile.TiffPage, fine: tifffile.TiffPage, step_x: float, step_y: float, side: int
+) -> list[tuple[int, int]]:
+    """Choose places of the coarse page where either page has much to show: its tiles of the most bytes."""
+    places = []
+    for page, across, down in ((coarse, 1.0, 1.0), (fine, step_x, step_y)):
+        columns = -(-page.imagewidth // page.tilewidth)
+        counts = page.databytecounts[: columns * -(-page.imagelength // page.tilelength)]
+        for index in heapq.nlargest(_WINDOWS // 2, range(len(counts)), key=counts.__getitem__):
+            x = (index % columns + 0.5) * page.tilewidth / across
+            y = (index // columns + 0.5) * page.tilelength / down
+            places.append(
+                (_within(x - side / 2, side, coarse.imagewidth), _within(y - side / 2, side, coarse.imagelength))
+            )
+    return places
+
+
+def _within(start: float, side: int, size: int) -> int:
+    return max(0, min(round(start), size - side))
+
+
+def _region(
+    page: tifffile.TiffPage, tile: Tile, x: int, y: int, width: int, height: int
+) -> npt.NDArray[np.float32] | None:
+    """Read a box of a page as grey (height, width); None where nothing can be compared."""
+    width, height = min(width, page.imagewidth - x), min(height, page.imagelength - y)
+    if width < 1 or height < 1:
+        return None
+    out = np.full((height, width), 255, np.float32)
+    columns = -(-page.imagewidth // page.tilewidth)
+    for row in range(y // page.tilelength, -(-(y + height) // page.tilelength)):
+        for column in range(x // page.tilewidth, -(-(x + width) // page.tilewidth)):
+            pixels = tile(page, row * columns + column)
+            if pixels is None:
+                continue
+            grey = pixels[:, :, :3].mean(axis=2, dtype=np.float32)
+            top, left = row * page.tilelength, column * page.tilewidth
+            y0, y1 = max(y, top), min(y + height, top + grey.shape[0])
+            x0, x1 = max(x, left), min(x + width, left + grey.shape[1])
+            if y0 < y1 and x0 < x1:
+                out[y0 - y : y1 - y, x0 - x : x1 - x] = grey[y0 - top : y1 - top, x0 - left : x1 - left]
+    return out
+
+
+def _small(grey: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
+    """Average to at most `side` x `side` cells, so that how a level was made does not matter."""
+    rows, columns = min(side, grey.shape[0]), min(side, grey.shape[1])
+    down = np.add.reduceat(grey, np.linspace(0, grey.shape[0], rows, endpoint=False).astype(int), axis=0)
+    cells = np.add.reduceat(down, np.linspace(0, grey.shape[1], columns, endpoint=False).astype(int), axis=1)
+    tall = np.diff(np.linspace(0, grey.shape[0], rows + 1).astype(int))
+    wide = np.diff(np.linspace(0, grey.shape[1], columns + 1).astype(int))
+    return np.asarray(cells / (tall[:, None] * wide[None]), np.float32)
+
+
+def _alike(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool | None:
+    """Compare two small pictures; None where both are even and of one grey."""
+    if one.shape != other.shape:
+        return None
+    flat = one.std() < _FLAT, other.std() < _FLAT
+    if all(flat):
+        return None if abs(float(one.mean() - other.mean())) < _OTHER_GREY else False
+    if any(flat):
+        return max(float(one.std()), float(other.std())) < 2 * _FLAT
+    return bool(np.corrcoef(one.ravel(), other.ravel())[0, 1] >= _ALIKE)
+
+
+def _page(page: Any) -> tifffile.TiffPage:
+    whole: tifffile.TiffPage = page.aspage()
+    return whole
+
+
+def _area(page: tifffile.TiffPage) -> int:
+    return int(page.imagewidth) * int(page.imagelength)
+
+
+def _size(page: tifffile.TiffPage) -> str:
+    return f"{page.imagewidth} x {page.imagelength} px"
+
+
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")
