@@ -96,24 +96,20 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
 @models.command()
 @click.argument("name")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="New folder for the files.")
-@click.option(
-    "--format",
-    "formats",
-    type=click.Choice(("onnx", "torchscript")),
-    multiple=True,
-    default=("onnx", "torchscript"),
-    help="What to write; may be given twice [both].",
-)
+@click.option("--format", "formats", type=click.Choice(("onnx", "torchscript")), multiple=True, hidden=True)
 def export(name: str, output: Path, formats: tuple[str, ...]) -> None:
-    """Write model NAME as ONNX and TorchScript, for programs that run without glomseg.
+    """Write model NAME as ONNX, for programs that run without glomseg.
 
-    The folder also gets the card, which says what goes in and what comes out, and a README with an example for each.
-    ONNX needs two more packages: pip install 'glomseg[export]'.
+    The folder also gets the card, which says what goes in and what comes out, and a README with an example. It is a
+    model for glomseg too. Writing needs two more packages: pip install 'glomseg[export]'.
     """
+    from glomseg.errors import ModelError
     from glomseg.models.exporting import export_model
 
-    for path in export_model(name, output, formats):
-        click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    if "torchscript" in formats:
+        raise ModelError("TorchScript is no longer written: PyTorch does not develop it any more; take ONNX")
+    path = export_model(name, output)
+    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 
 @models.command()

@@ -30,7 +30,7 @@ SPECIES_DIAMETER_UM = {"mouse": 75.0, "rat": 120.0, "human": 200.0}
 
 Colour = tuple[int, int, int]
 Triple = tuple[float, float, float]
-Activation = Literal["sigmoid", "softmax", "none"]
+Activation = Literal["sigmoid", "softmax"]
 
 
 def _text(limit: int, default: Any = dataclasses.MISSING) -> Any:
@@ -56,7 +56,7 @@ class ModelCard:
     another species they go with the diameter and with its square. `mean` and `std` apply to RGB in 0..1, if not None.
 
     `activation` turns a pixel's logits into probabilities: `sigmoid` of each class by itself; `softmax` over the
-    classes and a background of logit 0, so that classes exclude each other; `none` where the network does it itself.
+    classes and a background of logit 0, so that classes exclude each other.
     """
 
     name: str = _text(200)

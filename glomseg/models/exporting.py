@@ -1,16 +1,15 @@
-"""Models as ONNX and TorchScript, for programs that run without glomseg.
+"""A model as ONNX, for programs that run without glomseg, and for glomseg itself where it should need no torch code.
 
 The exported network takes RGB in 0..1 of any size, applies the card's mean and std itself, and gives probabilities.
-It is float32 with its BatchNorms folded.
+It is float32 with its BatchNorms folded. Its folder is a model again: the card names the architecture `onnx`.
 """
 
+import dataclasses
 import hashlib
-import io
 import json
 import logging
 import warnings
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,25 +20,25 @@ from torch import Tensor, nn
 
 from glomseg.errors import ModelError
 from glomseg.files import new_folder
-from glomseg.models.card import CARD_NAME, README_NAME, ModelCard
-from glomseg.models.network import Network
+from glomseg.models.card import CARD_NAME, FOREIGN_WEIGHTS, README_NAME, ModelCard
+from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
 
-FILES = {"onnx": "model.onnx", "torchscript": "model.pt"}
 INPUT, OUTPUT = "image", "probability"
+FILE = FOREIGN_WEIGHTS["onnx"]
 
 
 class ExportedNet(nn.Module):
-    """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that both exporters understand."""
+    """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that the exporter understands."""
 
-    mean: Tensor  # TorchScript reads these, and cannot where annotations are kept as text
+    mean: Tensor
     std: Tensor
 
     def __init__(self, card: ModelCard, net: Network) -> None:
-        """Take a copy of `net`, folded, on the CPU, with the card's mean and std."""
+        """Take a copy of `net`, folded, on the CPU, with the card's mean, std and activation."""
         super().__init__()
         self.net = net.folded().cpu().float()
-        self.stride = net.stride
+        self.stride, self.activation = net.stride, card.activation
         self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * 3)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * 3)[:, None, None])
         self.eval().requires_grad_(False)
@@ -49,28 +48,36 @@ class ExportedNet(nn.Module):
         height, width = image.shape[2], image.shape[3]
         down = (height + self.stride - 1) // self.stride * self.stride - height
         right = (width + self.stride - 1) // self.stride * self.stride - width
-        padded = F.pad((image - self.mean) / self.std, (0, right, 0, down), mode="replicate")
-        return torch.sigmoid(self.net(padded))[:, :, :height, :width]
+        values = self.net(F.pad((image - self.mean) / self.std, (0, right, 0, down), mode="replicate"))
+        return activated(values, self.activation)[:, :, :height, :width]
 
 
-def export_model(name: str | Path, output: Path, formats: Sequence[str] = tuple(FILES)) -> tuple[Path, ...]:
-    """Write a model as new folder `output`: a file per format, the card, a README; return the files of the network.
+def export_model(name: str | Path, output: Path) -> Path:
+    """Write a model as new folder `output`: the network as ONNX, its card, a README; return the network's file.
 
-    Raises ModelError for a model that is damaged or where a format needs packages that are missing, RunError where
-    the folder is there already or cannot be written. It is whole or not there.
+    Raises ModelError for a model that is damaged or not ours, or where packages are missing, RunError where the folder
+    is there already or cannot be written. It is whole or not there.
     """
     folder = find_model(name)
     card = read_card(folder)
-    net = ExportedNet(card, load_network(folder, card))
-    chosen = [kind for kind in FILES if kind in formats]
+    net = load_network(folder, card)
+    if not net.trainable:
+        raise ModelError(f"{card.name} is a network as {card.architecture} already; copy its folder {folder}")
     with _quiet():
-        content = {FILES[kind]: _EXPORTERS[kind](net, card) for kind in chosen}
+        data = _onnx(ExportedNet(card, net), card)
+    exported = dataclasses.replace(
+        card,
+        architecture="onnx",
+        architecture_args={"stride": net.stride, "probabilities": True},
+        mean=None,
+        std=None,
+        weights_sha256=hashlib.sha256(data).hexdigest(),
+    )
     with new_folder(output) as target:
-        for file, data in content.items():
-            (target / file).write_bytes(data)
-        (target / CARD_NAME).write_text(_card_text(card, net.stride, content), encoding="utf-8")
-        (target / README_NAME).write_text(_readme(card, net.stride, chosen), encoding="utf-8")
-    return tuple(output / file for file in content)
+        (target / FILE).write_bytes(data)
+        (target / CARD_NAME).write_text(_card_text(exported), encoding="utf-8")
+        (target / README_NAME).write_text(_readme(card, net.stride), encoding="utf-8")
+    return output / FILE
 
 
 @contextmanager
@@ -94,8 +101,7 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
         import onnxscript  # noqa: F401  (torch's exporter needs it)
     except ImportError:
         raise ModelError(
-            "ONNX needs onnx and onnxscript, which are not installed; pip install 'glomseg[export]', "
-            "or give --format torchscript"
+            "ONNX needs onnx and onnxscript, which are not installed; pip install 'glomseg[export]'"
         ) from None
     program: Any = torch.onnx.export(
         net,
@@ -118,37 +124,22 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
     return data
 
 
-def _torchscript(net: ExportedNet, card: ModelCard) -> bytes:
-    """Return a TorchScript file with the card as an extra file, and without torch's notes of where the code lies."""
-    saved = io.BytesIO(torch.jit.script(net).save_to_buffer(_extra_files={CARD_NAME: card.to_json()}))
-    stripped = io.BytesIO()
-    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(stripped, "w") as target:
-        for info in source.infolist():
-            if not info.filename.endswith(".debug_pkl"):
-                target.writestr(info, source.read(info))
-    return stripped.getvalue()
-
-
-_EXPORTERS: dict[str, Callable[[ExportedNet, ModelCard], bytes]] = {"onnx": _onnx, "torchscript": _torchscript}
-
-
-def _card_text(card: ModelCard, stride: int, content: dict[str, bytes]) -> str:
-    """Return the card with a part that says how to use the files beside it."""
+def _card_text(card: ModelCard) -> str:
+    """Return the card with a part that says how to use the file beside it."""
     export = {
         "input": {
             "name": INPUT,
             "shape": ["batch", 3, "height", "width"],
             "type": "float32",
             "content": f"RGB, 0..1, at {card.mpp:g} um/px; mean and std are applied inside",
-            "padding": f"none needed: any height and width; padded inside to a multiple of {stride} by edge pixels",
+            "padding": "none needed: any height and width; padded inside by edge pixels",
         },
         "output": {
             "name": OUTPUT,
             "shape": ["batch", card.num_classes, "height", "width"],
             "type": "float32",
-            "content": f"probability of {', '.join(card.class_names)}, 0..1; a sigmoid is applied inside",
+            "content": f"probability of {', '.join(card.class_names)}, 0..1; the activation is applied inside",
         },
-        "sha256": {file: hashlib.sha256(data).hexdigest() for file, data in content.items()},
     }
     return json.dumps({**json.loads(card.to_json()), "export": export}, indent=2, ensure_ascii=False) + "\n"
 
@@ -164,12 +155,8 @@ _README = """\
 - **Output** `{output}`: the probability of {classes}, float32, 0..1, (batch, {count}, height, width).
   A pixel counts from {threshold:g}; objects below {area:g} um2 or of solidity below {solidity:g} are dropped.
 - **Tiles** of a slide should overlap: glomseg reads {halo} px around each {patch} px tile and cuts them off.
-- `card.json` says what the model learned from and what was measured; the same card is inside each file.
-"""
-
-_EXAMPLES = {
-    "onnx": """
-## ONNX
+- `card.json` says what the model learned from and what was measured; the card of the model itself is inside the file.
+- glomseg takes this folder as a model: `--model FOLDER` (`pip install 'glomseg[onnx]'`).
 
 ```python
 import numpy as np, onnxruntime
@@ -179,27 +166,11 @@ net = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvide
 probability = net.run(None, {{"{input}": rgb.transpose(2, 0, 1)[None]}})[0]
 Image.fromarray(probability[0, 0] >= {threshold:g}).save("mask.png")
 ```
-""",
-    "torchscript": """
-## TorchScript
-
-PyTorch still loads TorchScript but no longer develops it; for something new, take ONNX.
-
-```python
-import numpy as np, torch
-from PIL import Image
-rgb = np.asarray(Image.open("tile.png").convert("RGB"), dtype=np.float32) / 255
-net = torch.jit.load("model.pt")
-probability = net(torch.from_numpy(rgb.transpose(2, 0, 1)[None])).numpy()
-Image.fromarray(probability[0, 0] >= {threshold:g}).save("mask.png")
-```
-""",
-}
+"""
 
 
-def _readme(card: ModelCard, stride: int, formats: Sequence[str]) -> str:
-    text = _README + "".join(_EXAMPLES[kind] for kind in formats)
-    return text.format(
+def _readme(card: ModelCard, stride: int) -> str:
+    return _README.format(
         name=card.name,
         description=card.description,
         input=INPUT,

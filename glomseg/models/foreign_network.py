@@ -20,6 +20,7 @@ from glomseg.models.network import Network
 from glomseg.settings import limited, read_record
 
 _TOLERANCE = 1e-3
+_SMALLEST = 1e-6  # a probability of 0 has no logit
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 
@@ -27,12 +28,13 @@ _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
 class ForeignArguments:
     """The `architecture_args` of such a card.
 
-    The network takes heights and widths that are multiples of `stride`, and may give a `background` as its first
-    channel, before the classes of the card.
+    The network takes heights and widths that are multiples of `stride`. It may give a `background` as its first
+    channel, before the classes of the card, and `probabilities` in place of logits.
     """
 
     stride: int = limited(32, low=1, high=1024)
     background: bool = False
+    probabilities: bool = False
 
 
 class ForeignNetwork(Network):
@@ -41,18 +43,18 @@ class ForeignNetwork(Network):
     trainable = False
     single_precision = True
 
-    def __init__(self, stride: int, classes: int, activation: Activation, *, background: bool) -> None:
+    def __init__(self, given: ForeignArguments, classes: int, activation: Activation) -> None:
         """Take what the card says of the network, which `read_weights` then opens."""
         super().__init__()
-        self.stride = stride
-        self.classes, self.activation, self.background = classes, activation, background
+        self.stride = given.stride
+        self.given, self.classes, self.activation = given, classes, activation
 
     @classmethod
     def of(cls, card: ModelCard) -> Self:
         """Return a network that is yet to be opened."""
         origin = f"{card.name}: architecture_args"
         given = read_record(ForeignArguments, card.architecture_args, origin=origin, error=ModelError)
-        return cls(given.stride, card.num_classes, card.activation, background=given.background)
+        return cls(given, card.num_classes, card.activation)
 
     def read_weights(self, path: Path) -> None:
         """Open the file and look at its answer to a small picture; raise ModelError where the card says otherwise."""
@@ -60,14 +62,14 @@ class ForeignNetwork(Network):
         side = -(-64 // self.stride) * self.stride
         try:
             with torch.inference_mode():
-                answer = self(torch.full((1, 3, side, side), 0.5))
+                answer = self._checked(torch.full((1, 3, side, side), 0.5))
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"{path}: the network fails on a picture of {side} x {side} px: {reason}") from error
         if not bool(torch.isfinite(answer).all()):
             raise ModelError(f"{path}: the network gives values that are not finite; fetch the model again")
-        if self.activation == "none" and (answer.min() < -_TOLERANCE or answer.max() > 1 + _TOLERANCE):
-            raise ModelError(f"{path}: what the network gives is not in 0..1; set activation to sigmoid in its card")
+        if self.given.probabilities and (answer.min() < -_TOLERANCE or answer.max() > 1 + _TOLERANCE):
+            raise ModelError(f"{path}: what it gives is not in 0..1; set probabilities to false in architecture_args")
 
     @abstractmethod
     def open(self, path: Path) -> None:
@@ -82,21 +84,35 @@ class ForeignNetwork(Network):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, 3, H, W) to (N, classes, H, W): logits, or what the card's activation `none` says."""
+        """Map (N, 3, H, W) to logits (N, classes, H, W)."""
         height, width = x.shape[-2:]
         pad_y, pad_x = -height % self.stride, -width % self.stride
-        values = self.raw(F.pad(x, (0, pad_x, 0, pad_y), mode="replicate") if pad_y or pad_x else x)
-        expected = (len(x), self.classes + self.background, height + pad_y, width + pad_x)
+        values = self._checked(F.pad(x, (0, pad_x, 0, pad_y), mode="replicate") if pad_y or pad_x else x)
+        return self._logits(values)[..., :height, :width]
+
+    def _logits(self, values: Tensor) -> Tensor:
+        """Return the logits of the classes alone, such that the background's would be 0."""
+        exclusive = self.activation == "softmax"
+        if self.given.probabilities:
+            if exclusive and not self.given.background:
+                values = torch.cat([1 - values.sum(dim=1, keepdim=True), values], dim=1)
+            values = values.clamp(_SMALLEST, 1).log() if exclusive else values.logit(_SMALLEST)
+        elif not self.given.background:
+            return values
+        if exclusive:
+            return values[:, 1:] - values[:, :1]
+        return values[:, int(self.given.background) :]
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """Return what the network gives; raise ModelError where it is of another shape than the card says."""
+        values = self.raw(x)
+        expected = (len(x), self.classes + self.given.background, *x.shape[2:])
         if tuple(values.shape) != expected:
             raise ModelError(
                 f"the network gives {tuple(values.shape)} and not {expected} (images, channels, height, width); "
                 "correct num_classes, or stride and background in architecture_args of its card"
             )
-        if self.background:
-            first, values = values[:, :1], values[:, 1:]
-            if self.activation == "softmax":
-                values = values - first  # our background's logit is 0
-        return values[..., :height, :width]
+        return values
 
 
 class TorchScriptNetwork(ForeignNetwork):

@@ -7,12 +7,20 @@ from pathlib import Path
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError
-from glomseg.models.card import ModelCard
+from glomseg.models.card import Activation, ModelCard
+
+
+def activated(logits: Tensor, activation: Activation) -> Tensor:
+    """Turn logits (N, classes, H, W) into probabilities, as a card's `activation` says."""
+    if activation == "sigmoid":
+        return torch.sigmoid(logits)
+    return torch.softmax(F.pad(logits, (0, 0, 0, 0, 1, 0)), dim=1)[:, 1:]  # the background's logit is 0
 
 
 class Network(nn.Module, ABC):

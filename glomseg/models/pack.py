@@ -1,7 +1,8 @@
 """Models in one file, to carry to a machine without network: a zip with the card, the weights and README of each.
 
-Nothing in it is compressed and nothing in it is dated, so the same models give the same bytes. A pack that comes in is
-not trusted: what its list of sha256 does not name, or what is no part of a model, is refused before anything is kept.
+What a tar of the folders does not do: nothing that is damaged goes in or comes out, and a pack that comes in is not
+trusted: what its list of sha256 does not name, or what is no part of a model, is refused before anything is kept.
+Nothing in it is compressed and nothing in it is dated, so the same models give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from typing import IO
 
 from glomseg.errors import ModelError
 from glomseg.files import new_folder, replacing
-from glomseg.models.card import CARD_NAME, README_NAME, WEIGHTS_NAME, ModelCard
+from glomseg.models.card import CARD_NAME, FOREIGN_WEIGHTS, README_NAME, WEIGHTS_NAME, ModelCard
 from glomseg.models.store import find_model, read_card
 
 SUMS_NAME = "SHA256SUMS"
-PARTS = (CARD_NAME, README_NAME, WEIGHTS_NAME)
+WEIGHTS = (WEIGHTS_NAME, *FOREIGN_WEIGHTS.values())
+PARTS = (CARD_NAME, README_NAME, *WEIGHTS)
 TEXT_LIMIT_BYTES = 1 << 20
 """The longest card, README or list of digests that is read."""
 CHUNK_BYTES = 1 << 20
@@ -44,10 +46,10 @@ def pack_models(names: tuple[str | Path, ...], output: Path) -> dict[str, str]:
     with replacing(output) as path, zipfile.ZipFile(path, "w") as archive:
         for name, folder in sorted(folders.items()):
             card = read_card(folder)
-            for part in PARTS:
+            for part in (CARD_NAME, README_NAME, card.weights_name):
                 if part != README_NAME or (folder / part).is_file():
                     sums[f"{name}/{part}"] = _add(archive, f"{name}/{part}", folder / part)
-            weights[name] = sums[f"{name}/{WEIGHTS_NAME}"]
+            weights[name] = sums[f"{name}/{card.weights_name}"]
             if weights[name] != card.weights_sha256:
                 raise ModelError(f"{folder}: the weights are not those of the card; fetch the model again")
         text = "".join(f"{digest}  {entry}\n" for entry, digest in sums.items())
@@ -100,7 +102,9 @@ def unpack_models(file: Path, folder: Path) -> dict[str, Path]:
                     raise _refusal(file, f"{info.filename} is damaged")
             text = (target / CARD_NAME).read_text(encoding="utf-8")
             card = ModelCard.from_json(text, f"{file}: {name}/{CARD_NAME}")
-            if card.weights_sha256 != entries[WEIGHTS_NAME][1]:
+            if entries.keys() - {README_NAME} != {CARD_NAME, card.weights_name}:
+                raise _refusal(file, f"{name} has other files than its card names")
+            if card.weights_sha256 != entries[card.weights_name][1]:
                 raise _refusal(file, f"the weights of {name} are not those of its card")
     return made
 
@@ -148,7 +152,7 @@ def _models(archive: zipfile.ZipFile, file: Path) -> dict[str, dict[str, tuple[z
             raise _refusal(file, f"{entry[:80]!r} is no part of a model")
         models.setdefault(name, {})[part] = info, sums[entry]
     for name, parts in models.items():
-        if not {CARD_NAME, WEIGHTS_NAME} <= parts.keys():
+        if CARD_NAME not in parts or not parts.keys() & set(WEIGHTS):
             raise _refusal(file, f"{name} has no card or no weights")
     return models
 
@@ -158,7 +162,7 @@ def _check_sizes(entries: dict[str, zipfile.ZipInfo], file: Path) -> None:
     for name, info in entries.items():
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             raise _refusal(file, f"{name[:80]!r} is compressed or encrypted")
-        if not name.endswith(WEIGHTS_NAME) and info.file_size > TEXT_LIMIT_BYTES:
+        if not name.endswith(WEIGHTS) and info.file_size > TEXT_LIMIT_BYTES:
             raise _refusal(file, f"{name[:80]!r} has {info.file_size} bytes")
     if sum(info.file_size for info in entries.values()) > file.stat().st_size:
         raise _refusal(file, "it claims to hold more than its own size")

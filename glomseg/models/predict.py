@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
 from glomseg.models.device import dtype_for, keep_memory, memory_for, resolve_device
-from glomseg.models.network import Network
+from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
 
 UInt8 = NDArray[np.uint8]
@@ -72,12 +71,7 @@ class Model:
 
     def _activated(self, x: Tensor) -> Tensor:
         """Return the probabilities (N, classes, H, W) of normalised pixels, in float32."""
-        values: Tensor = self._net(x).float()
-        if self.card.activation == "sigmoid":
-            return torch.sigmoid(values)
-        if self.card.activation == "softmax":
-            return torch.softmax(F.pad(values, (0, 0, 0, 0, 1, 0)), dim=1)[:, 1:]  # the background's logit is 0
-        return values.clamp(0, 1)
+        return activated(self._net(x).float(), self.card.activation)
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:

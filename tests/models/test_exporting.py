@@ -1,12 +1,9 @@
-"""Exported models: the same probabilities as the network that they come from, without glomseg."""
+"""Exported models: the same probabilities as the network that they come from, without glomseg and in it."""
 
 import dataclasses
-import hashlib
 import json
 import subprocess
 import sys
-import warnings
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +14,14 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
+from support.oracle import CLASSES, save_oracle
 from torch import Tensor
 
 from glomseg.errors import ModelError, RunError
 from glomseg.models.card import ModelCard
 from glomseg.models.exporting import export_model
-from glomseg.models.store import load_network, read_card, save_model, shipped_folder
+from glomseg.models.predict import Model, load_model
+from glomseg.models.store import load_network, read_card, save_model, shipped_folder, verify_model
 from glomseg.models.variable_unet import VariableUNet
 
 SHIPPED = shipped_folder() / "pas-starter"
@@ -92,17 +91,30 @@ def test_onnx_gives_what_pytorch_gives(exported: Exported, picture: Image.Image,
     assert np.abs(probability - exported.expected(images)).max() < 1e-4
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_torchscript_gives_what_pytorch_gives(
+@pytest.mark.parametrize("size", [(2, 64, 96), (1, 33, 17)])
+def test_the_folder_is_a_model_that_predicts_the_same(
     exported: Exported, picture: Image.Image, size: tuple[int, int, int]
 ) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        net = torch.jit.load(exported.folder / "model.pt")
-    images = batch(picture, *size)
-    expected = exported.expected(images)
-    for _ in range(3):  # TorchScript compiles for what it has seen: the later calls run other code than the first
-        assert np.abs(net(images).numpy() - expected).max() < 1e-4
+    pixels = (batch(picture, *size).permute(0, 2, 3, 1).numpy() * 255).round().astype(np.uint8)
+    here, there = Model(exported.card, exported.net, torch.device("cpu")), load_model(exported.folder)
+    assert there.stride == here.stride
+    assert np.abs(there.predict(pixels).astype(int) - here.predict(pixels)).max() <= (
+        1 if here.dtype == torch.float32 else 4
+    )
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+def test_classes_are_exported_with_their_activation(tmp_path: Path, activation: str) -> None:
+    save_oracle(tmp_path / "three", activation=activation, **CLASSES)
+    export_model(tmp_path / "three", tmp_path / "out")
+    here, there = load_model(tmp_path / "three"), load_model(tmp_path / "out")
+    assert (there.card.activation, there.card.class_names) == (activation, here.card.class_names)
+    pixels = np.random.default_rng(0).integers(60, 200, (2, 40, 56, 3), dtype=np.uint8)
+    apart = np.abs(there.predict(pixels).astype(int) - here.predict(pixels))  # steep logits: bfloat16 shows
+    assert apart.max() <= (1 if here.dtype == torch.float32 else 12)
+    assert apart.mean() < 1
+    with pytest.raises(ModelError, match="copy its folder"):
+        export_model(tmp_path / "out", tmp_path / "again")
 
 
 def test_the_comparison_is_of_answers_that_differ(exported: Exported) -> None:
@@ -115,51 +127,40 @@ def test_the_comparison_is_of_answers_that_differ(exported: Exported) -> None:
 def test_nothing_but_the_result_is_printed(exported: Exported) -> None:
     assert exported.printed.stderr == ""
     lines = exported.printed.stdout.splitlines()
-    assert [Path(line.split(": ")[0]).name for line in lines] == ["model.onnx", "model.pt"]
+    assert [Path(line.split(": ")[0]).name for line in lines] == ["model.onnx"]
 
 
 def test_the_folder_holds_the_model_its_card_and_a_readme(exported: Exported) -> None:
-    assert sorted(path.name for path in exported.folder.iterdir()) == [
-        "README.md",
-        "card.json",
-        "model.onnx",
-        "model.pt",
-    ]
-    assert read_card(exported.folder) == exported.card
+    assert sorted(path.name for path in exported.folder.iterdir()) == ["README.md", "card.json", "model.onnx"]
+    made = verify_model(exported.folder)
+    assert (made.architecture, made.mean, made.std) == ("onnx", None, None)
+    assert (made.name, made.mpp, made.training_data) == (
+        exported.card.name,
+        exported.card.mpp,
+        exported.card.training_data,
+    )
     part = json.loads((exported.folder / "card.json").read_text())["export"]
     assert part["input"]["shape"] == ["batch", 3, "height", "width"]
     assert "3 um/px" in part["input"]["content"]
-    for name, digest in part["sha256"].items():
-        assert hashlib.sha256((exported.folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_each_file_says_alone_what_it_takes_and_carries_the_card(exported: Exported) -> None:
+def test_the_file_says_alone_what_it_takes_and_carries_the_card(exported: Exported) -> None:
     session = onnxruntime.InferenceSession(exported.folder / "model.onnx", providers=["CPUExecutionProvider"])
     (taken,), (given,) = session.get_inputs(), session.get_outputs()
     assert (taken.name, taken.shape) == ("image", ["batch", 3, "height", "width"])
     assert (given.name, given.shape) == ("probability", ["batch", 1, "height", "width"])
-    extra = {"card.json": ""}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        torch.jit.load(exported.folder / "model.pt", _extra_files=extra)
-    for text in (session.get_modelmeta().custom_metadata_map["card.json"], extra["card.json"]):
-        assert ModelCard.from_json(text if isinstance(text, str) else text.decode()) == exported.card
+    assert ModelCard.from_json(session.get_modelmeta().custom_metadata_map["card.json"]) == exported.card
 
 
 def test_no_batch_norm_is_left_and_no_path_of_this_machine(exported: Exported) -> None:
     model = onnx.load(exported.folder / "model.onnx")
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
     assert str(Path(__file__).parents[2]).encode() not in (exported.folder / "model.onnx").read_bytes()
-    with zipfile.ZipFile(exported.folder / "model.pt") as archive:
-        content = b"".join(archive.read(name) for name in archive.namelist())
-    assert str(Path(__file__).parents[2]).encode() not in content
 
 
-@pytest.mark.parametrize("example", [0, 1], ids=["onnx", "torchscript"])
-def test_the_examples_of_the_readme_run_as_they_stand(exported: Exported, tmp_path: Path, example: int) -> None:
-    code = (exported.folder / "README.md").read_text().split("```python\n")[1 + example].split("```")[0]
-    for name in ("model.onnx", "model.pt"):
-        (tmp_path / name).symlink_to(exported.folder / name)
+def test_the_example_of_the_readme_runs_as_it_stands(exported: Exported, tmp_path: Path) -> None:
+    code = (exported.folder / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "model.onnx").symlink_to(exported.folder / "model.onnx")
     tissue().crop((0, 0, 250, 101)).save(tmp_path / "tile.png")
     code += "\nimport sys\nassert not any(name.startswith('glomseg') for name in sys.modules)\n"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
@@ -180,11 +181,12 @@ def test_without_the_packages_for_onnx(tmp_path: Path, monkeypatch: pytest.Monke
             assert "pip install 'glomseg[export]'" in refused.err
             assert len(refused.err.splitlines()) == 1
             assert not (tmp_path / "out").exists()
-    monkeypatch.setitem(sys.modules, "onnxscript", None)
-    done = glomseg("models", "export", "pas-starter", "-o", tmp_path / "out", "--format", "torchscript")
-    assert done.code == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["README.md", "card.json", "model.pt"]
-    assert "onnx" not in (tmp_path / "out" / "README.md").read_text().split("## TorchScript")[0].lower()
+
+
+def test_torchscript_is_no_longer_written(tmp_path: Path, glomseg) -> None:
+    refused = glomseg("models", "export", "pas-starter", "-o", tmp_path / "out", "--format", "torchscript")
+    assert refused.code == 1
+    assert "take ONNX" in refused.err
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
@@ -192,20 +194,20 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out" / "mine").write_text("mine")
     for target in (tmp_path / "out", tmp_path / "out" / "mine"):
         with pytest.raises(RunError, match="exists already"):
-            export_model("pas-starter", target, ["torchscript"])
+            export_model("pas-starter", target)
     assert (tmp_path / "out" / "mine").read_text() == "mine"
     (tmp_path / "empty").mkdir()
-    assert export_model("pas-starter", tmp_path / "empty", ["torchscript"]) == (tmp_path / "empty" / "model.pt",)
+    assert export_model("pas-starter", tmp_path / "empty") == tmp_path / "empty" / "model.onnx"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "out"]
 
 
 def test_a_full_disk_and_a_damaged_model_leave_nothing(tmp_path: Path, full_disk, unwritable: Path) -> None:
     with full_disk(after_bytes=1_000_000), pytest.raises(RunError, match="free space"):
-        export_model("pas-starter", tmp_path / "out", ["torchscript"])
+        export_model("pas-starter", tmp_path / "out")
     with pytest.raises(RunError, match="below"):
-        export_model("pas-starter", unwritable, ["torchscript"])
+        export_model("pas-starter", unwritable)
     save_model(tmp_path / "model", read_card(SHIPPED), load_network(SHIPPED, read_card(SHIPPED)))
     (tmp_path / "model" / "weights.safetensors").write_bytes(b"no weights")
     with pytest.raises(ModelError, match="sha256"):
-        export_model(tmp_path / "model", tmp_path / "out", ["torchscript"])
+        export_model(tmp_path / "model", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "model"]

@@ -33,7 +33,7 @@ class Darkness(nn.Module):
 
 def save(folder: Path, net: nn.Module, **card: object) -> Path:
     folder.mkdir(exist_ok=True)
-    made = oracle_card(**{"architecture": "torchscript", "architecture_args": {}, "activation": "none", **card})
+    made = oracle_card(**{"architecture": "torchscript", "architecture_args": {"probabilities": True}, **card})
     torch.jit.script(net).save(folder / made.weights_name)
     digest = hashlib.sha256((folder / made.weights_name).read_bytes()).hexdigest()
     write_card(folder, dataclasses.replace(made, weights_sha256=digest))

@@ -84,6 +84,18 @@ def test_same_models_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "1.glomseg").read_bytes() == (tmp_path / "2.glomseg").read_bytes()
 
 
+def test_a_foreign_network_there_and_back(tmp_path: Path) -> None:
+    there = model(tmp_path / "f", architecture="onnx")
+    (there / "weights.safetensors").rename(there / "model.onnx")
+    pack_models((there,), tmp_path / "f.glomseg")
+    unpack_models(tmp_path / "f.glomseg", tmp_path / "out")
+    assert written(tmp_path / "out" / "f") == written(there)
+    entries = {f"f/{name}": data for name, data in written(there).items()} | {"f/model.ts": b"a program more"}
+    with pytest.raises(ModelError, match="other files than its card names"):
+        unpack_models(foreign(tmp_path / "more.glomseg", entries), tmp_path / "again")
+    assert not (tmp_path / "again" / "f").exists()
+
+
 def test_the_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
     pack_models((model(tmp_path / "a"),), tmp_path / "a.glomseg")
     with zipfile.ZipFile(tmp_path / "a.glomseg") as archive:

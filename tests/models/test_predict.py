@@ -79,7 +79,7 @@ BAD = {
     "description": [None],
     "architecture": ["", 5],
     "architecture_args": [[], "512", None],
-    "activation": ["relu", 1, None],
+    "activation": ["relu", 1, None, "none"],
     "num_classes": [0, 2, 1.0, 10**9],
     "class_names": [[], ["a", "b"], "Glomerulus", [1], ["a" * 101], [""]],
     "class_colors": [[[0, 0]], [[0, 0, 256]], [[0, 0, 0.5]], []],

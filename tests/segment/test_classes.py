@@ -14,12 +14,13 @@ from support.slides import Disc, DiscSlide, disc_slide
 from glomseg.models.predict import load_model
 from glomseg.models.store import write_card
 from glomseg.qupath.objects import read_geojson
-from glomseg.runs.run import Run
-from glomseg.runs.segment_batch import Job, segment_all
+from glomseg.runs.segment_slides import segment_slides
+from glomseg.runs.segmenter import SegmentOptions
 from glomseg.segment.outlines import OutlineSettings, find_glomeruli
-from glomseg.segment.pipeline import SegmentSettings, outline_settings
+from glomseg.segment.pipeline import SegmentSettings, outline_settings, segment_slide
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile
+from glomseg.slides.slide import open_slide
 
 NAMES = CLASSES["class_names"]
 
@@ -78,11 +79,9 @@ def test_from_the_slide_to_objects_and_back(
     folder = tmp_path / "model"
     folder = save_oracle(folder, **card) if network == "variable-unet" else save_foreign(folder, network, **card)
     model = load_model(folder)
-    run = Run(tmp_path / "run", "one", {})
-    job = Job(key="s", name="s", path=slide.path)
-    segment_all([job], model, run, SegmentSettings(tile_px=200), keep_probability=True)
-    assert run.images["s"]["state"] == "done", run.images["s"]["reason"]
-    objects = read_geojson(run.result_path("s"))
+    segment_slides([slide.path], tmp_path / "run", SegmentOptions(model=folder, device="cpu", keep_probability=True))
+    (result,) = (tmp_path / "run").glob("*.geojson")
+    objects = read_geojson(result)
     assert len(objects) == 4 * classes
     for item in objects:
         (disc,) = [disc for disc in slide.discs if item.geometry.contains(Point(disc.x, disc.y))]
@@ -94,7 +93,8 @@ def test_from_the_slide_to_objects_and_back(
         by_class = {name: item.measurements.get(f"Confidence: {name}") for name in NAMES}
         assert max(by_class, key=lambda name: by_class[name] or 0) == item.class_name or classes == 1
     frame = ReadingFrame.of(slide.width, slide.height, slide.mpp, slide.mpp, 1.0)
-    with ProbabilityMap.kept(run.folder / "probability" / "s.tif", frame, classes) as kept:
+    (probability,) = (tmp_path / "run" / "probability").glob("*.tif")
+    with ProbabilityMap.kept(probability, frame, classes) as kept:
         again = find_glomeruli(kept, outline_settings(model.card, SegmentSettings()))
     assert [NAMES[item.class_index] for item in again] == [item.class_name for item in objects]
     for item, before in zip(again, objects, strict=True):  # GeoJSON rounds
@@ -105,12 +105,11 @@ def test_from_the_slide_to_objects_and_back(
 def test_a_large_stride_gives_the_same_for_any_tile(tmp_path: Path, slide: DiscSlide, tile: int) -> None:
     model = load_model(save_foreign(tmp_path / "model", "torchscript", activation="softmax", **CLASSES))
     assert model.stride == 48
-    results = []
-    for number, settings in enumerate((SegmentSettings(), SegmentSettings(tile_px=tile, batch_size=2))):
-        run = Run(tmp_path / f"run{number}", "one", {})
-        segment_all([Job(key="s", name="s", path=slide.path)], model, run, settings)
-        results.append(run.result_path("s").read_bytes())
-    assert results[0] == results[1]
+    with open_slide(slide.path) as opened:
+        one = segment_slide(opened, model, SegmentSettings())
+        other = segment_slide(opened, model, SegmentSettings(tile_px=tile, batch_size=2))
+    assert len(one.glomeruli) == 12
+    assert one.glomeruli == other.glomeruli
 
 
 def painted(*planes: np.ndarray) -> ProbabilityMap:
