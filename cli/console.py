@@ -40,6 +40,12 @@ class Console:
         """Print JSON on standard output."""
         click.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
+    def print_json(self, content: object) -> None:
+        """Print a result as JSON on standard output."""
+        from glomseg.files import json_text
+
+        click.echo(json_text(content))
+
     def table(self, columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         """Print a table on standard output."""
         from rich.box import SIMPLE

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
 from .commands import command
 from .console import Console
+from .measuring import measure as measured
+from .measuring import measuring as measuring_options
+from .measuring import show_amended
 
 if TYPE_CHECKING:
-    from glomseg.study.records import Study
-    from glomseg.study.sources import Sources
+    from glomseg.columns import Row
+    from glomseg.study.measure_project import MeasureOptions, StudyResult
 
 COLUMNS = ("slide", "glomeruli", "whole", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
 
@@ -21,98 +24,75 @@ COLUMNS = ("slide", "glomeruli", "whole", "mean area µm²", "per mm²", "sclero
 @command(short_help="Measure the glomeruli: tables by glomerulus, slide, animal and group.")
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the tables [glomseg/measurements].")
-@options.measuring
+@measuring_options
 @click.option("--parquet", is_flag=True, help="Write each table as Parquet too (needs pyarrow).")
 @click.option("--write", is_flag=True, help="Put the values into QuPath's measurement lists.")
 @options.output
-def measure(project: Path, output: Path | None, parquet: bool, write: bool, **how: Any) -> int:
+def measure(
+    project: Path,
+    output: Path | None,
+    measuring: MeasureOptions,
+    parquet: bool,
+    write: bool,
+    quiet: bool,
+    as_json: bool,
+) -> int:
     """Measure the glomeruli of PROJECT as they stand now, or of DIR, the output folder of `glomseg segment`.
 
     Writes glomeruli.csv, slides.csv, animals.csv and groups.csv, and columns.csv, which says what each column is.
-    Without QuPath on this machine the outlines of the newest run are measured, and the tables say so.
+    Without QuPath on this machine the outlines of the newest run are measured, and the tables say so. An image that
+    no run has finished and nobody marked as reviewed is not measured: it is named, and counts for nothing.
     """
     from glomseg.study.tables import write_tables
 
-    console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
-    sources, study = measured(console, project, **how)
-    folder = output or sources.folder
-    files = write_tables(study, folder, parquet=parquet)
-    failed = bool(sources.problems)
+    console = Console(quiet=quiet, as_json=as_json)
+    result = measured(console, project, measuring)
+    folder = output or result.folder
+    files = write_tables(result.study, folder, parquet=parquet)
+    failed = bool(result.problems)
     if write:
-        failed |= _write_back(console, study, sources)
-    _show(console, study, folder, [path.name for path in files])
+        failed |= _write_back(console, result)
+    _show(console, result, folder, [path.name for path in files])
     return int(failed)
 
 
-def measured(
-    console: Console,
-    project: Path,
-    *,
-    slides: tuple[Path, ...],
-    samples: Path | None,
-    class_name: str,
-    sclerotic: tuple[str, ...],
-    cortex: str,
-    mpp: tuple[float, float] | None,
-    beta: float,
-    k: float,
-    reference: str | None,
-    pas: bool,
-    pas_threshold: float,
-    stain_vectors: str,
-) -> tuple[Sources, Study]:
-    """Read and measure a project or a run folder, and make the remarks that are due."""
-    from glomseg.study.pas import PasSettings, parse_stains
-    from glomseg.study.records import MeasureSettings
-    from glomseg.study.sources import read_sources
-    from glomseg.study.write_back import measure_study
-
-    stain = PasSettings(threshold=pas_threshold, stains=parse_stains(stain_vectors)) if pas else None
-    settings = MeasureSettings(
-        class_name=class_name, sclerotic=sclerotic, cortex=cortex, beta=beta, k=k, mpp=mpp, pas=stain
-    )
-    with console.spinner("reading the annotations") as update:
-        sources = read_sources(
-            project, slides=slides, samples=samples, progress=lambda name: update(f"reading the annotations: {name}")
-        )
-        study = measure_study(
-            sources, settings, reference_group=reference, progress=lambda name: update(f"measuring: {name}")
-        )
-    for remark in study.remarks:
-        console.warn(remark)
-    for slide in study.slides:
-        for remark in slide.remarks:
-            console.warn(f"{slide.image.name}: {remark}")
-    return sources, study
-
-
-def _write_back(console: Console, study: Study, sources: Sources) -> bool:
+def _write_back(console: Console, result: StudyResult) -> bool:
     """Put the values into the project; tell whether an image failed."""
-    from glomseg.runs.image_record import Outcome
     from glomseg.study.write_back import write_measurements
 
     with console.spinner("QuPath is starting") as update:
-        outcomes = write_measurements(study, sources, lambda name: update(f"into the project: {name}"))
-    for name, outcome in outcomes.items():
-        (console.warn if outcome.startswith(Outcome.NOT_COLLECTED) else console.say)(f"{name}: {outcome}")
-    return any(outcome.startswith(Outcome.NOT_COLLECTED) for outcome in outcomes.values())
+        images = write_measurements(result, progress=update)
+    show_amended(console, images.values())
+    return any(image.problem for image in images.values())
 
 
-def _show(console: Console, study: Study, folder: Path, files: list[str]) -> None:
-    import json
-
+def _show(console: Console, result: StudyResult, folder: Path, files: list[str]) -> None:
     from glomseg.study.tables import record, tables
 
-    rows = tables(study)
+    rows = tables(result.study)
     if console.as_json:
-        content = {**record(study), "folder": str(folder), "files": files, "slides": rows["slides"]}
-        click.echo(json.dumps({**content, "animals": rows["animals"]}, indent=2, ensure_ascii=False))
+        content = {**record(result.study), "folder": str(folder), "files": files}
+        console.print_json({**content, "slides": rows["slides"], "animals": rows["animals"]})
     elif not console.quiet:
-        names = ("image", "counted", "whole", "mean_area_um2", "density_per_mm2", "sclerotic_percent")
-        console.table(
-            COLUMNS, [[_text(row.get(name)) for name in (*names, "reviewed_percent")] for row in rows["slides"]]
-        )
+        console.table(COLUMNS, [_cells(row) for row in rows["slides"]])
     console.say(f"tables: {folder}")
+
+
+def _cells(row: Row) -> list[str]:
+    """Show one slide: a density is named by what it refers to, what nobody assessed is no number."""
+    if not row["measured"]:
+        return [str(row["image"]), "not measured", *[""] * (len(COLUMNS) - 2)]
+    density = _text(row["density_per_mm2"])
+    sclerotic = _text(row["sclerotic_percent"])
+    return [
+        str(row["image"]),
+        _text(row["counted"]),
+        _text(row["whole"]),
+        _text(row["mean_area_um2"]),
+        f"{density} of {row['reference']}" if density else "",
+        "not assessed" if row["sclerotic"] is None and row["counted"] else sclerotic,
+        _text(row["reviewed_percent"]),
+    ]
 
 
 def _text(value: object) -> str:

@@ -185,45 +185,16 @@ def slides_option(command: Command) -> Command:
     )(command)
 
 
+def samples_option(command: Command) -> Command:
+    """Add --samples, which says of which animal and group an image is."""
+    return click.option(
+        "--samples",
+        type=click.Path(path_type=Path),
+        help="Sample sheet: CSV with image, animal, group, section, stain [QuPath's image metadata].",
+    )(command)
+
+
 def _together(command: Command, *options: Callable[[Command], Command]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def measuring(command: Command) -> Command:
-    """Add the options that say what to measure."""
-    return _together(
-        command,
-        slides_option,
-        click.option(
-            "--samples",
-            type=click.Path(path_type=Path),
-            help="Sample sheet: CSV with image, animal, group, section, stain [QuPath's image metadata].",
-        ),
-        click.option(
-            "--class", "class_name", default="Glomerulus", show_default=True, metavar="CLASS",
-            help="The class to measure, with the classes derived from it.",
-        ),
-        click.option(
-            "--sclerotic", multiple=True, default=("Glomerulus: Sclerotic",), show_default=True, metavar="CLASS",
-            help="Class of globally sclerosed glomeruli. May be repeated.",
-        ),
-        click.option(
-            "--cortex", default="Cortex", show_default=True, metavar="CLASS",
-            help="Class of the region that densities refer to; without one, all tissue.",
-        ),
-        click.option("--mpp", type=PixelSize(), help="Size of a pixel where neither QuPath nor the file knows it."),
-        click.option("--reference", metavar="GROUP", help="The group to compare with [control, or the first]."),
-        click.option("--beta", type=float, default=1.38, show_default=True, help="Weibel-Gomez shape coefficient."),
-        click.option("--k", type=float, default=1.01, show_default=True, help="Weibel-Gomez size coefficient."),
-        click.option("--pas", is_flag=True, help="Measure the PAS-positive fraction by colour deconvolution."),
-        click.option(
-            "--pas-threshold", type=click.FloatRange(0, 3, True), default=0.3, show_default=True,
-            help="Optical density of PAS from which a pixel is positive.",
-        ),
-        click.option(
-            "--stain-vectors", default="estimate", show_default=True, metavar="HOW",
-            help="estimate (on each slide), standard, or 'r,g,b;r,g,b' of haematoxylin and PAS.",
-        ),
-    )  # fmt: skip

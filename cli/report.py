@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
 from .commands import command
 from .console import Console
+from .measuring import measure
+from .measuring import measuring as measuring_options
+
+if TYPE_CHECKING:
+    from glomseg.study.measure_project import MeasureOptions
 
 
 @command(short_help="One HTML file with what was found, for the paper and the lab meeting.")
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file [glomseg/measurements/report.html].")
-@options.measuring
+@measuring_options
 @options.overlay_color
 @options.output
-def report(project: Path, output: Path | None, overlay_color: str, **how: Any) -> int:
+def report(
+    project: Path, output: Path | None, measuring: MeasureOptions, overlay_color: str, quiet: bool, as_json: bool
+) -> int:
     """Write a report on PROJECT, or on DIR, the output folder of `glomseg segment`, as one HTML file.
 
     Tables that sort and filter, distributions by group, pictures of the slides and of remarkable glomeruli, warnings,
@@ -26,21 +33,14 @@ def report(project: Path, output: Path | None, overlay_color: str, **how: Any) -
     """
     from glomseg.report.html import write_report
 
-    from .measure import measured
-
-    console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
-    sources, study = measured(console, project, **how)
-    path = output or sources.folder / "report.html"
+    console = Console(quiet=quiet, as_json=as_json)
+    result = measure(console, project, measuring)
+    path = output or result.folder / "report.html"
     with console.spinner("painting") as update:
         write_report(
-            study,
-            path,
-            color_by="confidence" if overlay_color == "confidence" else "class",
-            progress=lambda name: update(f"painting: {name}"),
+            result.study, path, color_by="confidence" if overlay_color == "confidence" else "class", progress=update
         )
-    if console.as_json:
-        import json
-
-        click.echo(json.dumps({"report": str(path), "bytes": path.stat().st_size}, indent=2))
+    if as_json:
+        console.print_json({"report": str(path), "bytes": path.stat().st_size})
     console.say(f"report: {path}")
-    return int(bool(sources.problems))
+    return int(bool(result.problems))

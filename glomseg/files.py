@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 from glomseg.errors import RunError
@@ -103,12 +104,12 @@ def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
     """Return the column names of a CSV table and its rows.
 
     Commas, semicolons or tabs separate, whichever the header has most of. Lines without any content
-    are left out, and cells that a row lacks are missing from it. Raises csv.Error.
+    are left out, cells that a row lacks are empty. Raises csv.Error.
     """
     header = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=max(",;\t", key=header.count))
     names = [_plain(cell) for cell in next(reader, [])]
-    return names, [dict(zip(names, map(_plain, row), strict=False)) for row in reader if any(row)]
+    return names, [dict(zip_longest(names, map(_plain, row[: len(names)]), fillvalue="")) for row in reader if any(row)]
 
 
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:

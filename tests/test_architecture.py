@@ -30,7 +30,7 @@ OWNERS = {
     "jpype": {"qupath/java.py", "qupath/process.py"},
     "openslide": {"slides/slide.py", "slides/readers.py", "cli/doctor.py"},
     "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_pixels.py"},
-    "matplotlib": {"evaluation/plots.py", "training/history.py"},
+    "matplotlib": {"evaluation/plots.py", "pictures/style.py", "report/charts.py", "training/history.py"},
     "imagecodecs": {"slides/tiff.py"},
     "simplejpeg": {"slides/jpeg.py"},
     "pydicom": set(),

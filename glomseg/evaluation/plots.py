@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -16,18 +15,8 @@ from glomseg.evaluation.score import ImageScore
 from glomseg.evaluation.summary import matched_areas
 from glomseg.evaluation.sweep import Point, best
 from glomseg.files import replacing
+from glomseg.pictures.style import BLUE, GREY, ORANGE, STYLE
 
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"  # told apart by the colour-blind as well (Okabe and Ito)
-STYLE: Any = {
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "svg.hashsalt": "glomseg",
-    "svg.fonttype": "none",
-}
 _BOXES = (("dice", "Dice"), ("f1", "object F1"), ("pq", "panoptic quality"))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from glomseg.errors import MeasureError
+from glomseg.files import read_csv
 
 
 def read_sheet(path: Path, what: str, needed: Collection[str]) -> list[dict[str, str]]:
@@ -16,14 +17,12 @@ def read_sheet(path: Path, what: str, needed: Collection[str]) -> list[dict[str,
     cannot be read or lacks a `needed` column.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        columns, rows = read_csv(path)
     except FileNotFoundError:
         raise MeasureError(f"the {what} {path} does not exist; check the path") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MeasureError(f"the {what} {path} cannot be read ({error}); save it as CSV in UTF-8") from error
-    header = text.partition("\n")[0]
-    reader = csv.reader(text.splitlines(), delimiter=max(",;\t", key=header.count))
-    names = [name.strip().lower() for name in next(reader, [])]
+    names = [name.strip().lower() for name in columns]
     if missing := sorted(set(needed) - set(names)):
         raise MeasureError(f"the {what} {path} has no column {', '.join(missing)}; add it to its first line")
-    return [dict(zip(names, (cell.strip() for cell in row), strict=False)) for row in reader if any(row)]
+    return [{name.strip().lower(): cell.strip() for name, cell in row.items()} for row in rows]

@@ -23,36 +23,47 @@ def draw_sheet(
     captions: Sequence[Caption],
     path: Path,
     *,
-    title: str,
-    legend: Sequence[tuple[str, Color]],
+    title: str = "",
+    legend: Sequence[tuple[str, Color]] = (),
     columns: int = COLUMNS,
+    cell_px: int = CELL_PX,
 ) -> None:
-    """Write a PNG of pictures of `CELL_PX` square, each with the lines of its caption below; raises RunError."""
+    """Write pictures of `cell_px` square, each with the lines of its caption below, as PNG or JPEG by the name's end.
+
+    Raises RunError.
+    """
     lines = max((len(caption) for caption in captions), default=0)
     rows = math.ceil(len(cells) / columns)
-    wide = max(min(columns, len(cells)), 2)  # room for the legend
-    width, height = CELL_PX + GAP_PX, CELL_PX + GAP_PX + (5 + _LINE_PX * lines if lines else 0)
-    sheet = Image.new("RGB", (wide * width + GAP_PX, rows * height + GAP_PX + _HEAD_PX), "white")
+    wide = max(min(columns, len(cells)), 2 if legend else 1)  # room for the legend
+    head = _HEAD_PX if title or legend else 0
+    width, height = cell_px + GAP_PX, cell_px + GAP_PX + (5 + _LINE_PX * lines if lines else 0)
+    sheet = Image.new("RGB", (wide * width + GAP_PX, rows * height + GAP_PX + head), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
-    _head(draw, title, legend, sheet.width)
+    _draw_head(draw, title, legend, sheet.width)
     for index, (cell, caption) in enumerate(zip(cells, captions, strict=True)):
-        left, top = GAP_PX + index % columns * width, _HEAD_PX + GAP_PX + index // columns * height
+        left, top = GAP_PX + index % columns * width, head + GAP_PX + index // columns * height
         sheet.paste(cell, (left, top))
-        draw.rectangle((left, top, left + CELL_PX - 1, top + CELL_PX - 1), outline="#bbbbbb")
+        draw.rectangle((left, top, left + cell_px - 1, top + cell_px - 1), outline="#bbbbbb")
         for line, text in enumerate(caption):
-            draw.text((left, top + CELL_PX + 2 + _LINE_PX * line), _fitting(draw, text, font), fill="black", font=font)
+            fitting = _fitting(draw, text, font, cell_px)
+            draw.text((left, top + cell_px + 2 + _LINE_PX * line), fitting, fill="black", font=font)
     with replacing(path) as temporary:
-        sheet.save(temporary, "PNG", optimize=True)
+        if path.suffix.lower() == ".png":
+            sheet.save(temporary, "PNG", optimize=True)
+        else:
+            sheet.save(temporary, "JPEG", quality=88)
 
 
-def _fitting(draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _fitting(
+    draw: ImageDraw.ImageDraw, text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int
+) -> str:
     """Cut a text's beginning off until it is no wider than a picture."""
-    while draw.textlength(text, font) > CELL_PX:
+    while draw.textlength(text, font) > width_px:
         text = f"…{text[2:]}"
     return text
 
 
-def _head(draw: ImageDraw.ImageDraw, title: str, legend: Sequence[tuple[str, Color]], width: int) -> None:
+def _draw_head(draw: ImageDraw.ImageDraw, title: str, legend: Sequence[tuple[str, Color]], width: int) -> None:
     font = ImageFont.load_default(15)
     draw.text((GAP_PX, 12), title, fill="black", font=font)
     right = width - GAP_PX

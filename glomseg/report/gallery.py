@@ -3,62 +3,87 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from glomseg.errors import GlomsegError
-from glomseg.files import replacing, write_text
+from glomseg.columns import Column, Row, names, row
+from glomseg.errors import GlomsegError, SlideError
+from glomseg.files import replacing, write_csv
+from glomseg.pictures.contact_sheet import draw_sheet
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.slides.slide import open_slide
-from glomseg.study.records import MeasuredSlide, Study
-from glomseg.study.summaries import Row
-from glomseg.study.tables import csv_text, profile_row
+from glomseg.study.columns import GLOMERULI
+from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
+from glomseg.study.tables import placed_profiles
 
 LABELS = "labels.csv"
-COLUMNS = (
-    "crop", "image", "image_id", "object_id", "class", "new_class", "confidence", "area_um2", "reviewed", "cut_by",
-)  # fmt: skip
 CROP_PX = 240
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
-_GAP, _CAPTION = 10, 18
+_SHOWN = (
+    "image", "entry_id", "animal", "group", "object_id", "class", "confidence", "area_um2", "reviewed", "cut_by",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryResult:
+    """How many glomeruli have a picture in `folder`, and what could not be read."""
+
+    folder: Path
+    glomeruli: int
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A glomerulus and the name of its picture."""
+
+    name: str
+    placed: PlacedProfile
+
+
+COLUMNS: tuple[Column[_Crop], ...] = (
+    Column("crop", "", "Picture", "The picture of the glomerulus", lambda crop: f"crops/{crop.name}.jpg"),
+    *(column.of(lambda crop: crop.placed) for column in GLOMERULI if column.name in _SHOWN),
+    Column("new_class", "", "New class", "Waits for a class that a person writes here", lambda crop: ""),
+)
 
 
 def write_gallery(
-    study: Study, folder: Path, *, color_by: ColorBy = "class", progress: Callable[[str], None] = lambda name: None
-) -> tuple[int, list[str]]:
-    """Write crops/<image id>-<number>.jpg, contact-<n>.jpg and labels.csv, whose column new_class waits for a person.
+    study: Study, folder: Path, *, color_by: ColorBy = "class", progress: Callable[[str], None] = lambda text: None
+) -> GalleryResult:
+    """Write crops/<entry id>-<number>.jpg, contact-<n>.jpg and labels.csv, whose column new_class waits for a person.
 
-    Returns how many glomeruli there are, and what could not be read. Memory is that of one contact sheet. Raises
-    RunError.
+    Memory is that of one contact sheet. Raises RunError.
     """
     rows: list[Row] = []
     problems: list[str] = []
-    sheet = _ContactSheets(folder)
+    sheets = _ContactSheets(folder)
     for slide in study.slides:
-        progress(slide.image.name)
+        progress(f"painting: {slide.image.name}")
         try:
-            for number, (profile_values, picture) in enumerate(_crops(slide, color_by), start=1):
-                name = f"{slide.image.entry_id}-{number:04d}"
-                _save(picture, folder / "crops" / f"{name}.jpg")
-                sheet.add(picture, name)
-                rows.append({**profile_values, "crop": f"crops/{name}.jpg"})
+            for crop, picture in _crops(study, slide, color_by):
+                _save(picture, folder / "crops" / f"{crop.name}.jpg")
+                sheets.add(picture, crop.name)
+                rows.append(row(COLUMNS, crop))
         except GlomsegError as error:
             problems.append(f"{slide.image.name}: {error}")
-    sheet.finish()
-    write_text(folder / LABELS, csv_text(COLUMNS, rows))
-    return len(rows), problems
+    sheets.finish()
+    write_csv(folder / LABELS, names(COLUMNS), rows)
+    return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems))
 
 
-def _crops(slide: MeasuredSlide, color_by: ColorBy) -> Iterator[tuple[Row, Image.Image]]:
-    """Yield the row and the picture of each profile of a slide whose image can be read."""
-    if not slide.profiles or slide.image.path is None or slide.image.problem:
+def _crops(study: Study, slide: MeasuredSlide, color_by: ColorBy) -> Iterator[tuple[_Crop, Image.Image]]:
+    """Yield each profile of a slide and its picture; raises GlomsegError where the image cannot be read."""
+    if not slide.profiles:
         return
-    with open_slide(slide.image.path, mpp=slide.mpp) as opened:
+    with open_slide(slide.image.readable_path, mpp=slide.mpp) as opened:
         if slide.size != (opened.width, opened.height):
-            return
-        for profile in slide.profiles:
-            yield profile_row(slide, profile), paint_crop(opened, profile.item, CROP_PX, color_by=color_by)
+            raise SlideError(f"{slide.image.path} has another size; another image of that name?")
+        for number, placed in enumerate(placed_profiles(study, slide), start=1):
+            crop = _Crop(f"{slide.image.entry_id}-{number:04d}", placed)
+            yield crop, paint_crop(opened, placed.profile.item, CROP_PX, color_by=color_by)
 
 
 class _ContactSheets:
@@ -77,16 +102,14 @@ class _ContactSheets:
     def finish(self) -> None:
         if not self._crops:
             return
-        side, rows = CROP_PX // 2, -(-len(self._crops) // SHEET_COLUMNS)
-        step_x, step_y = side + _GAP, side + _GAP + _CAPTION
-        sheet = Image.new("RGB", (SHEET_COLUMNS * step_x + _GAP, rows * step_y + _GAP), "white")
-        draw = ImageDraw.Draw(sheet)
-        for index, (picture, name) in enumerate(self._crops):
-            x, y = _GAP + index % SHEET_COLUMNS * step_x, _GAP + index // SHEET_COLUMNS * step_y
-            sheet.paste(picture, (x, y))
-            draw.text((x, y + side + 2), name[-20:], fill="black", font=ImageFont.load_default(11))
         self._written += 1
-        _save(sheet, self._folder / f"contact-{self._written}.jpg")
+        draw_sheet(
+            [picture for picture, _ in self._crops],
+            [(name,) for _, name in self._crops],
+            self._folder / f"contact-{self._written}.jpg",
+            columns=SHEET_COLUMNS,
+            cell_px=CROP_PX // 2,
+        )
         self._crops.clear()
 
 

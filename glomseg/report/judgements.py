@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from glomseg.errors import MeasureError
 from glomseg.labelled.sheets import read_sheet
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.objects import Color
-from glomseg.study.sources import Sources
+from glomseg.qupath.process import require_qupath
+from glomseg.study.sources import Sources, read_sources
+from glomseg.study.write_back import Amended, amend_all
 
 NEW_COLORS: Sequence[Color] = ((230, 120, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 200, 0))
 """For classes that the project does not know yet; one that it knows keeps its own."""
@@ -20,22 +22,48 @@ NEW_COLORS: Sequence[Color] = ((230, 120, 0), (0, 114, 178), (0, 158, 115), (204
 class Label:
     """A class for one object; `old_class` is what it had when the gallery was made."""
 
-    image_id: str
+    entry_id: str
     object_id: str
     old_class: str
     new_class: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class AppliedLabels:
+    """What came of the labels: images by entry id, and `remarks` on labels that did not fit and were left out."""
+
+    images: dict[str, Amended]
+    remarks: tuple[str, ...]
+
+
+def apply_labels(
+    path: Path, labels: Path, *, slides: Sequence[Path] = (), progress: Callable[[str], None] = lambda text: None
+) -> AppliedLabels:
+    """Set in a project the classes that were written into the column new_class of a gallery's table.
+
+    Raises MeasureError for a table that cannot be used, QuPathError without a QuPath, ProjectError, RunError where
+    another glomseg is at work.
+    """
+    read = read_labels(labels)
+    require_qupath()
+    sources = read_sources(path, slides=slides, progress=lambda name: progress(f"reading: {name}"))
+    planned, remarks = plan_labels(read, sources)
+    return AppliedLabels(images=amend_all(sources, planned, progress=progress), remarks=tuple(remarks))
+
+
 def read_labels(path: Path) -> list[Label]:
     """Read the rows of a gallery's table in which a new class was written; raises MeasureError."""
     labels = []
-    for row in read_sheet(path, "table of labels", ("image_id", "object_id", "class", "new_class")):
+    for row in read_sheet(path, "table of labels", ("object_id", "class", "new_class")):
+        entry_id = row.get("entry_id", row.get("image_id"))  # as it was called before
+        if entry_id is None:
+            raise MeasureError(f"the table of labels {path} has no column entry_id; add it to its first line")
         new = ": ".join(part.strip() for part in row.get("new_class", "").split(":"))
         if not new or new == row["class"]:
             continue
         if not all(new.split(": ")):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
-        labels.append(Label(row["image_id"], row["object_id"], row["class"], new))
+        labels.append(Label(entry_id, row["object_id"], row["class"], new))
     return labels
 
 
@@ -51,9 +79,9 @@ def plan_labels(labels: Sequence[Label], sources: Sources) -> tuple[dict[str, li
     planned: dict[str, list[Amendment]] = {}
     remarks = []
     for label in labels:
-        item = standing.get(label.image_id, {}).get(label.object_id)
+        item = standing.get(label.entry_id, {}).get(label.object_id)
         if item is None:
-            remarks.append(f"object {label.object_id} of image {label.image_id} is not in the project; left out")
+            remarks.append(f"object {label.object_id} of image {label.entry_id} is not in the project; left out")
         elif item.class_name == label.new_class:
             continue
         elif (item.class_name or "") != label.old_class:
@@ -62,7 +90,7 @@ def plan_labels(labels: Sequence[Label], sources: Sources) -> tuple[dict[str, li
                 "left as it is"
             )
         else:
-            planned.setdefault(label.image_id, []).append(
+            planned.setdefault(label.entry_id, []).append(
                 Amendment(object_id=label.object_id, class_name=label.new_class, color=colors[label.new_class])
             )
     return planned, remarks

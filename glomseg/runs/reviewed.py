@@ -107,13 +107,13 @@ def read_reviewed(
         project=project,
         images=tuple(reviewed),
         model=newest.model,
-        model_folder=_model_folder(runs[-1]) if runs else None,
+        model_folder=model_folder(runs[-1]) if runs else None,
         species=newest.species,
         remarks=tuple(remarks),
     )
 
 
-def _model_folder(run: Run) -> Path | None:
+def model_folder(run: Run) -> Path | None:
     """Find the very model of a run: where it lay then, else by its name."""
     for place in (run.model_folder, run.parameters.model):
         try:

@@ -3,64 +3,147 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import optimize, stats
 
 LEVEL = 0.95
+NO_SPREAD = 1e-9
+"""Values whose standard deviation is below this part of their size are equal but for rounding."""
+
+CONTROLS = ("control", "ctrl", "normal", "sham", "wt", "wild type", "wildtype", "vehicle", "healthy")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with the limits of its 95 % interval; NaN where there are too few animals."""
+    """An estimate with the limits of its 95 % interval; NaN where there are too few animals, or they do not differ."""
 
     value: float
     low: float
     high: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """One quantity of one group of animals, beside the same of the reference group.
+
+    `values` and `reference_values` hold one number an animal; `of` names what a density refers to.
+    """
+
+    quantity: str
+    unit: str
+    title: str
+    group: str
+    values: tuple[float, ...]
+    of: str = ""
+    primary: bool = False
+    reference_group: str | None = None
+    reference_values: tuple[float, ...] = ()
+
+    @cached_property
+    def mean(self) -> Interval:
+        """Give the mean of the group."""
+        return mean_interval(self.values)
+
+    @property
+    def sd(self) -> float | None:
+        """Give the standard deviation between animals, None for one animal."""
+        return statistics.stdev(self.values) if len(self.values) > 1 else None
+
+    @cached_property
+    def difference(self) -> Interval | None:
+        """Give the difference to the reference group, None for that group itself and where it has no value."""
+        return mean_difference(self.values, self.reference_values) if self._compared else None
+
+    @cached_property
+    def effect(self) -> Interval | None:
+        """Give the standardised difference to the reference group, None for that group itself."""
+        return hedges_g(self.values, self.reference_values) if self._compared else None
+
+    @property
+    def remark(self) -> str:
+        """Say why an interval or an effect size is missing."""
+        if len(self.values) < 2:
+            return "one animal: no interval"
+        if self._compared and len(self.reference_values) < 2:
+            return "one animal in the reference group: no interval of the difference"
+        if self._compared and not varies(self.values, self.reference_values):
+            return "no spread between animals: no intervals, no effect size"
+        if not varies(self.values):
+            return "no spread between animals: no interval of the mean"
+        return ""
+
+    @property
+    def _compared(self) -> bool:
+        return self.reference_group not in (None, self.group) and bool(self.reference_values)
+
+
+def varies(*groups: Sequence[float]) -> bool:
+    """Tell whether values differ within some group by more than rounding does."""
+    size = max((abs(value) for group in groups for value in group), default=0.0)
+    return any(len(group) > 1 and float(np.std(group)) > NO_SPREAD * size for group in groups)
+
+
 def mean_interval(values: Sequence[float]) -> Interval:
-    """Return the mean with Student's interval; NaN limits for fewer than two."""
+    """Return the mean with Student's interval; NaN limits for fewer than two values, and for equal ones."""
     if not values:
         return Interval(math.nan, math.nan, math.nan)
     mean = float(np.mean(values))
-    if len(values) < 2:
+    if len(values) < 2 or not varies(values):
         return Interval(mean, math.nan, math.nan)
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
     return Interval(mean, mean - half, mean + half)
 
 
 def mean_difference(values: Sequence[float], reference: Sequence[float]) -> Interval:
-    """Return the difference of the means, `values` less `reference`, with Welch's interval."""
+    """Return the difference of the means, `values` less `reference`, with Welch's interval.
+
+    NaN limits where a group has fewer than two values, or neither varies.
+    """
     if not values or not reference:
         return Interval(math.nan, math.nan, math.nan)
     difference = float(np.mean(values) - np.mean(reference))
-    if len(values) < 2 or len(reference) < 2:
+    if abs(difference) <= NO_SPREAD * max(map(abs, (*values, *reference))):
+        difference = 0.0  # what is left of it is rounding
+    if not _comparable(values, reference):
         return Interval(difference, math.nan, math.nan)
     a, b = np.var(values, ddof=1) / len(values), np.var(reference, ddof=1) / len(reference)
-    if a + b == 0:
-        return Interval(difference, difference, difference)
     freedom = (a + b) ** 2 / (a**2 / (len(values) - 1) + b**2 / (len(reference) - 1))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(a + b))
     return Interval(difference, difference - half, difference + half)
 
 
 def hedges_g(values: Sequence[float], reference: Sequence[float]) -> Interval:
-    """Return the standardised difference of the means (Hedges 1981), its interval from the noncentral t."""
-    n, m = len(values), len(reference)
-    if n < 2 or m < 2:
+    """Return the standardised difference of the means (Hedges 1981), its interval from the noncentral t.
+
+    NaN where a group has fewer than two values, or neither varies: what does not vary is no yardstick.
+    """
+    if not _comparable(values, reference):
         return Interval(math.nan, math.nan, math.nan)
+    n, m = len(values), len(reference)
     freedom = n + m - 2
     pooled = ((n - 1) * np.var(values, ddof=1) + (m - 1) * np.var(reference, ddof=1)) / freedom
-    if pooled == 0:
-        return Interval(math.nan, math.nan, math.nan)
     unbiased = math.exp(math.lgamma(freedom / 2) - math.lgamma((freedom - 1) / 2)) / math.sqrt(freedom / 2)
     d = float((np.mean(values) - np.mean(reference)) / math.sqrt(pooled))
     root = math.sqrt(n * m / (n + m))
     low, high = (_noncentrality(d * root, freedom, tail) / root for tail in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
     return Interval(unbiased * d, unbiased * low, unbiased * high)
+
+
+def choose_reference(names: Sequence[str], asked: str | None) -> str | None:
+    """Choose the group that the others are compared with: the one asked for, else one named as a control is."""
+    groups = sorted(set(names) - {""})
+    if asked is not None or len(groups) < 2:
+        return asked
+    return next((name for name in groups if name.strip().lower() in CONTROLS), groups[0])
+
+
+def _comparable(values: Sequence[float], reference: Sequence[float]) -> bool:
+    return min(len(values), len(reference)) > 1 and varies(values, reference)
 
 
 def _noncentrality(t: float, freedom: int, probability: float) -> float:

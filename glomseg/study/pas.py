@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
@@ -26,6 +26,7 @@ Pixels = NDArray[np.uint8]
 Density = NDArray[np.float32]
 
 COARSEST_MPP = 1.0
+ESTIMATED = "estimated on the slide (Macenko)"
 STAINED = 0.12  # optical density, mean of the channels, below which a pixel says nothing about the stains
 SAMPLED = 24  # glomeruli and their surroundings from which a slide's stains are estimated
 THREADS = 4
@@ -40,6 +41,11 @@ class Stains:
     pas: Vector
     origin: str
 
+    def describe(self) -> str:
+        """Write down both vectors and where they come from."""
+        h, p = (",".join(f"{x:.3f}" for x in vector) for vector in (self.haematoxylin, self.pas))
+        return f"{h}; {p} ({self.origin})"
+
 
 STANDARD = Stains(  # "H PAS" of Landini's Colour Deconvolution plugin (ImageJ)
     (0.644211, 0.716556, 0.266844), (0.175411, 0.972178, 0.154589), "standard H PAS vectors (Landini, ImageJ)"
@@ -50,17 +56,22 @@ STANDARD = Stains(  # "H PAS" of Landini's Colour Deconvolution plugin (ImageJ)
 class PasSettings:
     """`threshold` is the optical density along the PAS vector from which a pixel is positive.
 
-    `stains` None estimates them on each slide. `mpp` is the resolution in um per pixel, 1 at most.
+    `stains` None estimates them: once for all slides of a study, so that slides can be compared, or with `per_slide`
+    on each. `mpp` is the resolution in um per pixel, 1 at most.
     """
 
     threshold: float = 0.3
     stains: Stains | None = None
+    per_slide: bool = False
     mpp: float = 0.5
 
 
 def parse_stains(text: str) -> Stains | None:
-    """Read `estimate` (None), `standard`, or `r,g,b;r,g,b` for haematoxylin and PAS; raises MeasureError."""
-    if text in ("estimate", "standard"):
+    """Read `estimate` or `per-slide` (None), `standard`, or `r,g,b;r,g,b` for haematoxylin and PAS.
+
+    Raises MeasureError.
+    """
+    if text in ("estimate", "per-slide", "standard"):
         return STANDARD if text == "standard" else None
     try:
         first, second = ([float(number) for number in part.split(",")] for part in text.split(";"))
@@ -68,7 +79,7 @@ def parse_stains(text: str) -> Stains | None:
     except (TypeError, ValueError):
         h, p = None, None
     if h is None or p is None or abs(float(np.dot(h, p))) > 0.995:
-        raise MeasureError(f"stain vectors {text!r}: give estimate, standard, or two different r,g,b;r,g,b")
+        raise MeasureError(f"stain vectors {text!r}: give estimate, per-slide, standard, or two different r,g,b;r,g,b")
     return Stains(h, p, "given")
 
 
@@ -104,7 +115,18 @@ def estimate_stains(pixels: Pixels) -> Stains:
     first, second = sorted((_unit(low), _unit(high)), key=lambda vector: -vector[0])
     if min(*first, *second) < -0.15 or float(np.dot(first, second)) > 0.985:
         return _fallback("the stains could not be told apart")
-    return Stains(first, second, "estimated on the slide (Macenko)")
+    return Stains(first, second, ESTIMATED)
+
+
+def estimate_study_stains(samples: Sequence[Pixels]) -> Stains:
+    """Estimate the stains of a whole study from pixels (N, 3) of its slides, each of the same weight."""
+    size = min(len(sample) for sample in samples)
+    pooled = np.concatenate([sample[:: max(1, len(sample) // size)][:size] for sample in samples])
+    stains = estimate_stains(pooled)
+    if stains.origin != ESTIMATED:
+        return stains
+    slides = "one slide" if len(samples) == 1 else f"{len(samples)} slides together"
+    return replace(stains, origin=f"estimated on {slides} (Macenko)")
 
 
 def measure_pas(slide: Slide, outlines: Sequence[BaseGeometry], settings: PasSettings) -> tuple[Stains, list[float]]:
@@ -113,10 +135,8 @@ def measure_pas(slide: Slide, outlines: Sequence[BaseGeometry], settings: PasSet
     Read in threads, a glomerulus or a tile of it at a time, so memory is bounded. Raises MeasureError for a slide
     coarser than 1 um per pixel, MissingMppError, SlideError.
     """
-    mpp = max(settings.mpp, *slide.pixel_size)
-    if mpp > COARSEST_MPP * 1.05:
-        raise MeasureError(f"{slide.path.name} has {mpp:g} um per pixel; PAS is measured at {COARSEST_MPP:g} or finer")
-    stains = settings.stains or estimate_stains(_sample(slide, outlines, mpp))
+    mpp = _reading_mpp(slide, settings)
+    stains = settings.stains or estimate_stains(sample_pixels(slide, outlines, settings))
 
     def fraction(outline: BaseGeometry) -> float:
         positive = inside = 0
@@ -131,8 +151,19 @@ def measure_pas(slide: Slide, outlines: Sequence[BaseGeometry], settings: PasSet
         return stains, list(pool.map(fraction, outlines))
 
 
-def _sample(slide: Slide, outlines: Sequence[BaseGeometry], mpp: float) -> Pixels:
-    """Read pixels of some glomeruli and what lies around them: (N, 3)."""
+def _reading_mpp(slide: Slide, settings: PasSettings) -> float:
+    mpp = max(settings.mpp, *slide.pixel_size)
+    if mpp > COARSEST_MPP * 1.05:
+        raise MeasureError(f"{slide.path.name} has {mpp:g} um per pixel; PAS is measured at {COARSEST_MPP:g} or finer")
+    return mpp
+
+
+def sample_pixels(slide: Slide, outlines: Sequence[BaseGeometry], settings: PasSettings) -> Pixels:
+    """Read pixels of some glomeruli and what lies around them: (N, 3).
+
+    Raises MeasureError for a slide coarser than 1 um per pixel, MissingMppError, SlideError.
+    """
+    mpp = _reading_mpp(slide, settings)
     chosen = outlines[:: max(1, len(outlines) // SAMPLED)]
 
     def read(outline: BaseGeometry) -> Pixels:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,15 +15,56 @@ from glomseg.study.pas import PasSettings, Stains
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """What the newest run that finished an image found there, and what became of it in the project.
+
+    `found` counts outlines of any class, `classes` are those that the model tells apart (none where that is unknown).
+    """
+
+    run_id: str
+    found: int | None = None
+    classes: tuple[str, ...] = ()
+    in_project: bool = False
+    undone: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDescription:
+    """How the outlines of a run were made.
+
+    `parameters` are those in run.json as text; `reading_mpp` the um per pixel at which slides were read, the finest
+    first. `minimum_area_um2` and `classes` come from the model's card, None and none where it is no longer found.
+    """
+
+    run_id: str
+    started: str = ""
+    ended: str = ""
+    command: str = ""
+    device: str = ""
+    parameters: tuple[tuple[str, str], ...] = ()
+    model: str = ""
+    model_sha256: str = ""
+    threshold: float | None = None
+    reading_mpp: tuple[float, ...] = ()
+    minimum_area_um2: float | None = None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudySlide:
     """One image to measure, without what a person rejected in it, and the animal that it comes from.
 
-    `source` says where the annotations were read: "project", "run <id>", or "" for an image that has none.
+    `source` says where the annotations were read: "project", "run <id>", or "" for an image that has none. `rejected`
+    counts the outlines that a person rejected. `run` is None where no run finished the image; `failure` says why then,
+    where one tried.
     """
 
     image: AnnotatedImage
     source: str = ""
     sample: Sample = field(default_factory=Sample)
+    rejected: int = 0
+    run: RunResult | None = None
+    failure: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +74,7 @@ class MeasureSettings:
     `class_name` and the classes derived from it are glomeruli; those of `sclerotic` are globally sclerosed; `cortex`
     is the class of the reference region. `beta` and `k` are Weibel and Gomez's shape and size distribution
     coefficients. `mpp` (um in x and y) is for slides that do not say it. Without `pas` no pixels are deconvolved.
+    Globally sclerosed profiles enter the means of size, form and stain only with `sclerotic_in_means`.
     """
 
     class_name: str = "Glomerulus"
@@ -43,6 +84,11 @@ class MeasureSettings:
     k: float = 1.01
     mpp: tuple[float, float] | None = None
     pas: PasSettings | None = None
+    sclerotic_in_means: bool = False
+
+    def enters_means(self, profile: Profile) -> bool:
+        """Tell whether the size and form of a profile enter means."""
+        return profile.whole and (self.sclerotic_in_means or not profile.sclerotic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +113,7 @@ class Profile:
 
     @property
     def whole(self) -> bool:
-        """Tell whether it counts in means: inside, and cut by nothing."""
+        """Tell whether it is seen whole: inside, and cut by nothing."""
         return self.inside and not self.cut_by
 
     @property
@@ -79,6 +125,11 @@ class Profile:
 @dataclass(frozen=True, kw_only=True)
 class MeasuredSlide:
     """A slide and its profiles. Areas are in um^2, None where they are not known.
+
+    `not_measured` says why its profiles are not all that there are: nobody and nothing looked for them. It is left out
+    of every sum and mean then. `doubt` says why they may not be all, though they are taken for that.
+    `sclerosis_judged_by` says who looked for global sclerosis: "model" where it has a class for it, "person", or "" for
+    nobody.
 
     `reference` says what `reference_area_um2` is the area of: "cortex" (annotated) or "tissue" (all of it). `density`
     is a map of the slide (H, W) in profiles per mm^2, NaN off the tissue.
@@ -96,6 +147,19 @@ class MeasuredSlide:
     sharpness: float | None = None
     density: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()
+    not_measured: str = ""
+    doubt: str = ""
+    sclerosis_judged_by: str = "person"
+
+    @property
+    def sclerosis_assessed(self) -> bool:
+        """Tell whether anybody looked for global sclerosis."""
+        return bool(self.sclerosis_judged_by)
+
+    @property
+    def measured(self) -> bool:
+        """Tell whether somebody or something looked for glomeruli on it."""
+        return not self.not_measured
 
     @property
     def image(self) -> AnnotatedImage:
@@ -110,11 +174,24 @@ class MeasuredSlide:
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
-    """All slides with how they were measured, and what ought to be said about them."""
+    """All slides with how they were measured, and what ought to be said about them.
+
+    `primary` is the quantity that the user named as the primary outcome, a column of the animals' table.
+    """
 
     name: str
     settings: MeasureSettings
     slides: tuple[MeasuredSlide, ...]
     reference_group: str | None = None
+    primary: str | None = None
     remarks: tuple[str, ...] = ()
-    runs: tuple[Mapping[str, object], ...] = ()
+    runs: tuple[RunDescription, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlacedProfile:
+    """A profile with the slide that it lies on, and how it was measured: what a row of the table speaks of."""
+
+    slide: MeasuredSlide
+    profile: Profile
+    settings: MeasureSettings

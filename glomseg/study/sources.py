@@ -17,7 +17,8 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import RECORD, Run, list_runs, load_run
-from glomseg.study.records import StudySlide
+from glomseg.study.records import RunDescription, StudySlide
+from glomseg.study.run_results import describe_run, failure, newest_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Sources:
     folder: Path
     project: Project | None
     slides: tuple[StudySlide, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[RunDescription, ...]
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -61,6 +62,7 @@ def read_sources(
         remarks.append(
             "without QuPath the project cannot be read: measured are the outlines of the newest run, unreviewed"
         )
+    described = [describe_run(run) for run in runs]
     images = read_annotated_images(
         project, without_qupath=lambda image: _outlines(_done_run(runs, image.entry_id), image), progress=progress
     )
@@ -73,11 +75,14 @@ def read_sources(
                 image=_with_mpp(without_rejected(image), runs),
                 source=_source(image, runs if without_qupath else ()),
                 sample=matched[image.entry_id],
+                rejected=len(image.objects) - len(without_rejected(image).objects),
+                run=newest_result(runs, described, image.entry_id),
+                failure=failure(runs, image.entry_id),
             )
             for image in images
             if image.data_problem is None
         ),
-        runs=tuple(runs),
+        runs=tuple(described),
         remarks=tuple(remarks),
         problems=tuple(f"{image.name}: {image.data_problem}" for image in images if image.data_problem),
     )
@@ -115,7 +120,7 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
     matched, remarks = match_samples(sheet, [(entry_id, record.name, Sample()) for entry_id, record in done.items()])
     locator = Locator(folder, None, [path.absolute() for path in slides])
-    found = []
+    found, described = [], describe_run(run)
     for entry_id, record in done.items():
         image = AnnotatedImage(
             entry_id=entry_id,
@@ -125,14 +130,21 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
             mpp=record.mpp,
             objects=tuple(read_geojson(run.result_path(entry_id))),
         )
-        found.append(StudySlide(image=image, source=f"run {run.run_id}", sample=matched[entry_id]))
+        found.append(
+            StudySlide(
+                image=image,
+                source=f"run {run.run_id}",
+                sample=matched[entry_id],
+                run=newest_result([run], [described], entry_id),
+            )
+        )
     failed = [f"{record.name}: {record.reason}" for key, record in run.images.items() if key not in done]
     return Sources(
         name=folder.resolve().name,
         folder=folder / "measurements",
         project=None,
         slides=tuple(found),
-        runs=(run,),
+        runs=(described,),
         remarks=tuple(remarks),
         problems=tuple(failed),
     )

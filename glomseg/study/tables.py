@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from glomseg import __version__
+from glomseg.columns import Column, Row, dictionary, names, row
 from glomseg.errors import MeasureError
-from glomseg.files import replacing, write_text
-from glomseg.study.columns import TABLES, Column
-from glomseg.study.records import MeasuredSlide, Profile, Study
-from glomseg.study.summaries import Row, animal_rows, group_rows, summarise
+from glomseg.files import replacing, write_csv, write_json
+from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
+from glomseg.study.groups import Comparison
+from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
+from glomseg.study.summary import Animal, Summary, animals
 
 DICTIONARY = "columns.csv"
 RECORD = "measure.json"
@@ -22,75 +22,59 @@ RECORD = "measure.json"
 
 def tables(study: Study) -> dict[str, list[Row]]:
     """Return the rows of all tables; None stands for an empty cell."""
-    animals = animal_rows(study)
     return {
-        "glomeruli": [profile_row(slide, profile) for slide in study.slides for profile in slide.profiles],
+        "glomeruli": [row(GLOMERULI, placed) for slide in study.slides for placed in placed_profiles(study, slide)],
         "slides": [slide_row(study, slide) for slide in study.slides],
-        "animals": animals,
-        "groups": group_rows(animals, study.reference_group),
+        "animals": [row(ANIMALS, animal) for animal in animals(study)],
+        "groups": [row(GROUPS, comparison) for comparison in comparisons(study)],
     }
 
 
-def profile_row(slide: MeasuredSlide, profile: Profile) -> Row:
-    """Return one row of the glomeruli's table."""
-    item, pixels, shape = profile.item, profile.shape_px, profile.shape
-    centre = item.geometry.centroid
-    form = shape or pixels
-    row: Row = {
-        **_where(slide),
-        "object_id": item.object_id,
-        "name": item.name,
-        "class": item.class_name,
-        "owner": "person" if profile.by_person else "machine",
-        "reviewed": profile.reviewed,
-        "sclerotic": profile.sclerotic,
-        "counted": profile.inside,
-        "cut_by": " ".join(profile.cut_by),
-        "whole": profile.whole,
-        "confidence": profile.confidence,
-        "x_px": centre.x,
-        "y_px": centre.y,
-        "area_px2": pixels.area_um2,
-        "perimeter_px": pixels.perimeter_um,
-        "circularity": form.circularity,
-        "solidity": form.solidity,
-        "eccentricity": form.eccentricity,
-        "nearest_neighbour_um": profile.nearest_um,
-        "section_edge_um": profile.edge_um,
-        "pas_fraction": profile.pas_fraction,
-    }
-    if shape is not None and slide.mpp is not None:
-        names = ("area_um2", "perimeter_um", "equivalent_diameter_um", "max_feret_um", "min_feret_um")
-        row |= {"x_um": centre.x * slide.mpp[0], "y_um": centre.y * slide.mpp[1]}
-        row |= {name: getattr(shape, name) for name in names}
-    return row
+def placed_profiles(study: Study, slide: MeasuredSlide) -> list[PlacedProfile]:
+    """List the profiles of a slide as the rows of a table speak of them."""
+    return [PlacedProfile(slide, profile, study.settings) for profile in slide.profiles]
 
 
 def slide_row(study: Study, slide: MeasuredSlide) -> Row:
     """Return one row of the slides' table."""
-    return {
-        **_where(slide),
-        "mpp_x": slide.mpp[0] if slide.mpp else None,
-        "mpp_y": slide.mpp[1] if slide.mpp else None,
-        "tissue_area_mm2": None if slide.tissue_area_um2 is None else slide.tissue_area_um2 / 1e6,
-        **summarise([slide], study.settings),
-        "sharpness": slide.sharpness,
-        "stain_vectors": stain_text(slide),
-        "remarks": "; ".join(slide.remarks),
-    }
+    return row(SLIDES, SlideEntry(slide, Summary.of([slide], study.settings)))
 
 
-def measurements(profile: Profile) -> dict[str, float]:
-    """Name the values of a profile as they stand in QuPath's measurement list; what is not known is left out."""
-    values = {
-        **(profile.shape.measurements() if profile.shape else {}),
-        "Nearest neighbour µm": profile.nearest_um,
-        "Distance to section edge µm": profile.edge_um,
-        "PAS-positive fraction": profile.pas_fraction,
-        "Counted": float(profile.inside),
-        "Whole profile": float(profile.whole),
-    }
-    return {name: float(value) for name, value in values.items() if value is not None}
+def comparisons(study: Study) -> list[Comparison]:
+    """Compare groups of animals, one row a quantity and group, the primary outcome first."""
+    named = [animal for animal in animals(study) if animal.group]
+    ordered = sorted(QUANTITIES, key=lambda quantity: quantity.name != study.primary)
+    return [comparison for quantity in ordered for comparison in _compare(quantity, named, study)]
+
+
+def _compare(quantity: Quantity, named: Sequence[Animal], study: Study) -> list[Comparison]:
+    """Compare one quantity between groups; densities per cortex and per tissue are never mixed."""
+    known = [(animal, value) for animal in named if (value := _number(quantity, animal)) is not None]
+    per = {str(animal.summary.reference) for animal, _ in known if animal.summary} if quantity.per_area else set()
+    if len(per) > 1:
+        return []
+    values: dict[str, tuple[float, ...]] = {}
+    for animal, value in known:
+        values[animal.group] = (*values.get(animal.group, ()), value)
+    return [
+        Comparison(
+            quantity=quantity.name,
+            unit=quantity.unit,
+            title=quantity.title,
+            group=group,
+            values=values[group],
+            of="".join(per),
+            primary=quantity.name == study.primary,
+            reference_group=study.reference_group,
+            reference_values=values.get(study.reference_group or "", ()),
+        )
+        for group in sorted(values, key=lambda group: (group != study.reference_group, group))
+    ]
+
+
+def _number(quantity: Quantity, animal: Animal) -> float | None:
+    value = quantity.value(animal.summary) if animal.summary else None
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[Path]:
@@ -100,15 +84,13 @@ def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[P
     """
     written = []
     for name, rows in tables(study).items():
-        columns = [column.name for column in TABLES[name]]
-        path = folder / f"{name}.csv"
-        write_text(path, csv_text(columns, rows))
-        written.append(path)
+        write_csv(folder / f"{name}.csv", names(TABLES[name]), rows)
+        written.append(folder / f"{name}.csv")
         if parquet:
             written.append(_write_parquet(folder / f"{name}.parquet", TABLES[name], rows))
-    described = [{"table": table, **vars(column)} for table, columns in TABLES.items() for column in columns]
-    write_text(folder / DICTIONARY, csv_text(["table", "name", "unit", "description"], described))
-    write_text(folder / RECORD, json.dumps(record(study), indent=2, ensure_ascii=False) + "\n")
+    described = dictionary(TABLES)
+    write_csv(folder / DICTIONARY, ["table", "name", "unit", "title", "description"], described)
+    write_json(folder / RECORD, record(study))
     return [*written, folder / DICTIONARY, folder / RECORD]
 
 
@@ -121,57 +103,27 @@ def record(study: Study) -> dict[str, object]:
         "study": study.name,
         "class": settings.class_name,
         "sclerotic": list(settings.sclerotic),
+        "sclerotic_in_means": settings.sclerotic_in_means,
         "cortex": settings.cortex,
         "beta": settings.beta,
         "k": settings.k,
         "pas_threshold_od": pas.threshold if pas else None,
         "pas_mpp": pas.mpp if pas else None,
+        "pas_stain_vectors": pas.stains.describe() if pas and pas.stains else None,
         "reference_group": study.reference_group,
+        "primary": study.primary,
+        "not_measured": {slide.image.name: slide.not_measured for slide in study.slides if not slide.measured},
         "remarks": [*study.remarks, *(f"{s.image.name}: {text}" for s in study.slides for text in s.remarks)],
     }
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """Return rows as CSV; 1 and 0 for yes and no, an empty cell for what is not known."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(columns)
-    table.writerows([_cell(row.get(column)) for column in columns] for row in rows)
-    return text.getvalue()
-
-
-def stain_text(slide: MeasuredSlide) -> str:
-    """Write down the stain vectors of a slide and where they come from."""
-    if slide.stains is None:
-        return ""
-    h, p = (",".join(f"{x:.3f}" for x in vector) for vector in (slide.stains.haematoxylin, slide.stains.pas))
-    return f"{h}; {p} ({slide.stains.origin})"
-
-
-def _where(slide: MeasuredSlide) -> Row:
-    return {
-        "image": slide.image.name,
-        "image_id": slide.image.entry_id,
-        **vars(slide.slide.sample),
-        "source": slide.slide.source,
-    }
-
-
-def _cell(value: object) -> object:
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, bool):
-        return int(value)
-    return format(value, ".8g") if isinstance(value, float) else value
-
-
-def _write_parquet(path: Path, columns: Sequence[Column], rows: Sequence[Row]) -> Path:
+def _write_parquet(path: Path, columns: Sequence[Column[Any]], rows: Sequence[Row]) -> Path:
     try:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise MeasureError("--parquet needs pyarrow, which is not installed; pip install 'glomseg[parquet]'") from None
-    table = pyarrow.table({column.name: [_plain(row.get(column.name)) for row in rows] for column in columns})
+        raise MeasureError("`parquet` needs pyarrow, which is not installed; pip install 'glomseg[parquet]'") from None
+    table = pyarrow.table({column.name: [_plain(values[column.name]) for values in rows] for column in columns})
     with replacing(path) as temporary:
         pyarrow.parquet.write_table(table, temporary)
     return path

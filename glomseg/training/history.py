@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glomseg.errors import TrainingError
-from glomseg.evaluation.plots import BLUE, GREY, ORANGE, STYLE
 from glomseg.files import replacing, write_text
+from glomseg.pictures.style import BLUE, GREY, ORANGE, STYLE
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -52,9 +52,9 @@ def test_a_picture_of_every_glomerulus(tmp_path: Path, glomseg) -> None:
     for row in rows:
         assert Image.open(folder / row["crop"]).size == (240, 240)
     assert sorted(path.name for path in folder.glob("contact*")) == ["contact-1.jpg", "contact-2.jpg"]
-    assert Image.open(folder / "contact-1.jpg").width == 8 * 130 + 10
+    assert Image.open(folder / "contact-1.jpg").width == 8 * 132 + 12
     objects = read_geojson(out / "s 0.geojson")
-    assert {row["object_id"] for row in rows if row["image_id"] == "s 0"} == {item.object_id for item in objects}
+    assert {row["object_id"] for row in rows if row["entry_id"] == "s 0"} == {item.object_id for item in objects}
     assert (out / "s 0.geojson").read_bytes() == before
     slides[1].path.unlink()
     again = glomseg("gallery", out, "-o", tmp_path / "g2")

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from PIL import Image
 from shapely.geometry import Point
 from support.slides import Disc, disc_slide
 
+from glomseg.pictures.style import COLORS
 from glomseg.qupath.objects import PathObject, write_geojson
-from glomseg.report.charts import COLORS, curve_chart, dot_chart, effect_chart
-from glomseg.report.html import SLIDE_BYTES, embed, number
+from glomseg.report.charts import Dot, curve_chart, dot_chart, effect_chart, smoothed
+from glomseg.report.html import number
+from glomseg.report.plates import SLIDE_BYTES, embed
 from glomseg.runs.ownership import stamp
 
 SHEET = "image,animal,group\n" + "".join(
@@ -85,7 +88,7 @@ def test_a_project_without_any_glomerulus(project: Path, tmp_path: Path, no_qupa
     assert result.code == 0, result.err
     assert json.loads(result.out)["bytes"] == (tmp_path / "r.html").stat().st_size
     text = (tmp_path / "r.html").read_text()
-    assert "No glomerulus outlined" in text
+    assert "Not measured, so left out of every number" in text
     assert "glomseg annotate" in text
     assert "No glomerulus is outlined yet." in text
 
@@ -100,17 +103,36 @@ def test_fifty_slides_stay_below_30_mb() -> None:
 
 @pytest.mark.parametrize(
     "values",
-    [[5.0], [0.0, 0.0], [1e6, 2e6, 1.5e6], [0.81, 0.82], [-3.0, 4.0], [1.0, 1.0, 1.0]],
+    [[5.0], [0.0, 0.0], [1e6, 2e6, 1.5e6], [0.81, 0.82], [-3.0, 4.0], [1.0, 1.0, 1.0], list(range(40))],
 )
-def test_charts_of_any_numbers_stay_inside(values: list[float]) -> None:
-    colors = {"a & b": COLORS[0]}
-    for chart in (dot_chart("t", {"a & b": values}, colors), curve_chart("t", {"a & b": [values]}, colors)):
-        assert "nan" not in chart
-        assert "inf" not in chart
-        assert "a & b" not in chart
-        for y in re.findall(r'c?y[12]?="(-?[\d.]+)"', chart):
-            assert -1 <= float(y) <= 251
-    assert "svg" in effect_chart([("x", 0.5, -9.0, 12.0)])
+def test_charts_of_any_numbers_are_sound_and_of_one_piece(values: list[float]) -> None:
+    name = "a & <b> $x$"
+    colors = {name: COLORS[0]}
+    dots = [Dot(f"animal <{index}>", value) for index, value in enumerate(values)]
+    charts = [dot_chart("t & u", {name: dots}, colors), effect_chart("e", [(name, 0.5, -9.0, 12.0)])]
+    if len(values) > 1:
+        charts.append(curve_chart("c", {name: [values]}, colors))
+    for chart in charts:
+        page = ElementTree.fromstring(chart)  # well-formed, whatever the names
+        assert page.tag == "figure"
+        assert not re.search(r"\b(nan|inf)\b", chart)
+        assert name in "".join(page.itertext())
+        assert not re.search(r'href="(?!#)|src=', chart)
+    assert "animal <0>: " in "".join(ElementTree.fromstring(charts[0]).itertext())
+    ids = [set(re.findall(r' id="([^"]+)"', chart)) for chart in charts]
+    assert len(set().union(*ids)) == sum(map(len, ids))
+
+
+def test_no_smooth_curve_of_few_profiles() -> None:
+    """Nine profiles of an animal have lines and no hill; ten have one, and an animal of two adds none to it."""
+    few = {"g": [list(map(float, range(9))), [20.0, 21.0]]}
+    assert "no curve" in curve_chart("t", few, {"g": COLORS[0]})
+    many = {"g": [[float(number) for number in range(40)], [300.0, 301.0]]}
+    assert "no curve" not in curve_chart("t", many, {"g": COLORS[0]})
+    x = np.linspace(-50, 350, 400)
+    curve = smoothed(many["g"], x)
+    assert curve is not None
+    assert curve[x > 200].max() < 1e-9 < curve.max()
 
 
 def test_numbers_for_readers() -> None:

@@ -37,7 +37,7 @@ def slide(path: Path | None, *objects: PathObject, **values) -> StudySlide:
 
 def test_sizes_places_and_tissue(drawn: Path) -> None:
     objects = [glomerulus(disc(*SPOTS[0])), glomerulus(disc(*SPOTS[1])), glomerulus(disc(*SPOTS[2]))]
-    measured = measure_slide(slide(drawn, *objects), SETTINGS)
+    measured = measure_slide(slide(drawn, *objects, metadata={"glomseg.reviewed": "AB"}), SETTINGS)
     assert [profile.whole for profile in measured.profiles] == [True] * 3
     assert measured.profiles[0].shape.area_um2 == pytest.approx(math.pi * 30**2, rel=1e-3)
     assert measured.profiles[0].shape_px.area_um2 == pytest.approx(math.pi * 60**2, rel=1e-3)
@@ -47,7 +47,7 @@ def test_sizes_places_and_tissue(drawn: Path) -> None:
     assert measured.profiles[0].edge_um == pytest.approx(150, abs=16)
     assert measured.reference == "tissue"
     assert measured.reference_area_um2 == pytest.approx(1600 * 1100 * 0.25, rel=0.05)
-    assert measured.remarks == ()
+    assert (measured.remarks, measured.doubt, measured.not_measured) == ((), "", "")
 
 
 def test_every_edge_cuts(drawn: Path) -> None:
@@ -103,7 +103,7 @@ def test_without_a_pixel_size_there_are_pixels_alone(tmp_path: Path) -> None:
     assert profile.edge_um is None
     assert profile.shape_px.area_um2 == pytest.approx(math.pi * 60**2, rel=1e-3)
     assert measured.reference_area_um2 is None
-    assert "--mpp" in measured.remarks[0]
+    assert "`mpp`" in measured.remarks[0]
     known = measure_slide(slide(path, glomerulus(disc(500, 500))), MeasureSettings(mpp=(0.5, 0.5)))
     assert known.profiles[0].shape is not None
 

@@ -20,7 +20,7 @@ from glomseg.runs.ownership import owner, stamp
 from glomseg.runs.reviewed import reviewed_objects
 from glomseg.study.columns import TABLES
 from glomseg.study.sources import read_sources
-from glomseg.study.write_back import amend_all
+from glomseg.study.write_back import Amended, amend_all
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -114,7 +114,8 @@ def test_without_qupath_the_newest_run_is_measured(project: Path, data: Path, no
     assert {row["source"] for row in found} == {"run 20260101-120000"}
     assert {(row["animal"], row["group"]) for row in found} == {("mouse-07", "control")}
     slides = rows(project / "glomseg" / "measurements" / "slides.csv")
-    assert [row["counted"] for row in slides] == ["2", "0", "0"]
+    assert [(row["measured"], row["counted"]) for row in slides] == [("1", "2"), ("0", ""), ("0", "")]
+    assert "not measured: kidney_02.tif, Ünï cöde #3.png: no run has finished it" in result.err
     assert glomseg("status", project).code == 0  # the folder of tables is no run
 
 
@@ -202,7 +203,7 @@ def test_values_in_qupath_equal_those_in_the_csv(qupath, study: Path, tmp_path: 
         "section_edge_um": "Distance to section edge µm",
         "whole": "Whole profile",
     }
-    found = [row for row in rows(tmp_path / "t" / "glomeruli.csv") if row["image_id"] == "1"]
+    found = [row for row in rows(tmp_path / "t" / "glomeruli.csv") if row["entry_id"] == "1"]
     assert len(found) == 7
     for row in found:
         values = after[row["object_id"]].measurements
@@ -238,10 +239,10 @@ def test_measuring_leaves_the_machines_its_own_and_classes_are_a_persons(
     assert all("Max Feret µm" in item.measurements for item in objects)
     sources = read_sources(study)
     label = Amendment(object_id=objects[0].object_id, class_name="Glomerulus: Sclerotic", color=(1, 2, 3))
-    assert amend_all(sources, {"2": [label]}) == {"kidney_02.tif": "1 objects changed"}
+    assert amend_all(sources, {"2": [label]}) == {"2": Amended("kidney_02.tif", changed=1)}
     after = {item.object_id: item for item in qupath.call(read_annotations, study, "2")}
     assert after[objects[0].object_id].class_name == "Glomerulus: Sclerotic"
     assert owner(after[objects[0].object_id]) == "person"
     assert owner(after[objects[1].object_id]) == "machine"
     stale = amend_all(sources, {"2": [Amendment(object_id=objects[1].object_id, class_name="Glomerulus: Sclerotic")]})
-    assert "saved by somebody else" in stale["kidney_02.tif"]
+    assert "saved by somebody else" in stale["2"].problem

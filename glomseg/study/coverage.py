@@ -1,0 +1,67 @@
+"""Whether the glomeruli of a slide are all that there are: not measured is not zero.
+
+A true zero is a run that finished the image and found none, or a person's word that all of it was reviewed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from glomseg.study.records import MeasureSettings, Profile, StudySlide
+
+UNREVIEWED = "nobody marked it as reviewed"
+
+
+def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSettings) -> str:
+    """Say why a slide counts as not measured, in a way that names what to do; empty for one that was measured."""
+    if slide.image.data_problem:
+        return slide.image.data_problem
+    if _reviewed(slide, settings) or any(not profile.by_person for profile in profiles):
+        return ""
+    run = slide.run
+    if run is None:
+        return "" if profiles else f"{slide.failure or 'no run has finished it'}, and {UNREVIEWED}"
+    if slide.source != "project" and slide.source:  # the outlines are the run's own
+        return "" if profiles else _unknown_class(slide, settings)
+    if run.found == 0:
+        return "" if profiles else _unknown_class(slide, settings)
+    outlines = f"the {run.found or ''} outlines of run {run.run_id}".replace("  ", " ")
+    if run.undone:
+        return "" if profiles else f"undo took {outlines} back, and {UNREVIEWED}"
+    if not run.in_project:
+        return f"{outlines} are not in the project yet, and {UNREVIEWED}; write them with: glomseg collect PROJECT"
+    if profiles or slide.rejected:
+        return ""
+    return f"{outlines} are all gone from the project, and {UNREVIEWED}; mark it as reviewed if there is none"
+
+
+def doubt(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSettings) -> str:
+    """Say what makes the count of a slide that was measured doubtful, empty where nothing does."""
+    if _reviewed(slide, settings) or not profiles or (slide.source != "project" and slide.source):
+        return ""
+    run = slide.run
+    if (run is None or run.undone) and all(profile.by_person for profile in profiles):
+        why = slide.failure or ("no run has finished it" if run is None else f"run {run.run_id} was undone")
+        return f"{why} and {UNREVIEWED}: the outlines that stand there are taken for all there are"
+    if run is not None and not run.undone and not run.in_project and run.found:
+        return f"measured as it stands in the project: run {run.run_id} is newer and not in it yet"
+    return ""
+
+
+def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:
+    """Tell whether a person's word covers the whole image, and all that stands there could be read."""
+    image = slide.image
+    if not image.is_reviewed:
+        return False
+    if slide.source == "project" or image.state is None:
+        return True
+    standing = [name for name in image.state.annotation_counts if name.split(": ")[0] == settings.class_name]
+    return not standing or bool(slide.source)
+
+
+def _unknown_class(slide: StudySlide, settings: MeasureSettings) -> str:
+    """Say so where a run could find nothing of the class, because its model does not know it."""
+    run = slide.run
+    if run is None or not run.classes or any(name.split(": ")[0] == settings.class_name for name in run.classes):
+        return ""
+    return f"the model of run {run.run_id} knows no class {settings.class_name}, and {UNREVIEWED}"

@@ -1,0 +1,154 @@
+"""Measure all images of a project or of a run: `measure_project`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from glomseg.errors import MeasureError
+from glomseg.study.columns import QUANTITIES
+from glomseg.study.groups import choose_reference
+from glomseg.study.measuring import measure_slide, sample_stain
+from glomseg.study.pas import estimate_study_stains
+from glomseg.study.records import MeasuredSlide, MeasureSettings, Study
+from glomseg.study.sources import Sources, read_sources
+from glomseg.study.summary import animals
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """What to measure, and how.
+
+    `slides` are folders where images that moved are looked for, by file name. `samples` is a sample sheet; without one
+    the metadata of the images in QuPath says of which animal and group they are. `reference` names the group to
+    compare with, one called control or the first by default; `primary` the primary outcome, a column of the animals'
+    table by which groups are compared.
+    """
+
+    slides: tuple[Path, ...] = ()
+    samples: Path | None = None
+    reference: str | None = None
+    primary: str | None = None
+    settings: MeasureSettings = field(default_factory=MeasureSettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What was measured, and where it was read, which is what writing back needs."""
+
+    study: Study
+    sources: Sources
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder where tables and a report belong."""
+        return self.sources.folder
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """List the images that could not be read, with the reason."""
+        return self.sources.problems
+
+
+def measure_project(
+    path: Path, options: MeasureOptions | None = None, *, progress: Progress = lambda text: None
+) -> StudyResult:
+    """Measure the glomeruli of a QuPath project as they stand, or of the run folder that `path` is.
+
+    Without QuPath on this machine the outlines of the newest run are measured. An image that cannot be read, or in
+    which neither a run nor a person looked for glomeruli, is left out of all sums and means, and named in the remarks.
+    `progress` hears what is going on. Raises ProjectError, RunError, and MeasureError for a sample sheet, group or
+    primary outcome that does not fit.
+    """
+    options = options or MeasureOptions()
+    _check_primary(options.primary)
+    sources = read_sources(
+        Path(path),
+        slides=options.slides,
+        samples=options.samples,
+        progress=lambda name: progress(f"reading the annotations: {name}"),
+    )
+    return StudyResult(study=measure_study(sources, options, progress=progress), sources=sources)
+
+
+def measure_study(
+    sources: Sources, options: MeasureOptions | None = None, *, progress: Progress = lambda text: None
+) -> Study:
+    """Measure every slide of what was read; raises MeasureError for a reference group that no slide is of."""
+    options = options or MeasureOptions()
+    groups = [slide.sample.group for slide in sources.slides]
+    if options.reference is not None and options.reference not in groups:
+        there = ", ".join(sorted(set(groups) - {""})) or "none"
+        raise MeasureError(f"no image is of the group {options.reference!r} (there: {there}); check `reference`")
+    settings = _with_study_stains(sources, options.settings, progress)
+    measured = []
+    for slide in sources.slides:
+        progress(f"measuring: {slide.image.name}")
+        measured.append(measure_slide(slide, settings))
+    study = Study(
+        name=sources.name,
+        settings=settings,
+        slides=tuple(measured),
+        reference_group=choose_reference(groups, options.reference),
+        primary=options.primary,
+        runs=sources.runs,
+    )
+    unread = (f"not measured: {problem}" for problem in sources.problems)
+    return replace(study, remarks=(*sources.remarks, *unread, *_remarks(study)))
+
+
+def _check_primary(primary: str | None) -> None:
+    names = [quantity.name for quantity in QUANTITIES]
+    if primary is not None and primary not in names:
+        raise MeasureError(f"`primary` {primary!r} is no quantity that groups are compared by; there are: "
+                           f"{', '.join(names)}")  # fmt: skip
+
+
+def _with_study_stains(sources: Sources, settings: MeasureSettings, progress: Progress) -> MeasureSettings:
+    """Estimate the stain vectors once for the study, where that is asked for: vectors of its own make a slide its own
+    yardstick, and slides no longer comparable.
+    """
+    pas = settings.pas
+    if pas is None or pas.stains is not None or pas.per_slide:
+        return settings
+    samples = []
+    for slide in sources.slides:
+        progress(f"estimating the stains: {slide.image.name}")
+        pixels = sample_stain(slide, settings)
+        if pixels is not None and len(pixels):
+            samples.append(pixels)
+    return replace(settings, pas=replace(pas, stains=estimate_study_stains(samples))) if samples else settings
+
+
+def _remarks(study: Study) -> list[str]:
+    """Say what was left out, and what stands in the way of comparing animals and groups."""
+    remarks = [f"not measured: {names}: {why}" for why, names in _by_reason(study, lambda slide: slide.not_measured)]
+    remarks += [f"{names}: {why}" for why, names in _by_reason(study, lambda slide: slide.doubt)]
+    if lost := [slide.image.name for slide in study.slides if not slide.slide.sample.animal]:
+        remarks.append(f"no animal known, so not in animals.csv (give `samples`): {', '.join(lost)}")
+    for animal in animals(study):
+        groups = sorted({slide.slide.sample.group for slide in animal.slides} - {""})
+        if len(groups) > 1:
+            remarks.append(f"animal {animal.name} is in several groups ({', '.join(groups)}), so in none")
+        elif not animal.group:
+            remarks.append(f"animal {animal.name} is of no group")
+    if len({slide.reference for slide in study.slides if slide.measured} - {""}) > 1:
+        remarks.append(
+            f"some slides have an annotated {study.settings.cortex} and others have none: densities per mm² of cortex "
+            "and of tissue are not compared"
+        )
+    if not any(slide.profiles for slide in study.slides):
+        remarks.append(f"no annotation of class {study.settings.class_name} anywhere; run: glomseg annotate PROJECT")
+    return remarks
+
+
+def _by_reason(study: Study, reason: Callable[[MeasuredSlide], str]) -> list[tuple[str, str]]:
+    """Gather the names of slides by the reason that they have; slides without one are left out."""
+    names: dict[str, list[str]] = {}
+    for slide in study.slides:
+        if why := reason(slide):
+            names.setdefault(why, []).append(slide.image.name)
+    return [(why, ", ".join(listed)) for why, listed in names.items()]

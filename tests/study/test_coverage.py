@@ -1,0 +1,73 @@
+"""Not measured is not zero: whose word makes the count of a slide the count of all there is."""
+
+import pytest
+from shapely.geometry import box
+
+from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.project import ImageState
+from glomseg.runs.ownership import stamp
+from glomseg.study.measuring import measure_slide
+from glomseg.study.records import MeasuredSlide, MeasureSettings, RunResult, StudySlide
+
+DRAWN = PathObject(geometry=box(0, 0, 90, 90), class_name="Glomerulus")
+FOUND = stamp(DRAWN, run="r", model="m")
+REVIEWED = {"glomseg.reviewed": "AB 2026-11-25"}
+NOT_YET = RunResult(run_id="r", found=3)
+COLLECTED = RunResult(run_id="r", found=3, in_project=True)
+UNDONE = RunResult(run_id="r", found=3, undone=True)
+NONE = RunResult(run_id="r", found=0, classes=("Glomerulus",))
+
+
+def measured(*objects: PathObject, metadata=None, state=None, class_name="Glomerulus", **values) -> MeasuredSlide:
+    image = AnnotatedImage(
+        entry_id="1", name="s", mpp=(1, 1), size_px=(999, 999), objects=objects, metadata=metadata or {}, state=state
+    )
+    return measure_slide(StudySlide(image=image, **values), MeasureSettings(class_name=class_name))
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({}, "no run has finished it"),
+        ({"failure": "run r did not finish it (no such file)"}, "no such file"),
+        ({"run": NONE}, ""),
+        ({"run": NONE, "source": "run r"}, ""),
+        ({"run": RunResult(run_id="r", found=0, classes=("Tubule",))}, "knows no class Glomerulus"),
+        ({"run": NOT_YET}, "glomseg collect"),
+        ({"run": COLLECTED}, "all gone"),
+        ({"run": COLLECTED, "rejected": 3}, ""),
+        ({"run": UNDONE}, "undo took"),
+        ({"metadata": REVIEWED}, ""),
+        ({"metadata": REVIEWED, "run": UNDONE}, ""),
+        ({"metadata": REVIEWED, "state": ImageState(sha256="a", annotation_counts={"Glomerulus": 2})}, "no run"),
+        ({"metadata": REVIEWED, "state": ImageState(sha256="a", annotation_counts={"Cortex": 2})}, ""),
+    ],
+)
+def test_without_any_glomerulus(values: dict[str, object], why: str) -> None:
+    slide = measured(**values)
+    assert slide.measured == (not why)
+    assert why in slide.not_measured
+
+
+@pytest.mark.parametrize(
+    ("objects", "values", "why", "doubt"),
+    [
+        ((DRAWN,), {}, "", "taken for all there are"),
+        ((DRAWN,), {"metadata": REVIEWED}, "", ""),
+        ((DRAWN,), {"run": UNDONE}, "", "undone"),
+        ((DRAWN,), {"run": COLLECTED}, "", ""),
+        ((DRAWN,), {"run": NONE}, "", ""),
+        ((DRAWN,), {"run": NOT_YET}, "not in the project yet", ""),
+        ((DRAWN,), {"run": NOT_YET, "metadata": REVIEWED}, "", ""),
+        ((FOUND,), {"run": NOT_YET}, "", "is newer and not in it yet"),
+        ((FOUND,), {}, "", ""),
+        ((FOUND,), {"run": NOT_YET, "source": "run r"}, "", ""),
+    ],
+)
+def test_with_glomeruli(objects: tuple[PathObject, ...], values: dict[str, object], why: str, doubt: str) -> None:
+    slide = measured(*objects, **{"source": "project", **values})
+    assert slide.measured == (not why)
+    assert why in slide.not_measured
+    assert doubt in slide.doubt
+    assert bool(doubt) == bool(slide.doubt)
