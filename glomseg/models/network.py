@@ -44,6 +44,9 @@ class Network(nn.Module, ABC):
 
     def read_weights(self, path: Path) -> None:
         """Take the weights of a file that is known to be the card's; raise ModelError where they do not fit."""
+        needed = sum(8 * value.numel() for value in self.state_dict().values()) + (1 << 20)  # names, and doubles
+        if path.stat().st_size > needed:
+            raise ModelError(f"{path}: {path.stat().st_size:,} bytes are not the weights of this architecture")
         try:
             state = load_file(path)
         except (SafetensorError, OSError) as error:

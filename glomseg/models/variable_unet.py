@@ -22,6 +22,8 @@ STRIDE = 16
 """Four poolings: the network works on sizes that are multiples of this; `forward` pads and crops."""
 MAX_PATCH_SIZE = 8192
 """The widest network that is built, 256 channels at the first level: 0.7 GB of weights. A card may not ask for more."""
+MAX_TILE_BYTES = 16e9
+"""What one tile may take: at the widest place about four maps of the first level's width, in float32."""
 
 
 def base_width(patch_size: int) -> int:
@@ -113,6 +115,13 @@ class VariableUNet(Network):
         if set(arguments) != {"patch_size"} or not isinstance(patch_size, int) or isinstance(patch_size, bool):
             raise ModelError(
                 f'{card.name}: architecture_args is {arguments!r}, not an object like {{"patch_size": 512}}'
+            )
+        side = card.patch_size_pixels + 2 * card.halo_pixels
+        needed = 4 * 4 * base_width(patch_size) * side**2
+        if needed > MAX_TILE_BYTES:
+            raise ModelError(
+                f"{card.name}: a tile of {side} px would take about {needed / 1e9:.0f} GB in a network for patches of "
+                f"{patch_size} px; lower patch_size_pixels in its card"
             )
         return cls(patch_size, card.num_classes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tempfile
@@ -44,15 +45,24 @@ class ProbabilityMap:
     """
 
     def __init__(self, frame: ReadingFrame, classes: int = 1, folder: Path | None = None) -> None:
-        """Lay out an empty map for `frame`, its file in `folder` (the system's temporary folder by default)."""
+        """Lay out an empty map for `frame`, its file in `folder` (the system's temporary folder by default).
+
+        Raises RunError where no file can be made there.
+        """
         rows, columns = frame.blocks
         self.frame = frame
         self.shape = (classes, rows * BLOCK, columns * BLOCK)
         self.peaks: UInt8 = np.zeros((rows, columns), np.uint8)
-        handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
-        self._path = Path(name)
-        self._file = os.fdopen(handle, "r+b", buffering=0)
-        self._file.truncate(classes * rows * BLOCK * columns * BLOCK)
+        self._path = folder or Path(tempfile.gettempdir())
+        try:
+            handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
+            self._path = Path(name)
+            self._file = os.fdopen(handle, "r+b", buffering=0)
+            self._file.truncate(math.prod(self.shape))
+        except OSError as error:
+            if self._path.name.startswith(PREFIX):
+                self._path.unlink(missing_ok=True)
+            raise self._cannot_keep(error) from error
 
     def write(self, tile: Tile, values: UInt8) -> None:
         """Store the values (classes, H, W) from a tile's corner on; raises RunError where the disk is full."""
@@ -73,7 +83,10 @@ class ProbabilityMap:
                 while left:
                     left = left[self._file.write(left) or 0 :]
         except OSError as error:
-            raise RunError(f"cannot keep probabilities in {self._path}: {error.strerror}; free space") from error
+            raise self._cannot_keep(error) from error
+
+    def _cannot_keep(self, error: OSError) -> RunError:
+        return RunError(f"cannot keep probabilities in {self._path}: {error.strerror}; free space")
 
     def read(self, x: int, y: int, width: int, height: int) -> UInt8:
         """Return the values (classes, height, width) of a rectangle of reading pixels; zero outside the map."""
@@ -142,7 +155,7 @@ class ProbabilityMap:
                     for values, (_, _, y, x, _), _ in page.segments():
                         if values is not None:  # a tile at the edge is whole, the rest of it empty
                             kept._lay(index, x, y, values[0, : kept.shape[1] - y, : kept.shape[2] - x, 0])
-        except (OSError, tifffile.TiffFileError, ValueError) as error:
+        except (OSError, tifffile.TiffFileError, ValueError, RuntimeError, IndexError) as error:
             kept.close()
             raise RunError(f"{path}: no probabilities that can be read ({error}); predict again") from error
         except BaseException:

@@ -12,9 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.errors import SlideError
 from glomseg.geometry import Box
 
 BLOCK = 16
+LONGEST_MM = 160.0
+"""Longer than any object slide, two inches by three among them; a photograph of 72 dpi is soon longer."""
+LARGEST_PX = 40_000_000_000
+"""A slide of 50 x 50 mm read at 0.25 um."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +38,23 @@ class ReadingFrame:
 
     @classmethod
     def of(cls, width: int, height: int, mpp_x: float, mpp_y: float, mpp: float) -> ReadingFrame:
-        """Lay the frame of `mpp` um over a slide of `width` x `height` level-0 pixels."""
+        """Lay the frame of `mpp` um over a slide of `width` x `height` level-0 pixels.
+
+        Raises SlideError where that is larger than any slide: its pixel size is not what it is said to be.
+        """
+        long_mm = max(width * mpp_x, height * mpp_y) / 1000
+        if long_mm > LONGEST_MM:
+            raise SlideError(
+                f"{width} x {height} px of {mpp_x:.4g} x {mpp_y:.4g} um would be {long_mm:.0f} mm long, longer than "
+                f"any slide ({LONGEST_MM:g}); give `mpp`, the um per pixel that it was scanned at"
+            )
         downsample_x, downsample_y = mpp / mpp_x, mpp / mpp_y
         columns, rows = math.ceil(width / downsample_x - 1e-6), math.ceil(height / downsample_y - 1e-6)
+        if columns * rows > LARGEST_PX:
+            raise SlideError(
+                f"{width} x {height} px of {mpp_x:.4g} x {mpp_y:.4g} um, read at {mpp:.4g} um, would be {columns:,} x "
+                f"{rows:,} px, more than fits anywhere; give `mpp`, or a model that reads coarser"
+            )
         return cls(mpp, downsample_x, downsample_y, max(1, columns), max(1, rows))
 
     @property

@@ -1,5 +1,6 @@
 """Models: cards, digests, finding, importing and predicting."""
 
+import hashlib
 import json
 import pickle
 import subprocess
@@ -203,6 +204,22 @@ def test_a_card_never_asks_for_more_memory_than_there_is(folder, patch_size):
         load_model(folder)
 
 
+def test_a_tile_that_no_machine_holds(folder):
+    wide = replace(read_card(folder), architecture_args={"patch_size": 4096}, patch_size_pixels=4096)
+    write_card(folder, wide)
+    with pytest.raises(ModelError, match="would take about 36 GB"):
+        load_model(folder)
+
+
+def test_weights_larger_than_the_network(folder):
+    with (folder / "weights.safetensors").open("r+b") as file:
+        file.truncate(100_000_000)  # sparse
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    write_card(folder, replace(read_card(folder), weights_sha256=digest))
+    with pytest.raises(ModelError, match="100,000,000 bytes are not the weights"):
+        load_model(folder)
+
+
 def test_an_architecture_that_is_not_known(folder):
     write_card(folder, replace(read_card(folder), architecture="unet++"))
     with pytest.raises(ModelError, match=r"'unet\+\+' is unknown; this glomseg knows variable-unet"):
@@ -239,8 +256,6 @@ def test_a_network_of_ones_own(tmp_path, monkeypatch):
 
 
 def test_weights_that_are_no_safetensors(folder):
-    import hashlib
-
     (folder / "weights.safetensors").write_bytes(b"nonsense")
     data = json.loads((folder / "card.json").read_text())
     data["weights_sha256"] = hashlib.sha256(b"nonsense").hexdigest()
