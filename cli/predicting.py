@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from glomseg.evaluation.evaluate import Evaluation
 from glomseg.evaluation.plots import draw_sweep
 from glomseg.evaluation.projects import is_project, project_sources
 from glomseg.evaluation.sweep import Kept, best, sweep
-from glomseg.files import write_text
+from glomseg.files import write_csv
 from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.pairs import Pair, pair_up
@@ -132,18 +130,26 @@ def sweep_thresholds(
         scratch=prediction.run.folder,
         progress=lambda done, total: progress(f"thresholds, image {done} of {total}"),
     )
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("threshold", "images", "true", "predicted", "matched", "precision", "recall", "f1", "pq", "dice"))
-    for point in points:
+    rows = [
+        {
+            "threshold": point.threshold,
+            "images": side,
+            "true": objects.true,
+            "predicted": objects.predicted,
+            "matched": objects.matched,
+            "precision": objects.precision,
+            "recall": objects.recall,
+            "f1": objects.f1,
+            "pq": objects.pq,
+            "dice": pixels.dice,
+        }
+        for point in points
         for side, objects, pixels in (
             ("validation", point.validation, point.validation_pixels),
             ("others", point.others, point.others_pixels),
-        ):
-            numbers = (objects.precision, objects.recall, objects.f1, objects.pq, pixels.dice)
-            counts = (objects.true, objects.predicted, objects.matched)
-            table.writerow((point.threshold, side, *counts, *(f"{number:.6g}" for number in numbers)))
-    write_text(output / "thresholds.csv", text.getvalue())
+        )
+    ]
+    write_csv(output / "thresholds.csv", list(rows[0]), rows)
     draw_sweep(points, output / "plots")
     chosen = best(points)
     at = next((point for point in points if point.threshold == chosen), None)

@@ -108,8 +108,9 @@ def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
     """
     header = text.partition("\n")[0]
     reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=max(",;\t", key=header.count))
-    names = [_plain(cell) for cell in next(reader, [])]
-    return names, [dict(zip_longest(names, map(_plain, row[: len(names)]), fillvalue="")) for row in reader if any(row)]
+    names = [plain_text(cell) for cell in next(reader, [])]
+    rows = ([plain_text(cell) for cell in row[: len(names)]] for row in reader if any(row))
+    return names, [dict(zip_longest(names, row, fillvalue="")) for row in rows]
 
 
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
@@ -138,7 +139,8 @@ def _cell(value: object) -> str:
     return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
 
 
-def _plain(cell: str) -> str:
+def plain_text(cell: str) -> str:
+    """Return what a cell says: without the ' that keeps a spreadsheet from running it."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

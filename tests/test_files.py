@@ -56,6 +56,7 @@ def test_tables_that_a_spreadsheet_saved() -> None:
         ["image", "group"],
         [{"image": "a b", "group": "=x"}],
     )
+    assert parse_csv("a,b\n1\n1,2,3\n")[1] == [{"a": "1", "b": ""}, {"a": "1", "b": "2"}]
     assert parse_csv("") == ([], [])
 
 

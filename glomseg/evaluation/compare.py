@@ -13,6 +13,7 @@ import numpy as np
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
 from glomseg.evaluation.intervals import intervals, sign_flip_test
+from glomseg.files import read_csv
 
 COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", "hausdorff95_um",
             "mean_distance_um", "kpis_f1")  # fmt: skip
@@ -91,12 +92,11 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
     path = folder / PER_SLIDE
     try:
         json.loads((folder / METRICS).read_text(encoding="utf-8"))
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = {row["image"]: row for row in csv.DictReader(file)}
-            if not rows or not all(row["true_objects"] and row["unit"] for row in rows.values()):
-                raise ValueError("no rows")
-            return rows
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        rows = {row["image"]: row for row in read_csv(path)[1]}
+        if not rows or not all(row["true_objects"] and row["unit"] for row in rows.values()):
+            raise ValueError("no rows")
+        return rows
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise EvaluationError(
             f"{folder} holds no finished evaluation ({error}); make one with: glomseg evaluate ... -o {folder}"
         ) from error

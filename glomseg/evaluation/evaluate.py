@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -16,7 +13,7 @@ from glomseg.evaluation.mistakes import draw_galleries
 from glomseg.evaluation.plots import draw_plots
 from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import clean, summarise
-from glomseg.files import write_text
+from glomseg.files import write_csv, write_json
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.image_info import info_of
 from glomseg.labelled.label_files import (
@@ -170,44 +167,21 @@ def write_evaluation(
     """
     content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary}
     content["remarks"] = list(evaluation.remarks)
-    write_text(folder / METRICS, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    write_text(folder / PER_SLIDE, _per_slide(evaluation.images))
-    write_text(folder / PER_OBJECT, _per_object(evaluation.images))
+    write_json(folder / METRICS, content)
+    slides = [_slide_row(image) for image in evaluation.images]
+    write_csv(folder / PER_SLIDE, list(slides[0]), slides)
+    objects = [row for image in evaluation.images for row in _object_rows(image)]
+    write_csv(folder / PER_OBJECT, ["image", "group", "unit", *(item.name for item in fields(ObjectRow))], objects)
     if pictures:
         draw_plots(evaluation.images, folder / "plots")
         draw_galleries(evaluation.images, folder / "gallery")
 
 
-def _per_slide(images: Sequence[ImageScore]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    names = list(images[0].values())
-    table.writerow(["image", "group", "unit", "split", *names])
-    for image in images:
-        values = image.values()
-        info = image.info
-        table.writerow([info.key, info.group, info.unit, info.split, *(_text(values[name]) for name in names)])
-    return text.getvalue()
+def _slide_row(image: ImageScore) -> dict[str, object]:
+    info = image.info
+    return {"image": info.key, "group": info.group, "unit": info.unit, "split": info.split, **image.values()}
 
 
-def _per_object(images: Sequence[ImageScore]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    names = [item.name for item in fields(ObjectRow)]
-    table.writerow(["image", "group", "unit", *names])
-    for image in images:
-        for row in image.objects:
-            values = asdict(row)
-            table.writerow(
-                [image.info.key, image.info.group, image.info.unit, *(_text(values[name]) for name in names)]
-            )
-    return text.getvalue()
-
-
-def _text(value: Any) -> Any:
-    """Write numbers short, what is not known as an empty cell, and yes as 1."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.6g}"
-    return "" if value is None else value
+def _object_rows(image: ImageScore) -> list[dict[str, object]]:
+    info = image.info
+    return [{"image": info.key, "group": info.group, "unit": info.unit, **asdict(row)} for row in image.objects]

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from glomseg.errors import SampleSheetError
+from glomseg.files import plain_text
 from glomseg.labelled.find_files import stem_of
 from glomseg.labelled.parts import PART_WORDS, part_named
 
@@ -111,7 +112,7 @@ def read_sample_sheet(path: Path) -> SampleSheet:
     columns: list[str] = []
     try:
         for cells in table:
-            cells = [cell.strip() for cell in cells]
+            cells = [plain_text(cell).strip() for cell in cells]
             if not any(cells) or (not columns and cells[0].lower().startswith("sep=")):
                 continue
             if not columns:

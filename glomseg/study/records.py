@@ -15,7 +15,7 @@ from glomseg.study.pas import PasSettings, Stains
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunResult:
+class RunFinding:
     """What the newest run that finished an image found there, and what became of it in the project.
 
     `found` counts outlines of any class, `classes` are those that the model tells apart (none where that is unknown).
@@ -63,7 +63,7 @@ class StudySlide:
     source: str = ""
     sample: Sample = field(default_factory=Sample)
     rejected: int = 0
-    run: RunResult | None = None
+    run: RunFinding | None = None
     failure: str = ""
 
 

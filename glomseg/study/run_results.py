@@ -9,10 +9,10 @@ from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters
-from glomseg.study.records import RunDescription, RunResult
+from glomseg.study.records import RunDescription, RunFinding
 
 
-def newest_result(runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str) -> RunResult | None:
+def newest_result(runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str) -> RunFinding | None:
     """Tell what the newest run that finished an image found there; one that was undone only where there is no other.
 
     `described` describes the runs.
@@ -23,7 +23,7 @@ def newest_result(runs: Sequence[Run], described: Sequence[RunDescription], entr
         return None
     run = (standing or done)[-1]
     record = run.images[entry_id]
-    return RunResult(
+    return RunFinding(
         run_id=run.run_id,
         found=record.glomeruli,
         classes=next((item.classes for item in described if item.run_id == run.run_id), ()),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glomseg.errors import TrainingError
-from glomseg.files import replacing, write_text
+from glomseg.files import read_csv, replacing, write_csv
 from glomseg.pictures.style import BLUE, GREY, ORANGE, STYLE
 
 
@@ -56,17 +55,7 @@ _PANELS: tuple[tuple[str, tuple[Line, ...]], ...] = (  # title; column, name, co
 
 def write_history(rows: Sequence[EpochRow], path: Path) -> None:
     """Write a row an epoch as CSV; what was not measured is empty."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows([_rounded(getattr(row, name)) for name in COLUMNS] for row in rows)
-    write_text(path, buffer.getvalue())
-
-
-def _rounded(value: float | None) -> float | str:
-    if value is None:
-        return ""
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+    write_csv(path, COLUMNS, (dataclasses.asdict(row) for row in rows))
 
 
 def draw_curves(history: Path, path: Path) -> None:
@@ -98,12 +87,11 @@ def draw_curves(history: Path, path: Path) -> None:
 def read_history(path: Path) -> Columns:
     """Read each column of a history.csv as numbers, an empty field as NaN; raises TrainingError."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        _, rows = read_csv(path)
         if not rows:
             raise ValueError("no epoch in it")
         return {name: [_number(row[name]) for row in rows] for name in COLUMNS}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise TrainingError(f"{path} is no training's history ({error}); give the history.csv of a result") from error
 
 

@@ -8,15 +8,15 @@ from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState
 from glomseg.runs.ownership import stamp
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasuredSlide, MeasureSettings, RunResult, StudySlide
+from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, StudySlide
 
 DRAWN = PathObject(geometry=box(0, 0, 90, 90), class_name="Glomerulus")
 FOUND = stamp(DRAWN, run="r", model="m")
 REVIEWED = {"glomseg.reviewed": "AB 2026-11-25"}
-NOT_YET = RunResult(run_id="r", found=3)
-COLLECTED = RunResult(run_id="r", found=3, in_project=True)
-UNDONE = RunResult(run_id="r", found=3, undone=True)
-NONE = RunResult(run_id="r", found=0, classes=("Glomerulus",))
+NOT_YET = RunFinding(run_id="r", found=3)
+COLLECTED = RunFinding(run_id="r", found=3, in_project=True)
+UNDONE = RunFinding(run_id="r", found=3, undone=True)
+NONE = RunFinding(run_id="r", found=0, classes=("Glomerulus",))
 
 
 def measured(*objects: PathObject, metadata=None, state=None, class_name="Glomerulus", **values) -> MeasuredSlide:
@@ -33,7 +33,7 @@ def measured(*objects: PathObject, metadata=None, state=None, class_name="Glomer
         ({"failure": "run r did not finish it (no such file)"}, "no such file"),
         ({"run": NONE}, ""),
         ({"run": NONE, "source": "run r"}, ""),
-        ({"run": RunResult(run_id="r", found=0, classes=("Tubule",))}, "knows no class Glomerulus"),
+        ({"run": RunFinding(run_id="r", found=0, classes=("Tubule",))}, "knows no class Glomerulus"),
         ({"run": NOT_YET}, "glomseg collect"),
         ({"run": COLLECTED}, "all gone"),
         ({"run": COLLECTED, "rejected": 3}, ""),

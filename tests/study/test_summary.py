@@ -14,7 +14,7 @@ from glomseg.runs.ownership import stamp
 from glomseg.study.columns import GROUPS, QUANTITIES, SUMMARY
 from glomseg.study.groups import choose_reference, hedges_g, mean_difference, mean_interval
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasuredSlide, MeasureSettings, RunResult, Study, StudySlide
+from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, Study, StudySlide
 from glomseg.study.summary import Summary, mean_volume_um3, numerical_density_per_mm3
 from glomseg.study.tables import comparisons, tables
 
@@ -104,7 +104,7 @@ def test_sclerosis_that_nobody_assessed() -> None:
 
 
 def test_a_model_with_a_class_for_it_assesses_sclerosis() -> None:
-    run = RunResult(run_id="r", found=2, classes=("Glomerulus", "Glomerulus: Sclerotic"))
+    run = RunFinding(run_id="r", found=2, classes=("Glomerulus", "Glomerulus: Sclerotic"))
     slide = make_slide([50, 50], machine=True, run=run)
     assert slide.sclerosis_judged_by == "model"
     assert summed_up(slide)["sclerotic_percent"] == 0

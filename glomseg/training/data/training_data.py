@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import TrainingError
-from glomseg.files import write_text
+from glomseg.files import write_csv
 from glomseg.models.card import TrainingData
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example
@@ -102,14 +100,21 @@ def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, lice
 def _write(split: Split, folder: Path) -> None:
     """Write the split, and what was found of each image."""
     write_split(split, folder / SPLIT_NAME)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("name", "part", "slide", "case", "group", "um_per_px", "positive", "hard"))
-    for part, examples in split.items():
-        for item in examples:
-            row = (item.slide, item.case, item.group, f"{item.mpp:.6g}", int(item.positive), int(item.hard))
-            writer.writerow((item.name, part, *row))
-    write_text(folder / SURVEY_NAME, buffer.getvalue())
+    rows = [
+        {
+            "name": item.name,
+            "part": part,
+            "slide": item.slide,
+            "case": item.case,
+            "group": item.group,
+            "um_per_px": item.mpp,
+            "positive": bool(item.positive),
+            "hard": bool(item.hard),
+        }
+        for part, examples in split.items()
+        for item in examples
+    ]
+    write_csv(folder / SURVEY_NAME, ("name", "part", "slide", "case", "group", "um_per_px", "positive", "hard"), rows)
 
 
 def _digest(split: Split) -> str:
