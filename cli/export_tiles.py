@@ -49,7 +49,7 @@ COLUMNS = ("image", "annotated", "background", "folder")
     default=("Glomerulus", "Glomerulus: Sclerotic"),
     show_default=True,
     metavar="CLASS",
-    help="Class with the next label, 1, 2 and so on; the exact name. May be repeated.",
+    help="Class with the next label, 1, 2 and so on, with those derived from it. May be repeated.",
 )
 @click.option("--region", metavar="CLASS", help="Only tiles that lie inside annotations of this class.")
 @click.option(
@@ -110,6 +110,8 @@ def export_tiles(
     export = _export(console, source, geojson, slides, output, settings)
     for problem in export.problems:
         console.warn(problem)
+    for remark in export.remarks:
+        console.say(remark)
     _show(console, export, output)
     return int(bool(export.problems))
 
@@ -135,10 +137,18 @@ def _show(console: Console, export: Export, output: Path) -> None:
     from dataclasses import asdict
 
     if console.as_json:
-        content = {"folder": str(output), "images": [asdict(image) for image in export.images]}
-        click.echo(json.dumps({**content, "problems": list(export.problems)}, indent=2, ensure_ascii=False))
+        content = {
+            "folder": str(output),
+            "images": [asdict(image) for image in export.images],
+            "problems": list(export.problems),
+            "remarks": list(export.remarks),
+            "left_out": export.left_out.rows(),
+        }
+        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
     elif not console.quiet:
         rows = [(item.name, str(item.annotated), str(item.background), item.folder) for item in export.images]
         console.table(COLUMNS, rows)
     count = sum(item.annotated + item.background for item in export.images)
     console.say(f"{count} tiles: {output}")
+    if export.left_out:
+        console.say(str(export.left_out))

@@ -5,24 +5,24 @@ Geometry is in level-0 pixels.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError
-from glomseg.qupath.java import read_annotations
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.classes import ANNOTATION, LeftOut, left_out
+from glomseg.qupath.java import ImageObjects, read_image_objects
+from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, usable_path
 from glomseg.qupath.safe_write import readable_data
 
 REVIEWED = "glomseg.reviewed"
 """Metadata of an image that was reviewed as a whole, or of a region that was: who did it, and when."""
-
-Objects = Sequence[PathObject]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,8 @@ class AnnotatedImage:
 
     `path`, `size_px` (width, height) and `mpp` (x, y) are None where they are not known, `state` where no project
     holds the image. `problem` says why the pixels cannot be read; `data_problem` why the annotations could not be,
-    and then there are no `objects`.
+    and then there are no `objects`. `others` counts the objects that are no annotations, such as detections, and
+    `remarks` say which object could not be read, or was repaired.
     """
 
     entry_id: str
@@ -44,6 +45,8 @@ class AnnotatedImage:
     metadata: Mapping[str, str] = field(default_factory=dict)
     state: ImageState | None = None
     data_problem: str | None = None
+    others: LeftOut = field(default_factory=LeftOut)
+    remarks: tuple[str, ...] = ()
 
     @property
     def is_reviewed(self) -> bool:
@@ -65,7 +68,7 @@ def read_annotated_images(
     project: Project,
     images: Iterable[ProjectImage] | None = None,
     *,
-    without_qupath: Callable[[ProjectImage], Objects] | None = None,
+    without_qupath: Callable[[ProjectImage], Iterable[PathObject]] | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> tuple[AnnotatedImage, ...]:
     """Read `images` of a project, all by default, through one process of QuPath.
@@ -75,9 +78,10 @@ def read_annotated_images(
     QuPathError is raised.
     """
     asked = project.images if images is None else tuple(images)
+    read: Callable[[ProjectImage], ImageObjects]
     with ExitStack() as stack:
         if without_qupath is not None and find_qupath() is None:
-            read = without_qupath
+            read = partial(_given, without_qupath)
         else:
             read = _reader(stack.enter_context(qupath_process()), project)
         annotated = []
@@ -87,22 +91,39 @@ def read_annotated_images(
     return tuple(annotated)
 
 
-def _reader(qupath: QuPathProcess, project: Project) -> Callable[[ProjectImage], Objects]:
-    def read(image: ProjectImage) -> Objects:
+def read_annotated_slide(slide: Path, geojson: Path) -> AnnotatedImage:
+    """Read the annotations of a slide from a GeoJSON file; raises GeoJSONError."""
+    content = read_objects(geojson)
+    return AnnotatedImage(
+        entry_id=slide.name,
+        name=slide.name,
+        path=slide,
+        objects=tuple(item for item in content.objects if item.object_type == ANNOTATION),
+        others=left_out(content.objects, lambda item: item.object_type == ANNOTATION),
+        remarks=content.remarks,
+    )
+
+
+def _reader(qupath: QuPathProcess, project: Project) -> Callable[[ProjectImage], ImageObjects]:
+    def read(image: ProjectImage) -> ImageObjects:
         if readable_data(image.data_folder) is None:  # nothing to start a JVM for
-            return ()
-        return qupath.call(read_annotations, project.path, image.entry_id)
+            return ImageObjects()
+        return qupath.call(read_image_objects, project.path, image.entry_id)
 
     return read
 
 
-def _read(image: ProjectImage, read: Callable[[ProjectImage], Objects]) -> AnnotatedImage:
+def _given(objects: Callable[[ProjectImage], Iterable[PathObject]], image: ProjectImage) -> ImageObjects:
+    return ImageObjects(annotations=tuple(objects(image)))
+
+
+def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> AnnotatedImage:
     state: ImageState | None = None
-    objects: tuple[PathObject, ...] = ()
+    content = ImageObjects()
     problem: str | None = None
     try:
         state = image_state(image)
-        objects = tuple(read(image))
+        content = read(image)
     except GlomsegError as error:
         problem = str(error)
     return AnnotatedImage(
@@ -112,8 +133,10 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], Objects]) -> Annot
         problem=image.problem,
         size_px=image.size_px,
         mpp=image.mpp,
-        objects=objects,
+        objects=content.annotations,
         metadata=image.metadata,
         state=state,
         data_problem=problem,
+        others=content.others,
+        remarks=content.remarks,
     )

@@ -5,10 +5,12 @@ Geometry is in level-0 pixels.
 
 from __future__ import annotations
 
+import re
 import tempfile
-import uuid
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +18,48 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import ProjectError, QuPathError
-from glomseg.qupath.objects import Color, PathObject
+from glomseg.qupath.classes import LeftOut
+from glomseg.qupath.objects import PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, readable_data, stage
 
+_ANY = "java.lang.Exception"
+_CORE = "qupath.lib.objects.TMACoreObject"
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageObjects:
+    """The annotations of an image, how many other objects it has, and what could not be read."""
+
+    annotations: tuple[PathObject, ...] = ()
+    others: LeftOut = field(default_factory=LeftOut)
+    remarks: tuple[str, ...] = ()
+
 
 def read_annotations(project_path: Path, entry_id: str) -> list[PathObject]:
-    """Read the annotations of an image as they stand in the project; the image itself need not be reachable.
+    """Read the annotations of an image, as `read_image_objects` does."""
+    return list(read_image_objects(project_path, entry_id).annotations)
 
-    Raises ProjectError where the data is damaged.
+
+def read_image_objects(project_path: Path, entry_id: str) -> ImageObjects:
+    """Read the objects of an image as they stand in the project; the image itself need not be reachable.
+
+    An object that cannot be read is left out with a remark. Raises ProjectError where the data is damaged.
     """
     start_qupath()
     data = readable_data(project_path.parent / "data" / entry_id)
     if data is None:
-        return []
-    return [item for item, _ in java_annotations(_read_hierarchy(data))]
+        return ImageObjects()
+    hierarchy = _read_hierarchy(data)
+    pairs, problems = _read_each(hierarchy)
+    others = [*hierarchy.getDetectionObjects(), *hierarchy.getObjects(None, _java_class(_CORE).class_)]
+    return ImageObjects(
+        annotations=tuple(item for item, _ in pairs),
+        others=LeftOut(counts=Counter((_class_name(item) or "", _kind(item)) for item in others)),
+        remarks=tuple(problems),
+    )
 
 
 @contextmanager
@@ -104,16 +132,39 @@ def _read_hierarchy(data: Path) -> Any:
 
     try:
         return java.PathIO.readHierarchy(java.File(str(data)))
-    except _java_class("java.lang.Exception") as error:
+    except _java_class(_ANY) as error:
         raise ProjectError(f"QuPath cannot read {data} ({error}); open the image in QuPath to see why") from error
 
 
 def java_annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
-    """Read the annotations of a hierarchy, each with QuPath's own object."""
+    """Read the annotations of a hierarchy, each with QuPath's own object, but for those that cannot be read."""
+    return _read_each(hierarchy)[0]
+
+
+def _read_each(hierarchy: Any) -> tuple[list[tuple[PathObject, Any]], list[str]]:
+    """Read the annotations one by one; say which could not be read."""
     from paquo import java
 
     writer = java.WKBWriter(2)
-    return [(_to_path_object(item, writer), item) for item in hierarchy.getAnnotationObjects()]
+    pairs, problems = [], []
+    for item in hierarchy.getAnnotationObjects():
+        try:
+            pairs.append((_to_path_object(item, writer), item))
+        except (AttributeError, TypeError, ValueError, shapely.errors.ShapelyError, _java_class(_ANY)) as error:
+            problems.append(f"left out an annotation that cannot be read ({item.getName() or item.getID()}: {error})")
+    return pairs, problems
+
+
+def _class_name(item: Any) -> str | None:
+    path_class = item.getPathClass()
+    return None if path_class is None else str(path_class.toString())
+
+
+def _kind(item: Any) -> str:
+    """Name the kind of an object that is no annotation."""
+    if item.isCell():
+        return "cell"
+    return "tile" if item.isTile() else "core" if item.isTMACore() else "detection"
 
 
 def _geometry(roi: Any, writer: Any) -> BaseGeometry:
@@ -134,8 +185,8 @@ def _to_path_object(item: Any, writer: Any) -> PathObject:
     color = None if path_class is None else path_class.getColor()
     return PathObject(
         geometry=_geometry(item.getROI(), writer),
-        class_name=None if path_class is None else str(path_class.toString()),
-        color=None if color is None else _rgb(int(color)),
+        class_name=_class_name(item),
+        color=None if color is None else unpack_rgb(int(color)),
         name=None if name is None else str(name),
         object_id=str(item.getID().toString()),
         is_locked=bool(item.isLocked()),
@@ -154,8 +205,8 @@ def to_java(item: PathObject, listed: Collection[str]) -> Any:
     made.setLocked(item.is_locked)
     if item.name:
         made.setName(java.String(item.name))
-    if item.object_id:
-        made.setID(_java_class("java.util.UUID").fromString(str(uuid.UUID(item.object_id))))
+    if item.object_id and _UUID.fullmatch(item.object_id):  # another program's id is none of QuPath's
+        made.setID(_java_class("java.util.UUID").fromString(item.object_id))
     measurements, metadata = made.getMeasurementList(), made.getMetadata()
     for key, value in item.measurements.items():
         measurements.put(java.String(key), float(value))
@@ -193,7 +244,3 @@ def path_class(item: PathObject, listed: Collection[str]) -> Any:
     if item.color is not None and item.class_name not in listed:
         path_class.setColor(*item.color)
     return path_class
-
-
-def _rgb(packed: int) -> Color:
-    return (packed >> 16) & 255, (packed >> 8) & 255, packed & 255

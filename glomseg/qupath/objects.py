@@ -10,11 +10,12 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import geojson
+import numpy as np
 import shapely
 from shapely.geometry import mapping, shape
 from shapely.geometry.base import BaseGeometry
@@ -25,6 +26,16 @@ from glomseg.files import replacing
 Color = tuple[int, int, int]
 
 DEFAULT_COLOR: Color = (200, 0, 0)
+
+_KINDS_IN_ID = {
+    "PathAnnotationObject": "annotation",
+    "PathDetectionObject": "detection",
+    "PathCellObject": "cell",
+    "PathTileObject": "tile",
+    "PathRootObject": "root",
+    "TMACoreObject": "core",
+}
+"""What QuPath 0.2 wrote as an object's id."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +51,14 @@ class PathObject:
     is_locked: bool = False
     measurements: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeoJSONObjects:
+    """What a file holds; the remarks say what was repaired and what was left out."""
+
+    objects: tuple[PathObject, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def write_geojson(path: Path, objects: Iterable[PathObject]) -> None:
@@ -58,45 +77,100 @@ def to_collection(objects: Iterable[PathObject]) -> dict[str, Any]:
 
 
 def read_geojson(path: Path) -> list[PathObject]:
-    """Read the objects of a file that QuPath or glomseg wrote.
+    """Read the objects of a file that glomseg wrote; of people's files, see `read_objects`.
 
-    Takes a FeatureCollection, an array or one Feature, each also as `.gz`. Raises GeoJSONError where the
-    file is missing, is no GeoJSON, or holds a geometry that cannot be read.
+    Raises GeoJSONError where the file is missing, is no GeoJSON, or holds an object that cannot be read.
     """
+    return from_collection(_load(path), path)
+
+
+def read_objects(path: Path) -> GeoJSONObjects:
+    """Read the objects of a file that a person, QuPath (0.2 to 0.7) or another program made.
+
+    Takes a FeatureCollection, an array or one Feature, each also as `.gz`. Invalid outlines are repaired, and what
+    cannot be read is left out; both stand in the remarks. Raises GeoJSONError where the file is missing, is no
+    GeoJSON, or none of its objects can be read.
+    """
+    content = _read_features(_load(path), path)
+    if content.unreadable and not content.objects:
+        raise GeoJSONError(f"{path} holds no object that can be read ({content.unreadable[0]}); export it again")
+    remarks = [f"{path.name}: left out {problem}" for problem in content.unreadable]
+    if content.repaired:
+        which = ", ".join(content.repaired[:5]) + (" and others" if len(content.repaired) > 5 else "")
+        remarks.insert(0, f"{path.name}: {len(content.repaired)} invalid outlines repaired ({which})")
+    return GeoJSONObjects(objects=content.objects, remarks=tuple(remarks))
+
+
+def _load(path: Path) -> Any:
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
-        content = json.loads(data)
+        return json.loads(data)
     except FileNotFoundError:
         raise GeoJSONError(f"{path} does not exist; export it from QuPath as GeoJSON") from None
     except (OSError, EOFError, ValueError) as error:
         raise GeoJSONError(f"{path} is not readable GeoJSON ({error}); export it from QuPath again") from error
-    return from_collection(content, path)
 
 
 def from_collection(content: Any, path: Path) -> list[PathObject]:
     """Read the objects of parsed GeoJSON that stood in the file `path`; raises GeoJSONError."""
-    try:
-        return [_from_feature(feature) for feature in _features(content)]
-    except (
-        AttributeError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ValueError,
-        shapely.errors.ShapelyError,
-    ) as error:
-        raise GeoJSONError(f"{path} holds an object that cannot be read ({error}); export it again") from error
+    read = _read_features(content, path)
+    if read.unreadable:
+        raise GeoJSONError(f"{path} holds an object that cannot be read ({read.unreadable[0]}); export it again")
+    return list(read.objects)
 
 
-def _features(content: Any) -> list[dict[str, Any]]:
+def repair(geometry: BaseGeometry) -> BaseGeometry:
+    """Return the areas of a geometry, valid; one without an area, such as points, comes back as it is.
+
+    A ring that crosses itself becomes its parts; what a hole cuts off beyond its outline was never inside.
+    """
+    if geometry.geom_type in ("Polygon", "MultiPolygon") and geometry.is_valid:
+        return geometry
+    valid = geometry if geometry.is_valid else shapely.make_valid(geometry, method="structure", keep_collapsed=False)
+    parts = [part for part in shapely.get_parts(shapely.get_parts(valid)) if part.geom_type == "Polygon"]
+    area = shapely.union_all([part for part in parts if part.area > 0])
+    return geometry if area.is_empty else area
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Objects of a file, the numbers or names of those repaired, and what could not be read and why."""
+
+    objects: tuple[PathObject, ...]
+    repaired: tuple[str, ...]
+    unreadable: tuple[str, ...]
+
+
+def _read_features(content: Any, path: Path) -> _Read:
+    objects, repaired, unreadable = [], [], []
+    for number, feature in enumerate(_features(content, path), 1):
+        try:
+            item = _from_feature(feature)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+            unreadable.append(f"object {number}: {_reason(error)}")
+            continue
+        sound = repair(item.geometry)
+        if sound is not item.geometry:
+            repaired.append(f"object {number}")
+            item = replace(item, geometry=sound)
+        objects.append(item)
+    return _Read(tuple(objects), tuple(repaired), tuple(unreadable))
+
+
+def _reason(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+
+
+def _features(content: Any, path: Path) -> list[Any]:
     if isinstance(content, list):
         return content
-    if content.get("type") == "FeatureCollection":
+    kind = content.get("type") if isinstance(content, dict) else content
+    if kind == "FeatureCollection" and isinstance(content.get("features"), list):
         return list(content["features"])
-    if content.get("type") == "Feature":
+    if kind == "Feature":
         return [content]
-    raise ValueError(f"type {content.get('type')!r} is no feature")
+    raise GeoJSONError(f"{path} holds no objects (its type is {kind!r}); export them from QuPath as GeoJSON")
 
 
 def _to_feature(item: PathObject) -> geojson.Feature:
@@ -129,45 +203,73 @@ def _classification(class_name: str, color: Color) -> dict[str, Any]:
     return described | {"color": list(color)}
 
 
-def _from_feature(feature: dict[str, Any]) -> PathObject:
-    properties = feature.get("properties") or {}
+def _from_feature(feature: Any) -> PathObject:
+    """Read one object; raises what says that it cannot be, KeyError, TypeError, ValueError and the like."""
+    properties = _table(feature.get("properties"))
     class_name, color = _read_classification(properties.get("classification"))
+    kind, object_id = _kind_and_id(feature.get("id"), properties.get("objectType", properties.get("object_type")))
     return PathObject(
-        geometry=shape(feature["geometry"]),
-        object_type=str(properties.get("objectType", properties.get("object_type", "annotation"))),
+        geometry=_read_geometry(feature["geometry"]),
+        object_type=kind,
         class_name=class_name,
         color=color or _read_color(properties.get("color")),
-        name=properties.get("name"),
-        object_id=str(feature["id"]) if feature.get("id") else None,
-        is_locked=bool(properties.get("isLocked", False)),
+        name=None if properties.get("name") is None else str(properties["name"]),
+        object_id=object_id,
+        is_locked=properties.get("isLocked", False) is True,
         measurements=_read_measurements(properties.get("measurements")),
-        metadata={str(key): str(value) for key, value in (properties.get("metadata") or {}).items()},
+        metadata={str(key): str(value) for key, value in _table(properties.get("metadata")).items()},
     )
 
 
-def _read_classification(value: Any) -> tuple[str | None, Color | None]:
+def _table(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _kind_and_id(object_id: Any, kind: Any) -> tuple[str, str | None]:
+    """Tell what an object is; QuPath 0.2 wrote that into its id, and gave it none."""
+    if isinstance(object_id, str) and object_id in _KINDS_IN_ID:
+        return _KINDS_IN_ID[object_id] if kind is None else str(kind).lower(), None
+    return "annotation" if kind is None else str(kind).lower(), str(object_id) if object_id else None
+
+
+def _read_geometry(value: Any) -> BaseGeometry:
     if value is None:
-        return None, None
-    if isinstance(value, str):
-        return value, None
-    name = ": ".join(value["names"]) if "names" in value else value.get("name")
-    packed = value.get("colorRGB")
-    color = _unpack_rgb(packed) if isinstance(packed, int) else _read_color(value.get("color"))
-    return name, color
+        raise ValueError("it has no geometry")
+    with np.errstate(invalid="ignore"):  # of numbers that are none, which are refused below
+        geometry = shapely.force_2d(shape(value))
+    if geometry.is_empty:
+        raise ValueError("its geometry is empty")
+    if not math.isfinite(shapely.get_coordinates(geometry).sum()):
+        raise ValueError("a coordinate is no number")
+    return geometry
+
+
+def _read_classification(value: Any) -> tuple[str | None, Color | None]:
+    """Read a class, named as QuPath names it: a derived one is "A: B"."""
+    described = value if isinstance(value, dict) else {"name": value}
+    names = described.get("names")
+    parts = names if isinstance(names, list) else str(described.get("name") or "").split(":")
+    name = ": ".join(part for part in (str(part).strip() for part in parts) if part)
+    packed = described.get("colorRGB")
+    color = unpack_rgb(packed) if isinstance(packed, int) else _read_color(described.get("color"))
+    return name or None, color
 
 
 def _read_color(value: Any) -> Color | None:
-    if value is None:
+    """Read a colour; an odd one is none."""
+    if not isinstance(value, list) or len(value) < 3 or not all(isinstance(channel, int | float) for channel in value):
         return None
-    red, green, blue = (int(channel) for channel in value[:3])
+    red, green, blue = (min(255, max(0, int(channel))) for channel in value[:3])
     return red, green, blue
 
 
-def _unpack_rgb(packed: int) -> Color:
+def unpack_rgb(packed: int) -> Color:
+    """Return the colour of one of QuPath's packed numbers."""
     return (packed >> 16) & 255, (packed >> 8) & 255, packed & 255
 
 
 def _read_measurements(value: Any) -> dict[str, float]:
+    """Read the measurements that are numbers; QuPath writes null or text for one that is not known."""
     if isinstance(value, list):  # QuPath up to 0.3
-        value = {item["name"]: item["value"] for item in value}
-    return {str(key): float(number) for key, number in (value or {}).items()}
+        value = {item["name"]: item.get("value") for item in value if isinstance(item, dict) and "name" in item}
+    return {str(key): float(number) for key, number in _table(value).items() if isinstance(number, int | float)}

@@ -91,20 +91,30 @@ def version_numbers(version: str) -> tuple[int, ...]:
 class QuPathProcess:
     """A process that holds QuPath's JVM; what it is given to call is a function of a module."""
 
-    def __init__(self, executor: ProcessPoolExecutor, info: QuPathInfo) -> None:
-        """Wrap the executor of one such process."""
-        self._executor = executor
+    def __init__(self, start: Callable[[], ProcessPoolExecutor], info: QuPathInfo) -> None:
+        """Take what makes the executor of one such process."""
+        self._start = start
+        self._executor = start()
         self.info = info
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `function` there and return its result; raises what it raises, and QuPathError where the JVM dies."""
+        """Run `function` there and return its result; raises what it raises, and QuPathError where the JVM dies.
+
+        The next call then has a new process: what ends one on an image does not stop the others.
+        """
         try:
             return self._executor.submit(_translating, functools.partial(function, *args, **kwargs)).result()
         except BrokenProcessPool as error:
+            self.close()
+            self._executor = self._start()
             raise QuPathError(
                 f"QuPath {self.info.version} in {self.info.folder} ended unexpectedly; see its messages above, and "
                 "try again with more memory free"
             ) from error
+
+    def close(self) -> None:
+        """Wait for the call in progress, and end the process."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
 
 
 @contextmanager
@@ -117,16 +127,20 @@ def qupath_process() -> Iterator[QuPathProcess]:
     info = require_qupath()
     with tempfile.TemporaryDirectory(prefix="glomseg-qupath-", ignore_cleanup_errors=True) as preferences:
         options = ["-Xrs", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={preferences}"]
-        executor = ProcessPoolExecutor(
-            1,
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_settle,
-            initargs=(str(info.folder), options),
+        process = QuPathProcess(
+            functools.partial(
+                ProcessPoolExecutor,
+                1,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_settle,
+                initargs=(str(info.folder), options),
+            ),
+            info,
         )
         try:
-            yield QuPathProcess(executor, info)
+            yield process
         finally:
-            executor.shutdown(wait=True, cancel_futures=True)
+            process.close()
 
 
 def _settle(folder: str, options: Sequence[str]) -> None:

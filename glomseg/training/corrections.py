@@ -11,6 +11,7 @@ import shapely
 from glomseg.errors import TrainingError
 from glomseg.files import new_folder
 from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.classes import describe_spellings, is_area, is_class, is_exactly, left_out
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import ReviewedImage, ReviewedProject
 from glomseg.segment.region import IGNORED
@@ -59,7 +60,9 @@ def export_corrections(
         for request, item in zip(standing, reviewed.images, strict=True)
         if (centres := _centres(item, request))
     ]
-    names = {str(item.class_name) for request in standing for item in request.image.objects}
+    glomeruli = [item for request in standing for item in request.image.objects]
+    names = {str(item.class_name) for item in glomeruli if is_exactly(item.class_name, class_name)}
+    remarks = _remarks(reviewed, class_name)
     settings = ExportSettings(
         classes=(class_name, *sorted(names - {class_name})),
         tile_mpp=max([mpp / 2, *(_mpp(item.image) for item in reviewed.images)]),
@@ -77,7 +80,7 @@ def export_corrections(
         annotated=sum(item.annotated for item in usual),
         background=sum(item.background for item in usual),
         hard=sum(item.annotated + item.background for item in hard),
-        remarks=(*reviewed.remarks, *export.problems, *_silent(reviewed, places, export)),
+        remarks=(*reviewed.remarks, *remarks, *export.problems, *_silent(reviewed, places, export)),
     )
 
 
@@ -106,21 +109,47 @@ def _silent(reviewed: ReviewedProject, places: Sequence[str], export: Export) ->
     ]
 
 
-def _is(item: PathObject, class_name: str) -> bool:
-    """Tell whether an object is of a class or of one derived from it."""
-    return item.class_name is not None and item.class_name.split(": ")[0] == class_name
-
-
 def _request(reviewed: ReviewedImage, class_name: str, place: str) -> TileRequest:
     """Ask for tiles of the glomeruli that stand, in the area of which the review says something."""
     standing = reviewed.standing
-    ignored = [item.geometry for item in standing if str(item.class_name).split(": ")[0] == IGNORED]
-    glomeruli = tuple(item for item in standing if _is(item, class_name))
+    ignored = [item.geometry for item in standing if is_exactly(item.class_name, IGNORED)]
+    unclear = [item.geometry for item in _unclear(reviewed)]
+    glomeruli = tuple(item for item in standing if is_class(item.class_name, class_name))
+    known = EVERYWHERE if reviewed.area is None else reviewed.area
     return TileRequest(
         image=replace(reviewed.image, objects=glomeruli),
         folder=place,
-        known=(EVERYWHERE if reviewed.area is None else reviewed.area).difference(shapely.union_all(ignored)),
+        known=known.difference(shapely.union_all([*ignored, *unclear])),
     )
+
+
+def _unclear(reviewed: ReviewedImage) -> list[PathObject]:
+    """List the outlines without a class: what each one shows nobody has said, so it teaches nothing.
+
+    One that holds the centre of another outline is drawn around a part of the image, and says nothing of it.
+    """
+    outlines = [item for item in reviewed.standing if is_area(item)]
+    tree = shapely.STRtree([item.geometry.centroid for item in outlines])
+    return [
+        item
+        for item in outlines
+        if item.class_name is None and len(tree.query(item.geometry, predicate="contains")) <= 1
+    ]
+
+
+def _remarks(reviewed: ReviewedProject, class_name: str) -> list[str]:
+    """Say what stands in the reviewed images and is not learned as a glomerulus, or as one of another spelling."""
+    remarks = [
+        f"{item.image.name}: {len(unclear)} outlines without a class teach nothing; give each its class in QuPath"
+        for item in reviewed.images
+        if (unclear := _unclear(item))
+    ]
+    remarks += [f"{item.image.name}: {remark}" for item in reviewed.images for remark in item.image.remarks]
+    standing = [item for image in reviewed.images for item in image.standing]
+    remarks += describe_spellings(standing, (class_name,))
+    unused = left_out(standing, lambda item: is_area(item) and is_class(item.class_name, class_name))
+    unused = sum((item.image.others for item in reviewed.images), unused)
+    return [*remarks, str(unused)] if unused else remarks
 
 
 def _centres(reviewed: ReviewedImage, request: TileRequest) -> tuple[tuple[float, float], ...]:

@@ -7,7 +7,7 @@ import pytest
 from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
 
 from glomseg.errors import GeoJSONError
-from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.objects import PathObject, read_geojson, read_objects, repair, write_geojson
 
 
 def test_round_trip_keeps_everything(tmp_path: Path) -> None:
@@ -118,3 +118,146 @@ def test_bad_files_get_one_line(tmp_path: Path, text: str) -> None:
 def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(GeoJSONError, match="does not exist"):
         read_geojson(tmp_path / "none.geojson")
+
+
+# --- what other people and programs write
+
+
+def polygon(*points: tuple[float, float]) -> dict:
+    return {"type": "Polygon", "coordinates": [[list(point) for point in points]]}
+
+
+SQUARE = polygon((0, 0), (9, 0), (9, 9), (0, 9), (0, 0))
+LINE = {"type": "LineString", "coordinates": [[0, 0], [9, 9]]}
+HOLE = polygon((7, 3), (15, 3), (15, 6), (7, 6), (7, 3))
+DOUBLED = polygon((0, 0), (0, 0), (9, 0), (9, 0), (9, 9), (0, 9), (0, 0))
+OPEN = polygon((0, 0), (9, 0), (9, 9))
+BOW_TIE = polygon((0, 0), (10, 10), (10, 0), (0, 10), (0, 0))
+
+
+def feature(geometry, **more) -> dict:
+    properties = {"objectType": "annotation", "classification": {"name": "Glomerulus"}, **more.pop("properties", {})}
+    return {"type": "Feature", "geometry": geometry, "properties": properties, **more}
+
+
+@pytest.fixture
+def read(tmp_path: Path):
+    """Read features as a person's file."""
+
+    def run(*features):
+        path = tmp_path / "a.geojson"
+        path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+        return read_objects(path)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("geometry", "area"),
+    [
+        (BOW_TIE, 50),
+        ({"type": "MultiPolygon", "coordinates": [BOW_TIE["coordinates"]]}, 50),
+        ({"type": "GeometryCollection", "geometries": [SQUARE, LINE]}, 81),
+        ({"type": "GeometryCollection", "geometries": [SQUARE, BOW_TIE]}, 90),
+        ({"type": "Polygon", "coordinates": [*SQUARE["coordinates"], *HOLE["coordinates"]]}, 75),
+        ({"type": "MultiPolygon", "coordinates": [SQUARE["coordinates"], SQUARE["coordinates"]]}, 81),
+    ],
+    ids=["bow-tie", "multi", "collection with a line", "collection", "hole leaves", "twice the same"],
+)
+def test_invalid_outlines_are_repaired_and_said(read, tmp_path: Path, geometry, area) -> None:
+    content = read(feature(SQUARE), feature(geometry))
+    assert content.objects[1].geometry.is_valid
+    assert content.objects[1].geometry.area == pytest.approx(area, abs=0.5)
+    assert content.remarks == ("a.geojson: 1 invalid outlines repaired (object 2)",)
+    write_geojson(tmp_path / "b.geojson", content.objects)
+
+
+@pytest.mark.parametrize("geometry", [SQUARE, DOUBLED, OPEN])
+def test_what_is_no_error_is_not_talked_about(read, geometry) -> None:
+    """Points that stand twice, and a ring that is not closed."""
+    content = read(feature(geometry))
+    assert content.objects[0].geometry.is_valid
+    assert content.objects[0].geometry.area > 40
+    assert content.remarks == ()
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (None, "Feature"),
+        (feature(None), "no geometry"),
+        ({"type": "Feature"}, "geometry"),
+        (feature({"type": "Polygon", "coordinates": []}), "empty"),
+        (feature(polygon((0, 0), (9, 0))), "linearring"),
+        (feature(polygon((0, 0), (9, 0), (float("nan"), 9), (0, 0))), "no number"),
+        (feature(polygon((0, 0), (9, 0), (9, float("inf")), (0, 0))), "no number"),
+        (feature({"type": "Circle", "coordinates": [0, 0]}), ""),
+        (feature({"type": "Polygon", "coordinates": [[["a", "b"], [1, 2], [3, 4], ["a", "b"]]]}), ""),
+        (feature([1, 2]), ""),
+    ],
+)
+def test_one_odd_object_ends_nothing(read, odd, why) -> None:
+    content = read(feature(SQUARE), odd, feature(SQUARE))
+    assert len(content.objects) == 2
+    (remark,) = content.remarks
+    assert remark.startswith("a.geojson: left out object 2: ")
+    assert why.lower() in remark.lower() or odd is None
+    assert "\n" not in remark
+    with pytest.raises(GeoJSONError, match="object 1: "):
+        read(odd)
+
+
+def test_a_file_of_ours_must_be_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps([feature(SQUARE), feature(None)]))
+    with pytest.raises(GeoJSONError, match="object 2: it has no geometry"):
+        read_geojson(path)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        None,
+        [],
+        {
+            "name": 7,
+            "color": "red",
+            "isLocked": "no",
+            "measurements": {"a": None, "b": "NaN", "c": 1.5},
+            "metadata": [],
+        },
+        {"classification": 3, "color": [1, 2]},
+        {
+            "classification": {"name": None, "color": None},
+            "measurements": [1, {"name": "x"}, {"name": "c", "value": 1.5}],
+        },
+        {"classification": {"names": [], "color": [1, 2, 999]}},
+        {"classification": []},
+    ],
+)
+def test_odd_properties_are_no_obstacle(read, properties) -> None:
+    content = read({"type": "Feature", "id": 5, "geometry": SQUARE, "properties": properties})
+    (item,) = content.objects
+    assert item.object_type == "annotation"
+    assert item.is_locked is False
+    assert set(item.measurements) <= {"c"}
+
+
+def test_classes_are_named_as_qupath_names_them(read) -> None:
+    written = ["Glomerulus:Sclerotic", " Glomerulus ", "", "  ", "A : B:", None]
+    content = read(*(feature(SQUARE, properties={"classification": {"name": name}}) for name in written))
+    names = [item.class_name for item in content.objects]
+    assert names == ["Glomerulus: Sclerotic", "Glomerulus", None, None, "A: B", None]
+
+
+def test_kinds_of_qupath_0_2_stand_in_the_id(read) -> None:
+    ids = ("PathAnnotationObject", "PathDetectionObject", "PathCellObject", "PathTileObject", "TMACoreObject")
+    features = [{"type": "Feature", "id": kind, "geometry": SQUARE, "properties": {}} for kind in ids]
+    objects = read(*features).objects
+    assert [item.object_type for item in objects] == ["annotation", "detection", "cell", "tile", "core"]
+    assert {item.object_id for item in objects} == {None}
+
+
+def test_points_and_lines_stay_what_they_are() -> None:
+    for geometry in (Point(1, 1), LineString([(0, 0), (1, 1)])):
+        assert repair(geometry) is geometry

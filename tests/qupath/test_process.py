@@ -133,8 +133,7 @@ def test_a_process_that_dies_is_one_line(pretended):
     with qupath_process() as process:
         with pytest.raises(QuPathError, match="ended unexpectedly"):
             process.call(os._exit, 3)
-        with pytest.raises(QuPathError, match="ended unexpectedly"):
-            process.call(os.getpid)
+        assert process.call(os.getpid) != os.getpid()  # the next call has a new one
 
 
 PARENT = """

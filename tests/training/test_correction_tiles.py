@@ -98,6 +98,28 @@ def test_what_is_to_be_ignored_teaches_nothing(learn, tmp_path):
     assert any(example.positive for example in read)
 
 
+def test_what_has_no_class_teaches_nothing_and_other_spellings_count(learn, tmp_path):
+    """As in faults/41: an outline without a class is neither a glomerulus nor tissue without one."""
+    places = [Disc(600, 700, 80, 80), Disc(1000, 700, 80, 80), Disc(1400, 700, 80, 80)]
+    slide = disc_slide(tmp_path / "a.tif", discs=places)
+    region = PathObject(geometry=shapely.box(100, 100, 1900, 1400))  # around all, and no glomerulus itself
+    objects = (circle(600, 700, 80), circle(1000, 700, 80, None), circle(1400, 700, 80, "glomeruli"), region)
+    point = PathObject(geometry=shapely.Point(300, 300), class_name="Glomerulus")
+    corrections, read = learn(review_of(slide.path, *objects, point))
+    assert "a.tif: 1 outlines without a class teach nothing; give each its class in QuPath" in corrections.remarks
+    assert any("'glomeruli' is read as Glomerulus" in remark for remark in corrections.remarks)
+    assert "left out: 2 annotations without a class, 1 point of class Glomerulus" in corrections.remarks
+    seen_at = dict.fromkeys((600, 1000, 1400), False)
+    for example, found in read.items():
+        x, y = seen(found, example)
+        assert not np.any(np.hypot(x - 1000, y - 700) < 70)
+        for centre in seen_at:
+            seen_at[centre] |= bool(np.any(np.hypot(x - centre, y - 700) < 70))
+        dark = np.abs(found.image.astype(int) - DISC).max(axis=2) < 40
+        assert (found.label > 0)[dark & (found.valid > 0)].mean() > 0.9 or not (dark & (found.valid > 0)).any()
+    assert seen_at == {600: True, 1000: False, 1400: True}
+
+
 def test_a_reviewed_image_that_gives_no_tile_is_named(learn, tmp_path):
     slide = disc_slide(tmp_path / "a.tif", discs=[Disc(600, 700, 80, 80)])
     glass = disc_slide(tmp_path / "b.tif", discs=[], tissue=(0, 0, 1, 1))

@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, QuPathError, TrainingError
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
-from glomseg.qupath.objects import read_geojson
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images, read_annotated_slide
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import read_project, usable_path
 from glomseg.training.tiles.choice import tile_folders
@@ -22,7 +21,7 @@ def export_slide(
     slide: Path, geojson: Path, folder: Path, settings: ExportSettings, *, progress: Progress = lambda name: None
 ) -> Export:
     """Export the tiles of one slide with the annotations of a GeoJSON file; raises GeoJSONError, TrainingError."""
-    image = AnnotatedImage(entry_id=slide.name, name=slide.name, path=slide, objects=tuple(read_geojson(geojson)))
+    image = read_annotated_slide(slide, geojson)
     return export_tiles([TileRequest(image=image)], folder, settings, progress=progress)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, TrainingError
 from glomseg.files import replacing, write_text
 from glomseg.geometry import Box
+from glomseg.qupath.classes import LeftOut, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
 from glomseg.segment.region import IGNORED
 from glomseg.training.tiles.choice import (
@@ -36,6 +37,7 @@ from glomseg.training.tiles.plan import (
     counts,
     open_image,
     read_tile,
+    unused,
 )
 
 RECORD = "export.json"
@@ -59,10 +61,15 @@ class ImageTiles:
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """What came of an export; `problems` are images that could not be read, with the reason."""
+    """What came of an export; `problems` are images that could not be read, with the reason.
+
+    `left_out` counts the objects that give no label, and `remarks` say what was repaired or read as another class.
+    """
 
     images: tuple[ImageTiles, ...]
     problems: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    left_out: LeftOut = field(default_factory=LeftOut)
 
 
 def export_tiles(
@@ -100,7 +107,20 @@ def export_tiles(
         _write(plan, folder, settings, palette, version)
     images = tuple(_result(plan) for plan in plans)
     _write_record(folder, images, settings, project)
-    return Export(images=images, problems=tuple(problems))
+    return Export(
+        images=images,
+        problems=tuple(problems),
+        remarks=tuple(_remarks(requests, settings)),
+        left_out=sum((unused(request, settings) for request in requests), LeftOut()),
+    )
+
+
+def _remarks(requests: Sequence[TileRequest], settings: ExportSettings) -> list[str]:
+    """Say once of each image what was repaired, and of all what was read as another class."""
+    images = {request.image.entry_id: request.image for request in requests}.values()
+    objects = [item for image in images for item in image.objects if counts(item)]
+    repaired = [f"{image.name}: {remark}" for image in images for remark in image.remarks]
+    return [*repaired, *describe_spellings(objects, settings.classes)]
 
 
 def _check_folder(folder: Path) -> None:
@@ -121,10 +141,11 @@ def _check_classes(requests: Sequence[TileRequest], settings: ExportSettings) ->
         raise TrainingError(f"no image is {why}")
     objects = [item for request in requests for item in request.image.objects]
     there = {item.class_name for item in objects if counts(item) and item.class_name}
+    labelled = any(best_class(name, settings.classes) for name in there)
     told = ", ".join(sorted(map(str, there))) or "no annotation with a class"
-    if not there & set(settings.classes) and not any(request.reviewed for request in requests):
+    if not labelled and not any(request.reviewed for request in requests):
         raise TrainingError(f"no annotation is of class {' or '.join(settings.classes)} (there: {told}); use `classes`")
-    if settings.region is not None and settings.region not in there:
+    if settings.region is not None and not any(is_class(name, settings.region) for name in there):
         raise TrainingError(f"no annotation is of class {settings.region} (there: {told}); draw one or change `region`")
 
 

@@ -11,7 +11,8 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import TrainingError
 from glomseg.geometry import Box
-from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
+from glomseg.qupath.classes import LeftOut, best_class, is_area, is_class, left_out
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import is_rejected
 from glomseg.slides.readers import Pixels
@@ -32,7 +33,7 @@ CLASSES = ("Glomerulus", "Glomerulus: Sclerotic")
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """What to export: label 1 is the first class, and so on, and an exact name is meant.
+    """What to export: label 1 is the first class, and so on; a derived class that is not named counts as its parent.
 
     `tile_mpp` (um per pixel) goes before `downsample`. `negatives` is the number of background tiles for one
     annotated tile; None takes all empty tiles of a reviewed image, and none of another.
@@ -101,7 +102,11 @@ class TilePlan:
 def choose_tiles(slide: Slide, request: TileRequest, settings: ExportSettings) -> TilePlan:
     """Choose the tiles of one image; raises TrainingError where their scale cannot be had."""
     items = [item for item in request.image.objects if counts(item)]
-    shapes = tuple(tuple(item.geometry for item in items if item.class_name == name) for name in settings.classes)
+    labels = [best_class(item.class_name, settings.classes) for item in items]
+    shapes = tuple(
+        tuple(item.geometry for item, label in zip(items, labels, strict=True) if label == name)
+        for name in settings.classes
+    )
     wanted = any(shapes) or request.reviewed
     own = (slide.mpp_x + slide.mpp_y) / 2 if slide.mpp_x and slide.mpp_y else None
     downsample = _downsample(own, settings) if wanted else settings.downsample
@@ -110,7 +115,7 @@ def choose_tiles(slide: Slide, request: TileRequest, settings: ExportSettings) -
         return plan
     boxes = _boxes(slide, request, settings, downsample)
     if settings.region is not None:
-        areas = [item.geometry for item in items if item.class_name == settings.region]
+        areas = [item.geometry for item in items if is_class(item.class_name, settings.region)]
         boxes = inside(boxes, shapely.union_all(areas))
     drawn = [shape for group in shapes for shape in group]
     marks = annotated(boxes, drawn if request.known is None else _within(drawn, request.known))
@@ -177,4 +182,15 @@ def open_image(image: AnnotatedImage) -> Slide:
 
 def counts(item: PathObject) -> bool:
     """Tell whether an object is an annotation with an area that nobody rejected."""
-    return item.object_type == "annotation" and item.geometry.area > 0 and not is_rejected(item)
+    return is_area(item) and not is_rejected(item)
+
+
+def unused(request: TileRequest, settings: ExportSettings) -> LeftOut:
+    """Count the objects of an image that neither give labels nor say where to look, and that nobody rejected."""
+    wanted = (*settings.classes, *([settings.region] if settings.region else []))
+
+    def used(item: PathObject) -> bool:
+        named = is_area(item) and best_class(item.class_name, wanted) is not None
+        return named or is_rejected(item) or REVIEWED in item.metadata
+
+    return left_out(request.image.objects, used) + request.image.others

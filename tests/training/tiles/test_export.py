@@ -11,7 +11,7 @@ from support.slides import Disc, disc_slide
 from glomseg.errors import RunError, TrainingError
 from glomseg.geometry import Box
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
-from glomseg.qupath.objects import PathObject, write_geojson
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.training.tiles.annotations import export_slide
 from glomseg.training.tiles.choice import stem_of, tile_folders, tile_name
 from glomseg.training.tiles.drawing import LabelDrawer
@@ -62,7 +62,11 @@ def test_tiles_are_those_that_qupath_published(data, tmp_path, version, layout, 
         pytest.skip(f"QuPath's tiles of {image} are not here")
     annotations = data / f"qupath/tiles/qupath_{version}_{image}.geojson"
     settings = ExportSettings(layout=layout, **how)
-    export_slide(data / f"qupath/{image}.tif", annotations, tmp_path / "out", settings)
+    named = tmp_path / "named.geojson"  # QuPath draws no class that was not named, and we one with its parent
+    write_geojson(
+        named, [item for item in read_geojson(annotations) if item.class_name in (*settings.classes, None, "Cortex")]
+    )
+    export_slide(data / f"qupath/{image}.tif", named, tmp_path / "out", settings)
     ours = {str(path.relative_to(tmp_path / "out" / image)): path for path in (tmp_path / "out").rglob("*.png")}
     assert len(ours) >= 4
     for name, path in ours.items():
@@ -210,3 +214,46 @@ def test_without_qupath_a_project_names_the_other_way(project, tmp_path, no_qupa
     result = glomseg("export-tiles", project, "-o", tmp_path / "out")
     assert result.code == 1
     assert "export-tiles SLIDE --geojson FILE" in result.err
+
+
+def test_the_label_is_that_of_the_parent_and_what_has_none_is_counted(source, tmp_path, glomseg):
+    """Derived classes, near spellings, other classes, no class, detections: as in faults/22."""
+    names = ["Glomerulus", "Glomerulus: Sclerotic", "Glomerulus: Crescent", "Glomerulus: Sclerotic: Segmental"]
+    names += ["glomerulus", "Glomerulus:Sclerotic", None, "Tubule"]
+    objects = [
+        PathObject(geometry=shapely.box(50 * at, 100, 50 * at + 40, 140), class_name=name)
+        for at, name in enumerate(names)
+    ]
+    objects.append(PathObject(geometry=shapely.box(450, 100, 490, 140), class_name="Glomerulus", object_type="cell"))
+    write_geojson(tmp_path / "a.geojson", objects)
+    arguments = ("export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "--downsample", 1)
+    result = glomseg(*arguments, "-o", tmp_path / "out")
+    labels = pixels(tmp_path / "out/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png")
+    assert [int(labels[120, 50 * at + 20]) for at in range(9)] == [1, 2, 1, 2, 1, 2, 0, 0, 0]
+    assert "1 of class 'glomerulus' is read as Glomerulus" in result.err
+    assert "left out: " in result.err
+    assert "1 annotation of class Tubule" in result.err
+    assert "1 annotation without a class" in result.err
+    assert "1 cell of class Glomerulus" in result.err
+    shown = json.loads(glomseg(*arguments, "-o", tmp_path / "json", "--json").out)
+    assert {"class": "Tubule", "kind": "annotation", "count": 1} in shown["left_out"]
+
+
+def test_odd_outlines_are_repaired_aloud(source, tmp_path, glomseg):
+    bow_tie = [[100, 100], [300, 300], [300, 100], [100, 300], [100, 100]]
+    odd = {"type": "Feature", "geometry": None, "properties": {}}
+    feature = {
+        "type": "Feature",
+        "geometry": {"type": "Polygon", "coordinates": [bow_tie]},
+        "properties": {"classification": {"name": "Glomerulus"}},
+    }
+    (tmp_path / "a.geojson").write_text(json.dumps([feature, odd]))
+    for more in ((), ("--region", "Glomerulus", "--size", 32, "--overlap", 0)):
+        out = tmp_path / f"out{len(more)}"
+        arguments = ("export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "-o", out)
+        result = glomseg(*arguments, "--downsample", 1, *more)
+        assert result.code == 0, result.err
+        assert "1 invalid outlines repaired" in result.err
+        assert "left out object 2: it has no geometry" in result.err
+    labels = pixels(tmp_path / "out0/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png")
+    assert (labels == 1).sum() == pytest.approx(20_000, rel=0.02)
