@@ -126,15 +126,16 @@ def _request(reviewed: ReviewedImage, class_name: str, place: str) -> TileReques
 def _unclear(reviewed: ReviewedImage) -> list[PathObject]:
     """List the outlines without a class: what each one shows nobody has said, so it teaches nothing.
 
-    One that holds the centre of another outline is drawn around a part of the image, and says nothing of it.
+    One that holds the centre of a smaller outline is drawn around a part of the image, and says nothing of it.
     """
     outlines = [item for item in reviewed.standing if is_area(item)]
     tree = shapely.STRtree([item.geometry.centroid for item in outlines])
-    return [
-        item
-        for item in outlines
-        if item.class_name is None and len(tree.query(item.geometry, predicate="contains")) <= 1
-    ]
+
+    def is_around(item: PathObject) -> bool:
+        inside = tree.query(item.geometry, predicate="contains")
+        return any(outlines[at].geometry.area < item.geometry.area for at in inside)
+
+    return [item for item in outlines if item.class_name is None and not is_around(item)]
 
 
 def _remarks(reviewed: ReviewedProject, class_name: str) -> list[str]:
