@@ -17,6 +17,7 @@ from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.pairs import Pair, pair_up
 from glomseg.qupath.project import read_project
+from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import Run, locked, resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
@@ -66,7 +67,8 @@ def predict(console: Console, data: Path, output: Path, model: str, how: Mapping
     for pair, job in zip(asked, jobs, strict=True):
         record = run.images[job.entry_id]
         if record.is_done:
-            found = Source(path=run.result_path(job.entry_id), stem=pair.true.stem, size=record.size, mpp=record.mpp)
+            image = image_of_run(run, job.entry_id)
+            found = Source(path=run.result_path(job.entry_id), stem=pair.true.stem, annotated=image)
             pairs.append(Pair(key=pair.key, predicted=found, true=pair.true, image=job.path))
         else:
             remarks.append(f"{pair.key}: could not be segmented; left out")
@@ -88,10 +90,11 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
     for pair in pairs:
         assert pair.predicted is not None
         path = pair.predicted.image or pair.predicted.path
+        known = pair.predicted.annotated.mpp if pair.predicted.annotated else None
         key = pair.key.replace("/", "__")
         while any(job.entry_id.lower() == key.lower() for job in jobs):  # `a/b` beside `a__b`
             key += "~"
-        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or pair.predicted.mpp or _mpp_by_table(path)))
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or known or _mpp_by_table(path)))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             assert slide.pixel_size

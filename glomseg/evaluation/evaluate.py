@@ -21,13 +21,14 @@ from glomseg.labelled.label_files import (
     Selection,
     check_classes,
     empty_outlines,
+    image_outlines,
     read_outlines,
-    select_outlines,
 )
 from glomseg.labelled.label_values import refuse_inverted, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair
 from glomseg.labelled.sample_sheet import SampleSheet
+from glomseg.qupath.classes import LeftOut
 from glomseg.slides.slide import open_slide
 
 METRICS = "metrics.json"
@@ -97,6 +98,9 @@ def evaluate_outlines(
             by_table += 1
         images.append(score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=mpp))
     progress(len(sides), len(sides))
+    for which, outlines in (("predictions", [ours for _, ours, _ in sides]), ("truth", [true for *_, true in sides])):
+        if unused := sum((side.left_out for side in outlines), LeftOut()):
+            remarks.append(f"{which}: {unused}")
     if unknown := [image.info.key for image in images if image.mpp is None]:
         remarks.append(
             f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
@@ -151,11 +155,9 @@ def _with_image(true: Outlines, path: Path) -> Outlines:
 
 def read_source(source: Source, selection: Selection) -> Outlines:
     """Read one side of one image, with what a run's record or a project knows of it; raises EvaluationError."""
-    if source.objects is None:
-        outlines = read_outlines(source.path, selection)
-    else:
-        outlines = select_outlines(source.objects, selection, source.stem)
-    return replace(outlines, size=outlines.size or source.size, mpp=outlines.mpp or source.mpp)
+    if source.annotated is None:
+        return read_outlines(source.path, selection)
+    return image_outlines(source.annotated, selection, source.stem)
 
 
 def write_evaluation(

@@ -36,8 +36,5 @@ def _source(project: Project, image: AnnotatedImage) -> Source:
     return Source(
         path=project.path,
         stem=stem_of(Path(image.name)),
-        size=image.size_px,
-        mpp=image.mpp,
-        image=image.path,
-        objects=image.objects,
+        annotated=image,
     )

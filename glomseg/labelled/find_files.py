@@ -10,7 +10,8 @@ from pathlib import Path
 
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.labelled.label_files import GEOJSON
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import RECORD, load_run
 from glomseg.slides.find_slides import find_slides
 from glomseg.slides.formats import ENDINGS, UNREAD, Format, format_of
@@ -40,18 +41,20 @@ _NAMED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One image of one side: a file, or the `objects` that a project holds.
+    """One image of one side: a file, or an image that a project or a run holds with its annotations.
 
-    `folders` lead to it; `size`, `mpp` and `image` are what a run's record or a project knows of the image.
+    `folders` lead to it.
     """
 
     path: Path
     stem: str
     folders: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
-    mpp: tuple[float, float] | None = None
-    image: Path | None = None
-    objects: tuple[PathObject, ...] | None = None
+    annotated: AnnotatedImage | None = None
+
+    @property
+    def image(self) -> Path | None:
+        """Return where the picture lies, where a project says it."""
+        return self.annotated.path if self.annotated else None
 
     @property
     def key(self) -> str:
@@ -178,8 +181,7 @@ def _run_results(folder: Path) -> list[Source]:
         Source(
             path=run.result_path(entry_id),
             stem=stem_of(Path(record.name)),
-            size=record.size,
-            mpp=record.mpp,
+            annotated=image_of_run(run, entry_id),
         )
         for entry_id, record in run.images.items()
         if record.is_done

@@ -32,7 +32,7 @@ def info_of(
 
     `group_by` and `unit` name columns of the sheet other than `group` and `animal`. Raises SampleSheetError.
     """
-    place = kpis_place(pair.true.path) if pair.true.objects is None else None
+    place = kpis_place(pair.true.path) if pair.true.annotated is None else None
     if sheet is None:
         if place is None:
             return ImageInfo(key=pair.key, unit=pair.key, image=pair.image)

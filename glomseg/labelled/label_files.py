@@ -13,10 +13,12 @@ from shapely.affinity import scale
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import EvaluationError
-from glomseg.geometry import Geometries, Numbers, geometries, polygons
+from glomseg.geometry import Geometries, Numbers, geometries
 from glomseg.labelled.label_values import LabelReading
 from glomseg.labelled.masks import read_mask
-from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.classes import LeftOut, describe_spellings, is_area, is_class, is_exactly, left_out
+from glomseg.qupath.objects import PathObject, read_objects, repair
 from glomseg.runs.ownership import RUN, owner
 from glomseg.segment.region import IGNORED
 
@@ -40,8 +42,7 @@ class Selection:
 
     def wants(self, item: PathObject) -> bool:
         """Tell whether an object is of the class."""
-        name = item.class_name or ""
-        return name == self.class_name or name.startswith(f"{self.class_name}: ")
+        return is_class(item.class_name, self.class_name)
 
     def owns(self, item: PathObject) -> bool:
         """Tell whether an object is of those whom `whose` names."""
@@ -55,7 +56,8 @@ class Outlines:
     """Outlines in level-0 pixels with their confidence (NaN where none is known); size is (width, height).
 
     `ignored` is what a person marked as not to be looked at, `other_classes` what stood there and was not asked for,
-    `remarks` what was repaired or left out, in words. `reading` says how a mask was read.
+    `remarks` what was repaired or read otherwise, in words, `left_out` the objects that do not count. `reading` says
+    how a mask was read.
     """
 
     geometries: Geometries
@@ -65,6 +67,7 @@ class Outlines:
     ignored: BaseGeometry | None = None
     other_classes: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = field(default=())
+    left_out: LeftOut = field(default_factory=LeftOut)
     reading: LabelReading | None = None
 
     def without(self, area: BaseGeometry | None) -> Outlines:
@@ -93,7 +96,9 @@ def read_outlines(path: Path, selection: Selection) -> Outlines:
     All objects of a mask count: a mask names no classes and no owners.
     """
     if path.name.lower().endswith(GEOJSON):
-        return select_outlines(read_geojson(path), selection, path.name)
+        content = read_objects(path)
+        outlines = select_outlines(content.objects, selection, path.name)
+        return replace(outlines, remarks=(*content.remarks, *outlines.remarks))
     mask = read_mask(path)
     return Outlines(
         geometries=mask.geometries,
@@ -104,11 +109,22 @@ def read_outlines(path: Path, selection: Selection) -> Outlines:
     )
 
 
+def image_outlines(image: AnnotatedImage, selection: Selection, name: str) -> Outlines:
+    """Take the annotations that are meant out of an image, as `select_outlines` does."""
+    outlines = select_outlines(image.objects, selection, name)
+    return replace(
+        outlines,
+        size=image.size_px,
+        mpp=image.mpp,
+        remarks=(*(f"{name}: {remark}" for remark in image.remarks), *outlines.remarks),
+        left_out=outlines.left_out + image.others,
+    )
+
+
 def select_outlines(objects: Sequence[PathObject], selection: Selection, name: str) -> Outlines:
     """Take the annotations that are meant out of all objects of an image, valid ones; `name` stands in the remarks.
 
-    Where no annotation has a class, all count. Invalid outlines are repaired, and what is no polygon is left out;
-    both are said in the remarks.
+    Where no annotation has a class, all count. What is not of the class, no annotation or no polygon is left out.
     """
     annotations = [item for item in objects if item.object_type == "annotation"]
     classes = {item.class_name for item in annotations if item.class_name}
@@ -117,36 +133,23 @@ def select_outlines(objects: Sequence[PathObject], selection: Selection, name: s
     remarks = []
     if wanted and not classes:
         remarks.append(f"{name}: no annotation has a class; all {len(wanted)} count as {selection.class_name}")
-    if others := sum(selection.wants(item) for item in objects if item.object_type != "annotation"):
-        remarks.append(f"{name}: {others} objects of class {selection.class_name} are no annotations and do not count")
-    shapes, confidences, more = _sound(wanted, name)
-    ignored = [item.geometry for item in annotations if (item.class_name or "").split(": ")[0] == IGNORED]
+    remarks += [f"{name}: {said}" for said in describe_spellings(wanted, (selection.class_name,))]
+    areas = [item for item in wanted if is_area(item)]
+    ignored = [item.geometry for item in annotations if is_exactly(item.class_name, IGNORED)]
+
+    def is_used(item: PathObject) -> bool:
+        if is_exactly(item.class_name, IGNORED):
+            return True
+        return is_area(item) and (selection.wants(item) or not classes)
+
     return Outlines(
-        geometries=shapes,
-        confidences=confidences,
-        ignored=shapely.union_all(shapely.make_valid(geometries(ignored))) if ignored else None,
+        geometries=geometries([repair(item.geometry) for item in areas]),
+        confidences=np.array([item.measurements.get("Confidence", np.nan) for item in areas], dtype=np.float64),
+        ignored=shapely.union_all([repair(item) for item in ignored]) if ignored else None,
         other_classes=frozenset(classes - {item.class_name for item in annotations if selection.wants(item)}),
-        remarks=(*remarks, *more),
+        remarks=tuple(remarks),
+        left_out=left_out(objects, is_used),
     )
-
-
-def _sound(items: Iterable[PathObject], name: str) -> tuple[Geometries, Numbers, list[str]]:
-    """Repair what can be repaired and drop what has no area, aloud."""
-    kept, confidences, repaired, dropped = [], [], 0, 0
-    for item in items:
-        shape = item.geometry
-        if not shape.is_valid:
-            shape = shapely.make_valid(shape)
-            repaired += 1
-        parts = polygons(shape)
-        if not sum(part.area for part in parts):
-            dropped += 1
-            continue
-        kept.append(shapely.union_all(parts))
-        confidences.append(item.measurements.get("Confidence", np.nan))
-    remarks = [f"{name}: {repaired} invalid outlines repaired"] if repaired else []
-    remarks += [f"{name}: {dropped} objects without area left out"] if dropped else []
-    return geometries(kept), np.array(confidences, dtype=np.float64), remarks
 
 
 def check_classes(sides: Iterable[Outlines], selection: Selection, which: str) -> None:

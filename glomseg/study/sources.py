@@ -14,6 +14,7 @@ from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
 from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.outlines import image_of_run
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import RECORD, Run, list_runs, load_run
@@ -122,14 +123,7 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
     locator = Locator(folder, None, [path.absolute() for path in slides])
     found, described = [], describe_run(run)
     for entry_id, record in done.items():
-        image = AnnotatedImage(
-            entry_id=entry_id,
-            name=record.name,
-            path=_find(locator, record),
-            size_px=record.size,
-            mpp=record.mpp,
-            objects=tuple(read_geojson(run.result_path(entry_id))),
-        )
+        image = image_of_run(run, entry_id, _find(locator, record))
         found.append(
             StudySlide(
                 image=image,

@@ -63,10 +63,8 @@ def test_broken_outlines_are_repaired_aloud(tmp_path: Path) -> None:
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     found = read_outlines(path, Selection())
     assert shapely.area(found.geometries).tolist() == pytest.approx([50, 12.5])
-    assert found.remarks == (
-        "broken.geojson: 1 invalid outlines repaired",
-        "broken.geojson: 1 objects without area left out",
-    )
+    assert found.remarks == ("broken.geojson: 1 invalid outlines repaired (object 1)",)
+    assert str(found.left_out) == "left out: 1 point of class Glomerulus"
 
 
 def test_detections_do_not_count_aloud(data: Path) -> None:
@@ -90,11 +88,11 @@ def test_what_lies_in_an_ignored_area_is_left_out() -> None:
 
 def test_an_unknown_class_is_refused_by_name_with_those_there() -> None:
     sides = [
-        select_outlines([PathObject(geometry=SQUARE, class_name=name)], Selection(class_name="Glomerolus"), "a")
+        select_outlines([PathObject(geometry=SQUARE, class_name=name)], Selection(class_name="Tuft"), "a")
         for name in ("Glomerulus", "Cortex")
     ]
-    with pytest.raises(EvaluationError, match=r"'Glomerolus'.*truth.*Cortex, Glomerulus.*--class"):
-        check_classes(sides, Selection(class_name="Glomerolus"), "truth")
+    with pytest.raises(EvaluationError, match=r"'Tuft'.*truth.*Cortex, Glomerulus.*--class"):
+        check_classes(sides, Selection(class_name="Tuft"), "truth")
     check_classes([select_outlines([], Selection(), "a")], Selection(), "truth")
 
 
@@ -108,3 +106,15 @@ def test_confidence_comes_from_the_measurement() -> None:
 def test_a_missing_geojson_is_named(tmp_path: Path) -> None:
     with pytest.raises(GeoJSONError, match=r"none\.geojson"):
         read_outlines(tmp_path / "none.geojson", Selection())
+
+
+def test_near_spellings_count_and_what_does_not_is_counted(tmp_path: Path) -> None:
+    names = ["Glomerulus", "glomeruli", "Glomerulus:Sclerotic", None, "Tubule"]
+    objects = [PathObject(geometry=SQUARE, class_name=name) for name in names]
+    objects.append(PathObject(geometry=SQUARE, class_name="Glomerulus", object_type="detection"))
+    outlines = select_outlines(objects, Selection(), "a")
+    assert len(outlines.geometries) == 3
+    assert any("'glomeruli' is read as Glomerulus" in remark for remark in outlines.remarks)
+    assert str(outlines.left_out) == (
+        "left out: 1 annotation without a class, 1 detection of class Glomerulus, 1 annotation of class Tubule"
+    )

@@ -1,0 +1,22 @@
+"""What a run found, image by image, as annotated images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.objects import read_geojson
+from glomseg.runs.run import Run
+
+
+def image_of_run(run: Run, entry_id: str, path: Path | None = None) -> AnnotatedImage:
+    """Read the outlines that a run found in an image, which lies at `path`; raises GeoJSONError."""
+    record = run.images[entry_id]
+    return AnnotatedImage(
+        entry_id=entry_id,
+        name=record.name,
+        path=path,
+        size_px=record.size,
+        mpp=record.mpp,
+        objects=tuple(read_geojson(run.result_path(entry_id))),
+    )
