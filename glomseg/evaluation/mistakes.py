@@ -12,7 +12,7 @@ from PIL import Image
 from glomseg.errors import SlideError
 from glomseg.evaluation.score import ImageScore, ObjectRow
 from glomseg.geometry import Box, Geometries
-from glomseg.pictures.contact_sheet import CELL_PX, PREDICTED_COLOR, TRUE_COLOR, draw_sheet
+from glomseg.pictures.contact_sheet import CELL_PX, PREDICTED_COLOR, TRUE_COLOR, draw_contact_sheet
 from glomseg.pictures.overlay import draw_outline
 from glomseg.qupath.objects import Color
 from glomseg.slides.slide import open_slide
@@ -47,7 +47,9 @@ def draw_galleries(images: Sequence[ImageScore], folder: Path) -> list[Path]:
 
 def _sheet(found: Sequence[Found], title: str, path: Path) -> None:
     legend = (("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR))
-    draw_sheet([_crop(*one) for one in found], [_caption(*one) for one in found], path, title=title, legend=legend)
+    draw_contact_sheet(
+        [_crop(*one) for one in found], [_caption(*one) for one in found], path, title=title, legend=legend
+    )
 
 
 def _caption(image: ImageScore, row: ObjectRow) -> tuple[str, str, str]:

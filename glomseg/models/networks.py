@@ -19,6 +19,6 @@ NETWORKS: dict[str, type[Network]] = {
 def build_network(card: ModelCard) -> Network:
     """Return a new network as a card describes it; raise ModelError for an architecture that is not known."""
     if card.architecture not in NETWORKS:
-        known = ", ".join(NETWORKS)
-        raise ModelError(f"{card.name}: architecture {card.architecture!r} is unknown; this glomseg knows {known}")
+        names = ", ".join(NETWORKS)
+        raise ModelError(f"{card.name}: architecture {card.architecture!r} is unknown; this glomseg knows {names}")
     return NETWORKS[card.architecture].of(card)

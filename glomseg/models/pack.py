@@ -139,10 +139,10 @@ def _models(archive: zipfile.ZipFile, file: Path) -> dict[str, dict[str, tuple[z
         raise _refusal(file, f"no {SUMS_NAME} in it")
     sums = {}
     for line in archive.read(listed).decode("utf-8").splitlines():
-        found = _SUM.fullmatch(line)
-        if found is None:
+        match = _SUM.fullmatch(line)
+        if match is None:
             raise _refusal(file, f"{SUMS_NAME} has the line {line[:80]!r}")
-        sums[found[2]] = found[1]
+        sums[match[2]] = match[1]
     if sums.keys() != entries.keys() or not entries:
         raise _refusal(file, f"{SUMS_NAME} does not name what is in it")
     models: dict[str, dict[str, tuple[zipfile.ZipInfo, str]]] = {}

@@ -18,7 +18,7 @@ _LINE_PX, _HEAD_PX = 15, 30
 Caption = Sequence[str]
 
 
-def draw_sheet(
+def draw_contact_sheet(
     cells: Sequence[Image.Image],
     captions: Sequence[Caption],
     path: Path,

@@ -11,7 +11,7 @@ from PIL import Image
 from glomseg.columns import Column, Row, names, row
 from glomseg.errors import GlomsegError, SlideError
 from glomseg.files import replacing, write_csv
-from glomseg.pictures.contact_sheet import draw_sheet
+from glomseg.pictures.contact_sheet import draw_contact_sheet
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.slides.slide import open_slide
 from glomseg.study.columns import GLOMERULI
@@ -103,7 +103,7 @@ class _ContactSheets:
         if not self._crops:
             return
         self._written += 1
-        draw_sheet(
+        draw_contact_sheet(
             [picture for picture, _ in self._crops],
             [(name,) for _, name in self._crops],
             self._folder / f"contact-{self._written}.jpg",

@@ -110,14 +110,14 @@ def _glass(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     stained = np.minimum(red, blue) - green > 7
     tint = image.max(axis=2).astype(np.int16) - image.min(axis=2)
     candidates = image[even & ~stained & (((bright > 160) & (tint < 14)) | ((bright > 210) & (tint < 36)))]
-    found: list[NDArray[np.float32]] = []
-    while len(candidates) > max(4, 0.01 * bright.size) and len(found) < 3:
+    colours: list[NDArray[np.float32]] = []
+    while len(candidates) > max(4, 0.01 * bright.size) and len(colours) < 3:
         bins = np.bincount((candidates.mean(axis=1) // 4).astype(np.int64))
         level = 4.0 * int(bins.argmax()) + 2
         near = np.abs(candidates.mean(axis=1) - level) <= 8
-        found.append(np.median(candidates[near], axis=0).astype(np.float32))
+        colours.append(np.median(candidates[near], axis=0).astype(np.float32))
         candidates = candidates[~near]
-    return found or [np.full(3, WHITE, np.float32)]
+    return colours or [np.full(3, WHITE, np.float32)]
 
 
 def _edges(count: int, step: float, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

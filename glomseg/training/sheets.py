@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.labelled.masks import outline
-from glomseg.pictures.contact_sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TRUE_COLOR, draw_sheet
+from glomseg.pictures.contact_sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TRUE_COLOR, draw_contact_sheet
 from glomseg.pictures.overlay import draw_outline
 
 UInt8 = NDArray[np.uint8]
@@ -39,7 +39,7 @@ def contact_sheet(
     cells = [_cell(image, [(masks[i], color) for masks, color in shown]) for i, image in enumerate(pale)]
     texts = [caption.splitlines() for caption in captions] or [[]] * len(cells)
     legend = [("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR)]
-    draw_sheet(cells, texts, path, title=title, legend=legend[predicted is None :], columns=columns)
+    draw_contact_sheet(cells, texts, path, title=title, legend=legend[predicted is None :], columns=columns)
 
 
 def _paled(image: UInt8, weight: NDArray[Any]) -> UInt8:

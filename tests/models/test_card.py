@@ -1,0 +1,101 @@
+"""Cards: every field has a type and bounds, and what is wrong is refused by name."""
+
+import json
+
+import pytest
+from support.small_models import card
+
+from glomseg.errors import ModelError
+from glomseg.models.card import ModelCard
+from glomseg.models.store import read_card
+
+
+def test_card_round_trip():
+    one = card(mean=(0.5, 0.5, 0.5), std=(0.1, 0.2, 0.3), scores={"F1": 0.9}, minimum_solidity=0.8)
+    assert ModelCard.from_json(one.to_json()) == one
+
+
+def test_card_uses_wsinfer_names():
+    data = json.loads(card().to_json())
+    assert {"architecture", "num_classes", "patch_size_pixels", "spacing_um_px", "class_names"} <= set(data)
+
+
+BAD = {
+    "format_version": [2, "1", None, True],
+    "name": ["", 3],
+    "description": [None],
+    "architecture": ["", 5],
+    "architecture_args": [[], "512", None],
+    "activation": ["relu", 1, None, "none"],
+    "num_classes": [0, 2, 1.0, 10**9],
+    "class_names": [[], ["a", "b"], "Glomerulus", [1], ["a" * 101], [""]],
+    "class_colors": [[[0, 0]], [[0, 0, 256]], [[0, 0, 0.5]], []],
+    "patch_size_pixels": [0, 512.0, "512", 100_000],
+    "halo_pixels": [-1, None, 10**6],
+    "spacing_um_px": [0, -1, "3", None, True, 1e-9, 352.8, float("inf"), float("nan"), 10**400],
+    "mean": [[0.5, 0.5], 0.5, [2, 0, 0], [0.5, 0.5, 0.5]],
+    "std": [[0, 1, 1], [0.5, 0.5, 0.5], [1, 1, 1e-30]],
+    "threshold": [1.1, -0.1, "0.5", 0, 1],
+    "minimum_area_um2": [-1, None, 1e12],
+    "minimum_solidity": [2],
+    "species": ["", None],
+    "training_diameter_um": [0, "200", 1e9],
+    "training_data": [[{"name": "a"}], {}, ["a"], [{"name": "a", "licence": "", "source": "b"}]],
+    "scores": [[], None],
+    "weights_sha256": ["", "0" * 63, "Z" * 64, None],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_bad_card_field(name, value):
+    data = json.loads(card().to_json()) | {name: value}
+    with pytest.raises(ModelError) as error:
+        ModelCard.from_json(json.dumps(data), "here/card.json")
+    message = str(error.value)
+    assert message.startswith("here/card.json: ")
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation"}))
+def test_missing_card_field(name):
+    data = json.loads(card().to_json())
+    del data[name]
+    with pytest.raises(ModelError, match=name):
+        ModelCard.from_json(json.dumps(data))
+
+
+def test_a_card_of_before_says_nothing_of_its_activation():
+    data = json.loads(card().to_json())
+    del data["activation"]
+    assert ModelCard.from_json(json.dumps(data)).activation == "sigmoid"
+
+
+def test_a_class_that_is_there_twice():
+    data = json.loads(card().to_json()) | {
+        "num_classes": 2,
+        "class_names": ["a", "a"],
+        "class_colors": [[0, 0, 0], [1, 1, 1]],
+    }
+    with pytest.raises(ModelError, match="a name twice"):
+        ModelCard.from_json(json.dumps(data))
+
+
+def test_a_card_longer_than_any_card(folder):
+    with (folder / "card.json").open("a") as file:
+        file.write(" " * (1 << 20))
+    with pytest.raises(ModelError, match="longer than"):
+        read_card(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", "7", "[" * 100_000, '{"format_version": ' + "1" * 10_000 + "}"]
+)
+def test_card_that_is_no_object(text):
+    with pytest.raises(ModelError, match="JSON"):
+        ModelCard.from_json(text)
+
+
+def test_number_that_json_should_not_hold():
+    text = card().to_json().replace('"threshold": 0.5', '"threshold": NaN')
+    with pytest.raises(ModelError, match="threshold"):
+        ModelCard.from_json(text)
