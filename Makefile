@@ -1,5 +1,7 @@
 # make demo    install into .venv and run the main job on a small sample
 # make test    install, then lint, types and tests
+# make docs    the documentation as a site in site/, without network
+# make wheel   what users get: build it, install it into an environment of its own, and run the demo from there
 #
 # A machine without a GPU need not take CUDA: make TORCH='torch==2.13.0' ..., or any other torch requirement.
 PYTHON ?= python3
@@ -8,7 +10,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test lint-groovy install benchmark clean
+.PHONY: demo test docs wheel lint-groovy install benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/glomseg demo
@@ -18,6 +20,16 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+wheel: $(INSTALLED)
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --disable-pip-version-check '$(TORCH)' build/wheel/*.whl
+	cd build/wheel && venv/bin/glomseg --version && venv/bin/glomseg demo
 
 # needs Node and Java, and downloads the linter
 lint-groovy:
@@ -33,8 +45,8 @@ $(INSTALLED): pyproject.toml
 		{ echo "glomseg needs Python 3.11 or newer; name one with: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check '$(TORCH)'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	touch $@
 
 clean:
-	rm -rf $(VENV) glomseg-demo build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) glomseg-demo build site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
