@@ -138,5 +138,5 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
         state=state,
         data_problem=problem,
         others=content.others,
-        remarks=content.remarks,
+        remarks=(*image.remarks, *content.remarks),
     )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from glomseg.qupath.find_images import path_of_uri
-from glomseg.slides.pixel_size import parse_number, stated_mpp, um_per
+from glomseg.slides.pixel_size import StatedMpp, parse_number, stated_mpp, um_per
 
 _HARMLESS_ARGUMENTS = {"--series": {"0"}, "-s": {"0"}, "--order": {"RGB"}, "--rotate": {"ROTATE_NONE"}}
 _WRAPPERS = {
@@ -78,19 +77,18 @@ def picture_problem(metadata: Mapping[str, Any]) -> str | None:
     return None
 
 
-def pixel_size(calibration: Mapping[str, Any]) -> tuple[tuple[float | None, float | None], str | None]:
-    """Return the pixel size in um along x and y, or None for both; and what to do where the unit is unknown.
-
-    A size that no microscope has (a print resolution) counts as none, as it does in an image file.
-    """
+def pixel_size(calibration: Mapping[str, Any]) -> tuple[StatedMpp, str | None]:
+    """Return the pixel size in um along x and y, as far as it can be used; and what to do where the unit is unknown."""
     values: list[float] = []
     for side in ("pixelWidth", "pixelHeight"):
-        quantity = calibration.get(side) or {}
-        unit, value = str(quantity.get("unit") or "px"), parse_number(quantity.get("value"))
+        quantity = calibration.get(side)
+        said = quantity if isinstance(quantity, dict) else {}
+        unit, value = str(said.get("unit") or "px"), parse_number(said.get("value"))
         scale = um_per(unit)
         if scale is None:
             known = unit in ("px", "pixel", "pixels")
-            said = f"the pixel size is given in {unit!r}; set it in µm in QuPath (Image tab)"
-            return (None, None), None if known else said
-        values.append(math.nan if value is None else value * scale)
-    return stated_mpp(*values).mpp or (None, None), None
+            return StatedMpp(), None if known else f"the pixel size is given in {unit!r}; set it in µm in QuPath"
+        if value is None or value <= 0:
+            return StatedMpp(), None
+        values.append(value * scale)
+    return stated_mpp(values[0], values[1]), None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from typing import Any
 from glomseg.errors import ProjectError
 from glomseg.qupath.find_images import Located, Locator
 from glomseg.qupath.image_servers import builder_problem, picture_problem, pixel_size, unwrapped
+from glomseg.qupath.objects import unpack_rgb
+
+_LATEST_MS = 253_402_300_800_000  # the year 10000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class ProjectImage:
     """One image of a project; sizes are level-0 pixels, None where the project does not say.
 
     `path` is where the file lies now, `tried` where it was looked for. `problem` says in one line why the image
-    cannot be annotated, and what helps.
+    cannot be annotated, and what helps; `remarks` what the project says of it that is odd or not to be believed.
     """
 
     entry_id: str
@@ -48,6 +52,7 @@ class ProjectImage:
     metadata: Mapping[str, str]
     problem: str | None
     data_folder: Path
+    remarks: tuple[str, ...] = ()
 
     @property
     def size_px(self) -> tuple[int, int] | None:
@@ -97,18 +102,17 @@ def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
     path = project_file(path)
     content = load_json(path)
     version = content.get("version")
-    if not isinstance(content.get("images", []), list) or not ({"version", "lastID"} & content.keys()):
+    content.setdefault("images", [])
+    if not isinstance(content["images"], list) or not ({"version", "lastID"} & content.keys()):
         raise ProjectError(f"{path} is no QuPath project; choose the project.qpproj that QuPath wrote")
     if _too_old(version):
         raise ProjectError(f"{path} was written by QuPath {version}; open and save it in QuPath 0.5 or newer")
     for folder in slides:
         if not folder.is_dir():
             raise ProjectError(f"{folder} is no folder; name the folder that holds the slides")
-    locator = Locator(path.parent, content.get("uri"), [folder.absolute() for folder in slides])
-    try:
-        images = [_image(entry, path.parent, locator) for entry in content.get("images", [])]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ProjectError(f"{path} has an image that cannot be read ({error!r}); open it in QuPath") from error
+    uri = content.get("uri")
+    locator = Locator(path.parent, uri if isinstance(uri, str) else None, [folder.absolute() for folder in slides])
+    images = [_image_or_problem(entry, path, number, locator) for number, entry in enumerate(content["images"], 1)]
     _check_ids(path, images)
     return Project(
         path=path,
@@ -150,8 +154,9 @@ def folder_state(data_folder: Path) -> ImageState:
     """Say what stands in the data folder of an image; raises ProjectError where it cannot be read."""
     data = data_folder / "data.qpdata"
     summary = _summary(data_folder / "summary.json")
-    hierarchy = summary.get("hierarchy") or {}
-    counts = hierarchy.get("annotationClassificationCounts") or {}
+    hierarchy = _table(summary.get("hierarchy"))
+    counts = _table(hierarchy.get("annotationClassificationCounts"))
+    saved_ms, object_count = summary.get("timestamp"), hierarchy.get("nObjects")
     try:
         with data.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -164,9 +169,9 @@ def folder_state(data_folder: Path) -> ImageState:
         sha256=sha256,
         size=size,
         modified_ns=modified_ns,
-        saved_ms=summary.get("timestamp"),
-        object_count=hierarchy.get("nObjects"),
-        annotation_counts={str(name): int(count) for name, count in counts.items()},
+        saved_ms=saved_ms if type(saved_ms) is int and 0 <= saved_ms < _LATEST_MS else None,
+        object_count=object_count if type(object_count) is int else None,
+        annotation_counts={name: count for name, count in counts.items() if type(count) is int},
     )
 
 
@@ -194,15 +199,45 @@ def _too_old(version: object) -> bool:
     return (int(numbers[1]), int(numbers[2])) < (0, 2) or version in ("v0.2.0-m1", "v0.2.0-m2")
 
 
+def _image_or_problem(entry: Any, project_path: Path, number: int, locator: Locator) -> ProjectImage:
+    """Read one image; one that cannot be read has a problem, and an id of its own where QuPath's is none."""
+    try:
+        return _image(entry, project_path.parent, locator)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        said = _table(entry)
+        entry_id = str(said.get("entryID"))
+        entry_id = entry_id if _is_entry_id(said.get("entryID")) else f"unreadable-{number}"
+        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        return ProjectImage(
+            entry_id=entry_id,
+            name=str(said.get("imageName") or f"image {number}"),
+            uri="",
+            path=None,
+            tried=(),
+            width=None,
+            height=None,
+            mpp_x=None,
+            mpp_y=None,
+            metadata={},
+            problem=f"its entry in {project_path.name} cannot be read ({reason}); add the image again in QuPath",
+            data_folder=project_path.parent / "data" / entry_id,
+        )
+
+
+def _is_entry_id(value: object) -> bool:
+    return type(value) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]+", str(value)) is not None
+
+
 def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectImage:
     entry_id = entry["entryID"]
-    if type(entry_id) not in (int, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", str(entry_id)):
+    if not _is_entry_id(entry_id):
         raise ValueError(f"entry id {entry_id!r}")
-    builder = entry.get("serverBuilder") or {}
+    builder = _table(entry.get("serverBuilder"))
     inner = unwrapped(builder)
     uri = str(inner.get("uri") or "")
-    seen = builder.get("metadata") or inner.get("metadata") or {}
-    mpp, unit_problem = pixel_size(seen.get("pixelCalibration") or {})
+    seen = _table(builder.get("metadata") or inner.get("metadata"))
+    stated, unit_problem = pixel_size(_table(seen.get("pixelCalibration")))
+    mpp = stated.mpp or (None, None)
     located = _locate(locator, uri)
     problem = builder_problem(inner) or picture_problem(seen) or _place_problem(located) or unit_problem
     return ProjectImage(
@@ -215,10 +250,15 @@ def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectI
         height=_size(seen.get("height")),
         mpp_x=mpp[0],
         mpp_y=mpp[1],
-        metadata={str(key): str(value) for key, value in (entry.get("metadata") or {}).items()},
+        metadata={str(key): str(value) for key, value in _table(entry.get("metadata")).items()},
         problem=problem,
         data_folder=folder / "data" / str(entry_id),
+        remarks=(f"the project {stated.remark}" + ("" if stated.mpp else "; it is not used"),) if stated.remark else (),
     )
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _locate(locator: Locator, uri: str) -> Located:
@@ -238,7 +278,7 @@ def _place_problem(located: Located) -> str | None:
 
 
 def _size(value: object) -> int | None:
-    return int(value) if isinstance(value, int | float) and value > 0 else None
+    return int(value) if isinstance(value, int | float) and 0 < value < math.inf else None
 
 
 def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
@@ -254,14 +294,21 @@ def _classes(folder: Path) -> list[ProjectClass]:
     if not path.is_file():
         return []
     try:
-        listed = json.loads(path.read_bytes())["pathClasses"]
-        return [ProjectClass(name=str(item["name"]), color=_rgb(item.get("color"))) for item in listed]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        listed = _table(json.loads(path.read_bytes())).get("pathClasses")
+    except (OSError, ValueError) as error:
         raise ProjectError(f"{path} is damaged ({error!r}); restore it, or delete it in a copy") from error
+    classes = [listed_class(item) for item in listed] if isinstance(listed, list) else []
+    return [item for item in classes if item is not None]
 
 
-def _rgb(packed: int | None) -> tuple[int, int, int] | None:
-    return None if packed is None else ((packed >> 16) & 255, (packed >> 8) & 255, packed & 255)
+def listed_class(entry: object) -> ProjectClass | None:
+    """Read an entry of the list of classes; None for one without a name, which QuPath shows as no class."""
+    said = _table(entry)
+    name = entry if isinstance(entry, str) else said.get("name")
+    packed = said.get("color", said.get("colorRGB"))  # the latter in QuPath 0.2
+    if not isinstance(name, str) or not name.strip():
+        return None
+    return ProjectClass(name=name, color=unpack_rgb(packed) if type(packed) is int else None)
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from glomseg.errors import ConflictError, ProjectError
 from glomseg.files import replacing, write_text
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_servers import unwrapped
-from glomseg.qupath.project import ImageState, ProjectClass, folder_state, load_json
+from glomseg.qupath.project import ImageState, ProjectClass, folder_state, listed_class, load_json
 
 _DATA = "data.qpdata"
 _BEGINNING, _END = b"\xac\xed\x00\x05", b"t\x00\x03EOF"  # of Java's serialisation, and of QuPath's own
@@ -177,7 +177,7 @@ def _has_moved(uri: str) -> bool:
 def _load_entry(project_path: Path, entry_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     content = load_json(project_path)
     for entry in content.get("images", []):
-        if str(entry["entryID"]) == entry_id:
+        if isinstance(entry, dict) and str(entry.get("entryID")) == entry_id:
             return content, entry
     raise ProjectError(f"{project_path} has no image with the entry id {entry_id}; it was removed meanwhile")
 
@@ -198,12 +198,14 @@ def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
 
 def _save_classes(path: Path, classes: Sequence[ProjectClass]) -> None:
     """Append the classes that the project's list lacks; those that are there keep their colours."""
-    content: dict[str, Any] = json.loads(path.read_bytes()) if path.is_file() else {}
-    listed: list[Mapping[str, Any]] = content.setdefault("pathClasses", [])
-    known = {item.get("name") for item in listed}
-    new = [item for item in classes if item.name not in known]
+    read = json.loads(path.read_bytes()) if path.is_file() else {}
+    content: dict[str, Any] = read if isinstance(read, dict) else {}
+    listed = content.get("pathClasses")
+    listed = listed if isinstance(listed, list) else []
+    names = {item.name for entry in listed if (item := listed_class(entry)) is not None}
+    new = [item for item in classes if item.name not in names]
     if new:
-        listed.extend({"name": item.name, "color": _packed(item.color)} for item in new)
+        content["pathClasses"] = [*listed, *({"name": item.name, "color": _packed(item.color)} for item in new)]
         write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
 
 

@@ -69,6 +69,7 @@ def plan_project(
     states = {image.entry_id: image_state(image) for image in images}
     with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
     annotated, remarks = _annotated(project, with_regions, region_class)
+    remarks = [*(f"{image.name}: {remark}" for image in images for remark in image.remarks), *remarks]
     jobs, refused = [], {}
     for image in images:
         try:

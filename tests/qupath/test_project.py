@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.project import image_state, read_project
+from glomseg.qupath.project import ProjectClass, image_state, read_project
+from glomseg.qupath.safe_write import _save_classes
 
 VERSIONS = ["0_5_1", "0_6_0"]
 UMLAUT = "Ünï cöde #3.png"
@@ -344,10 +345,6 @@ def test_an_image_that_cannot_be_annotated_says_why_in_one_line(tmp_path, item, 
         ("[]", "no QuPath project"),
         ("{}", "no QuPath project"),
         ('{"version": "0.6.0", "images": 3}', "no QuPath project"),
-        ('{"version": "0.6.0", "images": [3]}', "cannot be read"),
-        ('{"version": "0.6.0", "images": [{"entryID": "../../x"}]}', "cannot be read"),
-        ('{"version": "0.6.0", "images": [{"entryID": null}]}', "cannot be read"),
-        ('{"version": "0.6.0", "images": [{"imageName": "x"}]}', "cannot be read"),
         ('{"version": "0.6.0", "images": [{"entryID": 1}, {"entryID": 1}]}', "two images"),
         ('{"version": "0.1.2", "images": []}', "0.1.2"),
         ('{"version": "v0.2.0-m2", "images": []}', "v0.2.0-m2"),
@@ -388,3 +385,103 @@ def test_a_damaged_class_list_is_named(tmp_path):
 
 def test_a_project_without_images_is_one(tmp_path):
     assert read_project(write(tmp_path / "study")).images == ()
+
+
+# --- one odd thing stops nothing else
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        3,
+        None,
+        {"entryID": "../../x"},
+        {"entryID": None},
+        {"imageName": "x"},
+        {"entryID": 9, "serverBuilder": 5},
+        {"entryID": 9, "serverBuilder": {"builderType": "uri", "uri": 7, "metadata": []}},
+        {"entryID": 9, "serverBuilder": {"builderType": "pyramidize", "builder": []}},
+        {"entryID": 9, "metadata": [], "imageName": {}},
+    ],
+)
+def test_an_image_that_cannot_be_read_stops_no_other(tmp_path, entry):
+    touch(tmp_path / "study" / "a.tif")
+    path = write(tmp_path / "study", builder())
+    content = json.loads(path.read_text("utf-8"))
+    content["images"].insert(0, entry)
+    path.write_text(json.dumps(content), "utf-8")
+    odd, good = read_project(path).images
+    assert odd.problem
+    assert odd.data_folder.parent == path.parent / "data"
+    assert (good.problem, good.name) == (None, "image 1")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"), [(calibration(352.778), "352.8 um per pixel"), (calibration(0.25, 0.001), "implausible")]
+)
+def test_a_print_resolution_is_no_pixel_size(tmp_path, found, said):
+    """72 dpi are 352.8 um per pixel, which no microscope has: not used, and said."""
+    touch(tmp_path / "study" / "a.tif")
+    image = only(write(tmp_path / "study", builder(pixelCalibration=found)))
+    assert image.mpp is None
+    assert image.problem is None
+    assert said in image.remarks[0]
+    assert "not used" in image.remarks[0]
+
+
+@pytest.mark.parametrize("odd", [{"value": "0,25", "unit": "µm"}, {"value": 0.25, "unit": "micrometre"}])
+def test_numbers_and_units_are_read_as_everywhere(tmp_path, odd):
+    touch(tmp_path / "study" / "a.tif")
+    assert only(write(tmp_path / "study", builder(pixelCalibration={"pixelWidth": odd, "pixelHeight": odd}))).mpp == (
+        0.25,
+        0.25,
+    )
+
+
+@pytest.mark.parametrize("odd", [7, "x", [], {"value": [], "unit": "µm"}, {"value": None, "unit": 5}])
+def test_an_odd_pixel_size_is_none(tmp_path, odd):
+    touch(tmp_path / "study" / "a.tif")
+    image = only(write(tmp_path / "study", builder(pixelCalibration={"pixelWidth": odd, "pixelHeight": odd})))
+    assert image.mpp is None
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        ({"pathClasses": [{"name": "Tumor", "colorRGB": -3670016}]}, ["Tumor"]),
+        ({"pathClasses": [None, {"name": "Tumor", "color": -3670016}]}, ["Tumor"]),
+        ({"pathClasses": [{"color": -1}, {"name": "Tumor", "color": -3670016}]}, ["Tumor"]),
+        ({"pathClasses": [{"name": None, "color": -1}, {"name": " "}, 3]}, []),
+        ({"pathClasses": ["Tumor"]}, ["Tumor"]),
+        ({"pathClasses": [{"name": "Tumor", "color": "red"}]}, ["Tumor"]),
+        ({"pathClasses": {}}, []),
+        ({"pathClasses": None}, []),
+        ({}, []),
+        ([], []),
+    ],
+)
+def test_odd_classes_refuse_no_project(tmp_path, content, names):
+    path = write(tmp_path / "study", builder())
+    classes = tmp_path / "study" / "classifiers" / "classes.json"
+    classes.parent.mkdir()
+    classes.write_text(json.dumps(content))
+    assert [item.name for item in read_project(path).classes] == names
+    _save_classes(classes, [ProjectClass(name="Tumor", color=(1, 2, 3)), ProjectClass(name="New", color=None)])
+    assert {item.name for item in read_project(path).classes} == {"Tumor", "New"}
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        [],
+        {"hierarchy": 5, "timestamp": "now"},
+        {"hierarchy": {"annotationClassificationCounts": [1], "nObjects": "3"}, "timestamp": 1e300},
+        {"hierarchy": {"annotationClassificationCounts": {"a": "x", "b": 2, "c": None}}, "timestamp": -5},
+    ],
+)
+def test_an_odd_summary_is_none(real, summary, glomseg):
+    (real / "data" / "1" / "summary.json").write_text(json.dumps(summary))
+    state = image_state(read_project(real).images[0])
+    assert (state.saved_ms, state.object_count) == (None, None)
+    assert dict(state.annotation_counts) in ({}, {"b": 2})
+    assert glomseg("status", real).code == 0
