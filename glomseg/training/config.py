@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import tomli_w
 
-from glomseg.errors import ModelError, TrainingError
+from glomseg.errors import TrainingError
 from glomseg.models.card import SPECIES_DIAMETER_UM
-from glomseg.models.variable_unet import base_width
 from glomseg.settings import limited, plain
 from glomseg.training.augment.augment import AugmentConfig
 
+ARCHITECTURE = "variable-unet"
+MAX_CLASSES = 64
 HARDWARE = ("data.workers", "data.cache_mb", "optimiser.batch_size", "optimiser.batch_limit")
 """Settings that a training may go on with others of: they fit it to a machine."""
 
@@ -69,12 +70,13 @@ class DataConfig:
 class ModelConfig:
     """The network, and what its card says of it.
 
-    It reads at `mpp` um per pixel; 0 is that at which a glomerulus of `species` measures `diameter_px`. `patch_size`
-    decides its width. On slides it is run on tiles of `tile_px` with a margin of `halo_px`.
+    `arguments` are those of the architecture: `patch_size` decides the width of variable-unet. It reads at `mpp` um per
+    pixel; 0 is that at which a glomerulus of `species` measures `diameter_px`. On slides it is run on tiles of
+    `tile_px` with a margin of `halo_px`.
     """
 
-    architecture: str = "variable-unet"
-    patch_size: int = limited(512, low=256)
+    architecture: str = ARCHITECTURE
+    arguments: Mapping[str, Any] = limited({"patch_size": 512})
     classes: tuple[str, ...] = limited(("Glomerulus",), pattern=r"\S(.*\S)?", what="the name of a class")
     species: str = limited("human", among=SPECIES_DIAMETER_UM)
     mpp: float = limited(0.0, low=0)
@@ -84,26 +86,20 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         """Check what holds between settings."""
-        if len(self.classes) != 1:
-            raise TrainingError(
-                f"model.classes is {list(self.classes)}: this glomseg runs models of one class; name one"
-            )
-        try:
-            base_width(self.patch_size)
-        except ModelError as error:
-            raise TrainingError(f"model.patch_size: {error}") from error
+        if not 0 < len(set(self.classes)) == len(self.classes) <= MAX_CLASSES:
+            raise TrainingError(f"model.classes is {list(self.classes)}; name 1 to {MAX_CLASSES} classes, each once")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LossConfig:
     """The loss: `a` is the share of the cross entropy (the rest is Dice), `pos_weight` how much a positive counts.
 
-    `gamma` is the focus of `dice-focal`; `eps` smooths Dice.
+    `pos_weight` is one number, or a list of one a class. `gamma` is the focus of `dice-focal`; `eps` smooths Dice.
     """
 
     kind: Literal["bce-dice", "dice-focal"] = "bce-dice"
     a: float = limited(0.6, low=0, high=1)
-    pos_weight: float = limited(1.5, above=0)
+    pos_weight: float | tuple[float, ...] = limited(1.5, above=0)
     gamma: float = limited(2.0, low=0)
     eps: float = limited(1e-6, above=0)
 
@@ -191,18 +187,20 @@ class TrainConfig:
 
     def differences(self, other: TrainConfig) -> list[tuple[str, Any, Any]]:
         """Return name, own and other value of each setting, those of `HARDWARE` left out, in which two differ."""
-        pairs = zip(_leaves(self), _leaves(other), strict=True)
-        return [(name, mine, theirs) for (name, mine), (_, theirs) in pairs if mine != theirs and name not in HARDWARE]
+        mine, theirs = dict(_leaves(self)), dict(_leaves(other))
+        names = [name for name in {**mine, **theirs} if name not in HARDWARE]
+        return [(name, mine.get(name), theirs.get(name)) for name in names if mine.get(name) != theirs.get(name)]
 
 
 def _leaves(record: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each setting with its dotted name."""
-    for item in dataclasses.fields(record):
-        value = getattr(record, item.name)
-        if dataclasses.is_dataclass(value):
-            yield from _leaves(value, f"{prefix}{item.name}.")
+    fields = dataclasses.fields(record) if dataclasses.is_dataclass(record) else ()
+    items = {item.name: getattr(record, item.name) for item in fields} if fields else dict(record)
+    for name, value in items.items():
+        if dataclasses.is_dataclass(value) or isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{item.name}", value
+            yield f"{prefix}{name}", value
 
 
 def setting_names() -> list[str]:

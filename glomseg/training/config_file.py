@@ -13,7 +13,7 @@ from typing import Any
 from glomseg.errors import TrainingError
 from glomseg.files import write_text
 from glomseg.settings import parse_toml, read_record, read_text
-from glomseg.training.config import TrainConfig, setting_names
+from glomseg.training.config import ARCHITECTURE, TrainConfig, setting_names
 
 DEFAULT_RECIPE = "glomseg"
 STARTER = "pas-starter"
@@ -27,7 +27,8 @@ OLD_NAMES = {
             "cache_mb",
         )
     },
-    **{name: f"model.{name}" for name in ("patch_size", "classes", "species", "diameter_px", "tile_px", "halo_px")},
+    **{name: f"model.{name}" for name in ("classes", "species", "diameter_px", "tile_px", "halo_px")},
+    "patch_size": "model.arguments.patch_size",
     "spacing_um_px": "model.mpp",
     "loss": "loss.kind",
     "loss_a": "loss.a",
@@ -80,16 +81,23 @@ def read_config(
         text = read_text(file, what="a TOML file of settings", error=TrainingError)
         given = parse_toml(text, origin=str(file), error=TrainingError)
     named = given.pop("recipe", None)
+    layers = [_nested(name, value) for name, value in (under or {}).items()]
+    layers.append(_renamed(given, str(file), tell))
+    layers += [_assigned(word, tell) for word in words]
+    layers += [_nested(name, value) for name, value in (over or {}).items() if value is not None]
     made = _recipe(str(recipe or named or default))
-    for name, value in (under or {}).items():
-        _merge(made, _nested(name, value))
-    _merge(made, _renamed(given, str(file), tell))
-    for word in words:
-        _merge(made, _assigned(word, tell))
-    for name, value in (over or {}).items():
-        if value is not None:
-            _merge(made, _nested(name, value))
+    network = _architecture(made)
+    for layer in layers:
+        if _architecture(layer, network) != network:  # the arguments so far are those of another network
+            network = _architecture(layer)
+            made["model"] = {**made.get("model", {}), "arguments": {}}
+        _merge(made, layer)
     return _config(made)
+
+
+def _architecture(table: Mapping[str, Any], default: str = ARCHITECTURE) -> str:
+    model = table.get("model")
+    return str(model.get("architecture", default)) if isinstance(model, Mapping) else default
 
 
 def parse_config(text: str) -> TrainConfig:

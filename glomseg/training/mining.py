@@ -11,7 +11,7 @@ from glomseg.evaluation.metrics import overlaps
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.training.data.sampling import HardBox, Images
-from glomseg.training.validate import Progress, found_at, probability_of, read_ahead
+from glomseg.training.validate import Progress, outlines_at, probability_of, read_ahead
 
 THRESHOLD = 0.5
 """Low, whatever the model will be cut at: what nearly was a mistake teaches as well."""
@@ -32,10 +32,13 @@ def mine(
     *,
     progress: Progress = lambda done, total: None,
 ) -> list[HardBox]:
-    """Return the false positives on some training images, the largest of each image."""
+    """Return the false positives on some training images, the largest of each image.
+
+    Of several classes, what is an object of another class is none.
+    """
     boxes: list[HardBox] = []
     for done, (index, found) in enumerate(read_ahead(images, indices), start=1):
-        (predicted,) = found_at(model, probability_of(model, found), (THRESHOLD,))
+        ((predicted, _),) = outlines_at(model, probability_of(model, found), (THRESHOLD,))
         met = overlaps(predicted, outline(found.label > 0)[0])
         shared = np.bincount(met.predicted, met.shared, minlength=len(predicted))
         false = np.flatnonzero(shared <= OVERLAP * met.predicted_areas)

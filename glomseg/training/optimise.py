@@ -17,7 +17,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from glomseg.errors import TrainingError
+from glomseg.errors import ModelError, TrainingError
 from glomseg.models.card import ModelCard
 from glomseg.models.device import has_fast_bf16, resolve_device
 from glomseg.models.network import Network
@@ -124,6 +124,32 @@ def fabric_for(config: TrainConfig, device: torch.device) -> Fabric:
     devices: Any = [device.index] if device.index is not None and processes == 1 else processes
     nodes = int(os.environ.get("WORLD_SIZE", "1")) // processes
     return Fabric(accelerator=device.type, devices=devices, num_nodes=max(1, nodes), precision=precision)
+
+
+def check_network(config: TrainConfig) -> None:
+    """Raise TrainingError where the settings make no network that can be trained; takes no memory."""
+    model = config.model
+    card = ModelCard(
+        name="settings",
+        description="The network that the settings describe.",
+        architecture=model.architecture,
+        architecture_args=dict(model.arguments),
+        num_classes=len(model.classes),
+        class_names=model.classes,
+        class_colors=((0, 0, 0),) * len(model.classes),
+        mpp=1.0,
+        minimum_area_um2=0.0,
+        species=model.species,
+        training_diameter_um=config.diameter_um,
+    )
+    try:
+        with torch.device("meta"):
+            net = build_network(card)
+    except ModelError as error:
+        raise TrainingError(f"model: {str(error).removeprefix('settings: ')}") from error
+    if not net.trainable:
+        raise TrainingError(f"model.architecture is {model.architecture!r}, which cannot be trained; name another")
+    criterion_of(config)
 
 
 def read_start(name: str | Path) -> tuple[Network, ModelCard]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.models.card import ModelCard
+from glomseg.evaluation.metrics import ObjectScore
+from glomseg.models.card import Colour, ModelCard
 from glomseg.models.predict import Model
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
@@ -17,11 +18,16 @@ from glomseg.training.data.loading import augmented, collate
 from glomseg.training.data.sampling import Images
 from glomseg.training.data.training_data import Data
 from glomseg.training.sheets import contact_sheet
-from glomseg.training.validate import Judged, Point, probability_of
+from glomseg.training.validate import Judged, Point, classes_at, probability_of
 
 HISTORY_NAME, CURVES_NAME, WORST_NAME, PREVIEW_NAME = "history.csv", "curves.png", "worst.png", "preview.png"
 SHOWN = 24
 WORST = 12
+UInt8 = NDArray[np.uint8]
+COLOURS: tuple[Colour, ...] = (
+    (0, 200, 0), (200, 0, 0), (0, 0, 200), (230, 159, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66),
+)  # fmt: skip
+"""Of the classes, in their order."""
 METHOD = (
     "objects matched one to one at IoU 0.5 and pixels added up over whole images, outlined as on a slide with the "
     "card's threshold, minimum area and solidity"
@@ -46,8 +52,10 @@ def card_of(
         description=f"Trained with glomseg train on {', '.join(item.name for item in data.origins)}.{begun} "
         "Not for diagnosis.",
         architecture=model.architecture,
-        architecture_args={"patch_size": model.patch_size},
+        architecture_args=dict(model.arguments),
+        num_classes=len(model.classes),
         class_names=model.classes,
+        class_colors=_colours(model.classes, started_from),
         patch_size_pixels=model.tile_px,
         halo_pixels=model.halo_px,
         mpp=data.model_mpp,
@@ -61,15 +69,29 @@ def card_of(
     )
 
 
-def scores_of(point: Point, images: int) -> dict[str, Any]:
-    """Put counts into the words of a card."""
-    objects = point.objects
+def _colours(classes: Sequence[str], started_from: ModelCard | None) -> tuple[Colour, ...]:
+    """Give each class a colour, that of the model that was begun with where it had the class."""
+    known = dict(zip(started_from.class_names, started_from.class_colors, strict=True)) if started_from else {}
+    return tuple(known.get(name) or COLOURS[index % len(COLOURS)] for index, name in enumerate(classes))
+
+
+def scores_of(point: Point, images: int, class_names: Sequence[str]) -> dict[str, Any]:
+    """Put counts into the words of a card; of several classes F1 and Dice are means, and each stands for itself too."""
+    scores: dict[str, Any] = {"images": images, **_scores(point.f1, point.dice, point.objects)}
+    if len(class_names) > 1:
+        scores["classes"] = {
+            name: _scores(score.objects.f1, score.pixels.dice, score.objects)
+            for name, score in zip(class_names, point.classes, strict=True)
+        }
+    return scores
+
+
+def _scores(f1: float, dice: float, objects: ObjectScore) -> dict[str, float]:
     values = {
-        "images": images,
-        "object_f1": objects.f1,
+        "object_f1": f1,
         "precision": objects.precision,
         "recall": objects.recall,
-        "dice": point.pixels.dice,
+        "dice": dice,
         "true_objects": objects.true,
         "predicted_objects": objects.predicted,
         "matched": objects.matched,
@@ -83,18 +105,25 @@ def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
     images, labels, valid, names = collate([data.source.sample(draw) for draw in draws])
     shown, marked, weights = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
     pixels = (shown.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
-    captions = [name[-40:] for name in names]
-    masks = list((marked[:, 0] > 0.5).numpy())
-    contact_sheet(list(pixels), masks, path, captions=captions, columns=6, weights=list(weights[:, 0].numpy()))
+    masks = (marked.amax(1) > 0.5) * (marked.argmax(1) + 1)
+    contact_sheet(
+        list(pixels),
+        list(masks.byte().numpy()),
+        path,
+        captions=[name[-40:] for name in names],
+        columns=6,
+        weights=list(weights[:, 0].numpy()),
+        title="What the network would see. Pale: not learned from (off the image, padding, ignored)",
+    )
 
 
 def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Path) -> None:
     """Draw the images on which the model does worst, each where it errs most; green is true, the other predicted."""
-    cells: list[tuple[NDArray[np.uint8], NDArray[np.bool_], NDArray[np.bool_], str]] = []
+    cells: list[tuple[UInt8, UInt8, UInt8, str]] = []
     for image in sorted(judged, key=lambda image: (*image.points[0].rank, image.index))[:WORST]:
         labelled = images.read(image.index)
-        seen = probability_of(model, labelled) >= model.card.threshold * 255
-        wrong = np.argwhere(seen != (labelled.label > 0))
+        seen = classes_at(probability_of(model, labelled), model.card.threshold)
+        wrong = np.argwhere(seen != labelled.label)
         y, x = wrong[len(wrong) // 2] if len(wrong) else np.array(seen.shape) // 2
         side = model.card.patch_size_pixels
         height, width = seen.shape
@@ -106,7 +135,7 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
             f"{images.name(image.index)[-36:]}\nfound {objects.matched} of {objects.true}, "
             f"{objects.predicted - objects.matched} false"
         )
-        cells.append((labelled.image[here], labelled.label[here] > 0, seen[here], caption))
+        cells.append((labelled.image[here], labelled.label[here], seen[here], caption))
     if cells:
         pictures, labels, predicted, captions = zip(*cells, strict=True)
         contact_sheet(pictures, labels, path, captions=captions, columns=4, predicted=predicted)

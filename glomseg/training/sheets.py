@@ -55,6 +55,7 @@ def _cell(image: UInt8, masks: Sequence[tuple[NDArray[Any], tuple[int, int, int]
     picture = Image.new("RGB", (CELL_PX * _SMOOTH,) * 2, "white")
     picture.paste(Image.fromarray(image).resize(size, how))
     for mask, color in masks:
-        for item in outline(mask)[0]:
-            draw_outline(picture, item, (0, 0), (scale, scale), color, 2 * _SMOOTH)
+        for kind in np.unique(mask[mask > 0]):
+            for item in outline(mask == kind)[0]:
+                draw_outline(picture, item, (0, 0), (scale, scale), color, 2 * _SMOOTH)
     return picture.resize((CELL_PX, CELL_PX), Image.Resampling.BOX)

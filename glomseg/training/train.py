@@ -224,9 +224,9 @@ def keep_epoch(training: Training, loss: float, verdict: Verdict | None) -> None
         best=int(better),
     )
     if verdict is not None:
-        objects, dice = verdict.best.objects, verdict.best.pixels.dice
+        best, objects = verdict.best, verdict.best.objects
         row = dataclasses.replace(
-            row, val_loss=verdict.loss, val_object_f1=objects.f1, val_dice=dice, val_precision=objects.precision,
+            row, val_loss=verdict.loss, val_object_f1=best.f1, val_dice=best.dice, val_precision=objects.precision,
             val_recall=objects.recall,
         )  # fmt: skip
     state.rows.append(row)
@@ -258,10 +258,10 @@ def finish(training: Training) -> ModelCard:
         at = tried.index(threshold)
         judged = [dataclasses.replace(image, points=(image.points[at],)) for image in sweep]
         chose = "epoch" if len(named) == 1 else "epoch and threshold"
-        scores["validation"] = {**scores_of(best, len(data.validation)), "chose": chose}
+        scores["validation"] = {**scores_of(best, len(data.validation), card.class_names), "chose": chose}
     if data.test is not None and len(data.test):
         on_test = judge_all(training, model, data.test, range(len(data.test)), (threshold,))
-        scores["test"] = scores_of(Verdict.of(on_test).best, len(data.test))
+        scores["test"] = scores_of(Verdict.of(on_test).best, len(data.test), card.class_names)
     scores["best_epoch"] = training.state.best_epoch
     final = training.card(threshold=threshold, scores=scores)
     if learner.fabric.is_global_zero:

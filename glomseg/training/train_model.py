@@ -19,12 +19,15 @@ from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, read_config
 from glomseg.training.corrections import export_corrections
 from glomseg.training.data.training_data import SPLIT_NAME, UNSTATED, Data, read_data
+from glomseg.training.optimise import check_network
 from glomseg.training.outputs import PREVIEW_NAME, draw_preview
 from glomseg.training.tiles.export import RECORD
 from glomseg.training.train import Progress, prepare, run
 
 LESSONS = "lessons"
 RETRAIN = "retrain"
+FROM_START = ("architecture", "arguments", "classes", "mpp", "species")
+"""What the model brings with which a training begins."""
 
 Tell = Callable[[str], None]
 Listen = Callable[[Progress], None]
@@ -193,7 +196,7 @@ def _config(
             file = kept
         elif not options.start and from_project:  # the model that it began with is known to them alone
             model = read_config(file=kept).model
-            under = {"model.patch_size": model.patch_size, "model.mpp": model.mpp, "model.species": model.species}
+            under = {f"model.{name}": getattr(model, name) for name in FROM_START}
     over = {
         "epochs": options.epochs,
         "seed": options.seed,
@@ -202,16 +205,22 @@ def _config(
         "model.species": options.species,
         "model.mpp": options.model_mpp,
     }
-    return read_config(
+    config = read_config(
         recipe=recipe, file=file, words=options.settings, under=under, over=over, default=default, tell=tell
     )
+    check_network(config)  # before the data are looked at, which takes its time
+    return config
 
 
 def _of_start(start: str | Path, species: str | None) -> dict[str, Any]:
     """Return the settings that a model brings: its network, its scale."""
     card = read_card(find_model(start))
-    brought = {"model.architecture": card.architecture, "model.mpp": reading_mpp(card, species)}
-    brought |= {f"model.{name}": value for name, value in card.architecture_args.items()}
+    brought = {
+        "model.architecture": card.architecture,
+        "model.arguments": dict(card.architecture_args),
+        "model.classes": list(card.class_names),
+        "model.mpp": reading_mpp(card, species),
+    }
     return brought if species else {**brought, "model.species": card.species}
 
 

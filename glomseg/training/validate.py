@@ -32,21 +32,57 @@ AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """What a threshold gives, added up over images."""
+class ClassScore:
+    """The counts of one class."""
 
-    threshold: float
     objects: ObjectScore = field(default_factory=ObjectScore)
     pixels: PixelScore = field(default_factory=PixelScore)
 
-    def __add__(self, other: Point) -> Point:
+    def __add__(self, other: ClassScore) -> ClassScore:
         """Add the counts of two images."""
-        return Point(self.threshold, self.objects + other.objects, self.pixels + other.pixels)
+        return ClassScore(self.objects + other.objects, self.pixels + other.pixels)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What a threshold gives, class by class, added up over images."""
+
+    threshold: float
+    classes: tuple[ClassScore, ...] = ()
+
+    def __add__(self, other: Point) -> Point:
+        """Add the counts of two images; a point without any class yet adds nothing."""
+        if not self.classes:
+            return Point(self.threshold, other.classes)
+        pairs = zip(self.classes, other.classes, strict=True)
+        return Point(self.threshold, tuple(mine + theirs for mine, theirs in pairs))
+
+    @property
+    def objects(self) -> ObjectScore:
+        """The objects of all classes."""
+        return sum((score.objects for score in self.classes), ObjectScore())
+
+    @property
+    def pixels(self) -> PixelScore:
+        """The pixels of all classes."""
+        return sum((score.pixels for score in self.classes), PixelScore())
+
+    @property
+    def f1(self) -> float:
+        """The object F1, of several classes the mean over those that are there or were predicted."""
+        there = [score.objects.f1 for score in self.classes if score.objects.true or score.objects.predicted]
+        return sum(there) / len(there) if there else 1.0
+
+    @property
+    def dice(self) -> float:
+        """The Dice of the pixels, of several classes the mean over those that are there or were predicted."""
+        there = [score.pixels.dice for score in self.classes if score.pixels.true or score.pixels.predicted]
+        return sum(there) / len(there) if there else 1.0
 
     @property
     def rank(self) -> tuple[float, float]:
         """What decides between two: object F1, then Dice."""
-        return self.objects.f1, self.pixels.dice
+        return self.f1, self.dice
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +116,11 @@ class Verdict:
 
 
 def predict(model: Model, image: UInt8) -> UInt8:
-    """Return the probability 0..255 (H, W) of an image (H, W, 3) of any size."""
+    """Return the probabilities 0..255 (classes, H, W) of an image (H, W, 3) of any size."""
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        single: UInt8 = model.predict(image[None])[0, 0]
+        single: UInt8 = model.predict(image[None])[0]
         return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
@@ -92,26 +128,33 @@ def predict(model: Model, image: UInt8) -> UInt8:
     rows, columns = frame.blocks
     below, right = rows * BLOCK - height + halo, columns * BLOCK - width + halo
     padded = np.pad(image, ((halo, below), (halo, right), (0, 0)), constant_values=255)  # as off a slide
-    result = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
+    result = np.zeros((model.card.num_classes, rows * BLOCK, columns * BLOCK), np.uint8)
     for tile in tiles:
         read = padded[tile.y : tile.y + tile.height + 2 * halo, tile.x : tile.x + tile.width + 2 * halo]
-        result[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core(model.predict(read[None])[0, 0])
-    return result[:height, :width]
+        for plane, values in zip(result, model.predict(read[None])[0], strict=True):
+            plane[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core(values)
+    return result[:, :height, :width]
 
 
-def found_at(model: Model, probability: UInt8, thresholds: Sequence[float]) -> Iterator[Geometries]:
-    """Yield, for each threshold, the outlines of a probability (H, W) in its pixels, as segmenting a slide gives."""
-    height, width = probability.shape
+def outlines_at(
+    model: Model, probability: UInt8, thresholds: Sequence[float]
+) -> Iterator[tuple[Geometries, NDArray[np.intp]]]:
+    """Yield, for each threshold, the outlines of probabilities (classes, H, W) and the class of each, from 0.
+
+    They are in pixels, and what segmenting a slide gives.
+    """
+    _, height, width = probability.shape
     mpp = model.card.mpp
     frame = ReadingFrame.of(width, height, mpp, mpp, mpp)
     rows, columns = frame.blocks
     whole = Tile(0, 0, columns * BLOCK, rows * BLOCK, 0)
-    padded = np.pad(probability, ((0, whole.height - height), (0, whole.width - width)))
-    with ProbabilityMap(frame) as values:
-        values.write(whole, padded[None])
+    padded = np.pad(probability, ((0, 0), (0, whole.height - height), (0, whole.width - width)))
+    with ProbabilityMap(frame, len(probability)) as values:
+        values.write(whole, padded)
         for threshold in thresholds:
-            settings = outline_settings(model.card, SegmentSettings(threshold=threshold))
-            yield geometries([item.geometry for item in find_glomeruli(values, settings)])
+            items = find_glomeruli(values, outline_settings(model.card, SegmentSettings(threshold=threshold)))
+            kinds = np.array([item.class_index for item in items], np.intp)
+            yield geometries([item.geometry for item in items]), kinds
 
 
 def judge(
@@ -134,18 +177,29 @@ def judge(
 
 
 def probability_of(model: Model, found: Labelled) -> UInt8:
-    """Return what the model says of an image, and 0 where that is not valid."""
+    """Return what the model says of an image (classes, H, W), and 0 where that is not valid."""
     return np.where(found.valid, predict(model, found.image), 0).astype(np.uint8)
 
 
+def classes_at(probability: UInt8, threshold: float) -> UInt8:
+    """Return the most probable class of each pixel (H, W), from 1; 0 where none reaches the threshold."""
+    there = probability.max(axis=0) >= threshold * 255
+    return np.where(there, probability.argmax(axis=0) + 1, 0).astype(np.uint8)
+
+
 def points_of(model: Model, probability: UInt8, found: Labelled, thresholds: Sequence[float]) -> tuple[Point, ...]:
-    """Score a probability at each of the thresholds."""
-    true = outline(found.label > 0)[0]
+    """Score probabilities (classes, H, W) at each of the thresholds."""
+    true = [outline(found.label == index + 1)[0] for index in range(len(probability))]
     points = []
-    for threshold, predicted in zip(thresholds, found_at(model, probability, thresholds), strict=True):
-        met = overlaps(predicted, true)
-        points.append(Point(threshold, object_score(met, match(met)), pixel_score(predicted, true, met)))
+    for threshold, (items, kinds) in zip(thresholds, outlines_at(model, probability, thresholds), strict=True):
+        scores = [_score(items[kinds == index], of_class) for index, of_class in enumerate(true)]
+        points.append(Point(threshold, tuple(scores)))
     return tuple(points)
+
+
+def _score(predicted: Geometries, true: Geometries) -> ClassScore:
+    met = overlaps(predicted, true)
+    return ClassScore(object_score(met, match(met)), pixel_score(predicted, true, met))
 
 
 def read_ahead(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, Labelled]]:
@@ -166,11 +220,11 @@ def read_ahead(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, La
 
 
 def _loss(criterion: nn.Module, probability: UInt8, found: Labelled) -> float:
-    """Return the loss of a probability, which eight bits keep well enough for a curve."""
+    """Return the loss of probabilities (classes, H, W), which eight bits keep well enough for a curve."""
     p = np.clip(probability / 255.0, 1 / 510, 1 - 1 / 510)
-    logits, target, weight = (
-        torch.from_numpy(values.astype(np.float32))[None, None]
-        for values in (np.log(p / (1 - p)), found.label > 0, found.valid)
+    target = np.stack([found.label == index + 1 for index in range(len(probability))])
+    logits, targets, weight = (
+        torch.from_numpy(values.astype(np.float32))[None] for values in (np.log(p / (1 - p)), target, found.valid[None])
     )
     with torch.inference_mode():
-        return float(criterion(logits, target, weight))
+        return float(criterion(logits, targets, weight))

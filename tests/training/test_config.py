@@ -1,5 +1,6 @@
 """Settings: recipes hold, files and words lie over them, and what is wrong is named."""
 
+import re
 import tomllib
 
 import pytest
@@ -16,6 +17,7 @@ from glomseg.training.config import (
     setting_names,
 )
 from glomseg.training.config_file import OLD_NAMES, parse_config, read_config, recipe_names, write_config
+from glomseg.training.optimise import check_network
 
 
 def test_recipes():
@@ -28,7 +30,12 @@ def test_recipes():
 def test_the_reference_is_the_reference():
     config = read_config(recipe="kpis-reference")
     data, optimiser, loss = config.data, config.optimiser, config.loss
-    assert (data.sample, data.crop_px, config.model.patch_size, optimiser.batch_size) == ("whole", 256, 256, 16)
+    assert (data.sample, data.crop_px, config.model.arguments["patch_size"], optimiser.batch_size) == (
+        "whole",
+        256,
+        256,
+        16,
+    )
     assert (loss.kind, loss.a, loss.pos_weight, loss.eps) == ("bce-dice", 0.8, 25, 1e-6)
     assert (optimiser.kind, optimiser.learning_rate, optimiser.weight_decay, optimiser.schedule) == (
         "adam",
@@ -53,9 +60,17 @@ def test_it_survives_being_written(tmp_path):
 def test_what_lies_over_what(tmp_path):
     (tmp_path / "mine.toml").write_text('recipe = "kpis"\nepochs = 5\nseed = 4\n[augment]\nflip = false\n')
     config = read_config(
-        file=tmp_path / "mine.toml", words=["seed=6"], under={"model.patch_size": 256}, over={"model.species": None}
+        file=tmp_path / "mine.toml",
+        words=["seed=6"],
+        under={"model.arguments.patch_size": 256},
+        over={"model.species": None},
     )
-    assert (config.model.species, config.epochs, config.seed, config.model.patch_size) == ("mouse", 5, 6, 256)
+    assert (config.model.species, config.epochs, config.seed, config.model.arguments["patch_size"]) == (
+        "mouse",
+        5,
+        6,
+        256,
+    )
     assert config.augment.flip is False
     (tmp_path / "few.toml").write_text("epochs = 5\n")
     few = read_config(file=tmp_path / "few.toml")
@@ -202,7 +217,7 @@ def test_a_file_from_before_there_were_tables(tmp_path):
             samples_per_epoch=6000, balance="group", paste_share=0.2, mining_every=5, mining_images=400,
             split_by="case", workers=2, cache_mb=1024,
         ),
-        model=ModelConfig(species="rat", mpp=0.958, patch_size=1024, halo_px=32),
+        model=ModelConfig(species="rat", mpp=0.958, arguments={"patch_size": 1024}, halo_px=32),
         loss=LossConfig(kind="dice-focal", gamma=1.5),
         optimiser=OptimiserConfig(
             kind="adam", learning_rate=0.0015, schedule="constant", warm_up=0.03, ema_decay=0.999, batch_size=12,
@@ -243,9 +258,10 @@ def test_how_the_starter_was_made_is_not_read(tmp_path):
         ("validation.thresholds=[]", "validation.thresholds is []"),
         ("optimiser.batch_size=1", "BatchNorm"),
         ("optimiser.batch_size=true", "not a whole number"),
-        ("model.patch_size=300", "patch size 300 is not possible"),
         ("data.crop_px=100", "multiples of 16"),
-        ('model.classes=["A", "B"]', "models of one class"),
+        ('model.classes=["A", "A"]', "each once"),
+        ("model.classes=[]", "1 to 64 classes"),
+        ("loss.pos_weight=[2, 0]", "give more than 0"),
         ("epochs", "write key=value"),
         ("data.positive_share=0.9", "more than 1"),
     ],
@@ -255,6 +271,28 @@ def test_what_is_wrong_is_named_in_one_line(word, message):
         read_config(words=[word])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("model.arguments.patch_size=300", "patch size 300 is not possible"),
+        ("model.arguments.depth=3", "depth"),
+        ("model.architecture=unet", "architecture 'unet' is unknown; this glomseg knows variable-unet"),
+        ("model.architecture=onnx", "cannot be trained"),
+        ("loss.pos_weight=[2, 3]", "2 numbers for 1 classes"),
+    ],
+)
+def test_a_network_that_cannot_be_made_is_refused_before_anything_is_read(word, message):
+    with pytest.raises(TrainingError, match=re.escape(message)):
+        check_network(read_config(words=[word]))
+    check_network(read_config())
+
+
+def test_another_network_does_not_take_the_arguments_of_the_recipe():
+    config = read_config(words=["model.architecture=onnx", "model.arguments.stride=32"])
+    assert config.model.arguments == {"stride": 32}
+    assert read_config(words=["model.architecture=variable-unet"]) == read_config()
 
 
 def test_files_that_are_no_settings(tmp_path):

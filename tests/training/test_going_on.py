@@ -219,7 +219,7 @@ def test_a_training_that_is_over_is_not_trained_again(fields, tmp_path):
 
 def test_the_same_command_goes_on_from_a_project(tmp_path):
     """The scale that a project's model brought is known again, also where the recipe is named."""
-    under = {"model.patch_size": 1024, "model.mpp": 3.0, "model.species": "mouse"}
+    under = {"model.arguments.patch_size": 1024, "model.mpp": 3.0, "model.species": "mouse"}
     first = read_config(recipe="glomseg", under=under)
     write_config(first, tmp_path / "config.toml")
     options = TrainOptions(recipe="glomseg")

@@ -274,7 +274,7 @@ def test_a_model_to_start_from(fields, trained, tmp_path):
     with pytest.raises(
         TrainingError, match=r"another network than the settings make \(variable-unet, patch_size 1024, 1 classes\)"
     ):
-        training(fields, tmp_path, (*TINY, "model.patch_size=1024"), start=output)
+        training(fields, tmp_path, (*TINY, "model.arguments.patch_size=1024"), start=output)
     with pytest.raises(ModelError, match="no model"):
         training(fields, tmp_path, start="nobody's")
 

@@ -28,7 +28,7 @@ def test_kpis(kpis_tree, tmp_path, glomseg):
         "model.mpp=0.479",
         "data.crop_px=64",
         "data.margin_px=0",
-        "model.patch_size=256",
+        "model.arguments.patch_size=256",
         "validation.minimum_area_um2=20",
     )
     settings = [item for word in words for item in ("--set", word)]

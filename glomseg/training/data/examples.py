@@ -37,8 +37,8 @@ class Example:
     image; `part` is "train", "validation" or "test" where the folders say so; `box` is a part of a slide in its level-0
     pixels, None for the whole image. `values` pairs values of the label with classes, counted from 1; without them
     the label says what is a glomerulus and what not. `reading` says how the label's values are read, None before they
-    were looked at. A `hard` example is drawn more often, a `positive` one
-    holds a glomerulus. Without a `label` it holds none. Pixels of the class `UNKNOWN` are not valid.
+    were looked at. A `hard` example is drawn more often; `holds` lists the classes in it. Without a `label` there is
+    none. Pixels of the class `UNKNOWN` are not valid.
     """
 
     name: str
@@ -53,7 +53,12 @@ class Example:
     values: tuple[tuple[int, int], ...] = ()
     reading: LabelReading | None = None
     hard: bool = False
-    positive: bool = False
+    holds: tuple[int, ...] = ()
+
+    @property
+    def positive(self) -> bool:
+        """Tell whether it holds a glomerulus."""
+        return bool(self.holds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,10 +114,14 @@ def collate(samples: Sequence[Sample]) -> Batch:
 def augmented(
     batch: tuple[Tensor, Tensor, Tensor], config: TrainConfig, augment: Augment, *, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Turn a batch of uint8 into images (N, 3, S, S) of 0..1, labels and weights (N, 1, S, S) to learn from."""
+    """Turn a batch of uint8 into images (N, 3, S, S) of 0..1, and what to learn from them.
+
+    That are labels (N, classes, S, S), each 1 where a pixel is of its class, and weights (N, 1, S, S).
+    """
     images, labels, valid = batch
     pixels = images.float().div_(255)
-    targets, weights = (labels > 0).float()[:, None], valid.float()[:, None]
+    classes = torch.arange(1, len(config.model.classes) + 1, device=labels.device)[:, None, None]
+    targets, weights = (labels[:, None] == classes).float(), valid.float()[:, None]
     pixels, targets, weights = augment(pixels, targets, weights, seed=seed)
     if config.data.margin_px and config.data.sample == "crop":
         inner = slice(config.data.margin_px, -config.data.margin_px)

@@ -43,12 +43,13 @@ class HardBox:
 class Draw:
     """One sample to be made: of which image, where (x, y in reading px, or `on` a glomerulus, or anywhere), its seed.
 
-    `other` is an image whose glomeruli are pasted in.
+    With `kind` it is one of that class. `other` is an image whose glomeruli are pasted in.
     """
 
     index: int
     seed: tuple[int, ...]
     on: bool = False
+    kind: int | None = None
     at: tuple[float, float] | None = None
     other: int | None = None
 
@@ -117,10 +118,9 @@ def read_as(example: Example, config: TrainConfig) -> Labelled:
     if config.data.sample != "whole":
         return read_example(example, config.model_mpp)
     found, size = read_example(example, example.mpp), (config.data.crop_px, config.data.crop_px)
-    if example.label is None or not found.label.any():
-        label = np.zeros(size, np.uint8)
-    else:
-        label = (_resized(np.where(found.label > 0, 255, 0), size, Image.Resampling.BOX) >= 128).astype(np.uint8)
+    label = np.zeros(size, np.uint8)
+    for kind in np.unique(found.label[found.label > 0]):
+        label[_resized(np.where(found.label == kind, 255, 0), size, Image.Resampling.BOX) >= 128] = kind
     valid = _resized(np.where(found.valid, 255, 0), size, Image.Resampling.BOX) >= 128
     return Labelled(_resized(found.image, size, Image.Resampling.BILINEAR), label, valid)
 
@@ -150,6 +150,9 @@ class ExampleSource:
         everything = range(len(self.examples))
         self._all = self._pool(everything)
         self._positive = self._pool([i for i in everything if self.examples[i].positive])
+        kinds = range(1, len(config.model.classes) + 1)
+        of_kind = {kind: self._pool([i for i in everything if kind in self.examples[i].holds]) for kind in kinds}
+        self._of_kind = {kind: pool for kind, pool in of_kind.items() if pool} if len(kinds) > 1 else {}
         self._hard = [i for i in everything if self.examples[i].hard]
         self.shards = SHARDS if len(self.examples) >= MANY and config.data.sample == "crop" else 1
         positive = [i for i in everything if self.examples[i].positive]
@@ -177,12 +180,16 @@ class ExampleSource:
         ]
 
     def _draw(self, rng: Rng, seed: tuple[int, int], hard: Sequence[tuple[int, Any]]) -> Draw:
-        config, kind = self.config, float(rng.random())
+        config, chance = self.config, float(rng.random())
         paste = bool(self._positive) and float(rng.random()) < config.data.paste_share
-        if self._positive and kind < config.data.positive_share:
-            index = _drawn(rng, self._positive)
-            return Draw(index, seed, on=True, other=self._donor(rng, index) if paste else None)
-        if hard and kind < config.data.positive_share + config.data.hard_share:
+        if self._positive and chance < config.data.positive_share:
+            kind, pool = None, self._positive
+            if self._of_kind:  # of several classes each as often, however rare
+                kind = list(self._of_kind)[int(rng.integers(len(self._of_kind)))]
+                pool = self._of_kind[kind]
+            index = _drawn(rng, pool)
+            return Draw(index, seed, on=True, kind=kind, other=self._donor(rng, index) if paste else None)
+        if hard and chance < config.data.positive_share + config.data.hard_share:
             index, at = hard[int(rng.integers(len(hard)))]
             return Draw(index, seed, at=at)
         index = _drawn(rng, self._all)
@@ -201,10 +208,10 @@ class ExampleSource:
             return Sample(example.name, found.image, found.label, found.valid)
         rng = np.random.default_rng([config.seed, *draw.seed])
         side = config.data.crop_px + 2 * config.data.margin_px
-        square = cut(found, *_corner(rng, found, draw.on, draw.at, side), side)
+        square = cut(found, *_corner(rng, found, draw, side), side)
         if draw.other is not None:
             other = self._read(draw.other)
-            donor = cut(other, *_corner(rng, other, True, None, side), side)
+            donor = cut(other, *_corner(rng, other, Draw(draw.other, draw.seed, on=True), side), side)
             square = paste_between(rng, square, [donor], glomeruli=PASTED, decoys=PASTED)
         return Sample(example.name, square.image, square.label, square.valid)
 
@@ -221,17 +228,18 @@ def _drawn(rng: Rng, pool: Sequence[Sequence[int]]) -> int:
     return group[int(rng.integers(len(group)))]
 
 
-def _corner(rng: Rng, found: Labelled, on: bool, at: tuple[float, float] | None, side: int) -> tuple[int, int]:
+def _corner(rng: Rng, found: Labelled, draw: Draw, side: int) -> tuple[int, int]:
     """Return the corner (left, top) of a square `on` a glomerulus, `at` a place or anywhere; off only a small image."""
     height, width = found.label.shape
     x, y = (rng.uniform(side / 2, max(side / 2, length - side / 2)) for length in (width, height))
-    if at is not None:
-        x, y = at
-    elif on:
-        inside = np.flatnonzero(found.label)
+    if draw.at is not None:
+        x, y = draw.at
+    elif draw.on:
+        of_kind = found.label == draw.kind
+        inside = np.flatnonzero(of_kind if draw.kind is not None and of_kind.any() else found.label)
         if inside.size:
             y, x = divmod(int(inside[int(rng.integers(inside.size))]), width)
-    if on or at is not None:
+    if draw.on or draw.at is not None:
         x, y = np.array([x, y]) + rng.uniform(-side / 4, side / 4, 2)
     left, top = (
         int(np.clip(round(middle - side / 2), 0, length - side))

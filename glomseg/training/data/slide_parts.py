@@ -12,12 +12,12 @@ from glomseg.errors import TrainingError
 from glomseg.geometry import Box
 from glomseg.labelled.label_pixels import open_label
 from glomseg.labelled.label_values import LabelReading
-from glomseg.labelled.masks import look_at
+from glomseg.labelled.masks import Label, look_at
 from glomseg.labelled.padding import MAX_PX
 from glomseg.segment.tiles import ReadingFrame
 from glomseg.segment.tissue import TissueMask, find_tissue
 from glomseg.slides.slide import Slide
-from glomseg.training.data.examples import Example, numbers_told, unlike
+from glomseg.training.data.examples import UNKNOWN, Example, classes_of, numbers_told, unlike
 
 PART_PX = 1024
 OVERLAP_PX = 128
@@ -45,13 +45,13 @@ def cut_slide(example: Example, slide: Slide, model_mpp: float) -> Iterator[Exam
             box = Box(
                 whole.x, whole.y, min(whole.width, slide.width - whole.x), min(whole.height, slide.height - whole.y)
             )
-            positive = labels.any_in(box)
-            if positive or _tissue_in(tissue, box):
+            holds = labels.classes_in(box)
+            if holds or _tissue_in(tissue, box):
                 yield replace(
                     example,
                     name=f"{example.name} [x={round(box.x)},y={round(box.y)}]",
                     box=box,
-                    positive=positive,
+                    holds=holds,
                     reading=labels.reading,
                 )
 
@@ -71,9 +71,9 @@ def _part(array: NDArray[np.bool_], box: Box, across: float, down: float) -> NDA
 
 @dataclass(frozen=True, slots=True)
 class _Labels:
-    """A slide's mask seen from afar: where its glomeruli are, and how its values are read."""
+    """A slide's mask seen from afar: where each of its classes is, and how its values are read."""
 
-    there: NDArray[np.bool_]
+    there: dict[int, NDArray[np.bool_]]
     downsample: float
     reading: LabelReading | None = None
 
@@ -81,25 +81,29 @@ class _Labels:
     def of(cls, example: Example, slide: Slide) -> _Labels:
         """Look at the mask of a slide; raises TrainingError."""
         if example.label is None:
-            return cls(np.zeros((1, 1), np.bool_), float(max(slide.width, slide.height)))
+            return cls({}, 1.0)
         if example.label.suffix.lower() not in (".tif", ".tiff"):
             raise TrainingError(
                 f"{example.label} is the mask of a slide and is read in parts; write it as a tiled TIFF: "
                 "vips tiffsave IN OUT.tif --tile --pyramid"
             )
         reading = look_at(example.label, numbers=numbers_told(example))
-        background = [value for value, index in example.values if not index]
         with open_label(example.label) as mask:
             if mask.size != (slide.width, slide.height):
                 raise TrainingError(unlike(example, (slide.width, slide.height), mask.size))
             step = max(1, int(FROM_AFAR_UM / example.mpp), round((slide.width * slide.height / FROM_AFAR_PX) ** 0.5))
-            there = np.zeros((slide.height // step + 1, slide.width // step + 1), np.bool_)
+            there: dict[int, NDArray[np.bool_]] = {}
             for block in mask.blocks():
-                numbers = reading.numbers_of(block.values)
-                rows, columns = np.nonzero((numbers > 0) & ~np.isin(numbers, background))
-                there[(rows + block.y) // step, (columns + block.x) // step] = True
+                classes = classes_of(Label(numbers=reading.numbers_of(block.values), reading=reading), example.values)
+                for index in np.unique(classes[(classes > 0) & (classes != UNKNOWN)]).tolist():
+                    seen = there.setdefault(index, np.zeros((slide.height // step + 1, slide.width // step + 1), bool))
+                    rows, columns = np.nonzero(classes == index)
+                    seen[(rows + block.y) // step, (columns + block.x) // step] = True
         return cls(there, float(step), reading)
 
-    def any_in(self, box: Box) -> bool:
-        """Tell whether a part of the slide holds a glomerulus."""
-        return bool(_part(self.there, box, self.downsample, self.downsample).any())
+    def classes_in(self, box: Box) -> tuple[int, ...]:
+        """List the classes that a part of the slide holds."""
+        inside = (
+            index for index, seen in self.there.items() if _part(seen, box, self.downsample, self.downsample).any()
+        )
+        return tuple(sorted(inside))

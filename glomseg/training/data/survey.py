@@ -30,10 +30,9 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """An example that is in order, the classes in it, and whether it is nothing but glomerulus."""
+    """An example that is in order, and whether it is nothing but glomerulus."""
 
     example: Example
-    classes: frozenset[int]
     full: bool = False
 
 
@@ -77,7 +76,7 @@ def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
     """Say what is wrong with the examples together."""
     if not found:
         return ["there is nothing to learn from: the images hold no tissue, or padding alone; give other data"]
-    there = frozenset().union(*(item.classes for item in found))
+    there = {index for item in found for index in item.example.holds}
     if not there:
         return [f"no glomerulus in any of {len(found)} masks; are they the masks, and the classes named as in them?"]
     if all(item.full for item in found):
@@ -115,7 +114,7 @@ def _look(example: Example, model_mpp: float) -> list[_Seen] | str:
         with open_slide(example.image, mpp=example.mpp) as slide:
             if is_slide(slide):
                 parts = cut_slide(example, slide, model_mpp)
-                return [_Seen(part, frozenset({1} if part.positive else ())) for part in parts]
+                return [_Seen(part) for part in parts]
             slide.overview(512)
             return _seen(example, (slide.width, slide.height), model_mpp)
     except (TrainingError, EvaluationError, SlideError) as error:
@@ -125,7 +124,7 @@ def _look(example: Example, model_mpp: float) -> list[_Seen] | str:
 def _seen(example: Example, size: tuple[int, int], model_mpp: float) -> list[_Seen]:
     """Look at the label of a whole image of a size; raises TrainingError, EvaluationError."""
     if example.label is None:
-        return [_Seen(example, frozenset())]
+        return [_Seen(example)]
     label = label_of(example, example.label)
     height, width = label.numbers.shape
     if (width, height) != size:
@@ -139,8 +138,8 @@ def _seen(example: Example, size: tuple[int, int], model_mpp: float) -> list[_Se
         if not read.valid.any():
             return []
         labels = read.label
-    there = frozenset((np.flatnonzero(_counts(labels)[1:]) + 1).tolist())
-    return [_Seen(replace(example, positive=bool(there)), there, bool(full))]
+    holds = tuple((np.flatnonzero(_counts(labels)[1:]) + 1).tolist())
+    return [_Seen(replace(example, holds=holds), bool(full))]
 
 
 def _counts(values: NDArray[np.uint8]) -> NDArray[np.int64]:

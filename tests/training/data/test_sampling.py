@@ -220,8 +220,8 @@ def test_tile_by_tile_is_as_one():
     model = Model(card, net, torch.device("cpu"))
     tiled = predict(model, image)
     whole = predict(Model(dataclasses.replace(card, patch_size_pixels=512), net, torch.device("cpu")), image)
-    assert tiled.shape == whole.shape == (100, 150)
-    inner = np.s_[48:52, 70:80]
+    assert tiled.shape == whole.shape == (1, 100, 150)
+    inner = np.s_[0, 48:52, 70:80]
     assert np.abs(tiled[inner].astype(int) - whole[inner]).max() <= 3
 
 

@@ -33,7 +33,7 @@ def make(
             case=f"{group}/a{slide // case}",
             group=group,
             mpp=1.0,
-            positive=positive,
+            holds=(1,) if positive else (),
             part=part,
         )
         for slide, tile in itertools.product(range(first, first + count), range(tiles))
