@@ -10,7 +10,6 @@
 
 import static qupath.lib.gui.scripting.QPEx.*
 
-import groovy.json.JsonSlurper
 import groovy.transform.Field
 import java.util.concurrent.CountDownLatch
 import javafx.application.Platform
@@ -25,18 +24,19 @@ import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.gui.prefs.PathPrefs
+import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
 
 @Field static final String REMEDY = "Install glomseg (pip install glomseg, or from its checkout) and choose the " +
     "python of that installation: .venv/bin/python, or .venv\\Scripts\\python.exe on Windows."
 
+def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 def imageData = getCurrentImageData()
+def project = getProject()
 def entry = getProjectEntry()
 if (imageData == null || entry == null)
     throw new IllegalStateException("Open an image of a project first; the results are kept in the project.")
-def given = [:]
-for (text in (binding.hasVariable("args") ? (args as List<String>) : []))
-    given[text.tokenize("=")[0]] = text.contains("=") ? text.substring(text.indexOf("=") + 1) : ""
+def given = shared.named(binding.hasVariable("args") ? (args as List<String>) : [])
 def window = getQuPath() != null && !given
 def python = given.remove("python") ?: (window ? rememberedPython() : null)
 if (python == null) {
@@ -53,9 +53,10 @@ if (!hasGlomseg(python)) {
     throw new IllegalArgumentException("${python} has no glomseg. ${REMEDY}")
 }
 
+def wasShown = shared.isShown(imageData)
 entry.saveImageData(imageData)  // what is drawn now counts: areas to ignore, and glomeruli to leave alone
-getProject().syncChanges()
-def command = [python, "-m", "glomseg_cli.main", "annotate", getProject().getPath().toString(),
+project.syncChanges()
+def command = [python, "-m", "glomseg_cli.main", "annotate", project.getPath().toString(),
                "--image", entry.getID(), "--no-collect", "--json"]
 command += given.collectMany { name, value -> value ? ["--" + name, value] : ["--" + name] }
 def selected = window ? getSelectedObjects().findAll { it.isAnnotation() && it.getROI()?.isArea() } : []
@@ -66,8 +67,11 @@ if (selected) {
     command += ["--within", within.getAbsolutePath()]
 }
 try {
-    def run = annotate(command, window, selected ? "inside ${selected.size()} annotations" : "the whole image")
-    if (run != null)
+    def inside = selected.size() == 1 ? "inside the annotation" : "inside ${selected.size()} annotations"
+    def run = annotate(command, window, selected ? inside : "the whole image")
+    if (run != null && wasShown)  // the image may have been closed, changed and opened again meanwhile
+        shared.withDataOfNow(project, entry) { bringIn(run) }
+    else if (run != null)
         bringIn(run)
 } finally {
     within?.delete()
@@ -130,7 +134,7 @@ String annotate(List<String> command, boolean window, String where) {
     if (code != 0)
         throw new IllegalStateException(
             said.findAll { it.startsWith("glomseg: ") }.join("; ") ?: "glomseg ended with exit code ${code}")
-    return new JsonSlurper().parseText(output).folder
+    return GsonTools.getInstance().fromJson(output, Map).folder
 }
 
 /** Show a small window with Cancel; returns what takes the text to show, and null to close it. */
@@ -158,13 +162,21 @@ Closure showProgress(String where, Closure cancel) {
 }
 
 void bringIn(String run) {
+    def script = besideThis("import_results.groovy")
+    def variables = [args: [run] as String[], notify: true, "qupath.script.file": script.getPath()]
+    if (binding.hasVariable("out"))
+        variables.out = out
+    new GroovyShell(getClass().getClassLoader(), new Binding(variables)).evaluate(script)
+}
+
+/** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
+File besideThis(String name) {
     def own = binding.getVariables()["qupath.script.file"]
     def user = UserDirectoryManager.getInstance().getUserPath()
-    def folders = [own ? new File(own.toString()).getParentFile() : null,
-                   user?.resolve("scripts")?.resolve("GlomSeg")?.toFile()]
-    def script = folders.findAll { it != null }.collect { new File(it, "import_results.groovy") }.find { it.isFile() }
-    if (script == null)
-        throw new IllegalStateException("import_results.groovy is in none of ${folders}; " +
-            "put it there with: glomseg qupath install-scripts")
-    new GroovyShell(getClass().getClassLoader(), new Binding([args: [run] as String[]])).evaluate(script)
+    def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts/GlomSeg")?.toFile()]
+    def file = folders.findAll { it != null }.collect { new File(it, name) }.find { it.isFile() }
+    if (file == null)
+        throw new IllegalStateException("${name} is in none of ${folders}; put it there with: " +
+            "glomseg qupath install-scripts")
+    return file
 }

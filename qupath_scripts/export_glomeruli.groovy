@@ -11,6 +11,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import java.nio.file.Files
 import java.nio.file.Path
+import qupath.fx.dialogs.Dialogs
 import qupath.lib.io.PathIO
 
 def imageData = getCurrentImageData()
@@ -51,6 +52,8 @@ for (item in glomeruli) {
     ].join(",")
 }
 Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
-println "${name}: ${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv"
-if (!calibrated)
-    println "${name}: its pixel size is not set, so areas are left out"
+def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" +
+    (calibrated ? "" : "; its pixel size is not set, so areas are left out")
+println "${name}: ${text}"
+if (getQuPath()?.getViewer()?.getImageData() === imageData)
+    Dialogs.showInfoNotification(name, text)

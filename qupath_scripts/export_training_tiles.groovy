@@ -25,6 +25,7 @@ import groovy.transform.Field
 import java.awt.image.BufferedImage
 import java.security.MessageDigest
 import java.text.NumberFormat
+import qupath.fx.dialogs.Dialogs
 import qupath.lib.common.GeneralTools
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.writers.TileExporter
@@ -56,7 +57,7 @@ def reviewed = entry.getMetadataValue(REVIEWED) as boolean
 if (overlap < 0 || overlap >= size)
     throw new IllegalArgumentException("An overlap of ${overlap} px does not fit tiles of ${size} px; make it less.")
 if (given.contains("reviewed-only") && !reviewed) {
-    println "${entry.getImageName()}: not marked as fully reviewed, left out"
+    say("not marked as fully reviewed, left out")
     return
 }
 
@@ -64,7 +65,7 @@ def server = imageData.getServer()
 def annotations = imageData.getHierarchy().getAnnotationObjects().findAll { isWanted(it) }
 def labelled = annotations.findAll { it.getPathClass()?.toString() in classes }
 if (!labelled && !reviewed) {
-    println "${entry.getImageName()}: no annotation of class ${classes.join(' or ')}, left out"
+    say("no annotation of class ${classes.join(' or ')}, left out")
     return
 }
 def own = server.getPixelCalibration().hasPixelSizeMicrons() ? pixelSize(server) : null
@@ -95,7 +96,7 @@ if (option("negatives", null) != null) {
 def chosen = annotated + background
 def tiles = boxes.findAll { it in chosen }
 if (!tiles) {
-    println "${entry.getImageName()}: no tile to export"
+    say("no tile to export")
     return
 }
 
@@ -123,8 +124,15 @@ record.project = entry.getEntryPath().getParent().getParent().getFileName().toSt
 record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
 def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
-println "${entry.getImageName()}: ${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of " +
-    "background in ${target}"
+say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background in ${target}")
+
+/** Tell a result: in the log, and by a notification where the window shows the image. */
+void say(String text) {
+    def name = getProjectEntry().getImageName()
+    println "${name}: ${text}"
+    if (getQuPath()?.getViewer()?.getImageData() === getCurrentImageData())
+        Dialogs.showInfoNotification(name, text)
+}
 
 static boolean isWanted(item) {
     return item.getROI().isArea() && item.getMetadata()["glomseg.verdict"] != "reject"

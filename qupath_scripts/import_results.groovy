@@ -21,6 +21,7 @@ import java.security.MessageDigest
 import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.index.strtree.STRtree
 import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.io.PathIO
 import qupath.lib.objects.PathObject
 
@@ -29,60 +30,100 @@ import qupath.lib.objects.PathObject
 @Field static final List<String> JUDGED = ["glomseg.verdict", "ANNOTATION_DESCRIPTION"]
 @Field static final double OVERLAP = 0.3
 
+def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 def imageData = getCurrentImageData()
+def project = getProject()
 def entry = getProjectEntry()
 if (imageData == null || entry == null)
     throw new IllegalStateException("Open an image of a project first; results belong to the images of a project.")
 def given = binding.hasVariable("args") ? (args as List<String>) : []
-def forget = given.contains("forget-rejections")
 def key = entry.getID()
 def home = entry.getEntryPath().getParent().getParent().resolve("glomseg")
-def run = chooseRun(home, given.find { it != "forget-rejections" }, key)
-if (run == null) {
-    println "${entry.getImageName()}: no run has a result for it in ${home}"
+def runs = runsOf(home, given.find { it != "forget-rejections" }, key)
+if (!runs) {
+    say(shared, imageData, "no run has a result for it in ${home}")
     return
 }
-
-def hierarchy = imageData.getHierarchy()
-def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
-def areaFile = run.resolve("area").resolve(key + ".geojson")
-def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
-def memoryFile = home.resolve("memory").resolve(key + ".geojson")
-def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
-def plan = planUpdate(hierarchy.getAnnotationObjects() as List, predictions, area, earlier, forget)
-
-if (plan.remove || plan.add) {
-    backUp(entry, run.resolve("backup").resolve(key), memoryFile)
-    addClasses(plan.add)
-    hierarchy.removeObjects(plan.remove, true)
-    hierarchy.addObjects(plan.add)
-    entry.saveImageData(imageData)
+def wasShown = shared.isShown(imageData)
+def run = chooseRun(runs, wasShown)
+if (run == null) {
+    println "${entry.getImageName()}: nothing was chosen, nothing changed"
+    return
 }
-remember(plan.remember, memoryFile)
-println "${entry.getImageName()}: ${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as " +
-    "before, ${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})"
+def work = { bringIn(shared, run, home, given.contains("forget-rejections")) }
+if (wasShown)  // the choice may have taken long: what counts is the image as a viewer shows it now
+    shared.withDataOfNow(project, entry, work)
+else
+    work()
 
 
-/** Find the folder of a run by id or path; without one the newest, or the one that the user picks. */
-Path chooseRun(Path home, String wanted, String key) {
+void bringIn(def shared, Path run, Path home, boolean forget) {
+    def imageData = getCurrentImageData()
+    def entry = getProjectEntry()
+    def key = entry.getID()
+    def hierarchy = imageData.getHierarchy()
+    def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
+    def areaFile = run.resolve("area").resolve(key + ".geojson")
+    def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
+    def memoryFile = home.resolve("memory").resolve(key + ".geojson")
+    def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
+    def plan = planUpdate(hierarchy.getAnnotationObjects() as List, predictions, area, earlier, forget)
+    if (plan.remove || plan.add) {
+        backUp(entry, run.resolve("backup").resolve(key), memoryFile)
+        addClasses(plan.add)
+        hierarchy.removeObjects(plan.remove, true)
+        hierarchy.addObjects(plan.add)
+        entry.saveImageData(imageData)
+    }
+    remember(plan.remember, memoryFile)
+    say(shared, imageData, "${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as before, " +
+        "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
+}
+
+/** Tell a result: by a notification where a viewer shows the image or another script waits for it, and in the log. */
+void say(def shared, def imageData, String text) {
+    def title = getProjectEntry().getImageName()
+    if (shared.isShown(imageData) || binding.hasVariable("notify"))
+        shared.tell(title, text)
+    else
+        println "${title}: ${text}"
+}
+
+/** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
+File besideThis(String name) {
+    def own = binding.getVariables()["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getUserPath()
+    def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts/GlomSeg")?.toFile()]
+    def file = folders.findAll { it != null }.collect { new File(it, name) }.find { it.isFile() }
+    if (file == null)
+        throw new IllegalStateException("${name} is in none of ${folders}; put it there with: " +
+            "glomseg qupath install-scripts")
+    return file
+}
+
+/** Return the folders of runs that have a result for an image, oldest first; of the one wanted, if one is. */
+List<Path> runsOf(Path home, String wanted, String key) {
     if (wanted != null) {
         def found = [home.resolve(wanted), Path.of(wanted)].find { Files.exists(it.resolve("run.json")) }
         if (found == null)
             throw new IllegalArgumentException("${wanted} is no run: there is no run.json in ${home.resolve(wanted)}")
-        return Files.exists(found.resolve(key + ".geojson")) ? found : null
+        return Files.exists(found.resolve(key + ".geojson")) ? [found] : []
     }
     if (!Files.isDirectory(home))
-        return null
+        return []
     def runs = home.toFile().listFiles().findAll { folder ->
         [key + ".geojson", "run.json"].every { new File(folder, it).isFile() }
     }
-    runs = runs.sort { it.name }*.toPath()
-    def inWindow = getQuPath()?.getViewer()?.getImageData() === getCurrentImageData()
+    return runs.sort { it.name }*.toPath()
+}
+
+/** Return the newest run or, in a window, the one that the user picks; null where the user picks none. */
+Path chooseRun(List<Path> runs, boolean inWindow) {
     if (runs.size() < 2 || !inWindow)  // "Run for project" asks nothing
-        return runs ? runs[-1] : null
+        return runs[-1]
     def names = runs.collect { it.getFileName().toString() }.reverse()
     def picked = Dialogs.showChoiceDialog("Import results", "Bring in the outlines of this run:", names, names[0])
-    return picked == null ? null : home.resolve(picked)
+    return picked == null ? null : runs.find { it.getFileName().toString() == picked }
 }
 
 /** Decide what changes, by the rules of glomseg's ownership.py. */

@@ -15,6 +15,9 @@ from glomseg.files import write_text
 SUBFOLDER = "GlomSeg"
 """The folder below QuPath's scripts, which QuPath shows as a submenu."""
 
+SHARED = "glomseg_shared"
+"""What the scripts load from their own folder; no script of its own."""
+
 _RECORD = ".installed.json"
 
 
@@ -28,8 +31,11 @@ class Installed:
 
 def list_scripts() -> dict[str, Path]:
     """List the scripts that come with glomseg by name, without `.groovy`."""
-    folder = Path(str(importlib.resources.files("glomseg_scripts")))
-    return {path.stem: path for path in sorted(folder.glob("*.groovy"))}
+    return {path.stem: path for path in _files() if path.stem != SHARED}
+
+
+def _files() -> list[Path]:
+    return sorted(Path(str(importlib.resources.files("glomseg_scripts"))).glob("*.groovy"))
 
 
 def find_script(name: str) -> Path:
@@ -52,7 +58,7 @@ def install_scripts(scripts_folder: Path, *, force: bool) -> list[Installed]:
     record = folder / _RECORD
     known = _read_record(record)
     installed = []
-    for path in list_scripts().values():
+    for path in _files():
         installed.append(_install(path, folder / path.name, known.get(path.name), force))
         if installed[-1].state != "changed":
             known[path.name] = _digest(path)

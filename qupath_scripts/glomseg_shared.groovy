@@ -1,0 +1,212 @@
+/*
+ * Purpose: what glomseg's scripts share. They load this file from their own folder; by itself it does nothing.
+ * Input:   none.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import static qupath.lib.gui.scripting.QPEx.*
+
+import groovy.transform.Field
+import java.awt.Color
+import java.time.LocalDate
+import javafx.application.Platform
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.classes.PathClass
+
+@Field static final String BASE = "Glomerulus"
+@Field static final String SCLEROTIC = "Glomerulus: Sclerotic"
+@Field static final String REJECTED = "Rejected"
+@Field static final String REVIEWED = "glomseg.reviewed"
+@Field static final String REVIEW = "glomseg.review"
+@Field static final List<String> FINAL = ["accept", "reject", "sclerotic"]
+@Field static final String TO_DO = "to do"
+@Field static final List<String> VERDICTS = ["accept", "reject", "sclerotic", "edit"]
+@Field static final List<String> LEFT_BY_A_VERDICT = [
+    "glomseg.verdict", "glomseg.initials", "glomseg.judged", "glomseg.grade", "glomseg.class_before",
+    "glomseg.locked_before",
+]
+@Field static final Map<String, Integer> COLOURS = [
+    accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00,
+]
+@Field static final String COLOURING = "glomseg.colouring"
+
+/** Read arguments of the form name=value; one without "=" has the value "". */
+Map<String, String> named(List<String> texts) {
+    return texts.collectEntries { text ->
+        [(text.tokenize("=")[0]): text.contains("=") ? text.substring(text.indexOf("=") + 1) : ""]
+    }
+}
+
+/** Return the data of an image as a viewer shows it at this moment, or null where none does. */
+def shownData(def project, def entry) {
+    def gui = getQuPath()
+    if (project == null || gui?.getProject()?.getPath() != project.getPath())
+        return null
+    return gui.getAllViewers()*.getImageData().find { data ->
+        data != null && gui.getProject().getEntry(data)?.getID() == entry.getID()
+    }
+}
+
+/** Tell whether a viewer shows this very data; "Run for project" works on data of its own. */
+boolean isShown(def imageData) {
+    return getQuPath()?.getAllViewers()?.any { it.getImageData() === imageData }
+}
+
+/** Do something with an image that was shown, as it stands now: as a viewer shows it, else as it is on disk. */
+def withDataOfNow(def project, def entry, Closure what) {
+    def shown = shownData(project, entry)
+    setBatchProjectAndImage(shown == null ? project : getQuPath().getProject(), shown ?: entry.readImageData())
+    return what()
+}
+
+/** Tell a result where people see it: by a notification if a window shows the image, and in the log. */
+void tell(String title, String text) {
+    println title + ": " + text
+    if (getQuPath() != null)
+        Platform.runLater { Dialogs.showInfoNotification(title, text) }
+}
+
+/** Return the annotations that are glomeruli: of the class and those below it, and what a review rejected. */
+List<PathObject> glomeruli(def hierarchy) {
+    return hierarchy.getAnnotationObjects().findAll { isGlomerulus(it) }
+}
+
+boolean isGlomerulus(PathObject item) {
+    def name = item.getPathClass()?.toString()
+    return name != null && (name == BASE || name.startsWith(BASE + ":") ||
+        (name == REJECTED && verdict(item) == "reject"))
+}
+
+String verdict(PathObject item) {
+    return item.getMetadata()["glomseg.verdict"]
+}
+
+double confidence(PathObject item) {
+    return item.getMeasurementList().get("Confidence")
+}
+
+/** Return what has no final verdict: what is to be edited last; what was drawn by hand, without confidence, before. */
+List<PathObject> queue(def hierarchy, boolean reading) {
+    def open = glomeruli(hierarchy).findAll { !(verdict(it) in FINAL) }
+    def heights = open.collect { it.getROI().getBoundsHeight() }.sort()
+    def band = heights ? 4 * heights[heights.size().intdiv(2)] : 1
+    def places = open.collectEntries { item ->
+        def roi = item.getROI()
+        def first = reading ? Math.floor(roi.getCentroidY() / band) : confidence(item)
+        [(item.getID()): [verdict(item) == "edit" ? 1 : 0, first, roi.getCentroidX()]]
+    }
+    return open.sort { a, b ->
+        def one = places[a.getID()], other = places[b.getID()]
+        one[0] <=> other[0] ?: Double.compare(one[1], other[1]) ?: one[2] <=> other[2] ?: a.getID() <=> b.getID()
+    }
+}
+
+/** Say how far a review is, such as "3 accept, 1 reject, 7 to do". */
+String progress(def hierarchy) {
+    return inWords(counts(hierarchy))
+}
+
+/** Count the glomeruli by verdict; those without any are "to do". */
+Map<String, Integer> counts(def hierarchy) {
+    return glomeruli(hierarchy).countBy { verdict(it) ?: TO_DO }
+}
+
+String inWords(Map<String, Integer> counts) {
+    return (VERDICTS + [TO_DO]).findAll { counts[it] }.collect { counts[it] + " " + it }.join(", ") ?: "none"
+}
+
+/** Write a verdict on an object; what the object was before the first one returns with the verdict "none". */
+void judge(def imageData, PathObject item, String verdict, String initials, String grade = null) {
+    if (!(verdict in VERDICTS + ["none"]))
+        throw new IllegalArgumentException("${verdict} is no verdict; there are accept, reject, sclerotic, edit, none.")
+    if (!initials)
+        throw new IllegalArgumentException("A verdict needs the reviewer's initials.")
+    def metadata = item.getMetadata()
+    metadata.putIfAbsent("glomseg.class_before", item.getPathClass()?.toString() ?: "")
+    metadata.putIfAbsent("glomseg.locked_before", item.isLocked().toString())
+    def name = [reject: REJECTED, sclerotic: SCLEROTIC][verdict] ?: metadata["glomseg.class_before"]
+    item.setPathClass(name ? PathClass.fromString(name) : null)
+    def returns = verdict == "none" && metadata["glomseg.locked_before"] == "true"
+    item.setLocked(returns || verdict in ["accept", "sclerotic"])
+    if (verdict == "none") {
+        LEFT_BY_A_VERDICT.each { metadata.remove(it) }
+    } else {
+        metadata["glomseg.verdict"] = verdict
+        metadata["glomseg.initials"] = initials
+        metadata["glomseg.judged"] = LocalDate.now().toString()
+        if (grade)
+            metadata["glomseg.grade"] = grade
+        else if (verdict in FINAL)
+            metadata.remove("glomseg.grade")
+    }
+    def colouring = imageData.getProperty(COLOURING)
+    if (colouring in ["confidence", "verdict"])
+        item.setColor(colour(item, colouring))
+    changed(imageData.getHierarchy(), [item])
+}
+
+/** Tell QuPath that objects changed. As "changing", for at any other event it copies all objects for its undo. */
+void changed(def hierarchy, List<PathObject> items) {
+    hierarchy.fireObjectsChangedEvent(this, items, true)
+}
+
+/** Return all that a verdict changes, so that it can be put back. */
+Map state(PathObject item) {
+    return [
+        pathClass: item.getPathClass(), locked: item.isLocked(), color: item.getColor(),
+        metadata: item.getMetadata().findAll { it.key in LEFT_BY_A_VERDICT }.collectEntries { [(it.key): it.value] },
+    ]
+}
+
+void putBack(PathObject item, Map state) {
+    item.setPathClass(state.pathClass)
+    item.setLocked(state.locked)
+    item.setColor(state.color)
+    LEFT_BY_A_VERDICT.each { item.getMetadata().remove(it) }
+    item.getMetadata().putAll(state.metadata)
+}
+
+void markReviewed(def entry, PathObject region, boolean reviewed, String initials) {
+    if (reviewed && !initials)
+        throw new IllegalArgumentException("The mark needs the reviewer's initials.")
+    def text = initials + " " + LocalDate.now()
+    if (region != null) {
+        if (reviewed)
+            region.getMetadata()[REVIEWED] = text
+        else
+            region.getMetadata().remove(REVIEWED)
+    } else if (reviewed) {
+        entry.putMetadataValue(REVIEWED, text)
+    } else {
+        entry.removeMetadataValue(REVIEWED)
+    }
+}
+
+/** Colour by confidence (red, yellow, green), by verdict, or as the class says. */
+void paint(def imageData, String how) {
+    if (!(how in ["confidence", "verdict", "none"]))
+        throw new IllegalArgumentException("${how} is no colouring; there are confidence, verdict and none.")
+    imageData.setProperty(COLOURING, how)
+    def items = glomeruli(imageData.getHierarchy())
+    items.each { it.setColor(colour(it, how)) }
+    changed(imageData.getHierarchy(), items)
+}
+
+/** Return the colour of an object in a colouring, null where its class gives it. */
+Integer colour(PathObject item, String how) {
+    if (how == "verdict")
+        return COLOURS[verdict(item)]
+    def certain = confidence(item)
+    if (how != "confidence" || Double.isNaN(certain))
+        return null
+    return Color.HSBtoRGB((float) (Math.max(0, Math.min(1, 2 * certain - 1)) / 3), 1f, 0.85f) & 0xffffff
+}
+
+/** Write the image as it stands now, and how far its review is. */
+void save(def project, def entry, def imageData) {
+    entry.putMetadataValue(REVIEW, progress(imageData.getHierarchy()))
+    entry.saveImageData(imageData)
+    project.syncChanges()
+}

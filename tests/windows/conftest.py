@@ -1,0 +1,145 @@
+"""A real QuPath with windows, started once for all tests of this folder."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from support.window import Window
+
+from glomseg.qupath.process import find_qupath
+from glomseg.qupath.scripts import list_scripts
+
+IMPORTS = """
+import javafx.scene.control.*
+import javafx.scene.input.*
+import javafx.scene.robot.Robot
+import javafx.stage.Stage
+import javafx.stage.Window
+import qupath.lib.gui.QuPathGUI
+import qupath.lib.gui.viewer.tools.PathTools
+import qupath.lib.objects.*
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.regions.ImagePlane
+import qupath.lib.roi.ROIs
+import qupath.lib.projects.ProjectIO
+def gui = QuPathGUI.getInstance()
+def data = gui.getImageData()
+def hierarchy = data?.getHierarchy()
+def entryOf = { name -> gui.getProject().getImageList().find { it.getImageName() == name } }
+def review = gui.getStage().getProperties().get("glomseg.review")
+def within = { type -> review.getScene().getRoot().lookupAll("*").findAll { type.isInstance(it) } }
+def verdict = { it.getMetadata()["glomseg.verdict"] }
+def inOrder = { hierarchy.getAnnotationObjects().sort { it.getROI().getCentroidX() } }
+"""
+"""What the tests' Groovy may use."""
+
+DISC = """
+def disc = { x, y, side -> PathObjects.createAnnotationObject(
+    ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }
+"""
+
+
+class Desk:
+    """A QuPath window with a project of three images, and short words for what a person does there."""
+
+    def __init__(self, window: Window, project: Path) -> None:
+        self.window, self.project = window, project
+
+    def fx(self, code: str, seconds: float = 20) -> str:
+        return self.window.fx(IMPORTS + code, seconds)
+
+    def until(self, code: str, wanted: str, seconds: float = 15) -> None:
+        self.window.until(IMPORTS + code, wanted, seconds)
+
+    def settle(self) -> None:
+        self.window.settle()
+
+    def open(self, image: str) -> None:
+        """Open an image anew as it is on disk."""
+        self.fx(f"""
+            if (gui.getProject()?.getPath()?.toString() != "{self.project}")
+                gui.setProject(ProjectIO.loadProject(new File("{self.project}"), java.awt.image.BufferedImage))
+            gui.getAllViewers().each {{ it.getImageData()?.setChanged(false); it.resetImageData() }}
+            gui.openImageEntry(entryOf("{image}"))""")
+
+    def draw(self, count: int, *, row: int = 10, side: int = 60) -> None:
+        """Replace all objects by so many discs of rising confidence from left to right, and save."""
+        self.fx(f"""{DISC}
+            hierarchy.clearAll()
+            hierarchy.addObjects((0..<{count}).collect {{ n ->
+                def item = disc(40 + (n % {row}) * {2000 // row}, 100 + n.intdiv({row}) * 45, {side})
+                item.getMeasurementList().put("Confidence", 0.5d + n / {2 * count}d)
+                item
+            }})
+            def entry = gui.getProject().getEntry(data)
+            entry.removeMetadataValue("glomseg.reviewed")
+            entry.saveImageData(data)""")
+
+    def run(self, script: str, seconds: float = 60) -> str:
+        """Run a script as the menu does."""
+        return self.window.ask("run", str(list_scripts()[script]), seconds)
+
+    def start_review(self, initials: str = "AB") -> None:
+        if self.fx("review?.isShowing()") != "true":
+            self.run("review_glomeruli")
+            self.until("review?.isShowing()", "true")
+        self.settle()
+        self.fx(f"""within(ChoiceBox)[0].getOnAction().handle(null)  // the queue of what stands now
+            within(TextField)[0].setText('{initials}')
+            review.requestFocus()
+            review.getScene().getRoot().requestFocus()""")
+        self.settle()
+
+    def press(self, key: str, *, times: int = 1, window: str = "review", release: bool = True, more: str = "") -> None:
+        """Press a key in the window of the review, or with window="gui.getStage()" in QuPath's own."""
+        self.fx(f"""{window}.requestFocus()
+            def robot = new Robot()
+            {f"robot.keyPress(KeyCode.{more})" if more else ""}
+            {times}.times {{ robot.keyPress(KeyCode.{key}) }}
+            {f"robot.keyRelease(KeyCode.{key})" if release else ""}
+            {f"robot.keyRelease(KeyCode.{more})" if more else ""}""")
+        self.settle()
+
+    def answer(self, button: str) -> str:
+        """Press a button of the dialog that shows or is about to, wait until it is gone, and tell what it said."""
+        dialog = "Window.getWindows().findAll { it.getScene()?.getRoot() instanceof DialogPane }"
+        self.until(f"{dialog}.size()", "1")
+        said = self.fx(f"""def pane = {dialog}[0].getScene().getRoot()
+            def said = pane.lookupAll("*").findAll {{ it instanceof Labeled }}*.getText().findAll {{ it }}.join(" | ")
+            pane.lookupButton(pane.getButtonTypes().find {{ it.getText() == "{button}" }}).fire()
+            said""")
+        self.until(f"{dialog}.size()", "0")
+        return said
+
+    def verdicts(self) -> str:
+        """Tell the verdicts from left to right."""
+        return self.fx("inOrder().collect { verdict(it) ?: '-' }.join(' ')")
+
+    def on_disk(self, image: str = "kidney_01.tif") -> str:
+        return self.fx(f"""entryOf("{image}").readHierarchy().getAnnotationObjects()
+            .sort {{ it.getROI().getCentroidX() }}.collect {{ verdict(it) ?: '-' }}.join(' ')""")
+
+    def text(self) -> str:
+        """Tell all that the window of the review says."""
+        return self.fx("within(Labeled)*.getText().findAll { it }.join(' | ')")
+
+
+@pytest.fixture(scope="session")
+def desk(data, tmp_path_factory):
+    info = find_qupath()
+    if info is None:
+        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
+    folder = tmp_path_factory.mktemp("windows")
+    shutil.copytree(data / "qupath/project_0_6_0", folder / "study")
+    for path in (data / "qupath").glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, folder)
+    project = folder / "study/project.qpproj"
+    project.chmod(0o644)
+    project.write_text(project.read_text("utf-8").replace("file:///slides", folder.as_uri()), "utf-8")
+    window = Window(info, folder / "home")
+    try:
+        window.start(project, "kidney_01.tif")
+        yield Desk(window, project)
+    finally:
+        window.stop()

@@ -1,0 +1,201 @@
+"""A review in a real QuPath window: nothing that a person did is lost, and nothing unseen is judged."""
+
+import pytest
+
+pytestmark = pytest.mark.qupath
+
+MAIN = "gui.getStage()"
+UNDO = "gui.getUndoRedoManager().undoOnce()"
+
+
+@pytest.fixture
+def review(desk):
+    """A review of five discs, by AB."""
+    desk.open("kidney_01.tif")
+    desk.draw(5)
+    desk.start_review()
+    return desk
+
+
+def test_the_same_keys_judge_in_the_review_and_in_the_viewer(review):
+    review.press("Y")
+    review.fx("gui.getViewer().getView().requestFocus()")
+    review.press("X", window=MAIN)
+    review.press("DIGIT3", window=MAIN)
+    review.press("DIGIT5")
+    assert review.verdicts() == "accept reject accept sclerotic -"
+    told = review.fx("inOrder().collect { [it.getPathClass(), it.isLocked(), it.getMetadata()['glomseg.grade']] }")
+    assert told == (
+        "[[Glomerulus, true, null], [Rejected, false, null], [Glomerulus, true, 3], "
+        "[Glomerulus: Sclerotic, true, sclerotic], [Glomerulus, false, null]]"
+    )
+    assert "5 of 5: confidence 0.90" in review.text()
+    assert "2 accept, 1 reject, 1 sclerotic, 1 to do" in review.text()
+    review.until("data.isChanged()", "false")  # saved when the keys rest
+    assert review.on_disk() == "accept reject accept sclerotic -"
+    review.press("U")
+    review.press("U", window=MAIN)
+    assert review.verdicts() == "accept reject - - -"
+    assert "3 of 5" in review.text()
+    review.press("PAGE_UP")
+    assert "reject by AB" in review.text()
+
+
+def test_a_held_key_judges_once_and_a_modified_one_never(review):
+    review.press("Y", times=20)
+    assert review.verdicts() == "accept - - - -"
+    for modifier in ("CONTROL", "ALT", "SHIFT"):
+        review.press("K", more=modifier)
+    assert review.verdicts() == "accept - - - -"
+    review.press("S", more="CONTROL")
+    assert review.verdicts() == "accept - - - -"
+
+
+def test_the_key_of_a_verdict_is_no_part_of_the_initials(review):
+    review.fx("within(TextField)[0].setText(''); review.getScene().getRoot().requestFocus()")
+    review.press("Y")
+    assert review.verdicts() == "- - - - -"
+    assert review.fx("[within(TextField)[0].isFocused(), within(TextField)[0].getText()]") == "[true, ]"
+    for key in ("K", "X", "ENTER", "Y"):
+        review.press(key)
+    assert review.verdicts() == "accept - - - -"
+    assert review.fx("inOrder()[0].getMetadata()['glomseg.initials']").lower() == "kx"
+
+
+def test_verdicts_survive_undo_and_delete(review):
+    review.press("Y")
+    review.fx("hierarchy.removeObject(inOrder()[4], true)")  # a step of QuPath's undo
+    review.press("X")
+    review.fx(UNDO)  # takes both verdicts along, and puts copies in place of all objects
+    review.until("inOrder().collect { verdict(it) ?: '-' }.join(' ')", "accept reject - - -")
+    review.press("K")
+    assert review.verdicts() == "accept reject sclerotic - -"
+    review.fx("hierarchy.removeObject(inOrder()[3], true)")
+    review.settle()
+    assert "deleted" in review.text()
+    review.press("Y")  # judges nothing
+    review.press("PAGE_DOWN")
+    review.press("Y")
+    assert review.verdicts() == "accept reject sclerotic accept"
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject sclerotic accept"
+
+
+def test_another_image_is_never_judged_unseen_nor_overwritten_by_a_stale_copy(review):
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx("gui.openImageEntry(entryOf('kidney_02.tif'))")
+    review.until("review.getTitle()", "Review: kidney_02.tif")
+    before = review.on_disk("kidney_02.tif")
+    review.fx("gui.openImageEntry(entryOf('kidney_01.tif'))")
+    review.until("review.getTitle()", "Review: kidney_01.tif")
+    review.fx("""import qupath.lib.roi.ROIs
+        hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(5, 5, 9, 9, null)))
+        gui.getProject().getEntry(data).saveImageData(data)""")
+    review.fx("review.close()")
+    review.settle()
+    assert review.on_disk() == "- accept - - - -"
+    assert review.on_disk("kidney_02.tif") == before
+
+
+def test_next_image_saves_and_goes_on(review):
+    review.press("Y")
+    review.press("I")
+    review.until("review.getTitle()", "Review: kidney_02.tif")
+    assert review.on_disk() == "accept - - - -"
+
+
+def test_the_brush_of_an_edit_is_laid_down(review):
+    tool = review.fx("gui.getToolManager().getSelectedTool().getName()")
+    review.press("E")
+    assert review.fx("gui.getToolManager().getSelectedTool() == PathTools.BRUSH") == "true"
+    assert review.fx("gui.getViewer().getSelectedObject() == inOrder()[0]") == "true"
+    review.press("Y")
+    assert review.fx("gui.getToolManager().getSelectedTool().getName()") == tool
+    assert review.fx("gui.getViewer().getSelectedObject()") == "null"
+    assert review.verdicts() == "accept - - - -"
+
+
+def test_a_drag_pans_and_moves_no_outline(review):
+    review.press("PAGE_DOWN")
+    before = review.fx("inOrder().collect { it.getROI().getCentroidX() }")
+    centre = review.fx("gui.getViewer().getCenterPixelX()")
+    review.fx("""
+        def view = gui.getViewer().getView()
+        def middle = [view.getWidth() / 2, view.getHeight() / 2]
+        def mouse = { type, x, down -> javafx.event.Event.fireEvent(view, new MouseEvent(type, x, middle[1], x,
+            middle[1], MouseButton.PRIMARY,
+            1, false, false, false, false, down, false, false, true, false, false, null)) }
+        mouse(MouseEvent.MOUSE_PRESSED, middle[0], true)
+        (1..6).each { mouse(MouseEvent.MOUSE_DRAGGED, middle[0] + 20 * it, true) }
+        mouse(MouseEvent.MOUSE_RELEASED, middle[0] + 120, false)""")
+    review.settle()
+    assert review.fx("inOrder().collect { it.getROI().getCentroidX() }") == before
+    assert review.fx("gui.getViewer().getCenterPixelX()") != centre
+
+
+def test_fully_reviewed_asks_where_something_is_to_do_and_can_be_taken_back(review):
+    mark = "entryOf('kidney_01.tif').getMetadataValue('glomseg.reviewed') != null"
+    press = (
+        "javafx.application.Platform.runLater { within(Button).find { it.getText() =~ /fully|mark back/ }.fire() }; 1"
+    )
+    for choice, marked in (("No", "false"), ("Yes", "true")):
+        review.fx(press)
+        review.answer(choice)
+        assert review.fx(mark) == marked
+    assert "fully reviewed by AB" in review.text()
+    review.fx(press)
+    review.until(mark, "false")
+
+
+def test_a_project_that_is_closed_leaves_the_window_idle(review):
+    review.fx("gui.getAllViewers().each { it.getImageData()?.setChanged(false) }; gui.setProject(null)")
+    review.until("review.getTitle()", "Review")
+    review.press("Y")
+    assert "Open an image of a project" in review.text()
+    review.fx("review.close()")
+    review.open("kidney_01.tif")
+    assert review.on_disk() == "- - - - -"
+
+
+def test_a_second_start_shows_the_window_that_is_there(review):
+    before = review.fx("review.hashCode()")
+    review.run("review_glomeruli")
+    review.settle()
+    assert review.fx("review.hashCode()") == before
+    assert review.fx("Window.getWindows().count { it instanceof Stage && it.getTitle()?.startsWith('Review:') }") == "1"
+
+
+def test_all_are_shown_at_one_scale(review):
+    review.fx(
+        "hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createEllipseROI(500, 500, 300, 300, null), "
+        "PathClass.fromString('Glomerulus')))"
+    )
+    scales = []
+    for _ in range(6):
+        scales.append(float(review.fx("gui.getViewer().getDownsampleFactor()")))
+        review.press("PAGE_DOWN")
+    assert max(scales) == pytest.approx(min(scales))
+    review.fx("gui.getViewer().setDownsampleFactor(3.0d)")
+    review.press("PAGE_UP")
+    assert float(review.fx("gui.getViewer().getDownsampleFactor()")) == pytest.approx(3)
+
+
+def test_the_next_of_two_thousand_comes_at_once(desk):
+    """A verdict costs a small part of what one step of QuPath's undo costs, and makes no such step."""
+    desk.open("kidney_01.tif")
+    desk.draw(2000, row=50, side=30)
+    desk.start_review()
+    fire = """def fire = { type, code -> javafx.event.Event.fireEvent(review.getScene(),
+            new KeyEvent(type, '', '', code, false, false, false, false)) }
+        def timed = { what -> def start = System.nanoTime(); what(); (System.nanoTime() - start) / 1e6 }
+        def middle = { it.sort()[it.size().intdiv(2)] }
+        def press = { fire(KeyEvent.KEY_PRESSED, KeyCode.X); fire(KeyEvent.KEY_RELEASED, KeyCode.X) }
+        """
+    ours = float(desk.fx(fire + "middle((0..<30).collect { timed(press) })", 60))
+    step = (
+        "def one = [inOrder()[0]]; middle((0..<3).collect { timed { hierarchy.fireObjectsChangedEvent(this, one) } })"
+    )
+    theirs = float(desk.fx(fire + step, 60))
+    assert ours < 50 or ours < theirs / 4
+    assert desk.fx("hierarchy.getAnnotationObjects().count { verdict(it) == 'reject' }") == "30"
