@@ -1,23 +1,58 @@
-"""`glomseg evaluate` and `glomseg compare`: how good is it, and which of two is better."""
+"""`glomseg evaluate`: how good is a segmentation."""
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from glomseg.models.card import SPECIES_DIAMETER_UM
+from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM
 
 from . import options
 from .commands import command
 from .console import Console
 
+if TYPE_CHECKING:
+    from glomseg.evaluation.evaluate_model import EvaluateOptions
+    from glomseg.evaluation.intervals import Interval
+    from glomseg.evaluation.summary import GroupSummary, Summary
+    from glomseg.labelled.pairs import Missing
+
 WHOSE = "all, machine (untouched), person, or run:ID"
+PARTS = ("train", "validation", "test")
+COLUMNS = ("group", "images", "n", "Dice, mean", "Dice, pooled", "object F1, mean", "object F1, pooled",
+           "precision, pooled", "recall, pooled", "PQ, pooled", "true", "found")  # fmt: skip
 
 
-@command(short_help="Say how good a segmentation is: predictions against truth.")
+class Flags(TypedDict):
+    """What the options hand to the command."""
+
+    mpp: tuple[float, float] | None
+    samples: Path | None
+    part: str | None
+    group_by: str | None
+    unit: str | None
+    class_name: str
+    predicted_set: str
+    truth_set: str
+    missing: Missing
+    rescale: bool
+    kpis_compatible: bool
+    no_pictures: bool
+    slides: tuple[Path, ...]
+    threshold: float | None
+    species: str | None
+    tta: bool
+    sweep: bool
+    device: str
+
+
+@command(
+    short_help="Say how good a segmentation is: predictions against truth.",
+    interrupted="what was predicted stays; the same command goes on with it",
+)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PREDICTED TRUTH | DATA]")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--model", "-m", help="Predict on DATA with this model (a name or folder) first.")
@@ -25,9 +60,14 @@ WHOSE = "all, machine (untouched), person, or run:ID"
     "--suite", type=click.Path(path_type=Path), help="Evaluate all data sets of a suite (TOML, or its folder)."
 )
 @click.option("--mpp", type=options.PixelSize(), help="Size of a pixel where the files do not say it, or say it wrong.")
-@click.option("--samples", type=click.Path(path_type=Path), help="CSV with a row an image: slide, animal, group, ...")
+@click.option(
+    "--samples",
+    type=click.Path(path_type=Path),
+    help="Sample sheet: CSV with image, animal, group, section, stain, split.",
+)
+@click.option("--part", type=click.Choice(PARTS), help="Score the images of this part of the data alone.")
 @click.option("--group-by", metavar="COLUMN", help="Group by this column of the sample sheet [group].")
-@click.option("--unit", metavar="COLUMN", help="Draw intervals over this column [animal, patient or case; else image].")
+@click.option("--unit", metavar="COLUMN", help="Intervals are over this column of the sheet [animal; else image].")
 @click.option(
     "--class", "class_name", default="Glomerulus", show_default=True, help="Annotations of this class and below count."
 )
@@ -52,7 +92,15 @@ WHOSE = "all, machine (untouched), person, or run:ID"
 @click.option("--sweep", is_flag=True, help="With --model: score other thresholds too; keeps the probabilities.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @options.output
-def evaluate(paths: tuple[Path, ...], output: Path, model: str | None, suite: Path | None, **how: Any) -> int:
+def evaluate(
+    paths: tuple[Path, ...],
+    output: Path,
+    model: str | None,
+    suite: Path | None,
+    quiet: bool,
+    as_json: bool,
+    **flags: Unpack[Flags],
+) -> int:
     """Say how good a segmentation is.
 
     \b
@@ -61,63 +109,131 @@ def evaluate(paths: tuple[Path, ...], output: Path, model: str | None, suite: Pa
     glomseg evaluate --suite FILE -o DIR        the data sets of a suite, one after another
     glomseg evaluate PROJECT -o DIR --predicted-set machine --truth-set person
 
-    Files match by name, less endings such as _mask, _wsi and -labelled. Writes metrics.json, per_slide.csv,
+    Files match by name, less endings such as _mask, _seg, _wsi and -labelled. Writes metrics.json, per_slide.csv,
     per_object.csv, plots and galleries of the worst mistakes.
     """
-    console = Console(quiet=how.pop("quiet"), as_json=how.pop("as_json"))
+    from glomseg.evaluation.evaluate_model import evaluate_model, evaluate_predictions, evaluate_suite
+
+    console = Console(quiet=quiet, as_json=as_json)
+    _check_call(paths, model, suite, flags)
+    asked = _options(model, flags)
+    if suite is not None:
+        with console.listening() as listener:
+            found = evaluate_suite(suite, output, asked, listener=listener)
+        if as_json:
+            click.echo((output / "suite.json").read_text(encoding="utf-8"), nl=False)
+        elif not quiet:
+            scores = {name: summary.overall for name, summary in found.scores.items() if summary is not None}
+            console.table(("set", *COLUMNS[1:]), [_row(name, overall) for name, overall in scores.items()])
+        return int(not found.passed)
+    with console.listening() as listener:
+        if model is not None:
+            result = evaluate_model(paths[0], output, asked, listener=listener)
+        else:
+            result = evaluate_predictions(paths[0], paths[-1], output, asked, listener=listener)
+    if as_json:
+        click.echo((output / "metrics.json").read_text(encoding="utf-8"), nl=False)
+    elif not quiet:
+        _show(console, result.summary)
+        console.say(f"results in {output}")
+    return 0
+
+
+def _check_call(paths: tuple[Path, ...], model: str | None, suite: Path | None, flags: Flags) -> None:
+    """Raise UsageError for a call that asks for nothing, or for two things."""
     if suite is not None:
         if paths:
             raise click.UsageError("--suite names its data itself; leave PREDICTED, TRUTH and DATA out")
-        from .evaluating import evaluate_suite
-
-        return evaluate_suite(console, suite, output, model, how)
+        return
     if model is not None and len(paths) != 1:
         raise click.UsageError("--model takes one DATA: a folder of images with their truth, or a project")
-    if model is None and how["sweep"]:
+    if model is None and flags["sweep"]:
         raise click.UsageError("--sweep needs the probabilities of a --model")
-    if model is None and len(paths) != 2 and not (len(paths) == 1 and how["predicted_set"] != how["truth_set"]):
+    if model is None and len(paths) != 2 and not (len(paths) == 1 and flags["predicted_set"] != flags["truth_set"]):
         raise click.UsageError("name PREDICTED and TRUTH; or one of them, with two of --predicted-set and --truth-set")
-    from .evaluating import evaluate_one
-
-    return evaluate_one(console, paths, output, model, how)
 
 
-@command(short_help="Compare two evaluations of the same data.")
-@click.argument("first", metavar="A", type=click.Path(path_type=Path))
-@click.argument("second", metavar="B", type=click.Path(path_type=Path))
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the comparison to this JSON file as well.")
-@options.output
-def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet: bool) -> int:
-    """Compare two evaluations of the same data, given by the folders that `glomseg evaluate` wrote.
+def _options(model: str | None, flags: Flags) -> EvaluateOptions:
+    from glomseg.evaluation.evaluate_model import EvaluateOptions
+    from glomseg.runs.segmenter import SegmentOptions
 
-    Tells for each score the means of A and B, B less A with its 95 % interval, and the p of a paired permutation
-    test. Pairs are animals or cases where the evaluations know them, else images.
-    """
-    from dataclasses import asdict
+    segment = SegmentOptions(
+        model=model or DEFAULT_MODEL,
+        device=flags["device"],
+        threshold=flags["threshold"],
+        species=flags["species"],
+        tta=flags["tta"],
+    )
+    return EvaluateOptions(
+        class_name=flags["class_name"],
+        predicted_set=flags["predicted_set"],
+        truth_set=flags["truth_set"],
+        missing=flags["missing"],
+        rescale=flags["rescale"],
+        kpis_compatible=flags["kpis_compatible"],
+        mpp=flags["mpp"],
+        samples=flags["samples"],
+        group_by=flags["group_by"],
+        unit=flags["unit"],
+        part=flags["part"],
+        slides=flags["slides"],
+        pictures=not flags["no_pictures"],
+        model=model,
+        segment=segment,
+        sweep=flags["sweep"],
+        command=options.command_line(),
+    )
 
-    from glomseg.evaluation.compare import compare as compare_results
-    from glomseg.evaluation.summary import clean
-    from glomseg.files import write_text
 
-    found = compare_results(first, second)
-    content = {"a": str(first), "b": str(second), "scores": clean([asdict(item) for item in found])}
-    text = json.dumps(content, indent=2, ensure_ascii=False)
-    if output is not None:
-        write_text(output, text + "\n")
-    if as_json:
-        click.echo(text)
-    elif not quiet:
-        rows = [
-            (
-                item.name,
-                f"{item.a:.3f}",
-                f"{item.b:.3f}",
-                f"{item.difference:+.3f}",
-                "" if item.low is None else f"{item.low:+.3f} to {item.high:+.3f}",
-                f"{item.p:.3f}",
-                str(item.units),
-            )
-            for item in found
-        ]
-        Console(quiet=False, as_json=False).table(("score", "A", "B", "B - A", "95 % interval", "p", "pairs"), rows)
-    return 0
+def _show(console: Console, summary: Summary) -> None:
+    """Print a table: a row a group where there are several, and one for all."""
+    groups, overall = summary.groups, summary.overall
+    rows = [_row(name, group) for name, group in groups.items()] if len(groups) > 1 else []
+    console.table(COLUMNS, [*rows, _row("all", overall)])
+    mean = overall.mean
+    said = [f"F1 over IoU 0.5..0.95 {_value(overall.pooled['f1_50_95'])}, pooled"]
+    said += [f"split {overall.splits}, merged {overall.merges}"]
+    if math.isfinite(mean["hausdorff95_um"].value):
+        apart, within = mean["mean_distance_um"].value, mean["hausdorff95_um"].value
+        said.append(f"outlines {apart:.1f} µm apart on average, {within:.1f} µm at 95 % (Hausdorff)")
+    if "kpis_f1" in mean:
+        said.append(f"the challenge's own F1 {_value(mean['kpis_f1'])}, mean over images")
+    click.echo("; ".join(said))
+    click.echo(_explained(overall, summary.unit))
+    chosen = summary.precision_recall
+    if chosen is not None and chosen.best_threshold is not None:
+        click.echo(f"best confidence on validation images: {chosen.best_threshold:.3f}")
+
+
+def _explained(overall: GroupSummary, unit: str) -> str:
+    """Say what the columns and the numbers in brackets are."""
+    from glomseg.evaluation.intervals import LEAST_UNITS
+
+    text = "mean: over images; pooled: areas and objects of all images added up, those with many count more"
+    units = f"{overall.units} {unit}{'' if overall.units == 1 else 's'}"
+    if overall.units < LEAST_UNITS:
+        return f"{text}; no intervals over {units}: at least {LEAST_UNITS} carry one"
+    return f"{text}; in brackets 95 % intervals over the n = {units}"
+
+
+def _row(name: str, group: GroupSummary) -> tuple[str, ...]:
+    mean, pooled = group.mean, group.pooled
+    return (
+        name,
+        str(group.images),
+        str(group.units),
+        _value(mean["dice"]),
+        _value(pooled["dice"]),
+        _value(mean["f1"]),
+        *(_value(pooled[key]) for key in ("f1", "precision", "recall", "pq")),
+        str(group.true_objects),
+        str(group.predicted_objects),
+    )
+
+
+def _value(entry: Interval) -> str:
+    if not math.isfinite(entry.value):
+        return ""
+    if entry.low is None or entry.high is None:
+        return f"{entry.value:.3f}"
+    return f"{entry.value:.3f} ({entry.low:.2f}-{entry.high:.2f})"

@@ -12,9 +12,10 @@ from glomseg.errors import GlomsegError
 from .annotate import annotate
 from .collect import collect
 from .commands import Commands, Interrupted
+from .compare import compare
 from .demo import demo
 from .doctor import doctor
-from .evaluate import compare, evaluate
+from .evaluate import evaluate
 from .export_tiles import export_tiles
 from .gallery import gallery
 from .measure import measure

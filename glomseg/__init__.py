@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from glomseg.errors import GlomsegError
+    from glomseg.evaluation.evaluate_model import (
+        EvaluateOptions,
+        EvaluationResult,
+        evaluate_model,
+        evaluate_predictions,
+    )
     from glomseg.models.predict import load_model
     from glomseg.pictures.overlay import OverlayStyle
     from glomseg.qupath.objects import read_geojson
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "AnnotateOptions",
+    "EvaluateOptions",
+    "EvaluationResult",
     "GlomsegError",
     "Listener",
     "OverlayStyle",
@@ -38,6 +46,8 @@ __all__ = [
     "__version__",
     "annotate_project",
     "collect_run",
+    "evaluate_model",
+    "evaluate_predictions",
     "load_model",
     "open_slide",
     "read_geojson",
@@ -49,6 +59,8 @@ __all__ = [
 
 _PLACES = {
     "AnnotateOptions": "glomseg.runs.annotate",
+    "EvaluateOptions": "glomseg.evaluation.evaluate_model",
+    "EvaluationResult": "glomseg.evaluation.evaluate_model",
     "GlomsegError": "glomseg.errors",
     "Listener": "glomseg.runs.listener",
     "OverlayStyle": "glomseg.pictures.overlay",
@@ -58,6 +70,8 @@ _PLACES = {
     "WriteOptions": "glomseg.runs.each_image",
     "annotate_project": "glomseg.runs.annotate",
     "collect_run": "glomseg.runs.collect",
+    "evaluate_model": "glomseg.evaluation.evaluate_model",
+    "evaluate_predictions": "glomseg.evaluation.evaluate_model",
     "load_model": "glomseg.models.predict",
     "open_slide": "glomseg.slides.slide",
     "read_geojson": "glomseg.qupath.objects",

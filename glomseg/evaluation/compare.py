@@ -12,7 +12,7 @@ import numpy as np
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
-from glomseg.evaluation.intervals import intervals, sign_flip_test
+from glomseg.evaluation.intervals import Scale, intervals, least_p, sign_flip_test
 from glomseg.files import read_csv
 
 COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", "hausdorff95_um",
@@ -23,7 +23,8 @@ COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", 
 class Difference:
     """One score of A and of B: means over units, B less A with its 95 % interval, and the p of the paired test.
 
-    A unit's score is the mean over its images. The interval is None for fewer than two units.
+    A unit's score is the mean over its images. The interval is None for fewer than three units, and where all differ
+    alike; `least_p` is the smallest p that so many units can give.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Difference:
     low: float | None
     high: float | None
     p: float
+    least_p: float
     units: int
 
 
@@ -56,8 +58,11 @@ def compare(first: Path, second: Path) -> list[Difference]:
                 f"{name!r} counts for {row['unit']!r} in {first} and for {b[name]['unit']!r} in {second}; "
                 "evaluate both with the same sample sheet"
             )
-    names = [name for name in COMPARED if all(row.get(name) for rows in (a, b) for row in list(rows.values())[:1])]
-    found = [_difference(name, a, b) for name in names if any(row[name] and b[key][name] for key, row in a.items())]
+    found = [
+        _difference(name, a, b)
+        for name in COMPARED
+        if any(row.get(name) and b[key].get(name) for key, row in a.items())
+    ]
     if not found:
         raise EvaluationError(f"{first} and {second} share no score; evaluate both again")
     return found
@@ -65,20 +70,21 @@ def compare(first: Path, second: Path) -> list[Difference]:
 
 def _difference(name: str, a: Mapping[str, Mapping[str, str]], b: Mapping[str, Mapping[str, str]]) -> Difference:
     """Compare one score over the images where both have it."""
-    keys = [key for key in a if a[key][name] and b[key][name]]
+    keys = [key for key in a if a[key].get(name) and b[key].get(name)]
     units = sorted({a[key]["unit"] for key in keys})
     members = {unit: [key for key in keys if a[key]["unit"] == unit] for unit in units}
     one, two = (np.array([_mean(rows, members[unit], name) for unit in units]) for rows in (a, b))
     difference = two - one
-    drawn = intervals(lambda chosen: difference[chosen].mean(keepdims=True), units)
+    (interval,) = intervals(lambda some: difference[some].mean(keepdims=True), units, [Scale.DIFFERENCE])
     return Difference(
         name=name,
         a=float(one.mean()),
         b=float(two.mean()),
         difference=float(difference.mean()),
-        low=None if drawn is None else float(drawn.low[0]),
-        high=None if drawn is None else float(drawn.high[0]),
+        low=interval.low,
+        high=interval.high,
         p=sign_flip_test(difference),
+        least_p=least_p(len(units)),
         units=len(units),
     )
 

@@ -12,7 +12,7 @@ from glomseg.errors import EvaluationError, SlideError
 from glomseg.evaluation.mistakes import draw_galleries
 from glomseg.evaluation.plots import draw_plots
 from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
-from glomseg.evaluation.summary import clean, summarise
+from glomseg.evaluation.summary import Summary, clean, summarise
 from glomseg.files import write_csv, write_json
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.image_info import info_of
@@ -56,10 +56,10 @@ class EvaluateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came out: the scores of each image, their summary as in metrics.json, and remarks to be said aloud."""
+    """What came out: the scores of each image, their summary, and remarks to be said aloud."""
 
     images: tuple[ImageScore, ...]
-    summary: dict[str, Any]
+    summary: Summary
     remarks: tuple[str, ...]
 
 
@@ -167,23 +167,22 @@ def write_evaluation(
 
     `details` (the command, the model, the files) stand at the top of metrics.json.
     """
-    content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary}
+    content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary.to_table()}
     content["remarks"] = list(evaluation.remarks)
     write_json(folder / METRICS, content)
-    slides = [_slide_row(image) for image in evaluation.images]
-    write_csv(folder / PER_SLIDE, list(slides[0]), slides)
-    objects = [row for image in evaluation.images for row in _object_rows(image)]
+    rows = [_image_row(image) for image in evaluation.images]
+    write_csv(folder / PER_SLIDE, list(rows[0]), rows)
+    objects = [_object_row(image, row) for image in evaluation.images for row in image.objects]
     write_csv(folder / PER_OBJECT, ["image", "group", "unit", *(item.name for item in fields(ObjectRow))], objects)
     if pictures:
         draw_plots(evaluation.images, folder / "plots")
         draw_galleries(evaluation.images, folder / "gallery")
 
 
-def _slide_row(image: ImageScore) -> dict[str, object]:
+def _image_row(image: ImageScore) -> dict[str, object]:
     info = image.info
     return {"image": info.key, "group": info.group, "unit": info.unit, "split": info.split, **image.values()}
 
 
-def _object_rows(image: ImageScore) -> list[dict[str, object]]:
-    info = image.info
-    return [{"image": info.key, "group": info.group, "unit": info.unit, **asdict(row)} for row in image.objects]
+def _object_row(image: ImageScore, row: ObjectRow) -> dict[str, object]:
+    return {"image": image.info.key, "group": image.info.group, "unit": image.info.unit, **asdict(row)}

@@ -12,19 +12,8 @@ import shapely
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.boundary import BoundaryDistance, boundary_distance
 from glomseg.evaluation.kpis_f1 import KpisScore, kpis_score
-from glomseg.evaluation.metrics import (
-    IOU_THRESHOLDS,
-    Matching,
-    ObjectScore,
-    Overlaps,
-    PixelScore,
-    match,
-    merges,
-    object_score,
-    overlaps,
-    pixel_score,
-    splits,
-)
+from glomseg.evaluation.matching import Matching, Overlaps, match, merges, overlaps, splits
+from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore, object_score, pixel_score
 from glomseg.geometry import Geometries
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.kpis import reduction

@@ -9,111 +9,88 @@
     samples = "2024/samples.csv"
     minimum = { dice = 0.85, f1 = 0.8 }   # means over images, named as in metrics.json
 
-Paths are relative to the file.
+Paths are relative to the file, that of a model too; a model may also be named.
 """
 
 from __future__ import annotations
 
-import math
-import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError
-from glomseg.evaluation.summary import MEAN
+from glomseg.evaluation.summary import MEAN, Summary
+from glomseg.labelled.parts import PARTS
+from glomseg.settings import limited, no_such, parse_toml, read_record, read_text
 
 FILE = "suite.toml"
-_KEYS = {"name", "data", "predicted", "truth", "mpp", "samples", "group_by", "unit", "minimum", "class", "model"}
-_LOWER_IS_BETTER = {"hausdorff95_um", "mean_distance_um", "count_bias"}
+LOWER_IS_BETTER = ("hausdorff95_um", "mean_distance_um", "count_bias")
+_RISING = tuple(name for name in MEAN if name not in LOWER_IS_BETTER)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SuiteSet:
     """One data set: images with their truth for a model (`data`), or results at hand (`predicted`, `truth`)."""
 
-    name: str
+    name: str = limited(pattern=r'(?!\.)[^/\\:*?"<>|]+', what="a name that a folder can have")
     data: Path | None = None
     predicted: Path | None = None
     truth: Path | None = None
-    mpp: float | None = None
+    mpp: float | None = limited(None, above=0, high=1000)
     samples: Path | None = None
     group_by: str | None = None
     unit: str | None = None
-    class_name: str = "Glomerulus"
+    class_name: str = limited("Glomerulus", key="class")
+    part: str | None = limited(None, among=PARTS)
     model: str | None = None
-    minimum: Mapping[str, float] = field(default_factory=dict)
+    minimum: Mapping[str, float] = limited({})
 
-    def failures(self, summary: Mapping[str, Any]) -> list[str]:
+    def __post_init__(self) -> None:
+        """Refuse a set without data, or with two kinds; raises ValueError."""
+        at_hand = (self.predicted is not None, self.truth is not None)
+        if at_hand != ((False, False) if self.data is not None else (True, True)):
+            raise ValueError(f"set {self.name!r} needs data, or predicted and truth")
+        for name in self.minimum:
+            if name not in _RISING:
+                raise ValueError(f"set {self.name!r}: {no_such('score', name, _RISING, prefix='minimum.')}")
+
+    def failures(self, summary: Summary) -> list[str]:
         """Say in words which scores lie below the least that was asked for."""
-        mean = summary["overall"]["mean"]
+        mean = summary.overall.mean
+        found = {name: mean[name].value if name in mean else float("nan") for name in self.minimum}
         return [
-            f"{name} {_number(mean, name):.3f} is below {least:g}"
+            f"{name} {found[name]:.3f} is below {least:g}"
             for name, least in self.minimum.items()
-            if not _number(mean, name) >= least
+            if not found[name] >= least
         ]
 
-
-def _number(mean: Mapping[str, Any], name: str) -> float:
-    value = mean.get(name, {}).get("value")
-    return math.nan if value is None else float(value)
+    def below(self, folder: Path) -> SuiteSet:
+        """Take paths as relative to a folder; a model is a path where it looks like one, or where one is."""
+        paths = {key: getattr(self, key) for key in ("data", "predicted", "truth", "samples")}
+        model = self.model
+        if model is not None and ("/" in model or "\\" in model or (folder / model).is_dir()):
+            model = str(folder / model)
+        return replace(self, **{key: folder / path for key, path in paths.items() if path is not None}, model=model)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
     """A suite and its data sets."""
 
-    name: str
-    sets: tuple[SuiteSet, ...]
+    name: str | None = None
+    sets: tuple[SuiteSet, ...] = limited((), key="set")
 
 
 def read_suite(path: Path) -> Suite:
     """Read a suite from its TOML file, or from the folder that holds suite.toml; raises EvaluationError."""
     path = path / FILE if path.is_dir() else path
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-        sets = tuple(_set(item, path) for item in content.get("set", []))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, TypeError, AttributeError) as error:
-        raise EvaluationError(f"{path} cannot be read as a suite ({error}); see glomseg evaluate --help") from error
-    if not sets:
+    text = read_text(path, what="a TOML file with a [[set]] for each data set", error=EvaluationError)
+    table: dict[str, Any] = parse_toml(text, origin=str(path), error=EvaluationError)
+    suite = read_record(Suite, table, origin=str(path), error=EvaluationError)
+    if not suite.sets:
         raise EvaluationError(f"{path} names no data set; add one as [[set]]")
-    names = [item.name for item in sets]
+    names = [item.name.lower() for item in suite.sets]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EvaluationError(f"{path} has two sets named {twice[0]!r}; rename one")
-    return Suite(name=str(content.get("name", path.stem)), sets=sets)
-
-
-def _set(item: Mapping[str, Any], path: Path) -> SuiteSet:
-    name = str(item.get("name", ""))
-    if unknown := sorted(item.keys() - _KEYS):
-        raise EvaluationError(
-            f"{path}: set {name!r} has an unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}"
-        )
-    if not name or name.startswith(".") or any(mark in name for mark in '/\\:*?"<>|'):
-        raise EvaluationError(f"{path}: {name!r} cannot name a set and its folder; choose another name")
-    places = {key: path.parent / str(item[key]) for key in ("data", "predicted", "truth", "samples") if key in item}
-    if ("data" in places) == ("predicted" in places or "truth" in places) or (
-        "data" not in places and not {"predicted", "truth"} <= places.keys()
-    ):
-        raise EvaluationError(f"{path}: set {name!r} needs data, or predicted and truth")
-    minimum = item.get("minimum", {})
-    for key, value in minimum.items():
-        if key not in MEAN or key in _LOWER_IS_BETTER or isinstance(value, bool) or not isinstance(value, int | float):
-            raise EvaluationError(
-                f"{path}: set {name!r} asks for {key} = {value!r}; "
-                f"known are {', '.join(n for n in MEAN if n not in _LOWER_IS_BETTER)}"
-            )
-    mpp = item.get("mpp")
-    if mpp is not None and (isinstance(mpp, bool) or not isinstance(mpp, int | float) or not 0 < mpp < 1000):
-        raise EvaluationError(f"{path}: set {name!r} has mpp = {mpp!r}; give um per pixel such as 0.25")
-    return SuiteSet(
-        name=name,
-        **places,
-        mpp=mpp,
-        group_by=item.get("group_by"),
-        unit=item.get("unit"),
-        class_name=item.get("class", "Glomerulus"),
-        model=item.get("model"),
-        minimum=dict(minimum),
-    )
+    return Suite(name=suite.name or path.stem, sets=tuple(item.below(path.parent) for item in suite.sets))

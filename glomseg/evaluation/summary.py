@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import reduce
 from operator import add
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.evaluation.curves import agreement, calibration, pr_curve
-from glomseg.evaluation.intervals import RESAMPLES, Intervals, intervals
+from glomseg.evaluation.curves import Agreement, Calibration, agreement, calibration, pr_curve
+from glomseg.evaluation.intervals import Interval, Scale, intervals
 from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore
 from glomseg.evaluation.score import ImageScore, object_values, pixel_values
 
@@ -21,60 +21,121 @@ FORMAT_VERSION = 1
 VALIDATION = "validation"
 MEAN = ("dice", "iou", "pixel_precision", "pixel_recall", "f1", "precision", "recall", "dq", "sq", "pq", "f1_50_95",
         "hausdorff95_um", "mean_distance_um", "count_bias", "kpis_f1")  # fmt: skip
+_SCALES = {"hausdorff95_um": Scale.LENGTH, "mean_distance_um": Scale.LENGTH, "count_bias": Scale.DIFFERENCE}
 _COUNTS = 3 + 4 * len(IOU_THRESHOLDS)
 
 
-def summarise(images: Sequence[ImageScore], *, unit: str, group_by: str) -> dict[str, Any]:
-    """Summarise overall and by group; `unit` and `group_by` say in words what is drawn and what is grouped by."""
+@dataclass(frozen=True, kw_only=True)
+class GroupSummary:
+    """The scores of some images: `mean` over images (as the challenge does), `pooled` from areas and counts added up.
+
+    `units` are the animals, cases or slides that the intervals are over.
+    """
+
+    images: int
+    units: int
+    true_objects: int
+    predicted_objects: int
+    matched: int
+    splits: int
+    merges: int
+    mean: Mapping[str, Interval]
+    pooled: Mapping[str, Interval]
+    f1_at_iou: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BestThreshold:
+    """Which confidence to cut at, chosen on validation images and reported on the others; `note` says why none is."""
+
+    average_precision: float
+    best_threshold: float | None = None
+    f1_on_validation: float | None = None
+    f1_on_others: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlandAltman:
+    """Predicted less true: glomeruli an image, their area an image, and the areas of matched ones."""
+
+    count: Agreement | None
+    area_um2: Agreement | None
+    matched_area_um2: Agreement | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What came out over all images and by group; `unit` and `group_by` say in words what is counted and grouped by."""
+
+    unit: str
+    group_by: str
+    overall: GroupSummary
+    groups: Mapping[str, GroupSummary]
+    bland_altman: BlandAltman
+    calibration: Calibration | None
+    precision_recall: BestThreshold | None
+
+    def to_table(self) -> dict[str, Any]:
+        """Return what metrics.json says; numbers that are not known are None."""
+        table = {
+            "format_version": FORMAT_VERSION,
+            "interval": f"95 %, Student's t over jackknife pseudo-values of whole units ({self.unit}); shares on the "
+            "logit scale, distances on the logarithm's; none for fewer than three units, nor where all are alike",
+            **asdict(self),
+        }
+        return dict(clean(table))
+
+
+def summarise(images: Sequence[ImageScore], *, unit: str, group_by: str) -> Summary:
+    """Summarise overall and by group; `unit` and `group_by` say in words what is counted and what is grouped by."""
     names = sorted({image.info.group for image in images})
     groups = {name: [image for image in images if image.info.group == name] for name in names}
     overall = summarise_group(images)
-    summary: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "unit": unit,
-        "group_by": group_by,
-        "interval": f"95 %, percentile bootstrap, {RESAMPLES} draws of whole units ({unit}), seed 0",
-        "overall": overall,
-        "groups": {name: overall if len(groups) == 1 else summarise_group(part) for name, part in groups.items()},
-        "bland_altman": _bland_altman(images),
-        "calibration": _or_none(calibration(images)),
-        "precision_recall": _threshold(images),
-    }
-    cleaned: dict[str, Any] = clean(summary)
-    return cleaned
+    return Summary(
+        unit=unit,
+        group_by=group_by,
+        overall=overall,
+        groups={name: overall if len(groups) == 1 else summarise_group(part) for name, part in groups.items()},
+        bland_altman=_bland_altman(images),
+        calibration=calibration(images),
+        precision_recall=_threshold(images),
+    )
 
 
-def summarise_group(images: Sequence[ImageScore]) -> dict[str, Any]:
-    """Summarise some images: `mean` over images (as the challenge does), `pooled` from all areas and counts added up.
-
-    Each value comes with the ends of its interval, None where there are fewer than two units.
-    """
+def summarise_group(images: Sequence[ImageScore]) -> GroupSummary:
+    """Summarise some images; each value comes with its interval, None where there are fewer than three units."""
     tables = [image.values() for image in images]
     names = [name for name in MEAN if name in tables[0]]
     single = np.array([[table[name] for name in names] for table in tables], dtype=float)
     sums = np.array([_counts(image) for image in images], dtype=float)
+    pooled = list(_pooled(sums.sum(axis=0)))
 
-    def statistic(chosen: NDArray[np.intp]) -> NDArray[np.float64]:
-        return np.concatenate([_nan_mean(single[chosen]), list(_pooled(sums[chosen].sum(axis=0)).values())])
+    def statistic(some: NDArray[np.intp]) -> NDArray[np.float64]:
+        return np.concatenate([_nan_mean(single[some]), list(_pooled(sums[some].sum(axis=0)).values())])
 
-    drawn = intervals(statistic, [image.info.unit for image in images])
-    pooled = _pooled(sums.sum(axis=0))
+    found = intervals(
+        statistic,
+        [image.info.unit for image in images],
+        [_SCALES.get(name, Scale.SHARE) for name in (*names, *pooled)],
+        has=np.hstack([np.isfinite(single), np.ones((len(images), len(pooled)), np.bool_)]),
+    )
     total = reduce(add, (image.half for image in images), ObjectScore())
-    return {
-        "images": len(images),
-        "units": len({image.info.unit for image in images}),
-        "true_objects": total.true,
-        "predicted_objects": total.predicted,
-        "matched": total.matched,
-        "splits": sum(image.splits for image in images),
-        "merges": sum(image.merges for image in images),
-        "mean": _with_interval(names, _nan_mean(single), drawn, 0),
-        "pooled": _with_interval(list(pooled), np.array(list(pooled.values())), drawn, len(names)),
-        "f1_at_iou": {
+    return GroupSummary(
+        images=len(images),
+        units=len({image.info.unit for image in images}),
+        true_objects=total.true,
+        predicted_objects=total.predicted,
+        matched=total.matched,
+        splits=sum(image.splits for image in images),
+        merges=sum(image.merges for image in images),
+        mean=dict(zip(names, found, strict=False)),
+        pooled=dict(zip(pooled, found[len(names) :], strict=True)),
+        f1_at_iou={
             f"{threshold:.2f}": reduce(add, (image.at[index] for image in images), ObjectScore()).f1
             for index, threshold in enumerate(IOU_THRESHOLDS)
         },
-    }
+    )
 
 
 def _counts(image: ImageScore) -> list[float]:
@@ -105,31 +166,15 @@ def _nan_mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), math.nan))
 
 
-def _with_interval(
-    names: Sequence[str], values: NDArray[np.float64], drawn: Intervals | None, offset: int
-) -> dict[str, Any]:
-    return {
-        name: {
-            "value": float(values[index]),
-            "low": None if drawn is None else float(drawn.low[offset + index]),
-            "high": None if drawn is None else float(drawn.high[offset + index]),
-        }
-        for index, name in enumerate(names)
-    }
-
-
-def _bland_altman(images: Sequence[ImageScore]) -> dict[str, Any]:
+def _bland_altman(images: Sequence[ImageScore]) -> BlandAltman:
     """Compare counts and areas an image, and the areas of matched objects: predicted less true."""
     pairs = matched_areas(images)
-    whole = [image for image in images if image.mpp is not None]
-    tables = [image.values() for image in whole]
-    return {
-        "count": _or_none(agreement([i.half.predicted for i in images], [i.half.true for i in images])),
-        "area_um2": _or_none(
-            agreement([t["predicted_area_um2"] for t in tables], [t["true_area_um2"] for t in tables])
-        ),
-        "matched_area_um2": _or_none(agreement([p for p, _ in pairs], [t for _, t in pairs])),
-    }
+    tables = [image.values() for image in images if image.mpp is not None]
+    return BlandAltman(
+        count=agreement([i.half.predicted for i in images], [i.half.true for i in images]),
+        area_um2=agreement([t["predicted_area_um2"] for t in tables], [t["true_area_um2"] for t in tables]),
+        matched_area_um2=agreement([p for p, _ in pairs], [t for _, t in pairs]),
+    )
 
 
 def matched_areas(images: Sequence[ImageScore]) -> list[tuple[float, float]]:
@@ -143,23 +188,23 @@ def matched_areas(images: Sequence[ImageScore]) -> list[tuple[float, float]]:
     return pairs
 
 
-def _threshold(images: Sequence[ImageScore]) -> dict[str, Any] | None:
+def _threshold(images: Sequence[ImageScore]) -> BestThreshold | None:
     """Give the area under the curve, and the best threshold: chosen on validation images, reported on the others."""
     curve = pr_curve(images)
     if curve is None:
         return None
-    found: dict[str, Any] = {"average_precision": curve.average_precision, "best_threshold": None}
     chosen = pr_curve([image for image in images if image.info.split == VALIDATION])
     if chosen is None:
-        return {**found, "note": "no best threshold: no image is marked as validation, and others must not choose it"}
+        note = "no best threshold: no image is marked as validation, and others must not choose it"
+        return BestThreshold(average_precision=curve.average_precision, note=note)
     threshold = chosen.best()
     rest = [image for image in images if image.info.split != VALIDATION]
-    return {
-        **found,
-        "best_threshold": threshold,
-        "f1_on_validation": float(chosen.f1.max()),
-        "f1_on_others": _f1_at(rest, threshold) if rest else None,
-    }
+    return BestThreshold(
+        average_precision=curve.average_precision,
+        best_threshold=threshold,
+        f1_on_validation=float(chosen.f1.max()),
+        f1_on_others=_f1_at(rest, threshold) if rest else None,
+    )
 
 
 def _f1_at(images: Sequence[ImageScore], threshold: float) -> float:
@@ -167,10 +212,6 @@ def _f1_at(images: Sequence[ImageScore], threshold: float) -> float:
     kept = [row for image in images for row in image.objects if row.side == "predicted" and row.confidence >= threshold]
     matched = sum(row.status == "matched" for row in kept)
     return ObjectScore(matched, len(kept), sum(image.half.true for image in images)).f1
-
-
-def _or_none(value: Any) -> dict[str, Any] | None:
-    return None if value is None else asdict(value)
 
 
 def clean(value: Any) -> Any:

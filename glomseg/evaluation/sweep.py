@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from glomseg.errors import EvaluationError, RunError
-from glomseg.evaluation.metrics import ObjectScore, PixelScore, match, object_score, overlaps, pixel_score
+from glomseg.evaluation.matching import match, overlaps
+from glomseg.evaluation.metrics import ObjectScore, PixelScore, object_score, pixel_score
 from glomseg.evaluation.summary import VALIDATION
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
@@ -91,7 +92,7 @@ def _added(point: Point, image: Kept, found: Geometries) -> Point:
 def _map(image: Kept, card: ModelCard, scratch: Path | None) -> ProbabilityMap:
     """Lay the kept probabilities out again."""
     if not image.probability.is_file():
-        raise EvaluationError(f"{image.probability} is not there; predict with --sweep into a new --output")
+        raise EvaluationError(f"{image.probability} is not there; predict with `sweep` into a new `output`")
     try:
         return ProbabilityMap.kept(image.probability, image.frame, card.num_classes, scratch)
     except RunError as error:

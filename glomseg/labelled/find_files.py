@@ -181,6 +181,7 @@ def _run_results(folder: Path) -> list[Source]:
         Source(
             path=run.result_path(entry_id),
             stem=stem_of(Path(record.name)),
+            folders=Path(record.name).parent.parts,
             annotated=image_of_run(run, entry_id),
         )
         for entry_id, record in run.images.items()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 
-from glomseg.evaluation.metrics import overlaps
+from glomseg.evaluation.matching import overlaps
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.training.data.sampling import HardBox, Images

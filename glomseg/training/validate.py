@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from glomseg.evaluation.metrics import ObjectScore, PixelScore, match, object_score, overlaps, pixel_score
+from glomseg.evaluation.matching import match, overlaps
+from glomseg.evaluation.metrics import ObjectScore, PixelScore, object_score, pixel_score
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model

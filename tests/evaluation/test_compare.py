@@ -34,6 +34,25 @@ def test_the_difference_its_interval_and_the_p(tmp_path: Path) -> None:
     assert "kpis_f1" not in found
 
 
+def test_distances_are_compared_though_the_first_image_has_no_match(tmp_path: Path) -> None:
+    missed = side(), side((0, 0, 10, 10))
+    for name, height in (("a", 6), ("b", 9)):
+        scenes = [missed, *((side((0, 0, 10, height - i)), side((0, 0, 10, 10))) for i in (0, 1, 0, 1))]
+        write_evaluation(tmp_path / name, evaluated(*scenes), pictures=False)
+    found = {item.name: item for item in compare(tmp_path / "a", tmp_path / "b")}
+    assert found["hausdorff95_um"].difference < 0
+    assert found["mean_distance_um"].units == 4
+    assert found["dice"].units == 5
+
+
+def test_few_pairs_say_how_small_p_can_be(tmp_path: Path, glomseg) -> None:
+    results(tmp_path / "a", [6, 7, 6, 8])
+    results(tmp_path / "b", [10, 9, 10, 9])
+    result = glomseg("compare", tmp_path / "a", tmp_path / "b")
+    assert "with 4 pairs p cannot be below 0.125" in result.err
+    assert "0.125" in result.out
+
+
 def test_a_model_is_no_better_than_itself(tmp_path: Path) -> None:
     folder = results(tmp_path / "a", [5, 9, 7])
     assert {(item.difference, item.p) for item in compare(folder, folder)} == {(0.0, 1.0)}

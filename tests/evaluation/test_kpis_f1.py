@@ -8,7 +8,8 @@ import shapely
 from support.scenes import boxes
 
 from glomseg.evaluation.kpis_f1 import MARGIN, KpisScore, kpis_score
-from glomseg.evaluation.metrics import match, object_score, overlaps
+from glomseg.evaluation.matching import match, overlaps
+from glomseg.evaluation.metrics import object_score
 from glomseg.geometry import geometries
 from glomseg.labelled.kpis import kpis_place, reduction
 from glomseg.labelled.masks import outline

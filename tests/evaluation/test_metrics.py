@@ -8,17 +8,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from support.scenes import boxes
 
-from glomseg.evaluation.metrics import (
-    IOU_THRESHOLDS,
-    ObjectScore,
-    PixelScore,
-    match,
-    merges,
-    object_score,
-    overlaps,
-    pixel_score,
-    splits,
-)
+from glomseg.evaluation.matching import match, merges, overlaps, splits
+from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore, object_score, pixel_score
 from glomseg.geometry import geometries
 from glomseg.labelled.masks import outline
 

@@ -90,34 +90,35 @@ def test_mean_over_images_and_pooled_are_two_numbers() -> None:
     """Dice 1 on a small image and 0.5 on a large one: mean 0.75, pooled (2 * 4 + 2 * 100) / (8 + 400)."""
     small = side((0, 0, 2, 2)), side((0, 0, 2, 2))
     large = side((0, 0, 10, 20)), side((0, 10, 10, 20))
-    summary = evaluated(small, large).summary["overall"]
-    assert summary["mean"]["dice"]["value"] == 0.75
-    assert summary["pooled"]["dice"]["value"] == pytest.approx(208 / 408, abs=1e-6)
-    assert summary["mean"]["f1"]["value"] == 0.5
-    assert summary["pooled"]["f1"]["value"] == 0.5
-    assert summary["mean"]["f1_50_95"]["value"] == 0.5
+    summary = evaluated(small, large).summary.overall
+    assert summary.mean["dice"].value == 0.75
+    assert summary.pooled["dice"].value == pytest.approx(208 / 408, abs=1e-6)
+    assert summary.mean["f1"].value == 0.5
+    assert summary.pooled["f1"].value == 0.5
+    assert summary.mean["f1_50_95"].value == 0.5
 
 
 def test_an_empty_tile_with_nothing_found_is_right() -> None:
     empty = side(), side()
-    summary = evaluated(empty, (side((0, 0, 5, 5)), side())).summary["overall"]
-    assert summary["mean"]["dice"]["value"] == 0.5
-    assert summary["pooled"]["dice"]["value"] == 0
-    assert evaluated(empty).summary["overall"]["pooled"]["pq"]["value"] == 1
+    summary = evaluated(empty, (side((0, 0, 5, 5)), side())).summary.overall
+    assert summary.mean["dice"].value == 0.5
+    assert summary.pooled["dice"].value == 0
+    assert evaluated(empty).summary.overall.pooled["pq"].value == 1
 
 
 def test_groups_and_intervals_over_animals() -> None:
-    scenes = [(side((0, 0, 10, 10 - index % 4)), side((0, 0, 10, 10))) for index in range(8)]
+    scenes = [(side((0, 0, 10, 10 - index)), side((0, 0, 10, 10))) for index in range(8)]
     rows = {f"s{index}": Sample(animal=f"m{index // 2}", group="DN" if index < 4 else "normal") for index in range(8)}
     samples = SampleSheet(Path("samples.csv"), rows, ("image", "animal", "group"))
     found = evaluated(*scenes, names=list(rows), settings=EvaluateSettings(samples=samples)).summary
-    assert (found["unit"], found["group_by"]) == ("animal", "group")
-    assert found["overall"]["units"] == 4
-    assert {name: group["images"] for name, group in found["groups"].items()} == {"DN": 4, "normal": 4}
-    dice = found["overall"]["mean"]["dice"]
-    assert dice["low"] < dice["value"] < dice["high"]
-    one = evaluated(scenes[0]).summary["overall"]["mean"]["dice"]
-    assert (one["low"], one["high"]) == (None, None)
+    assert (found.unit, found.group_by) == ("animal", "group")
+    assert found.overall.units == 4
+    assert {name: group.images for name, group in found.groups.items()} == {"DN": 4, "normal": 4}
+    dice = found.overall.mean["dice"]
+    assert dice.low < dice.value < dice.high
+    assert dice.units == 4
+    one = evaluated(scenes[0]).summary.overall.mean["dice"]
+    assert (one.low, one.high) == (None, None)
 
 
 def test_bland_altman_by_hand() -> None:
@@ -152,13 +153,13 @@ def test_the_threshold_is_chosen_on_validation_images_alone() -> None:
     rows = {"a": Sample(split="validation"), "b": Sample(split="test")}
     samples = SampleSheet(Path("s.csv"), rows, ("image", "split"))
     found = evaluated(SCENE, other, names=["a", "b"], settings=EvaluateSettings(samples=samples))
-    curve = found.summary["precision_recall"]
-    assert curve["best_threshold"] == 0.8
-    assert curve["f1_on_validation"] == pytest.approx(0.8)
-    assert curve["f1_on_others"] == 0
-    unmarked = evaluated(SCENE, other).summary["precision_recall"]
-    assert unmarked["best_threshold"] is None
-    assert "validation" in unmarked["note"]
+    curve = found.summary.precision_recall
+    assert curve.best_threshold == 0.8
+    assert curve.f1_on_validation == pytest.approx(0.8)
+    assert curve.f1_on_others == 0
+    unmarked = evaluated(SCENE, other).summary.precision_recall
+    assert unmarked.best_threshold is None
+    assert "validation" in unmarked.note
 
 
 def test_calibration_by_hand() -> None:

@@ -1,10 +1,13 @@
 """A suite is read from TOML, and what is wrong in it is named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.scenes import evaluated, side
 
 from glomseg.errors import EvaluationError
+from glomseg.evaluation.intervals import Interval
 from glomseg.evaluation.suite import read_suite
 
 GOOD = """
@@ -34,24 +37,26 @@ def test_a_suite_from_its_folder(tmp_path: Path) -> None:
 def test_what_lies_below_the_least_is_named(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(GOOD)
     first = read_suite(tmp_path).sets[0]
-    mean = {"dice": {"value": 0.79}, "f1": {"value": 0.5}}
-    assert first.failures({"overall": {"mean": mean}}) == ["dice 0.790 is below 0.8"]
-    assert first.failures({"overall": {"mean": {"dice": {"value": 0.9}}}}) == ["f1 nan is below 0.5"]
+    summary = evaluated((side((0, 0, 10, 6)), side((0, 0, 10, 10)))).summary
+    assert first.failures(summary) == ["dice 0.750 is below 0.8"]
+    mean = {"dice": Interval(0.9, None, None, 1)}
+    without = replace(summary, overall=replace(summary.overall, mean=mean))
+    assert first.failures(without) == ["f1 nan is below 0.5"]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[set", "cannot be read as a suite"),
+        ("[[set", "not TOML"),
         ("name = 'x'", "names no data set"),
-        ("set = 3", "cannot be read as a suite"),
+        ("set = 3", "set is 3, not a list"),
         ("[[set]]\nname='a'", "needs data, or predicted and truth"),
         ("[[set]]\nname='a'\ndata='x'\ntruth='y'", "needs data, or predicted and truth"),
         ("[[set]]\nname='a'\npredicted='x'", "needs data, or predicted and truth"),
-        ("[[set]]\nname='../a'\ndata='x'", "cannot name a set"),
-        ("[[set]]\nname='a'\ndata='x'\nmmp=0.5", "unknown key 'mmp'"),
-        ("[[set]]\nname='a'\ndata='x'\nmpp='fine'", "mpp = 'fine'"),
-        ("[[set]]\nname='a'\ndata='x'\nminimum={dize=1}", "asks for dize"),
+        ("[[set]]\nname='../a'\ndata='x'", "not a name that a folder can have"),
+        ("[[set]]\nname='a'\ndata='x'\nmmp=0.5", "do you mean set.mpp"),
+        ("[[set]]\nname='a'\ndata='x'\nmpp='fine'", "mpp is 'fine', not a number"),
+        ("[[set]]\nname='a'\ndata='x'\nminimum={dize=1}", "no score minimum.dize; do you mean minimum.dice"),
         ("[[set]]\nname='a'\ndata='x'\n[[set]]\nname='a'\ndata='y'", "two sets named 'a'"),
     ],
 )
@@ -59,6 +64,16 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "suite.toml").write_text(text)
     with pytest.raises(EvaluationError, match=message):
         read_suite(tmp_path)
+
+
+def test_all_paths_are_relative_to_the_file(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    sets = [("a", "ours"), ("b", "pas-starter"), ("c", "../models/x")]
+    text = "".join(f"[[set]]\nname='{name}'\ndata='d'\nsamples='s.csv'\nmodel='{model}'\n" for name, model in sets)
+    (tmp_path / "suite.toml").write_text(text)
+    suite = read_suite(tmp_path)
+    assert [item.model for item in suite.sets] == [str(tmp_path / "ours"), "pas-starter", str(tmp_path / "../models/x")]
+    assert {item.samples for item in suite.sets} == {tmp_path / "s.csv"}
 
 
 def test_a_missing_suite_is_named(tmp_path: Path) -> None:

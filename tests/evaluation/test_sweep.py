@@ -62,7 +62,7 @@ def test_probabilities_that_are_missing_or_of_another_image_are_named(tmp_path: 
     with pytest.raises(EvaluationError, match="another image"):
         sweep([wrong], CARD, SegmentSettings())
     image.probability.unlink()
-    with pytest.raises(EvaluationError, match="--sweep"):
+    with pytest.raises(EvaluationError, match="`sweep`"):
         sweep([image], CARD, SegmentSettings())
 
 

@@ -10,7 +10,8 @@ from shapely.geometry import Point
 from support.reviewer import make_project, review
 from support.tissue import PINK, PURPLE, WHITE
 
-from glomseg.evaluation.metrics import ObjectScore, match, object_score, overlaps
+from glomseg.evaluation.matching import match, overlaps
+from glomseg.evaluation.metrics import ObjectScore, object_score
 from glomseg.geometry import geometries
 from glomseg.qupath.objects import read_geojson
 from glomseg.qupath.process import find_qupath, qupath_process

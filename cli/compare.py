@@ -1,0 +1,57 @@
+"""`glomseg compare`: which of two evaluations is better, and could it be chance."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from . import options
+from .commands import command
+from .console import Console
+
+
+@command(short_help="Compare two evaluations of the same data.")
+@click.argument("first", metavar="A", type=click.Path(path_type=Path))
+@click.argument("second", metavar="B", type=click.Path(path_type=Path))
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the comparison to this JSON file as well.")
+@options.output
+def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet: bool) -> int:
+    """Compare two evaluations of the same data, given by the folders that `glomseg evaluate` wrote.
+
+    Tells for each score the means of A and B, B less A with its 95 % interval, and the p of a paired permutation
+    test. Pairs are animals or cases where the evaluations know them, else images.
+    """
+    from dataclasses import asdict
+
+    from glomseg.evaluation.compare import compare as compare_results
+    from glomseg.evaluation.summary import clean
+    from glomseg.files import write_text
+
+    found = compare_results(first, second)
+    content = {"a": str(first), "b": str(second), "scores": clean([asdict(item) for item in found])}
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    if output is not None:
+        write_text(output, text + "\n")
+    if as_json:
+        click.echo(text)
+    elif not quiet:
+        rows = [
+            (
+                item.name,
+                f"{item.a:.3f}",
+                f"{item.b:.3f}",
+                f"{item.difference:+.3f}",
+                "" if item.low is None else f"{item.low:+.3f} to {item.high:+.3f}",
+                "<0.001" if item.p < 0.001 else f"{item.p:.3f}",
+                str(item.units),
+            )
+            for item in found
+        ]
+        console = Console(quiet=False, as_json=False)
+        console.table(("score", "mean of A", "mean of B", "B - A", "95 % interval", "p", "n"), rows)
+        if floors := sorted({item.units for item in found if item.least_p > 0.05}):
+            least = max(item.least_p for item in found)
+            console.say(f"with {floors[0]} pairs p cannot be below {least:.3g}, however large the difference")
+    return 0

@@ -1,0 +1,303 @@
+"""Evaluate in one call: predictions against truth, a model on labelled images, or the data sets of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import EvaluationError, GlomsegError
+from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
+from glomseg.evaluation.learned import LearnedFrom, learned_from
+from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
+from glomseg.evaluation.projects import find_side, is_project
+from glomseg.evaluation.suite import SuiteSet, read_suite
+from glomseg.evaluation.summary import Summary
+from glomseg.evaluation.sweep_run import SweepResult, sweep_run
+from glomseg.files import write_json
+from glomseg.labelled.find_files import Source, find_images, images_named, left_out
+from glomseg.labelled.image_info import ImageInfo, info_of
+from glomseg.labelled.label_files import Selection
+from glomseg.labelled.pairs import Missing, Pair, pair_up
+from glomseg.labelled.parts import PARTS
+from glomseg.labelled.sample_sheet import read_sample_sheet
+from glomseg.runs.listener import Listener
+from glomseg.runs.run import RECORD, load_run
+from glomseg.runs.segmenter import SegmentOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions:
+    """How to compare predictions with truth, and how to predict where a model does.
+
+    Annotations of `class_name` and the classes below it count, those whom `predicted_set` and `truth_set` name: all,
+    machine, person, or run:ID. `mpp` is (x, y) in um and wins over what files say. `samples` is a sample sheet;
+    `group_by` and `unit` name columns of it. `part` leaves out the images that are not of it. `missing` says what to do
+    about a truth without prediction: refuse, skip, or score it as empty. `model` predicts as `segment` says, which
+    names it where `model` is None; `sweep` scores its probabilities at other thresholds too.
+    """
+
+    class_name: str = "Glomerulus"
+    predicted_set: str = "all"
+    truth_set: str = "all"
+    missing: Missing = "refuse"
+    rescale: bool = False
+    kpis_compatible: bool = False
+    mpp: tuple[float, float] | None = None
+    samples: Path | None = None
+    group_by: str | None = None
+    unit: str | None = None
+    part: str | None = None
+    slides: tuple[Path, ...] = ()
+    pictures: bool = True
+    model: str | Path | None = None
+    segment: SegmentOptions = field(default_factory=SegmentOptions)
+    sweep: bool = False
+    command: str | None = None
+
+    def settings(self) -> EvaluateSettings:
+        """Return how to score; raises SampleSheetError, EvaluationError."""
+        sheet = None
+        if self.samples is not None:
+            sheet = read_sample_sheet(self.samples)
+            for column in filter(None, (self.group_by, self.unit)):
+                sheet.check_column(column)
+        elif self.group_by or self.unit:
+            raise EvaluationError("`group_by` and `unit` name columns of a sample sheet; give it with `samples`")
+        if self.part is not None and self.part not in PARTS:
+            raise EvaluationError(f"{self.part!r} is no part of the data; `part` is one of {', '.join(PARTS)}")
+        return EvaluateSettings(
+            predicted=Selection(class_name=self.class_name, whose=self.predicted_set),
+            true=Selection(class_name=self.class_name, whose=self.truth_set),
+            missing=self.missing,
+            rescale=self.rescale,
+            kpis=self.kpis_compatible,
+            mpp=self.mpp,
+            samples=sheet,
+            group_by=self.group_by,
+            unit=self.unit,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResult:
+    """What came out and lies in `folder`: scores, remarks, and with `sweep` what other thresholds give."""
+
+    folder: Path
+    evaluation: Evaluation
+    remarks: tuple[str, ...]
+    sweep: SweepResult | None = None
+
+    @property
+    def summary(self) -> Summary:
+        """Scores over all images and by group."""
+        return self.evaluation.summary
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuiteResult:
+    """What came out of each set of a suite: its scores, None where it failed, and what lies below its minimum."""
+
+    name: str
+    scores: Mapping[str, Summary | None]
+    failures: Mapping[str, tuple[str, ...]]
+
+    @property
+    def passed(self) -> bool:
+        """Tell whether nothing failed."""
+        return not any(self.failures.values())
+
+
+def evaluate_predictions(
+    predicted: Path,
+    truth: Path,
+    output: Path,
+    options: EvaluateOptions | None = None,
+    *,
+    listener: Listener | None = None,
+) -> EvaluationResult:
+    """Score predictions against truth: files or folders of masks or GeoJSON, run folders, projects.
+
+    Writes metrics.json, per_slide.csv, per_object.csv, plots and galleries. Raises EvaluationError for what does not
+    fit together, SampleSheetError, GeoJSONError, ProjectError, QuPathError.
+    """
+    options, listener = options or EvaluateOptions(), listener or Listener()
+    settings = options.settings()
+    ours = find_side(predicted, slides=options.slides)
+    theirs = ours if truth == predicted else find_side(truth, slides=options.slides)
+    pairs, remarks = pair_up(ours, theirs, missing=options.missing, images=_pictures(truth, theirs))
+    model = load_run(predicted).model_folder if (predicted / RECORD).is_file() else None
+    work = _Work(options, settings, output, listener)
+    return work.score(
+        pairs,
+        [*_left_out(predicted, truth), *remarks],
+        {"predicted": str(predicted), "truth": str(truth)},
+        model_folder=None if model is None else Path(model),
+    )
+
+
+def evaluate_model(
+    data: Path, output: Path, options: EvaluateOptions | None = None, *, listener: Listener | None = None
+) -> EvaluationResult:
+    """Let a model predict on images that have their truth beside them, or on a project, and score that.
+
+    Predictions lie in `output`/predictions, a run folder: what is done there is not predicted again. Raises as
+    `evaluate_predictions`, and ModelError, DeviceError, SlideError, RunError.
+    """
+    options, listener = options or EvaluateOptions(), listener or Listener()
+    settings = options.settings()
+    segment = replace(
+        options.segment,
+        model=options.segment.model if options.model is None else options.model,
+        mpp=options.mpp,
+        keep_probability=options.sweep,
+        command=options.command,
+    )
+    predictions = predict(
+        data, output / PREDICTIONS, segment, slides=options.slides, missing=options.missing, listener=listener
+    )
+    work = _Work(options, settings, output, listener)
+    return work.score(
+        predictions.pairs,
+        [*_left_out(data), *predictions.remarks],
+        {"data": str(data), **predictions.details()},
+        model_folder=predictions.segmenter.folder,
+        predictions=predictions if options.sweep else None,
+    )
+
+
+def evaluate_suite(
+    suite: Path, output: Path, options: EvaluateOptions | None = None, *, listener: Listener | None = None
+) -> SuiteResult:
+    """Evaluate each data set of a suite into a folder of its own, and say which lie below their minimum.
+
+    A set that fails does not stop the others. Writes suite.json. Raises EvaluationError for a suite that is none.
+    """
+    options, listener = options or EvaluateOptions(), listener or Listener()
+    plan = read_suite(suite)
+    scores: dict[str, Summary | None] = {}
+    failures: dict[str, tuple[str, ...]] = {}
+    for item in plan.sets:
+        listener.remark(f"set {item.name}")
+        try:
+            summary = _evaluate_set(item, output / item.name, options, listener).summary
+            scores[item.name], failures[item.name] = summary, tuple(item.failures(summary))
+        except GlomsegError as error:
+            scores[item.name], failures[item.name] = None, (str(error),)
+        for failure in failures[item.name]:
+            listener.warning(f"{item.name}: {failure}")
+    result = SuiteResult(name=str(plan.name), scores=scores, failures=failures)
+    overall = {name: None if found is None else found.to_table()["overall"] for name, found in scores.items()}
+    sets = {name: {"overall": overall[name], "failures": list(failures[name])} for name in scores}
+    write_json(output / "suite.json", {"suite": plan.name, "sets": sets, "passed": result.passed})
+    return result
+
+
+def _evaluate_set(item: SuiteSet, output: Path, options: EvaluateOptions, listener: Listener) -> EvaluationResult:
+    """Evaluate one set: what the suite says of it counts, and the options for the rest."""
+    options = replace(
+        options,
+        class_name=item.class_name,
+        mpp=options.mpp if item.mpp is None else (item.mpp, item.mpp),
+        samples=item.samples or options.samples,
+        group_by=item.group_by or options.group_by,
+        unit=item.unit or options.unit,
+        part=item.part or options.part,
+    )
+    if item.data is None:
+        assert item.predicted is not None
+        assert item.truth is not None
+        return evaluate_predictions(item.predicted, item.truth, output, options, listener=listener)
+    model = options.model or item.model
+    if model is None:
+        raise EvaluationError(f"set {item.name!r} needs a model to predict on its data; name one with `model`")
+    return evaluate_model(item.data, output, replace(options, model=model), listener=listener)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What scoring and writing need, whoever predicted."""
+
+    options: EvaluateOptions
+    settings: EvaluateSettings
+    output: Path
+    listener: Listener
+
+    def score(
+        self,
+        pairs: Sequence[Pair],
+        remarks: Sequence[str],
+        details: Mapping[str, Any],
+        *,
+        model_folder: Path | None = None,
+        predictions: Predictions | None = None,
+    ) -> EvaluationResult:
+        """Score pairs of one part or of all, and write what came out."""
+        for remark in remarks:
+            self.listener.remark(remark)
+        learned = None
+        if model_folder is not None:
+            learned = learned_from(model_folder, [self._info(pair) for pair in pairs])
+        pairs, more = self._of_part(pairs, learned)
+        said = [] if learned is None or self.options.part is not None else learned.remarks(len(pairs))
+        evaluation = evaluate(
+            pairs, self.settings, progress=lambda done, total: self.listener.waiting(f"scoring {done} of {total}")
+        )
+        swept = None
+        if predictions is not None:
+            swept = sweep_run(predictions, pairs, evaluation, self.output, self.listener)
+            said.append(swept.told())
+        self.listener.waiting("drawing")
+        for remark in (*more, *evaluation.remarks, *said):
+            self.listener.remark(remark)
+        content = {"command": self.options.command, **details, "part": self.options.part}
+        if learned is not None:
+            content["learned_from"] = {part: learned.count(part) for part in PARTS}
+        if swept is not None:
+            content["threshold_sweep"] = swept.to_table()
+        everything = (*remarks, *more, *evaluation.remarks, *said)
+        write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
+                         pictures=self.options.pictures)  # fmt: skip
+        return EvaluationResult(folder=self.output, evaluation=evaluation, remarks=everything, sweep=swept)
+
+    def _info(self, pair: Pair) -> ImageInfo:
+        return info_of(pair, self.settings.samples, group_by=self.settings.group_by, unit=self.settings.unit)
+
+    def _of_part(self, pairs: Sequence[Pair], learned: LearnedFrom | None) -> tuple[list[Pair], list[str]]:
+        """Keep the images of the part that is asked for, by the model's own split, else by sheet or folders."""
+        part = self.options.part
+        if part is None:
+            return list(pairs), []
+        known = {} if learned is None else learned.parts
+        said = {pair.key: known.get(pair.key) or self._info(pair).split for pair in pairs}
+        kept = [pair for pair in pairs if said[pair.key] == part]
+        if not kept:
+            there = ", ".join(sorted({name for name in said.values() if name})) or "none is said"
+            raise EvaluationError(
+                f"no image is of `part` {part} (parts: {there}); a sample sheet says it in the column split, or "
+                "split.json beside the model's weights"
+            )
+        return kept, [f"part {part}: {len(kept)} of {len(pairs)} images"]
+
+
+def _left_out(*paths: Path) -> list[str]:
+    return [text for path in dict.fromkeys(paths) for text in left_out(path)]
+
+
+def _pictures(truth: Path, labels: Sequence[Source]) -> list[Source]:
+    """Look for images beside the truth or beside its folder: for galleries, and for what the truth does not say."""
+    if is_project(truth):
+        return []
+    folder = truth.parent if truth.is_file() else truth
+    places = [folder, *(folder.parent / name for name in ("images", "img", "wsi"))]
+    if truth.is_file():
+        return images_named(places, labels[0].stem, besides=truth)
+    pictures: list[Source] = []
+    for place in places:
+        try:
+            pictures += find_images(place)
+        except EvaluationError:  # no such folder, or no image in it
+            continue
+    taken = {item.path for item in labels}
+    return [item for item in pictures if item.path not in taken]

@@ -1,0 +1,115 @@
+"""What a model predicts on labelled images, paired with their truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import EvaluationError, MissingMppError
+from glomseg.evaluation.projects import is_project, project_sources
+from glomseg.labelled.find_files import Source, find_images, find_labels
+from glomseg.labelled.kpis import kpis_place
+from glomseg.labelled.pairs import Missing, Pair, pair_up
+from glomseg.qupath.project import read_project
+from glomseg.runs.listener import Listener
+from glomseg.runs.outlines import image_of_run
+from glomseg.runs.run import Run, locked, resume_or_start_in
+from glomseg.runs.segment_batch import Job
+from glomseg.runs.segmenter import Segmenter, SegmentOptions
+from glomseg.slides.slide import open_slide
+
+PREDICTIONS = "predictions"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Predictions with their truth, what to say of them, and the run and model that they came from."""
+
+    pairs: tuple[Pair, ...]
+    remarks: tuple[str, ...]
+    run: Run
+    segmenter: Segmenter
+
+    def details(self) -> dict[str, Any]:
+        """Return what metrics.json says of the model and its settings."""
+        return {**self.run.summary()["parameters"], "device": str(self.segmenter.model.device)}
+
+
+def predict(
+    data: Path,
+    folder: Path,
+    options: SegmentOptions,
+    *,
+    slides: Sequence[Path] = (),
+    missing: Missing = "refuse",
+    listener: Listener | None = None,
+) -> Predictions:
+    """Segment the images of `data` into a run folder, and pair what came out with its truth.
+
+    Raises EvaluationError where images have no truth or could not be segmented, unless `missing` is "skip"; and what
+    `Segmenter.load` raises.
+    """
+    listener = listener or Listener()
+    pictures, truth = _data(data, slides)
+    asked, remarks = pair_up(pictures, truth, missing="skip" if missing == "skip" else "refuse")
+    jobs = _jobs(asked, options.mpp)
+    with locked(folder):
+        segmenter = Segmenter.load(options, listener)
+        run = resume_or_start_in(folder, segmenter.parameters(), restart=False)
+        segmenter.segment(jobs, run, listener)
+    failed = [job.entry_id for job in jobs if not run.images[job.entry_id].is_done]
+    if failed and missing == "refuse":
+        raise EvaluationError(
+            f"{len(failed)} of {len(jobs)} images could not be segmented (see above); mend them, or give `missing` skip"
+        )
+    pairs = []
+    for pair, job in zip(asked, jobs, strict=True):
+        record = run.images[job.entry_id]
+        if record.is_done:
+            image = image_of_run(run, job.entry_id)
+            ours = Source(path=run.result_path(job.entry_id), stem=pair.true.stem, annotated=image)
+            pairs.append(Pair(key=pair.key, predicted=ours, true=pair.true, image=job.path))
+        else:
+            remarks.append(f"{pair.key}: could not be segmented; left out")
+    return Predictions(tuple(pairs), tuple(remarks), run, segmenter)
+
+
+def _data(data: Path, slides: Sequence[Path]) -> tuple[list[Source], list[Source]]:
+    """Find the images and the truth of a data set."""
+    if not is_project(data):
+        return find_images(data), find_labels(data)
+    truth = project_sources(read_project(data, slides=slides))
+    return [item for item in truth if item.image is not None], truth
+
+
+def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
+    """Turn pairs into jobs; raises MissingMppError, before anything is segmented, where no pixel size is known."""
+    jobs: list[Job] = []
+    taken: set[str] = set()
+    for pair in pairs:
+        assert pair.predicted is not None
+        path = pair.predicted.image or pair.predicted.path
+        key = pair.key.replace("/", "__")
+        while key.lower() in taken:  # `a/b` beside `a__b`
+            key += "~"
+        taken.add(key.lower())
+        known = pair.predicted.annotated.mpp if pair.predicted.annotated else None
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or known or _mpp_by_table(path)))
+    if jobs and jobs[0].mpp is None:
+        with open_slide(jobs[0].path) as slide:
+            if slide.mpp_x is None:
+                raise MissingMppError(
+                    f"{jobs[0].path} does not say how large its pixels are; give um per pixel with `mpp`"
+                )
+    return jobs
+
+
+def _mpp_by_table(path: Path) -> tuple[float, float] | None:
+    """Give the um per pixel of an image of the KPIs challenge that does not say it itself."""
+    place = kpis_place(path)
+    if place is None or place.mpp is None:
+        return None
+    with open_slide(path) as slide:
+        return None if slide.mpp_x else (place.mpp, place.mpp)
