@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from glomseg.models.predict import load_model
     from glomseg.pictures.overlay import OverlayStyle
     from glomseg.qupath.objects import read_geojson
+    from glomseg.report.gallery import write_gallery
+    from glomseg.report.html import write_report
     from glomseg.runs.annotate import AnnotateOptions, annotate_project
     from glomseg.runs.collect import collect_run
     from glomseg.runs.each_image import WriteOptions
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from glomseg.runs.undo_run import undo_run
     from glomseg.segment.pipeline import SegmentSettings, segment_slide
     from glomseg.slides.slide import open_slide
+    from glomseg.study.measure_project import MeasureOptions, measure_project
+    from glomseg.study.records import MeasureSettings
+    from glomseg.study.tables import write_tables
+    from glomseg.study.write_back import write_measurements
 
 __version__ = "0.1.0"
 __all__ = [
@@ -38,6 +44,8 @@ __all__ = [
     "EvaluationResult",
     "GlomsegError",
     "Listener",
+    "MeasureOptions",
+    "MeasureSettings",
     "OverlayStyle",
     "RunResult",
     "SegmentOptions",
@@ -49,12 +57,17 @@ __all__ = [
     "evaluate_model",
     "evaluate_predictions",
     "load_model",
+    "measure_project",
     "open_slide",
     "read_geojson",
     "restore_image",
     "segment_slide",
     "segment_slides",
     "undo_run",
+    "write_gallery",
+    "write_measurements",
+    "write_report",
+    "write_tables",
 ]
 
 _PLACES = {
@@ -63,6 +76,8 @@ _PLACES = {
     "EvaluationResult": "glomseg.evaluation.evaluate_model",
     "GlomsegError": "glomseg.errors",
     "Listener": "glomseg.runs.listener",
+    "MeasureOptions": "glomseg.study.measure_project",
+    "MeasureSettings": "glomseg.study.records",
     "OverlayStyle": "glomseg.pictures.overlay",
     "RunResult": "glomseg.runs.result",
     "SegmentOptions": "glomseg.runs.segmenter",
@@ -73,12 +88,17 @@ _PLACES = {
     "evaluate_model": "glomseg.evaluation.evaluate_model",
     "evaluate_predictions": "glomseg.evaluation.evaluate_model",
     "load_model": "glomseg.models.predict",
+    "measure_project": "glomseg.study.measure_project",
     "open_slide": "glomseg.slides.slide",
     "read_geojson": "glomseg.qupath.objects",
     "restore_image": "glomseg.runs.restore",
     "segment_slide": "glomseg.segment.pipeline",
     "segment_slides": "glomseg.runs.segment_slides",
     "undo_run": "glomseg.runs.undo_run",
+    "write_gallery": "glomseg.report.gallery",
+    "write_measurements": "glomseg.study.write_back",
+    "write_report": "glomseg.report.html",
+    "write_tables": "glomseg.study.tables",
 }
 """Where each name of the face is defined; the imports for type checkers above say the same."""
 

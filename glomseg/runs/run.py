@@ -197,15 +197,32 @@ def _parameters(table: Mapping[str, Any]) -> RunParameters:
     return replace(read_record(RunParameters, known, origin="parameters", error=RunError), others=others)
 
 
-def list_runs(folder: Path) -> list[Run]:
-    """List the readable runs of a project's `glomseg` folder, the oldest first."""
-    runs = []
+@dataclass(frozen=True)
+class UnreadableRun:
+    """A run whose record cannot be read, and why."""
+
+    folder: Path
+    problem: str
+
+    def has_result(self, entry_id: str) -> bool:
+        """Tell whether it left outlines of an image."""
+        return (self.folder / f"{checked_entry_id(entry_id)}.geojson").is_file()
+
+
+def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
+    """Read the runs of a project's `glomseg` folder, the oldest first, and name those that cannot be read."""
+    runs, unreadable = [], []
     for path in sorted(folder.glob(f"*/{RECORD}")):
         try:
             runs.append(load_run(path.parent))
-        except RunError:
-            continue  # a damaged run is no obstacle to a new one
-    return sorted(runs, key=lambda run: (instant(run.started), run.run_id))
+        except RunError as error:  # no obstacle to a new run
+            unreadable.append(UnreadableRun(path.parent, str(error)))
+    return sorted(runs, key=lambda run: (instant(run.started), run.run_id)), unreadable
+
+
+def list_runs(folder: Path) -> list[Run]:
+    """List the readable runs of a project's `glomseg` folder, the oldest first."""
+    return read_runs(folder)[0]
 
 
 def instant(text: str) -> float:

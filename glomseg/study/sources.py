@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.errors import MeasureError
+from glomseg.errors import GlomsegError, MeasureError
 from glomseg.labelled.sample_sheet import Sample, SampleSheet, match_samples, read_sample_sheet, sample_of
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
@@ -17,7 +17,7 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.reviewed import without_rejected
-from glomseg.runs.run import RECORD, Run, list_runs, load_run
+from glomseg.runs.run import RECORD, Run, UnreadableRun, load_run, read_runs
 from glomseg.study.records import RunDescription, StudySlide
 from glomseg.study.run_results import describe_run, failure, newest_result
 
@@ -54,7 +54,7 @@ def read_sources(
     if (path / RECORD).is_file():
         return _from_run(path, slides, sheet)
     project = read_project(path, slides=slides)
-    runs = list_runs(project.folder / FOLDER)
+    runs, unreadable = read_runs(project.folder / FOLDER)
     matched, remarks = match_samples(
         sheet, [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images]
     )
@@ -63,6 +63,7 @@ def read_sources(
         remarks.append(
             "without QuPath the project cannot be read: measured are the outlines of the newest run, unreviewed"
         )
+    remarks += [_unreadable(run, project.images, without_qupath) for run in unreadable]
     described = [describe_run(run) for run in runs]
     images = read_annotated_images(
         project, without_qupath=lambda image: _outlines(_done_run(runs, image.entry_id), image), progress=progress
@@ -87,6 +88,15 @@ def read_sources(
         remarks=tuple(remarks),
         problems=tuple(f"{image.name}: {image.data_problem}" for image in images if image.data_problem),
     )
+
+
+def _unreadable(run: UnreadableRun, images: Sequence[ProjectImage], without_qupath: bool) -> str:
+    """Say of a run that cannot be read what that means for what is measured."""
+    names = [image.name for image in images if run.has_result(image.entry_id)]
+    if not names or not without_qupath:
+        return f"{run.problem}; what it found is known only as far as it stands in the project"
+    listed = ", ".join(names)
+    return f"{run.problem}; its outlines of {listed} are not measured, and those of older runs are where there are any"
 
 
 def _done_run(runs: Sequence[Run], entry_id: str) -> Run | None:
@@ -121,10 +131,17 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
     matched, remarks = match_samples(sheet, [(entry_id, record.name, Sample()) for entry_id, record in done.items()])
     locator = Locator(folder, None, [path.absolute() for path in slides])
-    found, described = [], describe_run(run)
-    for entry_id, record in done.items():
-        image = image_of_run(run, entry_id, _find(locator, record))
-        found.append(
+    read, problems, described = [], [], describe_run(run)
+    for entry_id, record in run.images.items():
+        if entry_id not in done:
+            problems.append(f"{record.name}: {record.reason}")
+            continue
+        try:
+            image = image_of_run(run, entry_id, _find(locator, record))
+        except GlomsegError as error:
+            problems.append(f"{record.name}: {error}")
+            continue
+        read.append(
             StudySlide(
                 image=image,
                 source=f"run {run.run_id}",
@@ -132,15 +149,14 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
                 run=newest_result([run], [described], entry_id),
             )
         )
-    failed = [f"{record.name}: {record.reason}" for key, record in run.images.items() if key not in done]
     return Sources(
         name=folder.resolve().name,
         folder=folder / "measurements",
         project=None,
-        slides=tuple(found),
+        slides=tuple(read),
         runs=(described,),
         remarks=tuple(remarks),
-        problems=tuple(failed),
+        problems=tuple(problems),
     )
 
 

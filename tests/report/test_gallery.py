@@ -105,6 +105,19 @@ def test_overlays_of_a_run_that_is_done(tmp_path: Path, oracle_folder: Path, glo
     assert (np.abs(np.asarray(picture.convert("RGB")).astype(int) - (0, 70, 200)).sum(axis=2) < 90).sum() > 20
 
 
+def test_a_gallery_with_animals_and_names_that_a_spreadsheet_would_run(tmp_path: Path, glomseg) -> None:
+    slide = disc_slide(tmp_path / "=1+1.tif", count=2, radius_um=20)
+    out = fake_run(tmp_path / "out", slide)
+    (tmp_path / "samples.csv").write_text("image,animal,group\n=1+1.tif,@m1,control\n")
+    result = glomseg("gallery", out, "--samples", tmp_path / "samples.csv")
+    assert result.code == 0, result.err
+    text = (out / "gallery" / "labels.csv").read_text()
+    assert ",'=1+1.tif,'=1+1,'@m1,control," in text
+    (tmp_path / "labels.csv").write_text(text.replace(",\n", ",-other\n"))
+    labels = read_labels(tmp_path / "labels.csv")
+    assert [(label.entry_id, label.new_class) for label in labels] == [("=1+1", "-other")] * 2
+
+
 def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     header = "\ufeffimage_id;object_id;class;new_class\n"

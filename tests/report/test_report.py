@@ -17,9 +17,13 @@ from support.slides import Disc, disc_slide
 from glomseg.pictures.style import COLORS
 from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.report.charts import Dot, curve_chart, dot_chart, effect_chart, smoothed
-from glomseg.report.html import number
+from glomseg.report.html import number, write_report
+from glomseg.report.methods import methods, references
 from glomseg.report.plates import SLIDE_BYTES, embed
 from glomseg.runs.ownership import stamp
+from glomseg.study.measure_project import MeasureOptions, measure_project
+from glomseg.study.pas import PasSettings
+from glomseg.study.records import MeasureSettings
 
 SHEET = "image,animal,group\n" + "".join(
     f"slide {index}.tif,animal {index},{'control' if index < 3 else '<b>5/6</b> Nx'}\n" for index in range(6)
@@ -48,7 +52,7 @@ def cohort(tmp_path_factory) -> Path:
         write_geojson(folder / f"{index}.geojson", objects)
         images[str(index)] = {
             **{"name": slide.path.name, "path": str(slide.path), "state": "done"},
-            **{"width": slide.width, "height": slide.height, "mpp": [0.5, 0.5]},
+            **{"width": slide.width, "height": slide.height, "mpp": [0.5, 0.5], "reading_mpp": 2.0},
         }
     (folder / "slide 5.tif").unlink()
     parameters = {"model": "oracle", "model_sha256": "ab" * 32, "threshold": 0.5}
@@ -81,6 +85,44 @@ def test_the_report_says_what_was_done(report: Path) -> None:
     assert "<b>5/6" not in text
     assert not re.search(r'(?:src|href)="(?!data:|#)', text)  # nothing comes from elsewhere
     assert report.stat().st_size < 3_000_000
+
+
+def test_the_methods_name_what_decides_a_number(cohort: Path) -> None:
+    sheet = cohort / "samples.csv"
+    options = MeasureOptions(samples=sheet, primary="mean_area_um2")
+    study = measure_project(cohort, options).study
+    text = methods(study)
+    for part in (
+        "outlines at a probability of 0.5", "read at 2 µm per pixel", "Student's t", "left out of means of size",
+        "10 % or more of the outline lay", "seen at 16 µm per pixel", "No unbiased counting frame",
+        "primary outcome is: Mean profile area", "Welch 1947", "all tissue of the section", "no design-based",
+    ):  # fmt: skip
+        assert part in text, part
+    cited = references([text])
+    assert {work.split()[0] for work in cited} == {"Bankhead", "Hedges", "Weibel", "Welch"}
+    settings = MeasureSettings(sclerotic_in_means=True, pas=PasSettings())
+    other = methods(measure_project(cohort, MeasureOptions(settings=settings)).study)
+    assert "Globally sclerotic profiles entered means" in other
+    assert "Welch" not in other  # no groups without a sheet
+    assert {work.split()[0] for work in references([other])} >= {"Ruifrok", "Weibel"}
+    assert not any(work.startswith("Hedges") for work in references([other]))
+
+
+def test_what_nobody_assessed_is_no_zero_per_cent(tmp_path: Path) -> None:
+    """A machine's outlines of one class alone, not reviewed: neither the headline nor a table says 0 %."""
+    slide = disc_slide(tmp_path / "s.tif", discs=[Disc(300, 300, 50, 50)], size=(700, 700), tissue=(40, 40, 600, 600))
+    item = PathObject(geometry=Point(300, 300).buffer(50), class_name="Glomerulus", measurements={"Confidence": 0.9})
+    write_geojson(tmp_path / "s.geojson", [stamp(item, run="r1", model="oracle")])
+    record = {"name": "s.tif", "path": str(slide.path), "state": "done", "width": 700, "height": 700, "mpp": [0.5, 0.5]}
+    run = {"format_version": 1, "run_id": "r1", "parameters": {"model": "oracle"}, "images": {"s": record}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    result = measure_project(tmp_path)
+    write_report(result.study, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert text.count("not assessed") >= 3
+    assert "Global sclerosis was not assessed." in text
+    assert "0 %</dd>" not in re.search(r"globally sclerotic</dt>(.*?)</div>", text)[1]
+    assert "profiles per mm² of tissue" in text
 
 
 def test_a_project_without_any_glomerulus(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:

@@ -8,8 +8,14 @@ from shapely.geometry import Point, box
 from support.slides import write_pyramid
 
 from glomseg.errors import MeasureError
+from glomseg.labelled.sample_sheet import Sample
+from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.objects import PathObject
 from glomseg.slides.slide import open_slide
-from glomseg.study.pas import STANDARD, PasSettings, amounts, estimate_stains, measure_pas, parse_stains
+from glomseg.study.measure_project import MeasureOptions, measure_study
+from glomseg.study.pas import STANDARD, PasSettings, Stains, amounts, estimate_stains, measure_pas, parse_stains
+from glomseg.study.records import MeasureSettings, StudySlide
+from glomseg.study.sources import Sources
 
 H, P = np.array(STANDARD.haematoxylin), np.array(STANDARD.pas)
 
@@ -47,6 +53,32 @@ def test_a_painted_patch_within_two_points(tmp_path: Path, share: float, stains)
         assert fraction == pytest.approx(positive[inside].mean(), abs=0.02)
 
 
+def test_one_yardstick_for_the_study_unless_asked(tmp_path: Path) -> None:
+    """Two slides with more and less PAS have the same vectors, and with per_slide each its own."""
+    slides = []
+    for name, share in (("a", 0.1), ("b", 0.5)):
+        path = write_pyramid(tmp_path / f"{name}.tif", paint_tissue(share, np.random.default_rng(1))[0], 0.5)
+        outline = PathObject(geometry=box(200, 200, 600, 600), class_name="Glomerulus")
+        image = AnnotatedImage(entry_id=name, name=name, path=path, objects=(outline,))
+        slides.append(StudySlide(image=image))
+    other = StudySlide(image=slides[0].image, sample=Sample(stain="H&E"))
+    sources = Sources(
+        name="s", folder=tmp_path, project=None, slides=(*slides, other), runs=(), remarks=(), problems=()
+    )
+
+    def stains(**values) -> list[Stains | None]:
+        settings = MeasureSettings(pas=PasSettings(**values))
+        return [slide.stains for slide in measure_study(sources, MeasureOptions(settings=settings)).slides]
+
+    first, second, third = stains()
+    assert first == second
+    assert first.origin == "estimated on 2 slides together (Macenko)"
+    assert third is None
+    first, second, _ = stains(per_slide=True)
+    assert first.pas != second.pas
+    assert first.origin == "estimated on the slide (Macenko)"
+
+
 def test_amounts_come_back() -> None:
     h, p = np.meshgrid(np.linspace(0, 0.8, 9), np.linspace(0, 0.8, 9))
     found = amounts(stained(h, p), STANDARD)
@@ -76,7 +108,7 @@ def test_a_slide_too_coarse_is_refused(tmp_path: Path) -> None:
 def test_vectors_as_a_user_gives_them() -> None:
     given = parse_stains("0.65,0.70,0.29;0.2,0.95,0.2")
     assert np.linalg.norm(given.pas) == pytest.approx(1)
-    assert parse_stains("estimate") is None
+    assert parse_stains("estimate") is parse_stains("per-slide") is None
     assert parse_stains("standard") is STANDARD
     for text in ("", "1,2,3", "0,0,0;1,1,1", "1,2,3;1,2,3", "a,b,c;1,2,3", "1,2;1,2,3"):
         with pytest.raises(MeasureError, match="stain vectors"):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 from shapely.geometry import box
 from support.slides import disc_slide
 
-from glomseg.errors import SampleSheetError
+from glomseg import MeasureOptions, measure_project, write_measurements, write_tables
+from glomseg.columns import measurements
+from glomseg.errors import MeasureError, SampleSheetError
+from glomseg.files import csv_text
 from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.annotations import AnnotatedImage
@@ -20,6 +24,7 @@ from glomseg.runs.ownership import owner, stamp
 from glomseg.runs.reviewed import reviewed_objects
 from glomseg.study.columns import TABLES
 from glomseg.study.sources import read_sources
+from glomseg.study.tables import placed_profiles, tables
 from glomseg.study.write_back import Amended, amend_all
 
 
@@ -82,6 +87,54 @@ def test_tables_of_plain_slides(segmented, tmp_path: Path, glomseg) -> None:
     assert all(row["description"] for row in described.values())
 
 
+def test_a_damaged_result_stops_no_other(segmented, tmp_path: Path, glomseg) -> None:
+    folder = Path(shutil.copytree(segmented[0] / "out", tmp_path / "out"))
+    (folder / "a.geojson").write_text("{")
+    result = glomseg("measure", folder, "-o", tmp_path / "t")
+    assert result.code == 1
+    assert "not measured: a.tif" in result.err
+    assert [row["image"] for row in rows(tmp_path / "t" / "slides.csv")] == ["b.tif"]
+
+
+def test_a_study_in_one_call_from_python(segmented, tmp_path: Path) -> None:
+    """The same tables as the command writes; a sheet whose names begin a formula fits them again."""
+    folder, slides = segmented
+    copy = Path(shutil.copytree(folder / "out", tmp_path / "out"))
+    record = json.loads((copy / "run.json").read_text())
+    record["images"]["a"]["name"] = "=1+1.tif"
+    (copy / "run.json").write_text(json.dumps(record))
+    heard: list[str] = []
+    result = measure_project(copy, MeasureOptions(primary="density_per_mm2"), progress=heard.append)
+    files = write_tables(result.study, tmp_path / "t")
+    assert {path.name for path in files} >= {"glomeruli.csv", "columns.csv", "measure.json"}
+    assert any("measuring: b.tif" in text for text in heard)
+    assert len(rows(tmp_path / "t" / "glomeruli.csv")) == sum(len(slide.discs) for slide in slides)
+    assert "\n'=1+1.tif,a," in (tmp_path / "t" / "slides.csv").read_text()
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("image,animal\n'=1+1.tif,m1\nb.tif,m2\n")
+    again = measure_project(copy, MeasureOptions(samples=sheet))
+    assert [slide.slide.sample.animal for slide in again.study.slides] == ["m1", "m2"]
+    with pytest.raises(MeasureError, match="`primary` 'area' is no quantity"):
+        measure_project(copy, MeasureOptions(primary="area"))
+    with pytest.raises(MeasureError, match="only a QuPath project"):
+        write_measurements(again)
+
+
+def test_every_table_has_a_column_for_every_value(segmented) -> None:
+    """One dictionary: names are unique, each is explained, and QuPath's measurement list takes numbers alone."""
+    study = measure_project(segmented[0] / "out").study
+    for name, table in tables(study).items():
+        columns = TABLES[name]
+        assert len({column.name for column in columns}) == len(columns)
+        assert all(column.title and column.text for column in columns)
+        assert all(list(row) == [column.name for column in columns] for row in table)
+    placed = placed_profiles(study, study.slides[0])[0]
+    listed = measurements(TABLES["glomeruli"], placed)
+    assert {"Area µm^2", "Circularity", "Counted", "Whole profile", "Nearest neighbour µm"} <= listed.keys()
+    with pytest.raises(ValueError, match="no column for weight"):
+        csv_text([column.name for column in TABLES["slides"]], [{"weight": 1.0}])
+
+
 def test_json_and_a_wrong_reference(segmented, tmp_path: Path, glomseg) -> None:
     folder, _ = segmented
     result = glomseg("measure", folder / "out", "-o", tmp_path / "t", "--json", "--quiet")
@@ -117,6 +170,23 @@ def test_without_qupath_the_newest_run_is_measured(project: Path, data: Path, no
     assert [(row["measured"], row["counted"]) for row in slides] == [("1", "2"), ("0", ""), ("0", "")]
     assert "not measured: kidney_02.tif, Ünï cöde #3.png: no run has finished it" in result.err
     assert glomseg("status", project).code == 0  # the folder of tables is no run
+
+
+def test_a_run_that_cannot_be_read_is_said(project: Path, no_qupath: None, glomseg) -> None:
+    """Its outlines are no zero and no reason to take an older run without a word."""
+    damaged = project / "glomseg" / "20270101-120000"
+    fake_run(project, mpp=[0.5, 0.5])
+    damaged.mkdir()
+    (damaged / "run.json").write_text('{"format_version": 1, "run_id')
+    write_geojson(damaged / "1.geojson", [])
+    result = glomseg("measure", project)
+    assert result.code == 0, result.err
+    assert "20270101-120000/run.json is damaged" in result.err
+    assert "its outlines of kidney_01.tif are not measured, and those of older runs are" in result.err
+    (project / "glomseg" / "20260101-120000" / "run.json").write_text("[]")
+    result = glomseg("measure", project)
+    assert "20260101-120000" in result.err
+    assert {row["measured"] for row in rows(project / "glomseg/measurements/slides.csv")} == {"0"}
 
 
 def test_no_pixel_size_gives_pixels_and_empty_um(project: Path, data: Path, no_qupath: None, glomseg) -> None:
