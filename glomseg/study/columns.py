@@ -195,7 +195,8 @@ SLIDES: tuple[Column[SlideEntry], ...] = (
            lambda e: "" if e.slide.stains is None else e.slide.stains.describe()),
     Column("remarks", "", "Remarks", "What could not be measured, and why",
            lambda e: "; ".join((*([f"not measured: {e.slide.not_measured}"] if e.slide.not_measured else []),
-                                *filter(None, [e.slide.doubt]), *e.slide.remarks))),
+                                *filter(None, [e.slide.doubt]), *e.slide.remarks,
+                                *([str(e.slide.left_out)] if e.slide.left_out else [])))),
 )  # fmt: skip
 
 ANIMALS: tuple[Column[Animal], ...] = (

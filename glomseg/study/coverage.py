@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from glomseg.qupath.classes import is_class
 from glomseg.study.records import MeasureSettings, Profile, StudySlide
 
 UNREVIEWED = "nobody marked it as reviewed"
@@ -55,13 +56,13 @@ def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:
         return False
     if slide.source == "project" or image.state is None:
         return True
-    standing = [name for name in image.state.annotation_counts if name.split(": ")[0] == settings.class_name]
+    standing = [name for name in image.state.annotation_counts if is_class(name, settings.class_name)]
     return not standing or bool(slide.source)
 
 
 def _unknown_class(slide: StudySlide, settings: MeasureSettings) -> str:
     """Say so where a run could find nothing of the class, because its model does not know it."""
     run = slide.run
-    if run is None or not run.classes or any(name.split(": ")[0] == settings.class_name for name in run.classes):
+    if run is None or not run.classes or any(is_class(name, settings.class_name) for name in run.classes):
         return ""
     return f"the model of run {run.run_id} knows no class {settings.class_name}, and {UNREVIEWED}"

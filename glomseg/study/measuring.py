@@ -26,6 +26,7 @@ from glomseg.slides.slide import Slide, open_slide
 from glomseg.study.coverage import doubt, why_not_measured
 from glomseg.study.density import density_map
 from glomseg.study.edges import Ground, depth_um, edges_that_cut, find_ground
+from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic, spellings, unused
 from glomseg.study.pas import Pixels, measure_pas, sample_pixels
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, StudySlide
 from glomseg.study.sharpness import measure_sharpness
@@ -37,7 +38,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
     Without the image: no tissue and no stain. Without a pixel size: pixels and ratios alone. What is missing stands
     in the `remarks` of the result; nothing is raised for it.
     """
-    remarks: list[str] = []
+    remarks = [*slide.image.remarks, *spellings(slide.image, settings)]
     with ExitStack() as stack:
         opened = _open(slide.image, stack, remarks)
         mpp = slide.image.mpp or _own_mpp(opened) or settings.mpp
@@ -48,12 +49,13 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
         size = (opened.width, opened.height) if opened else slide.image.size_px
         region, reference = _region(slide.image.objects, settings)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
-        profiles = _profiles(slide.image, settings, mpp, size, region, ground, remarks)
+        profiles = _profiles(slide.image, settings, mpp, size, region, ground)
         measured = MeasuredSlide(
             slide=slide,
             mpp=mpp,
             size=size,
             profiles=tuple(profiles),
+            left_out=unused(slide.image, settings),
             sclerosis_judged_by=_sclerosis_judged_by(slide, profiles, settings),
         )
         if mpp is not None:
@@ -90,7 +92,7 @@ def _ground(opened: Slide, region: Region, remarks: list[str]) -> Ground | None:
 def sample_stain(slide: StudySlide, settings: MeasureSettings) -> Pixels | None:
     """Read some stained pixels (N, 3) at and around the glomeruli of a slide; None where there are none to read."""
     image = slide.image
-    outlines = [_sound(item.geometry) for item in image.objects if is_glomerulus(item, settings.class_name)]
+    outlines = [areas_of(item.geometry) for item in image.objects if is_glomerulus(item, settings)]
     outlines = [outline for outline in outlines if outline.area > 0]
     if settings.pas is None or not outlines or not is_pas(slide):
         return None
@@ -116,8 +118,16 @@ def _own_mpp(opened: Slide | None) -> tuple[float, float] | None:
 
 def _region(objects: Sequence[PathObject], settings: MeasureSettings) -> tuple[Region, str]:
     """Build the reference region and name it."""
-    has_cortex = any(item.class_name == settings.cortex and item.geometry.area > 0 for item in objects)
-    flat = [replace(item, geometry=_sound(item.geometry)) for item in objects if item.geometry.area > 0]
+    flat = [
+        replace(
+            item,
+            geometry=areas_of(item.geometry),
+            class_name=settings.cortex if is_cortex(item, settings) else item.class_name,
+        )
+        for item in objects
+        if item.geometry.area > 0
+    ]
+    has_cortex = any(is_cortex(item, settings) for item in flat)
     region = read_region(flat, settings.cortex if has_cortex else None)
     return region or Region(None, shapely.union_all([])), "cortex" if has_cortex else "tissue"
 
@@ -129,24 +139,22 @@ def _profiles(
     size: tuple[int, int] | None,
     region: Region,
     ground: Ground | None,
-    remarks: list[str],
 ) -> list[Profile]:
     """Measure the outlines of the glomeruli and where they lie."""
-    profiles, flat = [], 0
+    profiles = []
     persons, reviewed = persons_objects(image), reviewed_objects(image)
     for position, item in enumerate(image.objects):
-        if not is_glomerulus(item, settings.class_name):
+        if not is_glomerulus(item, settings):
             continue
-        outline = _sound(item.geometry)
+        outline = areas_of(item.geometry)
         if outline.area <= 0:
-            flat += 1
             continue
         profiles.append(
             Profile(
                 item=replace(item, geometry=outline),
                 by_person=position in persons,
                 reviewed=position in reviewed | persons,
-                sclerotic=is_sclerotic(item.class_name, settings.sclerotic),
+                sclerotic=is_sclerotic(item.class_name, settings),
                 shape_px=measure_shape(outline, 1, 1),
                 shape=measure_shape(outline, *mpp) if mpp else None,
                 inside=region.holds(outline),
@@ -154,36 +162,17 @@ def _profiles(
                 edge_um=depth_um(ground, outline),
             )
         )
-    if flat:
-        remarks.append(f"{flat} of class {settings.class_name} without an area (points or lines) left out")
     return _with_neighbours(profiles, mpp) if mpp else profiles
-
-
-def is_glomerulus(item: PathObject, class_name: str) -> bool:
-    """Tell whether an object is an annotation of a class or of one derived from it."""
-    return item.object_type == "annotation" and (item.class_name or "").split(": ")[0] == class_name
-
-
-def is_sclerotic(class_name: str | None, sclerotic: Sequence[str]) -> bool:
-    """Tell whether a class is one of globally sclerosed glomeruli, or derived from one."""
-    return any(class_name == name or (class_name or "").startswith(f"{name}: ") for name in sclerotic)
 
 
 def _sclerosis_judged_by(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSettings) -> str:
     """Tell whether a model that has a class for sclerosed glomeruli looked at a slide, or a person, or nobody."""
     classes = slide.run.classes if slide.run is not None else ()
-    by_model = any(is_sclerotic(name, settings.sclerotic) for name in classes)
+    by_model = any(is_sclerotic(name, settings) for name in classes)
     if by_model or any(profile.sclerotic and not profile.by_person for profile in profiles):
         return "model"
     by_person = slide.image.is_reviewed or bool(slide.rejected) or any(profile.reviewed for profile in profiles)
     return "person" if by_person else ""
-
-
-def _sound(outline: BaseGeometry) -> BaseGeometry:
-    """Return the areas of an outline, valid; a person can draw one that crosses itself."""
-    valid = outline if outline.is_valid else shapely.make_valid(outline)
-    parts = [part for part in shapely.get_parts(valid) if part.geom_type in ("Polygon", "MultiPolygon")]
-    return valid if valid.geom_type in ("Polygon", "MultiPolygon") else shapely.union_all(parts)
 
 
 def _with_neighbours(profiles: list[Profile], mpp: tuple[float, float]) -> list[Profile]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from glomseg.labelled.sample_sheet import Sample
 from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.classes import LeftOut
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.shape import Shape
 from glomseg.study.pas import PasSettings, Stains
@@ -127,7 +128,8 @@ class MeasuredSlide:
     """A slide and its profiles. Areas are in um^2, None where they are not known.
 
     `not_measured` says why its profiles are not all that there are: nobody and nothing looked for them. It is left out
-    of every sum and mean then. `doubt` says why they may not be all, though they are taken for that.
+    of every sum and mean then. `doubt` says why they may not be all, though they are taken for that,
+    and `left_out` counts what took no part.
     `sclerosis_judged_by` says who looked for global sclerosis: "model" where it has a class for it, "person", or "" for
     nobody.
 
@@ -149,6 +151,7 @@ class MeasuredSlide:
     remarks: tuple[str, ...] = ()
     not_measured: str = ""
     doubt: str = ""
+    left_out: LeftOut = field(default_factory=LeftOut)
     sclerosis_judged_by: str = "person"
 
     @property

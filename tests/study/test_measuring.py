@@ -143,7 +143,29 @@ def test_what_is_no_glomerulus_or_has_no_area(drawn: Path) -> None:
     )
     assert [profile.sclerotic for profile in measured.profiles] == [False, True]
     assert measured.profiles[0].shape.area_um2 == pytest.approx(5000 * 0.25)
-    assert "without an area" in measured.remarks[0]
+    assert str(measured.left_out) == (
+        "left out: 1 annotation without a class, 1 detection of class Glomerulus, 1 line of class Glomerulus, "
+        "1 annotation of class Tubule"
+    )
+
+
+def test_spellings_of_one_class_are_one_and_said(drawn: Path) -> None:
+    measured = measure_slide(
+        slide(
+            drawn,
+            glomerulus(disc(500, 500), class_name="glomeruli"),
+            glomerulus(disc(900, 900), class_name="Glomerulus:sclerotic"),
+            PathObject(geometry=box(300, 300, 1300, 1000), class_name="cortex"),
+        ),
+        SETTINGS,
+    )
+    assert [(profile.sclerotic, profile.inside) for profile in measured.profiles] == [(False, True), (True, True)]
+    assert measured.reference == "cortex"
+    assert [remark.partition(";")[0] for remark in measured.remarks] == [
+        "1 of class 'cortex' is read as Cortex",
+        "1 of class 'glomeruli' is read as Glomerulus",
+        "1 of class 'Glomerulus:sclerotic' is read as Glomerulus: Sclerotic",
+    ]
 
 
 def test_a_slide_without_any_glomerulus(drawn: Path) -> None:
