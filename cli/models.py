@@ -96,7 +96,9 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
 @models.command()
 @click.argument("name")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="New folder for the files.")
-@click.option("--format", "formats", type=click.Choice(("onnx", "torchscript")), multiple=True, hidden=True)
+@click.option(
+    "--format", "formats", type=click.Choice(("onnx", "torchscript")), multiple=True, hidden=True, help="What to write."
+)
 def export(name: str, output: Path, formats: tuple[str, ...]) -> None:
     """Write model NAME as ONNX, for programs that run without glomseg.
 

@@ -58,6 +58,11 @@ def segmenting(command: Command) -> Command:
             "--threshold", type=click.FloatRange(0, 1, True, True), help="Probability on the outline [model's]."
         ),
         click.option(
+            "--sureness",
+            type=click.FloatRange(0, 1),
+            help="Mean probability from which an object counts; others are kept aside as candidates [model's].",
+        ),
+        click.option(
             "--species",
             type=click.Choice(tuple(SPECIES_DIAMETER_UM)),
             help="Read at this species' scale [the model's own].",
@@ -84,6 +89,7 @@ class SegmentFlags(TypedDict):
 
     model: str
     threshold: float | None
+    sureness: float | None
     species: str | None
     tta: bool
     device: str
@@ -113,6 +119,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         model=flags["model"],
         device=flags["device"],
         threshold=flags["threshold"],
+        sureness=flags["sureness"],
         species=flags["species"],
         tta=flags["tta"],
         batch=flags["batch"],

@@ -55,8 +55,10 @@ class ModelCard:
     pixel (`spacing_um_px` in the file). `mpp` and `minimum_area_um2` hold for glomeruli of `training_diameter_um`: for
     another species they go with the diameter and with its square. `mean` and `std` apply to RGB in 0..1, if not None.
 
-    `activation` turns a pixel's logits into probabilities: `sigmoid` of each class by itself; `softmax` over the
-    classes and a background of logit 0, so that classes exclude each other.
+    `threshold` is where an outline runs; an object counts where its mean probability is at least `sureness` (None:
+    all count), and what is less sure is a candidate, kept aside. `activation` turns a pixel's logits into
+    probabilities: `sigmoid` of each class by itself; `softmax` over the classes and a background of logit 0, so that
+    classes exclude each other.
     """
 
     name: str = _text(200)
@@ -73,6 +75,7 @@ class ModelCard:
     mean: Triple | None = limited(None, low=0, high=1)
     std: Triple | None = limited(None, low=1e-3, high=10)
     threshold: float = limited(0.5, above=0, high=0.999)
+    sureness: float | None = limited(None, low=0, high=1)
     minimum_area_um2: float = limited(low=0, high=1e8)
     minimum_solidity: float = limited(0.0, low=0, high=1)
     species: str = _text(100)
@@ -102,6 +105,9 @@ class ModelCard:
     def to_json(self) -> str:
         """Return the text of card.json."""
         values = {_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
+        for key, usual in _OPTIONAL.items():  # a card of before stays as it is, and so does its sha256 in a run
+            if values[key] == usual:
+                del values[key]
         return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
@@ -122,5 +128,5 @@ class ModelCard:
 
 _KEYS = {"mpp": "spacing_um_px"}
 """Fields whose key in the file is another: WSInfer's."""
-_OPTIONAL = ("activation",)
-"""Keys that older cards lack."""
+_OPTIONAL: dict[str, Any] = {"activation": "sigmoid", "sureness": None}
+"""Keys that older cards lack -> what such a card means."""

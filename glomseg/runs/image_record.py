@@ -80,9 +80,9 @@ class ImageRecord:
     """What a run knows of one image.
 
     `size` is (width, height) in level-0 pixels, `mpp` um per level-0 pixel along x and y, `seconds` the wall time by
-    stage, `remarks` what of its file was not read, guessed or odd, in words that fit behind its name. `outcome` says
-    what did not come about in the project, `reason` why that or the segmenting failed, and `conflict` that it was
-    because somebody else saved the image meanwhile.
+    stage, `candidates` the objects that were not sure enough to count, `remarks` what of its file was not read,
+    guessed or odd, in words that fit behind its name. `outcome` says what did not come about in the project, `reason`
+    why that or the segmenting failed, and `conflict` that it was because somebody else saved the image meanwhile.
     """
 
     name: str = ""
@@ -93,6 +93,7 @@ class ImageRecord:
     mpp: tuple[float, float] | None = None
     reading_mpp: float | None = None
     glomeruli: int | None = None
+    candidates: int | None = None
     glomerular_area_um2: float | None = None
     tissue_area_um2: float | None = None
     network_passes: float | None = None

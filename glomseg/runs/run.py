@@ -44,6 +44,7 @@ class RunParameters:
     model_sha256: str | None = None
     card_sha256: str | None = None
     threshold: float | None = None
+    sureness: float | None = None
     species: str | None = None
     tta: bool = False
     tile_px: int | None = None
@@ -79,6 +80,10 @@ class Run:
     def result_path(self, entry_id: str) -> Path:
         """Tell where the outlines of an image lie."""
         return self.folder / f"{checked_entry_id(entry_id)}.geojson"
+
+    def candidates_path(self, entry_id: str) -> Path:
+        """Tell where the outlines of an image lie that are not sure enough to count; there may be none."""
+        return self.folder / "candidates" / f"{checked_entry_id(entry_id)}.geojson"
 
     def is_done(self, entry_id: str, inputs: Inputs) -> bool:
         """Tell whether an image with the same inputs has a complete result."""

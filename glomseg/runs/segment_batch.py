@@ -142,8 +142,17 @@ def _segment(
         objects = path_objects(result.glomeruli, slide.pixel_size, model.card, run.run_id)
         if overlay is not None:
             draw_overlay(slide, objects, _overlay_path(run, job), overlay)
+        _write_candidates(run, job, path_objects(result.candidates, slide.pixel_size, model.card, run.run_id))
         write_geojson(run.result_path(job.entry_id), objects)
         return _done(run.images[job.entry_id], slide, result)
+
+
+def _write_candidates(run: Run, job: Job, candidates: list[PathObject]) -> None:
+    path = run.candidates_path(job.entry_id)
+    if candidates:
+        write_geojson(path, candidates)
+    else:
+        path.unlink(missing_ok=True)  # of an earlier attempt
 
 
 def check_size(slide: Slide, size: tuple[int, int] | None) -> None:
@@ -165,6 +174,7 @@ def _done(begun: ImageRecord, slide: Slide, result: SlideResult) -> ImageRecord:
         mpp=(mpp_x, mpp_y),
         reading_mpp=result.reading_mpp,
         glomeruli=len(result.glomeruli),
+        candidates=len(result.candidates) or None,
         glomerular_area_um2=round(area, 1),
         tissue_area_um2=round(result.tissue_area_um2, 1),
         network_passes=round(result.network_passes, 3),

@@ -14,22 +14,24 @@ from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import Run, RunParameters, now
 from glomseg.runs.segment_batch import Job, segment_all
-from glomseg.segment.pipeline import SegmentSettings
+from glomseg.segment.pipeline import SegmentSettings, sureness_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
     """How to segment the images of a project, or plain slides.
 
-    `model` is a name or a folder; `device` auto, cpu, cuda, cuda:N or mps. `threshold`, `species` and `batch` are the
-    model's and the device's where they are None. `mpp` is (x, y) in um per level-0 pixel. `overlay` draws a picture of
-    each image. `resume` demands a run to go on with, `restart` starts a new one; without them an unfinished run of the
-    same settings goes on. `command` is kept in run.json.
+    `model` is a name or a folder; `device` auto, cpu, cuda, cuda:N or mps. `threshold` (of the outline), `sureness`
+    (the mean probability from which an object counts; others are kept aside as candidates), `species` and `batch` are
+    the model's and the device's where they are None. `mpp` is (x, y) in um per level-0 pixel. `overlay` draws a
+    picture of each image. `resume` demands a run to go on with, `restart` starts a new one; without them an
+    unfinished run of the same settings goes on. `command` is kept in run.json.
     """
 
     model: str | Path = DEFAULT_MODEL
     device: str = "auto"
     threshold: float | None = None
+    sureness: float | None = None
     species: str | None = None
     tta: bool = False
     batch: int | None = None
@@ -58,7 +60,11 @@ class Segmenter:
         if listener is not None:
             listener.remark(f"model {model.card.name} on {model.device}")
         settings = SegmentSettings(
-            threshold=options.threshold, species=options.species, tta=options.tta, batch_size=options.batch
+            threshold=options.threshold,
+            sureness=options.sureness,
+            species=options.species,
+            tta=options.tta,
+            batch_size=options.batch,
         )
         return cls(model=model, folder=find_model(name).resolve(), settings=settings, options=options)
 
@@ -70,6 +76,7 @@ class Segmenter:
             model_sha256=card.weights_sha256,
             card_sha256=hashlib.sha256(card.to_json().encode()).hexdigest(),
             threshold=card.threshold if self.settings.threshold is None else self.settings.threshold,
+            sureness=sureness_of(card, self.settings) or None,
             species=self.settings.species,
             tta=self.settings.tta,
             tile_px=card.patch_size_pixels,

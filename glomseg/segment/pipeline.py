@@ -39,11 +39,13 @@ TILES_AHEAD = 4
 class SegmentSettings:
     """How to segment; None leaves the choice to the model's card, or to the device for `batch_size`.
 
-    `threshold` is a probability (0..1), `species` a key of SPECIES_DIAMETER_UM, `tta` averages over flips;
+    `threshold` is a probability (0..1), on the outline; `sureness` the mean probability (0..1) from which an object
+    counts, `species` a key of SPECIES_DIAMETER_UM, `tta` averages over flips;
     `tile_px` and `halo_px` are in reading pixels.
     """
 
     threshold: float | None = None
+    sureness: float | None = None
     species: str | None = None
     tta: bool = False
     tile_px: int | None = None
@@ -53,9 +55,10 @@ class SegmentSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class SlideResult:
-    """What segmenting one slide gave; outlines in level-0 pixels."""
+    """What segmenting one slide gave; outlines in level-0 pixels. `candidates` are not sure enough to count."""
 
     glomeruli: list[Glomerulus]
+    candidates: list[Glomerulus]
     reading_mpp: float
     tissue_area_um2: float
     network_passes: float
@@ -101,8 +104,10 @@ def segment_slide(
             values.save(probability, model.card.class_names)
         clock.lap("polygons")
     tissue_px = int(wanted.sum()) * BLOCK**2
+    sureness = sureness_of(model.card, settings)
     return SlideResult(
-        glomeruli=glomeruli,
+        glomeruli=[glomerulus for glomerulus in glomeruli if glomerulus.confidence >= sureness],
+        candidates=[glomerulus for glomerulus in glomeruli if glomerulus.confidence < sureness],
         reading_mpp=mpp,
         tissue_area_um2=tissue_px * mpp**2,
         network_passes=_read_px(tiles) / tissue_px if tissue_px else 0.0,
@@ -113,6 +118,16 @@ def segment_slide(
 def reading_mpp(card: ModelCard, species: str | None) -> float:
     """Tell at how many um per pixel a model reads a species: the size at which it sees glomeruli as in training."""
     return card.mpp * _scale(card, species)
+
+
+def sureness_of(card: ModelCard, settings: SegmentSettings) -> float:
+    """Tell the mean probability from which an object counts; 0 where neither card nor settings ask for any."""
+    sureness = card.sureness if settings.sureness is None else settings.sureness
+    if sureness is None:
+        return 0.0
+    if not 0 <= sureness <= 1:
+        raise ModelError(f"sureness {sureness} is not from 0 to 1; give `sureness` as a number such as 0.9")
+    return sureness
 
 
 def outline_settings(card: ModelCard, settings: SegmentSettings) -> OutlineSettings:

@@ -7,7 +7,7 @@ from support.small_models import card
 
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
-from glomseg.models.store import read_card
+from glomseg.models.store import read_card, shipped_folder
 
 
 def test_card_round_trip():
@@ -36,6 +36,7 @@ BAD = {
     "mean": [[0.5, 0.5], 0.5, [2, 0, 0], [0.5, 0.5, 0.5]],
     "std": [[0, 1, 1], [0.5, 0.5, 0.5], [1, 1, 1e-30]],
     "threshold": [1.1, -0.1, "0.5", 0, 1],
+    "sureness": [-0.1, 1.1, "0.9", True],
     "minimum_area_um2": [-1, None, 1e12],
     "minimum_solidity": [2],
     "species": ["", None],
@@ -56,7 +57,7 @@ def test_bad_card_field(name, value):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation"}))
+@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation", "sureness"}))
 def test_missing_card_field(name):
     data = json.loads(card().to_json())
     del data[name]
@@ -64,10 +65,17 @@ def test_missing_card_field(name):
         ModelCard.from_json(json.dumps(data))
 
 
-def test_a_card_of_before_says_nothing_of_its_activation():
+def test_a_card_of_before_stays_as_it_is():
+    """What came later is not written where it says nothing, so that a card and its sha256 in runs do not change."""
     data = json.loads(card().to_json())
-    del data["activation"]
-    assert ModelCard.from_json(json.dumps(data)).activation == "sigmoid"
+    assert not {"activation", "sureness"} & set(data)
+    made = ModelCard.from_json(json.dumps(data))
+    assert (made.activation, made.sureness) == ("sigmoid", None)
+    newer = card(activation="softmax", sureness=0.95)
+    assert ModelCard.from_json(newer.to_json()) == newer
+    shipped = shipped_folder() / "pas-starter"
+    kept = (shipped / "card.json").read_text(encoding="utf-8")
+    assert read_card(shipped).to_json() == kept or "sureness" in kept
 
 
 def test_a_class_that_is_there_twice():

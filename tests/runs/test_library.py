@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.slides import disc_slide
+from support.slides import DISC, TISSUE, Disc, disc_slide
 
 import glomseg
 from glomseg import AnnotateOptions, Listener, SegmentOptions, WriteOptions
@@ -44,6 +44,28 @@ def test_plain_slides(tmp_path: Path, oracle_folder: Path, capfd) -> None:
     ]  # fmt: skip
     assert heard.texts == ["model oracle on cpu"]
     assert load_run(tmp_path / "out") == result.run
+
+
+def test_candidates_lie_aside_and_are_not_counted(tmp_path: Path, oracle_folder: Path, request) -> None:
+    pale = tuple(round(0.54 * disc + 0.46 * tissue) for disc, tissue in zip(DISC, TISSUE, strict=True))
+    truth = disc_slide(tmp_path / "a.tif", discs=[Disc(300, 300, 60, 60), Disc(700, 300, 60, 60, colour=pale)])
+    out = tmp_path / "out"
+    result = glomseg.segment_slides([truth.path], out, SegmentOptions(model=oracle_folder, sureness=0.9))
+    assert [(record.glomeruli, record.candidates) for record in result.records.values()] == [(1, 1)]
+    assert load_run(out) == result.run
+    (counted,), (candidate,) = (glomseg.read_geojson(path / "a.geojson") for path in (out, out / "candidates"))
+    assert counted.geometry.centroid.x < 400 < candidate.geometry.centroid.x
+    assert candidate.measurements["Confidence"] < 0.9
+    assert len((out / "glomeruli.csv").read_text().splitlines()) == 2
+    with pytest.raises(RunError, match="another sureness"):
+        glomseg.segment_slides([truth.path], out, SegmentOptions(model=oracle_folder))
+    again = glomseg.segment_slides([truth.path], out, SegmentOptions(model=oracle_folder, restart=True))
+    assert [(record.glomeruli, record.candidates) for record in again.records.values()] == [(2, None)]
+    assert not (out / "candidates" / "a.geojson").exists()
+    arguments = ("-o", tmp_path / "typed", "--model", oracle_folder, "--sureness", 0.9)
+    typed = request.getfixturevalue("glomseg")("segment", truth.path, *arguments)
+    assert typed.code == 0, typed.err
+    assert (tmp_path / "typed" / "candidates" / "a.geojson").is_file()
 
 
 def test_errors_speak_of_parameters(tmp_path: Path, oracle_folder: Path, project: Path, no_qupath: None) -> None:

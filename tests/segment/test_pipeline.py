@@ -1,11 +1,12 @@
+import dataclasses
 import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
 from shapely.geometry import Point, box
-from support.oracle import save_oracle
-from support.slides import Disc, disc_slide
+from support.oracle import oracle_net, save_oracle
+from support.slides import DISC, TISSUE, Disc, disc_slide
 
 from glomseg.errors import MissingMppError, ModelError
 from glomseg.models.predict import Model, load_model
@@ -131,3 +132,22 @@ def test_keeps_the_probability_when_asked(tmp_path: Path, oracle: Model) -> None
     inside = sum(disc.area for disc in truth.discs) * 0.25
     assert (pixels[..., 0] > 127).sum() == pytest.approx(inside, rel=0.03)
     assert np.isin([path.name for path in tmp_path.rglob(".probability*")], []).all()
+
+
+def test_what_is_less_sure_than_asked_is_a_candidate_and_does_not_count(tmp_path: Path, oracle: Model) -> None:
+    """Discs whose colour is but a little more disc than tissue: outlined, and of a lower mean."""
+    pale = tuple(round(0.54 * disc + 0.46 * tissue) for disc, tissue in zip(DISC, TISSUE, strict=True))
+    discs = [Disc(300, 300, 60, 60), Disc(700, 300, 60, 60, colour=pale), Disc(1100, 300, 60, 60)]
+    truth = disc_slide(tmp_path / "slide.tif", discs=discs)
+    everything = found_on(truth.path, oracle)
+    assert (len(everything.glomeruli), everything.candidates) == (3, [])
+    split = found_on(truth.path, oracle, sureness=0.9)
+    assert [round(item.geometry.centroid.x) for item in split.glomeruli] == [300, 1100]
+    (candidate,) = split.candidates
+    assert candidate in everything.glomeruli
+    assert candidate.confidence < 0.9
+    strict = Model(dataclasses.replace(oracle.card, sureness=0.9), oracle_net(), oracle.device)
+    assert found_on(truth.path, strict).candidates == split.candidates
+    assert found_on(truth.path, strict, sureness=0).candidates == []
+    with pytest.raises(ModelError, match="give `sureness` as a number"):
+        found_on(truth.path, oracle, sureness=1.5)
