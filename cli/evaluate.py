@@ -189,7 +189,8 @@ def _show(console: Console, summary: Summary) -> None:
     """Print a table: a row a group where there are several, and one for all."""
     groups, overall = summary.groups, summary.overall
     rows = [_row(name, group) for name, group in groups.items()] if len(groups) > 1 else []
-    console.table(COLUMNS, [*rows, _row("all", overall)])
+    by_class = [_row(f"class {name}", found) for name, found in summary.classes.items()]
+    console.table(COLUMNS, [*rows, *by_class, _row("all", overall)])
     mean = overall.mean
     said = [f"F1 over IoU 0.5..0.95 {_value(overall.pooled['f1_50_95'])}, pooled"]
     said += [f"split {overall.splits}, merged {overall.merges}"]
@@ -200,9 +201,22 @@ def _show(console: Console, summary: Summary) -> None:
         said.append(f"the challenge's own F1 {_value(mean['kpis_f1'])}, mean over images")
     click.echo("; ".join(said))
     click.echo(_explained(overall, summary.unit))
+    for line in _classes_found(summary):
+        click.echo(line)
     chosen = summary.precision_recall
     if chosen is not None and chosen.best_threshold is not None:
         click.echo(f"best confidence on validation images: {chosen.best_threshold:.3f}")
+
+
+def _classes_found(summary: Summary) -> list[str]:
+    """Say what the true objects of each class were found as."""
+    lines = []
+    for name in dict.fromkeys(item.true for item in summary.classes_found if item.true):
+        found = [item for item in summary.classes_found if item.true == name]
+        as_what = [f"{item.objects} found as {item.predicted}" for item in found if item.predicted]
+        as_what += [f"{item.objects} missed" for item in found if not item.predicted]
+        lines.append(f"{name}: {sum(item.objects for item in found)} true, {', '.join(as_what)}")
+    return lines
 
 
 def _explained(overall: GroupSummary, unit: str) -> str:

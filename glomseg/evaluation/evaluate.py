@@ -112,11 +112,23 @@ def evaluate_outlines(
         )
     unit = settings.unit or ("animal" if any(image.info.unit != image.info.key for image in images) else "image")
     group_by = settings.group_by or ("folder" if settings.samples is None else "group")
+    by_class = {
+        name: [score_image(image.info, image.predicted.of_class(name), image.true.of_class(name), mpp=image.mpp)
+               for image in images]
+        for name in _common_classes(images)
+    }  # fmt: skip
     return Evaluation(
         images=tuple(images),
-        summary=summarise(images, unit=unit, group_by=group_by),
+        summary=summarise(images, unit=unit, group_by=group_by, classes=by_class),
         remarks=tuple(dict.fromkeys(remarks)),
     )
+
+
+def _common_classes(images: Sequence[ImageScore]) -> list[str]:
+    """Name the classes that both sides have, where there are several at all."""
+    ours = {name for image in images for name in image.predicted.class_names if name}
+    theirs = {name for image in images for name in image.true.class_names if name}
+    return sorted(ours & theirs) if len(ours | theirs) > 1 else []
 
 
 def _masks_read(sides: Sequence[tuple[Pair, Outlines, Outlines]]) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glomseg.errors import ProjectError
-from glomseg.labelled.find_files import Source, find_labels, stem_of
+from glomseg.labelled.find_files import Source, find_labels
+from glomseg.labelled.names import stem_of
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.project import Project, read_project
 

@@ -38,6 +38,7 @@ class ObjectRow:
     partner: int | None
     iou: float
     confidence: float
+    class_name: str
     x_px: float
     y_px: float
     area_px: float
@@ -218,6 +219,7 @@ def _rows(
                 partner=other,
                 iou=float(best[number]),
                 confidence=float(outlines.confidences[number]),
+                class_name=outlines.class_names[number] if outlines.class_names else "",
                 x_px=item.centroid.x,
                 y_px=item.centroid.y,
                 area_px=item.area,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import reduce
@@ -45,6 +46,18 @@ class GroupSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClassFound:
+    """How many true objects of a class were found as a class at IoU 0.5; `predicted` is "" for those missed.
+
+    `true` is "" for predictions without a true object.
+    """
+
+    true: str
+    predicted: str
+    objects: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class BestThreshold:
     """Which confidence to cut at, chosen on validation images and reported on the others; `note` says why none is."""
 
@@ -66,12 +79,18 @@ class BlandAltman:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """What came out over all images and by group; `unit` and `group_by` say in words what is counted and grouped by."""
+    """What came out over all images and by group; `unit` and `group_by` say in words what is counted and grouped by.
+
+    Where both sides name several classes, `classes` holds the scores of each that both have, each class for itself, and
+    `classes_found` what true objects of each class were found as.
+    """
 
     unit: str
     group_by: str
     overall: GroupSummary
     groups: Mapping[str, GroupSummary]
+    classes: Mapping[str, GroupSummary]
+    classes_found: tuple[ClassFound, ...]
     bland_altman: BlandAltman
     calibration: Calibration | None
     precision_recall: BestThreshold | None
@@ -87,8 +106,17 @@ class Summary:
         return dict(clean(table))
 
 
-def summarise(images: Sequence[ImageScore], *, unit: str, group_by: str) -> Summary:
-    """Summarise overall and by group; `unit` and `group_by` say in words what is counted and what is grouped by."""
+def summarise(
+    images: Sequence[ImageScore],
+    *,
+    unit: str,
+    group_by: str,
+    classes: Mapping[str, Sequence[ImageScore]] | None = None,
+) -> Summary:
+    """Summarise overall, by group, and by class where `classes` holds the scores of each class for itself.
+
+    `unit` and `group_by` say in words what is counted and what is grouped by.
+    """
     names = sorted({image.info.group for image in images})
     groups = {name: [image for image in images if image.info.group == name] for name in names}
     overall = summarise_group(images)
@@ -97,6 +125,8 @@ def summarise(images: Sequence[ImageScore], *, unit: str, group_by: str) -> Summ
         group_by=group_by,
         overall=overall,
         groups={name: overall if len(groups) == 1 else summarise_group(part) for name, part in groups.items()},
+        classes={name: summarise_group(part) for name, part in (classes or {}).items()},
+        classes_found=_classes_found(images),
         bland_altman=_bland_altman(images),
         calibration=calibration(images),
         precision_recall=_threshold(images),
@@ -164,6 +194,21 @@ def _nan_mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
     count = known.sum(axis=0)
     total = np.where(known, table, 0.0).sum(axis=0)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), math.nan))
+
+
+def _classes_found(images: Sequence[ImageScore]) -> tuple[ClassFound, ...]:
+    """Count which class the partner of each object has; nothing where no side names two classes."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for image in images:
+        predicted = {row.number: row.class_name for row in image.objects if row.side == "predicted"}
+        for row in image.objects:
+            if row.side == "true":
+                counts[row.class_name, "" if row.partner is None else predicted[row.partner]] += 1
+            elif row.partner is None:
+                counts["", row.class_name] += 1
+    if len({name for pair in counts for name in pair if name}) < 2:
+        return ()
+    return tuple(ClassFound(true=true, predicted=ours, objects=n) for (true, ours), n in sorted(counts.items()))
 
 
 def _bland_altman(images: Sequence[ImageScore]) -> BlandAltman:

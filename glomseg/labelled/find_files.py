@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import gzip
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import EvaluationError, SlideError
-from glomseg.labelled.label_files import GEOJSON
+from glomseg.labelled.names import GEOJSON, MASKS, has_label_name, stem_of
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import RECORD, load_run
 from glomseg.slides.find_slides import find_slides
 from glomseg.slides.formats import ENDINGS, UNREAD, Format, format_of
 
-MASKS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 UNREAD_LABELS = {
     ".npy": "an array of numpy; write it as PNG or TIFF",
     ".npz": "an array of numpy; write it as PNG or TIFF",
@@ -29,12 +27,6 @@ UNREAD_LABELS = {
 """Label files of other tools that are not read, and what to do about them."""
 _MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelled", "truth", "groundtruth", "ground_truth", "gt"}
 _IMAGE_FOLDERS = {"img", "image", "images", "wsi", "slides", "tiles"}
-_LABEL_WORDS = (
-    r"(cp[ _-]?masks?|masks?|label[ _-]?(maps?|images?|masks?)?|labels|label+ed|gt|ground[ _-]?truth|truth|"
-    r"seg(s|mented|mentations?)?|instances?|annot(ated|ations?)?|binary)([ _-]?v\d+)?"
-)
-_MASK_ENDING = re.compile(rf"[ _.-]+{_LABEL_WORDS}$", re.IGNORECASE)
-_ENDING = re.compile(rf"([ _.-]+({_LABEL_WORDS}|img|image|wsi|pred(icted|ictions?)?)|\.ome)$", re.IGNORECASE)
 _SEVERAL_FILES = (".dcm", ".dicom", ".vms", ".vmu")
 _NAMED = 3
 
@@ -62,22 +54,10 @@ class Source:
         return "/".join((*self.folders, self.stem))
 
 
-def stem_of(path: Path) -> str:
-    """Name an image by its file: without the endings that say mask, label or prediction."""
-    name = path.name
-    for suffix in sorted((*GEOJSON, *ENDINGS, *MASKS), key=len, reverse=True):
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
-    while (shorter := _ENDING.sub("", name)) and shorter != name:
-        name = shorter
-    return name
-
-
 def _is_label(path: Path, root: Path) -> bool:
     """Tell by its name, its folder and its neighbours whether a file holds labels rather than a picture."""
     name = path.name.lower()
-    if name.endswith(GEOJSON) or (name.endswith(MASKS) and _MASK_ENDING.search(_bare(path))):
+    if name.endswith(GEOJSON) or (name.endswith(MASKS) and has_label_name(path)):
         return True
     folders = (root.name, *path.relative_to(root).parts[:-1])
     nearest = next((part.lower() for part in reversed(folders) if part.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS), "")

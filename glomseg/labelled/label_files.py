@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,14 +16,16 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import EvaluationError
 from glomseg.geometry import Geometries, Numbers, geometries
 from glomseg.labelled.label_values import LabelReading
-from glomseg.labelled.masks import read_mask
+from glomseg.labelled.masks import Mask, read_mask
+from glomseg.labelled.names import GEOJSON
+from glomseg.labelled.tile_files import TileLabels, tile_labels, tile_mpp
 from glomseg.qupath.annotations import AnnotatedImage
-from glomseg.qupath.classes import LeftOut, describe_spellings, is_area, is_class, is_exactly, left_out
+from glomseg.qupath.classes import LeftOut, describe_spellings, is_area, is_class, is_exactly, left_out, names_of
 from glomseg.qupath.objects import PathObject, read_objects, repair
 from glomseg.runs.ownership import RUN, owner
 from glomseg.segment.region import IGNORED
 
-GEOJSON = (".geojson", ".json", ".geojson.gz", ".json.gz")
+LABELLED = "labelled object"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,13 +58,14 @@ class Selection:
 class Outlines:
     """Outlines in level-0 pixels with their confidence (NaN where none is known); size is (width, height).
 
-    `ignored` is what a person marked as not to be looked at, `other_classes` what stood there and was not asked for,
-    `remarks` what was repaired or read otherwise, in words, `left_out` the objects that do not count. `reading` says
-    how a mask was read.
+    `class_names` has one for each outline, none at all where no file names classes. `ignored` is what a person marked
+    as not to be looked at, `other_classes` what stood there and was not asked for, `remarks` what was repaired or read
+    otherwise, in words, `left_out` the objects that do not count. `reading` says how a mask was read.
     """
 
     geometries: Geometries
     confidences: Numbers
+    class_names: tuple[str, ...] = ()
     size: tuple[int, int] | None = None
     mpp: tuple[float, float] | None = None
     ignored: BaseGeometry | None = None
@@ -74,8 +78,15 @@ class Outlines:
         """Leave out the outlines whose centre lies in `area`."""
         if area is None or not len(self.geometries):
             return self
-        keep = ~shapely.intersects(area, shapely.centroid(self.geometries))
-        return replace(self, geometries=self.geometries[keep], confidences=self.confidences[keep])
+        return self._only(~shapely.intersects(area, shapely.centroid(self.geometries)))
+
+    def of_class(self, name: str) -> Outlines:
+        """Keep the outlines of exactly one class."""
+        return self._only(np.array([item == name for item in self.class_names], np.bool_))
+
+    def _only(self, keep: NDArray[np.bool_]) -> Outlines:
+        names = tuple(name for name, kept in zip(self.class_names, keep, strict=False) if kept)
+        return replace(self, geometries=self.geometries[keep], confidences=self.confidences[keep], class_names=names)
 
     def stretched(self, size: tuple[int, int]) -> Outlines:
         """Stretch the outlines from their own size to another one."""
@@ -93,19 +104,39 @@ def empty_outlines() -> Outlines:
 def read_outlines(path: Path, selection: Selection) -> Outlines:
     """Read a mask or a GeoJSON file; raises EvaluationError, GeoJSONError.
 
-    All objects of a mask count: a mask names no classes and no owners.
+    All objects of a mask count, which names no classes and no owners, unless a `-tiles.json` beside it names classes.
     """
     if path.name.lower().endswith(GEOJSON):
         content = read_objects(path)
         outlines = select_outlines(content.objects, selection, path.name)
         return replace(outlines, remarks=(*content.remarks, *outlines.remarks))
-    mask = read_mask(path)
-    return Outlines(
+    labels = tile_labels(path)
+    named = labels is not None and not labels.are_objects
+    mask = read_mask(path, numbers=labels.classes.keys() if labels is not None and named else None)
+    scale = tile_mpp(path)
+    outlines = Outlines(
         geometries=mask.geometries,
         confidences=np.full(len(mask.geometries), np.nan),
         size=mask.size,
-        mpp=mask.mpp,
+        mpp=mask.mpp if scale is None else (scale, scale),
         reading=mask.reading,
+    )
+    return _named(outlines, mask, labels, selection) if labels is not None and named else outlines
+
+
+def _named(outlines: Outlines, mask: Mask, labels: TileLabels, selection: Selection) -> Outlines:
+    """Take the objects of a mask that are meant, by the classes that a file beside it gives their numbers."""
+    names = [labels.classes.get(value, "") for value in mask.values.tolist()]
+    ignored = [item for item, name in zip(mask.geometries, names, strict=True) if is_exactly(name, IGNORED)]
+    keep = np.array([is_class(name, selection.class_name) for name in names], np.bool_)
+    others = Counter(
+        (name, LABELLED) for name, kept in zip(names, keep, strict=True) if not kept and not is_exactly(name, IGNORED)
+    )
+    return replace(
+        replace(outlines, class_names=tuple(names))._only(keep),
+        ignored=shapely.union_all(ignored) if ignored else None,
+        other_classes=frozenset(name for name, _ in others),
+        left_out=LeftOut(counts=others),
     )
 
 
@@ -145,6 +176,7 @@ def select_outlines(objects: Sequence[PathObject], selection: Selection, name: s
     return Outlines(
         geometries=geometries([repair(item.geometry) for item in areas]),
         confidences=np.array([item.measurements.get("Confidence", np.nan) for item in areas], dtype=np.float64),
+        class_names=tuple(": ".join(names_of(item.class_name)) for item in areas),
         ignored=shapely.union_all([repair(item) for item in ignored]) if ignored else None,
         other_classes=frozenset(classes - {item.class_name for item in annotations if selection.wants(item)}),
         remarks=tuple(remarks),
@@ -159,7 +191,7 @@ def check_classes(sides: Iterable[Outlines], selection: Selection, which: str) -
     if others and not any(len(side.geometries) for side in sides):
         raise EvaluationError(
             f"no annotation of class {selection.class_name!r} ({selection.whose}) in the {which} "
-            f"(there: {', '.join(others)}); name another with --class"
+            f"(there: {', '.join(others)}); name another with `class_name`"
         )
 
 

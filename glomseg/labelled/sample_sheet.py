@@ -15,7 +15,7 @@ from pathlib import Path
 
 from glomseg.errors import SampleSheetError
 from glomseg.files import plain_text
-from glomseg.labelled.find_files import stem_of
+from glomseg.labelled.names import stem_of
 from glomseg.labelled.parts import PART_WORDS, part_named
 
 FIELDS = ("animal", "group", "section", "stain")

@@ -91,7 +91,7 @@ def test_an_unknown_class_is_refused_by_name_with_those_there() -> None:
         select_outlines([PathObject(geometry=SQUARE, class_name=name)], Selection(class_name="Tuft"), "a")
         for name in ("Glomerulus", "Cortex")
     ]
-    with pytest.raises(EvaluationError, match=r"'Tuft'.*truth.*Cortex, Glomerulus.*--class"):
+    with pytest.raises(EvaluationError, match=r"'Tuft'.*truth.*Cortex, Glomerulus.*`class_name`"):
         check_classes(sides, Selection(class_name="Tuft"), "truth")
     check_classes([select_outlines([], Selection(), "a")], Selection(), "truth")
 

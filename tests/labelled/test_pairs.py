@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from glomseg.errors import EvaluationError
-from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out, stem_of
+from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out
+from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import pair_up
 
 

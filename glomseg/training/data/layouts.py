@@ -14,26 +14,26 @@ A `samples.csv` at the top of a folder says what names cannot: a row an image or
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from glomseg.errors import MissingMppError, SampleSheetError, SlideError, TrainingError
-from glomseg.labelled.find_files import Source, find_pictures, stem_of
+from glomseg.errors import EvaluationError, MissingMppError, SampleSheetError, SlideError, TrainingError
+from glomseg.labelled.find_files import Source, find_pictures
 from glomseg.labelled.kpis import KpisPlace, kpis_place
+from glomseg.labelled.names import stem_of
 from glomseg.labelled.parts import part_named
 from glomseg.labelled.sample_sheet import Sample, SampleSheet, read_sample_sheet
+from glomseg.labelled.tile_files import TILE, tile_labels, tile_mpp
+from glomseg.qupath.classes import best_class, is_exactly
 from glomseg.segment.region import IGNORED
 from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example
 
 HARD = "hard_negatives"
 SHEET = "samples.csv"
-_TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
 _NUMBER = re.compile(r"[ _-]+\d+$")
 _PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
 
@@ -67,7 +67,7 @@ def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequ
             examples.append(layout.example(image, label))
         except MissingMppError:
             sizeless.append(image.path)
-        except (TrainingError, SlideError, SampleSheetError) as error:
+        except (TrainingError, EvaluationError, SlideError, SampleSheetError) as error:
             problems.append(str(error))
     if sizeless:
         more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
@@ -142,7 +142,6 @@ class _Layout:
     wholes: Mapping[str, str]
     samples: SampleSheet | None
     part: str
-    read: dict[Path, dict[str, Any]] = field(default_factory=dict)
 
     def example(self, image: Source, label: Source | None) -> Example:
         """Describe a pair; raises TrainingError, SlideError."""
@@ -185,7 +184,7 @@ class _Layout:
 
     def _slide(self, image: Source) -> str:
         """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""
-        tile = _TILE.match(image.stem)
+        tile = TILE.match(image.stem)
         if tile:
             return tile["image"]
         folders = [item for item in image.folders if not part_named(item) and item.lower() != HARD]
@@ -195,9 +194,9 @@ class _Layout:
 
     def _mpp(self, image: Source, place: KpisPlace | None) -> float:
         """Tell um per pixel: from the export, the file, what the user says, or the challenge's table."""
-        said = self._above(image.path.parent, "export.json").get("mpp")
-        if isinstance(said, int | float) and said > 0:
-            return float(said)
+        said = tile_mpp(image.path)
+        if said is not None:
+            return said
         with open_slide(image.path) as slide:
             if slide.mpp_x is not None:
                 return slide.mpp
@@ -209,49 +208,23 @@ class _Layout:
 
     def _values(self, image: Source, place: KpisPlace | None) -> tuple[tuple[int, int], ...]:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
-        tile = _TILE.match(image.stem)
-        known = self._above(image.path.parent, f"{tile['image']}-tiles.json").get("labels") if tile else None
-        if known and not of_instances(known):
-            return tuple(
-                (int(item["label"]), class_of(str(item["classification"]), self.classes))
-                for item in known
-                if item["label"]
-            )
-        if known or place is not None or len(self.classes) == 1:
+        labels = tile_labels(image.path)
+        if labels is not None and not labels.are_objects:
+            return tuple((number, class_of(name, self.classes)) for number, name in labels.classes.items())
+        if labels is not None or place is not None or len(self.classes) == 1:
             return ()
         return tuple((index, index) for index in range(1, len(self.classes) + 1))
 
-    def _above(self, folder: Path, name: str) -> dict[str, Any]:
-        """Read a JSON file in a folder or up to three above it, {} without one; raises TrainingError."""
-        path = next((place / name for place in (folder, *folder.parents[:3]) if (place / name).is_file()), None)
-        if path is None:
-            return {}
-        if path not in self.read:
-            try:
-                self.read[path] = dict(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError) as error:
-                raise TrainingError(f"{path} cannot be read ({error}); export the tiles again") from error
-        return self.read[path]
-
-
-def of_instances(labels: Sequence[Mapping[str, Any]]) -> bool:
-    """Tell whether the labels of QuPath's export are numbers of objects, which it calls `Label 12`, and no classes."""
-    named = [item for item in labels if item["label"]]
-    return bool(named) and all(item["classification"] == f"Label {item['label']}" for item in named)
-
 
 def class_of(name: str, classes: Sequence[str]) -> int:
-    """Number a class from 1, one derived from it (`Glomerulus: Sclerotic`) where it is not named itself; else 0.
+    """Number a class from 1, by the rule of all commands (one derived from it, or near in spelling, too); else 0.
 
     What is to be ignored is `UNKNOWN`, neither a glomerulus nor tissue without one.
     """
-    while name:
-        if name in classes:
-            return classes.index(name) + 1
-        if name == IGNORED:
-            return UNKNOWN
-        name = name.rpartition(":")[0].strip()
-    return 0
+    if is_exactly(name, IGNORED):
+        return UNKNOWN
+    counts_as = best_class(name, classes)
+    return 0 if counts_as is None else classes.index(counts_as) + 1
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

@@ -1,0 +1,71 @@
+"""What lies beside exported tiles: `<image>-tiles.json` with the names of labels, `export.json` with their scale."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from glomseg.errors import EvaluationError
+from glomseg.labelled.names import stem_of
+
+TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
+EXPORT = "export.json"
+_ABOVE = 3
+
+
+@dataclass(frozen=True)
+class TileLabels:
+    """The classes that the labels of an export stand for, by number; none where the numbers count objects."""
+
+    classes: Mapping[int, str]
+    are_objects: bool = False
+
+
+def tile_labels(path: Path) -> TileLabels | None:
+    """Tell what the numbers in a tile's label mean, by the `-tiles.json` beside it or above; None without one.
+
+    QuPath calls the numbers of objects `Label 12`. Raises EvaluationError where the file is damaged.
+    """
+    tile = TILE.match(stem_of(path))
+    found = _above(path.parent, f"{tile['image']}-tiles.json") if tile else None
+    if found is None:
+        return None
+    try:
+        classes = {int(item["label"]): str(item["classification"]) for item in _read(found).get("labels", [])}
+    except (ValueError, KeyError, TypeError) as error:
+        raise EvaluationError(f"{found} cannot be read ({error}); export the tiles again") from error
+    classes.pop(0, None)
+    if not classes:
+        return None
+    if all(name == f"Label {number}" for number, name in classes.items()):
+        return TileLabels({}, are_objects=True)
+    return TileLabels(classes)
+
+
+def tile_mpp(path: Path) -> float | None:
+    """Tell um per pixel of a tile by the export.json above it; raises EvaluationError where that is damaged."""
+    found = _above(path.parent, EXPORT)
+    said = None if found is None else _read(found).get("mpp")
+    return float(said) if isinstance(said, int | float) and said > 0 else None
+
+
+def _above(folder: Path, name: str) -> Path | None:
+    """Find a file in a folder or up to three above it."""
+    return next((place / name for place in (folder, *folder.parents[:_ABOVE]) if (place / name).is_file()), None)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        return _parsed(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError, TypeError) as error:
+        raise EvaluationError(f"{path} cannot be read ({error}); export the tiles again") from error
+
+
+@lru_cache(maxsize=64)
+def _parsed(path: Path, modified_ns: int) -> Mapping[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
