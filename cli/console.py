@@ -97,6 +97,10 @@ class Console:
             self.json({"run": result.run.run_id, "folder": str(result.run.folder), "images": images})
         elif not self.quiet:
             self.table(COLUMNS, [_row(record) for record in result.records.values()])
+            candidates = sum(record.candidates or 0 for record in result.records.values())
+            if candidates:
+                folder = result.run.folder / "candidates"
+                self.say(f"(+ n): {candidates} candidates, less sure than what counts: {folder}")
         self.say(f"results: {result.run.folder}")
         return int(bool(result.failed))
 
@@ -105,11 +109,17 @@ def _row(record: ImageRecord) -> tuple[str, ...]:
     area = record.glomerular_area_um2
     return (
         record.name,
-        "" if record.glomeruli is None else str(record.glomeruli),
+        _count(record),
         "" if area is None else f"{area / 1e6:.3f}",
         f"{record.seconds['total']:.1f}" if "total" in record.seconds else "",
         _state(record),
     )
+
+
+def _count(record: ImageRecord) -> str:
+    if record.glomeruli is None:
+        return ""
+    return f"{record.glomeruli} (+ {record.candidates})" if record.candidates else str(record.glomeruli)
 
 
 def _state(record: ImageRecord) -> str:

@@ -74,7 +74,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def memory_for(device: torch.device, what: str) -> Iterator[None]:
+def memory_guard(device: torch.device, what: str) -> Iterator[None]:
     """Raise DeviceError where memory is full inside, which says what there was none for and what to do."""
     try:
         yield

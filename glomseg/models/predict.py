@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
-from glomseg.models.device import dtype_for, keep_memory, memory_for, resolve_device
+from glomseg.models.device import dtype_for, keep_memory, memory_guard, resolve_device
 from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
 
@@ -44,7 +44,7 @@ class Model:
         if images.size == 0:
             return np.zeros((len(images), self.card.num_classes, *images.shape[1:3]), dtype=np.uint8)
         size = " x ".join(map(str, images.shape[:3]))
-        with memory_for(self.device, f"{size} px"), torch.inference_mode():
+        with memory_guard(self.device, f"{size} px"), torch.inference_mode():
             probability = self._probability(images, tta)
             if not bool(torch.isfinite(probability).all()):
                 raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from glomseg.errors import TrainingError
+from glomseg.models.device import is_out_of_memory
 
 SHARE = 0.8
 """What is taken of the memory that there is."""
@@ -38,7 +39,9 @@ def _on_cuda(step: Callable[[Tensor], Tensor], image_px: int, device: torch.devi
         try:
             step(torch.zeros(size, 3, image_px, image_px, device=device)).sum().backward()
             torch.cuda.synchronize(device)
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             break
         finally:
             torch.cuda.empty_cache()

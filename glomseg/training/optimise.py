@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from glomseg.errors import ModelError, TrainingError
 from glomseg.models.card import ModelCard
-from glomseg.models.device import has_fast_bf16, resolve_device
+from glomseg.models.device import has_fast_bf16, is_out_of_memory, resolve_device
 from glomseg.models.network import Network
 from glomseg.models.networks import build_network
 from glomseg.models.store import find_model, load_network, read_card
@@ -230,7 +230,9 @@ def memory_for(batch_size: int, device: torch.device) -> Iterator[None]:
     """Raise TrainingError where the device runs out of memory inside."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise TrainingError(
             f"{device} has no memory left for batches of {batch_size}; lower it with "
             f"`settings` optimiser.batch_size={max(2, batch_size // 2)}; the same command goes on"
