@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from glomseg.runs.listener import Listener
     from glomseg.runs.result import RunResult
 
-COLUMNS = ("slide", "glomeruli", "area mm²", "seconds", "state")
+COLUMNS = ("slide", "glomeruli", "outlined mm²", "seconds", "state")
 
 
 class Console:

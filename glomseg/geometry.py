@@ -60,6 +60,21 @@ def paint(geometry: BaseGeometry, box: Box, shape: tuple[int, int]) -> NDArray[n
     return mask
 
 
+def paint_touched(geometry: BaseGeometry, box: Box, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Mark the pixels of a (rows, columns) grid over `box` that a geometry touches, its borders included."""
+    from PIL import Image, ImageDraw
+
+    picture = Image.new("1", (shape[1], shape[0]))
+    draw = ImageDraw.Draw(picture)
+    step = np.array([box.width / shape[1], box.height / shape[0]])
+    for part in sorted(polygons(geometry), key=lambda part: -part.area):  # an island after the hole that it lies in
+        rings = [(part.exterior, 1), *((ring, 0) for ring in part.interiors)]
+        for ring, fill in rings:
+            points = (np.asarray(ring.coords)[:, :2] - (box.x, box.y)) / step - 0.5
+            draw.polygon([tuple(point) for point in points], fill=fill, outline=1)
+    return np.asarray(picture)
+
+
 def _around(box: Box) -> BaseGeometry:
     margin = 0.5 * max(box.width, box.height)
     return shapely.box(box.x - margin, box.y - margin, box.x + box.width + margin, box.y + box.height + margin)

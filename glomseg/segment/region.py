@@ -9,12 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
 from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
-from glomseg.geometry import polygons
+from glomseg.geometry import Box, paint_touched
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.tiles import BLOCK, ReadingFrame
 
@@ -43,9 +42,9 @@ class Region:
         """Mark the blocks (rows, columns) to look at: the region and `margin_um` around it, to see profiles whole."""
         margin = math.ceil(margin_um / frame.mpp / BLOCK)
         side = 2 * margin + 1
-        wanted = ~ndimage.minimum_filter(_paint(self.ignored, frame), side, mode="constant", cval=1)
+        wanted = ~ndimage.minimum_filter(_touched(self.ignored, frame), side, mode="constant", cval=1)
         if self.area is not None:
-            wanted &= ndimage.maximum_filter(_paint(self.area, frame), side)
+            wanted &= ndimage.maximum_filter(_touched(self.area, frame), side)
         return np.asarray(wanted, bool)
 
 
@@ -66,14 +65,8 @@ def read_region(objects: Iterable[PathObject], class_name: str | None) -> Region
     return Region(shapely.union_all(areas), shapely.union_all(ignored))
 
 
-def _paint(geometry: BaseGeometry, frame: ReadingFrame) -> NDArray[np.bool_]:
+def _touched(geometry: BaseGeometry, frame: ReadingFrame) -> NDArray[np.bool_]:
     """Mark the blocks (rows, columns) that a geometry touches, borders included."""
     rows, columns = frame.blocks
-    picture = Image.new("1", (columns, rows))
-    draw = ImageDraw.Draw(picture)
-    scale = np.array([frame.downsample_x, frame.downsample_y]) * BLOCK
-    for part in sorted(polygons(geometry), key=lambda part: -part.area):  # an island after the hole that it lies in
-        rings = [(part.exterior, 1), *((ring, 0) for ring in part.interiors)]
-        for ring, fill in rings:
-            draw.polygon([tuple(point) for point in np.asarray(ring.coords)[:, :2] / scale - 0.5], fill=fill, outline=1)
-    return np.asarray(picture)
+    width, height = columns * BLOCK * frame.downsample_x, rows * BLOCK * frame.downsample_y
+    return paint_touched(geometry, Box(0, 0, width, height), (rows, columns))

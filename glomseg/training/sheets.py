@@ -15,6 +15,7 @@ from glomseg.pictures.contact_sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TR
 from glomseg.pictures.overlay import draw_outline
 
 UInt8 = NDArray[np.uint8]
+PALE_COLOR = (140, 140, 140)
 _SMOOTH = 2
 
 
@@ -31,15 +32,17 @@ def contact_sheet(
 ) -> None:
     """Write a PNG of tiles (H, W, 3) with the outlines of labels (H, W), and of predictions where there are any.
 
-    Labels are masks, or hold a class in each pixel; what has a weight (H, W) of 0 is shown pale. A caption may have
-    several lines. Raises RunError.
+    Labels are masks, or hold a class in each pixel; what has a weight (H, W) of 0 is shown pale, which the legend
+    says. A caption may have several lines. Raises RunError.
     """
     shown = [(labels, TRUE_COLOR)] + ([(predicted, PREDICTED_COLOR)] if predicted is not None else [])
     pale = images if weights is None else [_paled(*pair) for pair in zip(images, weights, strict=True)]
     cells = [_cell(image, [(masks[i], color) for masks, color in shown]) for i, image in enumerate(pale)]
     texts = [caption.splitlines() for caption in captions] or [[]] * len(cells)
-    legend = [("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR)]
-    draw_contact_sheet(cells, texts, path, title=title, legend=legend[predicted is None :], columns=columns)
+    legend = [("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR)][predicted is None :]
+    if weights is not None and any((weight == 0).any() for weight in weights):
+        legend.append(("pale: not learned from", PALE_COLOR))
+    draw_contact_sheet(cells, texts, path, title=title, legend=legend, columns=columns)
 
 
 def _paled(image: UInt8, weight: NDArray[Any]) -> UInt8:

@@ -61,7 +61,10 @@ def test_tiles_keep_their_shape_and_hidden_parts_are_pale(tmp_path):
     weight = np.ones((64, 128))
     weight[:, 64:] = 0
     contact_sheet(images, [np.zeros_like(labels[0])], tmp_path / "a.png", weights=[weight])
-    picture = read(tmp_path / "a.png")
+    contact_sheet(images, [np.zeros_like(labels[0])], tmp_path / "b.png", weights=[np.ones_like(weight)])
+    head, plain = read(tmp_path / "a.png")[:30], read(tmp_path / "b.png")[:30]
+    assert (head < 200).sum() > (plain < 200).sum() + 500, "the legend says what is pale"
+    picture = read(tmp_path / "a.png")[30:]
     half = CELL_PX**2 / 4
     assert near(picture, GREY) == pytest.approx(half, rel=0.05)
     assert near(picture, (242, 242, 242)) - near(picture, (255, 255, 255)) < half
