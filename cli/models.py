@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
 
 from glomseg.models.card import SPECIES_DIAMETER_UM
 
+from . import options
 from .commands import Commands
 from .console import Console
 
@@ -49,15 +51,16 @@ def show(name: str) -> None:
 
 @models.command()
 @click.argument("name")
-def verify(name: str) -> None:
+@options.output
+def verify(name: str, quiet: bool, as_json: bool) -> None:
     """Check that the weights of model NAME are whole and fit its card."""
     from glomseg.models.store import verify_model
 
     card = verify_model(name)
-    click.echo(f"{card.name}: whole, sha256 {card.weights_sha256}")
+    _tell({card.name: card.weights_sha256}, [f"{card.name}: whole, sha256 {card.weights_sha256}"], quiet, as_json)
 
 
-@models.command("import")
+@models.command("import", renamed={"--mpp": "--model-mpp"})
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--architecture",
@@ -65,7 +68,7 @@ def verify(name: str) -> None:
     expose_value=False,  # there is one so far
     help="What the weights are of.",
 )
-@click.option("--mpp", type=click.FloatRange(0, min_open=True), required=True, help="Um per pixel that it reads at.")
+@click.option("--model-mpp", type=click.FloatRange(0.05, 100), required=True, help="Um per pixel that it reads at.")
 @click.option(
     "--species",
     type=click.Choice(tuple(SPECIES_DIAMETER_UM)),
@@ -75,7 +78,10 @@ def verify(name: str) -> None:
 )
 @click.option("--patch-size", type=int, help="Patch size that it was built for [told from the weights].")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
-def import_(file: Path, mpp: float, species: str, patch_size: int | None, output: Path) -> None:
+@options.output
+def import_(
+    file: Path, model_mpp: float, species: str, patch_size: int | None, output: Path, quiet: bool, as_json: bool
+) -> None:
     """Take over a PyTorch state dict (.pth) of the reference project as a model folder.
 
     Only tensors are read: a file that would run code on loading is refused.
@@ -85,12 +91,12 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
     card = import_state_dict(
         file,
         output,
-        mpp=mpp,
+        mpp=model_mpp,
         training_diameter_um=SPECIES_DIAMETER_UM[species],
         species=species,
         patch_size=patch_size,
     )
-    click.echo(f"{card.name}: {output}")
+    _tell({card.name: str(output)}, [f"{card.name}: {output}"], quiet, as_json)
 
 
 @models.command()
@@ -99,7 +105,8 @@ def import_(file: Path, mpp: float, species: str, patch_size: int | None, output
 @click.option(
     "--format", "formats", type=click.Choice(("onnx", "torchscript")), multiple=True, hidden=True, help="What to write."
 )
-def export(name: str, output: Path, formats: tuple[str, ...]) -> None:
+@options.output
+def export(name: str, output: Path, formats: tuple[str, ...], quiet: bool, as_json: bool) -> None:
     """Write model NAME as ONNX, for programs that run without glomseg.
 
     The folder also gets the card, which says what goes in and what comes out, and a README with an example. It is a
@@ -111,13 +118,14 @@ def export(name: str, output: Path, formats: tuple[str, ...]) -> None:
     if "torchscript" in formats:
         raise ModelError("TorchScript is no longer written: PyTorch does not develop it any more; take ONNX")
     path = export_model(name, output)
-    click.echo(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    _tell({name: str(path)}, [f"{path}: {path.stat().st_size / 1e6:.1f} MB"], quiet, as_json)
 
 
 @models.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="New file, NAME.glomseg.")
-def pack(names: tuple[str, ...], output: Path) -> None:
+@options.output
+def pack(names: tuple[str, ...], output: Path, quiet: bool, as_json: bool) -> None:
     """Put models into one file, to carry to a machine without network.
 
     There, `glomseg models unpack FILE` takes it in. That machine needs glomseg itself: `pip wheel . -w wheels` in a
@@ -126,9 +134,9 @@ def pack(names: tuple[str, ...], output: Path) -> None:
     """
     from glomseg.models.pack import pack_models
 
-    for name, digest in pack_models(names, output).items():
-        click.echo(f"{name}: sha256 {digest}")
-    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
+    packed = pack_models(names, output)
+    lines = [f"{name}: sha256 {digest}" for name, digest in packed.items()]
+    _tell(packed, [*lines, f"{output}: {output.stat().st_size / 1e6:.1f} MB"], quiet, as_json)
 
 
 @models.command()
@@ -139,13 +147,24 @@ def pack(names: tuple[str, ...], output: Path) -> None:
     type=click.Path(path_type=Path),
     help="Folder of models to put them in [the first of GLOMSEG_MODELS, else .glomseg/models at home].",
 )
-def unpack(file: Path, output: Path | None) -> None:
+@options.output
+def unpack(file: Path, output: Path | None, quiet: bool, as_json: bool) -> None:
     """Take in the models of a FILE that `glomseg models pack` made; afterwards --model NAME finds them.
 
     Every sha256 is checked; a model that is there already is not replaced.
     """
     from glomseg.models.pack import unpack_models
-    from glomseg.models.store import read_card, user_folder
+    from glomseg.models.store import read_card, user_models_folder
 
-    for name, folder in unpack_models(file, output or user_folder()).items():
-        click.echo(f"{name}: {folder}, sha256 {read_card(folder).weights_sha256}")
+    folders = unpack_models(file, output or user_models_folder())
+    lines = [f"{name}: {folder}, sha256 {read_card(folder).weights_sha256}" for name, folder in folders.items()]
+    _tell({name: str(folder) for name, folder in folders.items()}, lines, quiet, as_json)
+
+
+def _tell(made: Mapping[str, str], lines: Iterable[str], quiet: bool, as_json: bool) -> None:
+    """Print what was made, by model: lines for people, or JSON."""
+    if as_json:
+        click.echo(json.dumps(made, indent=2))
+    elif not quiet:
+        for line in lines:
+            click.echo(line)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from glomseg.errors import ModelError
-from glomseg.models.card import ModelCard, TrainingData
+from glomseg.models.card import CARD_NAME, ModelCard, TrainingData
 from glomseg.models.store import save_model
 from glomseg.models.variable_unet import VariableUNet, patch_size_of
 
@@ -30,9 +30,11 @@ def import_state_dict(
 ) -> ModelCard:
     """Turn a `.pth` state dict of the reference project into a model folder, and return its card.
 
-    Only tensors are read: a file that needs code to unpickle is refused. `patch_size` is deduced from the shapes
-    where it is not given.
+    Only tensors are read: a file that needs code to unpickle is refused. `patch_size` is deduced from the shapes where
+    it is not given. Raises ModelError where the file is no such state dict, or where `output` holds a model already.
     """
+    if (output / CARD_NAME).exists():
+        raise ModelError(f"{output} holds a model already; remove it, or choose another `output`")
     state = _foreign_state(path)
     patch_size = patch_size if patch_size is not None else patch_size_of(state)
     net = VariableUNet(patch_size)

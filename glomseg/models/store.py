@@ -55,7 +55,7 @@ def shipped_folder() -> Path:
         return Path(__file__).resolve().parents[2] / "models"
 
 
-def user_folder() -> Path:
+def user_models_folder() -> Path:
     """Return the folder for the models that this user adds: the first of GLOMSEG_MODELS, or one at home."""
     own = _search_folders()[:-1]
     if not own:

@@ -183,7 +183,7 @@ def test_import_of_a_state_dict(tmp_path: Path, glomseg) -> None:
     assert glomseg("models", "import", tmp_path / "best.pth", *arguments).code == 0
     assert json.loads(glomseg("models", "show", out).out)["spacing_um_px"] == 1.9
     torch.save({"model": VariableUNet(256)}, tmp_path / "pickle.pth")
-    refused = glomseg("models", "import", tmp_path / "pickle.pth", "--mpp", "1.9", "--output", tmp_path / "no")
+    refused = glomseg("models", "import", tmp_path / "pickle.pth", "--model-mpp", "1.9", "--output", tmp_path / "no")
     assert refused.code == 1
     assert "code" in refused.err
     assert not (tmp_path / "no").exists()

@@ -30,6 +30,17 @@ def test_import(tmp_path, net, wrap):
     )
 
 
+def test_import_replaces_no_model(tmp_path, net):
+    torch.save(net.state_dict(), tmp_path / "best.pth")
+    folder = tmp_path / "mine"
+    how = {"mpp": 1.9, "training_diameter_um": 75, "species": "mouse"}
+    import_state_dict(tmp_path / "best.pth", folder, **how)
+    before = (folder / "card.json").read_bytes()
+    with pytest.raises(ModelError, match="holds a model already"):
+        import_state_dict(tmp_path / "best.pth", folder, **{**how, "mpp": 3})
+    assert (folder / "card.json").read_bytes() == before
+
+
 class Evil:
     def __reduce__(self):
         return (exec, ("raise SystemExit('code from the file was run')",))
@@ -63,3 +74,5 @@ def test_import_refuses_nonsense(tmp_path, net):
     del state["final.bias"]
     torch.save(state, tmp_path / "short.pth")
     refused(tmp_path / "short.pth", tmp_path, r"final\.bias")
+    torch.save(net.state_dict() | {"final.bias": torch.tensor([float("nan")])}, tmp_path / "nan.pth")
+    refused(tmp_path / "nan.pth", tmp_path, r"final\.bias holds values that are not finite")
