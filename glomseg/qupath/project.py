@@ -119,7 +119,7 @@ def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
         folder=path.parent,
         version=version if isinstance(version, str) else None,
         images=tuple(images),
-        classes=tuple(_classes(path.parent)),
+        classes=tuple(read_classes(path.parent)),
     )
 
 
@@ -289,7 +289,8 @@ def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
         seen.add(image.entry_id.lower())
 
 
-def _classes(folder: Path) -> list[ProjectClass]:
+def read_classes(folder: Path) -> list[ProjectClass]:
+    """Read the list of classes of a project that lies in `folder`; raises ProjectError where it is damaged."""
     path = folder / "classifiers" / "classes.json"
     if not path.is_file():
         return []

@@ -18,7 +18,14 @@ from glomseg.errors import ConflictError, ProjectError
 from glomseg.files import replacing, write_text
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_servers import unwrapped
-from glomseg.qupath.project import ImageState, ProjectClass, folder_state, listed_class, load_json
+from glomseg.qupath.project import (
+    ImageState,
+    ProjectClass,
+    folder_state,
+    listed_class,
+    load_json,
+    read_classes,
+)
 
 _DATA = "data.qpdata"
 _BEGINNING, _END = b"\xac\xed\x00\x05", b"t\x00\x03EOF"  # of Java's serialisation, and of QuPath's own
@@ -55,10 +62,8 @@ def stage(project_path: Path, entry_id: str, image_path: Path, folder: Path) -> 
     data_folder.mkdir(parents=True)
     if data := readable_data(original_data_folder):
         shutil.copy2(data, data_folder / _DATA)
-    classes = project_path.parent / "classifiers" / "classes.json"
-    if classes.is_file():
-        (folder / "classifiers").mkdir()
-        shutil.copy2(classes, folder / "classifiers")
+    if classes := read_classes(project_path.parent):
+        _save_classes(folder / "classifiers" / "classes.json", classes)  # QuPath itself refuses odd entries
     project_file = folder / "project.qpproj"
     project_file.write_text(json.dumps({**content, "images": [entry]}), encoding="utf-8")
     return Staged(

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.qupath.objects import GeoJSONObjects, PathObject
 from glomseg.qupath.process import REMEDY, find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.listener import Listener
-from glomseg.runs.plan import FOLDER, ProjectPlan, choose_images, plan_project, save_areas
+from glomseg.runs.plan import FOLDER, ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, locked, resume_or_start
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
@@ -54,11 +54,13 @@ def annotate_project(
         raise ProjectError("`region` and `within` both say where to look; give one of them")
     read = read_project(project, slides=options.slides)
     chosen = choose_images(read, options.images)
-    areas = read_geojson(options.within) if options.within else []
+    areas = read_areas(options.within) if options.within else GeoJSONObjects(objects=())
+    for remark in areas.remarks:
+        listener.warning(remark)
     has_qupath = find_qupath() is not None  # a wrong setting is better known before hours of work than after
     segmenter = Segmenter.load(options, listener)
     with locked(read.folder / FOLDER):
-        plan = _plan(read, chosen, options, areas, listener)
+        plan = _plan(read, chosen, options, areas.objects, listener)
         parameters = segmenter.parameters(region=_where(options))
         run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
         _refuse(run, chosen, plan, listener)

@@ -9,10 +9,11 @@ from pathlib import Path
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.errors import GlomsegError, ProjectError, QuPathError
+from glomseg.errors import GeoJSONError, GlomsegError, ProjectError, QuPathError
 from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
-from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.classes import describe_spellings, is_class, is_exactly, left_out
+from glomseg.qupath.objects import GeoJSONObjects, PathObject, read_geojson, read_objects, write_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state
 from glomseg.runs.run import Run
@@ -66,11 +67,17 @@ def plan_project(
     is no QuPath.
     """
     images, within = list(images), list(within)
-    states = {image.entry_id: image_state(image) for image in images}
-    with_regions = [image for image in images if _has_regions(states[image.entry_id], region_class)]
+    states, refused = _states(images)
+    images = [image for image in images if image.entry_id in states]
+    with_regions = [image for image in images if _may_have_regions(states[image.entry_id], region_class)]
     annotated, remarks = _annotated(project, with_regions, region_class)
-    remarks = [*(f"{image.name}: {remark}" for image in images for remark in image.remarks), *remarks]
-    jobs, refused = [], {}
+    unread = [image for image in images if image.entry_id not in annotated]
+    remarks += [f"{image.name}: {remark}" for image in unread for remark in image.remarks]
+    remarks += [f"{image.name}: {remark}" for image in annotated.values() for remark in image.remarks]
+    if region_class is not None:
+        objects = [item for image in annotated.values() for item in image.objects]
+        remarks += describe_spellings(objects, (region_class,))
+    jobs = []
     for image in images:
         try:
             _check_region(states[image.entry_id], region_class)
@@ -80,8 +87,25 @@ def plan_project(
     return ProjectPlan(jobs=tuple(jobs), refused=refused, remarks=tuple(remarks), states=states)
 
 
-def _has_regions(state: ImageState, region_class: str | None) -> bool:
-    return any(name == region_class or name.split(": ")[0] == IGNORED for name in state.annotation_counts)
+def _states(images: Iterable[ProjectImage]) -> tuple[dict[str, ImageState], dict[str, str]]:
+    """Say how the data of images stands, and why that of others cannot be read; both by entry id."""
+    states, refused = {}, {}
+    for image in images:
+        try:
+            states[image.entry_id] = image_state(image)
+        except ProjectError as error:
+            refused[image.entry_id] = str(error)
+    return states, refused
+
+
+def _may_have_regions(state: ImageState, region_class: str | None) -> bool:
+    """Tell whether an image has annotations that say where to look, or data of which its summary says nothing."""
+    if state.sha256 is not None and state.object_count is None:
+        return True
+    names = state.annotation_counts
+    return any(
+        is_exactly(name, IGNORED) or (region_class is not None and is_class(name, region_class)) for name in names
+    )
 
 
 def _annotated(
@@ -106,7 +130,7 @@ def _objects(annotated: AnnotatedImage | None) -> tuple[PathObject, ...]:
 
 
 def _check_region(state: ImageState, region_class: str | None) -> None:
-    if region_class is not None and region_class not in state.annotation_counts:
+    if region_class is not None and not _may_have_regions(state, region_class):
         present = ", ".join(sorted(state.annotation_counts)) or "none"
         raise ProjectError(
             f"no annotation of class {region_class!r} (there: {present}); draw one, or leave `region` out"
@@ -138,8 +162,20 @@ def _region(objects: Iterable[PathObject], region_class: str | None, within: lis
     region = read_region(objects, region_class)
     if not within:
         return region
-    areas = shapely.union_all([item.geometry for item in within])
+    areas = shapely.union_all([item.geometry for item in within if item.geometry.area > 0])
     return Region(areas, region.ignored if region else shapely.GeometryCollection())
+
+
+def read_areas(path: Path) -> GeoJSONObjects:
+    """Read the areas to look inside from a GeoJSON file; raises GeoJSONError where it holds none."""
+    content = read_objects(path)
+    areas = tuple(item for item in content.objects if item.geometry.area > 0)
+    if not areas:
+        raise GeoJSONError(f"{path} holds no area; draw one in QuPath, and export it as GeoJSON")
+    remarks = list(content.remarks)
+    if unused := left_out(content.objects, lambda item: item.geometry.area > 0):
+        remarks.append(f"{path.name}: {unused}")
+    return GeoJSONObjects(objects=areas, remarks=tuple(remarks))
 
 
 def save_areas(run: Run, jobs: Iterable[Job]) -> None:

@@ -14,7 +14,8 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
 from glomseg.geometry import Box, paint_touched
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.classes import is_class, is_exactly
+from glomseg.qupath.objects import PathObject, repair
 from glomseg.segment.tiles import BLOCK, ReadingFrame
 
 IGNORED = "Ignore*"
@@ -51,14 +52,15 @@ class Region:
 def read_region(objects: Iterable[PathObject], class_name: str | None) -> Region | None:
     """Build the region of an image from its annotations: those of `class_name`, less those of the class `Ignore*`.
 
+    Derived classes and near spellings of `class_name` count, see `glomseg.qupath.classes`.
     None where the whole slide is meant: no class asked for and nothing to ignore. Raises GeoJSONError where a class
     is asked for that no annotation has.
     """
     annotations = [item for item in objects if item.object_type == "annotation" and item.class_name]
-    ignored = [item.geometry for item in annotations if str(item.class_name).split(": ")[0] == IGNORED]
+    ignored = [repair(item.geometry) for item in annotations if is_exactly(item.class_name, IGNORED)]
     if class_name is None:
         return Region(None, shapely.union_all(ignored)) if ignored else None
-    areas = [item.geometry for item in annotations if item.class_name == class_name]
+    areas = [repair(item.geometry) for item in annotations if is_class(item.class_name, class_name)]
     if not areas:
         present = ", ".join(sorted({str(item.class_name) for item in annotations})) or "none"
         raise GeoJSONError(f"no annotation of class {class_name!r} (there: {present}); draw one, or leave --region out")

@@ -10,10 +10,12 @@ from support.oracle import save_oracle
 from support.qupath_side import parse_geojson
 from support.slides import Disc, disc_slide
 
+from glomseg.errors import GeoJSONError
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.runs.changes import read_memory
+from glomseg.runs.plan import read_areas
 
 IMAGES = 3
 
@@ -103,9 +105,7 @@ def test_status_needs_nothing_but_the_files(project: Path, data: Path, no_qupath
     assert "kidney_02.tif" in glomseg("status", project).out
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"images": 3}', '{"version": "0.6.0", "images": [{"entryID": "../../x"}]}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 3}'])
 def test_a_broken_project_gets_one_line(tmp_path: Path, glomseg, text: str) -> None:
     (tmp_path / "project.qpproj").write_text(text)
     for command in ("annotate", "status", "collect"):
@@ -114,6 +114,33 @@ def test_a_broken_project_gets_one_line(tmp_path: Path, glomseg, text: str) -> N
         assert len(result.err.strip().splitlines()) == 1
         assert "project.qpproj" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["project.qpproj"]
+
+
+def test_an_odd_entry_is_one_image_that_fails(tmp_path: Path, no_qupath: None, glomseg) -> None:
+    content = {"version": "0.6.0", "images": [{"entryID": "../../x", "imageName": "a"}]}
+    (tmp_path / "project.qpproj").write_text(json.dumps(content))
+    result = glomseg("annotate", tmp_path)
+    assert result.code == 1
+    assert "a: its entry in project.qpproj cannot be read (entry id '../../x')" in result.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["glomseg", "project.qpproj"]
+    assert glomseg("status", tmp_path).code in (0, 1)
+
+
+def test_areas_of_a_file_are_repaired_aloud(tmp_path: Path) -> None:
+    bow_tie = [[1000, 100], [1300, 500], [1300, 100], [1000, 500], [1000, 100]]
+    shapes = [{"type": "Polygon", "coordinates": [bow_tie]}, {"type": "Point", "coordinates": [1, 1]}, None]
+    features = [{"type": "Feature", "geometry": shape, "properties": {}} for shape in shapes]
+    (tmp_path / "area.geojson").write_text(json.dumps(features))
+    areas = read_areas(tmp_path / "area.geojson")
+    assert sum(item.geometry.area for item in areas.objects) == pytest.approx(60_000)
+    assert [remark.partition(": ")[2] for remark in areas.remarks] == [
+        "1 invalid outlines repaired (object 1)",
+        "left out object 3: it has no geometry",
+        "left out: 1 point without a class",
+    ]
+    (tmp_path / "area.geojson").write_text(json.dumps(features[1:2]))
+    with pytest.raises(GeoJSONError, match="holds no area"):
+        read_areas(tmp_path / "area.geojson")
 
 
 def test_an_http_image_is_refused_and_the_others_go_on(project: Path, data: Path, no_qupath: None, glomseg) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 
@@ -22,6 +23,7 @@ from glomseg.training.tiles.drawing import round_half_up
 COLOURED = 20  # difference between a pixel's largest and smallest channel, from which it counts as stained
 STAINED_SHARE = 0.25  # of a tile's pixels, from which it counts as tissue
 KNOWN_SHARE = 0.2  # of a tile's area, from which it is worth having
+LONGEST_STEM = 150  # bytes of a name; a tile's adds up to 60, a temporary file's 15, and systems take 255
 _EXTENSION = re.compile(r"(\.ome\.tiff?|\.ome\.zarr|\.tar\.gz|\.\w*?\.gz|\.\w*)$", re.IGNORECASE)
 
 
@@ -89,14 +91,29 @@ def tile_name(stem: str, box: Box, downsample: float) -> str:
 
 
 def stem_of(name: str) -> str:
-    """Strip an image's extension, and what no file name may hold, as QuPath does."""
-    return re.sub(r'[\\/:"*?<>|\n\r]+', "", _EXTENSION.sub("", name))
+    """Strip an image's extension, and what no file name may hold, as QuPath does.
+
+    Control characters go too, a name that is nothing else becomes "image", and a long one is cut and ends in a digest
+    of itself, so that the names of tiles fit.
+    """
+    stem = re.sub(r'[\\/:"*?<>|\x00-\x1f\x7f]+', "", _EXTENSION.sub("", name)).encode("utf-8", "replace").decode()
+    if not stem.strip(". "):
+        return "image"
+    encoded = stem.encode()
+    if len(encoded) <= LONGEST_STEM:
+        return stem
+    digest = hashlib.md5(encoded, usedforsecurity=False).hexdigest()[:8]
+    return f"{encoded[: LONGEST_STEM - 9].decode('utf-8', 'ignore').rstrip()}~{digest}"
 
 
 def tile_folders(images: Sequence[tuple[str, str]]) -> list[str]:
     """Name the folder of each image, (entry id, name): its name without extension, and its id where two are alike."""
     stems = [stem_of(name) for _, name in images]
-    return [stem if stems.count(stem) == 1 else f"{stem} [{key}]" for stem, (key, _) in zip(stems, images, strict=True)]
+    alike = Counter(stem.casefold() for stem in stems)
+    return [
+        stem if alike[stem.casefold()] == 1 else f"{stem} [{entry_id}]"
+        for stem, (entry_id, _) in zip(stems, images, strict=True)
+    ]
 
 
 def annotated(boxes: Iterable[Box], shapes: Sequence[BaseGeometry]) -> list[bool]:

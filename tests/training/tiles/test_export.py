@@ -1,6 +1,7 @@
 """Training tiles without QuPath: labels and images as QuPath itself published them, the choice of tiles, bad input."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -116,6 +117,23 @@ def test_names_follow_qupath():
     names = ["a.b.svs", "x.ome.tif", "no extension", "a 1.5 mm", 'w:"?.ndpi', "v.tar.gz"]
     assert [stem_of(name) for name in names] == ["a.b", "x", "no extension", "a 1.5 mm", "w", "v"]
     assert tile_folders([("1", "a.tif"), ("2", "a.svs"), ("3", "b.svs")]) == ["a [1]", "a [2]", "b"]
+
+
+def test_no_name_of_an_image_breaks_the_names_of_files(source, tmp_path):
+    """NUL, 300 characters, dots alone, names that differ in case: each has a folder of its own below the export's."""
+    names = ["a\0b.tif", "x" * 300 + ".tif", "x" * 299 + "y.tif", "ä" * 200]
+    names += ["..", ".", "", "???", "A.tif", "a.tif", "a\tb"]
+    folders = tile_folders([(str(number), name) for number, name in enumerate(names)])
+    assert len({folder.casefold() for folder in folders}) == len(names)
+    requests = [
+        replace(request_of(name, source.image.path, *source.image.objects), folder=folder)
+        for name, folder in zip(names, folders, strict=True)
+    ]
+    export = export_tiles(requests, tmp_path / "out", ExportSettings())
+    assert export.problems == ()
+    assert len(export.images) == len(names)
+    assert sum(path.is_dir() for path in (tmp_path / "out").iterdir()) == len(names)
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
 
 
 def test_background_is_tissue_without_annotation_and_drawn_by_the_seed(source, tmp_path):
