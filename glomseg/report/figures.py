@@ -93,8 +93,12 @@ def _curves(study: Study, units: Sequence[_Unit], colors: Mapping[str, str]) -> 
 
 
 def choose_galleries(study: Study, most: int) -> dict[str, list[Profile]]:
-    """Choose the glomeruli to show: largest and smallest in means, least certain and sclerotic ones, `most` of each."""
-    profiles = [profile for slide in study.slides for profile in slide.profiles]
+    """Choose the glomeruli to show: largest and smallest in means, least certain and sclerotic ones, `most` of each.
+
+    Of images that were found only: the others have no pictures.
+    """
+    found = [slide for slide in study.slides if slide.image.path is not None and not slide.image.problem]
+    profiles = [profile for slide in found for profile in slide.profiles]
     in_means = sorted((p for p in profiles if study.settings.enters_means(p)), key=_size)
     unsure = sorted(
         (p for p in profiles if p.confidence is not None and not p.reviewed), key=lambda p: p.confidence or 0

@@ -52,7 +52,9 @@ class Comparison:
     @property
     def sd(self) -> float | None:
         """Give the standard deviation between animals, None for one animal."""
-        return statistics.stdev(self.values) if len(self.values) > 1 else None
+        if len(self.values) < 2:
+            return None
+        return statistics.stdev(self.values) if varies(self.values) else 0.0
 
     @cached_property
     def difference(self) -> Interval | None:
