@@ -86,6 +86,8 @@ def read_config(
     layers += [_assigned(word, tell) for word in words]
     layers += [_nested(name, value) for name, value in (over or {}).items() if value is not None]
     made = _recipe(str(recipe or named or default))
+    if note := made.pop("note", ""):
+        tell(str(note))
     network = _architecture(made)
     for layer in layers:
         if _architecture(layer, network) != network:  # the arguments so far are those of another network

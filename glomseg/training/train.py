@@ -259,14 +259,33 @@ def finish(training: Training) -> ModelCard:
         judged = [dataclasses.replace(image, points=(image.points[at],)) for image in sweep]
         chose = "epoch" if len(named) == 1 else "epoch and threshold"
         scores["validation"] = {**scores_of(best, len(data.validation), card.class_names), "chose": chose}
-    if data.test is not None and len(data.test):
-        on_test = judge_all(training, model, data.test, range(len(data.test)), (threshold,))
-        scores["test"] = scores_of(Verdict.of(on_test).best, len(data.test), card.class_names)
     scores["best_epoch"] = training.state.best_epoch
     final = training.card(threshold=threshold, scores=scores)
     if learner.fabric.is_global_zero:
         final = save_model(output, final, net)
         if data.validation is not None:
             draw_worst(Model(final, net, learner.fabric.device), data.validation, judged, output / WORST_NAME)
+    if data.test is not None:  # opened only now that everything is chosen
+        final = score_test(training, Model(final, net, learner.fabric.device), data.test)
+        if learner.fabric.is_global_zero:
+            final = save_model(output, final, net)
     learner.fabric.barrier()
     return final
+
+
+def score_test(training: Training, model: Model, images: Images) -> ModelCard:
+    """Return the card with what the model scores on the test part.
+
+    Raises TrainingError for what is wrong with that part; by then the model is whole but for this score.
+    """
+    card = model.card
+    try:
+        on_test = judge_all(training, model, images, range(len(images)), (card.threshold,))
+    except TrainingError as error:
+        raise TrainingError(
+            f"{error}\nthe model in {training.output} is whole but for its score on the test part"
+        ) from error
+    if not on_test:
+        return card
+    scores = {**card.scores, "test": scores_of(Verdict.of(on_test).best, len(images), card.class_names)}
+    return training.card(threshold=card.threshold, scores=scores)

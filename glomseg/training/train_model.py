@@ -148,7 +148,8 @@ def _train(
     if resume:
         check_settings(output, config)  # before the data are looked at, which takes its time
     data = _data(folders, output, config, options, progress, resume=resume)
-    remark(data.describe)
+    for line in (data.describe, *data.remarks):
+        remark(line)
     training = prepare(
         data,
         output,

@@ -33,12 +33,15 @@ _JPEG_BLOCK_PX = 8  # JPEG smears the border of the padding over this much
 class Example:
     """One labelled image, or a part of a slide, not yet read.
 
-    `slide`, `case` (an animal or a patient) and `group` are for splits and balance; `mpp` is um per pixel of the
-    image; `part` is "train", "validation" or "test" where the folders say so; `box` is a part of a slide in its level-0
-    pixels, None for the whole image. `values` pairs values of the label with classes, counted from 1; without them
-    the label says what is a glomerulus and what not. `reading` says how the label's values are read, None before they
-    were looked at. A `hard` example is drawn more often; `holds` lists the classes in it. Without a `label` there is
-    none. Pixels of the class `UNKNOWN` are not valid.
+    `slide`, `case` (an animal or a patient) and `group` are for splits and balance; `part` is "train", "validation" or
+    "test" where the folders say so. `mpp` is um per pixel of the image, 0 until that was looked at: then it is
+    `said_mpp`, which goes before the image's own, or its own, or `table_mpp`. `box` is a part of a slide in its level-0
+    pixels, None for the whole image.
+
+    `values` pairs values of the label with classes, counted from 1; without them the label says what is a glomerulus
+    and what not. `others` are the classes that it names and that count as background; `reading` says how its values are
+    read, None before it was looked at. `holds` lists the classes in it. Pixels of the class `UNKNOWN` are not valid.
+    Without a `label` there is no glomerulus. A `hard` example is drawn more often.
     """
 
     name: str
@@ -47,10 +50,13 @@ class Example:
     slide: str
     case: str
     group: str
-    mpp: float
+    mpp: float = 0.0
+    said_mpp: float | None = None
+    table_mpp: float | None = None
     part: str = ""
     box: Box | None = None
     values: tuple[tuple[int, int], ...] = ()
+    others: tuple[str, ...] = ()
     reading: LabelReading | None = None
     hard: bool = False
     holds: tuple[int, ...] = ()

@@ -30,9 +30,12 @@ def find_examples(
     model_mpp: float,
     tile_mpp: float | None = None,
     classes: Sequence[str] = ("Glomerulus",),
+    hold_out: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Example, ...]:
     """Find the labelled images in folders of any layout and look at every one of them.
+
+    With `hold_out` no image is opened that the folders or a sample sheet put into the test part, nor its label.
 
     The network reads at `model_mpp` um per pixel; `tile_mpp` is that of images that do not say it. A class counts with
     those derived from it. `progress` is called with how many examples were looked at, and of how many. Raises one
@@ -49,4 +52,8 @@ def find_examples(
     ]
     unique = {example.image.resolve(): example for part in found for example in part.examples}
     problems = [*missing, *(line for part in found for line in part.problems)]
-    return survey(tuple(unique.values()), problems, model_mpp=model_mpp, classes=classes, progress=progress)
+    held_out = tuple(item for item in unique.values() if hold_out and item.part == "test")
+    others = tuple(item for item in unique.values() if item not in held_out)
+    if held_out and not others and not problems:
+        return held_out
+    return *survey(others, problems, model_mpp=model_mpp, classes=classes, progress=progress), *held_out

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.errors import EvaluationError, MissingMppError, SampleSheetError, SlideError, TrainingError
+from glomseg.errors import EvaluationError, SampleSheetError, TrainingError
 from glomseg.labelled.find_files import Source, find_pictures
 from glomseg.labelled.kpis import KpisPlace, kpis_place
 from glomseg.labelled.names import stem_of
@@ -29,7 +29,6 @@ from glomseg.labelled.sample_sheet import Sample, SampleSheet, read_sample_sheet
 from glomseg.labelled.tile_files import TILE, tile_labels, tile_mpp
 from glomseg.qupath.classes import best_class, is_exactly
 from glomseg.segment.region import IGNORED
-from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example
 
 HARD = "hard_negatives"
@@ -57,7 +56,6 @@ def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequ
     problems = [*_twice(images), *_twice(labels)]
     pairs, lone = _paired(images, labels)
     examples: list[Example] = []
-    sizeless: list[Path] = []
     try:
         layout = _Layout(folder, name, tile_mpp, tuple(classes), _wholes(images), _samples(folder), part)
     except SampleSheetError as error:
@@ -65,15 +63,8 @@ def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequ
     for image, label in pairs:
         try:
             examples.append(layout.example(image, label))
-        except MissingMppError:
-            sizeless.append(image.path)
-        except (TrainingError, EvaluationError, SlideError, SampleSheetError) as error:
+        except (TrainingError, EvaluationError, SampleSheetError) as error:
             problems.append(str(error))
-    if sizeless:
-        more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
-        problems.append(
-            f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with `tile_mpp`"
-        )
     problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
     return Found(examples=tuple(examples), problems=tuple(problems))
 
@@ -144,7 +135,7 @@ class _Layout:
     part: str
 
     def example(self, image: Source, label: Source | None) -> Example:
-        """Describe a pair; raises TrainingError, SlideError."""
+        """Describe a pair by names alone, no picture is opened; raises TrainingError."""
         hard = HARD in (*self.folder.resolve().parts, *image.folders)
         if label is None and not hard:
             raise TrainingError(
@@ -167,9 +158,11 @@ class _Layout:
             slide=slide,
             case=sample.animal or case,
             group=sample.group or (place.group if place else "all"),
-            mpp=self._mpp(image, place),
+            said_mpp=tile_mpp(image.path),
+            table_mpp=self.tile_mpp or (place.mpp if place else None),
             part=sample.split or part,
             values=self._values(image, place),
+            others=self._others(image),
             hard=hard,
         )
 
@@ -192,20 +185,6 @@ class _Layout:
             return "/".join((self.name, *folders))
         return f"{self.name}/{self.wholes.get(image.key, image.key)}"
 
-    def _mpp(self, image: Source, place: KpisPlace | None) -> float:
-        """Tell um per pixel: from the export, the file, what the user says, or the challenge's table."""
-        said = tile_mpp(image.path)
-        if said is not None:
-            return said
-        with open_slide(image.path) as slide:
-            if slide.mpp_x is not None:
-                return slide.mpp
-        if self.tile_mpp is not None:
-            return self.tile_mpp
-        if place is not None and place.mpp is not None:
-            return place.mpp
-        raise MissingMppError(f"{image.path} does not say how large its pixels are; give um per pixel with `tile_mpp`")
-
     def _values(self, image: Source, place: KpisPlace | None) -> tuple[tuple[int, int], ...]:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
         labels = tile_labels(image.path)
@@ -214,6 +193,12 @@ class _Layout:
         if labels is not None or place is not None or len(self.classes) == 1:
             return ()
         return tuple((index, index) for index in range(1, len(self.classes) + 1))
+
+    def _others(self, image: Source) -> tuple[str, ...]:
+        """List the classes that a label names and that are none of ours."""
+        labels = tile_labels(image.path)
+        names = () if labels is None or labels.are_objects else labels.classes.values()
+        return tuple(name for name in names if not class_of(name, self.classes))
 
 
 def class_of(name: str, classes: Sequence[str]) -> int:

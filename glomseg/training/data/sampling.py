@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from glomseg.errors import TrainingError
 from glomseg.slides.slide import open_slide
 from glomseg.training.augment.transplant import paste_between
 from glomseg.training.config import TrainConfig
@@ -26,6 +27,9 @@ Rng = np.random.Generator
 SHARDS, MANY = 8, 1000
 """From so many images on, a batch is of every eighth image, so that a process reads always the same ones, and keeps
 them. This goes by the data alone: the number of processes does not change what is learned."""
+CHECKED = 64
+ALIKE = 1.1
+"""Images are resized whole where the scales of so many of them differ by less than this."""
 PASTED = 2
 """Glomeruli, and pieces of plain tissue, that are pasted at most into one square."""
 
@@ -127,11 +131,34 @@ def read_as(example: Example, config: TrainConfig) -> Labelled:
 
 def whole_mpp(examples: Sequence[Example], config: TrainConfig) -> float:
     """Tell at how many um per px whole images are read: the median of a few."""
-    spacings = []
-    for example in examples[:: max(1, len(examples) // 8)]:
+    return round(float(np.median([max(scale) for scale in _whole_scales(examples, config, 8)])), 4)
+
+
+def check_whole(examples: Sequence[Example], config: TrainConfig) -> None:
+    """Raise TrainingError where images cannot be resized whole, each to the same scale: slides, or of other sizes."""
+    cut = next((item for item in examples if item.box is not None), None)
+    if cut is not None:
+        raise TrainingError(
+            f"{cut.image} is a slide, and data.sample is whole, which resizes whole patches; give patches (Task 1 of "
+            "KPIs), or another recipe, such as kpis"
+        )
+    scales = [side for scale in _whole_scales(examples, config, CHECKED) for side in scale]
+    if max(scales) > ALIKE * min(scales):
+        raise TrainingError(
+            f"images resized whole to {config.data.crop_px} px would be read at {min(scales):.3g} to "
+            f"{max(scales):.3g} um per pixel; give square images of one size, or set data.sample=crop"
+        )
+
+
+def _whole_scales(examples: Sequence[Example], config: TrainConfig, count: int) -> list[tuple[float, float]]:
+    """Tell the um per px, across and down, at which some images are read whole."""
+    scales = []
+    for example in examples[:: max(1, len(examples) // count)]:
         with open_slide(example.image, mpp=example.mpp) as slide:
-            spacings.append(example.mpp * max(slide.width, slide.height) / config.data.crop_px)
-    return round(float(np.median(spacings)), 4)
+            scales.append(
+                (example.mpp * slide.width / config.data.crop_px, example.mpp * slide.height / config.data.crop_px)
+            )
+    return scales
 
 
 def _resized(pixels: NDArray[Any], size: tuple[int, int], how: Image.Resampling) -> UInt8:

@@ -127,10 +127,17 @@ def read_split(path: Path, examples: Sequence[Example]) -> Split:
         units = {unit: part for part in PARTS for unit in found[part]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} cannot be read as a split ({error}); split the data anew") from error
-    gone = sorted(names.keys() - {example.name for example in examples})
+    there = {example.name for example in examples}
+    gone = sorted(name for name in names.keys() - there if not (names[name] == "test" and _uncut(name) in there))
     if gone:
         more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
         raise TrainingError(f"{path} names {', '.join(gone[:3])}{more}, which the data lack; split the data anew")
+    names |= {_uncut(name): part for name, part in names.items() if part == "test"}
     place = [names.get(example.name) or units.get(_unit(example, by), "train") for example in examples]
     parts = {part: tuple(e for e, where in zip(examples, place, strict=True) if where == part) for part in PARTS}
     return Split(**parts, by=by, seed=seed)
+
+
+def _uncut(name: str) -> str:
+    """Name the slide of a part: that of a test part is cut only when it is opened."""
+    return name.rpartition(" [x=")[0] or name

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glomseg.errors import EvaluationError, SlideError, TrainingError
+from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
 from glomseg.labelled.label_values import LabelReading, refuse_inverted
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
@@ -41,24 +41,31 @@ def survey(
     problems: Sequence[str] = (),
     *,
     model_mpp: float,
-    classes: Sequence[str],
+    classes: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[Example, ...]:
     """Open every image and label; return the examples with what they hold, slides cut, patches of padding left out.
 
-    Raises one TrainingError that lists what is wrong, a line each, `problems` first, which were found before.
+    Each of the `classes` is to be in some of them. Raises one TrainingError that lists what is wrong, a line each,
+    `problems` first, which were found before.
     """
     found: list[_Seen] = []
     wrong = list(problems)
+    sizeless: list[Path] = []
     with ThreadPoolExecutor(WORKERS) as pool:
         looked = pool.map(lambda example: _look(example, model_mpp), examples)
         for number, result in enumerate(looked, 1):
-            if isinstance(result, str):
+            if isinstance(result, MissingMppError):
+                sizeless.append(examples[number - 1].image)
+            elif isinstance(result, str):
                 wrong.append(result)
             else:
                 found += result
             if progress is not None:
                 progress(number, len(examples))
+    if sizeless:
+        more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
+        wrong.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with `tile_mpp`")
     if not wrong:
         wrong += _of_all(found, classes)
     if wrong:
@@ -77,7 +84,7 @@ def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
     if not found:
         return ["there is nothing to learn from: the images hold no tissue, or padding alone; give other data"]
     there = {index for item in found for index in item.example.holds}
-    if not there:
+    if classes and not there:
         return [f"no glomerulus in any of {len(found)} masks; are they the masks, and the classes named as in them?"]
     if all(item.full for item in found):
         return [
@@ -102,8 +109,9 @@ def _of_glomeruli(item: _Seen) -> LabelReading | None:
     return item.example.reading if known else None
 
 
-def _look(example: Example, model_mpp: float) -> list[_Seen] | str:
+def _look(example: Example, model_mpp: float) -> list[_Seen] | str | MissingMppError:
     try:
+        example = replace(example, mpp=_mpp(example))
         if example.mpp > COARSEST * model_mpp:
             raise TrainingError(
                 f"{example.image} has {example.mpp:.3g} um per pixel, too coarse to be read at {model_mpp:.3g}; "
@@ -117,8 +125,22 @@ def _look(example: Example, model_mpp: float) -> list[_Seen] | str:
                 return [_Seen(part) for part in parts]
             slide.overview(512)
             return _seen(example, (slide.width, slide.height), model_mpp)
+    except MissingMppError as error:
+        return error
     except (TrainingError, EvaluationError, SlideError) as error:
         return str(error)
+
+
+def _mpp(example: Example) -> float:
+    """Tell um per pixel: what the export says, else the file, else the user or a table; raises MissingMppError."""
+    if example.said_mpp is not None:
+        return example.said_mpp
+    with open_slide(example.image) as slide:
+        if slide.mpp_x is not None:
+            return slide.mpp
+    if example.table_mpp is None:
+        raise MissingMppError(f"{example.image} does not say how large its pixels are")
+    return example.table_mpp
 
 
 def _seen(example: Example, size: tuple[int, int], model_mpp: float) -> list[_Seen]:

@@ -12,10 +12,12 @@ from glomseg.errors import TrainingError
 from glomseg.files import write_csv
 from glomseg.models.card import TrainingData
 from glomseg.training.config import TrainConfig
-from glomseg.training.data.examples import Example
+from glomseg.training.data.examples import Example, Labelled
 from glomseg.training.data.find import find_examples
-from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, whole_mpp
+from glomseg.training.data.remarks import remarks_on
+from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, check_whole, whole_mpp
 from glomseg.training.data.splits import Split, read_split, split_examples, write_split
+from glomseg.training.data.survey import survey
 
 UNSTATED = "unstated"
 SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
@@ -26,7 +28,8 @@ class Data:
     """The samples, the images to mine, choose and report by, and what is said of them on the card.
 
     `read_data` makes it of folders; whoever has another source of samples makes one of their own.
-    `digest` tells two data sets apart; `describe` says how they were split, and `write` writes that into a folder.
+    `digest` tells two data sets apart; `describe` says how they were split, `remarks` what should be known of them, and
+    `write` writes the split into a folder.
     """
 
     source: Source
@@ -38,6 +41,7 @@ class Data:
     origins: tuple[TrainingData, ...]
     describe: str
     write: Callable[[Path], None]
+    remarks: tuple[str, ...] = ()
 
     def with_licences(self, known: Sequence[Sequence[str]]) -> Data:
         """Return the same with the licences that (name, licence, source) tell, where nobody states one now."""
@@ -58,9 +62,17 @@ def read_data(
     licence: str = UNSTATED,
     progress: Callable[[int, int], None] | None = None,
 ) -> Data:
-    """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them."""
+    """Find, survey and split the data of some folders; raises TrainingError for all that is wrong with them.
+
+    What the folders call test is not opened before it is scored.
+    """
     examples = find_examples(
-        folders, model_mpp=config.model_mpp, tile_mpp=tile_mpp, classes=config.model.classes, progress=progress
+        folders,
+        model_mpp=config.model_mpp,
+        tile_mpp=tile_mpp,
+        classes=config.model.classes,
+        hold_out=True,
+        progress=progress,
     )
     if split_file is not None:
         split = read_split(split_file, examples)
@@ -81,20 +93,55 @@ def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, lice
         raise TrainingError(
             f"none of the {len(split.train)} images to learn from holds a glomerulus; check the classes of the labels"
         )
+    if config.data.sample == "whole":
+        check_whole((*split.train, *split.validation), config)
     named = sorted({folder.resolve().name for folder in folders})
     whole = config.data.sample == "whole"
     return Data(
         source=ExampleSource(split.train, config),
         training=None if whole else ExampleImages([e for e in split.train if not e.hard], config),
         validation=ExampleImages(split.validation, config) if split.validation else None,
-        test=ExampleImages(split.test, config) if split.test else None,
+        test=HeldOut(split.test, config) if split.test else None,
         model_mpp=whole_mpp(split.train, config) if whole else config.model_mpp,
         digest=_digest(split),
         origins=tuple(TrainingData(name, licence, f"folder {name}") for name in named),
         describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "
         f"{len(split.test)} held out",
         write=lambda folder: _write(split, folder),
+        remarks=remarks_on(split, config.model.classes),
     )
+
+
+class HeldOut:
+    """The images of the test part. What was not looked at yet is opened when the first one is asked for."""
+
+    def __init__(self, examples: Sequence[Example], config: TrainConfig) -> None:
+        """Keep the examples and how to read them."""
+        self._examples, self._config = tuple(examples), config
+        self._opened: ExampleImages | None = None
+
+    def _images(self) -> ExampleImages:
+        """Look at the images; raises TrainingError for all that is wrong with them."""
+        if self._opened is None:
+            known = tuple(item for item in self._examples if item.mpp)
+            new = tuple(item for item in self._examples if not item.mpp)
+            seen = survey(new, model_mpp=self._config.model_mpp) if new else ()
+            if self._config.data.sample == "whole":
+                check_whole((*known, *seen), self._config)
+            self._opened = ExampleImages((*known, *seen), self._config)
+        return self._opened
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._images())
+
+    def name(self, index: int) -> str:
+        """Name one."""
+        return self._images().name(index)
+
+    def read(self, index: int) -> Labelled:
+        """Read one."""
+        return self._images().read(index)
 
 
 def _write(split: Split, folder: Path) -> None:
@@ -107,8 +154,8 @@ def _write(split: Split, folder: Path) -> None:
             "slide": item.slide,
             "case": item.case,
             "group": item.group,
-            "um_per_px": item.mpp,
-            "positive": bool(item.positive),
+            "um_per_px": item.mpp or None,
+            "positive": bool(item.positive) if item.mpp else None,
             "hard": bool(item.hard),
         }
         for part, examples in split.items()

@@ -1,0 +1,74 @@
+"""What should be known of data that are in order: how they were read, what is background, what is there twice."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from glomseg.labelled.label_values import say_readings
+from glomseg.training.data.examples import Example
+from glomseg.training.data.splits import Split
+
+NAMED = 4
+
+
+def remarks_on(split: Split, classes: Sequence[str]) -> tuple[str, ...]:
+    """Return what should be known of the data, a sentence each."""
+    examples = [item for _, part in split.items() for item in part]
+    lines = (_masks(examples), _others(examples), _twice(examples), _animals(split), *_classes(split, classes))
+    return tuple(line for line in lines if line)
+
+
+def _masks(examples: Sequence[Example]) -> str:
+    """Say how the values of masks were read."""
+    readings = {item.label: item.reading for item in examples if item.label is not None and item.reading is not None}
+    said = say_readings(readings.values())
+    return f"labels read as: {said}" if said else ""
+
+
+def _others(examples: Sequence[Example]) -> str:
+    """Name the classes that the labels know and that count as background."""
+    counts = Counter(name for item in examples for name in item.others)
+    said = ", ".join(f"{name} ({count} images)" for name, count in sorted(counts.items()))
+    return f"classes of the labels that count as background: {said}" if said else ""
+
+
+def _twice(examples: Sequence[Example]) -> str:
+    """Name slides that are there whole and as patches: the same tissue twice."""
+    whole = {item.slide for item in examples if item.box is not None}
+    both = sorted(whole & {item.slide for item in examples if item.box is None and item.label is not None})
+    if not both:
+        return ""
+    return (
+        f"there as a whole slide and as patches (Task 2 and Task 1 of KPIs): {_some(both)}; the same tissue counts "
+        "twice: give one of the two folders"
+    )
+
+
+def _animals(split: Split) -> str:
+    """Name the animals of which slides are in more than one part."""
+    parts: dict[str, set[str]] = defaultdict(set)
+    for name, examples in split.items():
+        for item in examples:
+            parts[item.case].add(name)
+    shared = sorted(case for case, names in parts.items() if len(names) > 1)
+    if not shared:
+        return ""
+    return (
+        f"slides of {_some(shared)} are in more than one part, and the scores are too good for it; keep an animal "
+        "together with `split_by` case"
+    )
+
+
+def _classes(split: Split, classes: Sequence[str]) -> list[str]:
+    """Name the classes that no image to choose by holds, where there are several."""
+    there = {index for item in split.validation for index in item.holds}
+    lacking = [name for index, name in enumerate(classes, 1) if index not in there]
+    if len(classes) == 1 or not split.validation or not lacking:
+        return []
+    return [f"no image to choose by holds {', '.join(lacking)}: nothing tells how well that is found"]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
+    return f"{', '.join(names[:NAMED])}{more}"
