@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 import click
 
@@ -16,6 +15,28 @@ from .commands import command
 from .console import Console
 
 UM_PX = click.FloatRange(0, 100, True, True)
+
+
+class TrainFlags(TypedDict):
+    """The options of the command that are those of the library."""
+
+    recipe: str | None
+    config: Path | None
+    settings: tuple[str, ...]
+    species: str | None
+    epochs: int | None
+    seed: int | None
+    split_by: Literal["slide", "case"] | None
+    model_mpp: float | None
+    tile_mpp: float | None
+    workers: int | None
+    split: Path | None
+    start: str | None
+    name: str | None
+    licence: str
+    device: str
+    resume: bool
+    restart: bool
 
 
 @command(short_help="Learn from annotated tissue.", renamed={"--mpp": "--tile-mpp"})
@@ -59,7 +80,7 @@ def train(
     preview: bool,
     as_json: bool,
     quiet: bool,
-    **settings: Any,
+    **flags: Unpack[TrainFlags],
 ) -> int:
     """Learn from annotated tissue, and write a model that --model takes.
 
@@ -82,17 +103,17 @@ def train(
         raise click.UsageError("Nothing to learn from: name folders of tiles, or a project with --from-project.")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
     console = Console(quiet=quiet or not first, as_json=as_json)
-    told = TrainOptions(**{item.name: settings[item.name] for item in fields(TrainOptions)})
+    asked = TrainOptions(**flags)
     with training_bars(console) as progress:
         if preview:
             path = preview_training(
-                data, output, told, project=project, slides=slides, progress=progress, tell=console.say
+                data, output, asked, project=project, slides=slides, progress=progress, tell=console.say
             )
         elif project is None:
-            result = train_model(data, output, told, progress=progress, tell=console.say)
+            result = train_model(data, output, asked, progress=progress, tell=console.say)
         else:
             result = retrain_from_project(
-                project, output, told, slides=slides, folders=data, progress=progress, tell=console.say
+                project, output, asked, slides=slides, folders=data, progress=progress, tell=console.say
             )
     if preview:
         console.say(f"drew {path}")

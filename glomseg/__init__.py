@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from glomseg.study.records import MeasureSettings
     from glomseg.study.tables import write_tables
     from glomseg.study.write_back import write_measurements
+    from glomseg.training.train_model import TrainOptions, TrainResult, retrain_from_project, train_model
 
 __version__ = "0.1.0"
 __all__ = [
@@ -50,6 +51,8 @@ __all__ = [
     "RunResult",
     "SegmentOptions",
     "SegmentSettings",
+    "TrainOptions",
+    "TrainResult",
     "WriteOptions",
     "__version__",
     "annotate_project",
@@ -61,8 +64,10 @@ __all__ = [
     "open_slide",
     "read_geojson",
     "restore_image",
+    "retrain_from_project",
     "segment_slide",
     "segment_slides",
+    "train_model",
     "undo_run",
     "write_gallery",
     "write_measurements",
@@ -82,6 +87,8 @@ _PLACES = {
     "RunResult": "glomseg.runs.result",
     "SegmentOptions": "glomseg.runs.segmenter",
     "SegmentSettings": "glomseg.segment.pipeline",
+    "TrainOptions": "glomseg.training.train_model",
+    "TrainResult": "glomseg.training.train_model",
     "WriteOptions": "glomseg.runs.each_image",
     "annotate_project": "glomseg.runs.annotate",
     "collect_run": "glomseg.runs.collect",
@@ -92,8 +99,10 @@ _PLACES = {
     "open_slide": "glomseg.slides.slide",
     "read_geojson": "glomseg.qupath.objects",
     "restore_image": "glomseg.runs.restore",
+    "retrain_from_project": "glomseg.training.train_model",
     "segment_slide": "glomseg.segment.pipeline",
     "segment_slides": "glomseg.runs.segment_slides",
+    "train_model": "glomseg.training.train_model",
     "undo_run": "glomseg.runs.undo_run",
     "write_gallery": "glomseg.report.gallery",
     "write_measurements": "glomseg.study.write_back",

@@ -11,7 +11,7 @@ import shapely
 from glomseg.errors import TrainingError
 from glomseg.files import new_folder
 from glomseg.qupath.annotations import AnnotatedImage
-from glomseg.qupath.classes import describe_spellings, is_area, is_class, is_exactly, left_out
+from glomseg.qupath.classes import best_class, describe_spellings, is_area, is_exactly, left_out
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import ReviewedImage, ReviewedProject
 from glomseg.segment.region import IGNORED
@@ -43,28 +43,28 @@ def export_corrections(
     folder: Path,
     *,
     mpp: float,
-    class_name: str = "Glomerulus",
+    class_names: Sequence[str] = ("Glomerulus",),
     progress: Callable[[str], None] = lambda name: None,
 ) -> Corrections:
     """Write the tiles of the reviewed areas to `folder`, in QuPath's layout, whole or not at all.
 
     `mpp` (um per pixel) is what the network reads at: tiles have half of it, so that nothing is lost on the way, or
-    the pixels of the coarsest slide. What lies off the reviewed areas has the label `Ignore*`. Raises TrainingError
-    where there is nothing to learn from.
+    the pixels of the coarsest slide. `class_names` are the classes that it finds. What lies off the reviewed areas has
+    the label `Ignore*`. Raises TrainingError where there is nothing to learn from.
     """
     reviewed = _fine_enough(reviewed, mpp)
     places = tile_folders([(item.image.entry_id, item.image.name) for item in reviewed.images])
-    standing = [_request(item, class_name, place) for item, place in zip(reviewed.images, places, strict=True)]
+    standing = [_request(item, class_names, place) for item, place in zip(reviewed.images, places, strict=True)]
     rejected = [
         replace(request, folder=f"{HARD}/{request.folder}", around=centres)
         for request, item in zip(standing, reviewed.images, strict=True)
         if (centres := _centres(item, request))
     ]
     glomeruli = [item for request in standing for item in request.image.objects]
-    names = {str(item.class_name) for item in glomeruli if is_exactly(item.class_name, class_name)}
-    remarks = _remarks(reviewed, class_name)
+    names = {str(item.class_name) for item in glomeruli if any(is_exactly(item.class_name, one) for one in class_names)}
+    remarks = _remarks(reviewed, class_names)
     settings = ExportSettings(
-        classes=(class_name, *sorted(names - {class_name})),
+        classes=(*class_names, *sorted(names - set(class_names))),
         tile_mpp=max([mpp / 2, *(_mpp(item.image) for item in reviewed.images)]),
         size_px=TILE_PX,
         overlap_px=TILE_PX // 2,
@@ -109,12 +109,12 @@ def _silent(reviewed: ReviewedProject, places: Sequence[str], export: Export) ->
     ]
 
 
-def _request(reviewed: ReviewedImage, class_name: str, place: str) -> TileRequest:
+def _request(reviewed: ReviewedImage, class_names: Sequence[str], place: str) -> TileRequest:
     """Ask for tiles of the glomeruli that stand, in the area of which the review says something."""
     standing = reviewed.standing
     ignored = [item.geometry for item in standing if is_exactly(item.class_name, IGNORED)]
     unclear = [item.geometry for item in _unclear(reviewed)]
-    glomeruli = tuple(item for item in standing if is_class(item.class_name, class_name))
+    glomeruli = tuple(item for item in standing if best_class(item.class_name, class_names))
     known = EVERYWHERE if reviewed.area is None else reviewed.area
     return TileRequest(
         image=replace(reviewed.image, objects=glomeruli),
@@ -138,7 +138,7 @@ def _unclear(reviewed: ReviewedImage) -> list[PathObject]:
     return [item for item in outlines if item.class_name is None and not is_around(item)]
 
 
-def _remarks(reviewed: ReviewedProject, class_name: str) -> list[str]:
+def _remarks(reviewed: ReviewedProject, class_names: Sequence[str]) -> list[str]:
     """Say what stands in the reviewed images and is not learned as a glomerulus, or as one of another spelling."""
     remarks = [
         f"{item.image.name}: {len(unclear)} outlines without a class teach nothing; give each its class in QuPath"
@@ -147,8 +147,8 @@ def _remarks(reviewed: ReviewedProject, class_name: str) -> list[str]:
     ]
     remarks += [f"{item.image.name}: {remark}" for item in reviewed.images for remark in item.image.remarks]
     standing = [item for image in reviewed.images for item in image.standing]
-    remarks += describe_spellings(standing, (class_name,))
-    unused = left_out(standing, lambda item: is_area(item) and is_class(item.class_name, class_name))
+    remarks += describe_spellings(standing, class_names)
+    unused = left_out(standing, lambda item: is_area(item) and best_class(item.class_name, class_names) is not None)
     unused = sum((item.image.others for item in reviewed.images), unused)
     return [*remarks, str(unused)] if unused else remarks
 

@@ -24,7 +24,9 @@ from glomseg.training.outputs import PREVIEW_NAME, draw_preview
 from glomseg.training.tiles.export import RECORD
 from glomseg.training.train import Progress, prepare, run
 
-LESSONS = "lessons"
+CORRECTIONS = "corrections"
+FORMER_CORRECTIONS = "lessons"
+"""Where older trainings keep them, which are gone on with."""
 RETRAIN = "retrain"
 FROM_START = ("architecture", "arguments", "classes", "mpp", "species")
 """What the model brings with which a training begins."""
@@ -103,8 +105,8 @@ def retrain_from_project(
     It begins with the model of the project's newest run, unless `options.start` names another; images that moved are
     looked for in `slides`. Hears and raises what `train_model` does, and ProjectError.
     """
-    lessons, begun = _export_corrections(project, output, options or TrainOptions(), slides, tell)
-    return _train([*folders, lessons], output, begun, RETRAIN, progress, tell, from_project=True)
+    corrections, begun = _export_corrections(project, output, options or TrainOptions(), slides, tell)
+    return _train([*folders, corrections], output, begun, RETRAIN, progress, tell, from_project=True)
 
 
 def preview_training(
@@ -120,8 +122,8 @@ def preview_training(
     """Draw what the network would see, without training; return the picture's path. Raises as `train_model`."""
     options, recipe = options or TrainOptions(), DEFAULT_RECIPE
     if project is not None:
-        lessons, options = _export_corrections(project, output, options, slides, tell)
-        folders, recipe = [*folders, lessons], RETRAIN
+        corrections, options = _export_corrections(project, output, options, slides, tell)
+        folders, recipe = [*folders, corrections], RETRAIN
     config = _config(output, options, recipe, tell, resume=False)
     draw_preview(_data(folders, output, config, options, progress, resume=False), config, output / PREVIEW_NAME)
     return output / PREVIEW_NAME
@@ -245,9 +247,10 @@ def _export_corrections(
     project: Path, output: Path, options: TrainOptions, slides: Sequence[Path], tell: Tell
 ) -> tuple[Path, TrainOptions]:
     """Export what was reviewed in a project, and say with what model to begin; a training that goes on has both."""
-    folder = output / LESSONS
+    former = output / FORMER_CORRECTIONS
+    folder = former if former.is_dir() else output / CORRECTIONS
     if os.environ.get("WORLD_SIZE", "1") != "1":
-        raise TrainingError("a project is read in one process; give its tiles to torchrun: glomseg train LESSONS")
+        raise TrainingError("a project is read in one process; run torchrun on the folder of its corrections instead")
     if goes_on(output, options) and folder.is_dir():
         return folder, options
     if (folder / RECORD).is_file():
@@ -255,8 +258,9 @@ def _export_corrections(
     reviewed = read_reviewed(project, slides=slides)
     start = str(options.start or _model_of(reviewed))
     species = options.species or reviewed.species
-    mpp = reading_mpp(read_card(find_model(start)), species)
-    corrections = export_corrections(reviewed, folder, mpp=mpp)
+    card = read_card(find_model(start))
+    mpp = reading_mpp(card, species)
+    corrections = export_corrections(reviewed, folder, mpp=mpp, class_names=card.class_names)
     for remark in corrections.remarks:
         tell(remark)
     tell(

@@ -101,8 +101,8 @@ def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path)
     assert ended.code == 0, ended.err
     assert "slide 2.tif: not marked as reviewed; left out" in ended.err
     assert f"beginning with {start}" in ended.err
-    lessons = json.loads((tmp_path / "better/lessons/export.json").read_text())
-    assert {folder.partition("/")[0] for folder in lessons["images"]} == {
+    exported = json.loads((tmp_path / "better/corrections/export.json").read_text())
+    assert {folder.partition("/")[0] for folder in exported["images"]} == {
         "slide 0", "slide 1", "hard_negatives",
     }  # fmt: skip
     after = object_f1(glomseg, tmp_path / "better", held_out, tmp_path / "after")
