@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--within", type=click.Path(path_type=Path), help="Only inside the areas of this GeoJSON file.")
 @click.option("--mpp", type=options.PixelSize(), help="Size of a pixel where neither QuPath nor the file knows it.")
 @click.option("--forget-rejections", is_flag=True, help="Offer again what was deleted from earlier results.")
+@options.believe_deletions_option
 @options.on_conflict_option
 @click.option("--no-collect", is_flag=True, help="Leave the outlines in the run folder.")
 @options.segmenting
@@ -38,6 +39,7 @@ def annotate(
     within: Path | None,
     mpp: tuple[float, float] | None,
     forget_rejections: bool,
+    believe_deletions: bool,
     on_conflict: OnConflict,
     no_collect: bool,
     quiet: bool,
@@ -64,6 +66,7 @@ def annotate(
         within=within,
         collect=not no_collect,
         forget_rejections=forget_rejections,
+        believe_deletions=believe_deletions,
         on_conflict=on_conflict,
     )
     with console.listening() as listener:

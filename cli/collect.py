@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.argument("run", required=False)
 @options.slides_option
 @click.option("--forget-rejections", is_flag=True, help="Offer again what was deleted from earlier results.")
+@options.believe_deletions_option
 @options.on_conflict_option
 @options.output
 def collect(
@@ -30,6 +31,7 @@ def collect(
     run: str | None,
     slides: tuple[Path, ...],
     forget_rejections: bool,
+    believe_deletions: bool,
     on_conflict: OnConflict,
     quiet: bool,
     as_json: bool,
@@ -42,7 +44,12 @@ def collect(
     from glomseg.runs.each_image import WriteOptions
 
     console = Console(quiet=quiet, as_json=as_json)
-    asked = WriteOptions(slides=slides, forget_rejections=forget_rejections, on_conflict=on_conflict)
+    asked = WriteOptions(
+        slides=slides,
+        forget_rejections=forget_rejections,
+        believe_deletions=believe_deletions,
+        on_conflict=on_conflict,
+    )
     with console.listening() as listener:
         result = collect_run(project, run, asked, listener=listener)
     return console.run_result(result)

@@ -171,6 +171,15 @@ def project_argument(command: Command) -> Command:
     return click.argument("project", type=click.Path(path_type=Path))(command)
 
 
+def believe_deletions_option(command: Command) -> Command:
+    """Add --believe-deletions, which takes it for a review where all outlines of a run are gone at once."""
+    return click.option(
+        "--believe-deletions",
+        is_flag=True,
+        help="Where all outlines of a run are gone from an image: they were deleted on purpose.",
+    )(command)
+
+
 def on_conflict_option(command: Command) -> Command:
     """Add --on-conflict, what to do where somebody saved an image while we worked."""
     return click.option(

@@ -26,18 +26,17 @@ def status(project: Path, slides: tuple[Path, ...], quiet: bool, as_json: bool) 
     Whose the annotations are is known as of the last write by glomseg: a number with a ~ is from before the last
     save in QuPath, and ? is unknown.
     """
-    from glomseg.qupath.project import read_project
-    from glomseg.runs.run import list_runs
-    from glomseg.runs.status import describe_image
+    from glomseg.runs.status import project_status
 
-    found = read_project(project, slides=slides)
-    runs = list_runs(found.folder / "glomseg")
-    images = [describe_image(image, runs) for image in found.images]
     console = Console(quiet=quiet, as_json=as_json)
+    stands = project_status(project, slides=slides)
+    for problem in stands.problems:
+        console.warn(problem)
     if as_json:
-        console.json({"project": str(found.path), "images": [_content(image) for image in images]})
+        images = [_content(image) for image in stands.images]
+        console.json({"project": str(stands.project.path), "images": images, "problems": list(stands.problems)})
     elif not quiet:
-        console.table(COLUMNS, [_row(image) for image in images])
+        console.table(COLUMNS, [_row(image) for image in stands.images])
 
 
 def _content(status: ImageStatus) -> dict[str, Any]:

@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 @options.project_argument
 @click.argument("run", required=False)
 @options.slides_option
+@options.believe_deletions_option
 @options.on_conflict_option
 @options.output
 def undo(
-    project: Path, run: str | None, slides: tuple[Path, ...], on_conflict: OnConflict, quiet: bool, as_json: bool
+    project: Path,
+    run: str | None,
+    slides: tuple[Path, ...],
+    believe_deletions: bool,
+    on_conflict: OnConflict,
+    quiet: bool,
+    as_json: bool,
 ) -> int:
     """Take back what RUN (the last one brought in, by default) changed in PROJECT.
 
@@ -37,8 +44,9 @@ def undo(
     from glomseg.runs.undo_run import undo_run
 
     console = Console(quiet=quiet, as_json=as_json)
+    asked = WriteOptions(slides=slides, believe_deletions=believe_deletions, on_conflict=on_conflict)
     with console.listening("undoing") as listener:
-        result = undo_run(project, run, WriteOptions(slides=slides, on_conflict=on_conflict), listener=listener)
+        result = undo_run(project, run, asked, listener=listener)
     records = result.records
     failed = {key for key, record in records.items() if record.outcome is Outcome.NOT_UNDONE}
     for key in failed:

@@ -9,8 +9,9 @@ import math
 import os
 import re
 import shutil
+import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
@@ -22,28 +23,50 @@ _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, before: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which takes its place when the block ends well.
 
-    Raises RunError where the folder is read-only or the disk full. After any failure what stood at `path`
+    What is written lies on the disk when `before` is called, the last thing before the one rename; an error of it
+    leaves `path` as it is. A file that is replaced hands on its mode, owner and group, and a link stays a link, to the
+    new content. Raises RunError where the folder is read-only or the disk full. After any failure what stood at `path`
     is unchanged and the temporary file gone.
     """
     temporary: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
+        target = path.resolve() if path.is_symlink() else path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:80]}.", suffix=target.suffix, dir=target.parent)
         os.close(handle)
         temporary = Path(name)
         temporary.chmod(0o666 & ~_umask())
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.replace(path)
+        _hand_on(target, temporary)
+        before()
+        temporary.replace(target)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _hand_on(old: Path, new: Path) -> None:
+    """Give a new file the mode, owner and group of the one that it replaces, as far as this user may."""
+    try:
+        status = old.stat()
+    except OSError:
+        new.chmod(0o666 & ~_umask())
+        return
+    if hasattr(os, "chown"):
+        for owner, group in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
+            try:
+                os.chown(new, owner, group)
+                break
+            except OSError:  # not ours to give away: the group alone may be
+                continue
+    new.chmod(stat.S_IMODE(status.st_mode))
 
 
 @contextmanager

@@ -5,9 +5,10 @@
  *            a run's id, or the path of a run folder   [the newest run that has a result for the image]
  *            forget-rejections                         offer again what was deleted from earlier results
  * Output:  annotations; the image is saved if anything changed. Its data before the first change is copied to
- *          glomseg/<run>/backup/<image>, and what was found, kept or rejected to glomseg/memory.
- *          What a person drew, changed, locked or judged is never touched, and what a person deleted stays away.
- *          `glomseg undo` does not know of this import: restore the backup to take it back.
+ *          glomseg/<run>/backup/<image>; what changed and what is to be remembered goes to glomseg/<run>/changes and
+ *          glomseg/memory, so that `glomseg undo` takes the import back.
+ *          What a person drew, changed, locked or judged is never touched, and what a person deleted stays away. That
+ *          all outlines of a run are gone at once is not taken for a review, and said.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -22,13 +23,17 @@ import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.index.strtree.STRtree
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
 import qupath.lib.objects.PathObject
 
 @Field static final String RUN = "glomseg.run"
 @Field static final String FINGERPRINT = "glomseg.fingerprint"
 @Field static final List<String> JUDGED = ["glomseg.verdict", "ANNOTATION_DESCRIPTION"]
+@Field static final String REJECTED = "glomseg.rejected"
+@Field static final String WRITE = "glomseg.write"  // of the image's data: which write it is based on
 @Field static final double OVERLAP = 0.3
+@Field static final int FEW = 2
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 def imageData = getCurrentImageData()
@@ -65,17 +70,26 @@ void bringIn(def shared, Path run, Path home, boolean forget) {
     def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
     def areaFile = run.resolve("area").resolve(key + ".geojson")
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
-    def memoryFile = home.resolve("memory").resolve(key + ".geojson")
+    def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
+    def memoryFile = memoryOf(home, key, before)
     def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
-    def plan = planUpdate(hierarchy.getAnnotationObjects() as List, predictions, area, earlier, forget)
+    def existing = hierarchy.getAnnotationObjects() as List
+    def plan = planUpdate(existing, predictions, area, earlier, before != null, forget)
     if (plan.remove || plan.add) {
-        backUp(entry, run.resolve("backup").resolve(key), memoryFile)
+        def write = UUID.randomUUID().toString().replace("-", "")
+        backUp(entry, run.resolve("backup").resolve(key), home.resolve("memory").resolve(key + ".geojson"))
+        remember(plan.remember, home.resolve("memory").resolve(key).resolve(write + ".geojson"))
+        keepChange(home, run, key, [mark: write, previous_mark: before, removed: plan.remove, added: plan.add,
+                                    remembered: earlier, stood: existing.findAll { !(it in plan.remove) }])
         addClasses(plan.add)
         hierarchy.removeObjects(plan.remove, true)
         hierarchy.addObjects(plan.add)
+        imageData.setProperty(WRITE, WRITE + "=" + write)
         entry.saveImageData(imageData)
     }
-    remember(plan.remember, memoryFile)
+    if (plan.doubtful)
+        say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, which " +
+            "is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
     say(shared, imageData, "${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as before, " +
         "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
 }
@@ -127,7 +141,7 @@ Path chooseRun(List<Path> runs, boolean inWindow) {
 }
 
 /** Decide what changes, by the rules of glomseg's ownership.py. */
-Map planUpdate(List existing, List predictions, Geometry area, List earlier, boolean forget) {
+Map planUpdate(List existing, List predictions, Geometry area, List earlier, boolean known, boolean forget) {
     if (predictions.any { !it.getMetadata().containsKey(RUN) })
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
     def (machine, persons) = existing.split { isMachines(it) }
@@ -140,11 +154,23 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, boo
     left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
     def outsideIndex = index(outside)
     left = left.findAll { !overlaps(it, outsideIndex) }
-    def rejected = forget ? [] : earlier.findAll { !standing.containsKey(mark(it)) }
+    def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(mark(it)) }, known)
+    def rejected = forget ? [] : gone
     def rejectedIndex = index(rejected)
     def add = left.findAll { !overlaps(it, rejectedIndex) }
-    return [remove: inside, add: add, keep: keep, remember: keep + outside + add + rejected,
+    rejected.each { it.getMetadata().put(REJECTED, "yes") }
+    return [remove: inside, add: add, keep: keep, remember: keep + outside + add + rejected, doubtful: doubtful,
             person: predictions.size() - asked.size(), rejected: left.size() - add.size()]
+}
+
+/** Tell what a person deleted from what is in doubt: a run of which nothing is seen any more, unless it left but few. */
+List deletions(List existing, List missing, boolean known) {
+    def seen = existing.findAll { it.getMetadata().containsKey(FINGERPRINT) }.collect { it.getMetadata()[RUN] } as Set
+    def left = missing.findAll { !it.getMetadata().containsKey(REJECTED) }.countBy { it.getMetadata()[RUN] }
+    return missing.split { item ->
+        def run = item.getMetadata()[RUN]
+        item.getMetadata().containsKey(REJECTED) || run in seen || (known && left[run] <= FEW)
+    }
 }
 
 boolean isMachines(PathObject item) {
@@ -230,6 +256,33 @@ void backUp(def entry, Path folder, Path memory) {
     sources.findAll { Files.exists(it) }.each {
         Files.copy(it, folder.resolve(it.getFileName()), StandardCopyOption.REPLACE_EXISTING)
     }
+}
+
+/** Tell where the memory lies that is true of data with this mark; a duplicate of an image has that of its original. */
+Path memoryOf(Path home, String key, String write) {
+    def folder = home.resolve("memory")
+    if (write == null)
+        return folder.resolve(key + ".geojson")
+    def own = folder.resolve(key).resolve(write + ".geojson")
+    def others = folder.toFile().listFiles()?.collect { new File(it, write + ".geojson") }?.findAll { it.isFile() }
+    return Files.exists(own) || !others ? own : others[0].toPath()
+}
+
+/** Keep what the import changes, as `glomseg collect` does, before the image is saved. */
+void keepChange(Path home, Path run, String key, Map change) {
+    def numbers = home.toFile().listFiles().collectMany { folder ->
+        (new File(folder, "changes/" + key).list() ?: []).findAll { it ==~ /\d+\.json/ }
+    }.collect { it.minus(".json") as int }
+    def content = [format_version: 2, run: run.getFileName().toString(), kind: "collect", mark: change.mark,
+                   previous_mark: change.previous_mark, stands_as: null, before_sha256: null, after_sha256: null,
+                   stood: change.stood.collect { fingerprint(it) }]
+    for (part in ["added", "removed", "remembered"])
+        content[part] = [type: "FeatureCollection", features: change[part]]
+    def file = run.resolve("changes").resolve(key).resolve(((numbers.max() ?: 0) + 1) + ".json")
+    Files.createDirectories(file.getParent())
+    def temporary = file.resolveSibling("." + file.getFileName())
+    temporary.toFile().setText(GsonTools.getInstance().newBuilder().serializeNulls().create().toJson(content), "UTF-8")
+    Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 }
 
 void addClasses(List added) {

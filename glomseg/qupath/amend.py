@@ -50,7 +50,7 @@ def amend_image(
         if changed:
             entry.hierarchy.flush()
             entry.save()
-            back_up(staged, backup_folder)
+            back_up(staged, backup_folder, expected=expected_state)
             classes = {item.class_name: item.color for item in amendments if item.class_name}
             put_in_place(
                 staged, expected_state, [ProjectClass(name=name, color=color) for name, color in classes.items()]

@@ -23,6 +23,7 @@ from glomseg.qupath.objects import PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, readable_data, stage
+from glomseg.qupath.write_mark import PROPERTY, property_value
 
 _ANY = "java.lang.Exception"
 _CORE = "qupath.lib.objects.TMACoreObject"
@@ -90,6 +91,13 @@ def start_qupath() -> None:
         java.LogManager.setWarn()
     if version_numbers(str(java.qupath_version)) < (0, 6):  # QuPath 0.5 does not try OpenSlide by itself
         _java_class("qupath.lib.images.servers.openslide.jna.OpenSlideLoader").tryToLoadQuietly()
+
+
+def set_mark(entry: Any, mark: str) -> None:
+    """Leave the mark of a write in the data of an image that is open, to be saved with it."""
+    from paquo import java
+
+    entry._image_data.setProperty(PROPERTY, java.String(property_value(mark)))
 
 
 def _java_class(name: str) -> Any:

@@ -1,12 +1,14 @@
 """A scratch copy of one image's part of a project, for QuPath to write in, and the way back.
 
 QuPath writes in place: while it saves, `data.qpdata` is half new, and `project.qpproj` is gone for a moment. In a
-scratch copy that hurts nobody. What it wrote is then put in place file by file, each whole or not at all,
-`data.qpdata` last: an image is in its old state or in its new one, whenever the process ends.
+scratch copy that hurts nobody. What it wrote is then put in place file by file, each whole or not at all. `data.qpdata`
+decides: an image is in its old state or in its new one, whenever the process ends. `summary.json` comes after it; where
+a process ends in between, it counts as before until the next save, and never speaks of data that is not there.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -27,6 +29,7 @@ from glomseg.qupath.project import (
     read_classes,
 )
 
+CHECKSUMS = "checksums.json"
 _DATA = "data.qpdata"
 _BEGINNING, _END = b"\xac\xed\x00\x05", b"t\x00\x03EOF"  # of Java's serialisation, and of QuPath's own
 
@@ -89,56 +92,119 @@ def readable_data(data_folder: Path) -> Path | None:
             return path
     if data.is_file() or backup.is_file():
         raise ProjectError(f"{data} is damaged; restore the image's data from a backup and try again")
+    if count := _objects_said(data_folder):
+        raise ProjectError(
+            f"{data} is missing, and summary.json beside it says that {count} objects stood there; wait until the "
+            "share has brought the file, or restore it from a backup"
+        )
     return None
+
+
+def _objects_said(data_folder: Path) -> int:
+    """Return how many objects an image has by its summary; 0 where there is none that can be read."""
+    try:
+        count = json.loads((data_folder / "summary.json").read_bytes())["hierarchy"]["nObjects"]
+        return int(count)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def check_state(staged: Staged, expected: ImageState) -> None:
     """Raise ConflictError where the data of the image is not what it was."""
-    if folder_state(staged.original_data_folder) != expected:
+    _check_unchanged(staged.original_data_folder, expected, staged.name)
+
+
+def _check_unchanged(data_folder: Path, expected: ImageState, name: str) -> None:
+    if folder_state(data_folder) != expected:
         raise ConflictError(
-            f"{staged.name} was saved by somebody else meanwhile, so nothing was written; close it in QuPath and run "
-            "the same command again"
+            f"{name} was saved by somebody else meanwhile, so nothing was written; close it in QuPath and run the same "
+            "command again"
         )
 
 
-def back_up(staged: Staged, folder: Path, memory: Path | None = None) -> None:
+def back_up(staged: Staged, folder: Path, memory: Path | None = None, *, expected: ImageState | None = None) -> None:
     """Copy what the project holds of the image to `folder`, unless a complete copy is there already."""
-    copy_image_data(staged.original, staged.entry_id, folder, memory)
+    copy_image_data(staged.original, staged.entry_id, folder, memory, expected=expected)
 
 
-def copy_image_data(project_path: Path, entry_id: str, folder: Path, memory: Path | None = None) -> None:
+def copy_image_data(
+    project_path: Path, entry_id: str, folder: Path, memory: Path | None = None, *, expected: ImageState | None = None
+) -> None:
     """Copy an image's data, and the `memory` of its predictions, to `folder`, unless a complete copy is there.
 
-    The project file goes last: where it is, the copy is complete. Raises RunError where nothing can be written.
+    The project file goes last: where it is, the copy is complete. Beside it stand the sha256 of all files. Raises
+    RunError where nothing can be written, and ConflictError where the data is not in the `expected` state.
     """
     if (folder / project_path.name).is_file():
         return
     data_folder = project_path.parent / "data" / entry_id
     names = (_DATA, f"{_DATA}.bkp", "summary.json", "server.json")
     sources = [data_folder / name for name in names]
-    sources += [project_path.parent / "classifiers" / "classes.json", *([memory] if memory else []), project_path]
+    sources += [project_path.parent / "classifiers" / "classes.json", *([memory] if memory else [])]
+    checksums = {}
     for source in sources:
         if source.is_file():
             _put(source, folder / source.name)
+            checksums[source.name] = _sha256(folder / source.name)
+    if expected is not None and checksums.get(_DATA) != expected.sha256:
+        raise ConflictError(f"image {entry_id} was saved by somebody else meanwhile; run the same command again")
+    write_text(folder / CHECKSUMS, json.dumps(checksums, indent=2) + "\n")
+    _put(project_path, folder / project_path.name)
 
 
-def restore_image_data(folder: Path, data_folder: Path) -> ImageState:
-    """Bring a copy that `copy_image_data` made back into an image's data folder, `data.qpdata` last.
+def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState | None = None) -> ImageState:
+    """Bring a copy that `copy_image_data` made back into an image's data folder.
 
-    An image that QuPath had never saved is so again. Raises ProjectError where the copy is damaged.
+    An image that QuPath had never saved is so again. Raises ProjectError where the copy is damaged or incomplete, and
+    ConflictError where the image is not in the `expected` state; nothing is changed then.
     """
-    data = readable_data(folder)
-    summary = folder / "summary.json"
-    if summary.is_file():
-        _put(summary, data_folder / summary.name)
-    else:
+    data = _copy_of_data(folder)
+    summary, target = folder / "summary.json", data_folder / _DATA
+
+    def check() -> None:
+        if expected is not None:
+            _check_unchanged(data_folder, expected, f"image {data_folder.name}")
+
+    check()
+    if data is None:
+        target.unlink(missing_ok=True)
         (data_folder / summary.name).unlink(missing_ok=True)
-    if data is not None:
-        _put(data, data_folder / _DATA)
     else:
-        (data_folder / _DATA).unlink(missing_ok=True)
+        with replacing(target, check) as temporary:
+            shutil.copy2(data, temporary)
+        if summary.is_file():
+            _put(summary, data_folder / summary.name)
+        else:
+            (data_folder / summary.name).unlink(missing_ok=True)
     (data_folder / f"{_DATA}.bkp").unlink(missing_ok=True)
     return folder_state(data_folder)
+
+
+def _copy_of_data(folder: Path) -> Path | None:
+    """Return the data of a copy, None where there was none; raises ProjectError for a copy that has changed."""
+    try:
+        checksums = json.loads((folder / CHECKSUMS).read_bytes())
+    except FileNotFoundError:  # made by glomseg before there were checksums, or by the import script
+        return readable_data(folder)
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"{folder / CHECKSUMS} is damaged ({error}); choose another backup") from error
+    for name, sha256 in checksums.items():
+        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+            raise ProjectError(f"{folder / name} is not what was backed up; choose another backup")
+    copies = [folder / name for name in (_DATA, f"{_DATA}.bkp") if name in checksums and _is_complete(folder / name)]
+    if not copies and {_DATA, f"{_DATA}.bkp"} & set(checksums):
+        raise ProjectError(f"the data in {folder} was damaged when it was backed up; choose another backup")
+    return copies[0] if copies else None
+
+
+def data_sha256(staged: Staged) -> str:
+    """Return the sha256 of the data that QuPath wrote into the scratch copy."""
+    return _sha256(staged.data_folder / _DATA)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[ProjectClass]) -> ImageState:
@@ -154,9 +220,9 @@ def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[Project
     if staged.new_uri is not None:
         _save_uri(staged.original, staged.entry_id, staged.new_uri)
     _save_classes(staged.original.parent / "classifiers" / "classes.json", classes)
+    with replacing(target / _DATA, lambda: check_state(staged, expected)) as temporary:
+        shutil.copy2(written, temporary)
     _put(summary, target / summary.name)
-    check_state(staged, expected)
-    _put(written, target / _DATA)
     return folder_state(target)
 
 

@@ -16,7 +16,7 @@ from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.listener import Listener
 from glomseg.runs.plan import FOLDER, ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, locked, resume_or_start
+from glomseg.runs.run import Run, locked, read_runs, resume_or_start
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 
 
@@ -35,6 +35,7 @@ class AnnotateOptions(SegmentOptions):
     within: Path | None = None
     collect: bool = True
     forget_rejections: bool = False
+    believe_deletions: bool = False
     on_conflict: OnConflict = "skip"
 
 
@@ -61,6 +62,8 @@ def annotate_project(
     segmenter = Segmenter.load(options, listener)
     with locked(read.folder / FOLDER):
         plan = _plan(read, chosen, options, areas.objects, listener)
+        for unreadable in read_runs(read.folder / FOLDER)[1]:
+            listener.warning(f"a run is left alone: {unreadable.problem}")
         parameters = segmenter.parameters(region=_where(options))
         run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
         _refuse(run, chosen, plan, listener)
@@ -68,7 +71,11 @@ def annotate_project(
         segmenter.segment(plan.jobs, run, listener)
         entry_ids = tuple(image.entry_id for image in chosen)
         if options.collect and has_qupath:
-            writing = WriteOptions(forget_rejections=options.forget_rejections, on_conflict=options.on_conflict)
+            writing = WriteOptions(
+                forget_rejections=options.forget_rejections,
+                believe_deletions=options.believe_deletions,
+                on_conflict=options.on_conflict,
+            )
             collect_images(read, run, entry_ids, states=plan.states, options=writing, listener=listener)
         elif options.collect:
             listener.remark(_waiting(read, run))

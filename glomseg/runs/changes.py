@@ -1,89 +1,77 @@
-"""What was changed in each image, so that it can be taken back; and what is remembered of each image.
+"""What our writes changed in each image, so that they can be taken back.
 
-<project folder>/glomseg/
-  memory/<entry id>.geojson            predictions that stand in an image, and those that a person has rejected
-  <run>/changes/<entry id>/<n>.json    what one write changed; n counts the writes of all runs to the image
-  <run>/backup/<entry id>/             the image's data before the run's first write
-  backup/<entry id>/<time>-<why>/      the same before an undo or a restore
+<project folder>/glomseg/<run>/changes/<entry id>/<n>.json: one write to an image; n counts those of all runs to it.
+
+A write has a mark, which is in the data that it wrote (see `qupath.write_mark`). What stands in an image is the write
+whose mark its data carries, and those that this one was made upon: nothing else is believed to have come about. So a
+process may be killed between any two steps, and data of another day put back.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
-from glomseg.errors import GeoJSONError, RunError
+from glomseg.errors import GeoJSONError, ProjectError, RunError
 from glomseg.files import write_text
-from glomseg.qupath.objects import PathObject, from_collection, read_geojson, to_collection, write_geojson
-from glomseg.runs.ownership import FINGERPRINT
-from glomseg.runs.run import checked_entry_id, list_runs
+from glomseg.qupath.objects import from_collection, to_collection
+from glomseg.qupath.project import folder_state
+from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.write_mark import mark_of
+from glomseg.runs.run import checked_entry_id
 from glomseg.runs.undo import Change
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+READABLE = (1, 2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where the next change of an image is kept, by which run, and where its memory lies."""
+    """Where the record of a write is kept, by which run, and the mark of the write; `previous` is the data's before."""
 
     run: str
     path: Path
     memory: Path
+    mark: str
+    previous: str | None
+    kind: Literal["collect", "undo"] = "collect"
+    stands_as: str | None = None
+    """For an undo: the mark of the write whose state it brings back; None for that before any."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Backup:
-    """A complete copy of what a project held of one image; `name` is what a user calls it."""
+class Written:
+    """A write as it is kept; `mark` is None for one of the first versions, which made none."""
 
-    name: str
-    why: str
-    folder: Path
-    made: datetime
-
-
-def memory_path(runs_folder: Path, entry_id: str) -> Path:
-    """Tell where the memory of an image lies."""
-    return runs_folder / "memory" / f"{checked_entry_id(entry_id)}.geojson"
+    path: Path
+    change: Change
+    mark: str | None
+    previous: str | None
+    after: str | None
+    kind: str
+    stands_as: str | None
 
 
-def read_memory(runs_folder: Path, entry_id: str) -> list[PathObject]:
-    """Read which predictions stood in an image, or were rejected there, after the last write.
-
-    A process that was stopped between a write and keeping its memory has left the change, which says as much.
-    """
-    path = memory_path(runs_folder, entry_id)
-    paths = sorted(_change_paths(runs_folder, entry_id), key=lambda path: int(path.stem))
-    if paths and not (path.is_file() and path.stat().st_mtime_ns >= paths[-1].stat().st_mtime_ns):
-        change = _load(paths[-1])
-        gone = {item.metadata.get(FINGERPRINT) for item in change.removed}
-        return [item for item in change.remembered if item.metadata.get(FINGERPRINT) not in gone] + list(change.added)
-    return read_geojson(path) if path.is_file() else []
+def next_path(run_folder: Path, entry_id: str) -> Path:
+    """Tell where the record of the next write to an image is to be kept."""
+    number = max((int(path.stem) for path in _paths(run_folder.parent, entry_id)), default=0) + 1
+    return run_folder / "changes" / checked_entry_id(entry_id) / f"{number}.json"
 
 
-def write_memory(runs_folder: Path, entry_id: str, objects: Sequence[PathObject]) -> None:
-    """Keep what to remember of an image."""
-    write_geojson(memory_path(runs_folder, entry_id), objects)
-
-
-def next_place(run_folder: Path, run_id: str, entry_id: str) -> Place:
-    """Tell where the next change of an image is to be kept."""
-    runs_folder = run_folder.parent
-    number = max([int(path.stem) for path in _change_paths(runs_folder, entry_id)], default=0) + 1
-    path = run_folder / "changes" / checked_entry_id(entry_id) / f"{number}.json"
-    return Place(run=run_id, path=path, memory=memory_path(runs_folder, entry_id))
-
-
-def save_change(place: Place, change: Change) -> None:
-    """Keep a change; raises RunError."""
+def save_change(place: Place, change: Change, *, after: str | None) -> None:
+    """Keep the record of a write before it is made; `after` is the sha256 of the data to come. Raises RunError."""
     content = {
         "format_version": FORMAT_VERSION,
         "run": change.run,
+        "kind": place.kind,
+        "mark": place.mark,
+        "previous_mark": place.previous,
+        "stands_as": place.stands_as,
         "before_sha256": change.before,
+        "after_sha256": after,
         "stood": sorted(change.stood),
         "added": to_collection(change.added),
         "removed": to_collection(change.removed),
@@ -92,79 +80,124 @@ def save_change(place: Place, change: Change) -> None:
     write_text(place.path, json.dumps(content, ensure_ascii=False, separators=(",", ":")))
 
 
-def forget_change(place: Place) -> None:
-    """Forget a change that did not come about, and that may not have been kept at all."""
-    with suppress(OSError):
-        place.path.unlink()
+def forget(place: Place) -> None:
+    """Forget a write that did not come about, and whose record may not have been kept at all."""
+    for path in (place.path, place.memory):
+        with suppress(OSError):
+            path.unlink()
 
 
-def drop_undone(runs_folder: Path, entry_id: str, sha256: str | None) -> set[str]:
-    """Forget the changes that the image, whose data has this sha256, does not show; returns the ids of their runs.
+def find_change(runs_folder: Path, entry_id: str, mark: str) -> Change | None:
+    """Find what the write of a mark changed, to the image or to the original of it; None where that is lost."""
+    try:
+        return _Kept(runs_folder, entry_id).marked(mark).change
+    except RunError:
+        return None
 
-    Such are left behind by a process that was killed before the write, and by a backup that was restored: the state
-    before a change is the present one.
+
+def last_changes(runs_folder: Path, entry_id: str, mark: str | None, sha256: str | None) -> list[Written]:
+    """Return the writes that the last run made to an image one after another, the oldest first.
+
+    `mark` and `sha256` are those of the image's data as it stands. Raises RunError where the record of one of these
+    writes is lost or damaged.
     """
-    paths = sorted(_change_paths(runs_folder, entry_id), key=lambda path: int(path.stem))
-    changes = [(path, _load(path)) for path in paths]
-    first = next((number for number, (_, change) in enumerate(changes) if change.before == sha256), len(changes))
-    for path, _ in changes[first:]:
-        path.unlink()
-    return {change.run for _, change in changes[first:]}
-
-
-def last_changes(runs_folder: Path, entry_id: str) -> list[tuple[Path, Change]]:
-    """Read the changes of an image that its last run made one after another, the oldest first."""
-    last: list[tuple[Path, Change]] = []
-    for path in sorted(_change_paths(runs_folder, entry_id), key=lambda path: int(path.stem), reverse=True):
-        change = _load(path)
-        if last and change.run != last[0][1].run:
+    last: list[Written] = []
+    for written in _standing(runs_folder, entry_id, mark, sha256):
+        if last and written.change.run != last[0].change.run:
             break
-        last.insert(0, (path, change))
+        last.insert(0, written)
     return last
 
 
-def list_backups(runs_folder: Path, entry_id: str) -> list[Backup]:
-    """List the complete backups of an image, the newest first."""
-    found = []
-    for run in list_runs(runs_folder):
-        found.append((run.run_id, "before the run", run.folder / "backup" / entry_id))
-    for folder in sorted((runs_folder / "backup" / entry_id).glob("*")):
-        found.append((folder.name, f"before {folder.name.rpartition('-')[2]}", folder))
-    backups = [
-        Backup(name=name, why=why, folder=folder, made=datetime.fromtimestamp(folder.stat().st_mtime))
-        for name, why, folder in found
-        if any(folder.glob("*.qpproj"))
-    ]
-    return sorted(backups, key=lambda backup: (backup.made, backup.name), reverse=True)
+def runs_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[str]:
+    """List the runs whose writes stand in an image's data, the last first; those beyond a lost record are not known.
+
+    What the run files say does not count. An image whose data cannot be read has none.
+    """
+    runs: list[str] = []
+    try:
+        mark, sha256 = mark_of(readable_data(data_folder)), folder_state(data_folder).sha256
+        for written in _standing(runs_folder, entry_id, mark, sha256):
+            if written.change.run not in runs:
+                runs.append(written.change.run)
+    except (RunError, ProjectError):
+        pass
+    return runs
 
 
-def backup_folder(runs_folder: Path, entry_id: str, why: str) -> Path:
-    """Name a new folder for a backup that is made before `why`, one word."""
-    name = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    return runs_folder / "backup" / checked_entry_id(entry_id) / f"{name}-{why}"
+def _standing(runs_folder: Path, entry_id: str, mark: str | None, sha256: str | None) -> list[Written]:
+    """Return the writes that stand in an image, the last first."""
+    kept = _Kept(runs_folder, entry_id)
+    standing: list[Written] = []
+    mark = kept.effective(mark)
+    while mark is not None:
+        written = kept.marked(mark)
+        standing.append(written)
+        mark = kept.effective(written.previous)
+    return standing + kept.unmarked(sha256)
 
 
-def restore_memory(backup: Backup, runs_folder: Path, entry_id: str) -> None:
-    """Bring back what was remembered when a backup was made."""
-    path = memory_path(runs_folder, entry_id)
-    kept = backup.folder / path.name
-    if kept.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(kept, path)
-    else:
-        path.unlink(missing_ok=True)
+class _Kept:
+    """The kept records of an image's writes, read as they are needed: a damaged one is no obstacle to the others."""
+
+    def __init__(self, runs_folder: Path, entry_id: str) -> None:
+        self._entry_id = entry_id
+        paths = [*_paths(runs_folder, entry_id), *runs_folder.glob("*/changes/*/*.json")]  # of duplicates too
+        self._paths = list(dict.fromkeys(paths))
+        self._own = _paths(runs_folder, entry_id)
+        self._marked: dict[str, Written] = {}
+        self._unread = list(self._paths)
+
+    def marked(self, mark: str) -> Written:
+        """Find the write of a mark; raises RunError where its record is lost."""
+        while mark not in self._marked and self._unread:
+            path = self._unread.pop(0)
+            try:
+                written = _load(path)
+            except RunError:
+                continue
+            if written.mark is not None:
+                self._marked.setdefault(written.mark, written)
+        if mark not in self._marked:
+            raise RunError(
+                f"what the last write changed in image {self._entry_id} is lost or damaged; take it back with: glomseg "
+                f"restore PROJECT {self._entry_id}"
+            )
+        return self._marked[mark]
+
+    def effective(self, mark: str | None) -> str | None:
+        """Follow undos to the write whose state they brought back."""
+        while mark is not None:
+            written = self.marked(mark)
+            if written.kind != "undo":
+                return mark
+            mark = written.stands_as
+        return None
+
+    def unmarked(self, sha256: str | None) -> list[Written]:
+        """Return the writes of versions that left no mark, the last first: those up to the one made upon this data."""
+        writes = []
+        for path in sorted(self._own, key=lambda path: int(path.stem)):
+            try:
+                written = _load(path)
+            except RunError:
+                continue
+            if written.mark is None:
+                writes.append(written)
+        first = next((number for number, written in enumerate(writes) if written.change.before == sha256), len(writes))
+        return writes[:first][::-1]
 
 
-def _change_paths(runs_folder: Path, entry_id: str) -> list[Path]:
+def _paths(runs_folder: Path, entry_id: str) -> list[Path]:
     return [path for path in runs_folder.glob(f"*/changes/{checked_entry_id(entry_id)}/*.json") if path.stem.isdigit()]
 
 
-def _load(path: Path) -> Change:
+def _load(path: Path) -> Written:
     try:
-        content = json.loads(path.read_bytes())
-        if content["format_version"] != FORMAT_VERSION:
-            raise RunError(f"{path} has format {content['format_version']!r}; this glomseg reads {FORMAT_VERSION}")
-        return Change(
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        if content["format_version"] not in READABLE:
+            raise RunError(f"{path} has format {content['format_version']!r}; this glomseg reads {READABLE}")
+        change = Change(
             run=str(content["run"]),
             before=content["before_sha256"],
             added=tuple(from_collection(content["added"], path)),
@@ -172,5 +205,14 @@ def _load(path: Path) -> Change:
             stood=frozenset(content["stood"]),
             remembered=tuple(from_collection(content["remembered"], path)),
         )
-    except (OSError, ValueError, KeyError, TypeError, GeoJSONError) as error:
+        return Written(
+            path=path,
+            change=change,
+            mark=content.get("mark"),
+            previous=content.get("previous_mark"),
+            after=content.get("after_sha256"),
+            kind=str(content.get("kind", "collect")),
+            stands_as=content.get("stands_as"),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, GeoJSONError) as error:
         raise RunError(f"{path} is damaged ({error}); restore the image with: glomseg restore PROJECT IMAGE") from error

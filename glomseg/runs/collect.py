@@ -9,10 +9,14 @@ from pathlib import Path
 from glomseg.qupath.objects import read_geojson
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.runs import changes as history
-from glomseg.runs.each_image import WriteOptions, merging, reachable, recording, standing_after
+from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.write_mark import mark_of, new_mark
+from glomseg.runs.backups import backup_before_run
+from glomseg.runs.changes import Place, next_path
+from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
 from glomseg.runs.image_record import Collected, Outcome
 from glomseg.runs.listener import Listener
+from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.plan import FOLDER, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, find_run, locked, now
@@ -62,7 +66,10 @@ def collect_images(
                 image, path = reachable(images.get(entry_id))
                 state = states.get(entry_id) or image_state(image)
                 write = _Collect(qupath, project, run, image, path, options)
-                _keep(run, entry_id, merging(options.on_conflict, image, state, write))
+                written = merging(options.on_conflict, image, state, write)
+                _keep(run, entry_id, written)
+                if written.doubtful:
+                    listener.warning(f"{record.name}: {doubt(written.doubtful)}")
 
 
 @dataclass(frozen=True)
@@ -77,26 +84,34 @@ class _Collect:
     options: WriteOptions
 
     def __call__(self, state: ImageState) -> WrittenImage:
-        entry_id, runs_folder = self.image.entry_id, self.run.folder.parent
-        history.drop_undone(runs_folder, entry_id, image_state(self.image).sha256)
+        entry_id, run, runs_folder = self.image.entry_id, self.run, self.run.folder.parent
+        memory = read_memory(runs_folder, entry_id, self.image.data_folder)
+        mark = new_mark()
+        place = Place(
+            run=run.run_id,
+            path=next_path(run.folder, entry_id),
+            memory=memory_path(runs_folder, entry_id, mark),
+            mark=mark,
+            previous=mark_of(readable_data(self.image.data_folder)),
+        )
         return self.qupath.call(
             collect_image,
             self.project.path,
             entry_id,
             self.path,
-            read_geojson(self.run.result_path(entry_id)),
-            processed_area=processed_area(self.run, entry_id),
+            read_geojson(run.result_path(entry_id)),
+            processed_area=processed_area(run, entry_id),
             expected_state=state,
-            backup_folder=self.run.folder / "backup" / entry_id,
-            place=history.next_place(self.run.folder, self.run.run_id, entry_id),
-            earlier_predictions=history.read_memory(runs_folder, entry_id),
+            backup_folder=backup_before_run(run.folder, entry_id),
+            place=place,
+            memory=memory,
             forget_rejections=self.options.forget_rejections,
+            believe_deletions=self.options.believe_deletions,
         )
 
 
 def _keep(run: Run, entry_id: str, written: WrittenImage) -> None:
-    """Keep what was written of an image, and what to remember of it."""
-    history.write_memory(run.folder.parent, entry_id, written.remember)
+    """Keep what was written of an image."""
     collected = Collected(
         at=now(),
         added=written.added,
@@ -105,6 +120,7 @@ def _keep(run: Run, entry_id: str, written: WrittenImage) -> None:
         dropped_for_a_persons=written.dropped_person,
         dropped_as_rejected=written.dropped_rejected,
         dropped_outside=written.dropped_outside,
+        deletions_not_believed=len(written.doubtful),
         image_moved=written.moved,
     )
     record = replace(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from glomseg.errors import ConflictError, GlomsegError, ProjectError
+from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState, ProjectImage, image_state
 from glomseg.runs.image_record import ImageRecord, Outcome, Standing
+from glomseg.runs.ownership import RUN
 from glomseg.runs.run import Run, now
 from glomseg.runs.write_image import WrittenImage
 
@@ -25,10 +27,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class WriteOptions:
-    """How to write into a project; images that moved are looked for under `slides`."""
+    """How to write into a project; images that moved are looked for under `slides`.
+
+    `forget_rejections` offers again what was deleted; `believe_deletions` takes it for a review where all outlines of a
+    run are gone from an image at once.
+    """
 
     slides: tuple[Path, ...] = ()
     forget_rejections: bool = False
+    believe_deletions: bool = False
     on_conflict: OnConflict = "skip"
 
 
@@ -72,4 +79,13 @@ def standing_after(written: WrittenImage) -> Standing:
         machine=written.machine,
         persons=written.persons,
         verdicts=dict(written.verdicts),
+    )
+
+
+def doubt(doubtful: Sequence[PathObject]) -> str:
+    """Say which deletions are not believed, and the way out."""
+    runs = sorted({item.metadata.get(RUN, "") for item in doubtful})
+    return (
+        f"all {len(doubtful)} outlines of run {', '.join(runs)} are gone from it at once, which is not taken for a "
+        "review; where they were deleted on purpose, give `believe_deletions`"
     )

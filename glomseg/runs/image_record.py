@@ -49,6 +49,7 @@ class Collected:
     dropped_for_a_persons: int = 0
     dropped_as_rejected: int = 0
     dropped_outside: int = 0
+    deletions_not_believed: int = 0
     image_moved: bool = False
 
 

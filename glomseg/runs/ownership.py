@@ -23,18 +23,46 @@ RUN = "glomseg.run"
 MODEL = "glomseg.model"
 FINGERPRINT = "glomseg.fingerprint"
 VERDICT = "glomseg.verdict"
+REJECTED = "glomseg.rejected"
+"""Metadata of a remembered prediction that a person had deleted before the write that it is remembered of."""
 DESCRIPTION = "ANNOTATION_DESCRIPTION"  # where QuPath keeps what a person writes about an annotation
 
 GRID_PX = 0.25
 OVERLAP = 0.3
+FEW = 2
+"""So many outlines of a run a person may delete from an image and leave none of it, and is believed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deletions:
+    """Predictions that are gone from an image: `rejected` by a person, or in doubt.
+
+    That a run is gone as a whole is not what a review looks like: a script takes all of its outlines at once, or data
+    of another day. These are `doubtful`, and count as rejected only where a person says so.
+    """
+
+    rejected: tuple[PathObject, ...] = ()
+    doubtful: tuple[PathObject, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """The predictions that stood in an image after a write of ours, and those that a person had rejected before it.
+
+    `is_of_data` tells that the image's data is known to be based on that write.
+    """
+
+    predictions: tuple[PathObject, ...] = ()
+    is_of_data: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a run changes in one image.
 
-    `remove`, `keep` and `persons` hold objects of `existing` themselves. `remember` is what to hand to the next plan
-    as `earlier_predictions`: the machine's objects as they stand afterwards, and those that a person has deleted.
+    `remove`, `keep` and `persons` hold objects of `existing` themselves. `remember` is what the next plan has to know:
+    the machine's objects as they stand afterwards, and those that a person has deleted. `doubtful` are deletions that
+    are not believed.
     """
 
     remove: tuple[PathObject, ...] = ()
@@ -43,6 +71,7 @@ class Plan:
     dropped_person: tuple[PathObject, ...] = ()
     dropped_rejected: tuple[PathObject, ...] = ()
     dropped_outside: tuple[PathObject, ...] = ()
+    doubtful: tuple[PathObject, ...] = ()
     remember: tuple[PathObject, ...] = ()
     persons: tuple[PathObject, ...] = ()
 
@@ -93,13 +122,15 @@ def plan_update(
     existing: Sequence[PathObject],
     predictions: Sequence[PathObject],
     processed_area: BaseGeometry | None,
-    earlier_predictions: Sequence[PathObject] = (),
+    memory: Memory | None = None,
+    *,
     forget_rejections: bool = False,
+    believe_deletions: bool = False,
 ) -> Plan:
     """Decide what a run changes, so that no person's object is touched and the same run again changes nothing.
 
-    `predictions` are stamped; `processed_area` is None for the whole image; `earlier_predictions` is `remember` of
-    the plan before. In this order, a prediction
+    `predictions` are stamped; `processed_area` is None for the whole image; `memory` is what the plan of the last write
+    said to remember. In this order, a prediction
 
     - is dropped where it overlaps a person's object of the same base class, or one that was a prediction once;
     - keeps the machine's object in place that has its fingerprint: its shape, class and name;
@@ -119,7 +150,8 @@ def plan_update(
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
     left, dropped_outside = split_overlapping(left, outside)
-    rejected = [] if forget_rejections else gone(machine, earlier_predictions)
+    gone = deletions(existing, memory or Memory(), believe=believe_deletions)
+    rejected = () if forget_rejections else gone.rejected
     add, dropped_rejected = split_overlapping(left, rejected)
     return Plan(
         remove=tuple(inside),
@@ -128,9 +160,39 @@ def plan_update(
         dropped_person=tuple(dropped_person),
         dropped_rejected=tuple(dropped_rejected),
         dropped_outside=tuple(dropped_outside),
-        remember=(*keep, *outside, *add, *rejected),
+        doubtful=gone.doubtful,
+        remember=(*keep, *outside, *add, *as_rejected(rejected)),
         persons=tuple(persons),
     )
+
+
+def deletions(existing: Sequence[PathObject], memory: Memory, *, believe: bool = False) -> Deletions:
+    """Say which remembered predictions are gone from an image where `existing` stand: deleted, moved or changed.
+
+    What a run left there is in doubt where nothing of it is seen any more, changed by a person or not; unless the data
+    is known to be based on the last write and the run left but few outlines, or `believe` says so.
+    """
+    unchanged = {item.metadata[FINGERPRINT] for item in existing if owner(item) == "machine"}
+    seen = {item.metadata.get(RUN) for item in existing if FINGERPRINT in item.metadata}
+    rejected: list[PathObject] = []
+    missing: dict[str | None, list[PathObject]] = {}
+    for item in memory.predictions:
+        if item.metadata.get(FINGERPRINT) in unchanged:
+            continue
+        if REJECTED in item.metadata:
+            rejected.append(item)
+        else:
+            missing.setdefault(item.metadata.get(RUN), []).append(item)
+    doubtful: list[PathObject] = []
+    for run, items in missing.items():
+        is_sure = run in seen or believe or (memory.is_of_data and len(items) <= FEW)
+        (rejected if is_sure else doubtful).extend(items)
+    return Deletions(rejected=tuple(rejected), doubtful=tuple(doubtful))
+
+
+def as_rejected(items: Iterable[PathObject]) -> tuple[PathObject, ...]:
+    """Mark predictions as rejected, to be remembered so."""
+    return tuple(replace(item, metadata={**item.metadata, REJECTED: "yes"}) for item in items)
 
 
 def _sealed(item: PathObject) -> PathObject:
@@ -172,12 +234,6 @@ def _split_by_area(items: Sequence[PathObject], area: BaseGeometry | None) -> tu
     shapely.prepare(area)
     within = shapely.intersects(area, centroids)
     return _pick(items, within), _pick(items, ~within)
-
-
-def gone(machine: Iterable[PathObject], earlier: Iterable[PathObject]) -> list[PathObject]:
-    """Return the earlier predictions that no longer stand as they were: a person deleted, moved or changed them."""
-    standing = {item.metadata[FINGERPRINT] for item in machine}
-    return [item for item in earlier if item.metadata.get(FINGERPRINT) not in standing]
 
 
 def split_overlapping(

@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.project import ProjectImage, read_project
+from glomseg.qupath.project import ProjectImage, image_state, read_project
 from glomseg.qupath.safe_write import copy_image_data, restore_image_data
-from glomseg.runs import changes as history
-from glomseg.runs.changes import Backup
+from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
+from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import Undone
+from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import FOLDER, choose_images
 from glomseg.runs.run import list_runs, locked, now
 
@@ -28,7 +29,7 @@ def image_backups(project: Path, image: str) -> tuple[ProjectImage, list[Backup]
     if len(chosen) > 1:
         ids = ", ".join(item.entry_id for item in chosen)
         raise ProjectError(f"{len(chosen)} images are named {image}; name one by its id: {ids}")
-    return chosen[0], history.list_backups(read.folder / FOLDER, chosen[0].entry_id)
+    return chosen[0], list_backups(read.folder / FOLDER, chosen[0].entry_id)
 
 
 def restore_image(project: Path, image: str, backup: str) -> Backup:
@@ -46,13 +47,14 @@ def restore_image(project: Path, image: str, backup: str) -> Backup:
         if chosen is None:
             known = ", ".join(listed.name for listed in backups) or "none"
             raise ProjectError(f"{item.name} has no backup {name!r}; there are: {known}")
-        before = history.backup_folder(runs_folder, entry_id, "restore")
-        copy_image_data(read.path, entry_id, before, history.memory_path(runs_folder, entry_id))
-        state = restore_image_data(chosen.folder, item.data_folder)
-        history.restore_memory(chosen, runs_folder, entry_id)
-        undone = history.drop_undone(runs_folder, entry_id, state.sha256)
+        state, stood = image_state(item), runs_in(runs_folder, entry_id, item.data_folder)
+        before = backup_folder(runs_folder, entry_id, "restore")
+        copy_image_data(read.path, entry_id, before, memory_path(runs_folder, entry_id, None), expected=state)
+        restore_image_data(chosen.folder, item.data_folder, expected=state)
+        restore_memory(chosen, runs_folder, entry_id)
+        gone = set(stood) - set(runs_in(runs_folder, entry_id, item.data_folder))
         for run in list_runs(runs_folder):
-            if run.run_id in undone and entry_id in run.images:
-                taken_back = Undone(at=now(), restored_from=name)
-                run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=taken_back))
+            if run.run_id in gone and entry_id in run.images:
+                undone = Undone(at=now(), restored_from=name)
+                run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=undone))
     return chosen

@@ -14,8 +14,10 @@ from glomseg.models.store import find_model, read_card
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project, usable_path
-from glomseg.runs.changes import read_memory
-from glomseg.runs.ownership import VERDICT, gone, owner, split_overlapping
+from glomseg.runs.each_image import doubt
+from glomseg.runs.lost_writes import lost_write
+from glomseg.runs.memory import read_memory
+from glomseg.runs.ownership import VERDICT, deletions, owner, split_overlapping
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.run import Run, RunParameters, list_runs
 
@@ -89,10 +91,11 @@ def read_reviewed(
     project = read_project(path, slides=slides)
     reviewed: list[ReviewedImage] = []
     remarks: list[str] = []
+    runs = list_runs(project.folder / FOLDER)
     images = read_annotated_images(project, progress=progress)
     for image in images:
         try:
-            reviewed.append(_reviewed(image, project.folder / FOLDER))
+            reviewed.append(_reviewed(image, runs, project.folder / FOLDER))
         except GlomsegError as error:
             remarks.append(f"{image.name}: {error}; left out")
     if not reviewed:
@@ -101,7 +104,6 @@ def read_reviewed(
             f"nothing in {project.path} is marked as reviewed; mark images or regions with the script review_glomeruli"
             + (f" (not read: {unread})" if unread else "")
         )
-    runs = list_runs(project.folder / FOLDER)
     newest = runs[-1].parameters if runs else RunParameters()
     return ReviewedProject(
         project=project,
@@ -125,7 +127,7 @@ def model_folder(run: Run) -> Path | None:
     return None
 
 
-def _reviewed(image: AnnotatedImage, runs_folder: Path) -> ReviewedImage:
+def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path) -> ReviewedImage:
     """Say what was reviewed of an image; raises GlomsegError where nothing can be learned from it."""
     if image.data_problem is not None:
         raise ProjectError(image.data_problem)
@@ -133,12 +135,18 @@ def _reviewed(image: AnnotatedImage, runs_folder: Path) -> ReviewedImage:
     if not image.is_reviewed and not regions:
         raise ProjectError("not marked as reviewed")
     usable_path(image.path, image.problem)
+    data_folder = runs_folder.parent / "data" / image.entry_id
+    if lost := lost_write(runs, runs_folder, image.entry_id, data_folder):
+        raise ProjectError(f"its data is older than the outlines that run {lost} brought in, or not based on them")
     reviewed = ReviewedImage(image=image, area=None if image.is_reviewed else shapely.union_all(regions), rejected=())
-    memory = read_memory(runs_folder, image.entry_id)
-    return replace(reviewed, rejected=tuple(_rejected(reviewed, memory)))
+    memory = read_memory(runs_folder, image.entry_id, data_folder)
+    gone = deletions(image.objects, memory)
+    if gone.doubtful:
+        raise ProjectError(doubt(gone.doubtful))
+    return replace(reviewed, rejected=tuple(_rejected(reviewed, gone.rejected)))
 
 
-def _rejected(reviewed: ReviewedImage, memory: Sequence[PathObject]) -> list[PathObject]:
+def _rejected(reviewed: ReviewedImage, deleted: Sequence[PathObject]) -> list[PathObject]:
     """List the predictions that a person threw out: by a verdict, or by deleting them."""
     objects = reviewed.image.objects
     judged = [
@@ -146,5 +154,4 @@ def _rejected(reviewed: ReviewedImage, memory: Sequence[PathObject]) -> list[Pat
         for item in objects
         if is_rejected(item)
     ]
-    machine = [item for item in objects if owner(item) == "machine"]
-    return split_overlapping([*judged, *gone(machine, memory)], reviewed.standing)[0]
+    return split_overlapping([*judged, *deleted], reviewed.standing)[0]

@@ -192,7 +192,9 @@ def load_run(folder: Path) -> Run:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError) as error:
         if isinstance(error, RunError) and str(path) in str(error):
             raise
-        raise RunError(f"{path} is damaged ({error}); remove the folder, or start over with `restart`") from error
+        raise RunError(
+            f"{path} is damaged ({error}); put the file back from a backup, or move the folder away"
+        ) from error
 
 
 def _parameters(table: Mapping[str, Any]) -> RunParameters:
@@ -239,11 +241,20 @@ def instant(text: str) -> float:
 
 
 def find_run(folder: Path, run_id: str | None) -> Run:
-    """Find a run of a project by its id, the newest by default; raises RunError where there is none."""
-    runs = list_runs(folder)
+    """Find a run of a project by its id, the newest by default; raises RunError where there is none.
+
+    Raises RunError too where the newest cannot be read: an older one never takes its place unasked.
+    """
+    runs, unreadable = read_runs(folder)
+    problems = {run.folder.name: run.problem for run in unreadable}
+    if run_id is None and runs and problems and max(problems) > runs[-1].run_id:
+        newest = max(problems)
+        raise RunError(f"{problems[newest]}. The newest run that can be read is {runs[-1].run_id}; name it to use it")
     chosen = [run for run in runs if run_id in (None, run.run_id)]
     if chosen:
         return chosen[-1]
+    if run_id in problems or (problems and not runs):
+        raise RunError(problems[run_id if run_id in problems else max(problems)])
     if not runs:
         raise RunError(f"no run in {folder}; make one with: glomseg annotate PROJECT")
     raise RunError(f"no run {run_id!r} in {folder}; there are: {', '.join(run.run_id for run in runs)}")

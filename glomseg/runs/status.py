@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import REVIEWED
-from glomseg.qupath.project import ImageState, ProjectImage, image_state
+from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
+from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT
-from glomseg.runs.run import Run, instant
+from glomseg.runs.plan import FOLDER
+from glomseg.runs.run import Run, instant, read_runs
 
 REVIEW = "glomseg.review"
 """Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
@@ -54,9 +58,32 @@ class ImageStatus:
     problem: str | None
 
 
-def describe_image(image: ProjectImage, runs: Sequence[Run]) -> ImageStatus:
+@dataclass(frozen=True, kw_only=True)
+class ProjectStatus:
+    """What stands in a project, image by image, and which runs cannot be read."""
+
+    project: Project
+    images: tuple[ImageStatus, ...]
+    problems: tuple[str, ...]
+
+
+def project_status(path: Path, *, slides: Sequence[Path] = ()) -> ProjectStatus:
+    """Say what stands in a project; raises ProjectError. Nothing is changed, and no QuPath is needed."""
+    project = read_project(path, slides=slides)
+    runs_folder = project.folder / FOLDER
+    runs, unreadable = read_runs(runs_folder)
+    return ProjectStatus(
+        project=project,
+        images=tuple(describe_image(image, runs, runs_folder) for image in project.images),
+        problems=tuple(run.problem for run in unreadable),
+    )
+
+
+def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> ImageStatus:
     """Gather what the project's files and the records of `runs`, the oldest first, say about an image."""
     records = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
+    standing = runs_in(runs_folder, image.entry_id, image.data_folder)
+    lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
     try:
         state, problem = image_state(image), image.problem
     except ProjectError as error:
@@ -69,7 +96,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run]) -> ImageStatus:
         review=image.metadata.get(REVIEW),
         reviewed=image.metadata.get(REVIEWED),
         runs=tuple(
-            RunStatus(run_id=run.run_id, state=_run_state(record), glomeruli=record.glomeruli)
+            RunStatus(run_id=run.run_id, state=_run_state(run, record, standing, lost), glomeruli=record.glomeruli)
             for run, record in records
         ),
         conflict=next((record.reason for _, record in reversed(records) if record.outcome and record.conflict), None),
@@ -94,9 +121,16 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts)
 
 
-def _run_state(record: ImageRecord) -> str:
+def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str | None) -> str:
+    """Say how far a run got: what stands in the data counts, whatever the record says."""
     if record.outcome is not None:
         return str(record.outcome)
+    if run.run_id in standing:
+        return "collected"
+    if run.run_id == lost:
+        return "collected, and not in the data any more"
+    if record.undone is not None:
+        return "undone"
     if record.collected is not None and record.is_done:
         return "collected"
-    return "undone" if record.undone is not None else str(record.state or "unknown")
+    return str(record.state or "unknown")

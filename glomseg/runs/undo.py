@@ -10,7 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.ownership import FINGERPRINT, RUN, Plan, mark, owner, split_overlapping
+from glomseg.runs.ownership import (
+    FINGERPRINT,
+    RUN,
+    Memory,
+    Plan,
+    as_rejected,
+    deletions,
+    mark,
+    owner,
+    split_overlapping,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +73,14 @@ def fold(changes: Sequence[Change]) -> Change:
     )
 
 
-def plan_undo(existing: Sequence[PathObject], change: Change) -> Plan:
-    """Decide how to take a change back.
+def plan_undo(
+    existing: Sequence[PathObject], change: Change, *, is_of_data: bool = True, believe_deletions: bool = False
+) -> Plan:
+    """Decide how to take a change back; `is_of_data` tells that the image's data is known to be based on it.
 
     What it added goes where it is still the machine's. What it removed returns, but not where it overlaps something
     that was not there at the time, nor where a person deleted or changed what had replaced it: that is a verdict on
-    the place, and is remembered as such.
+    the place, and is remembered as such. Deletions in doubt are no verdict.
     """
     persons = [item for item in existing if owner(item) == "person"]
     theirs = {id(item) for item in persons}
@@ -77,8 +89,9 @@ def plan_undo(existing: Sequence[PathObject], change: Change) -> Plan:
     remove = [item for item in machine if _key(item) in added]
     going = {id(item) for item in remove}
     stay = [item for item in existing if id(item) not in going]
-    standing = {_key(item) for item in machine}
-    rejected = [item for item in change.added if _key(item) not in standing]
+    memory = Memory(predictions=change.added, is_of_data=is_of_data)
+    gone = deletions(existing, memory, believe=believe_deletions)
+    rejected = gone.rejected
     ids = {item.object_id for item in stay if item.object_id}
     back = [item for item in change.removed if item.object_id not in ids]
     back, dropped_person = split_overlapping(back, [item for item in stay if mark(item) not in change.stood])
@@ -89,7 +102,8 @@ def plan_undo(existing: Sequence[PathObject], change: Change) -> Plan:
         keep=tuple(item for item in machine if id(item) not in going),
         dropped_person=tuple(dropped_person),
         dropped_rejected=tuple(dropped_rejected),
-        remember=(*change.remembered, *rejected),
+        doubtful=gone.doubtful,
+        remember=(*change.remembered, *as_rejected(rejected)),
         persons=tuple(persons),
     )
 

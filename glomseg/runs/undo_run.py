@@ -6,17 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import RunError
+from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
-from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
-from glomseg.runs import changes as history
-from glomseg.runs.each_image import WriteOptions, merging, reachable, recording, standing_after
+from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
+from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.write_mark import mark_of, new_mark
+from glomseg.runs.backups import backup_folder
+from glomseg.runs.changes import Place, last_changes, next_path, runs_in
+from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
 from glomseg.runs.image_record import Outcome, Undone
 from glomseg.runs.listener import Listener
+from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, find_run, instant, list_runs, locked, now
 from glomseg.runs.undo import fold
-from glomseg.runs.write_image import undo_image
+from glomseg.runs.write_image import WrittenImage, undo_image
 
 
 def undo_run(
@@ -31,68 +36,75 @@ def undo_run(
     read = read_project(project, slides=options.slides)
     runs_folder = read.folder / FOLDER
     with locked(runs_folder):
-        chosen = find_run(runs_folder, run) if run else last_collected(runs_folder)
-        entry_ids = _changed_by(chosen)
+        chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
+        images = {image.entry_id: image for image in read.images}
+        entry_ids = tuple(key for key in chosen.images if (chosen.folder / "changes" / key).is_dir())
         if not entry_ids:
             raise RunError(f"run {chosen.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
-        images = {image.entry_id: image for image in read.images}
         listener.waiting("QuPath is starting")
         with qupath_process() as qupath:
             for entry_id in entry_ids:
                 listener.in_project(chosen.images[entry_id].name)
                 with recording(chosen, entry_id, Outcome.NOT_UNDONE, options.on_conflict):
                     image, path = reachable(images.get(entry_id))
-                    _undo(qupath, read, chosen, image, path, options)
+                    doubtful = _undo(qupath, read, chosen, image, path, options)
+                    if doubtful:
+                        listener.warning(f"{image.name}: {doubt(doubtful)}")
     return RunResult(run=chosen, entry_ids=entry_ids)
 
 
-def last_collected(runs_folder: Path) -> Run:
+def last_collected(project: Project, runs_folder: Path) -> Run:
     """Find the run that changed the project last and was not undone; raises RunError where there is none."""
-    times = [
-        (instant(record.collected.at), number, run)
-        for number, run in enumerate(list_runs(runs_folder))
-        for entry_id, record in run.images.items()
-        if record.collected is not None and entry_id in _changed_by(run)
-    ]
-    if not times:
+    runs = {run.run_id: (number, run) for number, run in enumerate(list_runs(runs_folder))}
+    last: tuple[float, int] | None = None
+    for image in project.images:
+        for run_id in runs_in(runs_folder, image.entry_id, image.data_folder)[:1]:
+            if run_id in runs:
+                number, run = runs[run_id]
+                collected = run.images[image.entry_id].collected if image.entry_id in run.images else None
+                last = max(last or (0.0, -1), (instant(collected.at) if collected else 0.0, number))
+    if last is None:
         raise RunError(f"no run in {runs_folder} has changed the project; nothing to undo")
-    return max(times)[2]
-
-
-def _changed_by(run: Run) -> tuple[str, ...]:
-    return tuple(key for key in run.images if any((run.folder / "changes" / key).glob("*.json")))
+    return next(run for number, run in runs.values() if number == last[1])
 
 
 def _undo(
     qupath: QuPathProcess, project: Project, run: Run, image: ProjectImage, path: Path, options: WriteOptions
-) -> None:
+) -> tuple[PathObject, ...]:
+    """Take back what the run changed in one image; returns the deletions that were not believed."""
     entry_id, runs_folder = image.entry_id, run.folder.parent
-    state = image_state(image)
-    history.drop_undone(runs_folder, entry_id, state.sha256)
-    changes = history.last_changes(runs_folder, entry_id)
-    if changes and changes[-1][1].run != run.run_id:
-        later = changes[-1][1].run
-        raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
-    if not changes:
-        raise RunError(f"the image stands as before run {run.run_id}; nothing to undo")
-    written = merging(
-        options.on_conflict,
-        image,
-        state,
-        lambda state: qupath.call(
+
+    def write(state: ImageState) -> WrittenImage:
+        previous = mark_of(readable_data(image.data_folder))
+        last = last_changes(runs_folder, entry_id, previous, state.sha256)
+        if last and last[-1].change.run != run.run_id:
+            later = last[-1].change.run
+            raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
+        if not last:
+            raise RunError(f"the image stands as before run {run.run_id}; nothing to undo")
+        mark = new_mark()
+        place = Place(
+            run=run.run_id,
+            path=next_path(run.folder, entry_id),
+            memory=memory_path(runs_folder, entry_id, mark),
+            mark=mark,
+            previous=previous,
+            kind="undo",
+            stands_as=last[0].previous,
+        )
+        return qupath.call(
             undo_image,
             project.path,
             entry_id,
             path,
-            fold([change for _, change in changes]),
+            fold([written.change for written in last]),
             expected_state=state,
-            backup_folder=history.backup_folder(runs_folder, entry_id, "undo"),
-            memory=history.memory_path(runs_folder, entry_id),
-        ),
-    )
-    history.write_memory(runs_folder, entry_id, written.remember)
-    for change_path, _ in reversed(changes):
-        change_path.unlink()
+            backup_folder=backup_folder(runs_folder, entry_id, "undo"),
+            place=place,
+            believe_deletions=options.believe_deletions,
+        )
+
+    written = merging(options.on_conflict, image, image_state(image), write)
     undone = Undone(
         at=now(),
         removed=written.removed,
@@ -105,3 +117,4 @@ def _undo(
         reason=None, conflict=False,
     )  # fmt: skip
     run.update(entry_id, record)
+    return written.doubtful

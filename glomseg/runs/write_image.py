@@ -19,18 +19,19 @@ from typing import Any
 
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.qupath.java import exchange_objects, java_annotations, opened
-from glomseg.qupath.objects import Color, PathObject
+from glomseg.errors import GlomsegError
+from glomseg.qupath.java import exchange_objects, java_annotations, opened, set_mark
+from glomseg.qupath.objects import Color, PathObject, write_geojson
 from glomseg.qupath.project import ImageState, ProjectClass
-from glomseg.qupath.safe_write import Staged, back_up, put_in_place
-from glomseg.runs.changes import Place, forget_change, save_change
-from glomseg.runs.ownership import VERDICT, Plan, plan_update
+from glomseg.qupath.safe_write import back_up, data_sha256, put_in_place
+from glomseg.runs.changes import Place, forget, save_change
+from glomseg.runs.ownership import VERDICT, Memory, Plan, plan_update
 from glomseg.runs.undo import Change, change_of, plan_undo
 
 
 @dataclass(frozen=True, kw_only=True)
 class WrittenImage:
-    """What a write did to one image: how many objects, and `remember`, the `earlier_predictions` of the next collect.
+    """What a write did to one image: how many objects, what to remember, and which deletions it did not believe.
 
     `machine`, `persons` and `verdicts` (verdict to number) count the annotations that stand there now.
     """
@@ -42,6 +43,7 @@ class WrittenImage:
     dropped_rejected: int
     dropped_outside: int
     remember: tuple[PathObject, ...]
+    doubtful: tuple[PathObject, ...]
     state_before: ImageState
     state_after: ImageState
     moved: bool
@@ -65,39 +67,41 @@ def collect_image(
     expected_state: ImageState,
     backup_folder: Path,
     place: Place | None = None,
-    earlier_predictions: Sequence[PathObject] = (),
+    memory: Memory | None = None,
     forget_rejections: bool = False,
+    believe_deletions: bool = False,
 ) -> WrittenImage:
     """Bring stamped predictions into one image of a project, as `plan_update` decides.
 
     `image_path` is where the image lies now, `expected_state` what `image_state` said before segmenting, and
-    `backup_folder` is filled before the first write. Where nothing changes, nothing is written at all. An image that
-    has moved gets its new URI in the project; the type that a person gave it is left alone, set or not. With `place`,
-    what was changed is kept there for `undo_image`.
+    `backup_folder` is filled before the write. Where nothing changes, nothing is written at all. An image that has
+    moved gets its new URI in the project; the type that a person gave it is left alone, set or not. With `place`,
+    what was changed is kept there for `undo_image`, and what to remember beside it, before the image is written.
 
     Raises ConflictError where the image was saved since, ProjectError where it cannot be written; it is then as it
     was, and so it is when this process is killed before the last step.
     """
+    memory = memory or Memory()
     make_plan = functools.partial(
         plan_update,
         predictions=predictions,
         processed_area=processed_area,
-        earlier_predictions=earlier_predictions,
+        memory=memory,
         forget_rejections=forget_rejections,
+        believe_deletions=believe_deletions,
     )
-
-    def before_writing(staged: Staged, plan: Plan, existing: Sequence[PathObject]) -> None:
-        back_up(staged, backup_folder, place.memory if place else None)
-        if place:
-            change = change_of(plan, existing, earlier_predictions, run=place.run, before=expected_state.sha256)
-            save_change(place, change)
-
-    try:
-        return _change_image(project_path, entry_id, image_path, make_plan, expected_state, before_writing)
-    except Exception:
-        if place:
-            forget_change(place)
-        raise
+    return _change_image(
+        project_path,
+        entry_id,
+        image_path,
+        make_plan,
+        expected_state,
+        backup_folder,
+        place,
+        lambda plan, existing: change_of(
+            plan, existing, memory.predictions, run=place.run if place else "", before=expected_state.sha256
+        ),
+    )
 
 
 def undo_image(
@@ -108,16 +112,24 @@ def undo_image(
     *,
     expected_state: ImageState,
     backup_folder: Path,
-    memory: Path,
+    place: Place,
+    believe_deletions: bool = False,
 ) -> WrittenImage:
-    """Take a change of one image back, as `plan_undo` decides; otherwise as `collect_image`."""
+    """Take a change of one image back, as `plan_undo` decides; otherwise as `collect_image`.
+
+    The image is written even where no object changes, so that its data says that the run does not stand in it.
+    """
     return _change_image(
         project_path,
         entry_id,
         image_path,
-        functools.partial(plan_undo, change=change),
+        functools.partial(
+            plan_undo, change=change, is_of_data=place.previous is not None, believe_deletions=believe_deletions
+        ),
         expected_state,
-        lambda staged, plan, existing: back_up(staged, backup_folder, memory),
+        backup_folder,
+        place,
+        lambda plan, existing: change_of(plan, existing, plan.remember, run=place.run, before=expected_state.sha256),
     )
 
 
@@ -127,18 +139,30 @@ def _change_image(
     image_path: Path,
     make_plan: Callable[[Sequence[PathObject]], Plan],
     expected_state: ImageState,
-    before_writing: Callable[[Staged, Plan, Sequence[PathObject]], None],
+    backup_folder: Path,
+    place: Place | None,
+    describe: Callable[[Plan, Sequence[PathObject]], Change],
 ) -> WrittenImage:
-    """Change one image as `make_plan` decides from what stands there; `before_writing` is told of a change first."""
+    """Change one image as `make_plan` decides from what stands there; what `describe` says of it is kept first."""
     with opened(project_path, entry_id, image_path, expected_state) as (staged, project, entry):
         standing = java_annotations(entry.hierarchy.java_object)
         existing = [item for item, _ in standing]
         plan = make_plan(existing)
         after = expected_state
-        if not plan.is_empty:
-            _apply(project, entry, plan, standing)
-            before_writing(staged, plan, existing)
-            after = put_in_place(staged, expected_state, _classes(plan.add))
+        writes = not plan.is_empty or (place is not None and place.kind == "undo")
+        if writes:
+            _apply(project, entry, plan, standing, place.mark if place else None)
+            legacy_memory = place.memory.parent.with_suffix(".geojson") if place else None
+            back_up(staged, backup_folder, legacy_memory, expected=expected_state)
+            try:
+                if place:
+                    write_geojson(place.memory, plan.remember)
+                    save_change(place, describe(plan, existing), after=data_sha256(staged))
+                after = put_in_place(staged, expected_state, _classes(plan.add))
+            except GlomsegError:
+                if place:
+                    forget(place)
+                raise
     judged = Counter(item.metadata[VERDICT] for item in plan.persons if VERDICT in item.metadata)
     return WrittenImage(
         added=len(plan.add),
@@ -148,19 +172,22 @@ def _change_image(
         dropped_rejected=len(plan.dropped_rejected),
         dropped_outside=len(plan.dropped_outside),
         remember=plan.remember,
+        doubtful=plan.doubtful,
         state_before=expected_state,
         state_after=after,
-        moved=staged.new_uri is not None and not plan.is_empty,
+        moved=staged.new_uri is not None and writes,
         machine=len(existing) - len(plan.persons) - len(plan.remove) + len(plan.add),
         persons=len(plan.persons),
         verdicts=dict(judged),
     )
 
 
-def _apply(project: Any, entry: Any, plan: Plan, standing: Sequence[tuple[PathObject, Any]]) -> None:
+def _apply(project: Any, entry: Any, plan: Plan, standing: Sequence[tuple[PathObject, Any]], mark: str | None) -> None:
     """Change the scratch project as planned; an id that stands already is not given twice."""
     going = {id(item) for item in plan.remove}
     ids = {item.object_id for item, _ in standing if id(item) not in going}
+    if mark is not None:
+        set_mark(entry, mark)
     exchange_objects(
         project,
         entry,

@@ -10,8 +10,9 @@ from glomseg.errors import GlomsegError, MeasureError
 from glomseg.qupath.amend import Amendment, amend_image
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import Project
+from glomseg.runs.backups import backup_folder
 from glomseg.runs.plan import FOLDER
-from glomseg.runs.run import locked, now
+from glomseg.runs.run import locked
 from glomseg.study.columns import GLOMERULI
 from glomseg.study.measure_project import StudyResult
 from glomseg.study.records import StudySlide
@@ -65,18 +66,15 @@ def amend_all(
     wanted = {entry_id: list(values) for entry_id, values in amendments.items()}
     outcomes: dict[str, Amended] = {}
     with locked(project.folder / FOLDER), qupath_process() as qupath:
-        time = now().replace(":", "").replace(".", "-")
         for slide in sources.slides:
             entry_id = slide.image.entry_id
             if wanted.get(entry_id):
                 progress(f"into the project: {slide.image.name}")
-                outcomes[entry_id] = _amend(qupath, project, slide, wanted[entry_id], time)
+                outcomes[entry_id] = _amend(qupath, project, slide, wanted[entry_id])
     return outcomes
 
 
-def _amend(
-    qupath: QuPathProcess, project: Project, slide: StudySlide, amendments: list[Amendment], time: str
-) -> Amended:
+def _amend(qupath: QuPathProcess, project: Project, slide: StudySlide, amendments: list[Amendment]) -> Amended:
     image = slide.image
     try:
         if image.state is None:
@@ -88,7 +86,7 @@ def _amend(
             image.readable_path,
             amendments,
             expected_state=image.state,
-            backup_folder=project.folder / FOLDER / "backup" / time / image.entry_id,
+            backup_folder=backup_folder(project.folder / FOLDER, image.entry_id, "values"),
         )
     except GlomsegError as error:
         return Amended(image.name, problem=str(error))

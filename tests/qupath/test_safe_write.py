@@ -1,6 +1,7 @@
 """The scratch copy that QuPath writes in, and the way back: old state or new state, whenever the process ends."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -9,7 +10,15 @@ import pytest
 from glomseg.errors import ConflictError, ProjectError, RunError
 from glomseg.qupath import safe_write as staging
 from glomseg.qupath.project import ProjectClass, image_state, read_project
-from glomseg.qupath.safe_write import back_up, check_state, put_in_place, readable_data, stage
+from glomseg.qupath.safe_write import (
+    back_up,
+    check_state,
+    copy_image_data,
+    put_in_place,
+    readable_data,
+    restore_image_data,
+    stage,
+)
 
 RED = ProjectClass(name="Glomerulus", color=(200, 0, 0))
 NEW = ProjectClass(name="Glomerulus: Cellular", color=(1, 2, 3))
@@ -149,11 +158,11 @@ def test_an_end_between_any_two_files_leaves_old_or_new_data(study, staged, monk
     class Full(Exception):
         pass
 
-    def counting(path):
+    def counting(path, *before):
         if len(written) == last:
             raise Full
         written.append(path)
-        return replacing(path)
+        return replacing(path, *before)
 
     replacing = staging.replacing
     monkeypatch.setattr(staging, "replacing", counting)
@@ -161,7 +170,8 @@ def test_an_end_between_any_two_files_leaves_old_or_new_data(study, staged, monk
     try:
         put_in_place(staged, state, [NEW])
     except Full:
-        assert (image.data_folder / "data.qpdata").read_bytes() == old
+        is_written = any(path.name == "data.qpdata" for path in written)
+        assert (image.data_folder / "data.qpdata").read_bytes() == (new if is_written else old)
         assert read_project(study).images[0].name == image.name
         monkeypatch.undo()
         put_in_place(staged, image_state(image), [NEW])
@@ -194,6 +204,9 @@ def test_complete_data_is_read(study):
     folder = first(study).data_folder
     assert readable_data(folder) == folder / "data.qpdata"
     (folder / "data.qpdata").unlink()
+    with pytest.raises(ProjectError, match=r"data\.qpdata is missing.*objects stood there"):
+        readable_data(folder)  # a share that has not brought it yet is no image that was never saved
+    (folder / "summary.json").unlink()
     assert readable_data(folder) is None
 
 
@@ -226,6 +239,7 @@ def test_the_backup_holds_what_stood_before_the_first_write(study, staged, tmp_p
     back_up(staged, folder)  # the second write of a run keeps the first copy
     assert (folder / "data.qpdata").read_bytes() == old
     assert {path.name for path in folder.iterdir()} == {
+        "checksums.json",
         "classes.json",
         "data.qpdata",
         "project.qpproj",
@@ -240,3 +254,65 @@ def test_a_backup_that_was_cut_short_is_made_again(study, staged, tmp_path):
     (folder / "data.qpdata").write_bytes(b"half")
     back_up(staged, folder)
     assert (folder / "data.qpdata").read_bytes() == (first(study).data_folder / "data.qpdata").read_bytes()
+
+
+def test_a_backup_that_was_garbled_is_refused(study, tmp_path):
+    image, folder = first(study), tmp_path / "backup"
+    copy_image_data(study, "1", folder)
+    before = snapshot(image.data_folder)
+    whole = (folder / "data.qpdata").read_bytes()
+    for change in (whole[:300] + b"x" + whole[301:], whole[:300], None):
+        if change is None:
+            (folder / "data.qpdata").unlink()
+        else:
+            (folder / "data.qpdata").write_bytes(change)
+        with pytest.raises(ProjectError, match="not what was backed up"):
+            restore_image_data(folder, image.data_folder)
+        assert snapshot(image.data_folder) == before
+    (folder / "checksums.json").unlink()  # as one of the first versions, without its data: nothing is deleted for it
+    with pytest.raises(ProjectError, match="missing"):
+        restore_image_data(folder, image.data_folder)
+    assert snapshot(image.data_folder) == before
+
+
+# --- somebody else at the same time, and on a share
+
+
+def test_a_save_just_before_the_rename_is_not_overwritten(study, staged, monkeypatch):
+    """Somebody saves while our copy is on its way to the disk."""
+    image, state = first(study), image_state(first(study))
+    theirs = (read_project(study).images[2].data_folder / "data.qpdata").read_bytes()
+    copy2 = shutil.copy2
+
+    def slow(source, target):
+        copy2(source, target)
+        if source == staged.data_folder / "data.qpdata":
+            (image.data_folder / "data.qpdata").write_bytes(theirs)
+
+    monkeypatch.setattr(shutil, "copy2", slow)
+    summary = (image.data_folder / "summary.json").read_bytes()
+    with pytest.raises(ConflictError):
+        put_in_place(staged, state, [])
+    assert (image.data_folder / "data.qpdata").read_bytes() == theirs
+    assert (image.data_folder / "summary.json").read_bytes() == summary
+    with pytest.raises(ConflictError):  # and a backup holds what is replaced, not what came after
+        copy_image_data(study, "1", image.data_folder / "backup", expected=state)
+    with pytest.raises(ConflictError):
+        restore_image_data(read_project(study).images[1].data_folder, image.data_folder, expected=state)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no modes and owners of this kind")
+def test_a_file_keeps_mode_owner_group_and_link(study, staged):
+    data = first(study).data_folder / "data.qpdata"
+    real = study.parent / "elsewhere.qpdata"
+    data.rename(real)
+    data.symlink_to(real)
+    real.chmod(0o664)
+    if os.geteuid() == 0:
+        os.chown(real, 12345, 54321)
+    before = real.stat()
+    put_in_place(staged, image_state(first(study)), [])
+    after = real.stat()
+    assert data.is_symlink()
+    assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
+    assert data.read_bytes() == (staged.data_folder / "data.qpdata").read_bytes()

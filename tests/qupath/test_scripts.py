@@ -13,13 +13,15 @@ import pytest
 from PIL import Image
 from support.another_process import EDIT, in_another_process
 from support.oracle import save_oracle
+from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, standing
 from support.slides import Disc, disc_slide
 
 from glomseg.qupath.objects import read_geojson, write_geojson
+from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
-from glomseg.runs.changes import read_memory
-from glomseg.runs.ownership import FINGERPRINT, RUN, mark, owner
+from glomseg.runs.memory import read_memory
+from glomseg.runs.ownership import FINGERPRINT, REJECTED, RUN, mark, owner
 
 pytestmark = pytest.mark.qupath
 
@@ -127,10 +129,31 @@ def test_an_import_in_qupath_does_what_collect_does(moved, one_process, glomseg,
         ours, theirs = standing(one_process, moved, key), standing(one_process, twin, key)
         assert len(ours) > 8
         assert marks(theirs.values()) == marks(ours.values())
-        remembered = [read_memory(path.parent / "glomseg", key) for path in (moved, twin)]
-        assert {item.metadata[FINGERPRINT] for item in remembered[0]} == {mark(item) for item in remembered[1]}
+        ours, theirs = (read_memory(path.parent / "glomseg", key, path.parent / "data" / key) for path in (moved, twin))
+        assert ours.is_of_data
+        assert theirs.is_of_data
+        assert {item.metadata[FINGERPRINT] for item in ours.predictions} == {mark(item) for item in theirs.predictions}
+        assert sorted(REJECTED in item.metadata for item in ours.predictions) == sorted(
+            REJECTED in item.metadata for item in theirs.predictions
+        )
     backups = json.loads(glomseg("restore", twin, "1", "--json").out)
     assert [item["backup"] for item in backups] == ["run-2", "run-1"]
+    for path in (moved, twin):
+        assert glomseg("undo", path, "run-2").code == 0
+    for key in keys:
+        assert marks(standing(one_process, twin, key).values()) == marks(standing(one_process, moved, key).values())
+
+
+def test_an_import_does_not_believe_that_a_whole_run_was_deleted(moved, one_process, glomseg, drive):
+    made_run(moved, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", moved).code == 0
+    image = read_project(moved).images[0]
+    one_process.call(delete_predictions, moved, "1", image.path, 0)
+    printed = drive(moved, "import_results", image="kidney_01.tif")[1]
+    assert "all 8 outlines of an earlier run are gone at once" in printed
+    assert "8 added" in printed
+    one_process.call(delete_predictions, moved, "1", image.path, 3)
+    assert "0 added, 0 removed, 3 as before, 0 left to a person's, 5 rejected" in drive(moved, "import_results")[1]
 
 
 def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data, tmp_path):

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
+from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.qupath.project import image_state, read_project
@@ -135,22 +136,107 @@ def test_somebody_saves_while_we_write(study, one_process, glomseg, monkeypatch,
     monkeypatch.undo()
 
 
+def collected(glomseg, study, *arguments, key="1"):
+    """What the record says that a collect did to an image."""
+    return json.loads(glomseg("collect", study, *arguments, "--json").out)["images"][key]["collected"]
+
+
+def deleted(qupath, study, keep, key="1"):
+    image = next(image for image in read_project(study).images if image.entry_id == key)
+    return qupath.call(delete_predictions, study, key, image.path, keep)
+
+
 @pytest.mark.qupath
-def test_a_change_that_never_came_about_is_forgotten(study, one_process, glomseg):
-    """A process killed between keeping the change and writing the image leaves the change behind."""
+def test_a_write_that_never_came_about_is_none(study, one_process, glomseg):
+    """Killed before the data was replaced: its record and its memory are there, and true of no data that is."""
     made_run(study, "run-1", discs("run-1", FREE))
     data = study.parent / "data/1/data.qpdata"
     before = data.read_bytes()
     glomseg("collect", study)
     data.write_bytes(before)
-    (study.parent / "glomseg/memory/1.geojson").unlink()
     assert glomseg("undo", study).code == 1
     assert data.read_bytes() == before
-    again = json.loads(glomseg("collect", study, "--json").out)["images"]["1"]["collected"]
-    assert again["added"] == len(FREE)
-    assert [path.name for path in (study.parent / "glomseg/run-1/changes/1").iterdir()] == ["1.json"]
+    again = collected(glomseg, study)
+    assert (again["added"], again["deletions_not_believed"]) == (len(FREE), 0)
     assert glomseg("undo", study).code == 0
     assert all(owner(item) == "person" for item in standing(one_process, study).values())
+
+
+@pytest.mark.qupath
+def test_what_is_remembered_is_true_of_the_data_that_stands(study, one_process, glomseg):
+    """Data of three days, put back by hand in any order: what was deleted later was not deleted in it."""
+    made_run(study, "run-1", discs("run-1", FREE))
+    made_run(study, "run-2", discs("run-2", FREE))
+    data, days = study.parent / "data/1/data.qpdata", {}
+    days["before"] = data.read_bytes()
+    assert collected(glomseg, study, "run-1")["added"] == 8
+    days["collected"] = data.read_bytes()
+    assert deleted(one_process, study, keep=3) == 5
+    days["reviewed"] = data.read_bytes()
+    offered = {"before": (8, 0), "collected": (0, 0), "reviewed": (0, 5)}
+    for day in ("reviewed", "before", "collected", "before", "reviewed", "collected"):
+        data.write_bytes(days[day])
+        made = collected(glomseg, study, "run-2")
+        assert (made["added"], made["dropped_as_rejected"]) == offered[day], day
+        assert made["deletions_not_believed"] == 0
+
+
+@pytest.mark.qupath
+def test_a_qupath_that_was_open_saves_over_what_was_brought_in(study, one_process, glomseg):
+    """It knows nothing of our write, and so has deleted nothing of it; its own mark is that of the write before."""
+    made_run(study, "run-1", discs("run-1", FREE[:4]))
+    made_run(study, "run-2", discs("run-2", FREE))
+    data = study.parent / "data/1/data.qpdata"
+    assert collected(glomseg, study, "run-1")["added"] == 4
+    opened_then = data.read_bytes()
+    assert collected(glomseg, study, "run-2")["added"] == 4
+    data.write_bytes(opened_then)
+    assert deleted(one_process, study, keep=3) == 1  # the person deletes one of the first run, and saves
+    made = collected(glomseg, study, "run-2")
+    assert (made["added"], made["dropped_as_rejected"]) == (4, 1)
+
+
+@pytest.mark.qupath
+def test_all_of_a_run_gone_at_once_is_said_and_not_believed(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    collected(glomseg, study)
+    assert deleted(one_process, study, keep=0) == 8
+    again = glomseg("collect", study)
+    assert again.code == 0
+    assert "all 8 outlines of run run-1 are gone from it at once" in again.err
+    assert "--believe-deletions" in again.err
+    assert len(standing(one_process, study)) == 10 + 8
+    deleted(one_process, study, keep=0)
+    made = collected(glomseg, study, "--believe-deletions")
+    assert (made["added"], made["dropped_as_rejected"]) == (0, 8)
+    deleted(one_process, study, keep=0)
+    assert "not taken for a review" in glomseg("undo", study).err
+
+
+@pytest.mark.qupath
+def test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original(study, one_process, glomseg):
+    """As QuPath's "Duplicate image" makes it: another entry with a copy of the data."""
+    made_run(study, "run-1", discs("run-1", FREE), keys=("1", "7"))
+    collected(glomseg, study)
+    deleted(one_process, study, keep=3)
+    content = json.loads(study.read_text("utf-8"))
+    twin = {**content["images"][0], "entryID": 7, "imageName": "copy"}
+    study.write_text(json.dumps({**content, "images": [*content["images"], twin], "lastID": 7}), "utf-8")
+    shutil.copytree(study.parent / "data/1", study.parent / "data/7")
+    made = collected(glomseg, study, key="7")
+    assert (made["added"], made["dropped_as_rejected"]) == (0, 5)
+
+
+@pytest.mark.qupath
+def test_data_that_is_missing_is_not_an_image_that_was_never_saved(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    data = study.parent / "data/1/data.qpdata"
+    data.rename(study.parent / "aside")
+    result = glomseg("collect", study)
+    assert result.code == 1
+    assert "data.qpdata is missing" in result.err
+    assert not data.exists()
+    assert load_run(study.parent / "glomseg/run-1").images["2"].collected is not None
 
 
 @pytest.mark.qupath

@@ -15,6 +15,7 @@ from glomseg.runs.ownership import (
     FINGERPRINT,
     RUN,
     VERDICT,
+    Memory,
     fingerprint,
     owner,
     plan_update,
@@ -31,6 +32,11 @@ def disc(x, y, radius=40.0, **changes):
 
 def ours(x, y, radius=40.0, run="run-1", **changes):
     return stamp(disc(x, y, radius, **changes), run=run, model="m")
+
+
+def bound(predictions):
+    """What is remembered of data that is based on the last write."""
+    return Memory(predictions=tuple(predictions), is_of_data=True)
 
 
 def apply(existing, plan):
@@ -222,18 +228,18 @@ def test_a_deleted_prediction_does_not_come_back_however_often():
     remembered = first.remember
     for number in range(3):
         predictions = [ours(100 + number, 100), ours(300, 100)]
-        plan = plan_update(existing, predictions, None, remembered)
+        plan = plan_update(existing, predictions, None, bound(remembered))
         assert plan.dropped_rejected == (predictions[0],)
         assert plan.is_empty
         remembered = plan.remember
-    forgiving = plan_update(existing, [ours(100, 100)], box(0, 0, 200, 200), remembered, forget_rejections=True)
+    forgiving = plan_update(existing, [ours(100, 100)], box(0, 0, 200, 200), bound(remembered), forget_rejections=True)
     assert len(forgiving.add) == 1
 
 
 def test_a_prediction_that_was_moved_away_does_not_come_back():
     first = plan_update([], [ours(100, 100)], None)
     moved = replace(first.add[0], geometry=Point(600, 600).buffer(40))
-    plan = plan_update([moved], [ours(101, 100)], None, first.remember)
+    plan = plan_update([moved], [ours(101, 100)], None, bound(first.remember))
     assert plan.is_empty
     assert len(plan.dropped_rejected) == 1
 
@@ -287,15 +293,65 @@ def test_no_sequence_of_runs_and_edits_touches_a_persons_object(runs):
         existing = edited(existing, edits)
         predictions = predictions_at(places, f"run-{number}")
         area = box(0, 0, 300, 300) if part else None
-        plan = plan_update(existing, predictions, area, remembered, forget)
+        plan = plan_update(
+            existing, predictions, area, bound(remembered), forget_rejections=forget, believe_deletions=True
+        )
         assert all(owner(item) == "machine" for item in (*plan.remove, *plan.keep, *plan.add))
         assert all(any(item is other for other in existing) for item in (*plan.remove, *plan.keep))
         after = apply(existing, plan)
         persons = [item for item in existing if owner(item) == "person"]
         assert all(any(item is other for other in after) for item in persons)
         for memory in (plan.remember, remembered):
-            assert plan_update(after, predictions, area, memory, forget).is_empty
+            again = plan_update(
+                after, predictions, area, bound(memory), forget_rejections=forget, believe_deletions=True
+            )
+            assert again.is_empty
         existing, remembered = after, plan.remember
+
+
+# --- what is no review
+
+
+SPOTS = [(100, 100), (300, 100), (500, 100), (700, 100)]
+
+
+def predicted(run="run-1", spots=SPOTS):
+    return [ours(x, y, run=run) for x, y in spots]
+
+
+def test_a_run_that_is_gone_as_a_whole_is_not_taken_for_a_review():
+    first = plan_update([], predicted(), None)
+    plan = plan_update([], predicted("run-2"), None, bound(first.remember))
+    assert (len(plan.add), len(plan.doubtful), plan.dropped_rejected) == (4, 4, ())
+    assert all(item.metadata[RUN] == "run-2" for item in plan.remember)
+    believing = plan_update([], predicted("run-2"), None, bound(first.remember), believe_deletions=True)
+    assert (believing.add, believing.doubtful, len(believing.dropped_rejected)) == ((), (), 4)
+    assert plan_update([], predicted("run-3"), None, bound(believing.remember)).add == ()  # said once, it stays so
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_few_may_be_deleted_and_none_left_where_the_data_is_known_to_have_had_them(count):
+    first = plan_update([], predicted(spots=SPOTS[:count]), None)
+    known = plan_update([], predicted("run-2"), None, bound(first.remember))
+    assert (len(known.dropped_rejected), known.doubtful) == (count, ())
+    unknown = plan_update([], predicted("run-2"), None, Memory(predictions=first.remember))
+    assert (unknown.dropped_rejected, len(unknown.doubtful)) == ((), count)
+
+
+def test_one_that_a_person_moved_shows_that_the_others_were_deleted():
+    first = plan_update([], predicted(), None)
+    moved = replace(first.add[0], geometry=Point(110, 100).buffer(40))
+    plan = plan_update([moved], predicted("run-2"), None, bound(first.remember))
+    assert (plan.doubtful, len(plan.dropped_rejected), len(plan.dropped_person)) == ((), 3, 1)
+
+
+def test_a_doubt_about_one_run_is_none_about_another():
+    """Data of the day before yesterday: the first run stands there, one of it deleted, and nothing of the second."""
+    first = plan_update([], predicted(), None)
+    second = predicted("run-2", [(100, 400), (300, 400), (500, 400)])
+    plan = plan_update(first.add[1:], predicted("run-3"), None, Memory(predictions=(*first.remember, *second)))
+    assert {item.metadata[RUN] for item in plan.doubtful} == {"run-2"}
+    assert len(plan.dropped_rejected) == 1
 
 
 @pytest.mark.slow
@@ -304,7 +360,7 @@ def test_ten_thousand_objects_are_replaced_at_once():
     existing = [ours(x, y) for x, y in spots]
     hers = [disc(x + 50, y + 50, radius=10) for x, y in spots]
     moved = [ours(x + 1, y, run="run-2") for x, y in spots]
-    plan = plan_update(existing + hers, moved, box(0, 0, 20_000, 20_000), existing)
+    plan = plan_update(existing + hers, moved, box(0, 0, 20_000, 20_000), bound(existing))
     assert len(plan.add) == len(plan.remove) == 10_000
 
 

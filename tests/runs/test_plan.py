@@ -14,10 +14,14 @@ from glomseg.errors import GeoJSONError
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import read_project
-from glomseg.runs.changes import read_memory
+from glomseg.runs.memory import read_memory
 from glomseg.runs.plan import read_areas
 
 IMAGES = 3
+
+
+def memory_of(project: Path, key: str):
+    return read_memory(project / "glomseg", key, project / "data" / key).predictions
 
 
 def only_run(project: Path) -> Path:
@@ -204,21 +208,6 @@ def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
 
 
 @pytest.mark.qupath
-@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
-def test_a_deleted_prediction_does_not_come_back(project: Path, data: Path, qupath, glomseg) -> None:
-    arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
-    assert glomseg(*arguments).code == 0
-    run = only_run(project)
-    shutil.copy(run / "backup" / "2" / "data.qpdata", project / "data" / "2" / "data.qpdata")  # as if all were deleted
-    again = glomseg(*arguments, "--json")
-    collected = json.loads(again.out)["images"]["2"]["collected"]
-    assert collected["added"] == 0
-    assert collected["dropped_as_rejected"] > 0
-    offered = json.loads(glomseg(*arguments, "--json", "--forget-rejections").out)["images"]["2"]["collected"]
-    assert offered["added"] == collected["dropped_as_rejected"]
-
-
-@pytest.mark.qupath
 def test_qupath_imports_what_a_run_wrote(tmp_path: Path, oracle_folder: Path, qupath, glomseg) -> None:
     """The route by drag and drop: discs, and a ring whose hole is large enough to stay."""
     discs = [Disc(400, 400, 90, 90), Disc(900, 600, 200, 180, 0.4), Disc(1300, 300, 60, 80)]
@@ -257,9 +246,10 @@ def test_rejections_outlive_a_stop_between_the_write_and_its_memory(project: Pat
     arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
     added = json.loads(glomseg(*arguments, "--json").out)["images"]["2"]["collected"]["added"]
     assert added > 0
-    remembered = read_memory(project / "glomseg", "2")
-    (project / "glomseg" / "memory" / "2.geojson").unlink()  # as if stopped before it was written
-    again = read_memory(project / "glomseg", "2")
+    remembered = memory_of(project, "2")
+    (lost,) = (project / "glomseg/memory/2").iterdir()
+    lost.unlink()  # the record of the write says as much
+    again = memory_of(project, "2")
     assert {item.object_id for item in again} == {item.object_id for item in remembered}
     assert len(again) == added
 

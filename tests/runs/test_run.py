@@ -15,6 +15,7 @@ from glomseg.runs.run import (
     load_run,
     locked,
     now,
+    read_runs,
     resume_or_start,
 )
 
@@ -163,8 +164,15 @@ def test_a_damaged_record_is_named_and_no_obstacle(tmp_path: Path, text: str) ->
     with pytest.raises(RunError, match=r"run\.json"):
         load_run(tmp_path / "bad")
     assert list_runs(tmp_path) == []
-    with pytest.raises(RunError, match="glomseg annotate"):
+    assert [run.folder.name for run in read_runs(tmp_path)[1]] == ["bad"]
+    with pytest.raises(RunError, match=r"run\.json"):
         find_run(tmp_path, None)
+    started(tmp_path, "a", "2026-01-01")
+    with pytest.raises(RunError, match=r"run\.json.*newest run that can be read is a"):
+        find_run(tmp_path, None)
+    assert find_run(tmp_path, "a").run_id == "a"
+    (tmp_path / "bad").rename(tmp_path / "0-older")
+    assert find_run(tmp_path, None).run_id == "a"
 
 
 @pytest.mark.parametrize("key", ["", "..", "a/b", "a\\b", ".hidden", "a\nb", "c:d"])

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from shapely.geometry import Point, box
 
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.ownership import VERDICT, owner, plan_update, stamp
+from glomseg.runs.ownership import VERDICT, Memory, owner, plan_update, stamp
 from glomseg.runs.undo import change_of, fold, plan_undo
 
 
@@ -33,7 +33,14 @@ class Image:
         self.objects, self.remembered, self.changes = list(objects), (), []
 
     def run(self, run, predictions, area=None, forget=False):
-        plan = plan_update(self.objects, predictions, area, self.remembered, forget)
+        plan = plan_update(
+            self.objects,
+            predictions,
+            area,
+            Memory(predictions=self.remembered, is_of_data=True),
+            forget_rejections=forget,
+            believe_deletions=True,
+        )
         if not plan.is_empty:
             self.changes.append(change_of(plan, self.objects, self.remembered, run=run, before=None))
         self.objects, self.remembered = apply(self.objects, plan), plan.remember
@@ -44,7 +51,7 @@ class Image:
         last = len(self.changes)
         while last and self.changes[last - 1].run == run:
             last -= 1
-        plan = plan_undo(self.objects, fold(self.changes[last:]))
+        plan = plan_undo(self.objects, fold(self.changes[last:]), believe_deletions=True)
         del self.changes[last:]
         self.objects, self.remembered = apply(self.objects, plan), plan.remember
         return plan

@@ -19,7 +19,7 @@ from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.project import image_state, read_project
-from glomseg.runs.ownership import FINGERPRINT, RUN, fingerprint, owner, stamp
+from glomseg.runs.ownership import FINGERPRINT, RUN, Memory, fingerprint, owner, stamp
 from glomseg.runs.write_image import collect_image
 
 pytestmark = pytest.mark.qupath
@@ -35,6 +35,11 @@ def predicted(geometry, run="run-1", **changes):
 
 def discs(spots=SPOTS, radius=50, **changes):
     return [predicted(Point(spot).buffer(radius), **changes) for spot in spots]
+
+
+def after(written):
+    """What is remembered of the data that a write made."""
+    return Memory(predictions=written.remember, is_of_data=True)
 
 
 def collect(qupath, study, predictions, entry_id="1", run="run-1", **options):
@@ -177,7 +182,7 @@ def test_predictions_stand_in_the_project_for_another_process(qupath, study):
 def test_the_same_again_writes_nothing(qupath, study):
     first = collect(qupath, study, discs())
     before = files(study)
-    again = collect(qupath, study, discs(run="run-2"), run="run-2", earlier_predictions=first.remember)
+    again = collect(qupath, study, discs(run="run-2"), run="run-2", memory=after(first))
     assert (again.added, again.removed, again.kept, again.changed) == (0, 0, FREE, False)
     assert again.state_after == again.state_before
     assert files(study) == before
@@ -219,7 +224,7 @@ def test_shapes_of_every_kind_read_back_the_same(qupath, study):
 def test_a_new_run_replaces_the_machines_objects_alone(qupath, study):
     first = collect(qupath, study, discs())
     spots = [(x + 5, y) for x, y in SPOTS]
-    second = collect(qupath, study, discs(spots, run="run-2"), earlier_predictions=first.remember)
+    second = collect(qupath, study, discs(spots, run="run-2"), memory=after(first))
     assert (second.added, second.removed) == (FREE, FREE)
     objects = qupath.call(read_annotations, study, "1")
     assert {item.metadata.get(RUN) for item in objects} == {None, "run-2"}
@@ -228,7 +233,13 @@ def test_a_new_run_replaces_the_machines_objects_alone(qupath, study):
 
 def test_only_the_processed_area_is_replaced(qupath, study):
     first = collect(qupath, study, discs())
-    second = collect(qupath, study, [], processed_area=box(0, 0, 500, 2048), earlier_predictions=first.remember)
+    second = collect(
+        qupath,
+        study,
+        [],
+        processed_area=box(0, 0, 500, 2048),
+        memory=after(first),
+    )
     assert second.added == 0
     assert 0 < second.removed < FREE
     assert len(qupath.call(read_annotations, study, "1")) == 10 + FREE - second.removed
@@ -238,11 +249,11 @@ def test_what_a_person_did_in_qupath_is_recognised_and_left_alone(qupath, study)
     first = collect(qupath, study, discs())
     in_another_process(EDIT, study, qupath)
     before, objects = files(study), qupath.call(read_annotations, study, "1")
-    again = collect(qupath, study, discs(run="run-2"), earlier_predictions=first.remember)
+    again = collect(qupath, study, discs(run="run-2"), memory=after(first))
     assert (again.dropped_person, again.dropped_rejected, again.kept) == (2 + 6, 1, 1)
     assert not again.changed
     assert files(study) == before
-    cleared = collect(qupath, study, [], earlier_predictions=again.remember)
+    cleared = collect(qupath, study, [], memory=after(again))
     assert cleared.removed == 1
     left = qupath.call(read_annotations, study, "1")
     persons = [item for item in objects if owner(item) == "person"]
@@ -254,9 +265,9 @@ def test_a_deleted_prediction_stays_away(qupath, study):
     first = collect(qupath, study, discs())
     gone = discs()[:1]  # a person deletes all but this one; here a collect of that one alone plays the person
     collect(qupath, study, gone)
-    plan = collect(qupath, study, discs(run="run-2"), earlier_predictions=first.remember)
+    plan = collect(qupath, study, discs(run="run-2"), memory=after(first))
     assert (plan.added, plan.kept, plan.dropped_rejected) == (0, 1, FREE - 1)
-    forgiving = collect(qupath, study, discs(), earlier_predictions=first.remember, forget_rejections=True)
+    forgiving = collect(qupath, study, discs(), memory=after(first), forget_rejections=True)
     assert forgiving.added == FREE - 1
 
 

@@ -20,6 +20,7 @@ from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import image_state, read_project
+from glomseg.runs.backups import list_backups
 from glomseg.runs.ownership import owner, stamp
 from glomseg.runs.reviewed import reviewed_objects
 from glomseg.study.columns import TABLES
@@ -283,8 +284,8 @@ def test_values_in_qupath_equal_those_in_the_csv(qupath, study: Path, tmp_path: 
         assert after[key].geometry.equals(item.geometry)
         changed = vars_without_measurements(after[key]), vars_without_measurements(item)
         assert changed[0] == changed[1]
-    (backup,) = (study.parent / "glomseg" / "backup").iterdir()
-    assert (backup / "1" / "data.qpdata").is_file()
+    (backup,) = list_backups(study.parent / "glomseg", "1")
+    assert (backup.why, (backup.folder / "data.qpdata").is_file()) == ("before measurements or classes", True)
     state = image_state(read_project(study).images[0])
     assert glomseg("measure", study, "--write", "--pas", "-o", tmp_path / "t").code == 0
     assert image_state(read_project(study).images[0]) == state  # nothing new, nothing written

@@ -1,0 +1,25 @@
+"""Writes that are recorded, and that the data of an image does not know of: put back, or saved over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from glomseg.runs.changes import runs_in
+from glomseg.runs.run import Run, instant
+
+
+def lost_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path) -> str | None:
+    """Name the run that wrote into an image last, where the image's data is not based on that; None where all is well.
+
+    That is so where data of another day was put back by hand or by a sync tool, or where an open QuPath saved over what
+    was brought in. What an undo or a restore took away is not lost.
+    """
+    last: tuple[float, str] | None = None
+    for run in runs:
+        collected = run.images[entry_id].collected if entry_id in run.images else None
+        if collected is not None and (collected.added or collected.removed):
+            last = max(last or (0.0, ""), (instant(collected.at), run.run_id))
+    if last is None or last[1] in runs_in(runs_folder, entry_id, data_folder):
+        return None
+    return last[1]

@@ -1,0 +1,48 @@
+"""What is remembered of an image: the predictions that stood in it after a write of ours, and those rejected before.
+
+<project folder>/glomseg/memory/<entry id>/<mark>.geojson    true of data that carries this mark of a write
+<project folder>/glomseg/memory/<entry id>.geojson           true of data without a mark, written by the first versions
+
+It is written before the data that it is true of, under a name that this data alone bears: whenever a process ends, and
+whichever state of the data is put back, what is remembered is true of it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.write_mark import mark_of
+from glomseg.runs.changes import find_change
+from glomseg.runs.ownership import FINGERPRINT, Memory
+from glomseg.runs.run import checked_entry_id
+
+
+def memory_path(runs_folder: Path, entry_id: str, mark: str | None) -> Path:
+    """Tell where the memory of an image lies whose data carries this mark."""
+    folder = runs_folder / "memory"
+    name = checked_entry_id(entry_id)
+    return folder / f"{name}.geojson" if mark is None else folder / name / f"{mark}.geojson"
+
+
+def read_memory(runs_folder: Path, entry_id: str, data_folder: Path) -> Memory:
+    """Read what is remembered of an image, as is true of the data that stands; a duplicate has that of its original.
+
+    Raises ProjectError where the data cannot be read, GeoJSONError where the memory is damaged.
+    """
+    mark = mark_of(readable_data(data_folder))
+    path = memory_path(runs_folder, entry_id, mark)
+    if mark is not None and not path.is_file():
+        path = next(iter(sorted((runs_folder / "memory").glob(f"*/{mark}.geojson"))), path)
+    predictions = read_geojson(path) if path.is_file() else _from_change(runs_folder, entry_id, mark)
+    return Memory(predictions=tuple(predictions), is_of_data=mark is not None)
+
+
+def _from_change(runs_folder: Path, entry_id: str, mark: str | None) -> list[PathObject]:
+    """Gather from the record of a write what its lost memory held, but for what was rejected just before it."""
+    change = None if mark is None else find_change(runs_folder, entry_id, mark)
+    if change is None:
+        return []
+    gone = {item.metadata.get(FINGERPRINT) for item in change.removed}
+    return [*(item for item in change.remembered if item.metadata.get(FINGERPRINT) not in gone), *change.added]
