@@ -15,8 +15,7 @@ from glomseg.evaluation.summary import VALIDATION
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.models.card import ModelCard
-from glomseg.segment.outlines import find_glomeruli
-from glomseg.segment.pipeline import SegmentSettings, outline_settings
+from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import ReadingFrame
 
@@ -64,9 +63,8 @@ def sweep(
         progress(done, len(images))
         with _map(image, card, scratch) as probability:
             for index, point in enumerate(points):
-                at = outline_settings(card, replace(settings, threshold=point.threshold))
-                found = find_glomeruli(probability, at)
-                points[index] = _added(point, image, geometries([item.geometry for item in found]))
+                counted, _ = outline_map(probability, card, replace(settings, threshold=point.threshold))
+                points[index] = _added(point, image, geometries([item.geometry for item in counted]))
     return points
 
 

@@ -97,17 +97,17 @@ def segment_slide(
     clock.lap("tissue")
     with ProbabilityMap(frame, model.card.num_classes, scratch) as values:
         _fill(values, slide, model, settings, tiles, wanted, clock, progress)
-        glomeruli = find_glomeruli(values, outline_settings(model.card, settings))
+        glomeruli, candidates = outline_map(values, model.card, settings)
         if region is not None:
-            glomeruli = [glomerulus for glomerulus in glomeruli if region.holds(glomerulus.geometry)]
+            glomeruli = [one for one in glomeruli if region.holds(one.geometry)]
+            candidates = [one for one in candidates if region.holds(one.geometry)]
         if probability is not None:
             values.save(probability, model.card.class_names)
         clock.lap("polygons")
     tissue_px = int(wanted.sum()) * BLOCK**2
-    sureness = sureness_of(model.card, settings)
     return SlideResult(
-        glomeruli=[glomerulus for glomerulus in glomeruli if glomerulus.confidence >= sureness],
-        candidates=[glomerulus for glomerulus in glomeruli if glomerulus.confidence < sureness],
+        glomeruli=glomeruli,
+        candidates=candidates,
         reading_mpp=mpp,
         tissue_area_um2=tissue_px * mpp**2,
         network_passes=_read_px(tiles) / tissue_px if tissue_px else 0.0,
@@ -118,6 +118,16 @@ def segment_slide(
 def reading_mpp(card: ModelCard, species: str | None) -> float:
     """Tell at how many um per pixel a model reads a species: the size at which it sees glomeruli as in training."""
     return card.mpp * _scale(card, species)
+
+
+def outline_map(
+    values: ProbabilityMap, card: ModelCard, settings: SegmentSettings
+) -> tuple[list[Glomerulus], list[Glomerulus]]:
+    """Outline a map of probabilities as a model's card and the settings say: what counts, and the candidates."""
+    sureness = sureness_of(card, settings)
+    glomeruli = find_glomeruli(values, outline_settings(card, settings))
+    counted = [glomerulus for glomerulus in glomeruli if glomerulus.confidence >= sureness]
+    return counted, [glomerulus for glomerulus in glomeruli if glomerulus.confidence < sureness]
 
 
 def sureness_of(card: ModelCard, settings: SegmentSettings) -> float:

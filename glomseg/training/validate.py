@@ -18,8 +18,7 @@ from glomseg.evaluation.metrics import ObjectScore, PixelScore, object_score, pi
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
-from glomseg.segment.outlines import find_glomeruli
-from glomseg.segment.pipeline import SegmentSettings, outline_settings
+from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.training.data.examples import Labelled
@@ -153,7 +152,7 @@ def outlines_at(
     with ProbabilityMap(frame, len(probability)) as values:
         values.write(whole, padded)
         for threshold in thresholds:
-            items = find_glomeruli(values, outline_settings(model.card, SegmentSettings(threshold=threshold)))
+            items, _ = outline_map(values, model.card, SegmentSettings(threshold=threshold))
             kinds = np.array([item.class_index for item in items], np.intp)
             yield geometries([item.geometry for item in items]), kinds
 

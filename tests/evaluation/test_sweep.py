@@ -56,6 +56,13 @@ def test_the_threshold_is_chosen_on_validation_images_alone(tmp_path: Path) -> N
     assert best(sweep([other], CARD, SegmentSettings())) is None
 
 
+def test_what_is_not_sure_enough_is_no_prediction(tmp_path: Path) -> None:
+    true = side((40, 40, 120, 120), size=(600, 400))
+    image = kept(tmp_path / "v.tif", (20, 20, 204), (120, 20, 153), true=true, split="validation")
+    points = sweep([image], CARD, SegmentSettings(sureness=0.7))
+    assert {point.validation.predicted for point in points if point.threshold < 0.75} == {1}
+
+
 def test_probabilities_that_are_missing_or_of_another_image_are_named(tmp_path: Path) -> None:
     image = kept(tmp_path / "v.tif", (20, 20, 204), true=side(size=(600, 400)))
     wrong = Kept(probability=image.probability, frame=ReadingFrame.of(900, 400, 0.5, 0.5, 1.0), true=image.true)
