@@ -12,6 +12,7 @@ from glomseg.evaluation.projects import is_project, project_sources
 from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.pairs import Missing, Pair, pair_up
+from glomseg.labelled.tile_files import tile_mpp
 from glomseg.qupath.project import read_project
 from glomseg.runs.listener import Listener
 from glomseg.runs.outlines import image_of_run
@@ -96,7 +97,7 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
             key += "~"
         taken.add(key.lower())
         known = pair.predicted.annotated.mpp if pair.predicted.annotated else None
-        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or known or _mpp_by_table(path)))
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or known or _mpp_beside(path)))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             if slide.mpp_x is None:
@@ -106,8 +107,11 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
     return jobs
 
 
-def _mpp_by_table(path: Path) -> tuple[float, float] | None:
-    """Give the um per pixel of an image of the KPIs challenge that does not say it itself."""
+def _mpp_beside(path: Path) -> tuple[float, float] | None:
+    """Give the um per pixel that stands beside an exported tile, else that of the KPIs challenge's table."""
+    tile = tile_mpp(path)
+    if tile is not None:
+        return tile, tile
     place = kpis_place(path)
     if place is None or place.mpp is None:
         return None

@@ -125,7 +125,10 @@ def preview_training(
         corrections, options = _export_corrections(project, output, options, slides, tell)
         folders, recipe = [*folders, corrections], RETRAIN
     config = _config(output, options, recipe, tell, resume=False)
-    draw_preview(_data(folders, output, config, options, progress, resume=False), config, output / PREVIEW_NAME)
+    data = _data(folders, output, config, options, progress, resume=False)
+    for line in data.remarks:
+        tell(line)
+    draw_preview(data, config, output / PREVIEW_NAME)
     return output / PREVIEW_NAME
 
 

@@ -78,6 +78,20 @@ def test_training_learns_it_so(case: LabelCase, tmp_path: Path) -> None:
     assert int((learned > 0).sum()) == expected_px(case)
 
 
+def test_train_says_how_masks_were_read(tmp_path: Path, glomseg: Callable) -> None:
+    for number, name in enumerate(("white_on_black.png", "numbers.png", "bool.tif", "white.jpg")):
+        case = next(case for case in LABELS if case.name == name)
+        path = tmp_path / f"data/masks/{number}_{name}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        case.write(path)
+        (tmp_path / "data/images").mkdir(exist_ok=True)
+        Image.fromarray(np.full((SIZE, SIZE, 3), 200, np.uint8)).save(tmp_path / f"data/images/{path.stem}.png")
+    sizes = ("--set", "data.validation_share=0.3", "--set", "data.test_share=0")
+    result = glomseg("train", tmp_path / "data", "-o", tmp_path / "m", "--tile-mpp", "0.5", "--preview", *sizes)
+    assert result.code == 0, result.err
+    assert "3 masks, black and white; 1 numbered; 1 min-is-white" in result.err.replace("\n", " ")
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.bool_])
 def test_a_set_of_inverted_masks_is_refused(dtype: type, tmp_path: Path, glomseg: Callable) -> None:
     inverted = (~THERE).astype(dtype) * (255 if dtype is np.uint8 else 1)
