@@ -37,7 +37,11 @@ PathIO.exportObjectsAsGeoJSON(folder.resolve(stem + ".geojson"), glomeruli, coll
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
-def quoted = { value -> '"' + (value == null ? "" : value.toString()).replace('"', '""') + '"' }
+def plain = { value -> // no spreadsheet is to run a name as a formula; glomseg takes the ' off again
+    def words = value == null ? "" : value.toString()
+    words =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/ ? "'" + words : words
+}
+def quoted = { value -> '"' + plain(value).replace('"', '""') + '"' }
 def rows = ["image,object_id,class,name,x_px,y_px,area_um2,confidence,run,verdict,initials,locked"]
 for (item in glomeruli) {
     def roi = item.getROI()

@@ -34,8 +34,11 @@ def number = { value -> Double.isNaN(value as double) ? "" : String.format(Local
 def count = glomeruli.size()
 def columns = ["image_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
                "with_verdict"]
+def name = entry.getImageName()
+if (name =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/)
+    name = "'" + name // no spreadsheet is to run a name as a formula; glomseg takes the ' off again
 def row = [
-    entry.getID(), '"' + entry.getImageName().replace('"', '""') + '"', count, count ? number(total / count) : "",
+    entry.getID(), '"' + name.replace('"', '""') + '"', count, count ? number(total / count) : "",
     number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
     glomeruli.count { it.getMetadata().containsKey("glomseg.verdict") },
 ]

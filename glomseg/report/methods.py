@@ -85,8 +85,8 @@ def _model(run: RunDescription) -> str:
         parts.append(f"read at {read} µm per pixel")
     if run.threshold is not None:
         parts.append(f"outlines at a probability of {run.threshold:g}")
-    if run.minimum_area_um2 is not None:
-        parts.append(f"objects below {run.minimum_area_um2:,.0f} µm² dropped")
+    smallest = "the smallest area in its card" if run.minimum_area_um2 is None else f"{run.minimum_area_um2:,.0f} µm²"
+    parts.append(f"objects below {smallest} dropped")
     return ", ".join(parts)
 
 

@@ -5,6 +5,7 @@ A start of QuPath takes seconds, so that several scripts run in one: "name|argum
 
 import csv
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, standing
 from support.slides import Disc, disc_slide
 
+from glomseg.files import read_csv
 from glomseg.qupath.objects import read_geojson, write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
@@ -179,6 +181,12 @@ def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data,
     assert (first["glomeruli"], first["sclerotic"], first["percent_sclerotic"]) == ("7", "2", "28.57")
     assert float(first["mean_area_um2"]) == pytest.approx(sum(area.values()) / 7, rel=1e-3)
     assert (second["glomeruli"], third["image"], third["mean_area_um2"]) == ("1", "Ünï cöde #3.png", "")
+    moved.write_text(moved.read_text("utf-8").replace('"imageName": "kidney_0', '"imageName": "=kidney_0'), "utf-8")
+    drive(moved, f"export_glomeruli|{tmp_path / 'formulas'}", f"measure_summary|{tmp_path / 'formulas.csv'}")
+    assert [row["image"] for row in read_csv(tmp_path / "formulas.csv")[1]][:2] == ["=kidney_01.tif", "=kidney_02.tif"]
+    for path in (tmp_path / "formulas.csv", *(tmp_path / "formulas").glob("*kidney*.csv")):
+        assert "'=kidney" in path.read_text("utf-8")
+        assert not re.search('(^|[,"])=', path.read_text("utf-8"))
     published = data / "qupath/tiles/qupath_0_6_0_beside/kidney_01"
     labels = list((tmp_path / "tiles/kidney_01").glob("*-labelled.png"))
     assert labels
