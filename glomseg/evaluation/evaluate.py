@@ -28,7 +28,7 @@ from glomseg.labelled.label_values import refuse_inverted, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair
 from glomseg.labelled.sample_sheet import SampleSheet
-from glomseg.qupath.classes import LeftOut
+from glomseg.qupath.classes import LeftOutObjects
 from glomseg.slides.slide import open_slide
 
 METRICS = "metrics.json"
@@ -99,7 +99,7 @@ def evaluate_outlines(
         images.append(score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=mpp))
     progress(len(sides), len(sides))
     for which, outlines in (("predictions", [ours for _, ours, _ in sides]), ("truth", [true for *_, true in sides])):
-        if unused := sum((side.left_out for side in outlines), LeftOut()):
+        if unused := sum((side.left_out for side in outlines), LeftOutObjects()):
             remarks.append(f"{which}: {unused}")
     if unknown := [image.info.key for image in images if image.mpp is None]:
         remarks.append(

@@ -11,7 +11,7 @@ from glomseg.errors import EvaluationError, GlomsegError
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
 from glomseg.evaluation.learned import LearnedFrom, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
-from glomseg.evaluation.projects import find_side, is_project
+from glomseg.evaluation.projects import find_side, is_project, without_unread
 from glomseg.evaluation.suite import SuiteSet, read_suite
 from glomseg.evaluation.summary import Summary
 from glomseg.evaluation.sweep_run import SweepResult, sweep_run
@@ -127,11 +127,12 @@ def evaluate_predictions(
     ours = find_side(predicted, slides=options.slides)
     theirs = ours if truth == predicted else find_side(truth, slides=options.slides)
     pairs, remarks = pair_up(ours, theirs, missing=options.missing, images=_pictures(truth, theirs))
+    pairs, unread = without_unread(pairs)
     model = load_run(predicted).model_folder if (predicted / RECORD).is_file() else None
     work = _Work(options, settings, output, listener)
     return work.score(
         pairs,
-        [*_left_out(predicted, truth), *remarks],
+        [*_left_out(predicted, truth), *remarks, *unread],
         {"predicted": str(predicted), "truth": str(truth)},
         model_folder=None if model is None else Path(model),
     )

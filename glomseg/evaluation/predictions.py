@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError, MissingMppError
-from glomseg.evaluation.projects import is_project, project_sources
+from glomseg.evaluation.projects import is_project, project_sources, without_unread
 from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.pairs import Missing, Pair, pair_up
@@ -55,6 +55,8 @@ def predict(
     listener = listener or Listener()
     pictures, truth = _data(data, slides)
     asked, remarks = pair_up(pictures, truth, missing="skip" if missing == "skip" else "refuse")
+    asked, unread = without_unread(asked)
+    remarks += unread
     jobs = _jobs(asked, options.mpp)
     with locked(folder):
         segmenter = Segmenter.load(options, listener)

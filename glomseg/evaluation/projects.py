@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from glomseg.errors import ProjectError
+from glomseg.errors import EvaluationError
 from glomseg.labelled.find_files import Source, find_labels
 from glomseg.labelled.names import stem_of
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
+from glomseg.labelled.pairs import Pair
+from glomseg.qupath.annotations import read_annotated_images
 from glomseg.qupath.project import Project, read_project
 
 
@@ -26,16 +27,23 @@ def find_side(path: Path, *, slides: Sequence[Path] = ()) -> list[Source]:
 
 
 def project_sources(project: Project) -> list[Source]:
-    """Read the annotations of all images of a project; raises QuPathError, ProjectError."""
-    return [_source(project, image) for image in read_annotated_images(project)]
+    """Read the annotations of all images of a project, see `without_unread`; raises QuPathError."""
+    return [
+        Source(path=project.path, stem=stem_of(Path(image.name)), annotated=image)
+        for image in read_annotated_images(project)
+    ]
 
 
-def _source(project: Project, image: AnnotatedImage) -> Source:
-    """Turn an image into one side's labels; raises ProjectError where its annotations could not be read."""
-    if image.data_problem is not None:
-        raise ProjectError(f"{image.name}: {image.data_problem}")
-    return Source(
-        path=project.path,
-        stem=stem_of(Path(image.name)),
-        annotated=image,
-    )
+def without_unread(pairs: Iterable[Pair]) -> tuple[list[Pair], list[str]]:
+    """Leave out the pairs of which a project could not read one side, and say why; raises EvaluationError for all."""
+    kept, remarks = [], []
+    for pair in pairs:
+        sides = [side.annotated for side in (pair.predicted, pair.true) if side is not None and side.annotated]
+        problems = [image.data_problem for image in sides if image.data_problem is not None]
+        if problems:
+            remarks.append(f"{pair.key}: {problems[0]}; left out")
+        else:
+            kept.append(pair)
+    if remarks and not kept:
+        raise EvaluationError(f"no image could be read ({remarks[0]})")
+    return kept, remarks

@@ -20,7 +20,7 @@ from glomseg.labelled.masks import Mask, read_mask
 from glomseg.labelled.names import GEOJSON
 from glomseg.labelled.tile_files import TileLabels, tile_labels, tile_mpp
 from glomseg.qupath.annotations import AnnotatedImage
-from glomseg.qupath.classes import LeftOut, describe_spellings, is_area, is_class, is_exactly, left_out, names_of
+from glomseg.qupath.classes import LeftOutObjects, describe_spellings, is_area, is_class, is_exactly, left_out, names_of
 from glomseg.qupath.objects import PathObject, read_objects, repair
 from glomseg.runs.ownership import RUN, owner
 from glomseg.segment.region import IGNORED
@@ -71,7 +71,7 @@ class Outlines:
     ignored: BaseGeometry | None = None
     other_classes: frozenset[str] = frozenset()
     remarks: tuple[str, ...] = field(default=())
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: LeftOutObjects = field(default_factory=LeftOutObjects)
     reading: LabelReading | None = None
 
     def without(self, area: BaseGeometry | None) -> Outlines:
@@ -136,7 +136,7 @@ def _named(outlines: Outlines, mask: Mask, labels: TileLabels, selection: Select
         replace(outlines, class_names=tuple(names))._only(keep),
         ignored=shapely.union_all(ignored) if ignored else None,
         other_classes=frozenset(name for name, _ in others),
-        left_out=LeftOut(counts=others),
+        left_out=LeftOutObjects(counts=others),
     )
 
 

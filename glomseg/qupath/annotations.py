@@ -14,7 +14,7 @@ from pathlib import Path
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError
-from glomseg.qupath.classes import ANNOTATION, LeftOut, left_out
+from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, left_out
 from glomseg.qupath.java import ImageObjects, read_image_objects
 from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
@@ -45,7 +45,7 @@ class AnnotatedImage:
     metadata: Mapping[str, str] = field(default_factory=dict)
     state: ImageState | None = None
     data_problem: str | None = None
-    others: LeftOut = field(default_factory=LeftOut)
+    others: LeftOutObjects = field(default_factory=LeftOutObjects)
     remarks: tuple[str, ...] = ()
 
     @property

@@ -22,14 +22,14 @@ _LONG = 8
 
 
 @dataclass(frozen=True, kw_only=True)
-class LeftOut:
+class LeftOutObjects:
     """Objects that a command made no use of: how many, by class ("" for none) and kind."""
 
     counts: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
-    def __add__(self, other: LeftOut) -> LeftOut:
+    def __add__(self, other: LeftOutObjects) -> LeftOutObjects:
         """Count both."""
-        return LeftOut(counts=Counter(self.counts) + Counter(other.counts))
+        return LeftOutObjects(counts=Counter(self.counts) + Counter(other.counts))
 
     def __bool__(self) -> bool:
         """Tell whether anything was left out."""
@@ -102,9 +102,9 @@ def is_area(item: PathObject) -> bool:
     return item.object_type == ANNOTATION and item.geometry.area > 0
 
 
-def left_out(objects: Iterable[PathObject], used: Callable[[PathObject], bool]) -> LeftOut:
+def left_out(objects: Iterable[PathObject], used: Callable[[PathObject], bool]) -> LeftOutObjects:
     """Count the objects that are not `used`."""
-    return LeftOut(counts=Counter((item.class_name or "", kind_of(item)) for item in objects if not used(item)))
+    return LeftOutObjects(counts=Counter((item.class_name or "", kind_of(item)) for item in objects if not used(item)))
 
 
 def _begins(

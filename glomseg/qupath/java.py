@@ -18,7 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import ProjectError, QuPathError
-from glomseg.qupath.classes import LeftOut
+from glomseg.qupath.classes import LeftOutObjects
 from glomseg.qupath.objects import PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
@@ -35,7 +35,7 @@ class ImageObjects:
     """The annotations of an image, how many other objects it has, and what could not be read."""
 
     annotations: tuple[PathObject, ...] = ()
-    others: LeftOut = field(default_factory=LeftOut)
+    others: LeftOutObjects = field(default_factory=LeftOutObjects)
     remarks: tuple[str, ...] = ()
 
 
@@ -58,7 +58,7 @@ def read_image_objects(project_path: Path, entry_id: str) -> ImageObjects:
     others = [*hierarchy.getDetectionObjects(), *hierarchy.getObjects(None, _java_class(_CORE).class_)]
     return ImageObjects(
         annotations=tuple(item for item, _ in pairs),
-        others=LeftOut(counts=Counter((_class_name(item) or "", _kind(item)) for item in others)),
+        others=LeftOutObjects(counts=Counter((_class_name(item) or "", _kind(item)) for item in others)),
         remarks=tuple(problems),
     )
 

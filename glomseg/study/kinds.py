@@ -7,7 +7,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.geometry import polygons
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
-from glomseg.qupath.classes import ANNOTATION, LeftOut, describe_spellings, is_area, is_class, left_out
+from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, describe_spellings, is_area, is_class, left_out
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.region import IGNORED
 from glomseg.study.records import MeasureSettings
@@ -42,7 +42,7 @@ def spellings(image: AnnotatedImage, settings: MeasureSettings) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def unused(image: AnnotatedImage, settings: MeasureSettings) -> LeftOut:
+def unused(image: AnnotatedImage, settings: MeasureSettings) -> LeftOutObjects:
     """Count the objects of an image that take no part."""
 
     def used(item: PathObject) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glomseg.errors import MeasureError
-from glomseg.qupath.classes import LeftOut
+from glomseg.qupath.classes import LeftOutObjects
 from glomseg.study.columns import QUANTITIES
 from glomseg.study.groups import choose_reference
 from glomseg.study.measuring import measure_slide, sample_stain
@@ -128,7 +128,7 @@ def _remarks(study: Study) -> list[str]:
     """Say what was left out, and what stands in the way of comparing animals and groups."""
     remarks = [f"not measured: {names}: {why}" for why, names in _by_reason(study, lambda slide: slide.not_measured)]
     remarks += [f"{names}: {why}" for why, names in _by_reason(study, lambda slide: slide.doubt)]
-    if left_out := sum((slide.left_out for slide in study.slides), LeftOut()):
+    if left_out := sum((slide.left_out for slide in study.slides), LeftOutObjects()):
         remarks.append(str(left_out))
     if lost := [slide.image.name for slide in study.slides if not slide.slide.sample.animal]:
         remarks.append(f"no animal known, so not in animals.csv (give `samples`): {', '.join(lost)}")

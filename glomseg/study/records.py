@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from glomseg.labelled.sample_sheet import Sample
 from glomseg.qupath.annotations import AnnotatedImage
-from glomseg.qupath.classes import LeftOut
+from glomseg.qupath.classes import LeftOutObjects
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.shape import Shape
 from glomseg.study.pas import PasSettings, Stains
@@ -151,7 +151,7 @@ class MeasuredSlide:
     remarks: tuple[str, ...] = ()
     not_measured: str = ""
     doubt: str = ""
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: LeftOutObjects = field(default_factory=LeftOutObjects)
     sclerosis_judged_by: str = "person"
 
     @property

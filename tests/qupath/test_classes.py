@@ -4,7 +4,7 @@ import pytest
 from shapely.geometry import LineString, Point, box
 
 from glomseg.qupath.classes import (
-    LeftOut,
+    LeftOutObjects,
     best_class,
     describe_spellings,
     is_area,
@@ -97,6 +97,6 @@ def test_what_is_left_out_is_counted_by_class_and_kind() -> None:
         "1 point of class Glomerulus"
     )
     assert count
-    assert not LeftOut()
+    assert not LeftOutObjects()
     assert (count + count).counts["Glomerulus", "detection"] == 6
-    assert str(LeftOut()) == "nothing left out"
+    assert str(LeftOutObjects()) == "nothing left out"

@@ -21,7 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, TrainingError
 from glomseg.files import replacing, write_text
 from glomseg.geometry import Box
-from glomseg.qupath.classes import LeftOut, best_class, describe_spellings, is_class
+from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
 from glomseg.segment.region import IGNORED
 from glomseg.training.tiles.choice import (
@@ -69,7 +69,7 @@ class Export:
     images: tuple[ImageTiles, ...]
     problems: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    left_out: LeftOut = field(default_factory=LeftOut)
+    left_out: LeftOutObjects = field(default_factory=LeftOutObjects)
 
 
 def export_tiles(
@@ -111,7 +111,7 @@ def export_tiles(
         images=images,
         problems=tuple(problems),
         remarks=tuple(_remarks(requests, settings)),
-        left_out=sum((unused(request, settings) for request in requests), LeftOut()),
+        left_out=sum((unused(request, settings) for request in requests), LeftOutObjects()),
     )
 
 

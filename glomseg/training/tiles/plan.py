@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import TrainingError
 from glomseg.geometry import Box
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
-from glomseg.qupath.classes import LeftOut, best_class, is_area, is_class, left_out
+from glomseg.qupath.classes import LeftOutObjects, best_class, is_area, is_class, left_out
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import is_rejected
 from glomseg.slides.readers import Pixels
@@ -185,7 +185,7 @@ def counts(item: PathObject) -> bool:
     return is_area(item) and not is_rejected(item)
 
 
-def unused(request: TileRequest, settings: ExportSettings) -> LeftOut:
+def unused(request: TileRequest, settings: ExportSettings) -> LeftOutObjects:
     """Count the objects of an image that neither give labels nor say where to look, and that nobody rejected."""
     wanted = (*settings.classes, *([settings.region] if settings.region else []))
 
