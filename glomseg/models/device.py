@@ -81,10 +81,8 @@ def memory_guard(device: torch.device, what: str) -> Iterator[None]:
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        way = "" if device.type == "cpu" else ", or `device` as cpu"
-        raise DeviceError(
-            f"{device} has no memory left for {what}; give `batch` as 1, a smaller `tile_px`{way}"
-        ) from error
+        way = "close other programs" if device.type == "cpu" else "`device` as cpu"
+        raise DeviceError(f"{device} has no memory left for {what}; give `batch` as 1, or {way}") from error
 
 
 @functools.cache

@@ -11,13 +11,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.errors import ModelError
+from glomseg.errors import ModelError, SlideError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model
 from glomseg.segment.outlines import Glomerulus, OutlineSettings, find_glomeruli
@@ -80,7 +81,8 @@ def segment_slide(
     """Find the glomeruli of a slide, inside `region` where one is given.
 
     The probabilities of the slide lie in a temporary file in `scratch` while it works, and are kept as a pyramidal
-    OME-TIFF at `probability` where that is given. Raises SlideError, MissingMppError, RunError.
+    OME-TIFF at `probability` where that is given. Raises SlideError, MissingMppError, RunError, and what
+    `Model.predict` raises.
     """
     clock = _Clock()
     mpp = reading_mpp(model.card, settings.species)
@@ -95,7 +97,7 @@ def segment_slide(
         stride=model.stride,
     )
     clock.lap("tissue")
-    with ProbabilityMap(frame, model.card.num_classes, scratch) as values:
+    with _memory_for(slide), ProbabilityMap(frame, model.card.num_classes, scratch) as values:
         _fill(values, slide, model, settings, tiles, wanted, clock, progress)
         glomeruli, candidates = outline_map(values, model.card, settings)
         if region is not None:
@@ -113,6 +115,17 @@ def segment_slide(
         network_passes=_read_px(tiles) / tissue_px if tissue_px else 0.0,
         seconds=clock.laps(),
     )
+
+
+@contextmanager
+def _memory_for(slide: Slide) -> Iterator[None]:
+    """Raise SlideError where this machine has no memory left inside; what a device says of its own is its model's."""
+    try:
+        yield
+    except MemoryError as error:
+        raise SlideError(
+            f"no memory left for {slide.path} on this machine; close other programs, or take a larger machine"
+        ) from error
 
 
 def reading_mpp(card: ModelCard, species: str | None) -> float:

@@ -8,7 +8,7 @@ from shapely.geometry import Point, box
 from support.oracle import oracle_net, save_oracle
 from support.slides import DISC, TISSUE, Disc, disc_slide
 
-from glomseg.errors import MissingMppError, ModelError
+from glomseg.errors import MissingMppError, ModelError, SlideError
 from glomseg.models.predict import Model, load_model
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.region import Region
@@ -107,6 +107,18 @@ def test_bad_settings_and_missing_mpp(tmp_path: Path, oracle: Model) -> None:
     named = disc_slide(tmp_path / "named.tif")
     with pytest.raises(ModelError, match="threshold"):
         found_on(named.path, oracle, threshold=1.5)
+
+
+def test_memory_that_is_full_ends_in_one_line(tmp_path: Path, oracle: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = disc_slide(tmp_path / "slide.tif")
+
+    def greedy(*_: object) -> None:
+        np.zeros(2**60, np.uint8)
+
+    monkeypatch.setattr("glomseg.segment.pipeline.find_glomeruli", greedy)
+    with pytest.raises(SlideError, match=r"no memory left for .*slide\.tif") as error:
+        found_on(truth.path, oracle)
+    assert "\n" not in str(error.value)
 
 
 def test_progress_counts_every_tile(tmp_path: Path, oracle: Model) -> None:
