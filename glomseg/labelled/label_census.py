@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 MAX_VALUES = 100_000
 _FLAT = 1 / 3  # the least part of a number's pixels that lie inside a flat region; small objects are mostly edge
+_STEPS = 3  # fewer values in steps are no soft edge
+_ROUGH = 0.1  # the most pixels of a numbered mask whose values are in steps
 
 
 class TooManyValues(Exception):
@@ -28,7 +30,12 @@ class LabelCensus:
     coloured: bool = False
 
     def add(self, values: NDArray[Any], *, x: int = 0, y: int = 0, size: tuple[int, int] | None = None) -> None:
-        """Count a part (H, W) with its corner at (x, y) of an image of `size` (width, height); raises TooManyValues."""
+        """Count a part (H, W) with its corner at (x, y) of an image of `size` (width, height); then `fill_up`.
+
+        Raises TooManyValues.
+        """
+        if not values.any():
+            return  # `fill_up` counts it
         height, width = values.shape
         across, down = size or (width, height)
         _count(self.pixels, values)
@@ -79,13 +86,16 @@ class LabelCensus:
         """Give the part of the pixels at the image's edge that has one of some values."""
         return sum(self.edge.get(value, 0) for value in marked) / max(1, sum(self.edge.values()))
 
-    def rough_share(self) -> float:
-        """Give the part of the pixels other than 0 whose values form no flat regions."""
-        marked = {value: count for value, count in self.pixels.items() if value}
-        rough = sum(
-            count for value, count in marked.items() if self.flat.get(value, 0) < _FLAT * self.compared.get(value, 0)
-        )
-        return rough / max(1, sum(marked.values()))
+    def is_soft(self) -> bool:
+        """Tell whether values run in steps rather than in flat regions: most of them, or many of the pixels.
+
+        The soft edge of a large object has few pixels and many values; the slivers that a tile's edge leaves of
+        numbered objects are few of both.
+        """
+        marked = [value for value in self.pixels if value]
+        rough = [value for value in marked if self.flat.get(value, 0) < _FLAT * self.compared.get(value, 0)]
+        share = sum(self.pixels[value] for value in rough) / max(1, sum(self.pixels[value] for value in marked))
+        return len(rough) >= _STEPS and (len(rough) > len(marked) - len(rough) or share > _ROUGH)
 
 
 def _count(into: dict[int, int], values: NDArray[Any]) -> None:

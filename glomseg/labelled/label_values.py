@@ -31,7 +31,6 @@ HALF = 128
 COLOUR = 48
 """Channels of a mask are alike; those of a picture differ by more than this. JPEG blurs a little."""
 MOSTLY = 0.5
-_ROUGH = 0.01  # the most pixels of a numbered mask in values that are not flat: slivers at the edge of a tile
 _GREY = (0.125, 0.875)  # neither black nor white, as parts of white; JPEG's ringing allowed for
 _FEW = 8
 _LEVELS = tuple({round(k * 255 / n) + d for k in range(1, n) for d in (0, -1, 1)} | {255} for n in (2, 3, 4))
@@ -191,7 +190,7 @@ def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind
             return LabelKind.BLACK_AND_WHITE, 1
         kind = kinds.get(marked[0], LabelKind.NUMBERED)
         return kind, None if kind is LabelKind.NUMBERED else marked[0]
-    if census.rough_share() <= _ROUGH:
+    if not census.is_soft():
         _refuse_ambiguous(values, name)
         return LabelKind.NUMBERED, None
     return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, lossy=False)

@@ -90,6 +90,7 @@ def outline(values: NDArray[Any], path: Path = Path("mask")) -> tuple[Geometries
     census = LabelCensus()
     if values.size:
         census.add(values)
+        census.fill_up((values.shape[1], values.shape[0]))
     reading = decide(census, SaidOfValues(dtype=values.dtype), str(path))
     wide = values.dtype.itemsize > 1 and reading.kind is LabelKind.NUMBERED
     return objects_of(merged([runs_of(reading.numbers_of(values), 0, 0)]), values.shape[1], path, wide=wide)

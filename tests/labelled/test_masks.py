@@ -81,6 +81,35 @@ def test_jpeg_is_cut_in_the_middle(tmp_path: Path) -> None:
         assert item.area == pytest.approx(48 * 64, rel=0.02)
 
 
+@pytest.mark.parametrize("scale", [1, 2, 3])
+def test_the_soft_edge_of_a_large_object_is_no_row_of_numbers(tmp_path: Path, scale: int) -> None:
+    """Drawn at a multiple of the size and averaged, as programs draw: an edge one pixel wide, with every grey."""
+    y, x = np.mgrid[: 800 * scale, : 800 * scale] / scale
+    there = ((x - 400) ** 2 + (y - 410) ** 2 < 333.3**2) | ((x - 60) ** 2 + (y - 60) ** 2 < 20.2**2)
+    soft = (there.reshape(800, scale, 800, scale).mean(axis=(1, 3)) * 255).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "soft.tif", soft, tile=(128, 128))
+    found = read_mask(tmp_path / "soft.tif")
+    assert found.reading.kind == "black and white"
+    assert len(found.geometries) == 2
+    assert shapely.area(found.geometries).sum() == pytest.approx(np.pi * (333.3**2 + 20.2**2), rel=0.01)
+
+
+@pytest.mark.parametrize("count", [1, 3, 60, 250])
+def test_slivers_at_the_edge_of_a_tile_leave_numbers_numbers(tmp_path: Path, count: int) -> None:
+    rng = np.random.default_rng(count)
+    values = np.zeros((512, 512), np.uint8)
+    numbers = rng.permutation(np.arange(1, 255))[:count]
+    for place, number in enumerate(numbers):
+        row, column = divmod(place, 16)
+        values[row * 32 + 4 : row * 32 + 28, column * 32 + 4 : column * 32 + 28] = number
+    values[:40, 0], values[100:130, -1] = 255, 7
+    Image.fromarray(values).save(tmp_path / "numbers.png")
+    found = read_mask(tmp_path / "numbers.png")
+    assert found.reading.kind == "numbered"
+    assert (found.values == 255).sum() == 1
+    assert set(found.values.tolist()) == {255, 7, *numbers.tolist()}
+
+
 def test_classes_and_instances_are_told_by_value(tmp_path: Path) -> None:
     values = np.zeros((20, 40), np.uint8)
     values[5:15, 5:15] = 1
