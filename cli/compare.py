@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -27,11 +26,11 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
 
     from glomseg.evaluation.compare import compare as compare_results
     from glomseg.evaluation.summary import clean
-    from glomseg.files import write_text
+    from glomseg.files import json_text, write_text
 
     found = compare_results(first, second)
     content = {"a": str(first), "b": str(second), "scores": clean([asdict(item) for item in found])}
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = json_text(content)
     if output is not None:
         write_text(output, text + "\n")
     if as_json:

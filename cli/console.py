@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -38,10 +37,6 @@ class Console:
 
     def json(self, content: object) -> None:
         """Print JSON on standard output."""
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
-
-    def print_json(self, content: object) -> None:
-        """Print a result as JSON on standard output."""
         from glomseg.files import json_text
 
         click.echo(json_text(content))

@@ -133,8 +133,9 @@ def _export(
 
 
 def _show(console: Console, export: Export, output: Path) -> None:
-    import json
     from dataclasses import asdict
+
+    from glomseg.files import json_text
 
     if console.as_json:
         content = {
@@ -144,7 +145,7 @@ def _show(console: Console, export: Export, output: Path) -> None:
             "remarks": list(export.remarks),
             "left_out": export.left_out.rows(),
         }
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        click.echo(json_text(content))
     elif not console.quiet:
         rows = [(item.name, str(item.annotated), str(item.background), item.folder) for item in export.images]
         console.table(COLUMNS, rows)

@@ -62,7 +62,7 @@ def gallery(
     for problem in (*result.sources.remarks, *result.problems, *made.problems):
         console.warn(problem)
     if as_json:
-        console.print_json({"folder": str(made.folder), "glomeruli": made.glomeruli})
+        console.json({"folder": str(made.folder), "glomeruli": made.glomeruli})
     console.say(f"{made.glomeruli} glomeruli: {made.folder}")
     return int(bool(made.problems or result.problems))
 
@@ -77,7 +77,7 @@ def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ..
     show_amended(console, applied.images.values())
     if console.as_json:
         images = {image.name: str(image) for image in applied.images.values()}
-        console.print_json({"images": images, "left_out": applied.remarks})
+        console.json({"images": images, "left_out": applied.remarks})
     if not applied.images:
         console.say("nothing to change: no new class in the table, or all are set already")
     return int(bool(applied.remarks) or any(image.problem for image in applied.images.values()))

@@ -72,7 +72,7 @@ def _show(console: Console, result: StudyResult, folder: Path, files: list[str])
     rows = tables(result.study)
     if console.as_json:
         content = {**record(result.study), "folder": str(folder), "files": files}
-        console.print_json({**content, "slides": rows["slides"], "animals": rows["animals"]})
+        console.json({**content, "slides": rows["slides"], "animals": rows["animals"]})
     elif not console.quiet:
         console.table(COLUMNS, [_cells(row) for row in rows["slides"]])
     console.say(f"tables: {folder}")

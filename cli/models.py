@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from glomseg.files import json_text
 from glomseg.models.card import SPECIES_DIAMETER_UM
 
 from . import options
@@ -34,7 +35,7 @@ def list_(as_json: bool) -> None:
         except ModelError as error:
             console.warn(str(error))
     if as_json:
-        click.echo(json.dumps({name: json.loads(card.to_json()) for name, card in cards.items()}, indent=2))
+        click.echo(json_text({name: json.loads(card.to_json()) for name, card in cards.items()}))
         return
     rows = [(name, card.species, f"{card.mpp:g}", card.description) for name, card in cards.items()]
     console.table(("model", "species", "um/px", "description"), rows)
@@ -164,7 +165,7 @@ def unpack(file: Path, output: Path | None, quiet: bool, as_json: bool) -> None:
 def _tell(made: Mapping[str, str], lines: Iterable[str], quiet: bool, as_json: bool) -> None:
     """Print what was made, by model: lines for people, or JSON."""
     if as_json:
-        click.echo(json.dumps(made, indent=2))
+        click.echo(json_text(made))
     elif not quiet:
         for line in lines:
             click.echo(line)

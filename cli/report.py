@@ -41,6 +41,6 @@ def report(
             result.study, path, color_by="confidence" if overlay_color == "confidence" else "class", progress=update
         )
     if as_json:
-        console.print_json({"report": str(path), "bytes": path.stat().st_size})
+        console.json({"report": str(path), "bytes": path.stat().st_size})
     console.say(f"report: {path}")
     return int(bool(result.problems))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import click
 
 from .console import Console
 
@@ -73,7 +70,7 @@ def show_result(console: Console, result: TrainResult) -> None:
             "scores": dict(scores),
             "remarks": list(result.remarks),
         }
-        click.echo(json.dumps(content, indent=2, ensure_ascii=False))
+        console.json(content)
         return
     for part in ("validation", "test"):
         if score := scores.get(part):

@@ -7,12 +7,12 @@ refused by name before anything is built or read from it.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from glomseg.errors import ModelError
+from glomseg.files import json_text
 from glomseg.settings import limited, parse_json, read_record
 
 FORMAT_VERSION = 1
@@ -108,7 +108,7 @@ class ModelCard:
         for key, usual in _OPTIONAL.items():  # a card of before stays as it is, and so does its sha256 in a run
             if values[key] == usual:
                 del values[key]
-        return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        return json_text(values) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: str = CARD_NAME) -> ModelCard:

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError
-from glomseg.files import new_folder
+from glomseg.files import json_text, new_folder
 from glomseg.models.card import CARD_NAME, FOREIGN_WEIGHTS, README_NAME, ModelCard
 from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
@@ -141,7 +141,7 @@ def _card_text(card: ModelCard) -> str:
             "content": f"probability of {', '.join(card.class_names)}, 0..1; the activation is applied inside",
         },
     }
-    return json.dumps({**json.loads(card.to_json()), "export": export}, indent=2, ensure_ascii=False) + "\n"
+    return json_text({**json.loads(card.to_json()), "export": export}) + "\n"
 
 
 _README = """\

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ConflictError, ProjectError
-from glomseg.files import replacing, write_text
+from glomseg.files import replacing, write_json, write_text
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_servers import unwrapped
 from glomseg.qupath.project import (
@@ -148,7 +148,7 @@ def copy_image_data(
             checksums[source.name] = _sha256(folder / source.name)
     if expected is not None and checksums.get(_DATA) != expected.sha256:
         raise ConflictError(f"image {entry_id} was saved by somebody else meanwhile; run the same command again")
-    write_text(folder / CHECKSUMS, json.dumps(checksums, indent=2) + "\n")
+    write_json(folder / CHECKSUMS, checksums)
     _put(project_path, folder / project_path.name)
 
 

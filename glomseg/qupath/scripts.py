@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from glomseg.errors import QuPathError
-from glomseg.files import write_text
+from glomseg.files import write_json, write_text
 
 SUBFOLDER = "GlomSeg"
 """The folder below QuPath's scripts, which QuPath shows as a submenu."""
@@ -62,7 +62,7 @@ def install_scripts(scripts_folder: Path, *, force: bool) -> list[Installed]:
         installed.append(_install(path, folder / path.name, known.get(path.name), force))
         if installed[-1].state != "changed":
             known[path.name] = _digest(path)
-    write_text(record, json.dumps(known, indent=2) + "\n")
+    write_json(record, known)
     return installed
 
 

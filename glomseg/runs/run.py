@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from glomseg import __version__
 from glomseg.errors import RunError
-from glomseg.files import write_text
+from glomseg.files import write_json
 from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
 from glomseg.settings import read_record
 
@@ -132,7 +132,7 @@ class Run:
     def save(self) -> None:
         """Write run.json; raises RunError."""
         content = {**self.summary(), "images": {key: table_of(record) for key, record in self.images.items()}}
-        write_text(self.folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        write_json(self.folder / RECORD, content)
 
     def summary(self) -> dict[str, Any]:
         """Return what run.json says of the run as a whole."""

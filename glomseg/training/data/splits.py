@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from glomseg.errors import TrainingError
-from glomseg.files import write_text
+from glomseg.files import write_json
 from glomseg.training.data.examples import Example
 
 Unit = Literal["slide", "case"]
@@ -112,7 +112,7 @@ def write_split(split: Split, path: Path) -> None:
         name: {unit: [item.name for item in items] for unit, items in _units(examples, split.by).items()}
         for name, examples in split.items()
     }
-    write_text(path, json.dumps({"by": split.by, "seed": split.seed, **parts}, ensure_ascii=False, indent=1) + "\n")
+    write_json(path, {"by": split.by, "seed": split.seed, **parts})
 
 
 def read_split(path: Path, examples: Sequence[Example]) -> Split:

@@ -6,7 +6,6 @@ are, where the slide has a level of the tiles' scale; else ours are area means, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +18,7 @@ from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, TrainingError
-from glomseg.files import replacing, write_text
+from glomseg.files import replacing, write_json
 from glomseg.geometry import Box
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
@@ -206,7 +205,7 @@ def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequ
         "tiles": entries,
     }
     kept = {key: value for key, value in content.items() if value is not None}
-    write_text(place / f"{stem}-tiles.json", json.dumps(kept, indent=2, ensure_ascii=False))
+    write_json(place / f"{stem}-tiles.json", kept)
 
 
 def _unknown(plan: TilePlan, size: tuple[int, int]) -> list[list[BaseGeometry]]:
@@ -253,4 +252,4 @@ def _write_record(folder: Path, images: Sequence[ImageTiles], settings: ExportSe
         "project": project,
         "images": {image.folder: {"image": image.name, "reviewed": image.reviewed} for image in images},
     }
-    write_text(folder / RECORD, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_json(folder / RECORD, content)
