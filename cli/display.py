@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import time
 from collections.abc import Callable
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.status import Status
@@ -11,6 +15,9 @@ from rich.text import Text
 
 from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.listener import Listener
+
+LINES = "GLOMSEG_PROGRESS"
+"""Set to "lines" by a program that runs us: progress comes as lines "@ {json}" on standard error, for it to draw."""
 
 
 class Display:
@@ -25,9 +32,21 @@ class Display:
         self._rich = Console(stderr=True)
         self._bars: tuple[Progress, TaskID, TaskID] | None = None
         self._line: Status | None = None
+        self._told = 0.0
 
     def listener(self) -> Listener:
         """Return the listener that draws here."""
+        if os.environ.get(LINES) == "lines":
+            return Listener(
+                planned=lambda count: self._tell(slides=count),
+                started=lambda name: self._tell(slide=name),
+                tiles=self._tell_tiles,
+                ended=self._end_in_lines,
+                waiting=lambda what: self._tell(waiting=what),
+                in_project=lambda name: self._tell(waiting=f"{self._writing}: {name}"),
+                remark=self._remark,
+                warning=self._warn,
+            )
         return Listener(
             planned=self._plan,
             started=self._start,
@@ -38,6 +57,19 @@ class Display:
             remark=self._remark,
             warning=self._warn,
         )
+
+    @staticmethod
+    def _tell(**what: str | int) -> None:
+        click.echo("@ " + json.dumps(what), err=True)
+
+    def _tell_tiles(self, done: int, total: int) -> None:
+        if done == total or time.monotonic() - self._told > 0.2:
+            self._told = time.monotonic()
+            self._tell(tiles=done, of=total)
+
+    def _end_in_lines(self, name: str, record: ImageRecord) -> None:
+        self._tell(ended=name)
+        self._end(name, record)
 
     def close(self) -> None:
         """Wipe what is drawn."""

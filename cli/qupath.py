@@ -58,24 +58,33 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
 @click.option("--folder", type=click.Path(path_type=Path), help="QuPath's scripts folder [asked of QuPath].")
 @click.option("--force", is_flag=True, help="Replace scripts that you changed too; yours are kept beside them.")
 def install(folder: Path | None, force: bool) -> int:
-    """Copy glomseg's scripts to QuPath's user folder: there, run install_menu.groovy once a session.
+    """Copy glomseg's scripts to QuPath's user folder, and show them under Extensions > GlomSeg from the next start on.
 
-    A script that you changed is left as it is, and named; exit code 1 tells.
+    QuPath gets its default user folder where it has none. A script that you changed is left as it is, and named; exit
+    code 1 tells. With --folder, run install_menu.groovy there once.
     """
     from glomseg.errors import QuPathError
-    from glomseg.qupath.launcher import user_folder
+    from glomseg.qupath.launcher import settle_in
     from glomseg.qupath.process import REMEDY, find_qupath
-    from glomseg.qupath.scripts import install_scripts
+    from glomseg.qupath.scripts import MENU, install_scripts
 
     console = Console(quiet=False, as_json=False)
+    where = "in QuPath: Automate > User scripts > GlomSeg > install menu, then Run"
     if folder is None:
         info = find_qupath()
         if info is None:
             raise QuPathError(f"no QuPath was found, so name its scripts folder with --folder; or {REMEDY}")
-        folder = user_folder(info) / "scripts"
+        settled = settle_in(info, MENU)
+        folder = settled.path / "scripts"
+        if settled.other_start is None:
+            where = "in QuPath, from its next start on: Extensions > GlomSeg"
+        else:
+            console.warn(
+                f"QuPath starts with {settled.other_start}, which is left; call install_menu.groovy from there"
+            )
     installed = install_scripts(folder, force=force)
     console.table(("script", "state"), [(item.path.name, item.state) for item in installed])
-    console.say(f"in {installed[0].path.parent}; in QuPath: Automate > User scripts > GlomSeg > install menu, then Run")
+    console.say(f"in {installed[0].path.parent}; {where}")
     changed = [item.path for item in installed if item.state == "changed"]
     for path in changed:
         console.warn(f"{path} was changed by you and is left as it is; --force replaces it and keeps yours beside it")

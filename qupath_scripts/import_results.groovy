@@ -56,13 +56,11 @@ if (run == null) {
     return
 }
 def work = { bringIn(shared, run, home, given.contains("forget-rejections")) }
-if (wasShown)  // the choice may have taken long: what counts is the image as a viewer shows it now
-    shared.withDataOfNow(project, entry, work)
-else
-    work()
+// the choice may have taken long: what counts is the image as a viewer shows it now
+return wasShown ? shared.withDataOfNow(project, entry, work) : work()
 
 
-void bringIn(def shared, Path run, Path home, boolean forget) {
+Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def imageData = getCurrentImageData()
     def entry = getProjectEntry()
     def key = entry.getID()
@@ -74,7 +72,7 @@ void bringIn(def shared, Path run, Path home, boolean forget) {
     def memoryFile = memoryOf(home, key, before)
     def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
     def existing = hierarchy.getAnnotationObjects() as List
-    def plan = planUpdate(existing, predictions, area, earlier, before != null, forget)
+    def plan = planUpdate(existing, predictions, area, earlier, [known: before != null, forget: forget])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
         backUp(entry, run.resolve("backup").resolve(key), home.resolve("memory").resolve(key + ".geojson"))
@@ -88,16 +86,17 @@ void bringIn(def shared, Path run, Path home, boolean forget) {
         entry.saveImageData(imageData)
     }
     if (plan.doubtful)
-        say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, which " +
-            "is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
+        say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, " +
+            "which is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
     say(shared, imageData, "${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as before, " +
         "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
+    return [added: plan.add.size(), removed: plan.remove.size()]
 }
 
-/** Tell a result: by a notification where a viewer shows the image or another script waits for it, and in the log. */
+/** Tell a result: by a notification where a viewer shows the image, and in the log. */
 void say(def shared, def imageData, String text) {
     def title = getProjectEntry().getImageName()
-    if (shared.isShown(imageData) || binding.hasVariable("notify"))
+    if (shared.isShown(imageData) && !binding.hasVariable("quiet"))
         shared.tell(title, text)
     else
         println "${title}: ${text}"
@@ -141,7 +140,7 @@ Path chooseRun(List<Path> runs, boolean inWindow) {
 }
 
 /** Decide what changes, by the rules of glomseg's ownership.py. */
-Map planUpdate(List existing, List predictions, Geometry area, List earlier, boolean known, boolean forget) {
+Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map how) {
     if (predictions.any { !it.getMetadata().containsKey(RUN) })
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
     def (machine, persons) = existing.split { isMachines(it) }
@@ -154,8 +153,8 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, boo
     left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
     def outsideIndex = index(outside)
     left = left.findAll { !overlaps(it, outsideIndex) }
-    def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(mark(it)) }, known)
-    def rejected = forget ? [] : gone
+    def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(mark(it)) }, how.known)
+    def rejected = how.forget ? [] : gone
     def rejectedIndex = index(rejected)
     def add = left.findAll { !overlaps(it, rejectedIndex) }
     rejected.each { it.getMetadata().put(REJECTED, "yes") }
@@ -163,7 +162,7 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, boo
             person: predictions.size() - asked.size(), rejected: left.size() - add.size()]
 }
 
-/** Tell what a person deleted from what is in doubt: a run of which nothing is seen any more, unless it left but few. */
+/** Tell what a person deleted from what is in doubt: a run of which nothing is seen, unless it left but few. */
 List deletions(List existing, List missing, boolean known) {
     def seen = existing.findAll { it.getMetadata().containsKey(FINGERPRINT) }.collect { it.getMetadata()[RUN] } as Set
     def left = missing.findAll { !it.getMetadata().containsKey(REJECTED) }.countBy { it.getMetadata()[RUN] }
@@ -272,7 +271,7 @@ Path memoryOf(Path home, String key, String write) {
 void keepChange(Path home, Path run, String key, Map change) {
     def numbers = home.toFile().listFiles().collectMany { folder ->
         (new File(folder, "changes/" + key).list() ?: []).findAll { it ==~ /\d+\.json/ }
-    }.collect { it.minus(".json") as int }
+    }.collect { (it - ".json") as int }
     def content = [format_version: 2, run: run.getFileName().toString(), kind: "collect", mark: change.mark,
                    previous_mark: change.previous_mark, stands_as: null, before_sha256: null, after_sha256: null,
                    stood: change.stood.collect { fingerprint(it) }]

@@ -1,6 +1,7 @@
 /*
- * Purpose: show glomseg's scripts as menu items under Extensions > GlomSeg, until QuPath is closed.
- * Input:   the other scripts, in the folder of this one (`glomseg qupath install-scripts` puts them there).
+ * Purpose: show glomseg's scripts and jobs as menu items under Extensions > GlomSeg, now and whenever QuPath starts.
+ * Input:   the other scripts, in the folder of this one (`glomseg qupath install-scripts` puts them there, and lets
+ *          QuPath start with this one; run by hand, it does the latter itself where QuPath starts with no script yet).
  * Output:  the menu; an older one of that name is replaced. A click runs a script on the open image.
  * QuPath 0.5, 0.6, 0.7
  */
@@ -9,16 +10,23 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import javafx.application.Platform
 import javafx.scene.control.MenuItem
+import javafx.scene.control.SeparatorMenuItem
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.gui.prefs.PathPrefs
 
 def labels = [
-    annotate_current_image: "Annotate this image",
+    annotate_current_image: "Annotate ...",
     import_results: "Import results",
     review_glomeruli: "Review glomeruli",
-    measure_summary: "Measure summary",
+    find_missed: "Find what was missed",
+    measure_summary: "Count and mean area of this image",
     export_glomeruli: "Export glomeruli",
     export_training_tiles: "Export training tiles",
+]
+def jobLabels = [
+    measure: "Measure the project", report: "Report", evaluate: "Compare the last run with the review",
+    train: "Train on the corrections ...", undo: "Undo the last run",
 ]
 def own = binding.getVariables()["qupath.script.file"]
 def user = UserDirectoryManager.getInstance().getUserPath()
@@ -29,17 +37,18 @@ if (folder == null)
     throw new IllegalStateException("glomseg's scripts are in none of ${folders}; " +
         "put them there with: glomseg qupath install-scripts")
 def found = labels.findAll { new File(folder, it.key + ".groovy").isFile() }
-println "GlomSeg: " + found.values().join(", ")
+def jobs = new File(folder, "glomseg_jobs.groovy")
+println "GlomSeg: " + (found.values() + (jobs.isFile() ? jobLabels.values() : [])).join(", ")
 def gui = getQuPath()
 if (gui == null) {
     println "There is no window to put a menu into."
     return
 }
 
-def run = { File file ->
+def inBackground = { Closure what ->
     def work = {
         try {
-            gui.runScript(file, file.getText("UTF-8"))
+            what()
         } catch (Throwable error) {
             def cause = error
             while (cause.getCause() != null)
@@ -51,12 +60,26 @@ def run = { File file ->
     thread.setDaemon(true)
     thread.start()
 }
+def loader = getClass().getClassLoader()
 Platform.runLater {
     def menu = gui.getMenu("Extensions>GlomSeg", true)
     menu.getItems().clear()
-    found.each { name, label ->
+    def add = { String label, Closure action ->
         def item = new MenuItem(label)
-        item.setOnAction { run(new File(folder, name + ".groovy")) }
+        item.setOnAction { inBackground(action) }
         menu.getItems().add(item)
     }
+    found.each { name, label ->
+        def file = new File(folder, name + ".groovy")
+        add(label) { gui.runScript(file, file.getText("UTF-8")) }
+    }
+    if (jobs.isFile()) {
+        menu.getItems().add(new SeparatorMenuItem())
+        jobLabels.each { name, label -> add(label) { new GroovyShell(loader).parse(jobs)."${name}"() } }
+    }
+}
+def start = PathPrefs.startupScriptProperty()
+if (own && (!start.get() || !new File(start.get()).isFile())) {
+    start.set(own.toString())
+    println "QuPath starts with this menu from now on (Preferences > General > Startup script)."
 }

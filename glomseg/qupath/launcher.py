@@ -25,7 +25,30 @@ _JAVA_ITSELF = re.compile(
     r"^(WARNING: (Unknown module|A restricted method|.* has been called by|Use --enable-native-access"
     r"|Restricted methods|A terminally deprecated|Please consider reporting)|Picked up (_JAVA|JAVA_TOOL)_OPTIONS)"
 )
-_USER_FOLDER = "glomseg-user-folder="
+_FOLDER = "glomseg-user-folder"
+_OTHER = "glomseg-other-start"
+_SETTLE = f"""
+import qupath.lib.gui.UserDirectoryManager
+import qupath.lib.gui.prefs.PathPrefs
+
+def manager = UserDirectoryManager.getInstance()
+def change = args[2] == "true"
+if (change && manager.getUserPath() == null) {{
+    def folder = new File(args[0])
+    folder.mkdirs()
+    manager.setUserPath(folder.toPath())
+}}
+def folder = manager.getUserPath()
+println "{_FOLDER}=" + folder
+if (change) {{
+    def ours = folder.resolve(args[1]).toString()
+    def now = PathPrefs.startupScriptProperty().get()
+    if (!now || now == ours || !new File(now).isFile())
+        PathPrefs.startupScriptProperty().set(ours)
+    else
+        println "{_OTHER}=" + now
+}}
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,18 +135,44 @@ def check_run(done: ScriptRun, *, image: str | None) -> None:
         raise QuPathError(f"QuPath ran the script on no image; there is none named {image!r}, or the project is empty")
 
 
+@dataclass(frozen=True, kw_only=True)
+class UserFolder:
+    """QuPath's user folder, and the script that QuPath starts with where that is another than our menu."""
+
+    path: Path
+    other_start: str | None
+
+
 def user_folder(info: QuPathInfo) -> Path:
     """Ask QuPath for its user folder, which holds `scripts`; where it has none yet, tell its default."""
+    answer = _ask("null", _default_user_folder(info), change=False)
+    return _default_user_folder(info) if answer.path == Path("null") else answer.path
+
+
+def settle_in(info: QuPathInfo, start_with: str) -> UserFolder:
+    """Give QuPath its default user folder where it has none, and let it start with a script of that folder.
+
+    `start_with` is the script's path below the user folder. A script of a person's that QuPath starts with already is
+    left, and told.
+    """
+    return _ask(start_with, _default_user_folder(info), change=True)
+
+
+def _default_user_folder(info: QuPathInfo) -> Path:
+    return Path.home() / "QuPath" / f"v{'.'.join(info.version.split('.')[:2])}"
+
+
+def _ask(start_with: str, default: Path, *, change: bool) -> UserFolder:
+    answers: list[str] = []
     with tempfile.TemporaryDirectory(prefix="glomseg-") as scratch:
         script = Path(scratch) / "folder.groovy"
-        asked = "qupath.lib.gui.UserDirectoryManager.getInstance().getUserPath()"
-        script.write_text(f'println("{_USER_FOLDER}" + {asked})\n', encoding="utf-8")
-        answers: list[str] = []
-        run_script(script, line=lambda level, text: answers.append(text))
-    for text in answers:
-        if text.startswith(_USER_FOLDER) and text != f"{_USER_FOLDER}null":
-            return Path(text.removeprefix(_USER_FOLDER))
-    return Path.home() / "QuPath" / f"v{'.'.join(info.version.split('.')[:2])}"
+        script.write_text(_SETTLE, encoding="utf-8")
+        arguments = [str(default), start_with, str(change).lower()]
+        done = run_script(script, arguments=arguments, line=lambda level, text: answers.append(text))
+    told = {text.partition("=")[0]: text.partition("=")[2] for text in answers if text.startswith("glomseg-")}
+    if _FOLDER not in told:
+        raise QuPathError(f"QuPath did not tell its user folder ({'; '.join(done.errors) or done.code})")
+    return UserFolder(path=Path(told[_FOLDER]), other_start=told.get(_OTHER) or None)
 
 
 def _level(text: str) -> tuple[str, str]:

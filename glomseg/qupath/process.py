@@ -127,6 +127,8 @@ def qupath_process() -> Iterator[QuPathProcess]:
     info = require_qupath()
     with tempfile.TemporaryDirectory(prefix="glomseg-qupath-", ignore_cleanup_errors=True) as preferences:
         options = ["-Xrs", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={preferences}"]
+        if version_numbers(info.java_version or "0") >= (22,):  # else Java warns of its own start
+            options.append("--enable-native-access=ALL-UNNAMED")
         process = QuPathProcess(
             functools.partial(
                 ProcessPoolExecutor,

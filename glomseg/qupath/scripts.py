@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,8 +16,14 @@ from glomseg.files import write_json, write_text
 SUBFOLDER = "GlomSeg"
 """The folder below QuPath's scripts, which QuPath shows as a submenu."""
 
-SHARED = "glomseg_shared"
-"""What the scripts load from their own folder; no script of its own."""
+LIBRARIES = ("glomseg_shared", "glomseg_jobs")
+"""What the scripts load from their own folder; no scripts of their own."""
+
+MENU = f"scripts/{SUBFOLDER}/install_menu.groovy"
+"""The script that shows the menu, below QuPath's user folder."""
+
+PYTHON = "python.txt"
+"""The file beside the installed scripts that names the Python which has glomseg."""
 
 _RECORD = ".installed.json"
 
@@ -31,7 +38,7 @@ class Installed:
 
 def list_scripts() -> dict[str, Path]:
     """List the scripts that come with glomseg by name, without `.groovy`."""
-    return {path.stem: path for path in _files() if path.stem != SHARED}
+    return {path.stem: path for path in _files() if path.stem not in LIBRARIES}
 
 
 def _files() -> list[Path]:
@@ -51,8 +58,8 @@ def find_script(name: str) -> Path:
 def install_scripts(scripts_folder: Path, *, force: bool) -> list[Installed]:
     """Copy the scripts to a subfolder of QuPath's scripts folder.
 
-    One that is no longer as an install left it is kept, with `force` under another name. Raises RunError where
-    nothing can be written.
+    One that is no longer as an install left it is kept, with `force` under another name. The Python that runs this is
+    named beside them, for the scripts to call. Raises RunError where nothing can be written.
     """
     folder = scripts_folder / SUBFOLDER
     record = folder / _RECORD
@@ -63,6 +70,7 @@ def install_scripts(scripts_folder: Path, *, force: bool) -> list[Installed]:
         if installed[-1].state != "changed":
             known[path.name] = _digest(path)
     write_json(record, known)
+    write_text(folder / PYTHON, sys.executable + "\n")
     return installed
 
 

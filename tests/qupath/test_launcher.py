@@ -7,7 +7,7 @@ import pytest
 
 from glomseg.errors import QuPathError
 from glomseg.qupath import launcher, scripts
-from glomseg.qupath.launcher import ScriptRun, check_run, find_launcher, user_folder
+from glomseg.qupath.launcher import ScriptRun, check_run, find_launcher, settle_in, user_folder
 from glomseg.qupath.process import QuPathInfo, find_qupath
 from glomseg.qupath.scripts import find_script, install_scripts, list_scripts
 
@@ -101,7 +101,7 @@ def test_install_updates_what_nobody_changed(tmp_path, monkeypatch):
     old = tmp_path / "old/a.groovy"
     old.parent.mkdir()
     old.write_text("// 1")
-    monkeypatch.setattr(scripts, "list_scripts", lambda: {"a": old})
+    monkeypatch.setattr(scripts, "_files", lambda: [old])
     assert [item.state for item in install_scripts(tmp_path / "user", force=False)] == ["new"]
     old.write_text("// 2")
     assert [item.state for item in install_scripts(tmp_path / "user", force=False)] == ["updated"]
@@ -154,3 +154,17 @@ def test_qupath_tells_its_user_folder():
     if info is None:
         pytest.skip("no QuPath is installed here")
     assert user_folder(info).is_absolute()
+
+
+@pytest.mark.qupath
+def test_a_fresh_qupath_gets_a_user_folder_and_starts_with_the_menu(tmp_path, monkeypatch):
+    info = find_qupath()
+    if info is None:
+        pytest.skip("no QuPath is installed here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-Djava.util.prefs.userRoot={tmp_path} -Duser.home={tmp_path}")
+    settled = settle_in(info, scripts.MENU)
+    assert settled.other_start is None
+    assert settled.path == tmp_path / "QuPath" / f"v{info.version[:3]}"
+    assert settled.path.is_dir()
+    assert user_folder(info) == settled.path  # it is remembered

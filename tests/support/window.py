@@ -37,6 +37,8 @@ class Window:
             f"-Dglomseg.driver={self.commands}",
             "-Dprism.order=sw",
             "-Xmx1g",
+            "-XX:TieredStopAtLevel=1",  # a short life: compiling less starts sooner
+            "-XX:+UseSerialGC",
             *_display(self.info),
         ]
         environment = {**os.environ, "JAVA_TOOL_OPTIONS": " ".join(options), "HOME": str(self.home)}
@@ -45,7 +47,7 @@ class Window:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environment
             )
-        self._wait(self.commands / "ready", 60)
+        self._wait(self.commands / "ready", 240)
         return self
 
     def stop(self) -> None:

@@ -4,6 +4,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from support.oracle import save_oracle
+from support.slides import Disc, disc_slide
 from support.window import Window
 
 from glomseg.qupath.process import find_qupath
@@ -125,7 +127,13 @@ class Desk:
 
 
 @pytest.fixture(scope="session")
-def desk(data, tmp_path_factory):
+def monkeypatch_session():
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+
+
+@pytest.fixture(scope="session")
+def desk(data, tmp_path_factory, monkeypatch_session):
     info = find_qupath()
     if info is None:
         pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
@@ -134,6 +142,10 @@ def desk(data, tmp_path_factory):
     for path in (data / "qupath").glob("*.*"):
         if path.is_file():
             shutil.copy(path, folder)
+    spots = [Disc(300, 300, 60, 60), Disc(700, 300, 60, 60), Disc(1240, 300, 60, 60)]
+    disc_slide(folder / "kidney_02.tif", size=(2048, 1024), discs=spots, tissue=(0, 0, 2048, 1024))
+    save_oracle(folder / "models" / "oracle")
+    monkeypatch_session.setenv("GLOMSEG_MODELS", str(folder / "models"))
     project = folder / "study/project.qpproj"
     project.chmod(0o644)
     project.write_text(project.read_text("utf-8").replace("file:///slides", folder.as_uri()), "utf-8")

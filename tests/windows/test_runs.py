@@ -1,8 +1,11 @@
 """Results of a run come into the image as it stands when they come, whatever happened to it meanwhile."""
 
+import sys
+
 import pytest
 from support.runs import FREE, discs, made_run
 
+from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.ownership import RUN
 
 pytestmark = pytest.mark.qupath
@@ -32,8 +35,6 @@ def reopen(desk):
 
 
 def test_an_import_asks_for_the_run_and_brings_it_into_the_image_of_now(image):
-    from glomseg.qupath.scripts import list_scripts
-
     for number, spots in ((1, FREE[:3]), (2, FREE[:4])):
         made_run(image.project, f"run-{number}", discs(f"run-{number}", spots), ("1",))
     script = list_scripts()["import_results"]
@@ -51,3 +52,26 @@ def test_an_import_asks_for_the_run_and_brings_it_into_the_image_of_now(image):
     image.answer("OK")
     image.until(COUNT, "4")
     image.until(ON_DISK, "[ours:4, theirs:2]")
+
+
+def test_annotating_asks_and_brings_the_outlines_into_the_image_of_now(desk):
+    """The image is left, changed and opened again while glomseg works in its own Python."""
+    desk.open("kidney_02.tif")
+    desk.fx("hierarchy.clearAll(); gui.getProject().getEntry(data).saveImageData(data)")
+    desk.fx(f"""qupath.lib.gui.prefs.PathPrefs.createPersistentPreference("glomseg.python", "").set("{sys.executable}")
+        Thread.startDaemon {{ gui.runScript(new File("{list_scripts()["annotate_current_image"]}"), null) }}
+        1""")
+    dialog = "Window.getWindows().find { it.getScene()?.getRoot() instanceof DialogPane }"
+    desk.until(f"{dialog} != null", "true", 60)
+    boxes = f"{dialog}.getScene().getRoot().lookupAll('*').findAll {{ it instanceof ChoiceBox }}"
+    assert desk.fx(f"{boxes}*.getItems()").startswith(
+        "[[this image, the images chosen below, the whole project (3 imag"
+    )
+    desk.fx(f"{boxes}[3].setValue('oracle')")
+    desk.answer("OK")
+    desk.until("Window.getWindows().any { it instanceof Stage && it.getTitle() == 'GlomSeg' }", "true")
+    desk.fx("gui.openImageEntry(entryOf('kidney_01.tif'))")
+    desk.fx("gui.openImageEntry(entryOf('kidney_02.tif'))")
+    desk.fx(DRAW)
+    desk.until(COUNT, "3", 120)
+    desk.until(ON_DISK.replace("01", "02"), "[ours:3, theirs:1]")
