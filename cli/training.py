@@ -10,12 +10,12 @@ from .console import Console
 
 if TYPE_CHECKING:
     from glomseg.training.history import EpochRow
-    from glomseg.training.train import Progress
+    from glomseg.training.train import TrainProgress
     from glomseg.training.train_model import TrainResult
 
 
 @contextmanager
-def training_bars(console: Console) -> Iterator[Callable[[Progress], None]]:
+def training_bars(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
     """Draw two bars, epochs and what is being done in the one at hand, and a line an epoch."""
     from rich.console import Console as RichConsole
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -35,7 +35,7 @@ def training_bars(console: Console) -> Iterator[Callable[[Progress], None]]:
         epochs = bars.add_task("epochs", total=None)
         steps = bars.add_task("", total=None)
 
-        def tell(progress: Progress) -> None:
+        def tell(progress: TrainProgress) -> None:
             if progress.row is not None:
                 bars.update(epochs, completed=progress.done, total=progress.total)
                 if not console.quiet:

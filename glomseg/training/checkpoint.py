@@ -34,7 +34,7 @@ _WAY_OUT = "or name another `output`, or start over with `restart`"
 
 
 @dataclass(slots=True)
-class State:
+class TrainState:
     """How far a training is: what changes from epoch to epoch but the weights.
 
     `best` is object F1 and Dice of the best epoch so far, number `best_epoch`; `hard` are the places where the network
@@ -66,7 +66,7 @@ def clear_training(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def write_state(folder: Path, state: State, learner: Learner, config: TrainConfig, data: Data) -> None:
+def write_state(folder: Path, state: TrainState, learner: Learner, config: TrainConfig, data: Data) -> None:
     """Write `folder/state.pt`; raises RunError where the disk is full, and leaves what was there."""
     buffer = io.BytesIO()
     content = {
@@ -101,7 +101,7 @@ def check_settings(folder: Path, config: TrainConfig) -> None:
     _check_settings(_read(folder / STATE_NAME), config, folder)
 
 
-def read_state(folder: Path, learner: Learner, config: TrainConfig, data: Data) -> tuple[State, Data]:
+def read_state(folder: Path, learner: Learner, config: TrainConfig, data: Data) -> tuple[TrainState, Data]:
     """Read `folder/state.pt` into the learner; return how far it is, and the data with the licences they had.
 
     Raises TrainingError where there is none, or one of another training.
@@ -109,7 +109,7 @@ def read_state(folder: Path, learner: Learner, config: TrainConfig, data: Data) 
     stored = _read(folder / STATE_NAME)
     _check_settings(stored, config, folder)
     _check_data(stored, data.digest, learner.fabric.world_size, folder)
-    state = State(
+    state = TrainState(
         name=str(stored.get("name", folder.resolve().name)),
         batch_size=config.optimiser.batch_size or int(stored["batch_size"]),
         epoch=stored["epoch"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import shapely
@@ -11,7 +11,7 @@ from glomseg.evaluation.matching import overlaps
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.training.data.sampling import HardBox, Images
-from glomseg.training.validate import Progress, outlines_at, probability_of, read_ahead
+from glomseg.training.validate import outlines_at, probability_of, read_ahead
 
 THRESHOLD = 0.5
 """Low, whatever the model will be cut at: what nearly was a mistake teaches as well."""
@@ -30,16 +30,16 @@ def mine(
     images: Images,
     indices: Sequence[int],
     *,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[HardBox]:
     """Return the false positives on some training images, the largest of each image.
 
     Of several classes, what is an object of another class is none.
     """
     boxes: list[HardBox] = []
-    for done, (index, found) in enumerate(read_ahead(images, indices), start=1):
-        ((predicted, _),) = outlines_at(model, probability_of(model, found), (THRESHOLD,))
-        met = overlaps(predicted, outline(found.label > 0)[0])
+    for done, (index, labelled) in enumerate(read_ahead(images, indices), start=1):
+        ((predicted, _),) = outlines_at(model, probability_of(model, labelled), (THRESHOLD,))
+        met = overlaps(predicted, outline(labelled.label > 0)[0])
         shared = np.bincount(met.predicted, met.shared, minlength=len(predicted))
         false = np.flatnonzero(shared <= OVERLAP * met.predicted_areas)
         largest = false[np.argsort(-met.predicted_areas[false], kind="stable")][:MAX_PER_IMAGE]

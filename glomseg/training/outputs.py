@@ -7,23 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glomseg.evaluation.metrics import ObjectScore
 from glomseg.models.card import Colour, ModelCard
 from glomseg.models.predict import Model
+from glomseg.training.arrays import Pixels8
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.loading import augmented, collate
 from glomseg.training.data.sampling import Images
 from glomseg.training.data.training_data import Data
 from glomseg.training.sheets import contact_sheet
-from glomseg.training.validate import Judged, Point, classes_at, probability_of
+from glomseg.training.validate import Judged, ThresholdScore, classes_at, probability_of
 
 HISTORY_NAME, CURVES_NAME, WORST_NAME, PREVIEW_NAME = "history.csv", "curves.png", "worst.png", "preview.png"
 SHOWN = 24
 WORST = 12
-UInt8 = NDArray[np.uint8]
 COLOURS: tuple[Colour, ...] = (
     (0, 200, 0), (200, 0, 0), (0, 0, 200), (230, 159, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66),
 )  # fmt: skip
@@ -71,11 +70,11 @@ def card_of(
 
 def _colours(classes: Sequence[str], started_from: ModelCard | None) -> tuple[Colour, ...]:
     """Give each class a colour, that of the model that was begun with where it had the class."""
-    known = dict(zip(started_from.class_names, started_from.class_colors, strict=True)) if started_from else {}
-    return tuple(known.get(name) or COLOURS[index % len(COLOURS)] for index, name in enumerate(classes))
+    colours = dict(zip(started_from.class_names, started_from.class_colors, strict=True)) if started_from else {}
+    return tuple(colours.get(name) or COLOURS[index % len(COLOURS)] for index, name in enumerate(classes))
 
 
-def scores_of(point: Point, images: int, class_names: Sequence[str]) -> dict[str, Any]:
+def scores_of(point: ThresholdScore, images: int, class_names: Sequence[str]) -> dict[str, Any]:
     """Put counts into the words of a card; of several classes F1 and Dice are means, and each stands for itself too."""
     scores: dict[str, Any] = {"images": images, **_scores(point.f1, point.dice, point.objects)}
     if len(class_names) > 1:
@@ -119,7 +118,7 @@ def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
 
 def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Path) -> None:
     """Draw the images on which the model does worst, each where it errs most; green is true, the other predicted."""
-    cells: list[tuple[UInt8, UInt8, UInt8, str]] = []
+    cells: list[tuple[Pixels8, Pixels8, Pixels8, str]] = []
     for image in sorted(judged, key=lambda image: (*image.points[0].rank, image.index))[:WORST]:
         labelled = images.read(image.index)
         seen = classes_at(probability_of(model, labelled), model.card.threshold)

@@ -13,14 +13,14 @@ from PIL import Image
 from glomseg.labelled.masks import outline
 from glomseg.pictures.contact_sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TRUE_COLOR, draw_contact_sheet
 from glomseg.pictures.overlay import draw_outline
+from glomseg.training.arrays import Pixels8
 
-UInt8 = NDArray[np.uint8]
 PALE_COLOR = (140, 140, 140)
 _SMOOTH = 2
 
 
 def contact_sheet(
-    images: Sequence[UInt8],
+    images: Sequence[Pixels8],
     labels: Sequence[NDArray[Any]],
     path: Path,
     *,
@@ -45,11 +45,11 @@ def contact_sheet(
     draw_contact_sheet(cells, texts, path, title=title, legend=legend, columns=columns)
 
 
-def _paled(image: UInt8, weight: NDArray[Any]) -> UInt8:
+def _paled(image: Pixels8, weight: NDArray[Any]) -> Pixels8:
     return np.where((weight > 0)[..., None], image, 255 - (255 - image) // 4).astype(np.uint8)
 
 
-def _cell(image: UInt8, masks: Sequence[tuple[NDArray[Any], tuple[int, int, int]]]) -> Image.Image:
+def _cell(image: Pixels8, masks: Sequence[tuple[NDArray[Any], tuple[int, int, int]]]) -> Image.Image:
     """Draw outlines on a tile, which keeps its shape in a square cell."""
     height, width = image.shape[:2]
     scale = CELL_PX * _SMOOTH / max(height, width)

@@ -18,7 +18,7 @@ from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.models.store import load_network, read_card, save_model
 from glomseg.training.augment.augment import Augment
-from glomseg.training.checkpoint import State, clear_training, read_state, write_state
+from glomseg.training.checkpoint import TrainState, clear_training, read_state, write_state
 from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import CONFIG_NAME, write_config
 from glomseg.training.data.loading import Loader, augmented, batches_of
@@ -45,7 +45,7 @@ THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class TrainProgress:
     """What is told as it goes: the stage of an epoch, how far it is, the loss; the row of the history at its end."""
 
     epoch: int
@@ -56,7 +56,7 @@ class Progress:
     row: EpochRow | None = None
 
 
-Report = Callable[[Progress], None]
+Report = Callable[[TrainProgress], None]
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class Training:
     output: Path
     config: TrainConfig
     learner: Learner
-    state: State
+    state: TrainState
     report: Report
 
     def card(self, *, threshold: float = 0.5, scores: dict[str, object] | None = None) -> ModelCard:
@@ -85,7 +85,7 @@ class Training:
     def tell(self, stage: str) -> Callable[[int, int], None]:
         """Return what tells how far a stage of this epoch is."""
         epoch, report = self.state.epoch, self.report
-        return lambda done, total: report(Progress(epoch, stage, done, total))
+        return lambda done, total: report(TrainProgress(epoch, stage, done, total))
 
 
 def prepare(
@@ -106,7 +106,7 @@ def prepare(
     or it is of another training, ModelError, DeviceError.
     """
     net, card = (None, None) if start is None or resume else read_start(start)
-    state = State(name=name or output.resolve().name, started_from=card, batch_size=config.optimiser.batch_size)
+    state = TrainState(name=name or output.resolve().name, started_from=card, batch_size=config.optimiser.batch_size)
     blank = card_of(config, data, name=state.name)
     learner = Learner.of(config, blank, device, net)
     if resume:
@@ -142,7 +142,7 @@ def run(training: Training) -> ModelCard:
     return finish(training)
 
 
-def is_stale(state: State, config: TrainConfig) -> bool:
+def is_stale(state: TrainState, config: TrainConfig) -> bool:
     """Tell whether nothing got better for too long; what was not judged may be better."""
     judged = bool(state.rows) and state.rows[-1].val_object_f1 is not None
     patience = config.validation.patience
@@ -178,7 +178,7 @@ def learn_epoch(training: Training, loader: Loader, augment: Augment) -> float:
         rate = learning_rate_at((state.epoch + i / total) / config.epochs, config)
         loss = learner.learn(pixels, targets, weights, rate=rate, clip_norm=config.optimiser.clip_norm)
         state.step += 1
-        training.report(Progress(state.epoch, "learning", i + 1, total, watch.saw(loss, names)))
+        training.report(TrainProgress(state.epoch, "learning", i + 1, total, watch.saw(loss, names)))
     return watch.mean()
 
 
@@ -237,7 +237,7 @@ def keep_epoch(training: Training, loss: float, verdict: Verdict | None) -> None
         write_history(state.rows, output / HISTORY_NAME)
         draw_curves(output / HISTORY_NAME, output / CURVES_NAME)
         write_state(output, state, learner, training.config, training.data)
-    training.report(Progress(state.epoch, "epoch", state.epoch, training.config.epochs, loss, row))
+    training.report(TrainProgress(state.epoch, "epoch", state.epoch, training.config.epochs, loss, row))
 
 
 def finish(training: Training) -> ModelCard:

@@ -16,13 +16,13 @@ from glomseg.runs.reviewed import ReviewedProject, read_reviewed
 from glomseg.segment.pipeline import reading_mpp
 from glomseg.training.checkpoint import check_settings, holds_training
 from glomseg.training.config import TrainConfig
-from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, read_config
+from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, Tell, read_config
 from glomseg.training.corrections import export_corrections
 from glomseg.training.data.training_data import SPLIT_NAME, UNSTATED, Data, read_data
 from glomseg.training.optimise import check_network
 from glomseg.training.outputs import PREVIEW_NAME, draw_preview
 from glomseg.training.tiles.export import RECORD
-from glomseg.training.train import Progress, prepare, run
+from glomseg.training.train import TrainProgress, prepare, run
 
 CORRECTIONS = "corrections"
 FORMER_CORRECTIONS = "lessons"
@@ -31,8 +31,7 @@ RETRAIN = "retrain"
 FROM_START = ("architecture", "arguments", "classes", "mpp", "species")
 """What the model brings with which a training begins."""
 
-Tell = Callable[[str], None]
-Listen = Callable[[Progress], None]
+Listen = Callable[[TrainProgress], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,7 +241,7 @@ def _data(
         tile_mpp=options.tile_mpp,
         split_file=split,
         licence=options.licence,
-        progress=lambda done, total: progress(Progress(0, "looking at the data", done, total)),
+        progress=lambda done, total: progress(TrainProgress(0, "looking at the data", done, total)),
     )
 
 

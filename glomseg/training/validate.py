@@ -21,11 +21,9 @@ from glomseg.models.predict import Model
 from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
+from glomseg.training.arrays import Pixels8
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.sampling import Images
-
-UInt8 = NDArray[np.uint8]
-Progress = Callable[[int, int], None]
 
 READERS = 2
 AHEAD = 4
@@ -44,18 +42,18 @@ class ClassScore:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
+class ThresholdScore:
     """What a threshold gives, class by class, added up over images."""
 
     threshold: float
     classes: tuple[ClassScore, ...] = ()
 
-    def __add__(self, other: Point) -> Point:
+    def __add__(self, other: ThresholdScore) -> ThresholdScore:
         """Add the counts of two images; a point without any class yet adds nothing."""
         if not self.classes:
-            return Point(self.threshold, other.classes)
+            return ThresholdScore(self.threshold, other.classes)
         pairs = zip(self.classes, other.classes, strict=True)
-        return Point(self.threshold, tuple(mine + theirs for mine, theirs in pairs))
+        return ThresholdScore(self.threshold, tuple(mine + theirs for mine, theirs in pairs))
 
     @property
     def objects(self) -> ObjectScore:
@@ -91,7 +89,7 @@ class Judged:
 
     index: int
     loss: float
-    points: tuple[Point, ...]
+    points: tuple[ThresholdScore, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,28 +97,28 @@ class Verdict:
     """All images together: mean loss, and each threshold's sums."""
 
     loss: float
-    points: tuple[Point, ...]
+    points: tuple[ThresholdScore, ...]
 
     @classmethod
     def of(cls, images: Sequence[Judged]) -> Verdict:
         """Add up images that were judged at the same thresholds; in their order, whoever judged them."""
-        points = [Point(point.threshold) for point in images[0].points]
+        points = [ThresholdScore(point.threshold) for point in images[0].points]
         for image in sorted(images, key=lambda image: image.index):
             points = [a + b for a, b in zip(points, image.points, strict=True)]
         return cls(math.fsum(image.loss for image in images) / len(images), tuple(points))
 
     @property
-    def best(self) -> Point:
+    def best(self) -> ThresholdScore:
         """The threshold of the best object F1; of equals the one nearest to a half."""
         return max(self.points, key=lambda point: (*point.rank, -abs(point.threshold - 0.5)))
 
 
-def predict(model: Model, image: UInt8) -> UInt8:
+def predict(model: Model, image: Pixels8) -> Pixels8:
     """Return the probabilities 0..255 (classes, H, W) of an image (H, W, 3) of any size."""
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        single: UInt8 = model.predict(image[None])[0]
+        single: Pixels8 = model.predict(image[None])[0]
         return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
@@ -137,7 +135,7 @@ def predict(model: Model, image: UInt8) -> UInt8:
 
 
 def outlines_at(
-    model: Model, probability: UInt8, thresholds: Sequence[float]
+    model: Model, probability: Pixels8, thresholds: Sequence[float]
 ) -> Iterator[tuple[Geometries, NDArray[np.intp]]]:
     """Yield, for each threshold, the outlines of probabilities (classes, H, W) and the class of each, from 0.
 
@@ -164,36 +162,38 @@ def judge(
     criterion: nn.Module,
     thresholds: Sequence[float],
     *,
-    progress: Progress = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Judged]:
     """Judge some of the images at each of the thresholds."""
     judged = []
-    for index, found in read_ahead(images, indices):
-        probability = probability_of(model, found)
-        points = points_of(model, probability, found, thresholds)
-        judged.append(Judged(index, _loss(criterion, probability, found), points))
+    for index, labelled in read_ahead(images, indices):
+        probability = probability_of(model, labelled)
+        points = points_of(model, probability, labelled, thresholds)
+        judged.append(Judged(index, _loss(criterion, probability, labelled), points))
         progress(len(judged), len(indices))
     return judged
 
 
-def probability_of(model: Model, found: Labelled) -> UInt8:
+def probability_of(model: Model, labelled: Labelled) -> Pixels8:
     """Return what the model says of an image (classes, H, W), and 0 where that is not valid."""
-    return np.where(found.valid, predict(model, found.image), 0).astype(np.uint8)
+    return np.where(labelled.valid, predict(model, labelled.image), 0).astype(np.uint8)
 
 
-def classes_at(probability: UInt8, threshold: float) -> UInt8:
+def classes_at(probability: Pixels8, threshold: float) -> Pixels8:
     """Return the most probable class of each pixel (H, W), from 1; 0 where none reaches the threshold."""
     there = probability.max(axis=0) >= threshold * 255
     return np.where(there, probability.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
-def points_of(model: Model, probability: UInt8, found: Labelled, thresholds: Sequence[float]) -> tuple[Point, ...]:
+def points_of(
+    model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
+) -> tuple[ThresholdScore, ...]:
     """Score probabilities (classes, H, W) at each of the thresholds."""
-    true = [outline(found.label == index + 1)[0] for index in range(len(probability))]
+    true = [outline(labelled.label == index + 1)[0] for index in range(len(probability))]
     points = []
     for threshold, (items, kinds) in zip(thresholds, outlines_at(model, probability, thresholds), strict=True):
         scores = [_score(items[kinds == index], of_class) for index, of_class in enumerate(true)]
-        points.append(Point(threshold, tuple(scores)))
+        points.append(ThresholdScore(threshold, tuple(scores)))
     return tuple(points)
 
 
@@ -219,12 +219,13 @@ def read_ahead(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, La
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _loss(criterion: nn.Module, probability: UInt8, found: Labelled) -> float:
+def _loss(criterion: nn.Module, probability: Pixels8, labelled: Labelled) -> float:
     """Return the loss of probabilities (classes, H, W), which eight bits keep well enough for a curve."""
     p = np.clip(probability / 255.0, 1 / 510, 1 - 1 / 510)
-    target = np.stack([found.label == index + 1 for index in range(len(probability))])
+    target = np.stack([labelled.label == index + 1 for index in range(len(probability))])
     logits, targets, weight = (
-        torch.from_numpy(values.astype(np.float32))[None] for values in (np.log(p / (1 - p)), target, found.valid[None])
+        torch.from_numpy(values.astype(np.float32))[None]
+        for values in (np.log(p / (1 - p)), target, labelled.valid[None])
     )
     with torch.inference_mode():
         return float(criterion(logits, targets, weight))

@@ -149,7 +149,7 @@ def test_what_it_leaves_behind(trained):
         surveyed = list(csv.DictReader(file))
     assert len(surveyed) == 24
     assert sum(row["positive"] == "1" for row in surveyed) == 16
-    assert {(row["slide"], row["um_per_px"]) for row in surveyed if row["part"] == "test"} == {
+    assert {(row["slide"], row["mpp"]) for row in surveyed if row["part"] == "test"} == {
         (slide, "4") for slide in split["test"]
     }
     assert card.training_data[0].name == "fields"

@@ -16,7 +16,7 @@ from glomseg.files import write_text
 from glomseg.models.card import TrainingData
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Labelled
-from glomseg.training.data.sampling import Draw, HardBox, Sample
+from glomseg.training.data.sampling import Draw, HardBox, TrainSample
 from glomseg.training.data.training_data import SPLIT_NAME, Data
 from tools.starter import compose
 from tools.starter.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
@@ -85,14 +85,14 @@ class ComposedSource:
         """Number the samples of an epoch."""
         return [Draw(i, (self._config.seed, epoch, i)) for i in range(self._config.data.samples_per_epoch or 1000)]
 
-    def sample(self, draw: Draw) -> Sample:
+    def sample(self, draw: Draw) -> TrainSample:
         """Compose a sample."""
         if self._composer is None:
             data = read_data(self._folder)
             part = joined(*(getattr(data, name) for name in self._parts))
             self._composer = composer(part, self._config)
         made = self._composer.sample(np.random.default_rng(draw.seed))
-        return Sample(f"composed {draw.seed}", made.image, made.label.astype(np.uint8), made.weight)
+        return TrainSample(f"composed {draw.seed}", made.image, made.label.astype(np.uint8), made.weight)
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave what was read behind."""

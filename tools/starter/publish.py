@@ -27,7 +27,7 @@ from glomseg.models.variable_unet import VariableUNet
 from glomseg.slides.slide import open_slide
 from glomseg.training.augment import stain
 from glomseg.training.data.examples import Labelled
-from glomseg.training.validate import Point, points_of, probability_of
+from glomseg.training.validate import ThresholdScore, points_of, probability_of
 from tools.starter.compose import Composer
 from tools.starter.composed import AIDPATH, labelled, read_data, tile_at
 
@@ -47,10 +47,10 @@ class PostProcessing:
     minimum_solidity: float = 0.85
 
 
-def measure(model: Model, images: Sequence[Labelled], um_px: float) -> tuple[Point, float]:
+def measure(model: Model, images: Sequence[Labelled], um_px: float) -> tuple[ThresholdScore, float]:
     """Return the added counts of images, outlined as the card says, and their tissue outside glomeruli in mm2."""
     threshold = model.card.threshold
-    total, tissue_px = Point(threshold), 0
+    total, tissue_px = ThresholdScore(threshold), 0
     for image in images:
         asked = without_slivers(image, SLIVER_UM2 / um_px**2)
         (point,) = points_of(model, probability_of(model, asked), asked, (threshold,))
@@ -102,7 +102,7 @@ def measure_unrelated(model: Model, path: Path) -> dict[str, Any]:
     return told
 
 
-def _told(result: Point, tissue_mm2: float) -> dict[str, float]:
+def _told(result: ThresholdScore, tissue_mm2: float) -> dict[str, float]:
     objects = result.objects
     false = objects.predicted - objects.matched
     told: dict[str, float] = {

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError
 from glomseg.training.config_file import read_config
-from glomseg.training.train import Progress, prepare, run
+from glomseg.training.train import TrainProgress, prepare, run
 from tools.starter.composed import data_of
 
 SETTINGS = Path(__file__).with_name("pas-starter.toml")
@@ -40,7 +40,7 @@ def main() -> None:
     print(card.scores)
 
 
-def tell(progress: Progress) -> None:
+def tell(progress: TrainProgress) -> None:
     """Print a line an epoch."""
     if progress.row is not None:
         values = dataclasses.asdict(progress.row).items()

@@ -96,9 +96,9 @@ class Augment:
             (config.noise_share, self._noisy),
             (config.jpeg_share, self._encoded),
         ):
-            chosen = draw.chosen(share)
-            if len(chosen):
-                images = images.index_copy(0, chosen, change(draw, images[chosen]))
+            indices = draw.choose(share)
+            if len(indices):
+                images = images.index_copy(0, indices, change(draw, images[indices]))
         return images, labels, weights
 
     def _warped(self, draw: _Draw, batch: Batch) -> Batch:
@@ -179,7 +179,7 @@ class _Draw:
     def normal(self, *shape: int) -> Tensor:
         return torch.randn(self._count, *shape, generator=self._host).to(self._device)
 
-    def chosen(self, share: float) -> Tensor:
+    def choose(self, share: float) -> Tensor:
         """Return the numbers of about `share` of the images."""
         return torch.nonzero(torch.rand(self._count, generator=self._host) < share)[:, 0].to(self._device)
 
@@ -191,7 +191,7 @@ class _Draw:
 
 def _flipped(draw: _Draw, batch: Batch) -> Batch:
     for axis in (2, 3):
-        which = draw.chosen(0.5)
+        which = draw.choose(0.5)
         if len(which):
             images, labels, weights = (part.index_copy(0, which, part[which].flip(axis)) for part in batch)
             batch = images, labels, weights
@@ -212,8 +212,8 @@ def _stain_matrix(name: StainSet) -> Tensor | None:
     if name == "H-E-DAB":
         rows = torch.tensor(RUIFROK)
     else:
-        known = torch.tensor([STANDARD.haematoxylin, STANDARD.pas])
-        rows = torch.cat([known, torch.linalg.cross(known[0], known[1])[None]])
+        stains = torch.tensor([STANDARD.haematoxylin, STANDARD.pas])
+        rows = torch.cat([stains, torch.linalg.cross(stains[0], stains[1])[None]])
     unit: Tensor = rows / rows.norm(dim=1, keepdim=True)
     return unit
 

@@ -5,32 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from glomseg.training.arrays import Floats, Marks, Random
 from glomseg.training.augment import stain
-
-Float = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Rng = np.random.Generator
 
 
 @dataclass(slots=True)
 class Canvas:
     """An image in the making, as optical density, with its label and what to ignore."""
 
-    density: Float
-    label: Mask
-    ignore: Mask
+    density: Floats
+    label: Marks
+    ignore: Marks
 
 
-def equivalent_diameter_px(mask: Mask) -> float:
+def equivalent_diameter_px(mask: Marks) -> float:
     """Return the diameter in px of the disc that has the area of `mask`."""
     return float(2 * np.sqrt(mask.sum() / np.pi))
 
 
-def shrink(rng: Rng, density: Float, mask: Mask, diameter_px: float, valid: Mask | None = None) -> Float:
+def shrink(rng: Random, density: Floats, mask: Marks, diameter_px: float, valid: Marks | None = None) -> Floats:
     """Turn a crop by any angle and bring its mask to `diameter_px`: (P, P, 5) of density, mask and validity.
 
     Without `valid` the whole crop is.
@@ -51,7 +47,7 @@ def shrink(rng: Rng, density: Float, mask: Mask, diameter_px: float, valid: Mask
     return patch[:, ::-1] if rng.random() < 0.5 else patch
 
 
-def blend(rng: Rng, canvas: Canvas, density: Float, mask: Mask, valid: Float, *, glomerulus: bool) -> None:
+def blend(rng: Random, canvas: Canvas, density: Floats, mask: Marks, valid: Floats, *, glomerulus: bool) -> None:
     """Blend a patch into the canvas at a random place that holds no other glomerulus and little glass."""
     high, wide = canvas.label.shape
     feather = float(rng.uniform(0.6, 3.0))

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from glomseg.training.arrays import Floats, Marks, Random
 from glomseg.training.augment import paste, stain
 from glomseg.training.data.examples import Labelled
-
-Float = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Rng = np.random.Generator
 
 SMALLEST_PX = 60
 """Pixels below which a labelled object is no glomerulus to paste, but a sliver."""
@@ -30,17 +26,17 @@ class _Source:
     """A labelled image, and the mean optical density of its tissue."""
 
     labelled: Labelled
-    tissue: Float
+    tissue: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
     """A square cut out: optical density (S, S, 3) and that of the tissue it is from, the object, and what is valid."""
 
-    density: Float
-    tissue: Float
-    mask: Mask
-    valid: Mask
+    density: Floats
+    tissue: Floats
+    mask: Marks
+    valid: Marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +46,11 @@ class _Object:
     source: _Source
     rows: slice
     columns: slice
-    mask: Mask
+    mask: Marks
     kind: int
 
 
-def paste_between(rng: Rng, host: Labelled, donors: Sequence[Labelled], *, glomeruli: int, decoys: int) -> Labelled:
+def paste_between(rng: Random, host: Labelled, donors: Sequence[Labelled], *, glomeruli: int, decoys: int) -> Labelled:
     """Return `host` with up to so many glomeruli of `donors` pasted in, and plain tissue in the same shapes.
 
     Sizes change by 15 % at most, seams are soft, and stains move to those of the host. Plain tissue stays background,
@@ -63,15 +59,15 @@ def paste_between(rng: Rng, host: Labelled, donors: Sequence[Labelled], *, glome
     """
     towards = _tissue(host)
     sources = [_Source(donor, tissue) for donor in donors if (tissue := _tissue(donor)) is not None]
-    whole = [found for source in sources for found in _whole_objects(source)]
+    whole = [item for source in sources for item in _whole_objects(source)]
     if towards is None or not whole or not glomeruli + decoys:
         return host
     canvas = paste.Canvas(stain.optical_density(host.image), host.label > 0, ~host.valid)
     label = host.label.copy()
     for number in range(decoys + glomeruli):
-        chosen = whole[int(rng.integers(len(whole)))]
-        cut = _cut(chosen)
-        diameter = paste.equivalent_diameter_px(chosen.mask) * float(np.exp(rng.uniform(-0.14, 0.14)))
+        donor = whole[int(rng.integers(len(whole)))]
+        cut = _cut(donor)
+        diameter = paste.equivalent_diameter_px(donor.mask) * float(np.exp(rng.uniform(-0.14, 0.14)))
         piece = _plain(rng, cut, [*sources, _Source(host, towards)]) if number < decoys else cut
         if piece is None or diameter > _LARGEST * min(label.shape):
             continue
@@ -79,11 +75,11 @@ def paste_between(rng: Rng, host: Labelled, donors: Sequence[Labelled], *, glome
         patch = paste.shrink(rng, moved, piece.mask, diameter, piece.valid)
         before = canvas.label.copy()
         paste.blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=number >= decoys)
-        label[canvas.label & ~before] = chosen.kind
+        label[canvas.label & ~before] = donor.kind
     return Labelled(np.rint(stain.to_rgb(canvas.density)).astype(np.uint8), label, ~canvas.ignore)
 
 
-def _tissue(labelled: Labelled) -> Float | None:
+def _tissue(labelled: Labelled) -> Floats | None:
     """Return the mean optical density of tissue around glomeruli, None where there is hardly any tissue."""
     density = stain.optical_density(labelled.image[::4, ::4])
     where = (labelled.valid & (labelled.label == 0))[::4, ::4]
@@ -94,7 +90,7 @@ def _tissue(labelled: Labelled) -> Float | None:
 
 def _whole_objects(source: _Source) -> list[_Object]:
     """Return the objects of an image that none of its borders cuts."""
-    found = []
+    objects = []
     label = source.labelled.label
     height, width = label.shape
     for kind in np.unique(label[label > 0]):
@@ -103,8 +99,8 @@ def _whole_objects(source: _Source) -> list[_Object]:
             mask = numbers[rows, columns] == number
             inside = rows.start > 0 and columns.start > 0 and rows.stop < height and columns.stop < width
             if inside and mask.sum() >= SMALLEST_PX:
-                found.append(_Object(source, rows, columns, mask, int(kind)))
-    return found
+                objects.append(_Object(source, rows, columns, mask, int(kind)))
+    return objects
 
 
 def _cut(item: _Object) -> _Piece:
@@ -122,7 +118,7 @@ def _cut(item: _Object) -> _Piece:
     return _Piece(stain.optical_density(labelled.image[rows, columns]), item.source.tissue, mask, valid)
 
 
-def _plain(rng: Rng, piece: _Piece, sources: Sequence[_Source]) -> _Piece | None:
+def _plain(rng: Random, piece: _Piece, sources: Sequence[_Source]) -> _Piece | None:
     """Return `piece` with plain tissue of any source in it, None where none was found."""
     side = len(piece.mask)
     for _ in range(_TRIES):

@@ -90,11 +90,11 @@ def read_example(example: Example, model_mpp: float) -> Labelled:
             image = slide.read(Box(0, 0, *size), model_mpp)
         label = np.zeros(image.shape[:2], np.uint8)
         if example.label is not None:
-            found = label_of(example, example.label)
-            height, width = found.numbers.shape
+            stored_label = label_of(example, example.label)
+            height, width = stored_label.numbers.shape
             if (width, height) != size:
                 raise TrainingError(unlike(example, size, (width, height)))
-            label = _nearest(classes_of(found, example.values), label.shape, model_mpp / example.mpp)
+            label = _nearest(classes_of(stored_label, example.values), label.shape, model_mpp / example.mpp)
     except (SlideError, EvaluationError) as error:
         raise TrainingError(str(error)) from error
     unknown = label == UNKNOWN

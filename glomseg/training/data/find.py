@@ -46,12 +46,12 @@ def find_examples(
     missing = [f"{folder} is no folder; check the path" for folder in folders if not folder.is_dir()]
     there = [folder for folder in folders if folder.is_dir()]
     parts = [part_named(folder.resolve().name) if len(there) > 1 else "" for folder in there]
-    found = [
+    content = [
         find_pairs(folder, name=name, tile_mpp=tile_mpp, classes=classes, part=part)
         for folder, name, part in zip(there, names_of(there), parts, strict=True)
     ]
-    unique = {example.image.resolve(): example for part in found for example in part.examples}
-    problems = [*missing, *(line for part in found for line in part.problems)]
+    unique = {example.image.resolve(): example for part in content for example in part.examples}
+    problems = [*missing, *(line for part in content for line in part.problems)]
     held_out = tuple(item for item in unique.values() if hold_out and item.part == "test")
     others = tuple(item for item in unique.values() if item not in held_out)
     if held_out and not others and not problems:

@@ -38,35 +38,35 @@ _PLACE = re.compile(r"[ _-]+(x=?\d+[ _,-]*y=?\d+.*|\d+[_-]\d+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Pairs:
     """What a folder holds: examples, those of whole slides still uncut, and what is wrong with the others."""
 
     examples: tuple[Example, ...]
     problems: tuple[str, ...]
 
 
-def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequence[str], part: str = "") -> Found:
+def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequence[str], part: str = "") -> Pairs:
     """Pair the images of a folder with their labels; `name` begins the names of the examples.
 
     `tile_mpp` is um per pixel of images that do not say it, `part` what the folder is where nothing in it says.
     """
     images, labels = find_pictures(folder)
     if not images:
-        return Found(examples=(), problems=(f"{folder} holds no images; name a folder with images and their masks",))
+        return Pairs(examples=(), problems=(f"{folder} holds no images; name a folder with images and their masks",))
     problems = [*_twice(images), *_twice(labels)]
     pairs, lone = _paired(images, labels)
     examples: list[Example] = []
     try:
         layout = _Layout(folder, name, tile_mpp, tuple(classes), _wholes(images), _samples(folder), part)
     except SampleSheetError as error:
-        return Found(examples=(), problems=(*problems, str(error)))
+        return Pairs(examples=(), problems=(*problems, str(error)))
     for image, label in pairs:
         try:
             examples.append(layout.example(image, label))
         except (TrainingError, EvaluationError, SampleSheetError) as error:
             problems.append(str(error))
     problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
-    return Found(examples=tuple(examples), problems=tuple(problems))
+    return Pairs(examples=tuple(examples), problems=tuple(problems))
 
 
 def _paired(

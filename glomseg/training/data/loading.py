@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from glomseg.errors import GlomsegError
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
-from glomseg.training.data.sampling import Draw, Sample, Source
+from glomseg.training.data.sampling import Draw, SampleSource, TrainSample
 
-Batch = tuple[Tensor, Tensor, Tensor, list[str]]
+LoadedBatch = tuple[Tensor, Tensor, Tensor, list[str]]
 """Images (N, 3, S, S), labels (N, S, S) and valid (N, S, S), all uint8, and the names."""
 
 MAX_WORKERS = 8
@@ -25,7 +25,7 @@ MAX_WORKERS = 8
 class Loader:
     """The batches of one epoch after another, from processes that stay."""
 
-    def __init__(self, source: Source, config: TrainConfig, device: torch.device) -> None:
+    def __init__(self, source: SampleSource, config: TrainConfig, device: torch.device) -> None:
         """Start nothing yet: processes start with the first batch."""
         self._draws, self._shards = _Draws(), source.shards
         workers = worker_count(config)
@@ -41,7 +41,7 @@ class Loader:
             generator=torch.Generator(),  # or the global one is drawn from
         )
 
-    def batches(self, draws: Sequence[Draw], size: int) -> Iterator[Batch]:
+    def batches(self, draws: Sequence[Draw], size: int) -> Iterator[LoadedBatch]:
         """Yield batches of `size`; the last may be smaller, but a single sample is left out.
 
         Raises what a process raised that could not read a sample.
@@ -86,23 +86,23 @@ class _Draws(Sampler[list[Draw]]):
         return len(self.batches)
 
 
-class _Samples(Dataset[Sample | GlomsegError]):
-    def __init__(self, source: Source) -> None:
+class _Samples(Dataset[TrainSample | GlomsegError]):
+    def __init__(self, source: SampleSource) -> None:
         self._source = source
 
-    def __getitem__(self, draw: Draw) -> Sample | GlomsegError:
+    def __getitem__(self, draw: Draw) -> TrainSample | GlomsegError:
         try:
             return self._source.sample(draw)
         except GlomsegError as error:  # raised in another process, it would come with a traceback in its message
             return error
 
 
-def _collate(samples: Sequence[Sample | GlomsegError]) -> Batch | GlomsegError:
-    made = [sample for sample in samples if isinstance(sample, Sample)]
+def _collate(samples: Sequence[TrainSample | GlomsegError]) -> LoadedBatch | GlomsegError:
+    made = [sample for sample in samples if isinstance(sample, TrainSample)]
     return next((sample for sample in samples if isinstance(sample, GlomsegError)), None) or collate(made)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def collate(samples: Sequence[TrainSample]) -> LoadedBatch:
     """Stack samples."""
     images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     labels = np.stack([sample.label for sample in samples])

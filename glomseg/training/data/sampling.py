@@ -13,23 +13,16 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from glomseg.errors import TrainingError
-from glomseg.slides.slide import open_slide
+from glomseg.training.arrays import Pixels8, Random
 from glomseg.training.augment.transplant import paste_between
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example, Labelled, read_example
-
-UInt8 = NDArray[np.uint8]
-Rng = np.random.Generator
+from glomseg.training.data.whole import read_whole
 
 SHARDS, MANY = 8, 1000
 """From so many images on, a batch is of every eighth image, so that a process reads always the same ones, and keeps
 them. This goes by the data alone: the number of processes does not change what is learned."""
-CHECKED = 64
-ALIKE = 1.1
-"""Images are resized whole where the scales of so many of them differ by less than this."""
 PASTED = 2
 """Glomeruli, and pieces of plain tissue, that are pasted at most into one square."""
 
@@ -59,16 +52,16 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TrainSample:
     """One square to learn from: image (S, S, 3), label (S, S) of classes or 0, valid (S, S); and what it is from."""
 
     name: str
-    image: UInt8
-    label: UInt8
+    image: Pixels8
+    label: Pixels8
     valid: NDArray[np.bool_]
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """Where samples come from. It is sent to other processes and must be light to pickle.
 
     A batch is of the draws of one of `shards`: those of one remainder of their index.
@@ -79,7 +72,7 @@ class Source(Protocol):
     def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
         """Decide the samples of an epoch."""
 
-    def sample(self, draw: Draw) -> Sample:
+    def sample(self, draw: Draw) -> TrainSample:
         """Make a sample."""
 
 
@@ -118,51 +111,10 @@ class ExampleImages:
 
 
 def read_as(example: Example, config: TrainConfig) -> Labelled:
-    """Read an example at the spacing of the training, or resized as a whole."""
-    if config.data.sample != "whole":
-        return read_example(example, config.model_mpp)
-    found, size = read_example(example, example.mpp), (config.data.crop_px, config.data.crop_px)
-    label = np.zeros(size, np.uint8)
-    for kind in np.unique(found.label[found.label > 0]):
-        label[_resized(np.where(found.label == kind, 255, 0), size, Image.Resampling.BOX) >= 128] = kind
-    valid = _resized(np.where(found.valid, 255, 0), size, Image.Resampling.BOX) >= 128
-    return Labelled(_resized(found.image, size, Image.Resampling.BILINEAR), label, valid)
-
-
-def whole_mpp(examples: Sequence[Example], config: TrainConfig) -> float:
-    """Tell at how many um per px whole images are read: the median of a few."""
-    return round(float(np.median([max(scale) for scale in _whole_scales(examples, config, 8)])), 4)
-
-
-def check_whole(examples: Sequence[Example], config: TrainConfig) -> None:
-    """Raise TrainingError where images cannot be resized whole, each to the same scale: slides, or of other sizes."""
-    cut = next((item for item in examples if item.box is not None), None)
-    if cut is not None:
-        raise TrainingError(
-            f"{cut.image} is a slide, and data.sample is whole, which resizes whole patches; give patches (Task 1 of "
-            "KPIs), or another recipe, such as kpis"
-        )
-    scales = [side for scale in _whole_scales(examples, config, CHECKED) for side in scale]
-    if max(scales) > ALIKE * min(scales):
-        raise TrainingError(
-            f"images resized whole to {config.data.crop_px} px would be read at {min(scales):.3g} to "
-            f"{max(scales):.3g} um per pixel; give square images of one size, or set data.sample=crop"
-        )
-
-
-def _whole_scales(examples: Sequence[Example], config: TrainConfig, count: int) -> list[tuple[float, float]]:
-    """Tell the um per px, across and down, at which some images are read whole."""
-    scales = []
-    for example in examples[:: max(1, len(examples) // count)]:
-        with open_slide(example.image, mpp=example.mpp) as slide:
-            scales.append(
-                (example.mpp * slide.width / config.data.crop_px, example.mpp * slide.height / config.data.crop_px)
-            )
-    return scales
-
-
-def _resized(pixels: NDArray[Any], size: tuple[int, int], how: Image.Resampling) -> UInt8:
-    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels, np.uint8)).resize(size, how))
+    """Read an example at the um per pixel of the training, or resized as a whole."""
+    if config.data.sample == "whole":
+        return read_whole(example, config)
+    return read_example(example, config.model_mpp)
 
 
 class ExampleSource:
@@ -206,7 +158,7 @@ class ExampleSource:
             for i in range(config.data.samples_per_epoch or len(self.examples))
         ]
 
-    def _draw(self, rng: Rng, seed: tuple[int, int], hard: Sequence[tuple[int, Any]]) -> Draw:
+    def _draw(self, rng: Random, seed: tuple[int, int], hard: Sequence[tuple[int, Any]]) -> Draw:
         config, chance = self.config, float(rng.random())
         paste = bool(self._positive) and float(rng.random()) < config.data.paste_share
         if self._positive and chance < config.data.positive_share:
@@ -222,25 +174,25 @@ class ExampleSource:
         index = _drawn(rng, self._all)
         return Draw(index, seed, other=self._donor(rng, index) if paste else None)
 
-    def _donor(self, rng: Rng, index: int) -> int | None:
+    def _donor(self, rng: Random, index: int) -> int | None:
         """Draw an image to paste from, of the shard of `index`."""
         donors = self._donors[index % self.shards]
         return _drawn(rng, donors) if donors else None
 
-    def sample(self, draw: Draw) -> Sample:
+    def sample(self, draw: Draw) -> TrainSample:
         """Cut a sample out of its image."""
         config, example = self.config, self.examples[draw.index]
-        found = self._read(draw.index)
+        labelled = self._read(draw.index)
         if config.data.sample == "whole":
-            return Sample(example.name, found.image, found.label, found.valid)
+            return TrainSample(example.name, labelled.image, labelled.label, labelled.valid)
         rng = np.random.default_rng([config.seed, *draw.seed])
         side = config.data.crop_px + 2 * config.data.margin_px
-        square = cut(found, *_corner(rng, found, draw, side), side)
+        square = cut(labelled, *_corner(rng, labelled, draw, side), side)
         if draw.other is not None:
             other = self._read(draw.other)
             donor = cut(other, *_corner(rng, other, Draw(draw.other, draw.seed, on=True), side), side)
             square = paste_between(rng, square, [donor], glomeruli=PASTED, decoys=PASTED)
-        return Sample(example.name, square.image, square.label, square.valid)
+        return TrainSample(example.name, square.image, square.label, square.valid)
 
     def _read(self, index: int) -> Labelled:
         return self._cache.get(index, lambda: read_as(self.examples[index], self.config))
@@ -250,20 +202,20 @@ class ExampleSource:
         return {**self.__dict__, "_cache": _Cache(self._cache.limit)}
 
 
-def _drawn(rng: Rng, pool: Sequence[Sequence[int]]) -> int:
+def _drawn(rng: Random, pool: Sequence[Sequence[int]]) -> int:
     group = pool[int(rng.integers(len(pool)))]
     return group[int(rng.integers(len(group)))]
 
 
-def _corner(rng: Rng, found: Labelled, draw: Draw, side: int) -> tuple[int, int]:
+def _corner(rng: Random, labelled: Labelled, draw: Draw, side: int) -> tuple[int, int]:
     """Return the corner (left, top) of a square `on` a glomerulus, `at` a place or anywhere; off only a small image."""
-    height, width = found.label.shape
+    height, width = labelled.label.shape
     x, y = (rng.uniform(side / 2, max(side / 2, length - side / 2)) for length in (width, height))
     if draw.at is not None:
         x, y = draw.at
     elif draw.on:
-        of_kind = found.label == draw.kind
-        inside = np.flatnonzero(of_kind if draw.kind is not None and of_kind.any() else found.label)
+        of_kind = labelled.label == draw.kind
+        inside = np.flatnonzero(of_kind if draw.kind is not None and of_kind.any() else labelled.label)
         if inside.size:
             y, x = divmod(int(inside[int(rng.integers(inside.size))]), width)
     if draw.on or draw.at is not None:
@@ -277,14 +229,16 @@ def _corner(rng: Rng, found: Labelled, draw: Draw, side: int) -> tuple[int, int]
     return left, top
 
 
-def cut(found: Labelled, left: int, top: int, side: int) -> Labelled:
+def cut(labelled: Labelled, left: int, top: int, side: int) -> Labelled:
     """Cut a square; off the image there is mirrored tissue that is not valid."""
-    height, width = found.label.shape
+    height, width = labelled.label.shape
     rows, columns = _mirrored(top, side, height), _mirrored(left, side, width)
     where = np.ix_(rows, columns)
     y, x = np.arange(top, top + side), np.arange(left, left + side)
     inside = ((y >= 0) & (y < height))[:, None] & ((x >= 0) & (x < width))
-    return Labelled(found.image[where], np.where(inside, found.label[where], np.uint8(0)), found.valid[where] & inside)
+    return Labelled(
+        labelled.image[where], np.where(inside, labelled.label[where], np.uint8(0)), labelled.valid[where] & inside
+    )
 
 
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
@@ -305,13 +259,13 @@ class _Cache:
         if key in self._items:
             self._items.move_to_end(key)
             return self._items[key]
-        found = read()
-        self._items[key] = found
-        self._held += _size(found)
+        labelled = read()
+        self._items[key] = labelled
+        self._held += _size(labelled)
         while self._held > self.limit and len(self._items) > 1:
             self._held -= _size(self._items.popitem(last=False)[1])
-        return found
+        return labelled
 
 
-def _size(found: Labelled) -> int:
-    return int(found.image.nbytes + found.label.nbytes + found.valid.nbytes)
+def _size(labelled: Labelled) -> int:
+    return int(labelled.image.nbytes + labelled.label.nbytes + labelled.valid.nbytes)

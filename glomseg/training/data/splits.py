@@ -68,7 +68,7 @@ def split_examples(
     for number, (name, share) in enumerate(shares.items(), 1):
         left = [unit for unit in order if unit != kept and place.get(unit, "train") == "train"]
         most = len(left) - (len(shares) - number)
-        for unit in _chosen(left, units, min(max(1, round(share * len(order))), most)):
+        for unit in _pick(left, units, min(max(1, round(share * len(order))), most)):
             place[unit] = name
     parts = {name: tuple(e for e in examples if place.get(_unit(e, by), "train") == name) for name in PARTS}
     return Split(**parts, by=by, seed=seed)
@@ -93,17 +93,17 @@ def _given_part(unit: str, items: Iterable[Example], by: str) -> str:
     return parts[0] if parts else ""
 
 
-def _chosen(left: Sequence[str], units: dict[str, list[Example]], count: int) -> list[str]:
+def _pick(left: Sequence[str], units: dict[str, list[Example]], count: int) -> list[str]:
     """Choose units, each from the group that is furthest behind its share; the first one holds a glomerulus."""
     group = {unit: units[unit][0].group for unit in left}
     size = {name: sum(other == name for other in group.values()) for name in group.values()}
-    chosen: list[str] = []
+    picked: list[str] = []
     for _ in range(count):
-        rest = [unit for unit in left if unit not in chosen]
-        first = [unit for unit in rest if not chosen and any(item.positive for item in units[unit])]
-        taken = {name: sum(group[unit] == name for unit in chosen) for name in size}
-        chosen.append(max(first or rest, key=lambda unit: size[group[unit]] * count / len(left) - taken[group[unit]]))
-    return chosen
+        rest = [unit for unit in left if unit not in picked]
+        first = [unit for unit in rest if not picked and any(item.positive for item in units[unit])]
+        taken = {name: sum(group[unit] == name for unit in picked) for name in size}
+        picked.append(max(first or rest, key=lambda unit: size[group[unit]] * count / len(left) - taken[group[unit]]))
+    return picked
 
 
 def write_split(split: Split, path: Path) -> None:
@@ -121,10 +121,10 @@ def read_split(path: Path, examples: Sequence[Example]) -> Split:
     Raises TrainingError for a file that is none, and where an example is gone.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        by, seed = str(found["by"]), int(found["seed"])
-        names = {name: part for part in PARTS for unit in found[part].values() for name in unit}
-        units = {unit: part for part in PARTS for unit in found[part]}
+        content = json.loads(path.read_text(encoding="utf-8"))
+        by, seed = str(content["by"]), int(content["seed"])
+        names = {name: part for part in PARTS for unit in content[part].values() for name in unit}
+        units = {unit: part for part in PARTS for unit in content[part]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise TrainingError(f"{path} cannot be read as a split ({error}); split the data anew") from error
     there = {example.name for example in examples}

@@ -25,8 +25,6 @@ COARSEST = 2.0
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 _FULL = 0.99
 
-Progress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
@@ -42,14 +40,14 @@ def survey(
     *,
     model_mpp: float,
     classes: Sequence[str] = (),
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Example, ...]:
     """Open every image and label; return the examples with what they hold, slides cut, patches of padding left out.
 
     Each of the `classes` is to be in some of them. Raises one TrainingError that lists what is wrong, a line each,
     `problems` first, which were found before.
     """
-    found: list[_Seen] = []
+    seen: list[_Seen] = []
     wrong = list(problems)
     sizeless: list[Path] = []
     with ThreadPoolExecutor(WORKERS) as pool:
@@ -60,17 +58,17 @@ def survey(
             elif isinstance(result, str):
                 wrong.append(result)
             else:
-                found += result
+                seen += result
             if progress is not None:
                 progress(number, len(examples))
     if sizeless:
         more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
         wrong.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with `tile_mpp`")
     if not wrong:
-        wrong += _of_all(found, classes)
+        wrong += _of_all(seen, classes)
     if wrong:
         raise TrainingError(listed(wrong))
-    return tuple(item.example for item in found)
+    return tuple(item.example for item in seen)
 
 
 def listed(problems: Sequence[str]) -> str:
@@ -79,25 +77,25 @@ def listed(problems: Sequence[str]) -> str:
     return "\n".join([*problems[:SHOWN], *more])
 
 
-def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
+def _of_all(seen: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
     """Say what is wrong with the examples together."""
-    if not found:
+    if not seen:
         return ["there is nothing to learn from: the images hold no tissue, or padding alone; give other data"]
-    there = {index for item in found for index in item.example.holds}
+    there = {index for item in seen for index in item.example.holds}
     if classes and not there:
-        return [f"no glomerulus in any of {len(found)} masks; are they the masks, and the classes named as in them?"]
-    if all(item.full for item in found):
+        return [f"no glomerulus in any of {len(seen)} masks; are they the masks, and the classes named as in them?"]
+    if all(item.full for item in seen):
         return [
-            f"all {len(found)} masks are glomerulus from edge to edge; are they inverted? add tissue around the "
+            f"all {len(seen)} masks are glomerulus from edge to edge; are they inverted? add tissue around the "
             "glomeruli, or hard_negatives"
         ]
-    readings = {item.example.label: reading for item in found if (reading := _of_glomeruli(item)) is not None}
+    readings = {item.example.label: reading for item in seen if (reading := _of_glomeruli(item)) is not None}
     try:
         refuse_inverted(readings.values(), f"{len(readings)} masks" if len(readings) > 1 else "mask")
     except EvaluationError as error:
         return [str(error)]
     return [
-        f"no {name} in any of {len(found)} masks; leave the class out, or name it as in the annotations"
+        f"no {name} in any of {len(seen)} masks; leave the class out, or name it as in the annotations"
         for index, name in enumerate(classes, 1)
         if index not in there
     ]
@@ -105,8 +103,8 @@ def _of_all(found: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
 
 def _of_glomeruli(item: _Seen) -> LabelReading | None:
     """Return how a label was read, if all that it marks is of a class: what is to be ignored, or is none, is not."""
-    known = all(0 < index < UNKNOWN for _, index in item.example.values)
-    return item.example.reading if known else None
+    is_all_ours = all(0 < index < UNKNOWN for _, index in item.example.values)
+    return item.example.reading if is_all_ours else None
 
 
 def _look(example: Example, model_mpp: float) -> list[_Seen] | str | MissingMppError:

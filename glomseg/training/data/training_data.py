@@ -15,9 +15,10 @@ from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example, Labelled
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.remarks import remarks_on
-from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, Source, check_whole, whole_mpp
+from glomseg.training.data.sampling import ExampleImages, ExampleSource, Images, SampleSource
 from glomseg.training.data.splits import Split, read_split, split_examples, write_split
 from glomseg.training.data.survey import survey
+from glomseg.training.data.whole import check_whole, whole_mpp
 
 UNSTATED = "unstated"
 SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
@@ -32,7 +33,7 @@ class Data:
     `write` writes the split into a folder.
     """
 
-    source: Source
+    source: SampleSource
     training: Images | None
     validation: Images | None
     test: Images | None
@@ -43,14 +44,16 @@ class Data:
     write: Callable[[Path], None]
     remarks: tuple[str, ...] = ()
 
-    def with_licences(self, known: Sequence[Sequence[str]]) -> Data:
+    def with_licences(self, origins: Sequence[Sequence[str]]) -> Data:
         """Return the same with the licences that (name, licence, source) tell, where nobody states one now."""
-        told = {(name, source): licence for name, licence, source in known}
-        origins = tuple(
-            replace(item, licence=told.get((item.name, item.source), UNSTATED)) if item.licence == UNSTATED else item
+        licences = {(name, source): licence for name, licence, source in origins}
+        stated = tuple(
+            replace(item, licence=licences.get((item.name, item.source), UNSTATED))
+            if item.licence == UNSTATED
+            else item
             for item in self.origins
         )
-        return replace(self, origins=origins)
+        return replace(self, origins=stated)
 
 
 def read_data(
@@ -123,12 +126,12 @@ class HeldOut:
     def _images(self) -> ExampleImages:
         """Look at the images; raises TrainingError for all that is wrong with them."""
         if self._opened is None:
-            known = tuple(item for item in self._examples if item.mpp)
+            looked_at = tuple(item for item in self._examples if item.mpp)
             new = tuple(item for item in self._examples if not item.mpp)
             seen = survey(new, model_mpp=self._config.model_mpp) if new else ()
             if self._config.data.sample == "whole":
-                check_whole((*known, *seen), self._config)
-            self._opened = ExampleImages((*known, *seen), self._config)
+                check_whole((*looked_at, *seen), self._config)
+            self._opened = ExampleImages((*looked_at, *seen), self._config)
         return self._opened
 
     def __len__(self) -> int:
@@ -154,24 +157,24 @@ def _write(split: Split, folder: Path) -> None:
             "slide": item.slide,
             "case": item.case,
             "group": item.group,
-            "um_per_px": item.mpp or None,
+            "mpp": item.mpp or None,
             "positive": bool(item.positive) if item.mpp else None,
             "hard": bool(item.hard),
         }
         for part, examples in split.items()
         for item in examples
     ]
-    write_csv(folder / SURVEY_NAME, ("name", "part", "slide", "case", "group", "um_per_px", "positive", "hard"), rows)
+    write_csv(folder / SURVEY_NAME, ("name", "part", "slide", "case", "group", "mpp", "positive", "hard"), rows)
 
 
 def _digest(split: Split) -> str:
     """Sum up the names of all examples, by part, with the sizes of their files and pixels."""
-    told = [
+    lines = [
         [name, example.name, f"{example.mpp:.6g}", *(path.stat().st_size if path else 0 for path in _files(example))]
         for name, part in split.items()
         for example in part
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
 def _files(example: Example) -> tuple[Path, Path | None]:
