@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from glomseg.qupath.classes import is_class
+from glomseg.runs.ownership import RUN
 from glomseg.study.records import MeasureSettings, Profile, StudySlide
 
 UNREVIEWED = "nobody marked it as reviewed"
@@ -29,7 +30,7 @@ def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: M
     outlines = f"the {run.found or ''} outlines of run {run.run_id}".replace("  ", " ")
     if run.undone:
         return "" if profiles else f"undo took {outlines} back, and {UNREVIEWED}"
-    if not run.in_project:
+    if not run.in_project and not any(profile.item.metadata.get(RUN) == run.run_id for profile in profiles):
         return f"{outlines} are not in the project yet, and {UNREVIEWED}; write them with: glomseg collect PROJECT"
     if profiles or slide.rejected:
         return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
@@ -12,22 +12,26 @@ from glomseg.runs.run import Run, RunParameters
 from glomseg.study.records import RunDescription, RunFinding
 
 
-def newest_result(runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str) -> RunFinding | None:
+def newest_result(
+    runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str, standing: Collection[str] = ()
+) -> RunFinding | None:
     """Tell what the newest run that finished an image found there; one that was undone only where there is no other.
 
-    `described` describes the runs.
+    `described` describes the runs, `standing` are the ids of those whose writes stand in the image's data. A run that
+    had nothing to add left no write: its record alone says that it was collected.
     """
     done = [run for run in runs if run.has_result(entry_id)]
-    standing = [run for run in done if run.images[entry_id].undone is None]
+    not_undone = [run for run in done if run.images[entry_id].undone is None]
     if not done:
         return None
-    run = (standing or done)[-1]
+    run = (not_undone or done)[-1]
     record = run.images[entry_id]
+    nothing_to_add = record.collected is not None and record.collected.added == 0
     return RunFinding(
         run_id=run.run_id,
         found=record.glomeruli,
         classes=next((item.classes for item in described if item.run_id == run.run_id), ()),
-        in_project=record.collected is not None,
+        in_project=run.run_id in standing or nothing_to_add,
         undone=record.undone is not None,
     )
 

@@ -13,6 +13,7 @@ from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
+from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.plan import FOLDER
@@ -68,9 +69,11 @@ def read_sources(
     images = read_annotated_images(
         project, without_qupath=lambda image: _outlines(_done_run(runs, image.entry_id), image), progress=progress
     )
+    folder = project.folder / FOLDER
+    standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
     return Sources(
         name=project.folder.name,
-        folder=project.folder / FOLDER / "measurements",
+        folder=folder / "measurements",
         project=project,
         slides=tuple(
             StudySlide(
@@ -78,7 +81,7 @@ def read_sources(
                 source=_source(image, runs if without_qupath else ()),
                 sample=matched[image.entry_id],
                 rejected=len(image.objects) - len(without_rejected(image).objects),
-                run=newest_result(runs, described, image.entry_id),
+                run=newest_result(runs, described, image.entry_id, standing[image.entry_id]),
                 failure=failure(runs, image.entry_id),
             )
             for image in images

@@ -317,3 +317,33 @@ def test_measuring_leaves_the_machines_its_own_and_classes_are_a_persons(
     assert owner(after[objects[1].object_id]) == "machine"
     stale = amend_all(sources, {"2": [Amendment(object_id=objects[1].object_id, class_name="Glomerulus: Sclerotic")]})
     assert "saved by somebody else" in stale["2"].problem
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
+def test_what_is_not_in_the_project_is_not_measured(qupath, study: Path, tmp_path: Path, glomseg) -> None:
+    """One outline of a person, two of a run: counted when they stand there, never left away without a word."""
+
+    def measured() -> tuple[str, str, str]:
+        result = glomseg("measure", study, "-o", tmp_path / "t")
+        assert result.code == 0, result.err
+        (row,) = [row for row in rows(tmp_path / "t" / "slides.csv") if row["entry_id"] == "2"]
+        return row["measured"], row["counted"], row["remarks"]
+
+    assert measured()[:2] == ("1", "1")
+    assert "taken for all there are" in measured()[2]
+    run = fake_run(study.parent, key="2", mpp=[0.5, 0.5])
+    stamped = [stamp(item, run=run.name, model="m") for item in read_geojson(run / "2.geojson")]
+    write_geojson(run / "2.geojson", stamped)
+    before = measured()
+    assert before[:2] == ("0", "")
+    assert "glomseg collect" in before[2]
+    yesterday = Path(shutil.copytree(study.parent / "data" / "2", tmp_path / "yesterday"))
+    assert glomseg("collect", study).code == 0
+    assert measured() == ("1", "3", "")
+    shutil.copytree(yesterday, study.parent / "data" / "2", dirs_exist_ok=True)  # the run's record says: collected
+    assert measured() == before
+    assert glomseg("collect", study).code == 0
+    assert measured()[:2] == ("1", "3")
+    assert glomseg("undo", study).code == 0
+    assert measured()[:2] == ("1", "1")
