@@ -11,11 +11,11 @@ from glomseg import __version__
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.evaluation.mistakes import draw_galleries
 from glomseg.evaluation.plots import draw_plots
-from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
+from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import Summary, clean, summarise
 from glomseg.files import write_csv, write_json
 from glomseg.labelled.find_files import Source
-from glomseg.labelled.image_info import info_of
+from glomseg.labelled.image_info import ImageInfo, info_of
 from glomseg.labelled.label_files import (
     Outlines,
     Selection,
@@ -87,14 +87,16 @@ def evaluate_outlines(
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
     images, remarks = [], _masks_read(sides)
-    by_table = 0
+    by_table, overruled = 0, list[str]()
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))
         remarks += [*predicted.remarks, *true.remarks]
         info = info_of(pair, settings.samples, group_by=settings.group_by, unit=settings.unit)
         mpp = settings.mpp
-        if mpp is None and not (predicted.mpp or true.mpp) and info.kpis is not None and info.kpis.mpp is not None:
-            mpp = (info.kpis.mpp, info.kpis.mpp)
+        if mpp is not None and any(_differs(mpp, said) for said in (predicted.mpp, true.mpp, _table_mpp(info))):
+            overruled.append(info.key)
+        if mpp is None and not (predicted.mpp or true.mpp) and (table := _table_mpp(info)) is not None:
+            mpp = table
             by_table += 1
         images.append(score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=mpp))
     progress(len(sides), len(sides))
@@ -105,6 +107,11 @@ def evaluate_outlines(
         remarks.append(
             f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
             "areas and distances in um are left out for them; give --mpp"
+        )
+    if overruled:
+        remarks.append(
+            f"{len(overruled)} of {len(images)} images say another size of their pixels than `mpp` ({overruled[0]}): "
+            "`mpp` counts, and where images differ in scale their areas and distances are wrong"
         )
     if by_table:
         remarks.append(
@@ -122,6 +129,15 @@ def evaluate_outlines(
         summary=summarise(images, unit=unit, group_by=group_by, classes=by_class),
         remarks=tuple(dict.fromkeys(remarks)),
     )
+
+
+def _table_mpp(info: ImageInfo) -> tuple[float, float] | None:
+    """Give um per pixel by the table of the KPIs challenge, for an image in its folders."""
+    return None if info.kpis is None or info.kpis.mpp is None else (info.kpis.mpp, info.kpis.mpp)
+
+
+def _differs(mpp: tuple[float, float], other: tuple[float, float] | None) -> bool:
+    return other is not None and any(abs(a / b - 1) > MPP_SLACK for a, b in zip(mpp, other, strict=True))
 
 
 def _common_classes(images: Sequence[ImageScore]) -> list[str]:

@@ -106,7 +106,7 @@ def read_sample_sheet(path: Path) -> SampleSheet:
     Raises SampleSheetError, with the line, for what cannot be used: no column of image names, two rows that say two
     things about one image, a column twice, a row with more cells than the header, a split that is none.
     """
-    table = csv.reader(io.StringIO(_text(path), newline=""), delimiter=_delimiter(path))
+    table = csv.reader(io.StringIO(_text(path), newline=""), delimiter=_delimiter(path), strict=True)
     samples: dict[str, Sample] = {}
     rows: dict[str, dict[str, str]] = {}
     columns: list[str] = []
@@ -126,7 +126,9 @@ def read_sample_sheet(path: Path) -> SampleSheet:
                 )
             samples[name] = sample
     except csv.Error as error:
-        raise SampleSheetError(f"the sample sheet {path} cannot be read ({error}); save it as CSV") from error
+        raise SampleSheetError(
+            f"the sample sheet {path} cannot be read (line {table.line_num}: {error}); save it as CSV"
+        ) from error
     if not columns:
         raise SampleSheetError(f"the sample sheet {path} is empty; write a header with image and what is known of it")
     return SampleSheet(path, samples, tuple(columns))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import MeasureError
-from glomseg.labelled.sheets import read_sheet
+from glomseg.files import read_csv
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.objects import Color
 from glomseg.qupath.process import require_qupath
@@ -54,7 +55,7 @@ def apply_labels(
 def read_labels(path: Path) -> list[Label]:
     """Read the rows of a gallery's table in which a new class was written; raises MeasureError."""
     labels = []
-    for row in read_sheet(path, "table of labels", ("object_id", "class", "new_class")):
+    for row in _rows(path):
         entry_id = row.get("entry_id", row.get("image_id"))  # as it was called before
         if entry_id is None:
             raise MeasureError(f"the table of labels {path} has no column entry_id; add it to its first line")
@@ -65,6 +66,20 @@ def read_labels(path: Path) -> list[Label]:
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
         labels.append(Label(entry_id, row["object_id"], row["class"], new))
     return labels
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a table of labels, by column in lower case; raises MeasureError."""
+    try:
+        columns, rows = read_csv(path)
+    except FileNotFoundError:
+        raise MeasureError(f"the table of labels {path} does not exist; check the path") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise MeasureError(f"the table of labels {path} cannot be read ({error}); save it as CSV in UTF-8") from error
+    names = [name.strip().lower() for name in columns]
+    if missing := sorted({"object_id", "class", "new_class"} - set(names)):
+        raise MeasureError(f"the table of labels {path} has no column {', '.join(missing)}; add it to its first line")
+    return [{name.strip().lower(): cell.strip() for name, cell in row.items()} for row in rows]
 
 
 def plan_labels(labels: Sequence[Label], sources: Sources) -> tuple[dict[str, list[Amendment]], list[str]]:

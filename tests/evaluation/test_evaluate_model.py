@@ -107,6 +107,10 @@ def test_slides_of_the_challenge_need_no_mpp(model: Path, tmp_path: Path) -> Non
     assert areas == pytest.approx({"DN": np.pi * 25**2, "NEP25": np.pi * 25**2}, rel=0.02)
     assert {image.info.split for image in result.evaluation.images} == {"test"}
     assert result.summary.overall.matched == 2
+    masks = evaluate_predictions(root, root, tmp_path / "masks", EvaluateOptions(mpp=(0.2395, 0.2395), pictures=False))
+    assert any("1 of 2 images say another size of their pixels than `mpp` (" in said for said in masks.remarks)
+    unsaid = evaluate_predictions(root, root, tmp_path / "masks", EvaluateOptions(pictures=False))
+    assert any("um per pixel of 2 images by the table of the KPIs challenge" in said for said in unsaid.remarks)
 
 
 def test_tiles_exported_with_their_json_are_scored_by_the_labels_alone(tmp_path: Path, glomseg) -> None:
