@@ -119,13 +119,13 @@ def evaluate(
     asked = _options(model, flags)
     if suite is not None:
         with console.listening() as listener:
-            found = evaluate_suite(suite, output, asked, listener=listener)
+            suite_result = evaluate_suite(suite, output, asked, listener=listener)
         if as_json:
             click.echo((output / "suite.json").read_text(encoding="utf-8"), nl=False)
         elif not quiet:
-            scores = {name: summary.overall for name, summary in found.scores.items() if summary is not None}
+            scores = {name: summary.overall for name, summary in suite_result.scores.items() if summary is not None}
             console.table(("set", *COLUMNS[1:]), [_row(name, overall) for name, overall in scores.items()])
-        return int(not found.passed)
+        return int(not suite_result.passed)
     with console.listening() as listener:
         if model is not None:
             result = evaluate_model(paths[0], output, asked, listener=listener)

@@ -58,14 +58,14 @@ def compare(first: Path, second: Path) -> list[Difference]:
                 f"{name!r} counts for {row['unit']!r} in {first} and for {b[name]['unit']!r} in {second}; "
                 "evaluate both with the same sample sheet"
             )
-    found = [
+    differences = [
         _difference(name, a, b)
         for name in COMPARED
         if any(row.get(name) and b[key].get(name) for key, row in a.items())
     ]
-    if not found:
+    if not differences:
         raise EvaluationError(f"{first} and {second} share no score; evaluate both again")
-    return found
+    return differences
 
 
 def _difference(name: str, a: Mapping[str, Mapping[str, str]], b: Mapping[str, Mapping[str, str]]) -> Difference:

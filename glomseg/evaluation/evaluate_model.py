@@ -189,7 +189,7 @@ def evaluate_suite(
         for failure in failures[item.name]:
             listener.warning(f"{item.name}: {failure}")
     result = SuiteResult(name=str(plan.name), scores=scores, failures=failures)
-    overall = {name: None if found is None else found.to_table()["overall"] for name, found in scores.items()}
+    overall = {name: None if summary is None else summary.to_table()["overall"] for name, summary in scores.items()}
     sets = {name: {"overall": overall[name], "failures": list(failures[name])} for name in scores}
     write_json(output / "suite.json", {"suite": plan.name, "sets": sets, "passed": result.passed})
     return result
@@ -248,7 +248,7 @@ class _Work:
         swept = None
         if predictions is not None:
             swept = sweep_run(predictions, pairs, evaluation, self.output, self.listener)
-            said.append(swept.told())
+            said.append(swept.in_words())
         self.listener.waiting("drawing")
         for remark in (*more, *evaluation.remarks, *said):
             self.listener.remark(remark)
@@ -270,8 +270,8 @@ class _Work:
         part = self.options.part
         if part is None:
             return list(pairs), []
-        known = {} if learned is None else learned.parts
-        said = {pair.key: known.get(pair.key) or self._info(pair).split for pair in pairs}
+        learned_parts = {} if learned is None else learned.parts
+        said = {pair.key: learned_parts.get(pair.key) or self._info(pair).split for pair in pairs}
         kept = [pair for pair in pairs if said[pair.key] == part]
         if not kept:
             there = ", ".join(sorted({name for name in said.values() if name})) or "none is said"

@@ -113,10 +113,10 @@ def sign_flip_test(differences: Numbers) -> float:
     """
     if len(differences) < 2 or not differences.any():
         return 1.0
-    found = permutation_test(
+    test = permutation_test(
         (differences,), np.mean, permutation_type="samples", vectorized=True, n_resamples=RESAMPLES, rng=_SEED
     )
-    return min(1.0, float(found.pvalue))
+    return min(1.0, float(test.pvalue))
 
 
 def least_p(units: int) -> float:

@@ -51,9 +51,9 @@ def kpis_score(predicted: Geometries, true: Geometries, size: tuple[int, int] | 
     Without a size no object is taken to touch the edge.
     """
     ours, theirs = _Contours.of(predicted, size, reduce), _Contours.of(true, size, reduce)
-    found = sum(_meets(ours, index, theirs) for index in range(len(ours.masks)))
+    hits = sum(_meets(ours, index, theirs) for index in range(len(ours.masks)))
     missed = sum(not _meets(theirs, index, ours) for index in range(len(theirs.masks)))
-    return KpisScore(found, len(ours.masks) - found, missed)
+    return KpisScore(hits, len(ours.masks) - hits, missed)
 
 
 @dataclass

@@ -60,13 +60,13 @@ def learned_from(model_folder: Path, infos: Sequence[ImageInfo]) -> LearnedFrom 
     by_stem: dict[str, list[tuple[str, list[str]]]] = {}
     for part, parts in named:
         by_stem.setdefault(parts[-1], []).append((part, parts))
-    found = {}
+    part_of = {}
     for info in infos:
         key = _parts(info.key)
         alike = [(part, parts) for part, parts in by_stem.get(key[-1], []) if _end_alike(key, parts)]
         if alike:
-            found[info.key] = Counter(part for part, _ in alike).most_common(1)[0][0]
-    return LearnedFrom(path, found)
+            part_of[info.key] = Counter(part for part, _ in alike).most_common(1)[0][0]
+    return LearnedFrom(path, part_of)
 
 
 def _parts(name: str) -> list[str]:

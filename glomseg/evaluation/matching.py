@@ -65,10 +65,10 @@ def match(met: Overlaps, threshold: float = 0.5) -> Matching:
     _, group = connected_components(graph, directed=False)
     groups = group[predicted]
     sizes = np.bincount(groups)
-    chosen = sizes[groups] == 1
+    kept = sizes[groups] == 1
     for label in np.flatnonzero(sizes > 1):
-        chosen[_assigned(np.flatnonzero(groups == label), predicted, true, iou)] = True
-    return Matching(predicted[chosen], true[chosen], iou[chosen])
+        kept[_assigned(np.flatnonzero(groups == label), predicted, true, iou)] = True
+    return Matching(predicted[kept], true[kept], iou[kept])
 
 
 def _assigned(pairs: Indices, predicted: Indices, true: Indices, iou: Numbers) -> Indices:
@@ -79,8 +79,8 @@ def _assigned(pairs: Indices, predicted: Indices, true: Indices, iou: Numbers) -
     place = np.full(gain.shape, -1)
     gain[row, column] = 1 + iou[pairs] / (len(pairs) + 1)  # the number of pairs first, their IoU second
     place[row, column] = pairs
-    found = place[linear_sum_assignment(gain, maximize=True)]
-    return np.asarray(found[found >= 0], dtype=np.intp)
+    pair = place[linear_sum_assignment(gain, maximize=True)]
+    return np.asarray(pair[pair >= 0], dtype=np.intp)
 
 
 def splits(met: Overlaps) -> Indices:

@@ -36,19 +36,19 @@ def draw_galleries(images: Sequence[ImageScore], folder: Path) -> list[Path]:
         key=lambda one: (-one[1].confidence if math.isfinite(one[1].confidence) else 0.0, -one[1].area_px),
     )
     drawn = []
-    for name, title, found in (("misses", "missed", missed), ("false_positives", "false positives", false)):
-        if found:
-            _sheet(found[:WORST], f"{min(WORST, len(found))} of {len(found)} {title}", folder / f"{name}.png")
+    for name, title, mistakes in (("misses", "missed", missed), ("false_positives", "false positives", false)):
+        if mistakes:
+            _sheet(mistakes[:WORST], f"{min(WORST, len(mistakes))} of {len(mistakes)} {title}", folder / f"{name}.png")
             drawn.append(folder / f"{name}.png")
         else:
             (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier evaluation
     return drawn
 
 
-def _sheet(found: Sequence[Found], title: str, path: Path) -> None:
+def _sheet(mistakes: Sequence[Found], title: str, path: Path) -> None:
     legend = (("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR))
     draw_contact_sheet(
-        [_crop(*one) for one in found], [_caption(*one) for one in found], path, title=title, legend=legend
+        [_crop(*one) for one in mistakes], [_caption(*one) for one in mistakes], path, title=title, legend=legend
     )
 
 

@@ -44,9 +44,9 @@ def draw_plots(images: Sequence[ImageScore], folder: Path) -> list[Path]:
 
 def draw_sweep(points: Sequence[Point], folder: Path) -> None:
     """Draw precision, recall, F1 and Dice over the probability's threshold, `thresholds.png` and `.svg`."""
-    chosen = best(points)
+    threshold = best(points)
     with rc_context(STYLE):
-        sides = [("validation", "validation images")] if chosen is not None else []
+        sides = [("validation", "validation images")] if threshold is not None else []
         if any(point.others.true for point in points):
             sides.append(("others", "other images" if sides else "all images"))
         figure = _figure(max(1, len(sides)))
@@ -58,9 +58,9 @@ def draw_sweep(points: Sequence[Point], folder: Path) -> None:
             axes.plot(x, [score.f1 for score in objects], color="black", linewidth=2, label="F1")
             pixels = [getattr(point, f"{side}_pixels").dice for point in points]
             axes.plot(x, pixels, color=GREY, linestyle=":", label="Dice, pooled")
-            if chosen is not None:
-                axes.axvline(chosen, color=GREY, linewidth=1)
-                axes.annotate(f"best {chosen:g}", (chosen, 0.02), (4, 0), textcoords="offset points", fontsize=8)
+            if threshold is not None:
+                axes.axvline(threshold, color=GREY, linewidth=1)
+                axes.annotate(f"best {threshold:g}", (threshold, 0.02), (4, 0), textcoords="offset points", fontsize=8)
             axes.set(xlim=(0, 1), ylim=(0, 1.03), xlabel="threshold on the probability")
             axes.set_title(title, fontsize=10)
         figure.axes[0].legend(frameon=False, loc="lower left", fontsize=8)
@@ -98,15 +98,15 @@ def _precision_recall(images: Sequence[ImageScore]) -> Figure | None:
 
 
 def _calibration(images: Sequence[ImageScore]) -> Figure | None:
-    found = calibration(images)
-    if found is None:
+    curve = calibration(images)
+    if curve is None:
         return None
     figure = _figure()
     axes = figure.subplots()
-    counts = np.array(found.counts)
+    counts = np.array(curve.counts)
     used = counts > 0
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="as confident as right")
-    x, y = np.array(found.confidence)[used], np.array(found.right)[used]
+    x, y = np.array(curve.confidence)[used], np.array(curve.right)[used]
     axes.plot(x, y, "o-", color=BLUE, clip_on=False)
     for at_x, at_y, count in zip(x, y, counts[used], strict=True):
         below = at_y > 0.9
@@ -114,7 +114,7 @@ def _calibration(images: Sequence[ImageScore]) -> Figure | None:
             str(count), (at_x, at_y), (0, -15 if below else 7), textcoords="offset points", ha="center", fontsize=8
         )
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean confidence", ylabel="share that is right")
-    axes.set_title(f"Calibration error {found.error:.3f}; numbers count predictions", fontsize=10)
+    axes.set_title(f"Calibration error {curve.error:.3f}; numbers count predictions", fontsize=10)
     axes.legend(loc="upper left", frameon=False)
     return figure
 
@@ -137,12 +137,12 @@ def _difference(axes: Axes, pairs: Sequence[tuple[float, float]], what: str, *, 
     if jitter:  # images of equal counts would hide each other
         mean = mean + np.random.default_rng(0).uniform(-0.08, 0.08, len(mean))
     axes.scatter(mean, difference, s=22, color=BLUE, alpha=0.6, linewidths=0)
-    found = agreement(table[:, 0].tolist(), table[:, 1].tolist())
-    assert found is not None
-    lines = [(found.bias, "-", "bias")]
-    if found.low is not None and found.high is not None:
-        lines += [(found.high, "--", "+1.96 SD"), (found.low, "--", "-1.96 SD")]
-    for value, style, name in lines if len(lines) == 1 or found.low != found.high else lines[:1]:
+    limits = agreement(table[:, 0].tolist(), table[:, 1].tolist())
+    assert limits is not None
+    lines = [(limits.bias, "-", "bias")]
+    if limits.low is not None and limits.high is not None:
+        lines += [(limits.high, "--", "+1.96 SD"), (limits.low, "--", "-1.96 SD")]
+    for value, style, name in lines if len(lines) == 1 or limits.low != limits.high else lines[:1]:
         axes.axhline(value, color=ORANGE, linestyle=style, linewidth=1.2)
         axes.annotate(
             f"{name} {value:.2f}", (1, value), (-2, 3), xycoords=("axes fraction", "data"),

@@ -98,8 +98,8 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
         while key.lower() in taken:  # `a/b` beside `a__b`
             key += "~"
         taken.add(key.lower())
-        known = pair.predicted.annotated.mpp if pair.predicted.annotated else None
-        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or known or _mpp_beside(path)))
+        annotated_mpp = pair.predicted.annotated.mpp if pair.predicted.annotated else None
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or annotated_mpp or _mpp_beside(path)))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             if slide.mpp_x is None:

@@ -58,11 +58,11 @@ class SuiteSet:
     def failures(self, summary: Summary) -> list[str]:
         """Say in words which scores lie below the least that was asked for."""
         mean = summary.overall.mean
-        found = {name: mean[name].value if name in mean else float("nan") for name in self.minimum}
+        values = {name: mean[name].value if name in mean else float("nan") for name in self.minimum}
         return [
-            f"{name} {found[name]:.3f} is below {least:g}"
+            f"{name} {values[name]:.3f} is below {least:g}"
             for name, least in self.minimum.items()
-            if not found[name] >= least
+            if not values[name] >= least
         ]
 
     def below(self, folder: Path) -> SuiteSet:

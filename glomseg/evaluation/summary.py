@@ -144,7 +144,7 @@ def summarise_group(images: Sequence[ImageScore]) -> GroupSummary:
     def statistic(some: NDArray[np.intp]) -> NDArray[np.float64]:
         return np.concatenate([_nan_mean(single[some]), list(_pooled(sums[some].sum(axis=0)).values())])
 
-    found = intervals(
+    estimates = intervals(
         statistic,
         [image.info.unit for image in images],
         [_SCALES.get(name, Scale.SHARE) for name in (*names, *pooled)],
@@ -159,8 +159,8 @@ def summarise_group(images: Sequence[ImageScore]) -> GroupSummary:
         matched=total.matched,
         splits=sum(image.splits for image in images),
         merges=sum(image.merges for image in images),
-        mean=dict(zip(names, found, strict=False)),
-        pooled=dict(zip(pooled, found[len(names) :], strict=True)),
+        mean=dict(zip(names, estimates, strict=False)),
+        pooled=dict(zip(pooled, estimates[len(names) :], strict=True)),
         f1_at_iou={
             f"{threshold:.2f}": reduce(add, (image.at[index] for image in images), ObjectScore()).f1
             for index, threshold in enumerate(IOU_THRESHOLDS)
@@ -190,9 +190,9 @@ def _pooled(row: NDArray[np.float64]) -> dict[str, float]:
 
 def _nan_mean(table: NDArray[np.float64]) -> NDArray[np.float64]:
     """Average the columns over the rows where they are defined."""
-    known = np.isfinite(table)
-    count = known.sum(axis=0)
-    total = np.where(known, table, 0.0).sum(axis=0)
+    finite = np.isfinite(table)
+    count = finite.sum(axis=0)
+    total = np.where(finite, table, 0.0).sum(axis=0)
     return np.asarray(np.where(count > 0, total / np.maximum(count, 1), math.nan))
 
 
@@ -238,16 +238,16 @@ def _threshold(images: Sequence[ImageScore]) -> BestThreshold | None:
     curve = pr_curve(images)
     if curve is None:
         return None
-    chosen = pr_curve([image for image in images if image.info.split == VALIDATION])
-    if chosen is None:
+    validation = pr_curve([image for image in images if image.info.split == VALIDATION])
+    if validation is None:
         note = "no best threshold: no image is marked as validation, and others must not choose it"
         return BestThreshold(average_precision=curve.average_precision, note=note)
-    threshold = chosen.best()
+    threshold = validation.best()
     rest = [image for image in images if image.info.split != VALIDATION]
     return BestThreshold(
         average_precision=curve.average_precision,
         best_threshold=threshold,
-        f1_on_validation=float(chosen.f1.max()),
+        f1_on_validation=float(validation.f1.max()),
         f1_on_others=_f1_at(rest, threshold) if rest else None,
     )
 

@@ -72,14 +72,14 @@ def best(points: Sequence[Point]) -> float | None:
     """Return the threshold of the best object F1 on validation images, by Dice where F1 is equal; None without any."""
     if not any(point.validation.true or point.validation.predicted for point in points):
         return None
-    chosen = max(points, key=lambda point: (point.validation.f1, point.validation_pixels.dice))
-    return chosen.threshold
+    point = max(points, key=lambda point: (point.validation.f1, point.validation_pixels.dice))
+    return point.threshold
 
 
-def _added(point: Point, image: Kept, found: Geometries) -> Point:
+def _added(point: Point, image: Kept, outlines: Geometries) -> Point:
     """Add the score of one image at a point's threshold."""
     true = image.true.without(image.true.ignored)
-    predicted = Outlines(geometries=found, confidences=np.full(len(found), np.nan)).without(image.true.ignored)
+    predicted = Outlines(geometries=outlines, confidences=np.full(len(outlines), np.nan)).without(image.true.ignored)
     met = overlaps(predicted.geometries, true.geometries)
     objects, pixels = object_score(met, match(met)), pixel_score(predicted.geometries, true.geometries, met)
     if image.split == VALIDATION:

@@ -27,7 +27,7 @@ class SweepResult:
     f1_on_validation: float | None = None
     f1_on_others: float | None = None
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Say it in words."""
         if self.best_threshold is None:
             return "no best threshold: no image is marked as validation (column split), and others must not choose it"
@@ -67,10 +67,10 @@ def sweep_run(
     )
     write_csv(output / "thresholds.csv", COLUMNS, [row for point in points for row in _rows(point)])
     draw_sweep(points, output / "plots")
-    chosen = best(points)
-    at = next((point for point in points if point.threshold == chosen), None)
+    threshold = best(points)
+    at = next((point for point in points if point.threshold == threshold), None)
     return SweepResult(
-        best_threshold=chosen,
+        best_threshold=threshold,
         f1_on_validation=None if at is None else at.validation.f1,
         f1_on_others=None if at is None or not at.others.true else at.others.f1,
     )

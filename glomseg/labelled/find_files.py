@@ -126,10 +126,10 @@ def find_labels(path: Path) -> list[Source]:
         return _run_results(path)
     files = _label_files(path)
     labels = [item for item in files if _is_label(item, path)]
-    found = [_source(item, path) for item in labels or files]
-    if not found:
+    sources = [_source(item, path) for item in labels or files]
+    if not sources:
         raise EvaluationError(f"{path} holds no mask and no GeoJSON file; name the folder that does")
-    return found
+    return sources
 
 
 def _label_files(folder: Path) -> list[Path]:
@@ -157,7 +157,7 @@ def some(names: Sequence[str]) -> str:
 
 def _run_results(folder: Path) -> list[Source]:
     run = load_run(folder)
-    found = [
+    sources = [
         Source(
             path=run.result_path(entry_id),
             stem=stem_of(Path(record.name)),
@@ -167,9 +167,9 @@ def _run_results(folder: Path) -> list[Source]:
         for entry_id, record in run.images.items()
         if record.is_done
     ]
-    if not found:
+    if not sources:
         raise EvaluationError(f"the run in {folder} has no finished image; let it finish first")
-    return found
+    return sources
 
 
 def find_images(path: Path) -> list[Source]:
@@ -178,18 +178,18 @@ def find_images(path: Path) -> list[Source]:
         raise EvaluationError(f"{path} does not exist; name an image or a folder of them")
     if path.is_file():
         return [Source(path=path, stem=stem_of(path))]
-    found = [_source(item, path) for item in _picture_files(path) if not _is_label(item, path)]
-    if not found:
+    sources = [_source(item, path) for item in _picture_files(path) if not _is_label(item, path)]
+    if not sources:
         raise EvaluationError(f"{path} holds no image; name a folder with images and their masks or GeoJSON files")
-    return found
+    return sources
 
 
 def find_pictures(path: Path) -> tuple[list[Source], list[Source]]:
     """List the pictures in a folder and the masks in it, either of which may be none."""
-    found = [
+    sources = [
         (_source(item, path), _is_label(item, path)) for item in sorted({*_picture_files(path), *_files(path, MASKS)})
     ]
-    return [item for item, label in found if not label], [item for item, label in found if label]
+    return [item for item, label in sources if not label], [item for item, label in sources if label]
 
 
 def images_named(folders: Iterable[Path], stem: str, *, besides: Path) -> list[Source]:

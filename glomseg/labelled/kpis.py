@@ -110,5 +110,5 @@ def _section(name: str) -> str:
 
 def _animal(section: str) -> str:
     """Name the animal of a section: `08_368_01` to `08_368_03` are of one."""
-    found = _ANIMAL.match(section)
-    return f"{found[1]}_{found[2]}" if found else section
+    numbers = _ANIMAL.match(section)
+    return f"{numbers[1]}_{numbers[2]}" if numbers else section

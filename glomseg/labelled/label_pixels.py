@@ -142,9 +142,9 @@ class _WholeLabel:
         yield LabelBlock(self._values, 0, 0, self._coloured)
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[Any]:
-        found = np.zeros((height, width), self._values.dtype)
-        _paste(found, self._values, x, y, 0, 0)
-        return found
+        stored = np.zeros((height, width), self._values.dtype)
+        _paste(stored, self._values, x, y, 0, 0)
+        return stored
 
     def close(self) -> None:
         self._values = np.zeros((0, 0), self._values.dtype)
@@ -263,8 +263,8 @@ class _TiffLabel:
         starts = [(row, column) for row in range(0, self._down, rows) for column in range(self._across)]
         with ThreadPoolExecutor(WORKERS) as pool:
             for first in range(0, len(starts), 64):
-                found = pool.map(lambda at: self._joined(at[0], at[1], rows), starts[first : first + 64])
-                yield from (block for block in found if block is not None)
+                stored = pool.map(lambda at: self._joined(at[0], at[1], rows), starts[first : first + 64])
+                yield from (block for block in stored if block is not None)
 
     def _joined(self, row: int, column: int, rows: int) -> LabelBlock | None:
         """Decode some strips, one below the other, or a tile; None where nothing of them is stored."""
@@ -281,14 +281,14 @@ class _TiffLabel:
         return LabelBlock(values, x, y, any(part is not None and part[1] for part in parts))
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[Any]:
-        found = np.zeros((height, width), self._page.dtype)
+        stored = np.zeros((height, width), self._page.dtype)
         down, across = self._block
         for row in range(max(0, y // down), min(self._down, -(-(y + height) // down))):
             for column in range(max(0, x // across), min(self._across, -(-(x + width) // across))):
                 part = self._decoded(row, column)
                 if part is not None:
-                    _paste(found, part[0], x, y, column * across, row * down)
-        return found
+                    _paste(stored, part[0], x, y, column * across, row * down)
+        return stored
 
     def _decoded(self, row: int, column: int) -> tuple[NDArray[Any], bool] | None:
         """Decode one tile or strip, cut at the image's edge; None for one that is not stored."""

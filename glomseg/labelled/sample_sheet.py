@@ -47,8 +47,8 @@ class Sample:
         own = next((text for key, text in self.others if key.lower() == wanted), None)
         if own is not None:
             return own
-        known = next((key for key, words in SYNONYMS.items() if wanted in words), "")
-        return str(getattr(self, known, ""))
+        field_name = next((key for key, words in SYNONYMS.items() if wanted in words), "")
+        return str(getattr(self, field_name, ""))
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ class SampleSheet:
 
     @cached_property
     def _by_stem(self) -> dict[str, dict[str, Sample]]:
-        found: dict[str, dict[str, Sample]] = {}
+        by_stem: dict[str, dict[str, Sample]] = {}
         for written, sample in self.samples.items():
-            found.setdefault(stem_of(Path(written)), {})[written] = sample
-        return found
+            by_stem.setdefault(stem_of(Path(written)), {})[written] = sample
+        return by_stem
 
     def has(self, column: str) -> bool:
         """Tell whether the sheet has a column of this name, or of another word for it."""

@@ -32,13 +32,13 @@ def tile_labels(path: Path) -> TileLabels | None:
     QuPath calls the numbers of objects `Label 12`. Raises EvaluationError where the file is damaged.
     """
     tile = TILE.match(stem_of(path))
-    found = _above(path.parent, f"{tile['image']}-tiles.json") if tile else None
-    if found is None:
+    file = _above(path.parent, f"{tile['image']}-tiles.json") if tile else None
+    if file is None:
         return None
     try:
-        classes = {int(item["label"]): str(item["classification"]) for item in _read(found).get("labels", [])}
+        classes = {int(item["label"]): str(item["classification"]) for item in _read(file).get("labels", [])}
     except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{found} cannot be read ({error}); export the tiles again") from error
+        raise EvaluationError(f"{file} cannot be read ({error}); export the tiles again") from error
     classes.pop(0, None)
     if not classes:
         return None
@@ -49,8 +49,8 @@ def tile_labels(path: Path) -> TileLabels | None:
 
 def tile_mpp(path: Path) -> float | None:
     """Tell um per pixel of a tile by the export.json above it; raises EvaluationError where that is damaged."""
-    found = _above(path.parent, EXPORT)
-    said = None if found is None else _read(found).get("mpp")
+    file = _above(path.parent, EXPORT)
+    said = None if file is None else _read(file).get("mpp")
     return float(said) if isinstance(said, int | float) and said > 0 else None
 
 
