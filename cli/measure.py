@@ -10,9 +10,8 @@ import click
 from . import options
 from .commands import command
 from .console import Console
-from .measuring import measure as measured
+from .measuring import measure_aloud, show_amended
 from .measuring import measuring as measuring_options
-from .measuring import show_amended
 
 if TYPE_CHECKING:
     from glomseg.columns import Row
@@ -46,7 +45,7 @@ def measure(
     from glomseg.study.tables import write_tables
 
     console = Console(quiet=quiet, as_json=as_json)
-    result = measured(console, project, measuring)
+    result = measure_aloud(console, project, measuring)
     folder = output or result.folder
     files = write_tables(result.study, folder, parquet=parquet)
     failed = bool(result.problems)

@@ -110,7 +110,7 @@ def show_amended(console: Console, images: Iterable[Amended]) -> None:
         (console.warn if image.problem else console.say)(f"{image.name}: {image}")
 
 
-def measure(console: Console, project: Path, given: MeasureOptions) -> StudyResult:
+def measure_aloud(console: Console, project: Path, given: MeasureOptions) -> StudyResult:
     """Measure a project or a run folder, show what goes on, and make the remarks that are due."""
     from glomseg.study.measure_project import measure_project
 

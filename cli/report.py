@@ -10,7 +10,7 @@ import click
 from . import options
 from .commands import command
 from .console import Console
-from .measuring import measure
+from .measuring import measure_aloud
 from .measuring import measuring as measuring_options
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def report(
     from glomseg.report.html import write_report
 
     console = Console(quiet=quiet, as_json=as_json)
-    result = measure(console, project, measuring)
+    result = measure_aloud(console, project, measuring)
     path = output or result.folder / "report.html"
     with console.spinner("painting") as update:
         write_report(

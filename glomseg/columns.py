@@ -30,8 +30,8 @@ class Column(Generic[Record]):
         """Return the same column for records of which `part` finds what it speaks of; None there, None in the cell."""
 
         def value(record: Other) -> object:
-            known = part(record)
-            return None if known is None else self.value(known)
+            inner = part(record)
+            return None if inner is None else self.value(inner)
 
         return Column(self.name, self.unit, self.title, self.text, value, self.measurement)
 

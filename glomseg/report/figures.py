@@ -47,13 +47,13 @@ def draw_effects(study: Study, comparisons: Sequence[Comparison]) -> str:
 
 
 def _units(study: Study) -> list[_Unit]:
-    known = [(animal.name, animal.group or "no group", animal.summary) for animal in animals(study)]
-    if not known:
-        known = [
+    entries = [(animal.name, animal.group or "no group", animal.summary) for animal in animals(study)]
+    if not entries:
+        entries = [
             (slide.image.name, slide.slide.sample.group or "all slides", Summary.of([slide], study.settings))
             for slide in study.slides
         ]
-    units = [(name, group, summary) for name, group, summary in known if summary]
+    units = [(name, group, summary) for name, group, summary in entries if summary]
     return sorted(units, key=lambda unit: (unit[1] != study.reference_group, unit[1]))
 
 
@@ -82,8 +82,8 @@ def _curves(study: Study, units: Sequence[_Unit], colors: Mapping[str, str]) -> 
     def curves(title: str, value: Callable[[Profile], float | None]) -> str:
         groups: dict[str, list[list[float]]] = {}
         for _, group, summary in units:
-            known = [value(profile) for profile in summary.in_means]
-            groups.setdefault(group, []).append([number for number in known if number is not None])
+            numbers = [value(profile) for profile in summary.in_means]
+            groups.setdefault(group, []).append([number for number in numbers if number is not None])
         return curve_chart(title, groups, colors, unit=unit)
 
     return [
@@ -97,8 +97,8 @@ def choose_galleries(study: Study, most: int) -> dict[str, list[Profile]]:
 
     Of images that were found only: the others have no pictures.
     """
-    found = [slide for slide in study.slides if slide.image.path is not None and not slide.image.problem]
-    profiles = [profile for slide in found for profile in slide.profiles]
+    readable = [slide for slide in study.slides if slide.image.path is not None and not slide.image.problem]
+    profiles = [profile for slide in readable for profile in slide.profiles]
     in_means = sorted((p for p in profiles if study.settings.enters_means(p)), key=_size)
     unsure = sorted(
         (p for p in profiles if p.confidence is not None and not p.reviewed), key=lambda p: p.confidence or 0

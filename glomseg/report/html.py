@@ -44,9 +44,9 @@ def write_report(
 
     Raises RunError where it cannot be written.
     """
-    chosen = choose_galleries(study, IN_GALLERY)
+    galleries = choose_galleries(study, IN_GALLERY)
     thumbnails, crops = paint_pictures(
-        study, (profile for profiles in chosen.values() for profile in profiles), color_by, progress
+        study, (profile for profiles in galleries.values() for profile in profiles), color_by, progress
     )
     listed, text = warnings(study), methods(study)
     compared = comparisons(study)
@@ -72,7 +72,7 @@ def write_report(
         density=paint_density_maps(study),
         galleries=[
             (title, [crop for profile in profiles if (crop := crops.get(id(profile)))])
-            for title, profiles in chosen.items()
+            for title, profiles in galleries.items()
         ],
         charts=[Markup(chart) for chart in draw_charts(study)],
         effects=Markup(draw_effects(study, compared)),

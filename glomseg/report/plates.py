@@ -71,8 +71,8 @@ def paint_density_maps(study: Study) -> tuple[float, list[tuple[str, str]]]:
         for slide in study.slides
         if slide.measured and slide.inside and slide.density is not None
     ]
-    known = [values[np.isfinite(values)] for _, values in maps]
-    top = max((float(np.percentile(values, 99)) for values in known if values.size), default=0.0)
+    on_tissue = [values[np.isfinite(values)] for _, values in maps]
+    top = max((float(np.percentile(values, 99)) for values in on_tissue if values.size), default=0.0)
     if top <= 0:
         return 0.0, []
     return top, [(name, _embed_png(paint_density(values, top))) for name, values in maps]

@@ -34,6 +34,6 @@ def density_map(
     smooth_tissue = ndimage.gaussian_filter(tissue.mask.astype(np.float32), width, mode="constant")
     with np.errstate(divide="ignore", invalid="ignore"):
         per_mm2 = smooth_counts / (smooth_tissue * step_x * step_y / 1e6)
-    found = np.where(tissue.mask, per_mm2, np.float32(np.nan)).astype(np.float32)
+    density = np.where(tissue.mask, per_mm2, np.float32(np.nan)).astype(np.float32)
     every = -(-max(rows, columns) // KEPT_PX)
-    return np.asarray(found[every // 2 :: every, every // 2 :: every])
+    return np.asarray(density[every // 2 :: every, every // 2 :: every])

@@ -48,7 +48,7 @@ def unused(image: AnnotatedImage, settings: MeasureSettings) -> LeftOutObjects:
     def used(item: PathObject) -> bool:
         if REVIEWED in item.metadata:
             return True
-        known = is_glomerulus(item, settings) or is_cortex(item, settings) or is_class(item.class_name, IGNORED)
-        return known and item.object_type == ANNOTATION and areas_of(item.geometry).area > 0
+        has_part = is_glomerulus(item, settings) or is_cortex(item, settings) or is_class(item.class_name, IGNORED)
+        return has_part and item.object_type == ANNOTATION and areas_of(item.geometry).area > 0
 
     return left_out(image.objects, used) + image.others

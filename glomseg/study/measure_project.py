@@ -85,14 +85,14 @@ def measure_study(
         there = ", ".join(sorted(set(groups) - {""})) or "none"
         raise MeasureError(f"no image is of the group {options.reference!r} (there: {there}); check `reference`")
     settings = _with_study_stains(sources, options.settings, progress)
-    measured = []
+    slides = []
     for slide in sources.slides:
         progress(f"measuring: {slide.image.name}")
-        measured.append(measure_slide(slide, settings))
+        slides.append(measure_slide(slide, settings))
     study = Study(
         name=sources.name,
         settings=settings,
-        slides=tuple(measured),
+        slides=tuple(slides),
         reference_group=choose_reference(groups, options.reference),
         primary=options.primary,
         runs=sources.runs,

@@ -50,7 +50,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
         region, reference = _region(slide.image.objects, settings)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
         profiles = _profiles(slide.image, settings, mpp, size, region, ground)
-        measured = MeasuredSlide(
+        result = MeasuredSlide(
             slide=slide,
             mpp=mpp,
             size=size,
@@ -59,12 +59,12 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
             sclerosis_judged_by=_sclerosis_judged_by(slide, profiles, settings),
         )
         if mpp is not None:
-            measured = _with_areas(measured, region, reference, ground)
+            result = _with_areas(result, region, reference, ground)
         if opened is not None and mpp is not None:
-            measured = _with_pixels(measured, opened, settings, remarks)
+            result = _with_pixels(result, opened, settings, remarks)
     not_measured = why_not_measured(slide, profiles, settings)
     doubtful = "" if not_measured else doubt(slide, profiles, settings)
-    return replace(measured, remarks=tuple(remarks), not_measured=not_measured, doubt=doubtful)
+    return replace(result, remarks=tuple(remarks), not_measured=not_measured, doubt=doubtful)
 
 
 def _open(image: AnnotatedImage, stack: ExitStack, remarks: list[str]) -> Slide | None:
@@ -186,19 +186,19 @@ def _with_neighbours(profiles: list[Profile], mpp: tuple[float, float]) -> list[
     return [replace(profile, nearest_um=nearest.get(index)) for index, profile in enumerate(profiles)]
 
 
-def _with_areas(measured: MeasuredSlide, region: Region, reference: str, ground: Ground | None) -> MeasuredSlide:
+def _with_areas(result: MeasuredSlide, region: Region, reference: str, ground: Ground | None) -> MeasuredSlide:
     """Add the areas of the reference region and of the glomeruli in it, and their density over the slide."""
-    assert measured.mpp is not None
-    pixel_um2 = measured.mpp[0] * measured.mpp[1]
+    assert result.mpp is not None
+    pixel_um2 = result.mpp[0] * result.mpp[1]
     area = None if ground is None else ground.area_um2
     if region.area is not None:
-        seen = region.processed(*(measured.size or (2**31, 2**31)))
+        seen = region.processed(*(result.size or (2**31, 2**31)))
         area = seen.area * pixel_um2
-    covered = sum(_within(profile.item.geometry, region) for profile in measured.profiles) * pixel_um2
-    centres = [profile.item.geometry.centroid.coords[0] for profile in measured.inside]
+    covered = sum(_within(profile.item.geometry, region) for profile in result.profiles) * pixel_um2
+    centres = [profile.item.geometry.centroid.coords[0] for profile in result.inside]
     return replace(
-        measured,
-        density=None if ground is None else density_map(ground.tissue, centres, measured.mpp),
+        result,
+        density=None if ground is None else density_map(ground.tissue, centres, result.mpp),
         reference=reference if area else "",
         reference_area_um2=area or None,
         profile_area_um2=covered,
@@ -212,24 +212,22 @@ def _within(outline: BaseGeometry, region: Region) -> float:
     return float(part.difference(region.ignored).area)
 
 
-def _with_pixels(
-    measured: MeasuredSlide, opened: Slide, settings: MeasureSettings, remarks: list[str]
-) -> MeasuredSlide:
+def _with_pixels(result: MeasuredSlide, opened: Slide, settings: MeasureSettings, remarks: list[str]) -> MeasuredSlide:
     """Add what is measured on pixels: sharpness, and the PAS-positive fraction where it is asked for."""
-    outlines = [profile.item.geometry for profile in measured.profiles]
+    outlines = [profile.item.geometry for profile in result.profiles]
     try:
-        measured = replace(measured, sharpness=measure_sharpness(opened, outlines))
+        result = replace(result, sharpness=measure_sharpness(opened, outlines))
         if settings.pas is None or not outlines:
-            return measured
-        if not is_pas(measured.slide):
-            remarks.append(f"stained with {measured.slide.sample.stain}: no PAS-positive fraction")
-            return measured
+            return result
+        if not is_pas(result.slide):
+            remarks.append(f"stained with {result.slide.sample.stain}: no PAS-positive fraction")
+            return result
         stains, fractions = measure_pas(opened, outlines, settings.pas)
     except GlomsegError as error:
         remarks.append(str(error))
-        return measured
+        return result
     profiles = [
         replace(profile, pas_fraction=None if math.isnan(fraction) else fraction)
-        for profile, fraction in zip(measured.profiles, fractions, strict=True)
+        for profile, fraction in zip(result.profiles, fractions, strict=True)
     ]
-    return replace(measured, profiles=tuple(profiles), stains=stains)
+    return replace(result, profiles=tuple(profiles), stains=stains)

@@ -164,7 +164,7 @@ def sample_pixels(slide: Slide, outlines: Sequence[BaseGeometry], settings: PasS
     Raises MeasureError for a slide coarser than 1 um per pixel, MissingMppError, SlideError.
     """
     mpp = _reading_mpp(slide, settings)
-    chosen = outlines[:: max(1, len(outlines) // SAMPLED)]
+    some = outlines[:: max(1, len(outlines) // SAMPLED)]
 
     def read(outline: BaseGeometry) -> Pixels:
         left, top, right, bottom = outline.bounds
@@ -173,7 +173,7 @@ def sample_pixels(slide: Slide, outlines: Sequence[BaseGeometry], settings: PasS
         return np.asarray(slide.read(around, mpp)[::3, ::3].reshape(-1, 3))
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return np.concatenate([np.empty((0, 3), np.uint8), *pool.map(read, chosen)])
+        return np.concatenate([np.empty((0, 3), np.uint8), *pool.map(read, some)])
 
 
 def _boxes(slide: Slide, outline: BaseGeometry, mpp: float) -> Iterator[Box]:

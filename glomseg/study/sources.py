@@ -122,8 +122,8 @@ def _source(image: AnnotatedImage, runs: Sequence[Run]) -> str:
 def _with_mpp(image: AnnotatedImage, runs: Sequence[Run]) -> AnnotatedImage:
     """Add the pixel size that the newest run knew, where the project knows none."""
     records = [run.images[image.entry_id] for run in runs if image.entry_id in run.images]
-    known = [record.mpp for record in records if record.mpp is not None]
-    return image if image.mpp or not known else replace(image, mpp=known[-1])
+    sizes = [record.mpp for record in records if record.mpp is not None]
+    return image if image.mpp or not sizes else replace(image, mpp=sizes[-1])
 
 
 def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -> Sources:

@@ -40,8 +40,8 @@ class Summary:
     @classmethod
     def of(cls, slides: Iterable[MeasuredSlide], settings: MeasureSettings) -> Summary | None:
         """Sum up those of some slides that were measured; None where none was."""
-        measured = tuple(slide for slide in slides if slide.measured)
-        return cls(measured, settings) if measured else None
+        usable = tuple(slide for slide in slides if slide.measured)
+        return cls(usable, settings) if usable else None
 
     @cached_property
     def profiles(self) -> list[Profile]:
@@ -81,7 +81,7 @@ class Summary:
 
     def mean_of(self, value: Callable[[Profile], float | None], among: Sequence[Profile]) -> float | None:
         """Give the mean of what is known of some profiles."""
-        return mean(known for profile in among if (known := value(profile)) is not None)
+        return mean(number for profile in among if (number := value(profile)) is not None)
 
     @cached_property
     def assessed(self) -> list[Profile] | None:

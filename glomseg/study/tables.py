@@ -49,12 +49,12 @@ def comparisons(study: Study) -> list[Comparison]:
 
 def _compare(quantity: Quantity, named: Sequence[Animal], study: Study) -> list[Comparison]:
     """Compare one quantity between groups; densities per cortex and per tissue are never mixed."""
-    known = [(animal, value) for animal in named if (value := _number(quantity, animal)) is not None]
-    per = {str(animal.summary.reference) for animal, _ in known if animal.summary} if quantity.per_area else set()
+    entries = [(animal, value) for animal in named if (value := _number(quantity, animal)) is not None]
+    per = {str(animal.summary.reference) for animal, _ in entries if animal.summary} if quantity.per_area else set()
     if len(per) > 1:
         return []
     values: dict[str, tuple[float, ...]] = {}
-    for animal, value in known:
+    for animal, value in entries:
         values[animal.group] = (*values.get(animal.group, ()), value)
     return [
         Comparison(
