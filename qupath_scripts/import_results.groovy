@@ -29,7 +29,8 @@ import qupath.lib.objects.PathObject
 
 @Field static final String RUN = "glomseg.run"
 @Field static final String FINGERPRINT = "glomseg.fingerprint"
-@Field static final List<String> JUDGED = ["glomseg.verdict", "ANNOTATION_DESCRIPTION"]
+@Field static final String VERDICT = "glomseg.verdict"
+@Field static final String MEASURED = "glomseg.measured"
 @Field static final String REJECTED = "glomseg.rejected"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: which write it is based on
 @Field static final double OVERLAP = 0.3
@@ -143,7 +144,8 @@ Path chooseRun(List<Path> runs, boolean inWindow) {
 Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map how) {
     if (predictions.any { !it.getMetadata().containsKey(RUN) })
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
-    def (machine, persons) = existing.split { isMachines(it) }
+    def written = earlier.collectEntries { [(mark(it)): it.getMeasurementList().getNames() as Set] }
+    def (machine, persons) = existing.split { isMachines(it) && !hasOwnMeasurements(it, written[mark(it)]) }
     def left = predictions.findAll { !overlaps(it, index(persons)) }
     def standing = machine.collectEntries { [(mark(it)): it] }
     def asked = left.collectEntries { [(mark(it)): it] }
@@ -172,11 +174,19 @@ List deletions(List existing, List missing, boolean known) {
     }
 }
 
+/** Tell whether a person gave an outline measurements that neither the run nor `measure --write` did. */
+boolean hasOwnMeasurements(PathObject item, Set<String> written) {
+    def known = (item.getMetadata()[MEASURED] ?: "").split(";") as List
+    return written != null && item.getMeasurementList().getNames().any { !(it in written) && !(it in known) }
+}
+
 boolean isMachines(PathObject item) {
     def metadata = item.getMetadata()
     if (!item.isAnnotation() || !metadata[FINGERPRINT] || !metadata.containsKey(RUN))
         return false
-    return !JUDGED.any { metadata.containsKey(it) } && metadata[FINGERPRINT] == fingerprint(item)
+    if (metadata.containsKey(VERDICT) || metadata.keySet().any { !it.startsWith("glomseg.") })
+        return false
+    return item.getColor() == null && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
 }
 
 String mark(PathObject item) {

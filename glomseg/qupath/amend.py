@@ -16,6 +16,10 @@ from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState, ProjectClass
 from glomseg.qupath.safe_write import back_up, put_in_place
 
+WRITTEN_BY = "glomseg.run"
+MEASURED = "glomseg.measured"
+"""Metadata that names the measurements that were put into an object, separated by semicolons."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Amendment:
@@ -64,6 +68,10 @@ def _amend(item: PathObject, java_object: Any, amendment: Amendment, listed: set
     measurements = java_object.getMeasurementList()
     for name, value in new.items():
         measurements.put(name, float(value))
+    added = new.keys() - item.measurements.keys()
+    if added and WRITTEN_BY in item.metadata:  # so that they are not taken for a person's own
+        known = [name for name in item.metadata.get(MEASURED, "").split(";") if name]
+        java_object.getMetadata().put(MEASURED, ";".join([*known, *sorted(added)]))
     reclassified = amendment.class_name is not None and amendment.class_name != item.class_name
     if reclassified:
         asked = PathObject(geometry=item.geometry, class_name=amendment.class_name, color=amendment.color or item.color)

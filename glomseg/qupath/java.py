@@ -200,6 +200,8 @@ def _to_path_object(item: Any, writer: Any) -> PathObject:
         is_locked=bool(item.isLocked()),
         measurements={str(key): float(value) for key, value in item.getMeasurementList().asMap().items()},
         metadata={str(key): str(value) for key, value in item.getMetadata().items()},
+        is_colored=item.getColor() is not None,
+        has_children=bool(item.hasChildObjects()),
     )
 
 

@@ -40,7 +40,11 @@ _KINDS_IN_ID = {
 
 @dataclass(frozen=True, kw_only=True)
 class PathObject:
-    """One object of a QuPath image: geometry in level-0 pixels, a derived class named "A: B"."""
+    """One object of a QuPath image: geometry in level-0 pixels, a derived class named "A: B".
+
+    `color` is that of the class. `is_colored` tells of a colour of its own and `has_children` of objects inside it;
+    both are known of what stands in an image alone, and not of files.
+    """
 
     geometry: BaseGeometry
     object_type: str = "annotation"
@@ -51,6 +55,8 @@ class PathObject:
     is_locked: bool = False
     measurements: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    is_colored: bool = False
+    has_children: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.qupath.objects import read_geojson
+from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.safe_write import readable_data
@@ -18,6 +18,7 @@ from glomseg.runs.image_record import Collected, Outcome
 from glomseg.runs.listener import Listener
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.plan import FOLDER, processed_area
+from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, find_run, locked, now
 from glomseg.runs.write_image import WrittenImage, collect_image
@@ -65,7 +66,10 @@ def collect_images(
             with recording(run, entry_id, Outcome.NOT_COLLECTED, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
                 state = states.get(entry_id) or image_state(image)
-                write = _Collect(qupath, project, run, image, path, options)
+                predictions, problems = read_predictions(run, entry_id)
+                for problem in problems:
+                    listener.warning(f"{record.name}: {problem}")
+                write = _Collect(qupath, project, run, image, path, tuple(predictions), options)
                 written = merging(options.on_conflict, image, state, write)
                 _keep(run, entry_id, written)
                 if written.doubtful:
@@ -81,6 +85,7 @@ class _Collect:
     run: Run
     image: ProjectImage
     path: Path
+    predictions: tuple[PathObject, ...]
     options: WriteOptions
 
     def __call__(self, state: ImageState) -> WrittenImage:
@@ -99,7 +104,7 @@ class _Collect:
             self.project.path,
             entry_id,
             self.path,
-            read_geojson(run.result_path(entry_id)),
+            self.predictions,
             processed_area=processed_area(run, entry_id),
             expected_state=state,
             backup_folder=backup_before_run(run.folder, entry_id),

@@ -41,13 +41,19 @@ class WriteOptions:
 
 @contextmanager
 def recording(run: Run, entry_id: str, outcome: Outcome, on_conflict: OnConflict) -> Iterator[None]:
-    """Turn an error with one image into its record; a conflict is raised again where it is to stop."""
+    """Turn an error with one image into its record; a conflict is raised again where it is to stop.
+
+    A fault that nobody thought of stops its image alone, too.
+    """
     try:
         yield
-    except GlomsegError as error:
+    except Exception as error:
         conflict = isinstance(error, ConflictError)
+        reason = str(error)
+        if not isinstance(error, GlomsegError):
+            reason = f"unexpected {' '.join(f'{type(error).__name__}: {error}'.split())}; please report it"
         record = run.images.get(entry_id, ImageRecord())
-        run.update(entry_id, replace(record, outcome=outcome, reason=str(error), conflict=conflict))
+        run.update(entry_id, replace(record, outcome=outcome, reason=reason, conflict=conflict))
         if conflict and on_conflict == "stop":
             raise
 

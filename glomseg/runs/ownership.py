@@ -1,8 +1,9 @@
 """Whose object is it: which objects of an image a new run may replace, and which predictions it may add.
 
 Every object that we write carries the run, the model and a fingerprint of itself. An object whose fingerprint still
-fits is the machine's; whatever a person drew, moved, reshaped, reclassified, renamed, described, locked or judged is
-that person's, and is never touched. All geometry is in level-0 pixels.
+fits is the machine's; whatever a person drew, moved, reshaped, reclassified, renamed, described, locked, coloured or
+judged, gave measurements or metadata of their own, or drew something into, is that person's, and is never touched. All
+geometry is in level-0 pixels.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from glomseg.qupath.amend import MEASURED
 from glomseg.qupath.objects import PathObject
 
 RUN = "glomseg.run"
@@ -26,6 +28,8 @@ VERDICT = "glomseg.verdict"
 REJECTED = "glomseg.rejected"
 """Metadata of a remembered prediction that a person had deleted before the write that it is remembered of."""
 DESCRIPTION = "ANNOTATION_DESCRIPTION"  # where QuPath keeps what a person writes about an annotation
+OURS = "glomseg."
+"""How the names of metadata begin that are not a person's own."""
 
 GRID_PX = 0.25
 OVERLAP = 0.3
@@ -111,11 +115,32 @@ def stamp(item: PathObject, *, run: str, model: str) -> PathObject:
 def owner(item: PathObject) -> Literal["machine", "person"]:
     """Tell whose object it is."""
     written = item.metadata.get(FINGERPRINT)
-    judged = VERDICT in item.metadata or DESCRIPTION in item.metadata
-    if item.object_type != "annotation" or not written or RUN not in item.metadata or judged:
+    added = VERDICT in item.metadata or any(not name.startswith(OURS) for name in item.metadata)
+    if item.object_type != "annotation" or not written or RUN not in item.metadata or added:
+        return "person"
+    if item.is_colored or item.has_children:
         return "person"
     now = fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
     return "machine" if now == written else "person"
+
+
+def owners(existing: Sequence[PathObject], written: Iterable[PathObject]) -> list[Literal["machine", "person"]]:
+    """Tell whose each object is, where `written` are objects as the machine wrote them.
+
+    An outline of the machine's to which a person has added measurements is that person's; those that glomseg itself
+    added, named in its metadata, do not count.
+    """
+    names = {(item.metadata.get(RUN), item.metadata.get(FINGERPRINT)): set(item.measurements) for item in written}
+    whose = []
+    for item in existing:
+        known = names.get((item.metadata.get(RUN), item.metadata.get(FINGERPRINT)))
+        extra = set() if known is None else set(item.measurements) - known - set(_measured(item))
+        whose.append("person" if extra else owner(item))
+    return whose
+
+
+def _measured(item: PathObject) -> list[str]:
+    return item.metadata.get(MEASURED, "").split(";")
 
 
 def plan_update(
@@ -142,15 +167,16 @@ def plan_update(
     """
     if any(RUN not in item.metadata for item in predictions):
         raise ValueError("a prediction without a run; stamp() it first")
-    owners = [owner(item) for item in existing]
-    persons = [item for item, whose in zip(existing, owners, strict=True) if whose == "person"]
-    machine = [item for item, whose in zip(existing, owners, strict=True) if whose == "machine"]
+    memory = memory or Memory()
+    whose = owners(existing, memory.predictions)
+    persons = [item for item, owned in zip(existing, whose, strict=True) if owned == "person"]
+    machine = [item for item, owned in zip(existing, whose, strict=True) if owned == "machine"]
     left, dropped_person = split_overlapping([_sealed(item) for item in predictions], persons)
     left, keep = _match(left, machine)
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
     left, dropped_outside = split_overlapping(left, outside)
-    gone = deletions(existing, memory or Memory(), believe=believe_deletions)
+    gone = deletions(existing, memory, believe=believe_deletions)
     rejected = () if forget_rejections else gone.rejected
     add, dropped_rejected = split_overlapping(left, rejected)
     return Plan(

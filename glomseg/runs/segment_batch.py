@@ -16,6 +16,7 @@ from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
+from glomseg.runs.predictions import is_readable
 from glomseg.runs.run import Run, printable
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
@@ -82,7 +83,8 @@ def segment_all(
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
         listener.ended(job.name, run.images[job.entry_id])
-    write_table(run)
+    for problem in write_table(run):
+        listener.warning(problem)
 
 
 def _segment_anew(
@@ -103,7 +105,7 @@ def _segment_anew(
         listener.warning(f"{job.name}: {error}; what this run found on it before stays")
         return
     kept = not keep_probability or _probability_path(run, job).is_file()
-    if not (run.is_done(job.entry_id, inputs) and kept):
+    if not (run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)):
         run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
         run.update(job.entry_id, _segment(job, model, run, settings, overlay, keep_probability, listener))
     elif overlay is not None and not _overlay_path(run, job).is_file():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from glomseg.columns import Column, names, row
+from glomseg.errors import GeoJSONError
 from glomseg.files import write_csv
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.runs.run import Run
@@ -43,15 +43,24 @@ COLUMNS: tuple[Column[Outlined], ...] = (
 )  # fmt: skip
 
 
-def write_table(run: Run) -> Path:
-    """Write one CSV row for each glomerulus of a run, from the results on disk; returns the file's path."""
-    path = run.folder / TABLE
-    write_csv(path, names(COLUMNS), (row(COLUMNS, one) for one in _outlines(run)))
-    return path
+def write_table(run: Run) -> tuple[str, ...]:
+    """Write one CSV row for each glomerulus of a run to glomeruli.csv, from the results on disk.
+
+    Returns which results cannot be read, and why; their rows are missing.
+    """
+    problems: list[str] = []
+    write_csv(run.folder / TABLE, names(COLUMNS), [row(COLUMNS, one) for one in _outlines(run, problems)])
+    return tuple(problems)
 
 
-def _outlines(run: Run) -> Iterator[Outlined]:
+def _outlines(run: Run, problems: list[str]) -> Iterator[Outlined]:
     for entry_id, record in run.images.items():
-        if record.mpp is not None and run.has_result(entry_id):
-            for item in read_geojson(run.result_path(entry_id)):
-                yield Outlined(record.name, entry_id, item, record.mpp)
+        if record.mpp is None or not run.has_result(entry_id):
+            continue
+        try:
+            items = read_geojson(run.result_path(entry_id))
+        except GeoJSONError as error:
+            problems.append(f"{record.name} is not in {TABLE}: {error}")
+            continue
+        for item in items:
+            yield Outlined(record.name, entry_id, item, record.mpp)

@@ -18,7 +18,7 @@ from glomseg.runs.ownership import (
     as_rejected,
     deletions,
     mark,
-    owner,
+    owners,
     split_overlapping,
 )
 
@@ -82,7 +82,8 @@ def plan_undo(
     that was not there at the time, nor where a person deleted or changed what had replaced it: that is a verdict on
     the place, and is remembered as such. Deletions in doubt are no verdict.
     """
-    persons = [item for item in existing if owner(item) == "person"]
+    whose = owners(existing, (*change.added, *change.remembered))
+    persons = [item for item, owned in zip(existing, whose, strict=True) if owned == "person"]
     theirs = {id(item) for item in persons}
     machine = [item for item in existing if id(item) not in theirs]
     added = {_key(item) for item in change.added}

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from support.qupath_side import delete_predictions
+from support.qupath_side import add_to_predictions, delete_predictions
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.qupath.project import image_state, read_project
@@ -237,6 +237,48 @@ def test_data_that_is_missing_is_not_an_image_that_was_never_saved(study, one_pr
     assert "data.qpdata is missing" in result.err
     assert not data.exists()
     assert load_run(study.parent / "glomseg/run-1").images["2"].collected is not None
+
+
+@pytest.mark.qupath
+def test_one_odd_object_or_image_stops_nothing_else(study, one_process, glomseg):
+    """Outlines that somebody edited by hand in the run folder, and an image that cannot be opened."""
+    run = made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2", "3"))
+    content = json.loads(run.result_path("1").read_text())
+    features = content["features"]
+    features[0]["properties"]["metadata"].pop("glomseg.run")
+    features[1]["id"] = "no uuid"
+    features[2]["geometry"]["coordinates"] = [[[0, 0], [90, 90], [90, 0], [0, 90], [0, 0]]]  # a bow-tie
+    features[3]["geometry"]["coordinates"][0][1] = [float("nan"), 3]
+    features[4]["properties"]["name"] = 7
+    run.result_path("1").write_text(json.dumps(content))
+    run.result_path("2").write_text("{ half")
+    result = glomseg("collect", study)
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    records = load_run(run.folder).images
+    assert records["1"].collected.added >= 5
+    assert "left out" in result.err
+    assert records["2"].collected is None
+    assert "2.geojson" in records["2"].reason
+    assert records["3"].collected.added > 0
+
+
+@pytest.mark.qupath
+def test_what_a_person_added_in_qupath_outlives_the_next_run_and_undo(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    collected(glomseg, study)
+    image = read_project(study).images[0]
+    assert one_process.call(add_to_predictions, study, "1", image.path) == 4
+    before = standing(one_process, study)
+    made_run(study, "run-2", discs("run-2", FREE, shift=8))
+    made = collected(glomseg, study, "run-2")
+    assert (made["removed"], made["added"], made["dropped_for_a_persons"]) == (4, 4, 4)
+    theirs = {key for key, item in before.items() if owner(item) == "person"}
+    assert theirs | {key for key, item in before.items() if "Mesangial cells" in item.measurements} <= set(
+        standing(one_process, study)
+    )
+    assert glomseg("undo", study).code == 0
+    assert same(standing(one_process, study), before)
 
 
 @pytest.mark.qupath

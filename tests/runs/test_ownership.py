@@ -309,6 +309,34 @@ def test_no_sequence_of_runs_and_edits_touches_a_persons_object(runs):
         existing, remembered = after, plan.remember
 
 
+# --- what a person adds to an outline of the machine's
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        {"is_colored": True},
+        {"has_children": True},
+        {"metadata": {"stain": "PAS"}},
+        {"measurements": {"Confidence": 0.75, "Mesangial cells": 12.0}},
+    ],
+)
+def test_what_a_person_added_to_makes_it_theirs(added):
+    first = plan_update([], [ours(100, 100, measurements={"Confidence": 0.75}), ours(300, 100)], None)
+    changed = replace(first.add[0], **{**added, "metadata": {**first.add[0].metadata, **added.get("metadata", {})}})
+    plan = plan_update([changed, first.add[1]], [ours(101, 100, run="run-2")], None, bound(first.remember))
+    assert plan.remove == (first.add[1],)
+    assert (plan.persons, len(plan.dropped_person), plan.add) == ((changed,), 1, ())
+
+
+def test_measurements_by_glomseg_are_no_persons():
+    first = plan_update([], [ours(100, 100, measurements={"Confidence": 0.75})], None)
+    metadata = {**first.add[0].metadata, "glomseg.measured": "Area;Circularity"}
+    measured = replace(first.add[0], measurements={"Confidence": 0.75, "Area": 5.0}, metadata=metadata)
+    plan = plan_update([measured], [ours(108, 100, run="run-2")], None, bound(first.remember))
+    assert (plan.remove, len(plan.add)) == ((measured,), 1)
+
+
 # --- what is no review
 
 

@@ -21,7 +21,8 @@ def test_one_row_a_glomerulus(tmp_path: Path) -> None:
     for key, state in (("1", State.DONE), ("2", State.FAILED)):
         write_geojson(run.result_path(key), items)
         run.images[key] = ImageRecord(name="=1+1.svs", state=state, mpp=(0.5, 0.25))
-    names, rows = read_csv(write_table(run))
+    assert write_table(run) == ()
+    names, rows = read_csv(tmp_path / "glomeruli.csv")
     assert names == [column.name for column in COLUMNS]
     assert [(row["image"], row["entry_id"], row["class"]) for row in rows] == [
         ("=1+1.svs", "1", "+Glomerulus"), ("=1+1.svs", "1", "Glomerulus"),
@@ -29,3 +30,14 @@ def test_one_row_a_glomerulus(tmp_path: Path) -> None:
     assert "\n'=1+1.svs,1," in (tmp_path / "glomeruli.csv").read_text()
     assert float(rows[0]["area_um2"]) == pytest.approx(40 * 20 * 0.125)
     assert [(row["confidence"], row["touches_edge"]) for row in rows] == [("0.9", "0"), ("", "1")]
+
+
+def test_a_result_that_cannot_be_read_is_named_and_the_others_are_written(tmp_path: Path) -> None:
+    run = Run(tmp_path, "r")
+    for key in ("1", "2"):
+        write_geojson(run.result_path(key), [PathObject(geometry=box(0, 0, 40, 20), class_name="Glomerulus")])
+        run.images[key] = ImageRecord(name=f"{key}.svs", state=State.DONE, mpp=(0.5, 0.5))
+    run.result_path("1").write_text("{ half")
+    (problem,) = write_table(run)
+    assert "1.svs" in problem
+    assert [line["image"] for line in read_csv(tmp_path / "glomeruli.csv")[1]] == ["2.svs"]

@@ -1,6 +1,10 @@
 """What tests run in the process that holds QuPath's JVM: QuPath's own code, and none of ours."""
 
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 
 def parse_geojson(path: Path) -> list[dict[str, object]]:
@@ -21,13 +25,40 @@ def parse_geojson(path: Path) -> list[dict[str, object]]:
 
 
 def delete_predictions(project_path: Path, entry_id: str, image_path: Path, keep: int) -> int:
-    """Play a person who deletes the predictions of an image but for the first few from the left, and saves it.
+    """Play a person who deletes the predictions of an image but for the first few from the left, and saves it."""
 
-    Everything is QuPath's own, in a copy of the image's part of the project that can be opened; returns how many went.
+    def delete(hierarchy: Any, ours: list[Any]) -> int:
+        for item in ours[keep:]:
+            hierarchy.removeObject(item, True)
+        return max(0, len(ours) - keep)
+
+    return _edit(project_path, entry_id, image_path, delete)
+
+
+def add_to_predictions(project_path: Path, entry_id: str, image_path: Path) -> int:
+    """Play a person who gives four predictions something of their own: colour, measurement, metadata, a cell inside."""
+
+    def add(hierarchy: Any, ours: list[Any]) -> int:
+        from paquo import java
+        from paquo.jpype_backend import JClass
+
+        ours[0].setColor(java.Integer(255) if hasattr(java, "Integer") else JClass("java.lang.Integer")(255))
+        ours[1].getMeasurementList().put("Mesangial cells", 12.0)
+        ours[2].getMetadata().put("stain", "PAS")
+        centre = ours[3].getROI()
+        rois = JClass("qupath.lib.roi.ROIs")
+        cell = rois.createEllipseROI(centre.getCentroidX(), centre.getCentroidY(), 5.0, 5.0, None)
+        hierarchy.addObjectBelowParent(ours[3], java.PathObjects.createDetectionObject(cell), True)
+        return 4
+
+    return _edit(project_path, entry_id, image_path, add)
+
+
+def _edit(project_path: Path, entry_id: str, image_path: Path, edit: Callable[[Any, list[Any]], int]) -> int:
+    """Let a person edit the predictions of an image, sorted from the left, and save it.
+
+    Everything is QuPath's own, in a copy of the image's part of the project that can be opened.
     """
-    import shutil
-    import tempfile
-
     from paquo.projects import QuPathProject
 
     from glomseg.qupath.safe_write import stage
@@ -39,11 +70,10 @@ def delete_predictions(project_path: Path, entry_id: str, image_path: Path, keep
             hierarchy = entry.hierarchy.java_object
             ours = [item for item in hierarchy.getAnnotationObjects() if item.getMetadata().containsKey("glomseg.run")]
             ours.sort(key=lambda item: item.getROI().getCentroidX())
-            for item in ours[keep:]:
-                hierarchy.removeObject(item, True)
-            if len(ours) <= keep:
-                return 0
-            entry.save()
-            for name in ("data.qpdata", "summary.json"):
-                shutil.copyfile(staged.data_folder / name, staged.original_data_folder / name)
-    return len(ours) - keep
+            count = edit(hierarchy, ours)
+            if count:
+                entry._image_data.setChanged(True)
+                entry.save()
+                for name in ("data.qpdata", "summary.json"):
+                    shutil.copyfile(staged.data_folder / name, staged.original_data_folder / name)
+    return count

@@ -1,0 +1,213 @@
+"""A kill at every operation on files: an image is in its old state or in its new one, and what is known of it is true.
+
+The process that holds QuPath's JVM and the one that waits for it are killed alike. What is checked after each kill is
+what a person would lose by: their objects, what they deleted, a way back.
+"""
+
+import json
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from support.kill import Killed, call_killed, killed_at
+from support.qupath_side import delete_predictions
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.qupath.process import QuPathProcess
+from glomseg.qupath.project import read_project
+from glomseg.runs import collect, undo_run
+from glomseg.runs.backups import list_backups
+from glomseg.runs.collect import collect_run
+from glomseg.runs.ownership import FINGERPRINT, RUN, owner
+from glomseg.runs.restore import restore_image
+from glomseg.runs.write_image import collect_image, undo_image
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+DELETED = 3
+MOST = 60
+
+
+class Ending:
+    """The process of QuPath, which ends at an operation when it is next asked to write."""
+
+    def __init__(self, qupath: QuPathProcess, number: int) -> None:
+        self._qupath, self._number = qupath, number
+        self.was_killed = False
+
+    def call(self, function, *args, **kwargs):
+        if function not in (collect_image, undo_image):
+            return self._qupath.call(function, *args, **kwargs)
+        result = self._qupath.call(call_killed, self._number, function, *args, **kwargs)
+        if result is None:
+            self.was_killed = True
+            raise Killed
+        return result
+
+
+@pytest.fixture(scope="module")
+def reviewed(qupath, tmp_path_factory):
+    """A project into which a run was brought, and of which a person deleted some outlines; and what stands there."""
+    data = Path(__file__).parents[2] / "../shared/data/qupath"
+    if not data.is_dir():
+        pytest.skip("the folder of real data (../shared/data) is not here")
+    folder = tmp_path_factory.mktemp("template")
+    shutil.copytree(data / "project_0_6_0", folder / "study")
+    for path in data.glob("*.*"):
+        if path.is_file():
+            shutil.copy(path, folder)
+    study = folder / "study/project.qpproj"
+    made_run(study, "run-1", discs("run-1", FREE))
+    with using(qupath):
+        collect_run(study)
+    qupath.call(delete_predictions, study, "1", read_project(study).images[0].path, len(FREE) - DELETED)
+    made_run(study, "run-2", discs("run-2", FREE[:4], shift=6) + discs("run-2", FREE[4:]))
+    return folder
+
+
+@contextmanager
+def using(process):
+    """Let the library use this process of QuPath."""
+    before = collect.qupath_process
+
+    @contextmanager
+    def running():
+        yield process
+
+    collect.qupath_process = undo_run.qupath_process = running
+    try:
+        yield
+    finally:
+        collect.qupath_process = undo_run.qupath_process = before
+
+
+@pytest.fixture
+def copy(reviewed, tmp_path):
+    """Make the project anew, under another name each time."""
+
+    def make(name):
+        return shutil.copytree(reviewed, tmp_path / name) / "study/project.qpproj"
+
+    return make
+
+
+def ours(objects):
+    return {item.metadata[FINGERPRINT]: item.metadata[RUN] for item in objects.values() if owner(item) == "machine"}
+
+
+def persons(objects):
+    return {key for key, item in objects.items() if owner(item) == "person"}
+
+
+def killed_everywhere(copy, qupath, work):
+    """Yield the project after each kill of `work`: in QuPath's process, then in the one that waits for it."""
+    for where in ("qupath", "here"):
+        for number in range(MOST):
+            study = copy(f"{where}-{number}")
+            process = Ending(qupath, number if where == "qupath" else MOST)
+            killed = False
+            try:
+                with using(process):
+                    if where == "qupath":
+                        work(study)
+                    else:
+                        with killed_at(number):
+                            work(study)
+            except Killed:
+                killed = True
+            yield study, f"killed at operation {number} of {where}"
+            if not killed:
+                assert number > (10 if where == "qupath" else 1)
+                break
+        else:
+            raise AssertionError(f"more than {MOST} operations")
+
+
+def check_nothing_lost(study, qupath, before, after, told):
+    """The image is as before or as after; the next run knows what was deleted, and nothing else."""
+    stands = standing(qupath, study)
+    assert ours(stands) in (ours(before), ours(after)), told
+    assert persons(stands) == persons(before), told
+    made_run(study, "run-3", discs("run-3", FREE, shift=1))
+    with using(qupath):
+        record = collect_run(study, "run-3").records["1"]
+    assert record.outcome is None, (told, record.reason)
+    assert record.collected.dropped_as_rejected == DELETED, told
+    assert record.collected.deletions_not_believed == 0, told
+    assert len(ours(standing(qupath, study))) == len(FREE) - DELETED, told
+
+
+def test_collect(copy, qupath):
+    done = copy("done")
+    before = standing(qupath, done)
+    with using(qupath):
+        collect_run(done, "run-2")
+    after = standing(qupath, done)
+    assert len(set(ours(after)) - set(ours(before))) == 4
+    for study, told in killed_everywhere(copy, qupath, lambda study: collect_run(study, "run-2")):
+        was = ours(standing(qupath, study))
+        check_nothing_lost(study, qupath, before, after, told)
+        with using(qupath):
+            undo_run.undo_run(study, "run-3")
+            assert ours(standing(qupath, study)) == was, told
+            if was == ours(after):
+                assert undo_run.undo_run(study).run.run_id == "run-2", told
+                assert ours(standing(qupath, study)) == ours(before), told
+            elif (study.parent / "glomseg/run-2/changes/1").is_dir():  # its record is there, and true of no data
+                assert undo_run.undo_run(study, "run-2").failed, told
+                assert ours(standing(qupath, study)) == was, told
+        for backup in list_backups(study.parent / "glomseg", "1"):
+            json.loads((backup.folder / "checksums.json").read_text())
+
+
+def test_undo(copy, qupath):
+    done = copy("done")
+    with using(qupath):
+        collect_run(done, "run-2")
+    before = standing(qupath, done)
+    with using(qupath):
+        undo_run.undo_run(done)
+    after = standing(qupath, done)
+
+    def collected(name):
+        study = copy(name)
+        with using(qupath):
+            collect_run(study, "run-2")
+        return study
+
+    for study, told in killed_everywhere(collected, qupath, undo_run.undo_run):
+        assert ours(standing(qupath, study)) in (ours(before), ours(after)), told
+        with using(qupath):
+            if ours(standing(qupath, study)) == ours(before):
+                assert not undo_run.undo_run(study, "run-2").failed, told
+        assert ours(standing(qupath, study)) == ours(after), told
+        check_nothing_lost(study, qupath, after, after, told)
+
+
+def test_restore(copy, qupath):
+    done = copy("done")
+    before = standing(qupath, done)
+    restore_image(done, "1", "run-1")
+    after = standing(qupath, done)
+    assert not ours(after)
+    for number in range(MOST):
+        study, killed = copy(f"{number}"), False
+        try:
+            with killed_at(number):
+                restore_image(study, "1", "run-1")
+        except Killed:
+            killed = True
+        stands = standing(qupath, study)
+        assert ours(stands) in (ours(before), ours(after)), number
+        assert persons(stands) == persons(before), number
+        with using(qupath):
+            made = collect_run(study, "run-2").records["1"].collected
+        rejected = DELETED if ours(stands) else 0  # in the data of before the run nobody has deleted anything
+        assert (made.dropped_as_rejected, made.deletions_not_believed) == (rejected, 0), number
+        restore_image(study, "1", "run-1")
+        assert not ours(standing(qupath, study)), number
+        restore_image(study, "1", "last")
+        if not killed:
+            break
+    assert number > 5
