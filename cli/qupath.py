@@ -33,8 +33,8 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
     from glomseg.qupath.launcher import check_run, run_script
     from glomseg.qupath.project import read_project
     from glomseg.qupath.scripts import find_script
+    from glomseg.runs.lock import locked
     from glomseg.runs.plan import FOLDER, choose_images
-    from glomseg.runs.run import locked
 
     console = Console(quiet=quiet, as_json=False)
     path = find_script(script)

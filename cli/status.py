@@ -32,9 +32,13 @@ def status(project: Path, slides: tuple[Path, ...], quiet: bool, as_json: bool) 
     stands = project_status(project, slides=slides)
     for problem in stands.problems:
         console.warn(problem)
+    if stands.holder is not None:
+        console.say(f"at work in it: {stands.holder}")
     if as_json:
         images = [_content(image) for image in stands.images]
-        console.json({"project": str(stands.project.path), "images": images, "problems": list(stands.problems)})
+        holder = str(stands.holder) if stands.holder else None
+        path = str(stands.project.path)
+        console.json({"project": path, "images": images, "problems": list(stands.problems), "at_work": holder})
     elif not quiet:
         console.table(COLUMNS, [_row(image) for image in stands.images])
 

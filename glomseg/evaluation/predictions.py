@@ -15,8 +15,9 @@ from glomseg.labelled.pairs import Missing, Pair, pair_up
 from glomseg.labelled.tile_files import tile_mpp
 from glomseg.qupath.project import read_project
 from glomseg.runs.listener import Listener
+from glomseg.runs.lock import locked
 from glomseg.runs.outlines import image_of_run
-from glomseg.runs.run import Run, locked, resume_or_start_in
+from glomseg.runs.run import Run, resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.slide import open_slide

@@ -16,11 +16,12 @@ from glomseg.runs.changes import Place, next_path
 from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
 from glomseg.runs.image_record import Collected, Outcome
 from glomseg.runs.listener import Listener
+from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.plan import FOLDER, processed_area
 from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, find_run, locked, now
+from glomseg.runs.run import Run, find_run, now
 from glomseg.runs.write_image import WrittenImage, collect_image
 
 

@@ -11,9 +11,10 @@ from glomseg.qupath.safe_write import copy_image_data, restore_image_data
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import Undone
+from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import FOLDER, choose_images
-from glomseg.runs.run import list_runs, locked, now
+from glomseg.runs.run import list_runs, now
 
 LAST = "last"
 """What stands for the name of the newest backup."""

@@ -13,14 +13,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from glomseg import __version__
 from glomseg.errors import RunError
@@ -291,20 +288,3 @@ def resume_or_start_in(folder: Path, parameters: RunParameters, *, restart: bool
     if resume:
         raise RunError(f"{folder} holds no run to go on with; leave `resume` out to start one")
     return Run(folder, datetime.now().strftime("%Y%m%d-%H%M%S"), parameters, started=now())
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; raises RunError where another glomseg works in it or nothing can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        raise RunError(f"another glomseg is working in {folder}; wait for it, or stop it") from None
-    except OSError as error:
-        raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
-    try:
-        yield
-    finally:
-        lock.release()

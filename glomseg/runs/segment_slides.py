@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from glomseg.runs.listener import Listener
+from glomseg.runs.lock import locked
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, locked, printable, resume_or_start_in
+from glomseg.runs.run import Run, printable, resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.find_slides import slides_of

@@ -12,6 +12,7 @@ from glomseg.qupath.annotations import REVIEWED
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.lock import Holder, read_holder
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT
 from glomseg.runs.plan import FOLDER
@@ -60,11 +61,12 @@ class ImageStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectStatus:
-    """What stands in a project, image by image, and which runs cannot be read."""
+    """What stands in a project, image by image, which runs cannot be read, and who is at work in it."""
 
     project: Project
     images: tuple[ImageStatus, ...]
     problems: tuple[str, ...]
+    holder: Holder | None
 
 
 def project_status(path: Path, *, slides: Sequence[Path] = ()) -> ProjectStatus:
@@ -76,6 +78,7 @@ def project_status(path: Path, *, slides: Sequence[Path] = ()) -> ProjectStatus:
         project=project,
         images=tuple(describe_image(image, runs, runs_folder) for image in project.images),
         problems=tuple(run.problem for run in unreadable),
+        holder=read_holder(runs_folder),
     )
 
 

@@ -16,10 +16,11 @@ from glomseg.runs.changes import Place, last_changes, next_path, runs_in
 from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
 from glomseg.runs.image_record import Outcome, Undone
 from glomseg.runs.listener import Listener
+from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, find_run, instant, list_runs, locked, now
+from glomseg.runs.run import Run, find_run, instant, list_runs, now
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import WrittenImage, undo_image
 

@@ -13,8 +13,9 @@ from support.runs import FREE, discs, made_run, standing
 
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs import collect, each_image
+from glomseg.runs.lock import locked
 from glomseg.runs.ownership import RUN, owner
-from glomseg.runs.run import load_run, locked
+from glomseg.runs.run import load_run
 from glomseg.runs.write_image import collect_image
 
 

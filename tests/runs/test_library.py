@@ -9,7 +9,8 @@ import glomseg
 from glomseg import AnnotateOptions, Listener, SegmentOptions, WriteOptions
 from glomseg.errors import ProjectError, RunError, SlideError
 from glomseg.runs.image_record import State
-from glomseg.runs.run import load_run, locked
+from glomseg.runs.lock import locked
+from glomseg.runs.run import load_run
 
 
 class Heard:

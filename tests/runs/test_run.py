@@ -6,6 +6,7 @@ import pytest
 
 from glomseg.errors import RunError
 from glomseg.runs.image_record import Collected, ImageRecord, Inputs, Outcome, Standing, State, Undone
+from glomseg.runs.lock import locked
 from glomseg.runs.run import (
     Run,
     RunParameters,
@@ -13,7 +14,6 @@ from glomseg.runs.run import (
     find_run,
     list_runs,
     load_run,
-    locked,
     now,
     read_runs,
     resume_or_start,

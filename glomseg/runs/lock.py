@@ -1,0 +1,194 @@
+"""One glomseg at a time in a folder, on this machine and on others that share it, and who that is.
+
+An advisory lock keeps processes of one machine apart. On many shares it does nothing, so that the holder also writes
+down who it is, in a file that only one can create, and touches it as long as it lives.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from glomseg.errors import GlomsegError, RunError
+from glomseg.settings import parse_json, plain, read_record
+
+HOLDER = ".lock.json"
+TOUCH_SECONDS = 20.0
+STALE_SECONDS = 300.0
+"""A holder that has not touched its file for so long, by the clock of the disk, is taken for dead."""
+
+_held: set[str] = set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holder:
+    """Who holds a folder."""
+
+    token: str
+    person: str
+    host: str
+    process: int
+    since: str
+    command: str
+
+    def __str__(self) -> str:
+        """Say who it is, as one says it."""
+        return f"{self.person} on {self.host} since {self.since} (process {self.process}: {self.command})"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; raises RunError where another glomseg works in it or nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise _taken(folder, read_holder(folder)) from None
+    except OSError as error:
+        raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
+    try:
+        with _written_down(folder):
+            yield
+    finally:
+        lock.release()
+
+
+def read_holder(folder: Path) -> Holder | None:
+    """Tell who has written down that it holds a folder; None where nobody has, or where that cannot be read."""
+    try:
+        text = (folder / HOLDER).read_text(encoding="utf-8")
+        return read_record(Holder, parse_json(text, origin=HOLDER), origin=HOLDER, unknown="leave")
+    except (OSError, UnicodeDecodeError, GlomsegError):
+        return None
+
+
+@contextmanager
+def _written_down(folder: Path) -> Iterator[None]:
+    holder = Holder(
+        token=uuid.uuid4().hex,
+        person=_person(),
+        host=socket.gethostname(),
+        process=os.getpid(),
+        since=datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
+        command=" ".join(["glomseg", *sys.argv[1:]])[:200],
+    )
+    path = folder / HOLDER
+    _create(folder, holder)
+    _held.add(holder.token)
+    ended = threading.Event()
+    touching = threading.Thread(target=_touch, args=(path, ended), daemon=True)
+    touching.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        _held.discard(holder.token)
+        now = read_holder(folder)
+        if now is None or now.token == holder.token:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _create(folder: Path, holder: Holder) -> None:
+    """Write down who holds the folder, where nobody alive has; raises RunError."""
+    path = folder / HOLDER
+    text = json.dumps(plain(holder), ensure_ascii=False).encode("utf-8", "backslashreplace")
+    for _ in range(3):
+        try:
+            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        except FileExistsError:
+            other = read_holder(folder)
+            if not _is_dead(path, other) or not _clear(path, other):
+                raise _taken(folder, read_holder(folder) or other) from None
+            continue
+        except OSError as error:
+            raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
+        try:
+            os.write(file, text)
+        finally:
+            os.close(file)
+        return
+    raise _taken(folder, read_holder(folder))
+
+
+def _clear(path: Path, dead: Holder | None) -> bool:
+    """Take the word of a dead holder away; False where another was quicker, and holds the folder now."""
+    aside = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        path.rename(aside)
+    except OSError:
+        return not path.exists()
+    try:
+        text = aside.read_text(encoding="utf-8", errors="replace")
+        if dead is None or dead.token in text:
+            return True
+        with suppress(OSError):
+            os.link(aside, path)  # it was another's, who has come in between
+        return False
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def _is_dead(path: Path, holder: Holder | None) -> bool:
+    """Tell whether a holder that has not given back its folder is gone."""
+    if holder is not None and holder.host == socket.gethostname():
+        if holder.process == os.getpid():
+            return holder.token not in _held
+        if os.name == "nt" or not _is_alive(holder.process):  # on Windows the lock itself is proof enough
+            return True
+    return _age(path) > STALE_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _age(path: Path) -> float:
+    """Return for how many seconds a file was not touched, by the clock of the disk that holds it."""
+    probe = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime
+    except OSError:
+        return 0.0
+    finally:
+        with suppress(OSError):
+            probe.unlink()
+
+
+def _touch(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(TOUCH_SECONDS):
+        with suppress(OSError):
+            os.utime(path)
+
+
+def _taken(folder: Path, holder: Holder | None) -> RunError:
+    who = f": {holder}" if holder else ""
+    return RunError(f"another glomseg is working in {folder}{who}; wait for it, or stop it")
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "somebody"
