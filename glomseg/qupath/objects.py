@@ -157,11 +157,18 @@ def _read_features(content: Any, path: Path) -> _Read:
             unreadable.append(f"object {number}: {_reason(error)}")
             continue
         sound = repair(item.geometry)
-        if sound is not item.geometry:
+        if sound is not item.geometry or _is_open(feature["geometry"]):
             repaired.append(f"object {number}")
-            item = replace(item, geometry=sound)
-        objects.append(item)
+        objects.append(item if sound is item.geometry else replace(item, geometry=sound))
     return _Read(tuple(objects), tuple(repaired), tuple(unreadable))
+
+
+def _is_open(value: Mapping[str, Any]) -> bool:
+    """Tell whether a ring does not end where it begins; reading has closed it."""
+    if value["type"] not in ("Polygon", "MultiPolygon"):
+        return False
+    polygons = [value["coordinates"]] if value["type"] == "Polygon" else value["coordinates"]
+    return any(list(ring[0]) != list(ring[-1]) for rings in polygons for ring in rings)
 
 
 def _reason(error: Exception) -> str:
