@@ -5,7 +5,8 @@
  *          "Run for project", on every image. Rejected ones are left out. Arguments (none is needed), as name=value:
  *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
  *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
- *            class=NAME   may be repeated; the first is label 1, and so on; the exact name is meant
+ *            class=NAME   may be repeated; the first is label 1, and so on; a derived class that is not named has the
+ *                         label of its parent
  *            region=CLASS only tiles that lie inside annotations of this class
  *            negatives=RATIO  tiles of tissue without annotation, for one annotated tile; without it all empty tiles
  *                         of an image that is marked as fully reviewed, and none of another
@@ -63,7 +64,7 @@ if (given.contains("reviewed-only") && !reviewed) {
 
 def server = imageData.getServer()
 def annotations = imageData.getHierarchy().getAnnotationObjects().findAll { isWanted(it) }
-def labelled = annotations.findAll { it.getPathClass()?.toString() in classes }
+def labelled = annotations.findAll { labelledAs(it.getPathClass(), classes) != null }
 if (!labelled && !reviewed) {
     say("no annotation of class ${classes.join(' or ')}, left out")
     return
@@ -76,7 +77,11 @@ def builder = new LabeledImageServer.Builder(imageData)
     .backgroundLabel(0)
     .downsample(downsample)
     .multichannelOutput(false)
-classes.eachWithIndex { name, index -> builder.addLabel(name, index + 1) }
+def present = annotations.collect { it.getPathClass() }.findAll { it != null }.unique()
+classes.eachWithIndex { name, index ->
+    builder.addLabel(name, index + 1)
+    present.findAll { it.toString() != name && labelledAs(it, classes) == name }.each { builder.addLabel(it, index + 1) }
+}
 def labels = builder.build()
 def stem = stemOf(entry.getImageName())
 def boxes = tileGrid(server, downsample, size, overlap)
@@ -124,7 +129,9 @@ record.project = entry.getEntryPath().getParent().getParent().getFileName().toSt
 record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
 def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
-say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background in ${target}")
+def unused = (annotations - labelled).countBy { it.getPathClass()?.toString() ?: "without a class" }
+def leftOut = unused ? "; left out: " + unused.collect { name, count -> "${count} ${name}" }.join(", ") : ""
+say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background in ${target}${leftOut}")
 
 /** Tell a result: in the log, and by a notification where the window shows the image. */
 void say(String text) {
@@ -132,6 +139,12 @@ void say(String text) {
     println "${name}: ${text}"
     if (getQuPath()?.getViewer()?.getImageData() === getCurrentImageData())
         Dialogs.showInfoNotification(name, text)
+}
+
+/* The class whose label a class has: itself, else the nearest parent that is named. */
+static String labelledAs(pathClass, List<String> classes) {
+    def name = pathClass?.toString()
+    return classes.findAll { name == it || name?.startsWith(it + ": ") }.max { it.length() }
 }
 
 static boolean isWanted(item) {

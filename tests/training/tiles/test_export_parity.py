@@ -16,6 +16,7 @@ CASES = {
         ["--size", 256, "--downsample", 1, "--subdir", "--reviewed-only", "--class", "Glomerulus: Sclerotic"],
     ),
     "region": (["size=128", "region=Cortex", "overlap=0"], ["--size", 128, "--region", "Cortex", "--overlap", 0]),
+    "parents": (["size=256", "class=Glomerulus"], ["--size", 256, "--class", "Glomerulus"]),
     "odd scale": (["size=256", "mpp=0.6"], ["--size", 256, "--tile-mpp", 0.6]),
 }
 
@@ -56,6 +57,9 @@ def test_both_exporters_write_the_same_tiles(moved, drive, tmp_path, glomseg):
         for key, path in ours.items():
             one, two = read(theirs[key]), read(path)
             if path.suffix == ".json":
+                if name == "parents":  # QuPath lists the derived classes too
+                    one["labels"] = [item for item in one.get("labels", []) if ": " not in item["classification"]]
+                    two.setdefault("labels", [])
                 assert one == two
                 continue
             assert one[:2] == two[:2]
