@@ -49,6 +49,10 @@ class EvaluationError(GlomsegError):
     """Results and truth that do not fit together, or nothing to compare."""
 
 
+class LabelError(GlomsegError):
+    """A mask or label file that is none, or that could be meant in two ways."""
+
+
 class SampleSheetError(GlomsegError):
     """A sample sheet that cannot be read, or does not fit the images."""
 

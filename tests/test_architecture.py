@@ -28,7 +28,7 @@ OWNERS = {
     "paquo": {"qupath/java.py", "qupath/process.py"},
     "jpype": {"qupath/java.py", "qupath/process.py"},
     "openslide": {"slides/slide.py", "slides/readers.py", "cli/doctor.py"},
-    "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_pixels.py"},
+    "tifffile": {"slides/", "segment/probability_map.py", "labelled/label_tiff.py"},
     "matplotlib": {"evaluation/plots.py", "pictures/style.py", "report/charts.py", "training/history.py"},
     "imagecodecs": {"slides/tiff.py"},
     "simplejpeg": {"slides/jpeg.py"},

@@ -9,7 +9,7 @@ from typing import Any
 
 from glomseg.errors import EvaluationError, GlomsegError
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
-from glomseg.evaluation.learned import LearnedFrom, learned_from
+from glomseg.evaluation.learned import LearnedFrom, card_remarks, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
 from glomseg.evaluation.projects import find_side, is_project, without_unread
 from glomseg.evaluation.suite import SuiteSet, read_suite
@@ -161,7 +161,11 @@ def evaluate_model(
     work = _Work(options, settings, output, listener)
     return work.score(
         predictions.pairs,
-        [*_left_out(data), *predictions.remarks],
+        [
+            *_left_out(data),
+            *predictions.remarks,
+            *card_remarks(predictions.segmenter.model.card, data, [work.info(pair) for pair in predictions.pairs]),
+        ],
         {"data": str(data), **predictions.details()},
         model_folder=predictions.segmenter.folder,
         predictions=predictions if options.sweep else None,
@@ -239,7 +243,7 @@ class _Work:
             self.listener.remark(remark)
         learned = None
         if model_folder is not None:
-            learned = learned_from(model_folder, [self._info(pair) for pair in pairs])
+            learned = learned_from(model_folder, [self.info(pair) for pair in pairs])
         pairs, more = self._of_part(pairs, learned)
         said = [] if learned is None or self.options.part is not None else learned.remarks(len(pairs))
         evaluation = evaluate(
@@ -262,7 +266,8 @@ class _Work:
                          pictures=self.options.pictures)  # fmt: skip
         return EvaluationResult(folder=self.output, evaluation=evaluation, remarks=everything, sweep=swept)
 
-    def _info(self, pair: Pair) -> ImageInfo:
+    def info(self, pair: Pair) -> ImageInfo:
+        """Tell what is known of an image beside its outlines; raises SampleSheetError."""
         return info_of(pair, self.settings.samples, group_by=self.settings.group_by, unit=self.settings.unit)
 
     def _of_part(self, pairs: Sequence[Pair], learned: LearnedFrom | None) -> tuple[list[Pair], list[str]]:
@@ -271,7 +276,7 @@ class _Work:
         if part is None:
             return list(pairs), []
         learned_parts = {} if learned is None else learned.parts
-        said = {pair.key: learned_parts.get(pair.key) or self._info(pair).split for pair in pairs}
+        said = {pair.key: learned_parts.get(pair.key) or self.info(pair).split for pair in pairs}
         kept = [pair for pair in pairs if said[pair.key] == part]
         if not kept:
             there = ", ".join(sorted({name for name in said.values() if name})) or "none is said"

@@ -11,8 +11,10 @@ from pathlib import Path
 from glomseg.errors import EvaluationError
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.parts import PARTS
+from glomseg.models.card import ModelCard
 
 SPLIT = "split.json"
+_FOLDERS = 3  # of a path, whose names may be those of training data
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,20 @@ def learned_from(model_folder: Path, infos: Sequence[ImageInfo]) -> LearnedFrom 
         if alike:
             part_of[info.key] = Counter(part for part, _ in alike).most_common(1)[0][0]
     return LearnedFrom(path, part_of)
+
+
+def card_remarks(card: ModelCard, data: Path, infos: Sequence[ImageInfo]) -> list[str]:
+    """Say where a model's card names the data that it is scored on: a folder so called, or the KPIs' training part."""
+    names = {item.name for item in card.training_data}
+    said = [
+        f"this model's card says that it learned from {name}, and the data lie in a folder of that name"
+        for name in dict.fromkeys(data.resolve().parts[-_FOLDERS:])
+        if name in names
+    ]
+    kpis = sum(info.kpis is not None and info.kpis.part == "train" for info in infos)
+    if kpis and any("kpis" in name.lower() for name in names):
+        said.append(f"{kpis} of {len(infos)} images are of the KPIs challenge's training part, which the card names")
+    return said
 
 
 def _parts(name: str) -> list[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import LabelError
 from glomseg.geometry import Geometries, geometries
 
 Runs = NDArray[np.int64]
@@ -64,7 +64,7 @@ def objects_of(runs: Runs, width: int, path: Path, *, wide: bool) -> tuple[Geome
 
     Where nearly every number is in one piece, numbers are objects, and the pieces of one are joined: more often so in
     a mask of more than 8 bits (`wide`). Elsewhere numbers are classes, and each piece is an object. Raises
-    EvaluationError for what is a picture.
+    LabelError for what is a picture.
     """
     if not len(runs):
         return geometries([]), np.zeros(0, np.int64)
@@ -74,7 +74,7 @@ def objects_of(runs: Runs, width: int, path: Path, *, wide: bool) -> tuple[Geome
     if len(values) >= (2 if wide else _INSTANCES) and pieces <= _PIECES[wide] * len(values):
         labels = by_value
     if np.bincount(labels).max() > MAX_OBJECT_RUNS or len(runs) > MAX_RUNS:
-        raise EvaluationError(f"{path} has objects in {len(runs)} pieces; is it a mask, and not a picture?")
+        raise LabelError(f"{path} has objects in {len(runs)} pieces; is it a mask, and not a picture?")
     order = np.argsort(labels, kind="stable")
     firsts = np.flatnonzero(np.diff(labels[order], prepend=-1))
     rows, left, right = runs[order, 0], runs[order, 1], runs[order, 2]

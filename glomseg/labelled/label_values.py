@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import LabelError
 from glomseg.labelled.label_census import LabelCensus
 
 HALF = 128
@@ -94,7 +94,7 @@ class LabelReading:
 
 
 def decide(census: LabelCensus, said: SaidOfValues, name: str) -> LabelReading:
-    """Decide how the values of a mask are read; `name` stands in errors. Raises EvaluationError for what is no mask."""
+    """Decide how the values of a mask are read; `name` stands in errors. Raises LabelError for what is no mask."""
     if said.numbers is not None and not said.lossy:
         return _told(census, said.numbers, name)
     shown, note = _shown(census, said, name)
@@ -121,7 +121,7 @@ def decide(census: LabelCensus, said: SaidOfValues, name: str) -> LabelReading:
 def _told(census: LabelCensus, numbers: Collection[int], name: str) -> LabelReading:
     """Read numbers whose meaning stands in a file beside the mask."""
     if unknown := sorted(census.pixels.keys() - {0, *numbers}):
-        raise EvaluationError(
+        raise LabelError(
             f"{name} has the values {', '.join(map(str, unknown[:5]))}, which no class has (known: "
             f"{', '.join(map(str, sorted({0, *numbers})[:20]))}); export the labels again"
         )
@@ -136,7 +136,7 @@ def _shown(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[tuple[in
         return None, ""
     missing = sorted(value for value in census.pixels if value >= len(said.palette))
     if missing:
-        raise EvaluationError(f"{name} has the value {missing[0]}, which its palette lacks; export it again")
+        raise LabelError(f"{name} has the value {missing[0]}, which its palette lacks; export it again")
     colours = [said.palette[value] for value in census.pixels]
     whole = set(said.palette)
     pure = whole <= {(0, 0, 0), (255, 255, 255)} and len(whole) == 2
@@ -148,7 +148,7 @@ def _shown(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[tuple[in
     if pure and said.palette[0] == (255, 255, 255):
         white = [value for value in census.pixels if shown[value]]
         if len(census.pixels) > 1 and census.share(white) > MOSTLY and census.edge_share(white) > MOSTLY:
-            raise EvaluationError(
+            raise LabelError(
                 f"{name} shows most of the image white by its palette, and counts white from 0: which is background? "
                 "write 0 for background and 255 for glomerulus in grey, without a palette"
             )
@@ -167,7 +167,7 @@ def _flipped(census: LabelCensus, dtype: np.dtype[Any], name: str) -> tuple[int 
         return None, note
     if low[0] <= high[0] and low[1] <= high[1]:
         return top, note
-    raise EvaluationError(
+    raise LabelError(
         f"{name} says that its smallest value is white, and which value is background cannot be told from it; write it "
         "with 0 for background and photometric interpretation BlackIsZero (tifffile: photometric='minisblack')"
     )
@@ -178,7 +178,7 @@ def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind
     values = sorted(census.pixels)
     marked = [value for value in values if value]
     if values and values[0] < 0:
-        raise EvaluationError(f"{name} has values below 0 ({values[0]}); write 0 for background and 1, 2, ... up")
+        raise LabelError(f"{name} has values below 0 ({values[0]}); write 0 for background and 1, 2, ... up")
     if not marked:
         return LabelKind.EMPTY, None
     white = _white(said.dtype, said.palette)
@@ -203,12 +203,12 @@ def _white(dtype: np.dtype[Any], palette: object) -> int:
 
 
 def _cut(census: LabelCensus, white: int, name: str, *, lossy: bool) -> int:
-    """Give the value from which on a black and white mask with blurred edges is white; raises EvaluationError."""
+    """Give the value from which on a black and white mask with blurred edges is white; raises LabelError."""
     top, total = max(census.pixels), sum(census.pixels.values())
     middle = (white + 1) // 2
     if top < middle:
         what = "is a JPEG with values" if lossy else "has values in steps"
-        raise EvaluationError(
+        raise LabelError(
             f"{name} {what} up to {top}, black to the eye, and they cannot be told from noise; "
             f"write 0 and {white}, or numbers, as PNG or TIFF without loss and without smoothing"
         )
@@ -216,7 +216,7 @@ def _cut(census: LabelCensus, white: int, name: str, *, lossy: bool) -> int:
     grey = sum(count for value, count in census.pixels.items() if low <= value < high)
     inked = sum(count for value, count in census.pixels.items() if value >= low)
     if grey > max(0.5 * inked, 0.005 * total):
-        raise EvaluationError(
+        raise LabelError(
             f"{name} is mostly grey and no mask (a soft one, or a picture); write 0 for background and {white} for "
             "glomerulus"
         )
@@ -224,20 +224,20 @@ def _cut(census: LabelCensus, white: int, name: str, *, lossy: bool) -> int:
 
 
 def _refuse_ambiguous(values: list[int], name: str) -> None:
-    """Raise EvaluationError for numbers of which one may not be an object."""
+    """Raise LabelError for numbers of which one may not be an object."""
     marked = [value for value in values if value]
     if len(marked) == len(values):
-        raise EvaluationError(
+        raise LabelError(
             f"{name} has no background: its values are {_some(marked)}, and none is 0; write 0 where there is nothing"
         )
     levels = any(len(marked) == len(steps) // 3 + 1 and set(marked) <= steps for steps in _LEVELS)
     if levels and 255 in marked:
-        raise EvaluationError(
+        raise LabelError(
             f"{name} has the grey levels {_some(values)}: are they classes, or how sure somebody was? write numbers "
             "(1, 2, ...), or 0 and 255 alone"
         )
     if marked[-1] == 255 and len(marked) > 1 and marked[-2] <= _FEW:
-        raise EvaluationError(
+        raise LabelError(
             f"{name} has the numbers {_some(marked[:-1])}, and 255: is that an object, or what nobody looked at? "
             "write 0 for it, or a number of the same row"
         )
@@ -262,11 +262,11 @@ def say_readings(readings: Iterable[LabelReading]) -> str:
 
 
 def refuse_inverted(readings: Iterable[LabelReading], what: str) -> None:
-    """Raise EvaluationError where every mask of a set is mostly glomerulus, at its edges too."""
+    """Raise LabelError where every mask of a set is mostly glomerulus, at its edges too."""
     items = list(readings)
     if items and all(item.is_mostly_marked for item in items):
         share = float(np.mean([item.share for item in items]))
-        raise EvaluationError(
+        raise LabelError(
             f"{'every one of the' if len(items) > 1 else 'the'} {what} is mostly glomerulus ({share:.0%} of the "
             "pixels, and of the edges); are they inverted? write 255 (or 1) for glomerulus and 0 for background"
         )

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import LabelError
 from glomseg.geometry import Geometries
+from glomseg.labelled.label_block import LabelPixels
 from glomseg.labelled.label_census import LabelCensus, TooManyValues
 from glomseg.labelled.label_objects import MAX_RUNS, Runs, merged, objects_of, runs_of
-from glomseg.labelled.label_pixels import LabelPixels, open_label
+from glomseg.labelled.label_pixels import open_label
 from glomseg.labelled.label_values import LabelKind, LabelReading, SaidOfValues, decide
 from glomseg.slides.pixel_size import Mpp
 
@@ -45,7 +46,7 @@ class Label:
 def look_at(path: Path, *, numbers: Collection[int] | None = None) -> LabelReading:
     """Look through a mask file and decide how its values are read.
 
-    `numbers` are those to which a file beside it gives a meaning. Raises EvaluationError for a file that is no mask, or
+    `numbers` are those to which a file beside it gives a meaning. Raises LabelError for a file that is no mask, or
     could be meant in two ways.
     """
     with open_label(path) as pixels:
@@ -53,7 +54,7 @@ def look_at(path: Path, *, numbers: Collection[int] | None = None) -> LabelReadi
 
 
 def read_label(path: Path, *, numbers: Collection[int] | None = None, reading: LabelReading | None = None) -> Label:
-    """Read a mask whole; `reading` is how, where `look_at` said it before. Raises EvaluationError."""
+    """Read a mask whole; `reading` is how, where `look_at` said it before. Raises LabelError."""
     with open_label(path) as pixels:
         width, height = pixels.size
         values = pixels.read(0, 0, width, height)
@@ -66,7 +67,7 @@ def read_mask(path: Path, *, numbers: Collection[int] | None = None) -> Mask:
     """Read a mask and outline its objects.
 
     What touches, corners included, is one object in black and white; neighbours of two numbers are two objects. Raises
-    EvaluationError as `look_at` does.
+    LabelError as `look_at` does.
     """
     with open_label(path) as pixels:
         reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
@@ -76,7 +77,7 @@ def read_mask(path: Path, *, numbers: Collection[int] | None = None) -> Mask:
             runs.append(runs_of(reading.numbers_of(block.values), block.x, block.y))
             count += len(runs[-1])
             if count > MAX_RUNS:
-                raise EvaluationError(f"{path} has objects in {count} pieces; is it a mask, and not a picture?")
+                raise LabelError(f"{path} has objects in {count} pieces; is it a mask, and not a picture?")
         size, mpp, bits = pixels.size, pixels.mpp, 8 * pixels.said.dtype.itemsize
     shapes, kinds = objects_of(merged(runs), size[0], path, wide=bits > 8 and reading.kind is LabelKind.NUMBERED)
     return Mask(geometries=shapes, values=kinds, size=size, mpp=mpp, reading=reading)
@@ -107,6 +108,6 @@ def _census(pixels: LabelPixels, path: Path) -> LabelCensus:
             census.add(block.values, x=block.x, y=block.y, size=pixels.size)
             census.coloured |= block.coloured
     except TooManyValues as error:
-        raise EvaluationError(f"{path} has {error} values; is it a mask, and not a picture?") from error
+        raise LabelError(f"{path} has {error} values; is it a mask, and not a picture?") from error
     census.fill_up(pixels.size)
     return census

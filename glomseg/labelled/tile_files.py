@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import LabelError
 from glomseg.labelled.names import stem_of
 
 TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
@@ -29,7 +29,7 @@ class TileLabels:
 def tile_labels(path: Path) -> TileLabels | None:
     """Tell what the numbers in a tile's label mean, by the `-tiles.json` beside it or above; None without one.
 
-    QuPath calls the numbers of objects `Label 12`. Raises EvaluationError where the file is damaged.
+    QuPath calls the numbers of objects `Label 12`. Raises LabelError where the file is damaged.
     """
     tile = TILE.match(stem_of(path))
     file = _above(path.parent, f"{tile['image']}-tiles.json") if tile else None
@@ -38,7 +38,7 @@ def tile_labels(path: Path) -> TileLabels | None:
     try:
         classes = {int(item["label"]): str(item["classification"]) for item in _read(file).get("labels", [])}
     except (ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{file} cannot be read ({error}); export the tiles again") from error
+        raise LabelError(f"{file} cannot be read ({error}); export the tiles again") from error
     classes.pop(0, None)
     if not classes:
         return None
@@ -48,7 +48,7 @@ def tile_labels(path: Path) -> TileLabels | None:
 
 
 def tile_mpp(path: Path) -> float | None:
-    """Tell um per pixel of a tile by the export.json above it; raises EvaluationError where that is damaged."""
+    """Tell um per pixel of a tile by the export.json above it; raises LabelError where that is damaged."""
     file = _above(path.parent, EXPORT)
     said = None if file is None else _read(file).get("mpp")
     return float(said) if isinstance(said, int | float) and said > 0 else None
@@ -63,7 +63,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         return _parsed(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, TypeError) as error:
-        raise EvaluationError(f"{path} cannot be read ({error}); export the tiles again") from error
+        raise LabelError(f"{path} cannot be read ({error}); export the tiles again") from error
 
 
 @lru_cache(maxsize=64)

@@ -84,6 +84,16 @@ def test_images_that_a_model_learned_from_are_said_and_can_be_left_out(model: Pa
         evaluate_model(data, tmp_path / "out", EvaluateOptions(model=model, segment=CPU, part="validation"))
 
 
+def test_a_card_that_names_the_data_is_said(model: Path, tmp_path: Path) -> None:
+    card = json.loads((model / "card.json").read_text())
+    card["training_data"] = [{"name": "mine", "licence": "none", "source": "folder mine"}]
+    (model / "card.json").write_text(json.dumps(card))
+    options = EvaluateOptions(model=model, segment=CPU, pictures=False)
+    for folder, count in (("mine", 1), ("other", 0)):
+        result = evaluate_model(labelled(tmp_path / folder, "s1"), tmp_path / f"out {folder}", options)
+        assert sum("card says that it learned from mine" in remark for remark in result.remarks) == count
+
+
 def test_a_slash_and_two_underscores_are_two_images(model: Path, tmp_path: Path) -> None:
     data = labelled(tmp_path / "data", "a/b", "a__b")
     result = evaluate_model(data, tmp_path / "out", EvaluateOptions(model=model, segment=CPU, pictures=False))

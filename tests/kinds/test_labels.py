@@ -10,7 +10,7 @@ import shapely
 from kinds.labels import LABELS, NUMBERS, PX, SIZE, THERE, WHITE, LabelCase
 from PIL import Image
 
-from glomseg.errors import EvaluationError, TrainingError
+from glomseg.errors import LabelError, TrainingError
 from glomseg.labelled.masks import look_at, read_label, read_mask
 from glomseg.training.data.examples import read_example
 from glomseg.training.data.find import find_examples
@@ -32,7 +32,7 @@ def test_a_mask_read_as_numbers_and_as_outlines(case: LabelCase, tmp_path: Path)
     case.write(path)
     if case.objects is None:
         for read in (read_mask, read_label, look_at):
-            with pytest.raises(EvaluationError, match=case.refusal) as raised:
+            with pytest.raises(LabelError, match=case.refusal) as raised:
                 read(path)
             assert str(path) in str(raised.value)
         return

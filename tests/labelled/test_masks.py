@@ -9,7 +9,7 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import LabelError
 from glomseg.labelled.masks import outline, read_mask
 
 
@@ -176,7 +176,7 @@ def test_what_is_no_mask_is_named(tmp_path: Path, name: str) -> None:
         picture = np.zeros((64, 64, 3), np.uint8)
         picture[20:30, 20:30] = (200, 60, 120)
         tifffile.imwrite(path, picture) if name.endswith("tif") else Image.fromarray(picture).save(path)
-    with pytest.raises(EvaluationError, match=name):
+    with pytest.raises(LabelError, match=name):
         read_mask(path)
 
 

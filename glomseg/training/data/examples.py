@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.errors import EvaluationError, SlideError, TrainingError
+from glomseg.errors import LabelError, SlideError, TrainingError
 from glomseg.geometry import Box
-from glomseg.labelled.label_pixels import LabelPixels, label_pixels
+from glomseg.labelled.label_block import LabelPixels
+from glomseg.labelled.label_pixels import label_pixels
 from glomseg.labelled.label_values import LabelKind, LabelReading
 from glomseg.labelled.masks import Label, look_at, read_label
 from glomseg.labelled.padding import WHITE, blank_lines
@@ -95,7 +96,7 @@ def read_example(example: Example, model_mpp: float) -> Labelled:
             if (width, height) != size:
                 raise TrainingError(unlike(example, size, (width, height)))
             label = _nearest(classes_of(stored_label, example.values), label.shape, model_mpp / example.mpp)
-    except (SlideError, EvaluationError) as error:
+    except (SlideError, LabelError) as error:
         raise TrainingError(str(error)) from error
     unknown = label == UNKNOWN
     label[unknown] = 0
@@ -112,7 +113,7 @@ def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> s
 
 
 def label_of(example: Example, path: Path) -> Label:
-    """Read the label of an example whole, as every command reads it; raises EvaluationError for what is no label."""
+    """Read the label of an example whole, as every command reads it; raises LabelError for what is no label."""
     return read_label(path, numbers=numbers_told(example), reading=example.reading)
 
 
@@ -176,7 +177,7 @@ def _label_part(example: Example, path: Path, x: NDArray[Any], y: NDArray[Any]) 
     try:
         stored = shared_label(path).read(left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1)
     except BROKEN as error:
-        raise EvaluationError(f"{path} cannot be read as a label ({reason(error)}); export it again") from error
+        raise LabelError(f"{path} cannot be read as a label ({reason(error)}); export it again") from error
     there = stored[(rows - top)[:, None], columns - left]
     return Label(numbers=reading.numbers_of(there), reading=reading)
 

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.errors import EvaluationError, SampleSheetError, TrainingError
+from glomseg.errors import LabelError, SampleSheetError, TrainingError
 from glomseg.labelled.find_files import Source, find_pictures
 from glomseg.labelled.kpis import KpisPlace, kpis_place
 from glomseg.labelled.names import stem_of
@@ -63,7 +63,7 @@ def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequ
     for image, label in pairs:
         try:
             examples.append(layout.example(image, label))
-        except (TrainingError, EvaluationError, SampleSheetError) as error:
+        except (TrainingError, LabelError, SampleSheetError) as error:
             problems.append(str(error))
     problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
     return Pairs(examples=tuple(examples), problems=tuple(problems))

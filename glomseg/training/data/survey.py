@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from glomseg.errors import EvaluationError, MissingMppError, SlideError, TrainingError
+from glomseg.errors import LabelError, MissingMppError, SlideError, TrainingError
 from glomseg.labelled.label_values import LabelReading, refuse_inverted
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
@@ -92,7 +92,7 @@ def _of_all(seen: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
     readings = {item.example.label: reading for item in seen if (reading := _of_glomeruli(item)) is not None}
     try:
         refuse_inverted(readings.values(), f"{len(readings)} masks" if len(readings) > 1 else "mask")
-    except EvaluationError as error:
+    except LabelError as error:
         return [str(error)]
     return [
         f"no {name} in any of {len(seen)} masks; leave the class out, or name it as in the annotations"
@@ -125,7 +125,7 @@ def _look(example: Example, model_mpp: float) -> list[_Seen] | str | MissingMppE
             return _seen(example, (slide.width, slide.height), model_mpp)
     except MissingMppError as error:
         return error
-    except (TrainingError, EvaluationError, SlideError) as error:
+    except (TrainingError, LabelError, SlideError) as error:
         return str(error)
 
 
@@ -142,7 +142,7 @@ def _mpp(example: Example) -> float:
 
 
 def _seen(example: Example, size: tuple[int, int], model_mpp: float) -> list[_Seen]:
-    """Look at the label of a whole image of a size; raises TrainingError, EvaluationError."""
+    """Look at the label of a whole image of a size; raises TrainingError, LabelError."""
     if example.label is None:
         return [_Seen(example)]
     label = label_of(example, example.label)
