@@ -15,6 +15,9 @@ LEVEL = 0.95
 NO_SPREAD = 1e-9
 """Values whose standard deviation is below this part of their size are equal but for rounding."""
 
+_REACH = 60
+"""How far from t its noncentrality is looked for."""
+
 CONTROLS = ("control", "ctrl", "normal", "sham", "wt", "wild type", "wildtype", "vehicle", "healthy")
 
 
@@ -77,6 +80,8 @@ class Comparison:
             return "no spread between animals: no intervals, no effect size"
         if not varies(self.values):
             return "no spread between animals: no interval of the mean"
+        if self.effect is not None and math.isnan(self.effect.low):
+            return "too large an effect for its interval to be computed"
         return ""
 
     @property
@@ -149,10 +154,14 @@ def _comparable(values: Sequence[float], reference: Sequence[float]) -> bool:
 
 
 def _noncentrality(t: float, freedom: int, probability: float) -> float:
-    """Find the noncentrality at which `t` has this cumulative probability."""
+    """Find the noncentrality at which `t` has this cumulative probability; NaN where that cannot be computed.
+
+    The distribution is computed well near `t` alone, so that the search begins there and goes out in steps of 1.
+    """
     off: Callable[[float], float] = lambda delta: float(stats.nct.cdf(t, freedom, delta)) - probability  # noqa: E731
-    reach = 5 + abs(t)
-    try:
-        return float(optimize.brentq(off, t - reach, t + reach, xtol=1e-6))
-    except ValueError:  # beyond what the distribution can be computed for
-        return math.nan
+    low = high = t
+    for _ in range(_REACH):
+        if off(low) >= 0 >= off(high):
+            return float(optimize.brentq(off, low, high, xtol=1e-6))
+        low, high = (low - 1 if off(low) < 0 else low), (high + 1 if off(high) > 0 else high)
+    return math.nan
