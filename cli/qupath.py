@@ -38,8 +38,8 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
 
     console = Console(quiet=quiet, as_json=False)
     path = find_script(script)
-    found = read_project(project)
-    name = choose_images(found, [image])[0].name if image is not None else None
+    read = read_project(project)
+    name = choose_images(read, [image])[0].name if image is not None else None
 
     def show(level: str, text: str) -> None:
         if not level:
@@ -49,8 +49,8 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
         elif level in ("WARN", "ERROR", "TRACE") or (level == "INFO" and text.startswith("Running script")):
             console.say(text)
 
-    with locked(found.folder / FOLDER) if save else nullcontext():
-        done = run_script(path, project=found.path, image=name, arguments=arguments, save=save, line=show)
+    with locked(read.folder / FOLDER) if save else nullcontext():
+        done = run_script(path, project=read.path, image=name, arguments=arguments, save=save, line=show)
     check_run(done, image=name)
 
 

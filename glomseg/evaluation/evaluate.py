@@ -173,7 +173,7 @@ def _with_image(true: Outlines, path: Path) -> Outlines:
     try:
         with open_slide(path) as slide:
             size = (slide.width, slide.height)
-            mpp = (slide.mpp_x, slide.mpp_y) if slide.mpp_x and slide.mpp_y else None
+            mpp = slide.known_mpp
     except SlideError:
         return true  # the scores stand without the image
     if true.size and true.size != size:

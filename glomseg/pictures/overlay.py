@@ -66,7 +66,7 @@ def paint_overlay(
 
 def paint_crop(slide: Slide, item: PathObject, size_px: int, *, color_by: ColorBy = "class") -> Image.Image:
     """Paint one glomerulus and a third of its size around it, `size_px` square, without distortion."""
-    mpp_x, mpp_y = (slide.mpp_x, slide.mpp_y) if slide.mpp_x and slide.mpp_y else (1.0, 1.0)
+    mpp_x, mpp_y = slide.known_mpp or (1.0, 1.0)
     left, top, right, bottom = item.geometry.bounds
     side = 1.35 * max((right - left) * mpp_x, (bottom - top) * mpp_y)
     wide, high = side / mpp_x, side / mpp_y

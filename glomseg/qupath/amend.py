@@ -1,7 +1,7 @@
 """Write measurements and classes into the objects that stand in an image of a QuPath project.
 
 Geometry, names and locks stay as they are, and measurements do not make a machine's object a person's. A class that
-is set does: it is a person's judgement. Runs in the process that holds QuPath's JVM, as `project.collect` does.
+is set does: it is a person's judgement. Runs in the process that holds QuPath's JVM, as `runs.write_image` does.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from glomseg.qupath.class_list import ProjectClass
 from glomseg.qupath.java import java_annotations, opened, path_class
 from glomseg.qupath.objects import PathObject
-from glomseg.qupath.project import ImageState, ProjectClass
+from glomseg.qupath.project import ImageState
 from glomseg.qupath.safe_write import back_up, put_in_place
 
 WRITTEN_BY = "glomseg.run"

@@ -17,19 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ProjectError
+from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
 from glomseg.qupath.image_servers import builder_problem, picture_problem, pixel_size, unwrapped
-from glomseg.qupath.objects import unpack_rgb
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProjectClass:
-    """A class of the project's list; a derived one is "A: B"."""
-
-    name: str
-    color: tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,29 +279,6 @@ def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
         if image.entry_id.lower() in seen:
             raise ProjectError(f"{path} has two images with the entry id {image.entry_id}; open it in QuPath")
         seen.add(image.entry_id.lower())
-
-
-def read_classes(folder: Path) -> list[ProjectClass]:
-    """Read the list of classes of a project that lies in `folder`; raises ProjectError where it is damaged."""
-    path = folder / "classifiers" / "classes.json"
-    if not path.is_file():
-        return []
-    try:
-        listed = _table(json.loads(path.read_bytes())).get("pathClasses")
-    except (OSError, ValueError) as error:
-        raise ProjectError(f"{path} is damaged ({error!r}); restore it, or delete it in a copy") from error
-    classes = [listed_class(item) for item in listed] if isinstance(listed, list) else []
-    return [item for item in classes if item is not None]
-
-
-def listed_class(entry: object) -> ProjectClass | None:
-    """Read an entry of the list of classes; None for one without a name, which QuPath shows as no class."""
-    said = _table(entry)
-    name = entry if isinstance(entry, str) else said.get("name")
-    packed = said.get("color", said.get("colorRGB"))  # the latter in QuPath 0.2
-    if not isinstance(name, str) or not name.strip():
-        return None
-    return ProjectClass(name=name, color=unpack_rgb(packed) if type(packed) is int else None)
 
 
 def _summary(path: Path) -> dict[str, Any]:

@@ -18,16 +18,10 @@ from typing import Any
 
 from glomseg.errors import ConflictError, ProjectError
 from glomseg.files import replacing, write_json, write_text
+from glomseg.qupath.class_list import ProjectClass, listed_class, read_classes
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_servers import unwrapped
-from glomseg.qupath.project import (
-    ImageState,
-    ProjectClass,
-    folder_state,
-    listed_class,
-    load_json,
-    read_classes,
-)
+from glomseg.qupath.project import ImageState, folder_state, load_json
 
 CHECKSUMS = "checksums.json"
 _DATA = "data.qpdata"

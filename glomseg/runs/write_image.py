@@ -20,9 +20,10 @@ from typing import Any
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError
+from glomseg.qupath.class_list import ProjectClass
 from glomseg.qupath.java import exchange_objects, java_annotations, opened, set_mark
 from glomseg.qupath.objects import Color, PathObject, write_geojson
-from glomseg.qupath.project import ImageState, ProjectClass
+from glomseg.qupath.project import ImageState
 from glomseg.qupath.safe_write import back_up, data_sha256, put_in_place
 from glomseg.runs.changes import Place, forget, save_change
 from glomseg.runs.ownership import VERDICT, Memory, Plan, plan_update

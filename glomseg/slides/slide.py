@@ -81,6 +81,11 @@ class Slide:
             raise MissingMppError(f"{self.path} {said}; give um per pixel with `mpp`")
         return self.mpp_x, self.mpp_y
 
+    @property
+    def known_mpp(self) -> Mpp:
+        """Return the um per level-0 pixel in x and y, None where it is not known."""
+        return (self.mpp_x, self.mpp_y) if self.mpp_x and self.mpp_y else None
+
     def read(self, box: Box, mpp: float) -> Pixels:
         """Read a box of level-0 pixels at `mpp` um per pixel in both directions: (H, W, 3), white off the slide.
 

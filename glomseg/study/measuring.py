@@ -113,7 +113,7 @@ def is_pas(slide: StudySlide) -> bool:
 
 
 def _own_mpp(opened: Slide | None) -> tuple[float, float] | None:
-    return (opened.mpp_x, opened.mpp_y) if opened is not None and opened.mpp_x and opened.mpp_y else None
+    return None if opened is None else opened.known_mpp
 
 
 def _region(objects: Sequence[PathObject], settings: MeasureSettings) -> tuple[Region, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.project import ProjectClass, image_state, read_project
+from glomseg.qupath.class_list import ProjectClass
+from glomseg.qupath.project import image_state, read_project
 from glomseg.qupath.safe_write import _save_classes
 
 VERSIONS = ["0_5_1", "0_6_0"]

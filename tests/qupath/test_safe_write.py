@@ -9,7 +9,8 @@ import pytest
 
 from glomseg.errors import ConflictError, ProjectError, RunError
 from glomseg.qupath import safe_write as staging
-from glomseg.qupath.project import ProjectClass, image_state, read_project
+from glomseg.qupath.class_list import ProjectClass
+from glomseg.qupath.project import image_state, read_project
 from glomseg.qupath.safe_write import (
     back_up,
     check_state,
