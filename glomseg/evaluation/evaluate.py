@@ -108,6 +108,12 @@ def evaluate_outlines(
             f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
             "areas and distances in um are left out for them; give --mpp"
         )
+    alone = [image.info.key for image in images if image.info.unit == image.info.key]
+    if settings.samples is not None and 0 < len(alone) < len(images):
+        remarks.append(
+            f"{len(alone)} of {len(images)} images have no {settings.unit or 'animal'} in the sample sheet "
+            f"({alone[0]}); each counts for itself"
+        )
     if overruled:
         remarks.append(
             f"{len(overruled)} of {len(images)} images say another size of their pixels than `mpp` ({overruled[0]}): "

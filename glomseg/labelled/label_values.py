@@ -147,7 +147,7 @@ def _shown(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[tuple[in
     shown = tuple(red if red == green == blue else 0 for red, green, blue in said.palette)
     if pure and said.palette[0] == (255, 255, 255):
         white = [value for value in census.pixels if shown[value]]
-        if len(census.pixels) > 1 and census.share(white) > MOSTLY and census.edge_share(white) > MOSTLY:
+        if census.share(white) > MOSTLY and census.edge_share(white) > MOSTLY:
             raise LabelError(
                 f"{name} shows most of the image white by its palette, and counts white from 0: which is background? "
                 "write 0 for background and 255 for glomerulus in grey, without a palette"

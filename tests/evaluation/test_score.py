@@ -121,6 +121,14 @@ def test_groups_and_intervals_over_animals() -> None:
     assert (one.low, one.high) == (None, None)
 
 
+def test_an_image_without_an_animal_counts_for_itself_aloud() -> None:
+    rows = {"a": Sample(animal="m1"), "b": Sample(animal="m1"), "c": Sample()}
+    sheet = SampleSheet(Path("s.csv"), rows, ("image", "animal"))
+    found = evaluated(SCENE, SCENE, SCENE, names=list(rows), settings=EvaluateSettings(samples=sheet))
+    assert found.summary.overall.units == 2
+    assert "1 of 3 images have no animal in the sample sheet (c); each counts for itself" in found.remarks
+
+
 def test_bland_altman_by_hand() -> None:
     """Differences 1, 0, -1, 2: mean 0.5, SD 1.291."""
     found = agreement([4, 4, 4, 5], [3, 4, 5, 3])

@@ -106,6 +106,7 @@ _SOFT = ndimage.gaussian_filter(WHITE.astype(float), 1).astype(np.uint8)
 _STEPS = np.clip(ndimage.gaussian_filter(THERE * 100.0, 2), 0, 255).astype(np.uint8)
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
 _QUPATH = [255, 255, 255, 200, 0, 0, 0, 120, 0, 0, 0, 200, 90, 90, 0, 0, 90, 90]
+_RAMP = [grey for grey in range(256) for _ in range(3)]
 _OBJECTS, _TOUCHING = 5, 4
 
 LABELS = (
@@ -162,6 +163,11 @@ LABELS = (
     LabelCase("alpha_white.png", _png(_rgba(255 + 0 * WHITE, WHITE)), None, "transparent in part"),
     LabelCase("green.png", _png(np.dstack([0 * WHITE, WHITE, 0 * WHITE])), None, "colour picture"),
     LabelCase("black_class.png", _png(THERE * np.uint8(1), "P", _BLACK_WHITE[::-1] + [0] * 3), None, "which is backgr"),
+    LabelCase("black_class_empty.png", _png(0 * WHITE, "P", _BLACK_WHITE[::-1]), None, "which is backgr"),
+    LabelCase("grey_ramp_palette.png", _png(_renumbered(1, 255, 3, 4, 200), "P", _RAMP), _OBJECTS),
+    LabelCase("grey_alpha.png", _png(np.dstack([WHITE, np.full_like(WHITE, 255)]), "LA"), _TOUCHING),
+    LabelCase("big_endian_16.tif", _tif(_renumbered(1, 2, 3, 4, 5, dtype=np.uint16), byteorder=">"), _OBJECTS),
+    LabelCase("bigtiff.tif", _tif(WHITE, bigtiff=True, tile=(64, 64), compression="deflate"), _TOUCHING),
     LabelCase("float.tif", _tif(THERE.astype(np.float32)), None, "values of type float32"),
     LabelCase("below_zero.tif", _tif(NUMBERS.astype(np.int16) - 1), None, "values below 0"),
     LabelCase("channels.tif", _several_pages, None, "2 planes or channels"),
