@@ -58,10 +58,15 @@ def holds_training(folder: Path) -> bool:
     return (folder / STATE_NAME).exists()
 
 
-def clear_training(folder: Path) -> None:
-    """Remove what a training left in its folder; raises TrainingError where the folder is not of a training."""
+def check_clearable(folder: Path) -> None:
+    """Raise TrainingError where a folder holds a model that no training left there."""
     if (folder / CARD_NAME).exists() and not (folder / CONFIG_NAME).exists():
         raise TrainingError(f"{folder} holds a model that was not trained there; name another `output`")
+
+
+def clear_training(folder: Path) -> None:
+    """Remove what a training left in its folder; raises TrainingError where the folder is not of a training."""
+    check_clearable(folder)
     for name in WRITTEN:
         (folder / name).unlink(missing_ok=True)
 

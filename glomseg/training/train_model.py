@@ -14,7 +14,7 @@ from glomseg.models.card import CARD_NAME, DEFAULT_MODEL, ModelCard
 from glomseg.models.store import find_model, read_card
 from glomseg.runs.reviewed import ReviewedProject, read_reviewed
 from glomseg.segment.pipeline import reading_mpp
-from glomseg.training.checkpoint import check_settings, holds_training
+from glomseg.training.checkpoint import check_clearable, check_settings, holds_training
 from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, Tell, read_config
 from glomseg.training.corrections import export_corrections
@@ -179,6 +179,8 @@ def goes_on(output: Path, options: TrainOptions) -> bool:
     if options.resume and options.restart:
         raise TrainingError("`resume` goes on and `restart` starts over; give one of them")
     there = holds_training(output)
+    if options.restart:
+        check_clearable(output)
     if options.resume and not there:
         raise TrainingError(f"{output}: no training to go on with; start one without `resume`")
     if not there and not options.restart and (output / CARD_NAME).exists():
