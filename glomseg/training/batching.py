@@ -27,7 +27,7 @@ def largest_batch(step: Callable[[Tensor], Tensor], image_px: int, device: torch
     if size < 2:
         raise TrainingError(
             f"no memory on {device} for two squares of {image_px} px, and BatchNorm needs two; "
-            "lower crop_px or patch_size, or use --device cpu"
+            "lower data.crop_px or model.arguments.patch_size, or give `device` as cpu"
         )
     return size
 

@@ -60,7 +60,7 @@ def split_examples(
         raise TrainingError(
             f"{len(free)} {by}{'' if len(free) == 1 else 's'}{names} cannot be split into "
             f"{' and '.join(('train', *shares))}; add data of other {by}s, name them in samples.csv, "
-            "or do without a part: --set test_share=0"
+            "or do without a part: `settings` data.test_share=0"
         )
     chance = np.random.default_rng(seed)
     order = [free[index] for index in chance.permutation(len(free))]
