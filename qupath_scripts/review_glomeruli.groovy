@@ -49,6 +49,7 @@ import javafx.scene.control.TreeView
 import javafx.scene.input.KeyCode
 import javafx.scene.input.KeyEvent
 import javafx.scene.layout.HBox
+import javafx.scene.layout.Region
 import javafx.scene.layout.VBox
 import javafx.scene.shape.Rectangle
 import javafx.stage.Screen
@@ -208,9 +209,10 @@ class Review {
         rest.setOnFinished { save() }
         stage.setOnHidden { close(scenes[1]) }
         stage.show()
+        rebind()
+        stage.sizeToScene()
         settleDown()
         box.requestFocus()
-        rebind()
     }
 
     void close(def mainScene) {
@@ -661,7 +663,9 @@ class Review {
             comment.requestFocus()
         }
         layOutGrades()
+        finished.setText("Image fully reviewed")
         def settings = new HBox(6.0d, new Label("Initials"), initials, order, colours, comment, finished)
+        settings.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) }
         def told = new HBox(10.0d, bar, place)
         [verdicts, settings, told, legend, grades].each { it.setAlignment(Pos.CENTER_LEFT) }
         [order, colours, finished].each { it.setFocusTraversable(false) }

@@ -12,8 +12,18 @@ def answer = { String kind, String body ->
         return QuPathGUI.getInstance().runScript(script, script.getText("UTF-8"))
     }
     def shell = new GroovyShell(loader)
-    if (kind == "fx")
-        return FXUtils.callOnApplicationThread({ shell.evaluate(body) } as Callable)
+    if (kind == "fx") {
+        def evaluated = FXUtils.callOnApplicationThread({
+            try {
+                return [shell.evaluate(body), null]
+            } catch (Throwable error) {  // FXUtils would log it, and return null
+                return [null, error]
+            }
+        } as Callable)
+        if (evaluated[1] != null)
+            throw evaluated[1]
+        return evaluated[0]
+    }
     return shell.evaluate(body)
 }
 def work = { File file ->
