@@ -14,6 +14,8 @@ from shapely.geometry.base import BaseGeometry
 
 Geometries = NDArray[np.object_]
 Numbers = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)

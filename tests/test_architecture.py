@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors",),
-    ("columns", "files", "geometry", "settings"),
+    ("columns", "files", "geometry", "progress", "settings"),
     ("slides",),
     ("models",),
     ("qupath",),
@@ -135,3 +135,23 @@ def test_help_is_light() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "annotate" in result.stdout
+
+
+def test_no_type_has_the_name_of_another() -> None:
+    """Classes and named types of the library, wherever they stand."""
+    places: dict[str, list[str]] = {}
+    for module, path in MODULES.items():
+        if module.startswith("cli"):
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef):
+                names = [node.name]
+            elif isinstance(node, ast.Assign):
+                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+                names = [name for name in names if name[0].isupper() and not name.isupper()]
+            else:
+                continue
+            for name in names:
+                places.setdefault(name, []).append(module)
+    twice = {name: modules for name, modules in places.items() if len(modules) > 1}
+    assert not twice

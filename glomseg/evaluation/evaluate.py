@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from glomseg.labelled.label_values import refuse_inverted, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair
 from glomseg.labelled.sample_sheet import SampleSheet
+from glomseg.progress import ProgressCount
 from glomseg.qupath.classes import LeftOutObjects
 from glomseg.slides.slide import open_slide
 
@@ -35,7 +36,6 @@ METRICS = "metrics.json"
 PER_SLIDE = "per_slide.csv"
 PER_OBJECT = "per_object.csv"
 
-Progress = Callable[[int, int], None]
 """Called with the number of images scored and the number of all."""
 
 
@@ -64,7 +64,7 @@ class Evaluation:
 
 
 def evaluate(
-    pairs: Sequence[Pair], settings: EvaluateSettings, *, progress: Progress = lambda done, total: None
+    pairs: Sequence[Pair], settings: EvaluateSettings, *, progress: ProgressCount = lambda done, total: None
 ) -> Evaluation:
     """Score every pair of files; raises EvaluationError, GeoJSONError for what cannot be compared."""
     sides = []
@@ -78,7 +78,7 @@ def evaluate_outlines(
     sides: Iterable[tuple[Pair, Outlines, Outlines]],
     settings: EvaluateSettings,
     *,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCount = lambda done, total: None,
 ) -> Evaluation:
     """Score outlines at hand: (pair, predicted, true) of each image; raises EvaluationError."""
     sides = list(sides)

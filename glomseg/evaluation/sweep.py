@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,14 +15,13 @@ from glomseg.evaluation.summary import VALIDATION
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.models.card import ModelCard
+from glomseg.progress import ProgressCount
 from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import ReadingFrame
 
 THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(2, 20))
 """0.1, 0.15, ... 0.95."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,7 @@ def sweep(
     settings: SegmentSettings,
     *,
     scratch: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCount = lambda done, total: None,
 ) -> list[Point]:
     """Outline the kept probabilities at each of THRESHOLDS and score them; the network does not run again.
 

@@ -6,16 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from glomseg.errors import ModelError
+from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
 from glomseg.models.device import dtype_for, keep_memory, memory_guard, resolve_device
 from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
-
-UInt8 = NDArray[np.uint8]
 
 
 class Model:
@@ -32,7 +30,7 @@ class Model:
         self.stride = net.stride
         self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def predict(self, images: UInt8, *, tta: bool = False) -> UInt8:
+    def predict(self, images: Bytes, *, tta: bool = False) -> Bytes:
         """Return the probabilities 0..255 (N, classes, H, W) uint8 of RGB `images` (N, H, W, 3) uint8.
 
         They are read at the card's mpp, in any N, H and W; an image's result does not depend on the rest of its
@@ -48,10 +46,10 @@ class Model:
             probability = self._probability(images, tta)
             if not bool(torch.isfinite(probability).all()):
                 raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
-            result: UInt8 = probability.mul_(255).round_().to(torch.uint8).cpu().numpy()
+            result: Bytes = probability.mul_(255).round_().to(torch.uint8).cpu().numpy()
         return result
 
-    def _probability(self, images: UInt8, tta: bool) -> Tensor:
+    def _probability(self, images: Bytes, tta: bool) -> Tensor:
         """Return the probabilities (N, classes, H, W), on the device; with `tta` the mean over four flips."""
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
         x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already

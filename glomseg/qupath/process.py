@@ -38,7 +38,7 @@ _LAYOUTS = {  # where the jars, the Java runtime and its library lie, below the 
 _CONDA = {"linux": "opt/QuPath", "darwin": "bin/QuPath.app", "win32": "Library/QuPath"}
 
 P = ParamSpec("P")
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,7 @@ class QuPathProcess:
         self._executor = start()
         self.info = info
 
-    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def call(self, function: Callable[P, _T], *args: P.args, **kwargs: P.kwargs) -> _T:
         """Run `function` there and return its result; raises what it raises, and QuPathError where the JVM dies.
 
         The next call then has a new process: what ends one on an image does not stop the others.
@@ -159,7 +159,7 @@ def _settle(folder: str, options: Sequence[str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _translating(function: Callable[[], T]) -> T:
+def _translating(function: Callable[[], _T]) -> _T:
     """Call `function`; an exception of Java's, which cannot leave its process, becomes a QuPathError."""
     try:
         return function()

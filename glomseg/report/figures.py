@@ -10,11 +10,11 @@ from glomseg.report.charts import Dot, curve_chart, dot_chart, effect_chart
 from glomseg.study.columns import QUANTITIES, Quantity
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, Profile, Study
-from glomseg.study.summary import Summary, animals
+from glomseg.study.summary import StudySummary, animals
 
 CHARTED = ("mean_area_um2", "density_per_mm2", "sclerotic_percent", "mean_circularity")
 
-_Unit = tuple[str, str, Summary]
+_Unit = tuple[str, str, StudySummary]
 """An animal, or a slide where no animals are known: its name, its group, its sum."""
 
 
@@ -50,7 +50,7 @@ def _units(study: Study) -> list[_Unit]:
     entries = [(animal.name, animal.group or "no group", animal.summary) for animal in animals(study)]
     if not entries:
         entries = [
-            (slide.image.name, slide.slide.sample.group or "all slides", Summary.of([slide], study.settings))
+            (slide.image.name, slide.slide.sample.group or "all slides", StudySummary.of([slide], study.settings))
             for slide in study.slides
         ]
     units = [(name, group, summary) for name, group, summary in entries if summary]

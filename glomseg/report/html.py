@@ -21,7 +21,7 @@ from glomseg.report.methods import methods, references, used_runs
 from glomseg.report.plates import paint_density_maps, paint_pictures
 from glomseg.study.columns import ANIMALS, QUANTITIES, SLIDES
 from glomseg.study.records import Study
-from glomseg.study.summary import Summary, animals
+from glomseg.study.summary import StudySummary, animals
 from glomseg.study.tables import comparisons, tables
 
 IN_GALLERY = 12
@@ -61,7 +61,7 @@ def write_report(
         methods=text,
         references=references([text, *(remark.what for remark in listed)]),
         rows=tables(study),
-        total=Summary.of(study.slides, study.settings),
+        total=StudySummary.of(study.slides, study.settings),
         animals=len(animals(study)),
         measured=[slide.measured for slide in study.slides],
         slide_columns=[column for name in SLIDE_COLUMNS for column in SLIDES if column.name == name],

@@ -20,7 +20,7 @@ NEW_COLORS: Sequence[Color] = ((230, 120, 0), (0, 114, 178), (0, 158, 115), (204
 
 
 @dataclass(frozen=True)
-class Label:
+class Judgement:
     """A class for one object; `old_class` is what it had when the gallery was made."""
 
     entry_id: str
@@ -52,7 +52,7 @@ def apply_labels(
     return AppliedLabels(images=amend_all(sources, planned, progress=progress), remarks=tuple(remarks))
 
 
-def read_labels(path: Path) -> list[Label]:
+def read_labels(path: Path) -> list[Judgement]:
     """Read the rows of a gallery's table in which a new class was written; raises MeasureError."""
     labels = []
     for row in _rows(path):
@@ -64,7 +64,7 @@ def read_labels(path: Path) -> list[Label]:
             continue
         if not all(new.split(": ")):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
-        labels.append(Label(entry_id, row["object_id"], row["class"], new))
+        labels.append(Judgement(entry_id, row["object_id"], row["class"], new))
     return labels
 
 
@@ -82,7 +82,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     return [{name.strip().lower(): cell.strip() for name, cell in row.items()} for row in rows]
 
 
-def plan_labels(labels: Sequence[Label], sources: Sources) -> tuple[dict[str, list[Amendment]], list[str]]:
+def plan_labels(labels: Sequence[Judgement], sources: Sources) -> tuple[dict[str, list[Amendment]], list[str]]:
     """Turn labels into amendments by image, and say which do not fit the project as it stands now.
 
     An object that is gone or has another class since is left alone.

@@ -22,7 +22,7 @@ OnConflict = Literal["stop", "skip", "merge"]
 TRIES = 5
 """How often a merge reads an image again that others go on saving."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def recording(run: Run, entry_id: str, outcome: Outcome, on_conflict: OnConflict
             raise
 
 
-def merging(on_conflict: OnConflict, image: ProjectImage, state: ImageState, write: Callable[[ImageState], T]) -> T:
+def merging(on_conflict: OnConflict, image: ProjectImage, state: ImageState, write: Callable[[ImageState], _T]) -> _T:
     """Call `write`; on a conflict that is to be merged, again with the state as it is now."""
     for _ in range(TRIES - 1):
         try:

@@ -21,12 +21,9 @@ from shapely.geometry import Polygon, box
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from glomseg.geometry import polygons, small_parts
+from glomseg.geometry import Bools, Bytes, polygons, small_parts
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame
-
-UInt8 = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
 
 _NEARLY = 0.8
 """Pixels counted against the minimum area, before the outline tells the area exactly."""
@@ -87,7 +84,7 @@ def find_glomeruli(probability: ProbabilityMap, settings: OutlineSettings) -> li
 
 def _outline(
     probability: ProbabilityMap,
-    blocks: Mask,
+    blocks: Bools,
     where: tuple[slice, slice],
     lowest: int,
     settings: OutlineSettings,
@@ -123,7 +120,7 @@ def _outline(
                 yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means)
 
 
-def _level(classes: UInt8, *, exclusive: bool) -> UInt8:
+def _level(classes: Bytes, *, exclusive: bool) -> Bytes:
     """Return how probable it is that a pixel is of any class (H, W), of the probabilities (classes, H, W)."""
     if len(classes) == 1:
         return np.asarray(classes[0])
@@ -132,7 +129,7 @@ def _level(classes: UInt8, *, exclusive: bool) -> UInt8:
     return np.asarray(classes.max(axis=0), np.uint8)
 
 
-def _regions(mask: Mask, classes: UInt8, minimum_px: float, depth_px: float) -> NDArray[np.int32]:
+def _regions(mask: Bools, classes: Bytes, minimum_px: float, depth_px: float) -> NDArray[np.int32]:
     """Number the objects of one connected mask: its parts by class, each split where it has a waist."""
     regions = np.zeros(mask.shape, np.int32)
     for part in _parts_by_class(mask, classes, minimum_px):
@@ -143,7 +140,7 @@ def _regions(mask: Mask, classes: UInt8, minimum_px: float, depth_px: float) -> 
     return regions
 
 
-def _parts_by_class(mask: Mask, classes: UInt8, minimum_px: float) -> Iterator[Mask]:
+def _parts_by_class(mask: Bools, classes: Bytes, minimum_px: float) -> Iterator[Bools]:
     """Yield the parts of a mask that are each of one class; what is smaller than `minimum_px` joins its neighbour."""
     if len(classes) == 1:
         yield mask
@@ -166,11 +163,11 @@ def _grown(region: tuple[slice, slice]) -> tuple[slice, slice]:
     return slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
 
 
-def _without_small_holes(mask: Mask, area_px: float) -> Mask:
+def _without_small_holes(mask: Bools, area_px: float) -> Bools:
     return mask | small_parts(ndimage.binary_fill_holes(mask) & ~mask, area_px)
 
 
-def _split(mask: Mask, depth_px: float) -> NDArray[np.int32]:
+def _split(mask: Bools, depth_px: float) -> NDArray[np.int32]:
     """Label the lobes of one object, where the waist between two is `depth_px` narrower than they are."""
     distance = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0), -depth_px - 1)
     # The summits of the distance after cutting `depth_px` off: a ridge between two peaks joins them, a waist does not.
@@ -180,7 +177,7 @@ def _split(mask: Mask, depth_px: float) -> NDArray[np.int32]:
 
 
 def _polygons(
-    values: UInt8,
+    values: Bytes,
     lowest: int,
     origin: tuple[int, int],
     frame: ReadingFrame,
@@ -210,7 +207,7 @@ def _polygons(
         yield outline, not edge.contains(outline)
 
 
-def _contours(values: UInt8, level: float) -> list[Polygon]:
+def _contours(values: Bytes, level: float) -> list[Polygon]:
     """Trace where the values cross `level`: polygons with their holes, pixel centres at whole numbers."""
     generator = contourpy.contour_generator(z=values, fill_type=contourpy.FillType.OuterOffset)
     points, offsets = cast(tuple[list[Any], list[Any]], generator.filled(level, np.inf))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from glomseg.errors import ModelError, SlideError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model
+from glomseg.progress import ProgressCount
 from glomseg.segment.outlines import Glomerulus, OutlineSettings, find_glomeruli
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.region import Region
@@ -28,7 +29,6 @@ from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.segment.tissue import find_tissue
 from glomseg.slides.slide import Slide
 
-Progress = Callable[[int, int], None]
 """Called with the number of tiles done and the number of all tiles."""
 
 READERS = 2
@@ -76,7 +76,7 @@ def segment_slide(
     region: Region | None = None,
     scratch: Path | None = None,
     probability: Path | None = None,
-    progress: Progress = lambda done, total: None,
+    progress: ProgressCount = lambda done, total: None,
 ) -> SlideResult:
     """Find the glomeruli of a slide, inside `region` where one is given.
 
@@ -182,7 +182,7 @@ def _fill(
     tiles: list[Tile],
     wanted: NDArray[np.bool_],
     clock: _Clock,
-    progress: Progress,
+    progress: ProgressCount,
 ) -> None:
     """Put the network's answer for every tile into the map; blocks that nobody wanted stay zero."""
     done = 0

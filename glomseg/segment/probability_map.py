@@ -11,18 +11,16 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from glomseg.errors import RunError
 from glomseg.files import replacing
+from glomseg.geometry import Bytes
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile
 
 TILE_PX = 256
 PREFIX = ".probability-"
 _OURS = re.compile(rf"{re.escape(PREFIX)}\w{{8}}|\..+\.\w{{8}}\.tif")
 """What this module calls its files while they are not whole: eight letters of tempfile's stand in each."""
-
-UInt8 = NDArray[np.uint8]
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -52,7 +50,7 @@ class ProbabilityMap:
         rows, columns = frame.blocks
         self.frame = frame
         self.shape = (classes, rows * BLOCK, columns * BLOCK)
-        self.peaks: UInt8 = np.zeros((rows, columns), np.uint8)
+        self.peaks: Bytes = np.zeros((rows, columns), np.uint8)
         self._path = folder or Path(tempfile.gettempdir())
         try:
             handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
@@ -64,7 +62,7 @@ class ProbabilityMap:
                 self._path.unlink(missing_ok=True)
             raise self._cannot_keep(error) from error
 
-    def write(self, tile: Tile, values: UInt8) -> None:
+    def write(self, tile: Tile, values: Bytes) -> None:
         """Store the values (classes, H, W) from a tile's corner on; raises RunError where the disk is full."""
         top, left = tile.y // BLOCK, tile.x // BLOCK
         peaks = _peaks(values.max(axis=0))
@@ -73,7 +71,7 @@ class ProbabilityMap:
             for index, plane in enumerate(values):
                 self._store(index, tile.x, tile.y, plane)
 
-    def _store(self, index: int, x: int, y: int, plane: UInt8) -> None:
+    def _store(self, index: int, x: int, y: int, plane: Bytes) -> None:
         """Write the values (H, W) of one class at (x, y), all of them: a full disk may take a part of a row."""
         _, height, width = self.shape
         try:
@@ -88,7 +86,7 @@ class ProbabilityMap:
     def _cannot_keep(self, error: OSError) -> RunError:
         return RunError(f"cannot keep probabilities in {self._path}: {error.strerror}; free space")
 
-    def read(self, x: int, y: int, width: int, height: int) -> UInt8:
+    def read(self, x: int, y: int, width: int, height: int) -> Bytes:
         """Return the values (classes, height, width) of a rectangle of reading pixels; zero outside the map."""
         classes, rows, columns = self.shape
         result = np.zeros((classes, height, width), np.uint8)
@@ -131,7 +129,7 @@ class ProbabilityMap:
                     metadata=metadata | names if factor == 1 else None,
                 )
 
-    def _tiles(self, height: int, width: int, factor: int) -> Iterator[UInt8]:
+    def _tiles(self, height: int, width: int, factor: int) -> Iterator[Bytes]:
         """Yield the tiles of a level that is `factor` times smaller, means of the values, class by class."""
         side = TILE_PX * factor
         for index in range(self.shape[0]):
@@ -163,7 +161,7 @@ class ProbabilityMap:
             raise
         return kept
 
-    def _lay(self, index: int, x: int, y: int, plane: UInt8) -> None:
+    def _lay(self, index: int, x: int, y: int, plane: Bytes) -> None:
         peaks, top, left = _peaks(plane), y // BLOCK, x // BLOCK
         here = self.peaks[top : top + peaks.shape[0], left : left + peaks.shape[1]]
         np.maximum(here, peaks, out=here)
@@ -186,7 +184,7 @@ class ProbabilityMap:
         self.close()
 
 
-def _peaks(plane: UInt8) -> UInt8:
+def _peaks(plane: Bytes) -> Bytes:
     """Return the highest value of each block of (H, W)."""
     height, width = plane.shape
     return np.asarray(plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).max(axis=(1, 3)))

@@ -14,11 +14,11 @@ from glomseg.segment.columns import NAMING, PLACE
 from glomseg.segment.shape import SHAPE
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile
-from glomseg.study.summary import FEW_PROFILES, Animal, Summary
+from glomseg.study.summary import FEW_PROFILES, Animal, StudySummary
 
 
 @dataclass(frozen=True)
-class Quantity(Column[Summary]):
+class Quantity(Column[StudySummary]):
     """A column by which groups are compared; `per_area` where it relates to the cortex or to the tissue."""
 
     per_area: bool = False
@@ -29,7 +29,7 @@ class SlideEntry:
     """A slide with its sum, None where it was not measured: what a row of the slides' table speaks of."""
 
     slide: MeasuredSlide
-    summary: Summary | None
+    summary: StudySummary | None
 
 
 WHERE: tuple[Column[MeasuredSlide], ...] = (
@@ -101,7 +101,7 @@ GLOMERULI: tuple[Column[PlacedProfile], ...] = (
 )
 """One row a profile. Ratios come from pixels where the size of a pixel is not known."""
 
-_COUNTS: tuple[Column[Summary], ...] = (
+_COUNTS: tuple[Column[StudySummary], ...] = (
     Column("profiles", "", "Profiles", "Outlined glomerular profiles", lambda s: len(s.profiles)),
     Column("counted", "", "Counted",
            "Profiles whose centre lies in the reference region and not in an area of class Ignore*",
@@ -154,7 +154,7 @@ QUANTITIES: tuple[Quantity, ...] = (
 )  # fmt: skip
 """By what groups of animals are compared."""
 
-_OTHERS: tuple[Column[Summary], ...] = (
+_OTHERS: tuple[Column[StudySummary], ...] = (
     Column("sd_area_um2", "um^2", "SD of the area (µm²)", "Standard deviation of the area of the profiles in means",
            lambda s: s.sd_area_um2),
     Column("mean_max_feret_um", "um", "Mean max Feret (µm)", "Mean largest Feret diameter of the profiles in means",
@@ -174,7 +174,7 @@ _OTHERS: tuple[Column[Summary], ...] = (
            lambda s: len(s.in_means) < FEW_PROFILES),
 )  # fmt: skip
 
-SUMMARY: tuple[Column[Summary], ...] = (*_COUNTS, *QUANTITIES, *_OTHERS)
+SUMMARY: tuple[Column[StudySummary], ...] = (*_COUNTS, *QUANTITIES, *_OTHERS)
 
 SLIDES: tuple[Column[SlideEntry], ...] = (
     *(column.of(lambda e: e.slide) for column in WHERE),

@@ -22,7 +22,7 @@ CONTROLS = ("control", "ctrl", "normal", "sham", "wt", "wild type", "wildtype", 
 
 
 @dataclass(frozen=True)
-class Interval:
+class Estimate:
     """An estimate with the limits of its 95 % interval; NaN where there are too few animals, or they do not differ."""
 
     value: float
@@ -48,7 +48,7 @@ class Comparison:
     reference_values: tuple[float, ...] = ()
 
     @cached_property
-    def mean(self) -> Interval:
+    def mean(self) -> Estimate:
         """Give the mean of the group."""
         return mean_interval(self.values)
 
@@ -60,12 +60,12 @@ class Comparison:
         return statistics.stdev(self.values) if varies(self.values) else 0.0
 
     @cached_property
-    def difference(self) -> Interval | None:
+    def difference(self) -> Estimate | None:
         """Give the difference to the reference group, None for that group itself and where it has no value."""
         return mean_difference(self.values, self.reference_values) if self._compared else None
 
     @cached_property
-    def effect(self) -> Interval | None:
+    def effect(self) -> Estimate | None:
         """Give the standardised difference to the reference group, None for that group itself."""
         return hedges_g(self.values, self.reference_values) if self._compared else None
 
@@ -95,42 +95,42 @@ def varies(*groups: Sequence[float]) -> bool:
     return any(len(group) > 1 and float(np.std(group)) > NO_SPREAD * size for group in groups)
 
 
-def mean_interval(values: Sequence[float]) -> Interval:
+def mean_interval(values: Sequence[float]) -> Estimate:
     """Return the mean with Student's interval; NaN limits for fewer than two values, and for equal ones."""
     if not values:
-        return Interval(math.nan, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, math.nan)
     mean = float(np.mean(values))
     if len(values) < 2 or not varies(values):
-        return Interval(mean, math.nan, math.nan)
+        return Estimate(mean, math.nan, math.nan)
     half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1) * np.std(values, ddof=1) / math.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
+    return Estimate(mean, mean - half, mean + half)
 
 
-def mean_difference(values: Sequence[float], reference: Sequence[float]) -> Interval:
+def mean_difference(values: Sequence[float], reference: Sequence[float]) -> Estimate:
     """Return the difference of the means, `values` less `reference`, with Welch's interval.
 
     NaN limits where a group has fewer than two values, or neither varies.
     """
     if not values or not reference:
-        return Interval(math.nan, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, math.nan)
     difference = float(np.mean(values) - np.mean(reference))
     if abs(difference) <= NO_SPREAD * max(map(abs, (*values, *reference))):
         difference = 0.0  # what is left of it is rounding
     if not _comparable(values, reference):
-        return Interval(difference, math.nan, math.nan)
+        return Estimate(difference, math.nan, math.nan)
     a, b = np.var(values, ddof=1) / len(values), np.var(reference, ddof=1) / len(reference)
     freedom = (a + b) ** 2 / (a**2 / (len(values) - 1) + b**2 / (len(reference) - 1))
     half = float(stats.t.ppf((1 + LEVEL) / 2, freedom) * math.sqrt(a + b))
-    return Interval(difference, difference - half, difference + half)
+    return Estimate(difference, difference - half, difference + half)
 
 
-def hedges_g(values: Sequence[float], reference: Sequence[float]) -> Interval:
+def hedges_g(values: Sequence[float], reference: Sequence[float]) -> Estimate:
     """Return the standardised difference of the means (Hedges 1981), its interval from the noncentral t.
 
     NaN where a group has fewer than two values, or neither varies: what does not vary is no yardstick.
     """
     if not _comparable(values, reference):
-        return Interval(math.nan, math.nan, math.nan)
+        return Estimate(math.nan, math.nan, math.nan)
     n, m = len(values), len(reference)
     freedom = n + m - 2
     pooled = ((n - 1) * np.var(values, ddof=1) + (m - 1) * np.var(reference, ddof=1)) / freedom
@@ -138,7 +138,7 @@ def hedges_g(values: Sequence[float], reference: Sequence[float]) -> Interval:
     d = float((np.mean(values) - np.mean(reference)) / math.sqrt(pooled))
     root = math.sqrt(n * m / (n + m))
     low, high = (_noncentrality(d * root, freedom, tail) / root for tail in ((1 + LEVEL) / 2, (1 - LEVEL) / 2))
-    return Interval(unbiased * d, unbiased * low, unbiased * high)
+    return Estimate(unbiased * d, unbiased * low, unbiased * high)
 
 
 def choose_reference(names: Sequence[str], asked: str | None) -> str | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glomseg.errors import MeasureError
+from glomseg.progress import ProgressText
 from glomseg.qupath.classes import LeftOutObjects
 from glomseg.study.columns import QUANTITIES
 from glomseg.study.groups import choose_reference
@@ -15,8 +16,6 @@ from glomseg.study.pas import estimate_study_stains
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Study
 from glomseg.study.sources import Sources, read_sources
 from glomseg.study.summary import animals
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class StudyResult:
 
 
 def measure_project(
-    path: Path, options: MeasureOptions | None = None, *, progress: Progress = lambda text: None
+    path: Path, options: MeasureOptions | None = None, *, progress: ProgressText = lambda text: None
 ) -> StudyResult:
     """Measure the glomeruli of a QuPath project as they stand, or of the run folder that `path` is.
 
@@ -76,7 +75,7 @@ def measure_project(
 
 
 def measure_study(
-    sources: Sources, options: MeasureOptions | None = None, *, progress: Progress = lambda text: None
+    sources: Sources, options: MeasureOptions | None = None, *, progress: ProgressText = lambda text: None
 ) -> Study:
     """Measure every slide of what was read; raises MeasureError for a reference group that no slide is of."""
     options = options or MeasureOptions()
@@ -108,7 +107,7 @@ def _check_primary(primary: str | None) -> None:
                            f"{', '.join(names)}")  # fmt: skip
 
 
-def _with_study_stains(sources: Sources, settings: MeasureSettings, progress: Progress) -> MeasureSettings:
+def _with_study_stains(sources: Sources, settings: MeasureSettings, progress: ProgressText) -> MeasureSettings:
     """Estimate the stain vectors once for the study, where that is asked for: vectors of its own make a slide its own
     yardstick, and slides no longer comparable.
     """

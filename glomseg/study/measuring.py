@@ -22,12 +22,13 @@ from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import persons_objects, reviewed_objects
 from glomseg.segment.region import Region, read_region
 from glomseg.segment.shape import measure_shape
+from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.study.coverage import doubt, why_not_measured
 from glomseg.study.density import density_map
 from glomseg.study.edges import Ground, depth_um, edges_that_cut, find_ground
 from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic, spellings, unused
-from glomseg.study.pas import Pixels, measure_pas, sample_pixels
+from glomseg.study.pas import measure_pas, sample_pixels
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, StudySlide
 from glomseg.study.sharpness import measure_sharpness
 

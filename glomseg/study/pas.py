@@ -19,10 +19,10 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import MeasureError
 from glomseg.geometry import Box, paint
+from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide
 
 Vector = tuple[float, float, float]
-Pixels = NDArray[np.uint8]
 Density = NDArray[np.float32]
 
 COARSEST_MPP = 1.0

@@ -31,14 +31,14 @@ def numerical_density_per_mm3(per_mm2: float, area_fraction: float, beta: float,
 
 
 @dataclass(frozen=True)
-class Summary:
+class StudySummary:
     """The profiles of one slide, or of all slides of an animal; None stands for what cannot be known."""
 
     slides: tuple[MeasuredSlide, ...]
     settings: MeasureSettings
 
     @classmethod
-    def of(cls, slides: Iterable[MeasuredSlide], settings: MeasureSettings) -> Summary | None:
+    def of(cls, slides: Iterable[MeasuredSlide], settings: MeasureSettings) -> StudySummary | None:
         """Sum up those of some slides that were measured; None where none was."""
         usable = tuple(slide for slide in slides if slide.measured)
         return cls(usable, settings) if usable else None
@@ -176,7 +176,7 @@ class Animal:
     name: str
     group: str
     slides: tuple[MeasuredSlide, ...]
-    summary: Summary | None
+    summary: StudySummary | None
 
     @property
     def measured(self) -> int:
@@ -191,7 +191,7 @@ def animals(study: Study) -> list[Animal]:
         if slide.slide.sample.animal:
             gathered.setdefault(slide.slide.sample.animal, []).append(slide)
     return [
-        Animal(name, group_of(slides), tuple(slides), Summary.of(slides, study.settings))
+        Animal(name, group_of(slides), tuple(slides), StudySummary.of(slides, study.settings))
         for name, slides in sorted(gathered.items())
     ]
 

@@ -14,7 +14,7 @@ from glomseg.files import replacing, write_csv, write_json
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
-from glomseg.study.summary import Animal, Summary, animals
+from glomseg.study.summary import Animal, StudySummary, animals
 
 DICTIONARY = "columns.csv"
 RECORD = "measure.json"
@@ -37,7 +37,7 @@ def placed_profiles(study: Study, slide: MeasuredSlide) -> list[PlacedProfile]:
 
 def slide_row(study: Study, slide: MeasuredSlide) -> Row:
     """Return one row of the slides' table."""
-    return row(SLIDES, SlideEntry(slide, Summary.of([slide], study.settings)))
+    return row(SLIDES, SlideEntry(slide, StudySummary.of([slide], study.settings)))
 
 
 def comparisons(study: Study) -> list[Comparison]:

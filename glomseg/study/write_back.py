@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from glomseg.columns import measurements
 from glomseg.errors import GlomsegError, MeasureError
+from glomseg.progress import ProgressText
 from glomseg.qupath.amend import Amendment, amend_image
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import Project
@@ -18,8 +19,6 @@ from glomseg.study.measure_project import StudyResult
 from glomseg.study.records import StudySlide
 from glomseg.study.sources import Sources
 from glomseg.study.tables import placed_profiles
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Amended:
         return self.problem or f"{self.changed} objects changed"
 
 
-def write_measurements(result: StudyResult, *, progress: Progress = lambda text: None) -> dict[str, Amended]:
+def write_measurements(result: StudyResult, *, progress: ProgressText = lambda text: None) -> dict[str, Amended]:
     """Put the values of every profile into QuPath's measurement lists; returns what came of each image, by entry id.
 
     Raises MeasureError without a project, QuPathError without a QuPath, RunError where another glomseg is at work.
@@ -54,7 +53,7 @@ def write_measurements(result: StudyResult, *, progress: Progress = lambda text:
 
 
 def amend_all(
-    sources: Sources, amendments: Mapping[str, Iterable[Amendment]], *, progress: Progress = lambda text: None
+    sources: Sources, amendments: Mapping[str, Iterable[Amendment]], *, progress: ProgressText = lambda text: None
 ) -> dict[str, Amended]:
     """Set values on the objects of images, by entry id; returns what came of each image, by entry id.
 

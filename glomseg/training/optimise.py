@@ -27,7 +27,7 @@ from glomseg.training.batching import largest_batch
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import loss_of
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is to be said
 
 
@@ -71,11 +71,11 @@ class Learner:
         assert isinstance(net, Network)
         return net
 
-    def share(self, items: list[T]) -> list[T]:
+    def share(self, items: list[_T]) -> list[_T]:
         """Return what of some items is this device's."""
         return items[self.fabric.global_rank :: self.fabric.world_size]
 
-    def gathered(self, item: T) -> list[T]:
+    def gathered(self, item: _T) -> list[_T]:
         """Return the items of all devices, in their order."""
         if self.fabric.world_size == 1:
             return [item]

@@ -15,7 +15,7 @@ from glomseg.errors import MeasureError
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
-from glomseg.report.judgements import Label, plan_labels, read_labels
+from glomseg.report.judgements import Judgement, plan_labels, read_labels
 from glomseg.runs.ownership import owner
 from glomseg.slides.slide import open_slide
 from glomseg.study.records import StudySlide
@@ -122,7 +122,7 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     header = "\ufeffimage_id;object_id;class;new_class\n"
     path.write_text(header + "1;a;Glomerulus;Glomerulus:Sclerotic\n1;b;Glomerulus;\n1;c;X; X \n")
-    assert read_labels(path) == [Label("1", "a", "Glomerulus", "Glomerulus: Sclerotic")]
+    assert read_labels(path) == [Judgement("1", "a", "Glomerulus", "Glomerulus: Sclerotic")]
     for text in ("", "image_id,object_id\n", header + "1;a;Glomerulus;Glomerulus:\n"):
         path.write_text(text)
         with pytest.raises(MeasureError):
@@ -134,10 +134,10 @@ def test_labels_that_no_longer_fit_are_named() -> None:
     slide = StudySlide(image=AnnotatedImage(entry_id="1", name="s", objects=objects), source="project")
     sources = Sources(name="p", folder=Path(), project=None, slides=(slide,), runs=(), remarks=(), problems=())
     labels = [
-        Label("1", "a", "a", "new"),
-        Label("1", "b", "old", "new"),
-        Label("1", "c", "x", "c"),
-        Label("2", "a", "a", "n"),
+        Judgement("1", "a", "a", "new"),
+        Judgement("1", "b", "old", "new"),
+        Judgement("1", "c", "x", "c"),
+        Judgement("2", "a", "a", "n"),
     ]
     planned, remarks = plan_labels(labels, sources)
     assert [(item.object_id, item.class_name) for item in planned["1"]] == [("a", "new")]

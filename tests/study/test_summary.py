@@ -15,7 +15,7 @@ from glomseg.study.columns import GROUPS, QUANTITIES, SUMMARY
 from glomseg.study.groups import choose_reference, hedges_g, mean_difference, mean_interval
 from glomseg.study.measuring import measure_slide
 from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, Study, StudySlide
-from glomseg.study.summary import Summary, mean_volume_um3, numerical_density_per_mm3
+from glomseg.study.summary import StudySummary, mean_volume_um3, numerical_density_per_mm3
 from glomseg.study.tables import comparisons, tables
 
 SETTINGS = MeasureSettings()
@@ -49,7 +49,7 @@ def make_slide(
 
 
 def summed_up(*slides: MeasuredSlide, settings: MeasureSettings = SETTINGS) -> dict[str, object]:
-    summary = Summary.of(slides, settings)
+    summary = StudySummary.of(slides, settings)
     assert summary is not None
     return row(SUMMARY, summary)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, QuPathError, TrainingError
+from glomseg.progress import ProgressText
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images, read_annotated_slide
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import read_project, usable_path
@@ -14,11 +15,9 @@ from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
 from glomseg.training.tiles.plan import ExportSettings, TileRequest
 
-Progress = Callable[[str], None]
-
 
 def export_slide(
-    slide: Path, geojson: Path, folder: Path, settings: ExportSettings, *, progress: Progress = lambda name: None
+    slide: Path, geojson: Path, folder: Path, settings: ExportSettings, *, progress: ProgressText = lambda name: None
 ) -> Export:
     """Export the tiles of one slide with the annotations of a GeoJSON file; raises GeoJSONError, TrainingError."""
     image = read_annotated_slide(slide, geojson)
@@ -31,7 +30,7 @@ def export_project(
     settings: ExportSettings,
     *,
     slides: Sequence[Path] = (),
-    progress: Progress = lambda name: None,
+    progress: ProgressText = lambda name: None,
 ) -> Export:
     """Export the tiles of a project's images as their annotations stand.
 
