@@ -57,7 +57,8 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
 @qupath.command("install-scripts")
 @click.option("--folder", type=click.Path(path_type=Path), help="QuPath's scripts folder [asked of QuPath].")
 @click.option("--force", is_flag=True, help="Replace scripts that you changed too; yours are kept beside them.")
-def install(folder: Path | None, force: bool) -> int:
+@options.output
+def install(folder: Path | None, force: bool, quiet: bool, as_json: bool) -> int:
     """Copy glomseg's scripts to QuPath's user folder, and show them under Extensions > GlomSeg from the next start on.
 
     QuPath gets its default user folder where it has none. A script that you changed is left as it is, and named; exit
@@ -68,7 +69,7 @@ def install(folder: Path | None, force: bool) -> int:
     from glomseg.qupath.process import REMEDY, find_qupath
     from glomseg.qupath.scripts import MENU, install_scripts
 
-    console = Console(quiet=False, as_json=False)
+    console = Console(quiet=quiet, as_json=as_json)
     where = "in QuPath: Automate > User scripts > GlomSeg > install menu, then Run"
     if folder is None:
         info = find_qupath()
@@ -83,7 +84,10 @@ def install(folder: Path | None, force: bool) -> int:
                 f"QuPath starts with {settled.other_start}, which is left; call install_menu.groovy from there"
             )
     installed = install_scripts(folder, force=force)
-    console.table(("script", "state"), [(item.path.name, item.state) for item in installed])
+    if as_json:
+        console.json([{"script": item.path.name, "path": str(item.path), "state": item.state} for item in installed])
+    elif not quiet:
+        console.table(("script", "state"), [(item.path.name, item.state) for item in installed])
     console.say(f"in {installed[0].path.parent}; {where}")
     changed = [item.path for item in installed if item.state == "changed"]
     for path in changed:

@@ -79,7 +79,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         backUp(entry, run.resolve("backup").resolve(key), home.resolve("memory").resolve(key + ".geojson"))
         remember(plan.remember, home.resolve("memory").resolve(key).resolve(write + ".geojson"))
         keepChange(home, run, key, [mark: write, previous_mark: before, removed: plan.remove, added: plan.add,
-                                    remembered: earlier, stood: existing.findAll { !(it in plan.remove) }])
+                                    remembered: plan.remembered, stood: existing.findAll { !(it in plan.remove) }])
         addClasses(plan.add)
         hierarchy.removeObjects(plan.remove, true)
         hierarchy.addObjects(plan.add)
@@ -159,8 +159,10 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     def rejected = how.forget ? [] : gone
     def rejectedIndex = index(rejected)
     def add = left.findAll { !overlaps(it, rejectedIndex) }
-    rejected.each { it.getMetadata().put(REJECTED, "yes") }
+    gone.each { it.getMetadata().put(REJECTED, "yes") }
+    def remembered = earlier.findAll { standing.containsKey(mark(it)) } + gone
     return [remove: inside, add: add, keep: keep, remember: keep + outside + add + rejected, doubtful: doubtful,
+            remembered: remembered,
             person: predictions.size() - asked.size(), rejected: left.size() - add.size()]
 }
 

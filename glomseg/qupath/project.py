@@ -217,7 +217,7 @@ def _image_or_problem(entry: Any, project_path: Path, number: int, locator: Loca
 
 
 def _is_entry_id(value: object) -> bool:
-    return type(value) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]+", str(value)) is not None
+    return type(value) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(value)) is not None
 
 
 def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectImage:

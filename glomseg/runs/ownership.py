@@ -66,7 +66,8 @@ class Plan:
 
     `remove`, `keep` and `persons` hold objects of `existing` themselves. `remember` is what the next plan has to know:
     the machine's objects as they stand afterwards, and those that a person has deleted. `doubtful` are deletions that
-    are not believed.
+    are not believed. `remembered` is what holds of the image as it stands before, told apart: what stands, what is
+    rejected.
     """
 
     remove: tuple[PathObject, ...] = ()
@@ -77,6 +78,7 @@ class Plan:
     dropped_outside: tuple[PathObject, ...] = ()
     doubtful: tuple[PathObject, ...] = ()
     remember: tuple[PathObject, ...] = ()
+    remembered: tuple[PathObject, ...] = ()
     persons: tuple[PathObject, ...] = ()
 
     @property
@@ -188,6 +190,7 @@ def plan_update(
         dropped_outside=tuple(dropped_outside),
         doubtful=gone.doubtful,
         remember=(*keep, *outside, *add, *as_rejected(rejected)),
+        remembered=(*_standing(memory, existing), *as_rejected(gone.rejected)),
         persons=tuple(persons),
     )
 
@@ -214,6 +217,11 @@ def deletions(existing: Sequence[PathObject], memory: Memory, *, believe: bool =
         is_sure = run in seen or believe or (memory.is_of_data and len(items) <= FEW)
         (rejected if is_sure else doubtful).extend(items)
     return Deletions(rejected=tuple(rejected), doubtful=tuple(doubtful))
+
+
+def _standing(memory: Memory, existing: Sequence[PathObject]) -> list[PathObject]:
+    unchanged = {item.metadata[FINGERPRINT] for item in existing if owner(item) == "machine"}
+    return [item for item in memory.predictions if item.metadata.get(FINGERPRINT) in unchanged]
 
 
 def as_rejected(items: Iterable[PathObject]) -> tuple[PathObject, ...]:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import itertools
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from glomseg.errors import RunError
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, printable, resume_or_start_in
+from glomseg.runs.run import Run, load_run, printable, resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.find_slides import slides_of
+
+_LONGEST = 150  # bytes of a name: file systems take 255
 
 
 def segment_slides(
@@ -32,13 +37,35 @@ def segment_slides(
         listener.remark(remark)
     segmenter = Segmenter.load(options, listener)
     with locked(output):
+        if options.restart:
+            _discard_results(output)
         run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
         jobs = [
             Job(entry_id=entry_id, name=printable(path.name), path=path, mpp=options.mpp)
             for entry_id, path in _entry_ids(slide_files.paths, run).items()
         ]
         segmenter.segment(jobs, run, listener)
+        if stray := _not_of(run):
+            remarks = (*remarks, f"in {output}, and not of this run: {', '.join(stray)}")
+            listener.warning(remarks[-1])
     return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=remarks, is_waiting=True)
+
+
+def _discard_results(output: Path) -> None:
+    """Remove what an earlier run left in a folder, so that nothing made with other parameters lies beside the new."""
+    try:
+        old = load_run(output)
+    except RunError:  # none, or one that cannot be read: what is not of the new run is named in the end
+        return
+    for entry_id in old.images:
+        for path in (old.result_path(entry_id), *output.glob(f"overlay/{glob.escape(entry_id)}.png")):
+            path.unlink(missing_ok=True)
+        for path in output.glob(f"probability/{glob.escape(entry_id)}.tif"):
+            path.unlink(missing_ok=True)
+
+
+def _not_of(run: Run) -> list[str]:
+    return sorted(path.name for path in run.folder.glob("*.geojson") if path.stem not in run.images)
 
 
 def _entry_ids(paths: Sequence[Path], run: Run) -> dict[str, Path]:
@@ -51,9 +78,18 @@ def _entry_ids(paths: Sequence[Path], run: Run) -> dict[str, Path]:
     for path in paths:
         place = printable(path.absolute())
         stem, name = (re.sub(r'[\x00-\x1f/\\:*?"<>|]|^\.', "_", printable(text)) for text in (path.stem, path.name))
+        stem, name = _short(stem), _short(name)
         candidates = itertools.chain((stem, name), (f"{name}-{number}" for number in itertools.count(2)))
         known = next((entry_id for entry_id, at in taken.items() if at == place), None)
         entry_id = known or next(candidate for candidate in candidates if candidate not in taken)
         taken[entry_id] = place
         named[entry_id] = path
     return named
+
+
+def _short(name: str) -> str:
+    """Shorten a name so that files may be called after it, with room for what is added; the same name to the same."""
+    if len(name.encode()) <= _LONGEST:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: _LONGEST - 9].decode(errors='ignore')}-{digest}"

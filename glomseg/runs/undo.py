@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import (
     FINGERPRINT,
+    REJECTED,
     RUN,
     Memory,
     Plan,
@@ -74,9 +75,9 @@ def fold(changes: Sequence[Change]) -> Change:
 
 
 def plan_undo(
-    existing: Sequence[PathObject], change: Change, *, is_of_data: bool = True, believe_deletions: bool = False
+    existing: Sequence[PathObject], change: Change, memory: Memory | None = None, *, believe_deletions: bool = False
 ) -> Plan:
-    """Decide how to take a change back; `is_of_data` tells that the image's data is known to be based on it.
+    """Decide how to take a change back; `memory` is what is remembered of the image as it stands.
 
     What it added goes where it is still the machine's. What it removed returns, but not where it overlaps something
     that was not there at the time, nor where a person deleted or changed what had replaced it: that is a verdict on
@@ -90,9 +91,10 @@ def plan_undo(
     remove = [item for item in machine if _key(item) in added]
     going = {id(item) for item in remove}
     stay = [item for item in existing if id(item) not in going]
-    memory = Memory(predictions=change.added, is_of_data=is_of_data)
+    memory = memory or Memory(predictions=change.added, is_of_data=True)
     gone = deletions(existing, memory, believe=believe_deletions)
-    rejected = gone.rejected
+    before = {item.metadata.get(FINGERPRINT) for item in change.remembered if REJECTED in item.metadata}
+    rejected = [item for item in gone.rejected if item.metadata.get(FINGERPRINT) not in before]
     ids = {item.object_id for item in stay if item.object_id}
     back = [item for item in change.removed if item.object_id not in ids]
     back, dropped_person = split_overlapping(back, [item for item in stay if mark(item) not in change.stood])

@@ -17,7 +17,7 @@ from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, rec
 from glomseg.runs.image_record import Outcome, Undone
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
-from glomseg.runs.memory import memory_path
+from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, find_run, instant, list_runs, now
@@ -102,6 +102,7 @@ def _undo(
             expected_state=state,
             backup_folder=backup_folder(runs_folder, entry_id, "undo"),
             place=place,
+            memory=read_memory(runs_folder, entry_id, image.data_folder),
             believe_deletions=options.believe_deletions,
         )
 

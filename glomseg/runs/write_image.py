@@ -100,7 +100,7 @@ def collect_image(
         backup_folder,
         place,
         lambda plan, existing: change_of(
-            plan, existing, memory.predictions, run=place.run if place else "", before=expected_state.sha256
+            plan, existing, plan.remembered, run=place.run if place else "", before=expected_state.sha256
         ),
     )
 
@@ -114,6 +114,7 @@ def undo_image(
     expected_state: ImageState,
     backup_folder: Path,
     place: Place,
+    memory: Memory,
     believe_deletions: bool = False,
 ) -> WrittenImage:
     """Take a change of one image back, as `plan_undo` decides; otherwise as `collect_image`.
@@ -124,9 +125,7 @@ def undo_image(
         project_path,
         entry_id,
         image_path,
-        functools.partial(
-            plan_undo, change=change, is_of_data=place.previous is not None, believe_deletions=believe_deletions
-        ),
+        functools.partial(plan_undo, change=change, memory=memory, believe_deletions=believe_deletions),
         expected_state,
         backup_folder,
         place,

@@ -44,7 +44,7 @@ class StatedMpp:
 def parse_number(text: object) -> float | None:
     """Parse a number as people and their locales write it: 0.25, 0,25, +2.5e-1; None for anything else."""
     if isinstance(text, int | float):
-        return float(text) if math.isfinite(text) else None
+        return float(text) if abs(text) < 1e300 else None  # a whole number may be longer than a float can be
     if not isinstance(text, str) or not _NUMBER.fullmatch(text.strip()):
         return None
     value = float(text.strip().replace(",", "."))

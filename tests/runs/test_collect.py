@@ -228,6 +228,40 @@ def test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original(study, o
     assert (made["added"], made["dropped_as_rejected"]) == (0, 5)
 
 
+def as_the_first_versions_left_it(study):
+    """Take the marks away: data, record and memory as glomseg wrote them before there were any."""
+    home = study.parent / "glomseg"
+    (path,) = home.glob("*/changes/1/*.json")
+    change = json.loads(path.read_text())
+    old = ("run", "before_sha256", "stood", "added", "removed", "remembered")
+    path.write_text(json.dumps({"format_version": 1, **{name: change[name] for name in old}}))
+    (home / f"memory/1/{change['mark']}.geojson").rename(home / "memory/1.geojson")
+    data = study.parent / "data/1/data.qpdata"
+    data.write_bytes(data.read_bytes().replace(b"glomseg.write=", b"another-thing="))
+    return data
+
+
+@pytest.mark.qupath
+def test_what_the_first_versions_wrote_is_known(study, one_process, glomseg):
+    drawn = standing(one_process, study)
+    made_run(study, "run-1", discs("run-1", FREE))
+    made_run(study, "run-2", discs("run-2", FREE, shift=6))
+    collected(glomseg, study, "run-1")
+    data = as_the_first_versions_left_it(study)
+    first = standing(one_process, study)
+    before = data.read_bytes()
+    assert deleted(one_process, study, keep=5) == 3
+    made = collected(glomseg, study, "run-2")
+    assert (made["added"], made["removed"], made["dropped_as_rejected"]) == (5, 5, 3)
+    assert glomseg("undo", study).code == 0
+    again = collected(glomseg, study, "run-2")
+    assert (again["added"], again["dropped_as_rejected"]) == (5, 3)
+    data.write_bytes(before)
+    assert same(standing(one_process, study), first)
+    assert json.loads(glomseg("undo", study, "--json").out)["run"] == "run-1"
+    assert same(standing(one_process, study), drawn)
+
+
 @pytest.mark.qupath
 def test_data_that_is_missing_is_not_an_image_that_was_never_saved(study, one_process, glomseg):
     made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))

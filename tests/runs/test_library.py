@@ -86,6 +86,31 @@ def test_errors_speak_of_parameters(tmp_path: Path, oracle_folder: Path, project
         glomseg.annotate_project(project, AnnotateOptions(region="Cortex", within=tmp_path / "x.geojson"))
 
 
+def test_starting_over_leaves_nothing_of_before(tmp_path: Path, oracle_folder: Path) -> None:
+    first, second = disc_slide(tmp_path / "a.tif"), disc_slide(tmp_path / "b.tif", seed=1)
+    out = tmp_path / "out"
+    overlay = glomseg.OverlayStyle(width_px=200)
+    glomseg.segment_slides(
+        [first.path, second.path], out, SegmentOptions(model=oracle_folder, overlay=overlay, keep_probability=True)
+    )
+    (out / "mine.geojson").write_text("{}")
+    heard = Heard()
+    again = SegmentOptions(model=oracle_folder, threshold=0.9, restart=True)
+    glomseg.segment_slides([first.path], out, again, listener=heard.listener)
+    left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert left == {"a.geojson", "glomeruli.csv", "mine.geojson", "run.json"}
+    assert [text for text in heard.texts if "mine.geojson" in text]
+
+
+def test_names_of_any_length_give_files(tmp_path: Path, oracle_folder: Path) -> None:
+    paths = [disc_slide(tmp_path / "made.tif").path.rename(tmp_path / f"{'ü' * 117}{end}.tif") for end in "ab"]
+    result = glomseg.segment_slides(paths, tmp_path / "out", SegmentOptions(model=oracle_folder, keep_probability=True))
+    assert not result.failed
+    assert len(list((tmp_path / "out").glob("*.geojson"))) == 2
+    again = glomseg.segment_slides(paths, tmp_path / "out", SegmentOptions(model=oracle_folder, keep_probability=True))
+    assert again.records == result.records
+
+
 def test_a_slide_that_is_offline_keeps_what_was_found(tmp_path: Path, oracle_folder: Path) -> None:
     truth = disc_slide(tmp_path / "a.tif")
     options, out = SegmentOptions(model=oracle_folder), tmp_path / "out"

@@ -1,5 +1,6 @@
 """What tests run in the process that holds QuPath's JVM: QuPath's own code, and none of ours."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -31,6 +32,21 @@ def delete_predictions(project_path: Path, entry_id: str, image_path: Path, keep
         for item in ours[keep:]:
             hierarchy.removeObject(item, True)
         return max(0, len(ours) - keep)
+
+    return _edit(project_path, entry_id, image_path, delete)
+
+
+def delete_at(project_path: Path, entry_id: str, image_path: Path, places: list[tuple[float, float]]) -> int:
+    """Play a person who deletes the predictions at some places, and saves the image."""
+
+    def delete(hierarchy: Any, ours: list[Any]) -> int:
+        count = 0
+        for item in ours:
+            centre = item.getROI()
+            if any(math.hypot(centre.getCentroidX() - x, centre.getCentroidY() - y) < 30 for x, y in places):
+                hierarchy.removeObject(item, True)
+                count += 1
+        return count
 
     return _edit(project_path, entry_id, image_path, delete)
 

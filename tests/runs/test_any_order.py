@@ -1,0 +1,156 @@
+"""Runs, deletions, undos, restores, kills, data put back and duplicates in any order, on a real QuPath.
+
+A person deletes outlines at places; what they deleted is true of the data in which they did it, and of all that is made
+of that data. A run may add an outline at every other place, and must not at these.
+"""
+
+import random
+
+import pytest
+from support.kill import Killed, call_killed
+from support.qupath_side import delete_at
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.errors import GlomsegError
+from glomseg.qupath.project import read_project
+from glomseg.runs import collect, undo_run
+from glomseg.runs.backups import list_backups
+from glomseg.runs.collect import collect_run
+from glomseg.runs.ownership import RUN, owner
+from glomseg.runs.restore import restore_image
+from glomseg.runs.write_image import collect_image, undo_image
+
+pytestmark = pytest.mark.qupath
+STEPS = 300
+
+
+class Killing:
+    """QuPath's process, which may end at an operation on files while it writes."""
+
+    def __init__(self, qupath):
+        self.qupath, self.info, self.at = qupath, qupath.info, None
+
+    def call(self, function, *args, **kwargs):
+        if self.at is None or function not in (collect_image, undo_image):
+            return self.qupath.call(function, *args, **kwargs)
+        result = self.qupath.call(call_killed, self.at, function, *args, **kwargs)
+        if result is None:
+            raise Killed
+        return result
+
+
+class Machine:
+    """A project under random work; `deleted` holds what a person has deleted, by the bytes of the data."""
+
+    def __init__(self, study, process, seed):
+        self.study, self.process, self.random = study, process, random.Random(seed)
+        self.data = study.parent / "data/1/data.qpdata"
+        self.number = 0
+        self.deleted = {self.data.read_bytes(): frozenset()}
+        self.told = []
+
+    @property
+    def gone(self):
+        return self.deleted[self.data.read_bytes()]
+
+    def places(self):
+        """Where outlines of the machine's stand, and the run of each."""
+        found = {}
+        for item in standing(self.process, self.study).values():
+            if owner(item) == "machine":
+                x = item.geometry.centroid.x
+                found[min(range(len(FREE)), key=lambda place: abs(FREE[place][0] - x))] = item.metadata[RUN]
+        return found
+
+    def keep(self, gone):
+        self.deleted.setdefault(self.data.read_bytes(), gone)
+
+    def annotate(self):
+        self.number += 1
+        name = f"run-{self.number:03d}"
+        places = sorted(self.random.sample(range(len(FREE)), self.random.randint(3, len(FREE))))
+        made_run(self.study, name, discs(name, [FREE[place] for place in places], shift=self.random.choice((0, 0, 6))))
+        gone, stood = self.gone, self.places()
+        self.process.at = self.random.choice((None, None, self.random.randrange(30)))
+        try:
+            record = collect_run(self.study, name).records["1"]
+        except Killed:
+            self.keep(gone)
+            assert set(self.places()) in (set(stood), set(places) - gone)
+            return
+        finally:
+            self.process.at = None
+        assert record.outcome is None, record.reason
+        assert record.collected.deletions_not_believed == 0
+        self.keep(gone)
+        assert set(self.places()) == set(places) - gone
+
+    def delete(self):
+        stand = self.places()
+        runs = list(stand.values())
+        free = [place for place, run in stand.items() if runs.count(run) > 1]
+        if not free:
+            return
+        chosen = {self.random.choice(free)}
+        gone = self.gone | chosen
+        image = read_project(self.study).images[0]
+        assert self.process.call(delete_at, self.study, "1", image.path, [FREE[place] for place in chosen]) == 1
+        self.keep(gone)
+
+    def undo(self):
+        gone, before = self.gone, set(self.places())
+        self.process.at = self.random.choice((None, None, self.random.randrange(30)))
+        try:
+            undo_run.undo_run(self.study)
+        except GlomsegError:
+            assert set(self.places()) == before
+        except Killed:
+            pass
+        finally:
+            self.process.at = None
+        self.keep(gone)
+        assert not set(self.places()) & gone
+
+    def put_back(self):
+        self.data.write_bytes(self.random.choice(list(self.deleted)))
+
+    def restore(self):
+        backups = list_backups(self.study.parent / "glomseg", "1")
+        if backups:
+            restore_image(self.study, "1", self.random.choice(backups).name)
+            assert self.data.read_bytes() in self.deleted
+
+    def run(self, steps):
+        work = [self.annotate] * 3 + [self.delete] * 3 + [self.undo] * 2 + [self.put_back, self.restore]
+        for _ in range(steps):
+            step = self.random.choice(work)
+            self.told.append(step.__name__)
+            try:
+                step()
+            except (AssertionError, KeyError) as error:
+                raise AssertionError(f"after {self.told}") from error
+
+
+def machine(study, one_process, monkeypatch, seed):
+    killing = Killing(one_process)
+
+    class Held:
+        def __enter__(self):
+            return killing
+
+        def __exit__(self, *_):
+            return False
+
+    for module in (collect, undo_run):
+        monkeypatch.setattr(module, "qupath_process", Held)
+    return Machine(study, killing, seed)
+
+
+def test_a_short_while(study_0_6_0, one_process, monkeypatch):
+    machine(study_0_6_0, one_process, monkeypatch, seed=1).run(25)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(2, 12))
+def test_a_long_while(study_0_6_0, one_process, monkeypatch, seed):
+    machine(study_0_6_0, one_process, monkeypatch, seed).run(STEPS)
