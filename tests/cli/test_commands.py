@@ -46,7 +46,7 @@ def test_an_error_of_the_library_names_the_flags_of_the_running_command(capsys) 
 
 
 def test_a_whole_command_line_speaks_of_its_flags(tmp_path: Path, glomseg, monkeypatch) -> None:
-    monkeypatch.setattr("glomseg.qupath.project.read_project", fails)
+    monkeypatch.setattr("glomseg.runs.status.read_project", fails)
     result = glomseg("status", tmp_path)
     assert result.code == 1
     assert result.err == "glomseg: name it with --slides, not `mpp`\n"
