@@ -143,6 +143,7 @@ Map ask(def project, def entry, List selected, List models) {
     list.getSelectionModel().setSelectionMode(SelectionMode.MULTIPLE)
     list.getSelectionModel().select(images.findIndexOf { it.getID() == entry.getID() })
     list.setPrefHeight(120)
+    list.setMinHeight(90)
     list.disableProperty().bind(where.valueProperty().isNotEqualTo("the images chosen below"))
     def species = new ChoiceBox(FXCollections.observableArrayList("as the model says", "mouse", "rat", "human"))
     def classes = project.getPathClasses()*.toString().findAll { it && it != "null" && !it.contains("*") }

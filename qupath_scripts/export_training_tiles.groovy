@@ -80,7 +80,8 @@ def builder = new LabeledImageServer.Builder(imageData)
 def present = annotations.collect { it.getPathClass() }.findAll { it != null }.unique()
 classes.eachWithIndex { name, index ->
     builder.addLabel(name, index + 1)
-    present.findAll { it.toString() != name && labelledAs(it, classes) == name }.each { builder.addLabel(it, index + 1) }
+    present.findAll { it.toString() != name && labelledAs(it, classes) == name }
+        .each { builder.addLabel(it, index + 1) }
 }
 def labels = builder.build()
 def stem = stemOf(entry.getImageName())

@@ -28,7 +28,7 @@ import qupath.lib.objects.classes.PathClass
     "glomseg.locked_before",
 ]
 @Field static final Map<String, Integer> COLOURS = [
-    accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00,
+    "to do": 0x1f9fff, accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00,
 ]
 @Field static final String COLOURING = "glomseg.colouring"
 
@@ -197,7 +197,7 @@ void paint(def imageData, String how) {
 /** Return the colour of an object in a colouring, null where its class gives it. */
 Integer colour(PathObject item, String how) {
     if (how == "verdict")
-        return COLOURS[verdict(item)]
+        return COLOURS[verdict(item) ?: TO_DO]
     def certain = confidence(item)
     if (how != "confidence" || Double.isNaN(certain))
         return null
