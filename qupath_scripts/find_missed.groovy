@@ -86,7 +86,7 @@ class Tissue {
     final long[][] sums  // of the tissue's pixels, left of and above each
 
     Tissue(def server) {
-        downsample = Math.max(1, Math.max(server.getWidth(), server.getHeight()) / LONGEST)
+        downsample = Math.max(1.0d, Math.max(server.getWidth(), server.getHeight()) / (double) LONGEST)
         def image = server.readRegion(RegionRequest.createInstance(server, downsample))
         wide = image.getWidth()
         high = image.getHeight()

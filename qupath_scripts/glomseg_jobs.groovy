@@ -152,8 +152,8 @@ void follow(Map parts, Map told, String line) {
         parts.label.setText(news.waiting)
         parts.left.setText("")
     } else if (news.tiles != null || news.ended != null) {
-        def within = news.tiles == null ? 0 : news.tiles / Math.max(1, news.of)
-        def share = Math.min(1, (told.ended + within) / told.slides)
+        double within = news.tiles == null ? 0 : news.tiles / Math.max(1.0d, news.of as double)
+        double share = Math.min(1.0d, (told.ended + within) / (double) told.slides)
         def which = "slide ${Math.min(told.ended + 1, told.slides)} of ${told.slides}: ${told.slide}"
         parts.label.setText(news.tiles == null ? which : "${which}, tile ${news.tiles as int} of ${news.of as int}")
         parts.bar.setProgress(share)
