@@ -9,19 +9,20 @@ import gzip
 import json
 import math
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import geojson
-import numpy as np
 import shapely
-from shapely.geometry import mapping, shape
+from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
 from glomseg.files import replacing
+from glomseg.qupath.geojson_shapes import excerpt, is_open, other_plane, read_geometry
 
 Color = tuple[int, int, int]
 
@@ -104,6 +105,9 @@ def read_objects(path: Path) -> GeoJSONObjects:
     if content.repaired:
         which = ", ".join(content.repaired[:5]) + (" and others" if len(content.repaired) > 5 else "")
         remarks.insert(0, f"{path.name}: {len(content.repaired)} invalid outlines repaired ({which})")
+    if content.planes:
+        which = "; ".join(f"{count} at {plane}" for plane, count in content.planes.items())
+        remarks.append(f"{path.name}: {sum(content.planes.values())} objects of other planes ({which}) are taken, too")
     return GeoJSONObjects(objects=content.objects, remarks=tuple(remarks))
 
 
@@ -141,15 +145,19 @@ def repair(geometry: BaseGeometry) -> BaseGeometry:
 
 @dataclass(frozen=True)
 class _Read:
-    """Objects of a file, the numbers or names of those repaired, and what could not be read and why."""
+    """Objects of a file, the numbers or names of those repaired, what could not be read and why, and how many lie on
+    which plane but the first.
+    """
 
     objects: tuple[PathObject, ...]
     repaired: tuple[str, ...]
     unreadable: tuple[str, ...]
+    planes: Mapping[str, int]
 
 
 def _read_features(content: Any, path: Path) -> _Read:
     objects, repaired, unreadable = [], [], []
+    planes: Counter[str] = Counter()
     for number, feature in enumerate(_features(content, path), 1):
         try:
             item = _from_feature(feature)
@@ -157,18 +165,12 @@ def _read_features(content: Any, path: Path) -> _Read:
             unreadable.append(f"object {number}: {_reason(error)}")
             continue
         sound = repair(item.geometry)
-        if sound is not item.geometry or _is_open(feature["geometry"]):
+        if sound is not item.geometry or is_open(feature["geometry"]):
             repaired.append(f"object {number}")
+        if plane := other_plane(feature["geometry"]):
+            planes[plane] += 1
         objects.append(item if sound is item.geometry else replace(item, geometry=sound))
-    return _Read(tuple(objects), tuple(repaired), tuple(unreadable))
-
-
-def _is_open(value: Mapping[str, Any]) -> bool:
-    """Tell whether a ring does not end where it begins; reading has closed it."""
-    if value["type"] not in ("Polygon", "MultiPolygon"):
-        return False
-    polygons = [value["coordinates"]] if value["type"] == "Polygon" else value["coordinates"]
-    return any(list(ring[0]) != list(ring[-1]) for rings in polygons for ring in rings)
+    return _Read(tuple(objects), tuple(repaired), tuple(unreadable), planes)
 
 
 def _reason(error: Exception) -> str:
@@ -218,11 +220,13 @@ def _classification(class_name: str, color: Color) -> dict[str, Any]:
 
 def _from_feature(feature: Any) -> PathObject:
     """Read one object; raises what says that it cannot be, KeyError, TypeError, ValueError and the like."""
+    if not isinstance(feature, dict):
+        raise ValueError(f"it is {excerpt(feature)} and no GeoJSON Feature")
     properties = _table(feature.get("properties"))
     class_name, color = _read_classification(properties.get("classification"))
     kind, object_id = _kind_and_id(feature.get("id"), properties.get("objectType", properties.get("object_type")))
     return PathObject(
-        geometry=_read_geometry(feature["geometry"]),
+        geometry=read_geometry(feature["geometry"]),
         object_type=kind,
         class_name=class_name,
         color=color or _read_color(properties.get("color")),
@@ -243,18 +247,6 @@ def _kind_and_id(object_id: Any, kind: Any) -> tuple[str, str | None]:
     if isinstance(object_id, str) and object_id in _KINDS_IN_ID:
         return _KINDS_IN_ID[object_id] if kind is None else str(kind).lower(), None
     return "annotation" if kind is None else str(kind).lower(), str(object_id) if object_id else None
-
-
-def _read_geometry(value: Any) -> BaseGeometry:
-    if value is None:
-        raise ValueError("it has no geometry")
-    with np.errstate(invalid="ignore"):  # of numbers that are none, which are refused below
-        geometry = shapely.force_2d(shape(value))
-    if geometry.is_empty:
-        raise ValueError("its geometry is empty")
-    if not math.isfinite(shapely.get_coordinates(geometry).sum()):
-        raise ValueError("a coordinate is no number")
-    return geometry
 
 
 def _read_classification(value: Any) -> tuple[str | None, Color | None]:

@@ -263,3 +263,41 @@ def test_kinds_of_qupath_0_2_stand_in_the_id(read) -> None:
 def test_points_and_lines_stay_what_they_are() -> None:
     for geometry in (Point(1, 1), LineString([(0, 0), (1, 1)])):
         assert repair(geometry) is geometry
+
+
+def square_of(corner, **more) -> dict:
+    ring = [[0, 0], [9, 0], [9, 9], corner]
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]], **more}}
+
+
+def collected(item: dict) -> dict:
+    return {"type": "Feature", "geometry": {"type": "GeometryCollection", "geometries": [item["geometry"]]}}
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (None, "it is null and no GeoJSON Feature"),
+        ("a", 'it is "a" and no GeoJSON Feature'),
+        ({"type": "Feature", "geometry": "Polygon"}, 'its geometry is "Polygon"'),
+        (square_of(["0", "9"]), 'a coordinate is "0" and no number'),
+        (collected(square_of(["0", "9"])), 'a coordinate is "0" and no number'),
+        (square_of([0, True]), "a coordinate is true and no number"),
+        (square_of([0, None]), "a coordinate is null and no number"),
+    ],
+)
+def test_what_is_no_object_is_named_as_what_it_is(tmp_path: Path, odd, said: str) -> None:
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps([odd, square_of([0, 9])]))
+    content = read_objects(path)
+    assert [item.geometry.area for item in content.objects] == [81]
+    assert content.remarks == (f"a.geojson: left out object 1: {said}",)
+
+
+def test_objects_of_other_planes_are_counted(tmp_path: Path) -> None:
+    planes = [{"c": -1, "z": 0, "t": 0}, {"c": -1, "z": 1, "t": 0}, {"c": -1, "z": 1, "t": 0}, {"z": 0, "t": 2}, None]
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps([square_of([0, 9], plane=plane) for plane in planes]))
+    content = read_objects(path)
+    assert len(content.objects) == len(planes)
+    assert content.remarks == ("a.geojson: 3 objects of other planes (2 at z=1; 1 at t=2) are taken, too",)
