@@ -23,7 +23,7 @@ _FLAT = 3.0  # grey levels; below it there is nothing to compare
 _ALIKE = 0.7  # correlation; another section of the same tissue has less than 0.3
 _OTHER_GREY = 25.0
 
-TileSize = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]
+DecodeTile = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]
 """Decodes the tile of a page at an index to (h, w, samples); None where it is not stored."""
 
 
@@ -89,7 +89,7 @@ def _shown_by(tiff: tifffile.TiffFile, image: OmeImage) -> tifffile.TiffPage | N
 
 
 def pyramid(
-    tiff: tifffile.TiffFile, full: tifffile.TiffPage, tile: TileSize
+    tiff: tifffile.TiffFile, full: tifffile.TiffPage, tile: DecodeTile
 ) -> tuple[list[tifffile.TiffPage], tuple[str, ...]]:
     """Collect a tiled page and its levels, largest first, and say which pages show other pictures.
 
@@ -161,7 +161,7 @@ def _is_shrunk(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
     return not page.is_tiled and page.imagewidth < full.imagewidth and _has_shape_of(full, page)
 
 
-def same_picture(fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: TileSize) -> bool:
+def same_picture(fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: DecodeTile) -> bool:
     """Tell by some places whether a coarse page shows what a fine one shows; where all is even, they count as same."""
     step_x, step_y = fine.imagewidth / coarse.imagewidth, fine.imagelength / coarse.imagelength
     side = max(8, min(_WINDOW_PX, int(_READ_PX / max(step_x, step_y))))
@@ -204,7 +204,7 @@ def _within(start: float, side: int, size: int) -> int:
 
 
 def _region(
-    page: tifffile.TiffPage, tile: TileSize, x: int, y: int, width: int, height: int
+    page: tifffile.TiffPage, tile: DecodeTile, x: int, y: int, width: int, height: int
 ) -> npt.NDArray[np.float32] | None:
     """Read a box of a page as grey (height, width); None where nothing can be compared."""
     width, height = min(width, page.imagewidth - x), min(height, page.imagelength - y)
