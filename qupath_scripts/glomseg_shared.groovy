@@ -31,6 +31,7 @@ import qupath.lib.objects.classes.PathClass
     "to do": 0x1f9fff, accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00,
 ]
 @Field static final String COLOURING = "glomseg.colouring"
+@Field static final String PAINTED = "glomseg.painted"
 
 /** Read arguments of the form name=value; one without "=" has the value "". */
 Map<String, String> named(List<String> texts) {
@@ -143,7 +144,7 @@ void judge(def imageData, PathObject item, String verdict, String initials, Stri
     }
     def colouring = imageData.getProperty(COLOURING)
     if (colouring in ["confidence", "verdict"])
-        item.setColor(colour(item, colouring))
+        dye(item, colouring)
     changed(imageData.getHierarchy(), [item])
 }
 
@@ -156,6 +157,7 @@ void changed(def hierarchy, List<PathObject> items) {
 Map state(PathObject item) {
     return [
         pathClass: item.getPathClass(), locked: item.isLocked(), color: item.getColor(),
+        painted: item.getMetadata()[PAINTED],
         metadata: item.getMetadata().findAll { it.key in LEFT_BY_A_VERDICT }.collectEntries { [(it.key): it.value] },
     ]
 }
@@ -164,6 +166,9 @@ void putBack(PathObject item, Map state) {
     item.setPathClass(state.pathClass)
     item.setLocked(state.locked)
     item.setColor(state.color)
+    item.getMetadata().remove(PAINTED)
+    if (state.painted != null)
+        item.getMetadata()[PAINTED] = state.painted
     LEFT_BY_A_VERDICT.each { item.getMetadata().remove(it) }
     item.getMetadata().putAll(state.metadata)
 }
@@ -190,8 +195,20 @@ void paint(def imageData, String how) {
         throw new IllegalArgumentException("${how} is no colouring; there are confidence, verdict and none.")
     imageData.setProperty(COLOURING, how)
     def items = glomeruli(imageData.getHierarchy())
-    items.each { it.setColor(colour(it, how)) }
+    items.each { dye(it, how) }
     changed(imageData.getHierarchy(), items)
+}
+
+/** Give an object its colour in a colouring, and note that it is ours. A colour that a person gave it stays theirs. */
+void dye(PathObject item, String how) {
+    def metadata = item.getMetadata()
+    if (item.getColor() != null && metadata[PAINTED] != item.getColor().toString())
+        return
+    item.setColor(colour(item, how))
+    if (item.getColor() == null)
+        metadata.remove(PAINTED)
+    else
+        metadata[PAINTED] = item.getColor().toString()
 }
 
 /** Return the colour of an object in a colouring, null where its class gives it. */

@@ -188,7 +188,8 @@ boolean isMachines(PathObject item) {
         return false
     if (metadata.containsKey(VERDICT) || metadata.keySet().any { !it.startsWith("glomseg.") })
         return false
-    return item.getColor() == null && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
+    def painted = item.getColor() == null || metadata["glomseg.painted"] == item.getColor().toString()
+    return painted && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
 }
 
 String mark(PathObject item) {

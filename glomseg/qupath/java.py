@@ -25,6 +25,9 @@ from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, readable_data, stage
 from glomseg.qupath.write_mark import PROPERTY, property_value
 
+PAINTED = "glomseg.painted"
+"""Where the scripts of the review keep the colour that they gave an object for a while, so that it is no person's."""
+
 _ANY = "java.lang.Exception"
 _CORE = "qupath.lib.objects.TMACoreObject"
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -189,7 +192,8 @@ def _geometry(roi: Any, writer: Any) -> BaseGeometry:
 
 
 def _to_path_object(item: Any, writer: Any) -> PathObject:
-    path_class, name = item.getPathClass(), item.getName()
+    path_class, name, own_color = item.getPathClass(), item.getName(), item.getColor()
+    metadata = {str(key): str(value) for key, value in item.getMetadata().items()}
     color = None if path_class is None else path_class.getColor()
     return PathObject(
         geometry=_geometry(item.getROI(), writer),
@@ -199,8 +203,8 @@ def _to_path_object(item: Any, writer: Any) -> PathObject:
         object_id=str(item.getID().toString()),
         is_locked=bool(item.isLocked()),
         measurements={str(key): float(value) for key, value in item.getMeasurementList().asMap().items()},
-        metadata={str(key): str(value) for key, value in item.getMetadata().items()},
-        is_colored=item.getColor() is not None,
+        metadata=metadata,
+        is_colored=own_color is not None and metadata.get(PAINTED) != str(own_color),
         has_children=bool(item.hasChildObjects()),
     )
 

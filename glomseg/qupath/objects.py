@@ -43,8 +43,8 @@ _KINDS_IN_ID = {
 class PathObject:
     """One object of a QuPath image: geometry in level-0 pixels, a derived class named "A: B".
 
-    `color` is that of the class. `is_colored` tells of a colour of its own and `has_children` of objects inside it;
-    both are known of what stands in an image alone, and not of files.
+    `color` is that of the class. `is_colored` tells of a colour of its own that a person gave it, `has_children` of
+    objects inside it; both are known of what stands in an image alone, and not of files.
     """
 
     geometry: BaseGeometry
