@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin
 
 from glomseg.errors import LabelError
 from glomseg.labelled.label_block import LabelPixels, WholeLabel, grey_of
 from glomseg.labelled.label_tiff import MAX_STRIP_PX, tiff_label
 from glomseg.labelled.label_values import SaidOfValues
+from glomseg.labelled.png_damage import check_png
+from glomseg.slides import jpeg
 from glomseg.slides.readers import BROKEN, reason
 
 _PLUGINS: dict[bytes, Callable[[Path], Image.Image]] = {
@@ -65,7 +69,7 @@ def _plain(path: Path, magic: bytes) -> WholeLabel:
         palette = _palette(image)
         lossy = image.format == "JPEG"
         mode = image.mode
-        values = np.asarray(image.convert("RGB") if mode in ("CMYK", "YCbCr", "LAB", "HSV") else image)
+        values = _decoded(path, image)
     if mode == "1":
         values = values.view(np.uint8) > 0  # Pillow hands out 255 for yes
     elif mode.startswith("I;16"):
@@ -76,6 +80,20 @@ def _plain(path: Path, magic: bytes) -> WholeLabel:
     if scale > 1:
         values = values // np.uint8(scale)
     return WholeLabel(values, None, SaidOfValues(dtype=values.dtype, lossy=lossy, palette=palette), coloured)
+
+
+def _decoded(path: Path, image: Image.Image) -> NDArray[Any]:
+    """Decode so that damage is an error: Pillow makes pixels of what follows a hole. Raises ValueError for it."""
+    if image.format == "PNG":
+        check_png(path.read_bytes())
+    elif image.format == "JPEG":
+        content = path.read_bytes()
+        data = jpeg.joined(content, None, stored_as_rgb=False) if image.mode in ("L", "RGB") else None
+        if data is not None:
+            pixels = jpeg.decode(data, grey=image.mode == "L")
+            return pixels[..., 0] if image.mode == "L" else pixels
+        jpeg.check_holes(content)
+    return np.asarray(image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image)
 
 
 def _raw_mode(image: Image.Image) -> str:

@@ -17,6 +17,7 @@ from PIL import Image
 from glomseg.errors import LabelError
 from glomseg.labelled.label_block import LabelBlock, LabelPixels, WholeLabel, grey_of, paste
 from glomseg.labelled.label_values import SaidOfValues
+from glomseg.slides import jpeg
 from glomseg.slides.tiff_mpp import tiff_mpp
 
 MAX_STRIP_PX = 500_000_000
@@ -154,8 +155,21 @@ class _TiffLabel:
 
     def _plane(self, index: int) -> NDArray[Any] | None:
         data = self._segment(index)
-        segment = None if data is None else self._page.decode(data, index, **self._options)[0]
+        if data is None:
+            return None
+        self._check(data)
+        segment = self._page.decode(data, index, **self._options)[0]
         return None if segment is None else segment[0]
+
+    def _check(self, data: bytes) -> None:
+        """Raise ValueError for damage of which the decoder makes pixels."""
+        page = self._page
+        if page.compression in jpeg.BLIND_TO_HOLES:
+            jpeg.check_holes(data)
+        if page.compression in _LOSSY and page.samplesperpixel in (1, 3) and page.jpegheader is None:
+            whole = jpeg.joined(data, page.jpegtables, stored_as_rgb=page.photometric == 2 and page.planarconfig == 1)
+            if whole is not None:
+                jpeg.decode(whole, grey=page.samplesperpixel == 1 or page.planarconfig != 1)
 
     def close(self) -> None:
         self._tiff.close()
