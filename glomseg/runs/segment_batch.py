@@ -132,6 +132,9 @@ def _segment(
 ) -> ImageRecord:
     with open_slide(job.path, mpp=job.mpp) as slide:
         check_size(slide, job.size)
+        off = job.region.check_on_image(slide.width, slide.height) if job.region is not None else ""
+        if off:
+            listener.warning(f"{job.name}: {off}")
         result = segment_slide(
             slide,
             model,

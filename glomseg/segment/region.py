@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
-from glomseg.geometry import Box, paint_touched
+from glomseg.geometry import Box, paint_touched, polygons
 from glomseg.qupath.classes import is_class, is_exactly
 from glomseg.qupath.objects import PathObject, repair
 from glomseg.segment.tiles import BLOCK, ReadingFrame
@@ -38,6 +38,15 @@ class Region:
         """Give the part of a slide of `width` x `height` px whose glomeruli a run has looked for."""
         slide = shapely.box(0, 0, width, height)
         return (slide if self.area is None else self.area.intersection(slide)).difference(self.ignored)
+
+    def check_on_image(self, width: int, height: int) -> str:
+        """Say how many areas lie off a slide of `width` x `height` px, "" for none; raises GeoJSONError for all."""
+        areas = [] if self.area is None else polygons(self.area)
+        if areas and self.area is not None and self.area.intersection(shapely.box(0, 0, width, height)).area == 0:
+            raise GeoJSONError(
+                f"no area of `region` or `within` lies on the image, which is {width} x {height} px; draw one on it"
+            )
+        return off_image(areas, width, height, "areas to look inside")
 
     def blocks(self, frame: ReadingFrame, margin_um: float) -> NDArray[np.bool_]:
         """Mark the blocks (rows, columns) to look at: the region and `margin_um` around it, to see profiles whole."""
@@ -65,6 +74,13 @@ def read_region(objects: Iterable[PathObject], class_name: str | None) -> Region
         present = ", ".join(sorted({str(item.class_name) for item in annotations})) or "none"
         raise GeoJSONError(f"no annotation of class {class_name!r} (there: {present}); draw one, or leave --region out")
     return Region(shapely.union_all(areas), shapely.union_all(ignored))
+
+
+def off_image(shapes: Sequence[BaseGeometry], width: int, height: int, what: str) -> str:
+    """Say how many of `shapes`, which are `what`, lie with more than half of their area off an image; "" for none."""
+    image = shapely.box(0, 0, width, height)
+    off = sum(bool(shape.area > 0 and shape.intersection(image).area < shape.area / 2) for shape in shapes)
+    return f"{off} of {len(shapes)} {what} lie off the image, which is {width} x {height} px" if off else ""
 
 
 def _touched(geometry: BaseGeometry, frame: ReadingFrame) -> NDArray[np.bool_]:

@@ -1,7 +1,7 @@
 """Measure the glomeruli of one slide: form from the outlines, place from the tissue, stain from the pixels.
 
-A profile is inside where its centre lies in the reference region (the cortex that was annotated, else the whole slide)
-and in no ignored one. One that an edge cuts is counted where its centre is, and left out of means.
+A profile is inside where its centre lies in the reference region (the cortex that was annotated, else the whole slide),
+on the image, and in no ignored one. One that an edge cuts is counted where its centre is, and left out of means.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from dataclasses import replace
 import numpy as np
 import shapely
 from scipy.spatial import KDTree
+from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError
+from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import persons_objects, reviewed_objects
-from glomseg.segment.region import Region, read_region
+from glomseg.segment.region import Region, off_image, read_region
 from glomseg.segment.shape import measure_shape
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
@@ -49,6 +51,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
             opened.mpp_x, opened.mpp_y = mpp
         size = (opened.width, opened.height) if opened else slide.image.size_px
         region, reference = _region(slide.image.objects, settings)
+        off_slide = _off_slide(slide.image, settings, region, size, remarks)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
         profiles = _profiles(slide.image, settings, mpp, size, region, ground)
         result = MeasuredSlide(
@@ -63,7 +66,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
             result = _with_areas(result, region, reference, ground)
         if opened is not None and mpp is not None:
             result = _with_pixels(result, opened, settings, remarks)
-    not_measured = why_not_measured(slide, profiles, settings)
+    not_measured = off_slide or why_not_measured(slide, profiles, settings)
     doubtful = "" if not_measured else doubt(slide, profiles, settings)
     return replace(result, remarks=tuple(remarks), not_measured=not_measured, doubt=doubtful)
 
@@ -133,6 +136,21 @@ def _region(objects: Sequence[PathObject], settings: MeasureSettings) -> tuple[R
     return region or Region(None, shapely.union_all([])), "cortex" if has_cortex else "tissue"
 
 
+def _off_slide(
+    image: AnnotatedImage, settings: MeasureSettings, region: Region, size: tuple[int, int] | None, remarks: list[str]
+) -> str:
+    """Say why a slide cannot be measured whose cortex lies off it; add to the remarks what else does."""
+    if size is None:
+        return ""
+    outlines = [areas_of(item.geometry) for item in image.objects if is_glomerulus(item, settings)]
+    cortex = [] if region.area is None else polygons(region.area)
+    said = (off_image(outlines, *size, "glomeruli"), off_image(cortex, *size, f"areas of class {settings.cortex}"))
+    remarks += [f"{text}, and are not counted" for text in said if text]
+    if cortex and region.processed(*size).area == 0:
+        return f"no area of class {settings.cortex} lies on the image, which is {size[0]} x {size[1]} px"
+    return ""
+
+
 def _profiles(
     image: AnnotatedImage,
     settings: MeasureSettings,
@@ -158,7 +176,7 @@ def _profiles(
                 sclerotic=is_sclerotic(item.class_name, settings),
                 shape_px=measure_shape(outline, 1, 1),
                 shape=measure_shape(outline, *mpp) if mpp else None,
-                inside=region.holds(outline),
+                inside=region.holds(outline) and (size is None or box(0, 0, *size).intersects(outline.centroid)),
                 cut_by=edges_that_cut(item, outline, size, region, ground),
                 edge_um=depth_um(ground, outline),
             )

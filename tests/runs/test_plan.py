@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from shapely.geometry import Point
+from shapely.geometry import Point, box
 from support.oracle import save_oracle
 from support.qupath_side import parse_geojson
 from support.slides import Disc, disc_slide
@@ -85,6 +85,22 @@ def test_only_inside_the_areas_of_a_file(project: Path, tmp_path: Path, no_qupat
     assert glomseg(*arguments, "--within", area, "--region", "Cortex").code == 2
     assert glomseg(*arguments).code == 0  # the whole image is another run
     assert len(list((project / "glomseg").glob("*/run.json"))) == 2
+
+
+def test_areas_off_the_image_are_said_and_none_on_it_is_a_failure(
+    project: Path, data: Path, tmp_path: Path, no_qupath: None, oracle_folder: Path, glomseg
+) -> None:
+    area, beyond = tmp_path / "area.geojson", PathObject(geometry=box(9000, 0, 9900, 900))
+    arguments = ("annotate", project, "--slides", data / "qupath", "--model", oracle_folder, "--image", "1")
+    write_geojson(area, [PathObject(geometry=box(100, 100, 500, 500)), beyond])
+    partly = glomseg(*arguments, "--within", area)
+    assert partly.code == 0, partly.err
+    assert "kidney_01.tif: 1 of 2 areas to look inside lie off the image, which is 2048 x 2048 px" in partly.err
+    write_geojson(area, [beyond])
+    off = glomseg(*arguments, "--within", area, "--json")
+    assert off.code == 1
+    assert json.loads(off.out)["images"]["1"]["state"] == "failed"
+    assert "no area of --region or --within lies on the image, which is 2048 x 2048 px" in off.err
 
 
 def test_another_image_under_the_old_name_is_refused(

@@ -72,3 +72,25 @@ def test_an_island_in_a_hole_is_looked_at() -> None:
     wanted = region.blocks(FRAME, 0)
     assert wanted[1500 // 32, 1500 // 32]
     assert not wanted[1300 // 32, 1300 // 32]
+
+
+@pytest.mark.parametrize(
+    ("area", "said"),
+    [
+        (None, ""),
+        (box(0, 0, 4000, 3000), ""),
+        (box(-100, -100, 2000, 2000), ""),
+        (box(100, 100, 300, 300).union(box(5000, 0, 5100, 100)), "1 of 2 areas to look inside lie off the image"),
+        (box(3900, 0, 6000, 100), "1 of 1 areas to look inside lie off the image"),
+    ],
+)
+def test_areas_that_lie_off_the_image_are_counted(area, said: str) -> None:
+    text = Region(area, box(0, 0, 0, 0)).check_on_image(4000, 3000)
+    assert text.startswith(said)
+    assert bool(text) == bool(said)
+
+
+@pytest.mark.parametrize("area", [box(4000, 0, 5000, 3000), box(-900, -900, -1, -1)])
+def test_no_area_on_the_image_is_refused(area) -> None:
+    with pytest.raises(GeoJSONError, match=r"no area .* lies on the image, which is 4000 x 3000 px"):
+        Region(area, box(0, 0, 0, 0)).check_on_image(4000, 3000)

@@ -172,3 +172,19 @@ def test_a_slide_without_any_glomerulus(drawn: Path) -> None:
     measured = measure_slide(slide(drawn), SETTINGS)
     assert measured.profiles == ()
     assert measured.reference_area_um2 > 0
+
+
+def test_a_cortex_off_the_image_is_no_zero(drawn: Path) -> None:
+    """Two outlines on the image, one beyond it, and a cortex that was drawn on another image."""
+    objects = [*(glomerulus(disc(*spot)) for spot in SPOTS[:2]), glomerulus(disc(9000, 9000))]
+    cortex = glomerulus(box(8000, 8000, 9900, 9900), "Cortex")
+    measured = measure_slide(slide(drawn, *objects, cortex), SETTINGS)
+    assert measured.not_measured == "no area of class Cortex lies on the image, which is 2048 x 1536 px"
+    assert "1 of 3 glomeruli lie off the image, which is 2048 x 1536 px, and are not counted" in measured.remarks
+    with_own = measure_slide(slide(drawn, *objects, cortex, glomerulus(box(300, 300, 1000, 1000), "Cortex")), SETTINGS)
+    assert with_own.not_measured == ""
+    assert len(with_own.inside) == 2
+    assert (
+        "1 of 2 areas of class Cortex lie off the image, which is 2048 x 1536 px, and are not counted"
+        in with_own.remarks
+    )

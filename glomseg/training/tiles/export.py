@@ -22,7 +22,7 @@ from glomseg.files import replacing, write_json
 from glomseg.geometry import Box
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
-from glomseg.segment.region import IGNORED
+from glomseg.segment.region import IGNORED, off_image
 from glomseg.training.tiles.choice import (
     stem_of,
     tile_name,
@@ -90,16 +90,17 @@ def export_tiles(
     _check_folder(folder)
     requests = [request for request in requests if request.reviewed or not settings.reviewed_only]
     _check_classes(requests, settings)
-    plans, problems = [], []
+    plans, problems, off = [], [], []
     for request in requests:
         progress(request.image.name)
         try:
             with open_image(request.image) as slide:
                 plans.append(choose_tiles(slide, request, settings))
+                off += _without_tiles(plans[-1], (slide.width, slide.height), settings)
         except GlomsegError as error:
             problems.append(f"{request.image.name}: {error}")
     plans = [plan for plan in plans if plan.boxes]
-    _check_plans(plans, problems, settings)
+    _check_plans(plans, [*problems, *off], settings)
     palette = _palette(requests, settings, colors or {})
     for plan in plans:
         progress(plan.request.image.name)
@@ -109,7 +110,7 @@ def export_tiles(
     return Export(
         images=images,
         problems=tuple(problems),
-        remarks=tuple(_remarks(requests, settings)),
+        remarks=(*off, *_remarks(requests, settings)),
         left_out=sum((unused(request, settings) for request in requests), LeftOutObjects()),
     )
 
@@ -120,6 +121,22 @@ def _remarks(requests: Sequence[TileRequest], settings: ExportSettings) -> list[
     objects = [item for image in images for item in image.objects if counts(item)]
     repaired = [f"{image.name}: {remark}" for image in images for remark in image.remarks]
     return [*repaired, *describe_spellings(objects, settings.classes)]
+
+
+def _without_tiles(plan: TilePlan, size: tuple[int, int], settings: ExportSettings) -> list[str]:
+    """Say of an image that its annotations lie off it, and that it has no tile though it has some."""
+    name, drawn = plan.request.image.name, [shape for group in plan.shapes for shape in group]
+    said = [off_image(drawn, *size, "annotations")]
+    if settings.region is not None:
+        objects = [item for item in plan.request.image.objects if counts(item)]
+        areas = [item.geometry for item in objects if is_class(item.class_name, settings.region)]
+        said.append(off_image(areas, *size, f"areas of class {settings.region}"))
+        if drawn and not areas:
+            said.append(f"no tile: no annotation of class {settings.region}")
+    if drawn and not plan.boxes and not any(said):
+        where = "the image" if settings.region is None else f"its areas of class {settings.region}"
+        said.append(f"no tile: none of {settings.size_px} px fits {where}, or shows an annotation; make `size_px` less")
+    return [f"{name}: {text}" for text in said if text]
 
 
 def _check_folder(folder: Path) -> None:

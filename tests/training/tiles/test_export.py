@@ -176,6 +176,25 @@ def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_
     assert tiles_of(tmp_path / "out") == {f"a.b [d=2,x={x},y={y},w=256,h=256].png" for x in (0, 256) for y in (0, 256)}
 
 
+def test_annotations_and_regions_off_the_image_are_said(source, tmp_path):
+    far = PathObject(geometry=shapely.box(9000, 9000, 9900, 9900), class_name="Cortex")
+    cortex = PathObject(geometry=shapely.box(0, 0, 700, 700), class_name="Cortex")
+    own = request_of("own.tif", source.image.path, *source.image.objects, glomerulus(9500, 9500, 50), cortex)
+    lost = request_of("lost.tif", source.image.path, *source.image.objects, far)
+    none = request_of("none.tif", source.image.path, *source.image.objects)
+    settings = ExportSettings(size_px=128, overlap_px=0, region="Cortex")
+    export = export_tiles([own, lost, none], tmp_path / "out", settings)
+    assert [image.name for image in export.images] == ["own.tif"]
+    count = len(source.image.objects) + 1
+    assert export.remarks == (
+        f"own.tif: 1 of {count} annotations lie off the image, which is 2048 x 1536 px",
+        "lost.tif: 1 of 1 areas of class Cortex lie off the image, which is 2048 x 1536 px",
+        "none.tif: no tile: no annotation of class Cortex",
+    )
+    with pytest.raises(TrainingError, match=r"no tile to export .lost.tif: 1 of 1 areas"):
+        export_tiles([lost], tmp_path / "none", settings)
+
+
 def test_one_scale_for_all_tiles(source, tmp_path):
     fine = disc_slide(tmp_path / "fine.tif", discs=TUFT, mpp=0.25)
     other = request_of("fine.tif", fine.path, *source.image.objects)
