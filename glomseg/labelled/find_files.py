@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,7 +106,7 @@ def _is_geojson(path: Path) -> bool:
     try:
         with opened(path, "rb") as file:
             head = file.read(4096)
-    except OSError:
+    except (OSError, EOFError, zlib.error):
         return True  # reading it names the fault
     return b'"Feature' in head or not head.lstrip().startswith((b"{", b"["))
 

@@ -32,10 +32,11 @@ def read_geometry(value: Any) -> BaseGeometry:
 
 def is_open(value: Mapping[str, Any]) -> bool:
     """Tell whether a ring does not end where it begins; reading has closed it."""
-    if value["type"] not in ("Polygon", "MultiPolygon"):
+    kind = value["type"].lower()
+    if kind not in ("polygon", "multipolygon"):
         return False
-    polygons = [value["coordinates"]] if value["type"] == "Polygon" else value["coordinates"]
-    return any(list(ring[0]) != list(ring[-1]) for rings in polygons for ring in rings)
+    polygons = [value["coordinates"]] if kind == "polygon" else value["coordinates"]
+    return any(ring and list(ring[0]) != list(ring[-1]) for rings in polygons for ring in rings)
 
 
 def other_plane(value: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import uuid
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -37,6 +38,17 @@ _KINDS_IN_ID = {
     "TMACoreObject": "core",
 }
 """What QuPath 0.2 wrote as an object's id."""
+
+_ODD = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    shapely.errors.ShapelyError,
+)
+"""What is raised by reading an object that is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +130,7 @@ def _load(path: Path) -> Any:
         return json.loads(data)
     except FileNotFoundError:
         raise GeoJSONError(f"{path} does not exist; export it from QuPath as GeoJSON") from None
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, zlib.error, RecursionError) as error:
         raise GeoJSONError(f"{path} is not readable GeoJSON ({error}); export it from QuPath again") from error
 
 
@@ -161,11 +173,12 @@ def _read_features(content: Any, path: Path) -> _Read:
     for number, feature in enumerate(_features(content, path), 1):
         try:
             item = _from_feature(feature)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+            sound = repair(item.geometry)
+            was_open = is_open(feature["geometry"])
+        except _ODD as error:
             unreadable.append(f"object {number}: {_reason(error)}")
             continue
-        sound = repair(item.geometry)
-        if sound is not item.geometry or is_open(feature["geometry"]):
+        if sound is not item.geometry or was_open:
             repaired.append(f"object {number}")
         if plane := other_plane(feature["geometry"]):
             planes[plane] += 1
@@ -252,8 +265,8 @@ def _kind_and_id(object_id: Any, kind: Any) -> tuple[str, str | None]:
 def _read_classification(value: Any) -> tuple[str | None, Color | None]:
     """Read a class, named as QuPath names it: a derived one is "A: B"."""
     described = value if isinstance(value, dict) else {"name": value}
-    names = described.get("names")
-    parts = names if isinstance(names, list) else str(described.get("name") or "").split(":")
+    names = described.get("names") or described.get("name")
+    parts = names if isinstance(names, list) else str(names or "").split(":")
     name = ": ".join(part for part in (str(part).strip() for part in parts) if part)
     packed = described.get("colorRGB")
     color = unpack_rgb(packed) if isinstance(packed, int) else _read_color(described.get("color"))
@@ -262,10 +275,19 @@ def _read_classification(value: Any) -> tuple[str | None, Color | None]:
 
 def _read_color(value: Any) -> Color | None:
     """Read a colour; an odd one is none."""
-    if not isinstance(value, list) or len(value) < 3 or not all(isinstance(channel, int | float) for channel in value):
+    channels = [_number(channel) for channel in value[:3]] if isinstance(value, list) else []
+    if len(channels) < 3 or not all(math.isfinite(channel) for channel in channels):
         return None
-    red, green, blue = (min(255, max(0, int(channel))) for channel in value[:3])
+    red, green, blue = (min(255, max(0, int(channel))) for channel in channels)
     return red, green, blue
+
+
+def _number(value: Any) -> float:
+    """Return a number of a file; NaN for what is none, or larger than any that is meant."""
+    try:
+        return float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:
+        return math.nan
 
 
 def unpack_rgb(packed: int) -> Color:
@@ -277,4 +299,4 @@ def _read_measurements(value: Any) -> dict[str, float]:
     """Read the measurements that are numbers; QuPath writes null or text for one that is not known."""
     if isinstance(value, list):  # QuPath up to 0.3
         value = {item["name"]: item.get("value") for item in value if isinstance(item, dict) and "name" in item}
-    return {str(key): float(number) for key, number in _table(value).items() if isinstance(number, int | float)}
+    return {str(key): _number(number) for key, number in _table(value).items() if isinstance(number, int | float)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,21 +158,29 @@ def _job(
     )
 
 
-def _region(objects: Iterable[PathObject], region_class: str | None, within: list[PathObject]) -> Region | None:
+def _region(objects: Iterable[PathObject], region_class: str | None, within: Sequence[PathObject]) -> Region | None:
     region = read_region(objects, region_class)
     if not within:
         return region
-    areas = shapely.union_all([item.geometry for item in within if item.geometry.area > 0])
-    return Region(areas, region.ignored if region else shapely.GeometryCollection())
+    ignored = [item.geometry for item in within if is_exactly(item.class_name, IGNORED)]
+    areas = [item.geometry for item in within if not is_exactly(item.class_name, IGNORED)]
+    return Region(shapely.union_all(areas), shapely.union_all([*ignored, *([region.ignored] if region else [])]))
 
 
 def read_areas(path: Path) -> GeoJSONObjects:
-    """Read the areas to look inside from a GeoJSON file; raises GeoJSONError where it holds none."""
+    """Read the areas to look inside from a GeoJSON file, and those of class `Ignore*`, which are not looked into.
+
+    Raises GeoJSONError where it holds no area to look inside.
+    """
     content = read_objects(path)
     areas = tuple(item for item in content.objects if item.geometry.area > 0)
-    if not areas:
-        raise GeoJSONError(f"{path} holds no area; draw one in QuPath, and export it as GeoJSON")
+    ignored = sum(is_exactly(item.class_name, IGNORED) for item in areas)
+    if len(areas) == ignored:
+        but = f" but of class {IGNORED}" if ignored else ""
+        raise GeoJSONError(f"{path} holds no area{but}; draw one in QuPath, and export it as GeoJSON")
     remarks = list(content.remarks)
+    if ignored:
+        remarks.append(f"{path.name}: {ignored} areas of class {IGNORED} are not looked into")
     if unused := left_out(content.objects, lambda item: item.geometry.area > 0):
         remarks.append(f"{path.name}: {unused}")
     return GeoJSONObjects(objects=areas, remarks=tuple(remarks))
