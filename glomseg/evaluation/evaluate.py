@@ -24,7 +24,7 @@ from glomseg.labelled.label_files import (
     image_outlines,
     read_outlines,
 )
-from glomseg.labelled.label_values import refuse_inverted, say_readings
+from glomseg.labelled.label_values import refuse_inverted, refuse_two_ways, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair
 from glomseg.labelled.sample_sheet import SampleSheet
@@ -154,9 +154,13 @@ def _common_classes(images: Sequence[ImageScore]) -> list[str]:
 
 
 def _masks_read(sides: Sequence[tuple[Pair, Outlines, Outlines]]) -> list[str]:
-    """Say how masks were read on each side; raises EvaluationError where a whole truth seems inverted."""
+    """Say how masks were read on each side; raises LabelError where a whole truth, or one of a side, seems inverted."""
     predicted = [ours.reading for _, ours, _ in sides if ours.reading is not None]
     true = [theirs.reading for _, _, theirs in sides if theirs.reading is not None]
+    refuse_two_ways(
+        {str(pair.predicted.path): ours.reading for pair, ours, _ in sides if pair.predicted and ours.reading}
+    )
+    refuse_two_ways({str(pair.true.path): theirs.reading for pair, _, theirs in sides if theirs.reading})
     if len(true) == len(sides):
         refuse_inverted(true, f"{len(true)} masks of the truth" if len(true) > 1 else "mask of the truth")
     words = [("predictions", say_readings(predicted)), ("truth", say_readings(true))]

@@ -102,7 +102,9 @@ class _TiffLabel:
     def _colours(self) -> tuple[tuple[int, int, int], ...] | None:
         if self._page.photometric != 3:
             return None
-        table = np.asarray(self._page.colormap) // 257
+        table = np.asarray(self._page.colormap)
+        if table.max(initial=0) > 255:  # of 16 bits, where 255 is 65535 or 65280; some writers leave it at 8 bits
+            table = table >> 8
         return tuple((int(red), int(green), int(blue)) for red, green, blue in table.T)
 
     def blocks(self) -> Iterator[LabelBlock]:

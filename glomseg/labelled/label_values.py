@@ -15,7 +15,7 @@ What could be meant in two ways is refused with the way out.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from glomseg.errors import LabelError
 from glomseg.labelled.label_census import LabelCensus
+from glomseg.labelled.min_is_white import MIN_IS_WHITE, WAY_OUT, flipped_at
 
 HALF = 128
 """Black and white are told apart here where 8 bits hold them; JPEG and soft edges blur both."""
@@ -64,7 +65,8 @@ class SaidOfValues:
 class LabelReading:
     """How the values of a mask are read, decided once for a file; `numbers_of` applies it to any part of it.
 
-    `share` of the pixels and `edge_share` of those at the image's edge are marked; `note` says what was guessed.
+    `share` of the pixels and `edge_share` of those at the image's edge are marked; `note` says what was guessed,
+    `min_is_white` that the file says so of its values.
     """
 
     kind: LabelKind
@@ -73,6 +75,7 @@ class LabelReading:
     cut: int | None = None
     share: float = 0.0
     edge_share: float = 0.0
+    min_is_white: bool = False
     note: str = ""
 
     def numbers_of(self, values: NDArray[Any]) -> NDArray[Any]:
@@ -100,17 +103,18 @@ def decide(census: LabelCensus, said: SaidOfValues, name: str) -> LabelReading:
     shown, note = _shown(census, said, name)
     if shown is not None:
         census = census.seen_through(dict(enumerate(shown)))
-    flipped_at = None
+    top = None
     if said.min_is_white:
-        flipped_at, note = _flipped(census, said.dtype, name)
-        if flipped_at is not None:
-            census = census.seen_through({value: flipped_at - value for value in census.pixels})
+        top, note = flipped_at(census, said.dtype, name), MIN_IS_WHITE
+        if top is not None:
+            census = census.seen_through({value: top - value for value in census.pixels})
     kind, cut = _kind(census, said, name)
     marked = [value for value in census.pixels if value >= (1 if cut is None else cut)]
     return LabelReading(
         kind=kind,
         shown=shown,
-        flipped_at=flipped_at,
+        flipped_at=top,
+        min_is_white=said.min_is_white,
         cut=cut,
         share=census.share(marked),
         edge_share=census.edge_share(marked),
@@ -145,32 +149,14 @@ def _shown(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[tuple[in
     if not pure and not soft:
         return None, ""
     shown = tuple(red if red == green == blue else 0 for red, green, blue in said.palette)
-    if pure and said.palette[0] == (255, 255, 255):
+    if pure:
         white = [value for value in census.pixels if shown[value]]
         if census.share(white) > MOSTLY and census.edge_share(white) > MOSTLY:
             raise LabelError(
-                f"{name} shows most of the image white by its palette, and counts white from 0: which is background? "
+                f"{name} shows most of the image and of its edge white by its palette: which is background? "
                 "write 0 for background and 255 for glomerulus in grey, without a palette"
             )
     return shown, "by the colours of a palette"
-
-
-def _flipped(census: LabelCensus, dtype: np.dtype[Any], name: str) -> tuple[int | None, str]:
-    """Tell whether the largest value is the background of a mask whose smallest value is said to be white."""
-    note = "min-is-white, what fills the edge is background"
-    if dtype.kind != "b" and not (dtype.kind == "u" and dtype.itemsize <= 2):
-        return None, note
-    top = 1 if dtype.kind == "b" else int(np.iinfo(dtype).max)
-    ends = {value: (census.share([value]), census.edge_share([value])) for value in (0, top)}
-    low, high = ends[0], ends[top]
-    if low[0] >= high[0] and low[1] >= high[1]:
-        return None, note
-    if low[0] <= high[0] and low[1] <= high[1]:
-        return top, note
-    raise LabelError(
-        f"{name} says that its smallest value is white, and which value is background cannot be told from it; write it "
-        "with 0 for background and photometric interpretation BlackIsZero (tifffile: photometric='minisblack')"
-    )
 
 
 def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind, int | None]:
@@ -270,3 +256,22 @@ def refuse_inverted(readings: Iterable[LabelReading], what: str) -> None:
             f"{'every one of the' if len(items) > 1 else 'the'} {what} is mostly glomerulus ({share:.0%} of the "
             "pixels, and of the edges); are they inverted? write 255 (or 1) for glomerulus and 0 for background"
         )
+
+
+def refuse_two_ways(readings: Mapping[str, LabelReading]) -> None:
+    """Raise LabelError where some masks of a set that are min-is-white have 0 for background, and others not.
+
+    One of them is mostly glomerulus then, and reads inverted; `readings` goes by the names of the files.
+    """
+    said = {name: item.flipped_at is None for name, item in readings.items() if item.min_is_white}
+    zero = [name for name, is_zero in said.items() if is_zero]
+    largest = [name for name, is_zero in said.items() if not is_zero]
+    if zero and largest:
+        raise LabelError(
+            f"the largest value fills {_names(largest)} and would be background there, and 0 is in {_names(zero)}; all "
+            f"say that their smallest value is white, and one of the two reads inverted: write them {WAY_OUT}"
+        )
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -105,6 +105,7 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 _SOFT = ndimage.gaussian_filter(WHITE.astype(float), 1).astype(np.uint8)
 _STEPS = np.clip(ndimage.gaussian_filter(THERE * 100.0, 2), 0, 255).astype(np.uint8)
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
+_WHITE_8 = np.array([[255] + [0] * 255] * 3, np.uint16)
 _QUPATH = [255, 255, 255, 200, 0, 0, 0, 120, 0, 0, 0, 200, 90, 90, 0, 0, 90, 90]
 _RAMP = [grey for grey in range(256) for _ in range(3)]
 _OBJECTS, _TOUCHING = 5, 4
@@ -133,12 +134,33 @@ LABELS = (
     LabelCase("inverting_table_8.tif", _tif(WHITE, photometric="miniswhite"), _TOUCHING),
     LabelCase("white_is_zero_1.tif", _tif(~THERE, photometric="miniswhite"), _TOUCHING),
     LabelCase("white_is_zero_numbers.tif", _tif(_renumbered(1, 2, 3, 4, 5), photometric="miniswhite"), _OBJECTS),
+    LabelCase("white_is_zero_01.tif", _tif((~THERE).astype(np.uint8), photometric="miniswhite"), _TOUCHING),
+    LabelCase("inverting_table_01.tif", _tif(THERE.astype(np.uint8), photometric="miniswhite"), _TOUCHING),
+    LabelCase("white_is_zero_01_16.tif", _tif((~THERE).astype(np.uint16), photometric="miniswhite"), _TOUCHING),
+    LabelCase("white_is_zero_01_32.tif", _tif((~THERE).astype(np.int32), photometric="miniswhite"), _TOUCHING),
+    LabelCase("white_is_zero_100.tif", _tif((~THERE) * np.uint8(100), photometric="miniswhite"), _TOUCHING),
+    LabelCase("white_is_zero_12_bits.tif", _tif((~THERE) * np.uint16(4095), photometric="miniswhite"), _TOUCHING),
+    LabelCase("white_is_zero_empty.tif", _tif(np.ones_like(WHITE), photometric="miniswhite"), 0),
+    LabelCase(
+        "white_is_zero_5_less.tif",
+        _tif((5 - NUMBERS).astype(np.uint8), photometric="miniswhite"),
+        None,
+        "which value is background",
+    ),
+    LabelCase(
+        "white_is_zero_5_less_32.tif",
+        _tif((5 - NUMBERS).astype(np.int32), photometric="miniswhite"),
+        None,
+        "which value is background",
+    ),
     LabelCase("fax.tif", _png(THERE, compression="group4"), _TOUCHING),
     LabelCase("lzw_strips.tif", _tif(_renumbered(9, 150, 201, 77, 180), rowsperstrip=1, compression="lzw"), _OBJECTS),
     LabelCase("tiles_pyramid.tif", _pyramid, _OBJECTS),
     LabelCase("jpeg_tiles.tif", _tif(WHITE, tile=(64, 64), compression="jpeg"), _TOUCHING),
     LabelCase("planes.tif", _tif(np.stack([WHITE] * 3), photometric="rgb", planarconfig="separate"), _TOUCHING),
     LabelCase("palette_tiff.tif", _png(THERE * np.uint8(1), "P", _BLACK_WHITE), _TOUCHING),
+    LabelCase("palette_white_first.tif", _png((~THERE).astype(np.uint8), "P", _BLACK_WHITE[::-1]), _TOUCHING),
+    LabelCase("palette_of_8_bits.tif", _tif(~THERE * np.uint8(1), photometric="palette", colormap=_WHITE_8), _TOUCHING),
     LabelCase("white.jpg", _png(WHITE, quality=60), _TOUCHING),
     LabelCase("white_rgb.jpg", _png(np.dstack([WHITE] * 3), quality=60), _TOUCHING),
     LabelCase("jpeg_saved_as.png", lambda path: _resaved(path), _TOUCHING),
@@ -164,6 +186,9 @@ LABELS = (
     LabelCase("green.png", _png(np.dstack([0 * WHITE, WHITE, 0 * WHITE])), None, "colour picture"),
     LabelCase("black_class.png", _png(THERE * np.uint8(1), "P", _BLACK_WHITE[::-1] + [0] * 3), None, "which is backgr"),
     LabelCase("black_class_empty.png", _png(0 * WHITE, "P", _BLACK_WHITE[::-1]), None, "which is backgr"),
+    LabelCase("palette_mostly_white.png", _png((~THERE) * np.uint8(1), "P", _BLACK_WHITE), None, "which is backgr"),
+    LabelCase("palette_white.png", _png(np.ones_like(WHITE), "P", _BLACK_WHITE), None, "which is backgr"),
+    LabelCase("palette_mostly_white.tif", _png((~THERE) * np.uint8(1), "P", _BLACK_WHITE), None, "which is backgr"),
     LabelCase("grey_ramp_palette.png", _png(_renumbered(1, 255, 3, 4, 200), "P", _RAMP), _OBJECTS),
     LabelCase("grey_alpha.png", _png(np.dstack([WHITE, np.full_like(WHITE, 255)]), "LA"), _TOUCHING),
     LabelCase("big_endian_16.tif", _tif(_renumbered(1, 2, 3, 4, 5, dtype=np.uint16), byteorder=">"), _OBJECTS),

@@ -1,12 +1,14 @@
 """No two commands read a mask differently: each kind right, or refused with one text."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import shapely
+import tifffile
 from kinds.labels import LABELS, NUMBERS, PX, SIZE, THERE, WHITE, LabelCase
 from PIL import Image
 
@@ -107,3 +109,26 @@ def test_a_set_of_inverted_masks_is_refused(dtype: type, tmp_path: Path, glomseg
     outcome = glomseg("evaluate", tmp_path / "predicted", truth, "-o", tmp_path / "out", "--no-pictures")
     assert outcome.code == 1
     assert "are they inverted" in outcome.err
+
+
+@pytest.mark.parametrize("full", ["first", "last"])
+def test_one_writer_of_min_is_white_is_read_one_way(full: str, tmp_path: Path, glomseg: Callable) -> None:
+    """Numpy's bool becomes min-is-white with 0 for background; a tile that is nearly all glomerulus looks flipped."""
+    crowded = np.ones_like(THERE)
+    crowded[:40, :60] = False
+    for name in ("first", "last", "middle"):
+        for folder in ("data/images", "data/masks", "predicted"):
+            (tmp_path / folder).mkdir(exist_ok=True, parents=True)
+        Image.fromarray(np.full((SIZE, SIZE, 3), 200, np.uint8)).save(tmp_path / f"data/images/{name}.png")
+        tifffile.imwrite(tmp_path / f"data/masks/{name}.tif", crowded if name == full else THERE)
+        Image.fromarray(WHITE).save(tmp_path / f"predicted/{name}.png")
+    truth = tmp_path / "data/masks"
+    refusal = rf"fills {re.escape(str(truth))}.{full}\.tif and would be background there.+minisblack"
+    with pytest.raises(TrainingError, match=refusal):
+        find_examples([tmp_path / "data"], model_mpp=0.5, tile_mpp=0.5)
+    for ours, theirs in ((tmp_path / "predicted", truth), (truth, tmp_path / "predicted")):
+        outcome = glomseg("evaluate", ours, theirs, "-o", tmp_path / "out", "--no-pictures")
+        assert outcome.code == 1
+        assert re.search(refusal, outcome.err)
+    tifffile.imwrite(truth / f"{full}.tif", THERE)
+    assert len(find_examples([tmp_path / "data"], model_mpp=0.5, tile_mpp=0.5)) == 3

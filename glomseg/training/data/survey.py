@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import LabelError, MissingMppError, SlideError, TrainingError
-from glomseg.labelled.label_values import LabelReading, refuse_inverted
+from glomseg.labelled.label_values import LabelReading, refuse_inverted, refuse_two_ways
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example, classes_of, label_of, read_example, unlike
@@ -90,7 +90,9 @@ def _of_all(seen: Sequence[_Seen], classes: Sequence[str]) -> list[str]:
             "glomeruli, or hard_negatives"
         ]
     readings = {item.example.label: reading for item in seen if (reading := _of_glomeruli(item)) is not None}
+    every = {str(item.label): item.reading for item in (one.example for one in seen) if item.label and item.reading}
     try:
+        refuse_two_ways(every)
         refuse_inverted(readings.values(), f"{len(readings)} masks" if len(readings) > 1 else "mask")
     except LabelError as error:
         return [str(error)]
