@@ -11,6 +11,7 @@ from glomseg.errors import ProjectError
 from glomseg.qupath.objects import GeoJSONObjects, PathObject
 from glomseg.qupath.process import REMEDY, find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
+from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.listener import Listener
@@ -55,7 +56,7 @@ def annotate_project(
     if options.region is not None and options.within is not None:
         raise ProjectError("`region` and `within` both say where to look; give one of them")
     read = read_project(project, slides=options.slides)
-    chosen = choose_images(read, options.images)
+    chosen = _one_of_each_slide(read, choose_images(read, options.images), listener)
     areas = read_areas(options.within) if options.within else GeoJSONObjects(objects=())
     for remark in areas.remarks:
         listener.warning(remark)
@@ -98,6 +99,19 @@ class _Remarks:
     def _keep(self, text: str, pass_on: Callable[[str], None]) -> None:
         self.made.append(text)
         pass_on(text)
+
+
+def _one_of_each_slide(
+    project: Project, images: Sequence[ProjectImage], listener: Listener
+) -> tuple[ProjectImage, ...]:
+    """Leave out other levels of a slide by name; raises ProjectError where that leaves none of the images."""
+    same = same_slides(project.images)
+    left = same.left(images)
+    if images and not left:
+        raise ProjectError("; ".join(same.remarks(images)))
+    for remark in same.remarks(images):
+        listener.warning(remark)
+    return left
 
 
 def _plan(

@@ -14,6 +14,7 @@ from glomseg.models.store import find_model, read_card
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project, usable_path
+from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.memory import read_memory
@@ -92,7 +93,9 @@ def read_reviewed(
     reviewed: list[ReviewedImage] = []
     remarks: list[str] = []
     runs = list_runs(project.folder / FOLDER)
-    images = read_annotated_images(project, progress=progress)
+    same = same_slides(project.images)
+    remarks += same.remarks(project.images)
+    images = read_annotated_images(project, same.left(project.images), progress=progress)
     for image in images:
         try:
             reviewed.append(_reviewed(image, runs, project.folder / FOLDER))

@@ -85,7 +85,7 @@ def slides_of(paths: Iterable[Path]) -> FoundSlides:
             slides[path] = SlideFile(path=path)
     whole = {path.resolve(): slide for path, slide in reversed(slides.items())}
     unique = {slide.path: slide for slide in list(whole.values())[::-1]}
-    for first, *others in _series(unique):
+    for first, *others in dicom_series(unique):
         parts = {*others, *(part for path in (first, *others) for part in unique[path].parts)} - {first}
         unique[first] = SlideFile(path=first, parts=tuple(sorted(parts)))
         for other in others:
@@ -118,7 +118,7 @@ def _sorted_out(items: Iterable[Path]) -> FoundSlides:
         else:
             images.append(item)
     parts = {path: _companions(path) for path in images}
-    for first, *others in _series(images):
+    for first, *others in dicom_series(images):
         parts[first] = tuple(others)
     taken = {part for others in parts.values() for part in others}
     left_out.extend(
@@ -154,7 +154,7 @@ def _companions(path: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _series(paths: Iterable[Path]) -> list[list[Path]]:
+def dicom_series(paths: Iterable[Path]) -> list[list[Path]]:
     """Group the files of each DICOM slide, its largest level first; OpenSlide opens all of them by any."""
     groups: dict[tuple[Path, str], list[tuple[bool, int, str, Path]]] = {}
     for path in paths:

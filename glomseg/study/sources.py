@@ -13,6 +13,7 @@ from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
+from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
@@ -59,6 +60,8 @@ def read_sources(
     matched, remarks = match_samples(
         sheet, [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images]
     )
+    same = same_slides(project.images)
+    remarks += same.remarks(project.images)
     without_qupath = find_qupath() is None
     if without_qupath and project.images:
         remarks.append(
@@ -67,7 +70,10 @@ def read_sources(
     remarks += [_unreadable(run, project.images, without_qupath) for run in unreadable]
     described = [describe_run(run) for run in runs]
     images = read_annotated_images(
-        project, without_qupath=lambda image: _outlines(_done_run(runs, image.entry_id), image), progress=progress
+        project,
+        same.left(project.images),
+        without_qupath=lambda image: _outlines(_done_run(runs, image.entry_id), image),
+        progress=progress,
     )
     folder = project.folder / FOLDER
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}

@@ -11,6 +11,7 @@ from glomseg.progress import ProgressText
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images, read_annotated_slide
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import read_project, usable_path
+from glomseg.qupath.same_slides import same_slides
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
 from glomseg.training.tiles.plan import ExportSettings, TileRequest
@@ -43,10 +44,12 @@ def export_project(
             "a project's annotations are read through QuPath, and none was found; install it, or export them as "
             "GeoJSON and use: glomseg export-tiles SLIDE --geojson FILE -o DIR"
         )
-    places = tile_folders([(image.entry_id, image.name) for image in project.images])
+    same = same_slides(project.images)
+    images = same.left(project.images)
+    places = tile_folders([(image.entry_id, image.name) for image in images])
     requests: list[TileRequest] = []
     problems: list[str] = []
-    for image, place in zip(read_annotated_images(project, progress=progress), places, strict=True):
+    for image, place in zip(read_annotated_images(project, images, progress=progress), places, strict=True):
         try:
             requests += _request(image, place)
         except GlomsegError as error:
@@ -62,7 +65,11 @@ def export_project(
         colors={item.name: item.color for item in project.classes if item.color},
         progress=progress,
     )
-    return replace(export, problems=(*problems, *export.problems))
+    return replace(
+        export,
+        problems=(*problems, *export.problems),
+        remarks=(*same.remarks(project.images), *export.remarks),
+    )
 
 
 def _request(image: AnnotatedImage, place: str) -> list[TileRequest]:

@@ -1,0 +1,54 @@
+"""Which images of a project are of one slide: levels of a DICOM series, each opening as the whole, and copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from glomseg.qupath.project import ProjectImage
+from glomseg.slides.find_slides import dicom_series
+
+
+@dataclass(frozen=True, kw_only=True)
+class SameSlides:
+    """What to say of the images that are of another one's slide, by entry id.
+
+    `other_levels` would be the whole slide again and are to be left out; `copies` are entries of the same file, which
+    a person made and which count, each for itself.
+    """
+
+    other_levels: Mapping[str, str]
+    copies: Mapping[str, str]
+
+    def left(self, images: Iterable[ProjectImage]) -> tuple[ProjectImage, ...]:
+        """Return the images without the other levels of a slide."""
+        return tuple(image for image in images if image.entry_id not in self.other_levels)
+
+    def remarks(self, images: Iterable[ProjectImage]) -> list[str]:
+        """Say of some of the images by name what is left out, and what is there twice."""
+        said = {**self.other_levels, **self.copies}
+        return [said[image.entry_id] for image in images if image.entry_id in said]
+
+
+def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
+    """Tell which images of a project are of one slide; the largest level of a DICOM series stands for it.
+
+    Of each file no more than its header is read. A copy of a file under another path is a slide of its own.
+    """
+    by_file: dict[Path, list[ProjectImage]] = {}
+    for image in images:
+        if image.path is not None and image.problem is None:
+            by_file.setdefault(image.path.resolve(), []).append(image)
+    other_levels: dict[str, str] = {}
+    for first, *others in dicom_series(by_file):
+        for image in (image for path in others for image in by_file.pop(path)):
+            name = by_file[first][0].name
+            other_levels[image.entry_id] = f"{image.name}: another level of the slide of {name}; left out"
+    copies = {
+        image.entry_id: f"{image.name} (id {image.entry_id}): of the same file as {first.name} (id {first.entry_id}); "
+        "both count, as if they were two slides"
+        for first, *others in by_file.values()
+        for image in others
+    }
+    return SameSlides(other_levels=other_levels, copies=copies)
