@@ -26,7 +26,7 @@ def read_classes(folder: Path) -> list[ProjectClass]:
         return []
     try:
         listed = _table(json.loads(path.read_bytes())).get("pathClasses")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{path} is damaged ({error!r}); restore it, or delete it in a copy") from error
     classes = [listed_class(item) for item in listed] if isinstance(listed, list) else []
     return [item for item in classes if item is not None]

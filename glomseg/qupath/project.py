@@ -173,7 +173,7 @@ def load_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise ProjectError(f"{path} cannot be read ({error.strerror}); check the file") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         backup = Path(f"{path}.backup")
         remedy = f"restore it from {backup.name}" if backup.exists() else "restore it from a backup"
         raise ProjectError(f"{path} is damaged ({error}); {remedy}") from error
@@ -284,6 +284,6 @@ def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
 def _summary(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -186,7 +186,7 @@ def load_run(folder: Path) -> Run:
         return run
     except FileNotFoundError:
         raise RunError(f"{folder} is no run folder: it holds no {RECORD}") from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RunError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RunError) as error:
         if isinstance(error, RunError) and str(path) in str(error):
             raise
         raise RunError(

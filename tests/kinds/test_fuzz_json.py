@@ -1,0 +1,165 @@
+"""Outlines, projects and records with anything in any place: right, refused by name, or said; never a traceback."""
+
+import copy
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shapely
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from kinds.outlines import SQUARES, USUAL
+from kinds.projects import usual
+
+from glomseg.errors import GlomsegError
+from glomseg.labelled.label_files import Selection, read_outlines
+from glomseg.qupath.annotations import read_annotated_slide
+from glomseg.qupath.objects import read_objects, write_geojson
+from glomseg.qupath.project import image_state, read_project
+from glomseg.runs.image_record import ImageRecord, State
+from glomseg.runs.plan import read_areas
+from glomseg.runs.run import Run, RunParameters, load_run, now
+from glomseg.runs.status import project_status
+
+QUIET = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+HUGE = 10**400
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.sampled_from([-1, 0, 7, 1e308, HUGE, -HUGE, "", "1", "Glomerulus", "Polygon", ".."])
+    | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(["type", "name", "uri", "x", "coordinates", "value"]), inner, max_size=3),
+    max_leaves=5,
+)  # fmt: skip
+CHANGES = st.lists(st.tuples(st.integers(0, 10**6), VALUES, st.booleans()), min_size=1, max_size=3)
+
+
+def places(content: Any) -> list[tuple[Any, Any]]:
+    """List every place in parsed JSON as its container and the key or index in it."""
+    keys = list(content) if isinstance(content, dict) else range(len(content) if isinstance(content, list) else 0)
+    return [place for key in keys for place in [(content, key), *places(content[key])]]
+
+
+def changed(content: Any, changes: list[tuple[int, Any, bool]]) -> Any:
+    """Put values at some places, or delete what stands there."""
+    content = copy.deepcopy(content)
+    for number, value, delete in changes:
+        there = places(content)
+        if not there:
+            return value
+        container, key = there[number % len(there)]
+        if delete:
+            del container[key]
+        else:
+            container[key] = copy.deepcopy(value)
+    return content
+
+
+def work_or_refusal(work: Callable[[], Any], *names: str) -> Any:
+    """Do it; where it is refused, in one line that names a file, return None."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return work()
+        except GlomsegError as error:
+            said = str(error)
+    assert any(name in said for name in names)
+    assert "\n" not in said
+    return None
+
+
+@QUIET
+@given(changes=CHANGES)
+@example(changes=[(0, {"type": "FeatureCollection", "features": [None]}, False)])
+def test_outlines_of_anything(changes: list[tuple[int, Any, bool]], tmp_path: Path) -> None:
+    holed = copy.deepcopy(USUAL[2])
+    holed["geometry"] = {"type": "GeometryCollection", "geometries": [SQUARES[2], SQUARES[3]]}
+    content = changed({"type": "FeatureCollection", "features": [*USUAL[:2], holed]}, changes)
+    path = tmp_path / "a.geojson"
+    path.write_text(json.dumps(content))
+    read = work_or_refusal(lambda: read_objects(path), path.name)
+    for other in (read_areas, lambda path: read_annotated_slide(tmp_path / "s.tif", path)):
+        assert read is not None or work_or_refusal(lambda other=other: other(path), path.name) is None
+    if read is None:
+        return
+    features = content.get("features", [content]) if isinstance(content, dict) else content
+    assert len(read.objects) + sum("left out object" in remark for remark in read.remarks) == len(features)
+    areas = [item for item in read.objects if item.geometry.geom_type in ("Polygon", "MultiPolygon")]
+    assert all(item.geometry.is_valid for item in areas)
+    write_geojson(tmp_path / "again.geojson", [item for item in areas if item.geometry.area > 0])
+    outlines = work_or_refusal(lambda: read_outlines(path, Selection()), path.name)
+    used = len(outlines.geometries) + sum(outlines.left_out.counts.values())
+    assert used + sum(item.class_name == "Ignore*" for item in read.objects) == len(read.objects)
+    assert all(shapely.area(outlines.geometries) > 0)
+
+
+@QUIET
+@given(changes=CHANGES)
+def test_a_project_of_anything(changes: list[tuple[int, Any, bool]], tmp_path: Path) -> None:
+    slide = tmp_path / "a.tif"
+    slide.write_bytes(b"")
+    path = tmp_path / "project.qpproj"
+    content = changed(usual(slide), changes)
+    path.write_text(json.dumps(content))
+    project = work_or_refusal(lambda: read_project(path), path.name)
+    shown = work_or_refusal(lambda: project_status(path), path.name)
+    assert (project is None) == (shown is None)
+    for image in project.images if project else ():
+        assert image.problem or image.path == slide
+        assert image.mpp is None or all(0.02 <= side <= 20 for side in image.mpp)
+        assert image.data_folder.parent == tmp_path / "data"
+
+
+@QUIET
+@given(changes=CHANGES, name=st.sampled_from(["data/1/summary.json", "classifiers/classes.json"]))
+def test_files_beside_a_project_of_anything(changes: list[tuple[int, Any, bool]], name: str, tmp_path: Path) -> None:
+    contents = {
+        "data/1/summary.json": {
+            "hierarchy": {"nObjects": 2, "annotationClassificationCounts": {"Glomerulus": 2}}, "timestamp": 1,
+        },
+        "classifiers/classes.json": {"pathClasses": [{"name": "Tumor", "color": -3670016}, {"name": "B"}]},
+    }  # fmt: skip
+    for other, content in contents.items():
+        path = tmp_path / other
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(changed(content, changes) if other == name else content))
+    (tmp_path / "data/1/data.qpdata").write_bytes(b"saved")
+    (tmp_path / "project.qpproj").write_text(json.dumps(usual(tmp_path / "a.tif")))
+    shown = work_or_refusal(lambda: project_status(tmp_path / "project.qpproj"), name)
+    if shown is not None:
+        (image,) = shown.project.images
+        assert image_state(image).sha256
+        assert all(type(count) is int for count in shown.images[0].annotations.values())
+
+
+@QUIET
+@given(changes=CHANGES)
+def test_a_record_of_anything(changes: list[tuple[int, Any, bool]], tmp_path: Path) -> None:
+    run = Run(tmp_path / "whole", "r", RunParameters(model="m", threshold=0.5), started=now())
+    run.update("1", ImageRecord(name="a", state=State.DONE, size=(9, 9), mpp=(0.5, 0.5), glomeruli=3))
+    folder = tmp_path / "glomseg/r"
+    folder.mkdir(parents=True, exist_ok=True)
+    content = json.loads((tmp_path / "whole/run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(changed(content, changes)))
+    read = work_or_refusal(lambda: load_run(folder), "run.json")
+    (tmp_path / "project.qpproj").write_text(json.dumps(usual(tmp_path / "a.tif")))
+    shown = project_status(tmp_path / "project.qpproj")
+    assert len(shown.problems) == (read is None)
+
+
+@pytest.mark.parametrize("name", ["run.json", "a.geojson", "project.qpproj"])
+@QUIET
+@given(at=st.integers(0, 2000), put=st.binary(max_size=4), cut=st.booleans())
+def test_any_bytes(name: str, at: int, put: bytes, cut: bool, tmp_path: Path) -> None:
+    contents = {"a.geojson": USUAL, "project.qpproj": usual(tmp_path / "a.tif"), "run.json": {"format_version": 1}}
+    readers = {
+        "a.geojson": read_objects,
+        "project.qpproj": read_project,
+        "run.json": lambda path: load_run(path.parent),
+    }
+    whole = json.dumps(contents[name]).encode()
+    at %= len(whole)
+    (tmp_path / name).write_bytes(whole[:at] + put + (b"" if cut else whole[at + len(put) :]))
+    work_or_refusal(lambda: readers[name](tmp_path / name), name)
