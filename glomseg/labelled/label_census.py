@@ -13,6 +13,8 @@ MAX_VALUES = 100_000
 _FLAT = 1 / 3  # the least part of a number's pixels that lie inside a flat region; small objects are mostly edge
 _STEPS = 3  # fewer values in steps are no soft edge
 _ROUGH = 0.1  # the most pixels of a numbered mask whose values are in steps
+_BETWEEN = 0.1  # the most steps at borders that a mask of numbers has; touching objects have some
+_FEW_BETWEEN = 16
 
 
 class TooManyValues(Exception):
@@ -21,12 +23,18 @@ class TooManyValues(Exception):
 
 @dataclass
 class LabelCensus:
-    """How often each stored value occurs in the parts of a mask that were added, and how it lies there."""
+    """How often each stored value occurs in the parts of a mask that were added, and how it lies there.
+
+    `between` counts pixels that lie alone on a border with a smaller value on one side and a larger on the other, and
+    `borders` all places where the value changes.
+    """
 
     pixels: dict[int, int] = field(default_factory=dict)
     compared: dict[int, int] = field(default_factory=dict)
     flat: dict[int, int] = field(default_factory=dict)
     edge: dict[int, int] = field(default_factory=dict)
+    between: dict[int, int] = field(default_factory=dict)
+    borders: int = 0
     coloured: bool = False
 
     def add(self, values: NDArray[Any], *, x: int = 0, y: int = 0, size: tuple[int, int] | None = None) -> None:
@@ -43,6 +51,8 @@ class LabelCensus:
         alike = inner == (values[:-1, 1:] if height > 1 else values[:, 1:])
         if height > 1:
             alike &= inner == values[1:, :-1]
+        self._add_borders(values)
+        self._add_borders(values.T)
         _count(self.compared, inner)
         _count(self.flat, inner[alike])
         for line, at_edge in (
@@ -56,6 +66,15 @@ class LabelCensus:
         if len(self.pixels) > MAX_VALUES:
             raise TooManyValues(len(self.pixels))
 
+    def _add_borders(self, values: NDArray[Any]) -> None:
+        if values.dtype == np.bool_:
+            return
+        changes = values[:, 1:] != values[:, :-1]
+        self.borders += int(np.count_nonzero(changes))
+        rows, columns = np.nonzero(changes[:, 1:] & changes[:, :-1])
+        before, here, after = (values[rows, columns + step] for step in range(3))
+        _count(self.between, here[(before < here) == (here < after)])
+
     def fill_up(self, size: tuple[int, int]) -> None:
         """Count what was not added of an image of `size` (width, height), because no file stores it: it is 0."""
         width, height = size
@@ -67,12 +86,13 @@ class LabelCensus:
 
     def seen_through(self, table: Mapping[int, int]) -> LabelCensus:
         """Count the same pixels under other values."""
-        census = LabelCensus(coloured=self.coloured)
+        census = LabelCensus(coloured=self.coloured, borders=self.borders)
         for mine, theirs in (
             (self.pixels, census.pixels),
             (self.compared, census.compared),
             (self.flat, census.flat),
             (self.edge, census.edge),
+            (self.between, census.between),
         ):
             for value, count in mine.items():
                 theirs[table[value]] = theirs.get(table[value], 0) + count
@@ -93,9 +113,23 @@ class LabelCensus:
         numbered objects are few of both.
         """
         marked = [value for value in self.pixels if value]
-        rough = [value for value in marked if self.flat.get(value, 0) < _FLAT * self.compared.get(value, 0)]
+        rough = [value for value in marked if self._is_rough(value)]
         share = sum(self.pixels[value] for value in rough) / max(1, sum(self.pixels[value] for value in marked))
         return len(rough) >= _STEPS and (len(rough) > len(marked) - len(rough) or share > _ROUGH)
+
+    def is_interpolated(self) -> bool:
+        """Tell whether the borders of numbers have numbers between them, as resizing with smoothing leaves them.
+
+        A class that is a thin line everywhere, as a border between objects, is none.
+        """
+        total = sum(self.between.values())
+        if total < _FEW_BETWEEN or total <= _BETWEEN * self.borders:
+            return False
+        lines = sum(count for value, count in self.between.items() if self._is_rough(value))
+        return lines < total / 2 or len(self.between) >= _STEPS
+
+    def _is_rough(self, value: int) -> bool:
+        return self.flat.get(value, 0) < _FLAT * self.compared.get(value, 0)
 
 
 def _count(into: dict[int, int], values: NDArray[Any]) -> None:

@@ -5,8 +5,8 @@ A file is looked at whole, block by block (`LabelCensus`), and then it is decide
 
 - A palette that shows black and white alone is a picture: the shown colour counts. Any other palette (as QuPath writes
   them) only colours the numbers: the index counts.
-- Values that are flat in each region are numbers, also those of 128 and more; a few steps between two flat values are
-  the soft edge of a black and white mask; JPEG keeps no numbers.
+- Values that are flat in each region, and not between two others along borders, are numbers, also those of 128 and
+  more; a few steps between two flat values are the soft edge of a black and white mask; JPEG keeps no numbers.
 - Where a TIFF says that its smallest value is white, writers disagree on whether objects or background are white: the
   background is what fills most of the image and most of its edge.
 
@@ -129,6 +129,7 @@ def _told(census: LabelCensus, numbers: Collection[int], name: str) -> LabelRead
             f"{name} has the values {', '.join(map(str, unknown[:5]))}, which no class has (known: "
             f"{', '.join(map(str, sorted({0, *numbers})[:20]))}); export the labels again"
         )
+    _refuse_interpolated(census, name)
     marked = [value for value in census.pixels if value]
     kind = LabelKind.NUMBERED if marked else LabelKind.EMPTY
     return LabelReading(kind=kind, share=census.share(marked), edge_share=census.edge_share(marked))
@@ -177,6 +178,7 @@ def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind
         kind = kinds.get(marked[0], LabelKind.NUMBERED)
         return kind, None if kind is LabelKind.NUMBERED else marked[0]
     if not census.is_soft():
+        _refuse_interpolated(census, name)
         _refuse_ambiguous(values, name)
         return LabelKind.NUMBERED, None
     return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, lossy=False)
@@ -207,6 +209,15 @@ def _cut(census: LabelCensus, white: int, name: str, *, lossy: bool) -> int:
             "glomerulus"
         )
     return middle
+
+
+def _refuse_interpolated(census: LabelCensus, name: str) -> None:
+    """Raise LabelError where numbers were averaged with their neighbours: each would be an object."""
+    if census.is_interpolated():
+        raise LabelError(
+            f"{name} has numbers between the numbers of neighbours along their borders, as smoothing leaves them: was "
+            "it resized so? each would count as an object; resize numbers to the nearest pixel, without interpolation"
+        )
 
 
 def _refuse_ambiguous(values: list[int], name: str) -> None:

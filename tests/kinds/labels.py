@@ -104,6 +104,7 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 
 _SOFT = ndimage.gaussian_filter(WHITE.astype(float), 1).astype(np.uint8)
 _STEPS = np.clip(ndimage.gaussian_filter(THERE * 100.0, 2), 0, 255).astype(np.uint8)
+_HALF = (SIZE // 2, SIZE // 2)
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
 _WHITE_8 = np.array([[255] + [0] * 255] * 3, np.uint16)
 _QUPATH = [255, 255, 255, 200, 0, 0, 0, 120, 0, 0, 0, 200, 90, 90, 0, 0, 90, 90]
@@ -180,6 +181,10 @@ LABELS = (
     LabelCase("background_255.png", _png(np.where(THERE, 1, 255).astype(np.uint8)), None, "has no background"),
     LabelCase("void_255.png", _png(_renumbered(1, 1, 1, 255, 255)), None, "255: is that an object"),
     LabelCase("no_background.png", _png(np.where(THERE, 2, 1).astype(np.uint8)), None, "has no background"),
+    LabelCase("bilinear.png", lambda path: _halved(Image.Resampling.BILINEAR).save(path), None, "resized so"),
+    LabelCase("bicubic.png", lambda path: _halved(Image.Resampling.BICUBIC).save(path), None, "resized so"),
+    LabelCase("area.png", lambda path: _halved(Image.Resampling.BOX).save(path), None, "resized so"),
+    LabelCase("zoomed.tif", lambda path: _tif(ndimage.zoom(40 * NUMBERS.astype(np.uint16), 0.7))(path), None, "steps"),
     LabelCase("trimap.png", _png(_renumbered(128, 255, 255, 128, 255)), None, "how sure somebody was"),
     LabelCase("alpha_alone.png", _png(_rgba(0 * WHITE, WHITE)), None, "transparent in part"),
     LabelCase("alpha_white.png", _png(_rgba(255 + 0 * WHITE, WHITE)), None, "transparent in part"),
@@ -216,6 +221,11 @@ def _resaved(path: Path) -> None:
     with Image.open(blurred) as image:
         image.save(path)
     blurred.unlink()
+
+
+def _halved(how: Image.Resampling) -> Image.Image:
+    """Resize numbers as if they were brightness."""
+    return Image.fromarray(NUMBERS.astype(np.uint8)).resize(_HALF, how)
 
 
 def _animated(path: Path) -> None:

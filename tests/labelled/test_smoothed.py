@@ -1,0 +1,73 @@
+"""Numbers that were resized as if they were brightness are refused; whatever is hard at its borders is not."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from glomseg.errors import LabelError
+from glomseg.labelled.label_census import LabelCensus
+from glomseg.labelled.masks import outline, read_mask
+
+SIZE = 600
+y, x = np.mgrid[:SIZE, :SIZE]
+
+
+def discs(count: int, radius: int = 15) -> np.ndarray:
+    """Number discs in rows of 15."""
+    numbers = np.zeros((SIZE, SIZE), np.uint8)
+    for index in range(count):
+        row, column = divmod(index, 15)
+        numbers[(y - 20 - 40 * row) ** 2 + (x - 20 - 40 * column) ** 2 < radius**2] = index + 1
+    return numbers
+
+
+def cells() -> np.ndarray:
+    """Number 200 cells that touch all around, with oblique borders and narrow corners."""
+    corners = np.random.default_rng(0).integers(0, SIZE, (200, 2))
+    apart = np.stack([(y - row) ** 2 + (x - column) ** 2 for row, column in corners])
+    return (apart.argmin(axis=0) + 1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("count", [3, 5, 200])
+@pytest.mark.parametrize("how", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX])
+@pytest.mark.parametrize("size", [150, 300, 420])
+def test_smoothed_numbers_are_refused(count: int, how: Image.Resampling, size: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(discs(count)).resize((size, size), how).save(path)
+    with pytest.raises(LabelError, match=r"smoothing|is mostly grey"):
+        read_mask(path)
+
+
+@pytest.mark.parametrize("size", [75, 150, 300, 420, 900])
+def test_numbers_resized_to_the_nearest_pixel_are_read(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(discs(200)).resize((size, size), Image.Resampling.NEAREST).save(path)
+    assert len(read_mask(path).geometries) == 200
+
+
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_cells_that_touch_are_read(step: int) -> None:
+    values = cells()[::step, ::step].copy()
+    values[:2] = 0
+    shapes, numbers = outline(values)
+    assert len(shapes) == len(np.unique(numbers)) == len(np.unique(values)) - 1
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_a_class_of_thin_lines_around_another_is_read(width: int) -> None:
+    there = discs(100) > 0
+    inner = ndimage.binary_erosion(there, iterations=width)
+    _, classes = outline((there + inner.astype(np.uint8)).astype(np.uint8))
+    assert sorted(np.bincount(classes)[1:].tolist()) == [100, 100]
+
+
+def test_parts_of_a_mask_count_as_the_whole() -> None:
+    values = np.asarray(Image.fromarray(discs(200)).resize((300, 300), Image.Resampling.BILINEAR))
+    parts = LabelCensus()
+    for top in range(0, 300, 50):
+        parts.add(values[top : top + 50], y=top, size=(300, 300))
+    assert parts.is_interpolated()
+    assert sum(parts.between.values()) > 0.5 * parts.borders
