@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import EvaluationError
@@ -11,6 +12,7 @@ from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import Pair
 from glomseg.qupath.annotations import read_annotated_images
 from glomseg.qupath.project import Project, read_project
+from glomseg.qupath.same_slides import same_slides
 
 
 def is_project(path: Path) -> bool:
@@ -27,11 +29,14 @@ def find_side(path: Path, *, slides: Sequence[Path] = ()) -> list[Source]:
 
 
 def project_sources(project: Project) -> list[Source]:
-    """Read the annotations of all images of a project, see `without_unread`; raises QuPathError."""
-    return [
-        Source(path=project.path, stem=stem_of(Path(image.name)), annotated=image)
-        for image in read_annotated_images(project)
-    ]
+    """Read the annotations of all images of a project, see `without_unread`; raises QuPathError.
+
+    Another level of the slide of one of them has a `data_problem` that says so.
+    """
+    levels = same_slides(project.images).other_levels
+    images = read_annotated_images(project)
+    images = tuple(replace(image, data_problem=levels.get(image.entry_id, image.data_problem)) for image in images)
+    return [Source(path=project.path, stem=stem_of(Path(image.name)), annotated=image) for image in images]
 
 
 def without_unread(pairs: Iterable[Pair]) -> tuple[list[Pair], list[str]]:

@@ -12,7 +12,7 @@ from glomseg.slides.find_slides import dicom_series
 
 @dataclass(frozen=True, kw_only=True)
 class SameSlides:
-    """What to say of the images that are of another one's slide, by entry id.
+    """What to say of the images that are of another one's slide, by entry id, in words that fit behind their names.
 
     `other_levels` would be the whole slide again and are to be left out; `copies` are entries of the same file, which
     a person made and which count, each for itself.
@@ -27,8 +27,8 @@ class SameSlides:
 
     def remarks(self, images: Iterable[ProjectImage]) -> list[str]:
         """Say of some of the images by name what is left out, and what is there twice."""
-        said = {**self.other_levels, **self.copies}
-        return [said[image.entry_id] for image in images if image.entry_id in said]
+        said = {**{entry_id: f"{why}; left out" for entry_id, why in self.other_levels.items()}, **self.copies}
+        return [f"{image.name}: {said[image.entry_id]}" for image in images if image.entry_id in said]
 
 
 def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
@@ -44,10 +44,9 @@ def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
     for first, *others in dicom_series(by_file):
         for image in (image for path in others for image in by_file.pop(path)):
             name = by_file[first][0].name
-            other_levels[image.entry_id] = f"{image.name}: another level of the slide of {name}; left out"
+            other_levels[image.entry_id] = f"another level of the slide of {name}"
     copies = {
-        image.entry_id: f"{image.name} (id {image.entry_id}): of the same file as {first.name} (id {first.entry_id}); "
-        "both count, as if they were two slides"
+        image.entry_id: f"of the same file as {first.name} (id {first.entry_id}); both count, as if of two slides"
         for first, *others in by_file.values()
         for image in others
     }

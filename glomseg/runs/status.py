@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import REVIEWED
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
+from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.lock import Holder, read_holder
@@ -74,9 +75,11 @@ def project_status(path: Path, *, slides: Sequence[Path] = ()) -> ProjectStatus:
     project = read_project(path, slides=slides)
     runs_folder = project.folder / FOLDER
     runs, unreadable = read_runs(runs_folder)
+    levels = same_slides(project.images).other_levels
+    images = [replace(image, problem=levels.get(image.entry_id, image.problem)) for image in project.images]
     return ProjectStatus(
         project=project,
-        images=tuple(describe_image(image, runs, runs_folder) for image in project.images),
+        images=tuple(describe_image(image, runs, runs_folder) for image in images),
         problems=tuple(run.problem for run in unreadable),
         holder=read_holder(runs_folder),
     )

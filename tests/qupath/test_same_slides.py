@@ -8,6 +8,8 @@ import pytest
 from support.dicom import dicom_slide
 from support.slides import Disc, disc_slide
 
+from glomseg.evaluation.projects import project_sources, without_unread
+from glomseg.labelled.pairs import Pair
 from glomseg.qupath.project import read_project
 from glomseg.qupath.same_slides import same_slides
 
@@ -56,7 +58,7 @@ def test_two_entries_of_one_file_are_said_and_both_count(tmp_path: Path) -> None
     same = same_slides(images)
     assert same.left(images) == images
     (remark,) = same.remarks(images)
-    assert remark == "s.tif (id 2): of the same file as s.tif (id 1); both count, as if they were two slides"
+    assert remark == "s.tif: of the same file as s.tif (id 1); both count, as if of two slides"
 
 
 def test_a_dicom_slide_is_annotated_and_measured_once(
@@ -71,12 +73,24 @@ def test_a_dicom_slide_is_annotated_and_measured_once(
     refused = glomseg("annotate", project, "--model", oracle_folder, "--image", "level-2.dcm")
     assert refused.code == 1
     assert "level-2.dcm: another level of the slide of level-0.dcm" in refused.err
+    states = json.loads(glomseg("status", project, "--json").out)["images"]
+    other = "another level of the slide of level-0.dcm"
+    assert [image["problem"] for image in states] == [None, other, other]
     sheet = tmp_path / "s.csv"
     sheet.write_text("image,animal,group\n" + "".join(f"{path.name},M1,a\n" for path in levels[:3]))
     measured = glomseg("measure", project, "--samples", sheet, "--json")
     slides = json.loads(measured.out)["slides"]
     assert [slide["image"] for slide in slides] == ["level-0.dcm"]
     assert "level-2.dcm: another level of the slide of level-0.dcm; left out" in measured.err
+
+
+@pytest.mark.qupath
+def test_a_dicom_slide_is_evaluated_once(levels: list[Path], tmp_path: Path, qupath) -> None:
+    sources = project_sources(read_project(write_project(tmp_path / "p", *levels[:3])))
+    pairs = [Pair(key=source.stem, predicted=None, true=source) for source in sources]
+    kept, remarks = without_unread(pairs)
+    assert [pair.key for pair in kept] == ["level-0"]
+    assert remarks == [f"level-{n}: another level of the slide of level-0.dcm; left out" for n in (1, 2)]
 
 
 def test_a_file_that_is_there_twice_is_measured_aloud(
