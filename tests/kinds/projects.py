@@ -18,9 +18,9 @@ Json = dict[str, Any]
 class ProjectCase:
     """A project: how it differs from the usual one, and what must come of it.
 
-    `change` alters the content of project.qpproj, `text` is written in its stead, `files` are written beside it.
-    `problem` says why the image is not annotated, `says` what `annotate` says while it is; `refusal` why the
-    project is not read. `annotations` is what `status` counts.
+    `change` alters the content of project.qpproj, `encode` makes its bytes, `files` are written beside it. `problem`
+    says why the image is not annotated (`shows_when_opened` where only its file tells that), `says` what `annotate`
+    says while it is; `refusal` why the project is not read. `annotations` is what `status` counts.
     """
 
     name: str
@@ -30,6 +30,7 @@ class ProjectCase:
     problem: str = ""
     says: str = ""
     refusal: str = ""
+    shows_when_opened: bool = False
     annotations: dict[str, int] = field(default_factory=dict)
 
 
@@ -112,7 +113,7 @@ PROJECTS = (
     ProjectCase(name="arguments of QuPath's own", change=_builder(args=["--classname", "x", "--series", "0"])),
     ProjectCase(name="a stack", change=_seen(sizeZ=9), problem="9 focus planes"),
     ProjectCase(name="fluorescence", change=_seen(isRGB=False), problem="not an RGB brightfield image"),
-    ProjectCase(name="another size", change=_seen(width=600), problem="600"),
+    ProjectCase(name="another size", change=_seen(width=600), problem="600 x 512", shows_when_opened=True),
     # its pixel size
     ProjectCase(name="a comma", change=_size("1,0")),
     ProjectCase(name="nanometres", change=_size(1000, "nm")),

@@ -48,7 +48,7 @@ def test_read_and_shown_by_status(case: ProjectCase, slide: Path, tmp_path: Path
     assert shown.code == 0
     assert row["problem"] == image.problem
     assert row["annotations"] == case.annotations
-    if case.problem and case.name != "another size":  # which shows only where the file is opened
+    if case.problem and not case.shows_when_opened:
         assert case.problem in str(image.problem)
     else:
         assert image.problem is None
