@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import EvaluationError, SlideError
-from glomseg.labelled.names import GEOJSON, MASKS, has_label_name, stem_of
+from glomseg.labelled.names import GEOJSON, MASKS, has_label_name, may_have_label_name, stem_of
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import RECORD, load_run
@@ -60,10 +60,26 @@ def _is_label(path: Path, root: Path) -> bool:
     name = path.name.lower()
     if name.endswith(GEOJSON) or (name.endswith(MASKS) and has_label_name(path)):
         return True
+    if name.endswith(MASKS) and may_have_label_name(path) and _has_picture(path):
+        return True
     folders = (root.name, *path.relative_to(root).parts[:-1])
     nearest = next((part.lower() for part in reversed(folders) if part.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS), "")
     outlined = any((path.parent / f"{_bare(path)}{suffix}").exists() for suffix in GEOJSON)
     return nearest in _MASK_FOLDERS and not outlined
+
+
+def _has_picture(path: Path) -> bool:
+    """Tell whether the picture of a file that may be its mask lies beside it."""
+    stem = stem_of(path)
+    return any(
+        other != path and other.name.lower().startswith(stem.lower()) and _is_picture_of(other, stem)
+        for other in path.parent.iterdir()
+    )
+
+
+def _is_picture_of(path: Path, stem: str) -> bool:
+    is_picture = path.name.lower().endswith(ENDINGS) and not has_label_name(path) and not may_have_label_name(path)
+    return is_picture and stem_of(path) == stem
 
 
 def _bare(path: Path) -> str:

@@ -10,26 +10,37 @@ from glomseg.slides.formats import ENDINGS
 GEOJSON = (".geojson", ".json", ".geojson.gz", ".json.gz")
 MASKS = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp")
 _SUFFIXES = sorted((*GEOJSON, *ENDINGS, *MASKS), key=len, reverse=True)
+_LATER = r"([ _-]?(v\d+|final))?"
 _LABEL_WORDS = (
-    r"(cp[ _-]?masks?|masks?|label[ _-]?(maps?|images?|masks?)?|labels|label+ed|gt|ground[ _-]?truth|truth|"
-    r"seg(s|mented|mentations?)?|instances?|annot(ated|ations?)?|binary)([ _-]?v\d+)?"
+    r"(((glom|glomeruli|glomerulus|cp|seg|segmentation|instance|inst|binary|label)[ _-]?)?masks?([ _-]?\d+)?|"
+    r"label[ _-]?(maps?|images?)?|labels|label+ed|gt|ground[ _-]?truth|truth|seg(s|mented|mentations?)?|"
+    rf"instances?|annot(ated|ations?)?|binary){_LATER}"
 )
-_LABEL_ENDING = re.compile(rf"[ _.-]+{_LABEL_WORDS}$", re.IGNORECASE)
-_ENDING = re.compile(rf"([ _.-]+({_LABEL_WORDS}|img|image|wsi|pred(icted|ictions?)?)|\.ome)$", re.IGNORECASE)
+_LABEL = rf"([ _.-]+{_LABEL_WORDS}|[ _.-]*(\({_LABEL_WORDS}\)|\[{_LABEL_WORDS}\]))"
+_EITHER = rf"[ _.-]+(inst|manual|roi|glom|glomeruli|stardist){_LATER}"
+_LABEL_ENDING = re.compile(rf"{_LABEL}$", re.IGNORECASE)
+_EITHER_ENDING = re.compile(rf"{_EITHER}$", re.IGNORECASE)
+_ENDING = re.compile(rf"({_LABEL}|{_EITHER}|[ _.-]+(img|image|wsi|pred(icted|ictions?)?)|\.ome)$", re.IGNORECASE)
 
 
 def stem_of(path: Path) -> str:
     """Name an image by its file: without the endings that say mask, label or prediction."""
-    name = path.name
-    for suffix in _SUFFIXES:
-        if name.lower().endswith(suffix):
-            name = name[: -len(suffix)]
-            break
+    name = _without_suffix(path)
     while (shorter := _ENDING.sub("", name)) and shorter != name:
         name = shorter
     return name
 
 
+def _without_suffix(path: Path) -> str:
+    suffix = next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), "")
+    return path.name[: len(path.name) - len(suffix)]
+
+
 def has_label_name(path: Path) -> bool:
     """Tell whether a file's name ends in a word for a mask."""
     return _LABEL_ENDING.search(path.stem.removesuffix(".ome")) is not None
+
+
+def may_have_label_name(path: Path) -> bool:
+    """Tell whether a file's name ends in a word that masks have and pictures too: `a_roi.png`."""
+    return _EITHER_ENDING.search(path.stem.removesuffix(".ome")) is not None

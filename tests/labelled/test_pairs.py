@@ -11,6 +11,7 @@ from glomseg.errors import EvaluationError
 from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import pair_up
+from glomseg.labelled.parts import part_named
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -44,6 +45,25 @@ def touch(root: Path, *names: str) -> Path:
         ("slide1_ground_truth.png", "slide1"),
         ("slide1-labelled.ome.tif", "slide1"),
         ("v2_14_8.png", "v2_14_8"),
+        ("t9(mask).png", "t9"),
+        ("t9 (Mask).png", "t9"),
+        ("t9[mask].png", "t9"),
+        ("t9_mask_final.png", "t9"),
+        ("t9_masks_0.png", "t9"),
+        ("t9_mask1.png", "t9"),
+        ("t9_SegmentationMask.png", "t9"),
+        ("t9_instance_mask.png", "t9"),
+        ("t9_glom_mask.png", "t9"),
+        ("t9_manual_mask.png", "t9"),
+        ("t9_inst.png", "t9"),
+        ("t9_Manual.png", "t9"),
+        ("t9_ROI.png", "t9"),
+        ("t9_glomeruli.png", "t9"),
+        ("t9_stardist.ome.tif", "t9"),
+        ("glom_12.png", "glom_12"),
+        ("roi.png", "roi"),
+        ("roi_3.png", "roi_3"),
+        ("unmasked.png", "unmasked"),
     ],
 )
 def test_the_name_of_an_image(name: str, stem: str) -> None:
@@ -61,6 +81,51 @@ def test_labels_and_images_of_one_folder_as_tools_name_them(tmp_path: Path, endi
     touch(tmp_path, "a.png", f"a{ending}", "b.png", f"b{ending}", "c_seg.svs")
     assert [item.path.name for item in find_labels(tmp_path)] == [f"a{ending}", f"b{ending}"]
     assert [item.stem for item in find_images(tmp_path)] == ["a", "b", "c"]
+
+
+OURS = ["(mask)", "_mask_final", "_masks_0", "_SegmentationMask", "_inst", "_manual", "_roi", "_glomeruli", "_stardist"]
+
+
+@pytest.mark.parametrize("ending", [*OURS, "_mask1", "_glom_mask", "_ROI", "_MASK_Final", "_Manual_v2"])
+@pytest.mark.parametrize("picture", ["", "_img"])
+def test_masks_beside_their_pictures_by_more_endings(tmp_path: Path, ending: str, picture: str) -> None:
+    names = ("t9", "t10")
+    touch(tmp_path, *(f"{name}{picture}.png" for name in names), *(f"{name}{ending}.png" for name in names))
+    images, labels = find_images(tmp_path), find_labels(tmp_path)
+    assert sorted(item.path.stem for item in images) == sorted(name + picture for name in names)
+    pairs, remarks = pair_up(images, labels)
+    assert [pair.key for pair in pairs] == ["t10", "t9"]
+    assert not remarks
+
+
+def test_pictures_that_are_called_as_some_masks_are_stay_pictures(tmp_path: Path) -> None:
+    """A region or a picture of glomeruli is a mask only beside the picture that it is of."""
+    touch(tmp_path, "data/images/a_roi.png", "data/images/b_glomeruli.png", "data/masks/a_roi.png")
+    touch(tmp_path, "data/masks/b_glomeruli_mask.png")
+    images, masks = find_pictures(tmp_path / "data")
+    assert [item.path.name for item in images] == ["a_roi.png", "b_glomeruli.png"]
+    assert [item.path.name for item in masks] == ["a_roi.png", "b_glomeruli_mask.png"]
+    assert [item.stem for item in images] == [item.stem for item in masks] == ["a", "b"]
+
+
+def test_several_masks_of_one_picture_are_named(tmp_path: Path) -> None:
+    masks = find_labels(touch(tmp_path / "ours", "a_mask_1.png", "a_mask_2.png"))
+    others = find_labels(touch(tmp_path / "theirs", "a_1.png", "a_2.png"))
+    with pytest.raises(EvaluationError, match="both named 'a'"):
+        pair_up(masks, others, missing="skip")
+
+
+@pytest.mark.parametrize(
+    ("part", "names"),
+    [
+        ("train", "train Training train_set TrainingData training-data"),
+        ("validation", "val valid Validation ValSet dev val_data validation.set"),
+        ("test", "test TestSet Testdata test_dataset held_out heldout held-out HoldOut hold_out eval Evaluation"),
+        ("", "data dataset set contest testis test1 trainee evaluated images"),
+    ],
+)
+def test_parts_as_folders_name_them(part: str, names: str) -> None:
+    assert {name: part_named(name) for name in names.split()} == dict.fromkeys(names.split(), part)
 
 
 def test_a_json_that_holds_no_outlines_is_no_truth(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_images_are_found_by_name_stem_and_as_their_files_are_called(tmp_path: P
         ("image,patient,case\na,1,2\n", "columns patient and case"),
         ("image,animal\nbiopsy, left,1\n", "more cells in line 2"),
         ("image,animal\n,1\n", "names no image in line 2"),
-        ("image,split\na,holdout\n", "split 'holdout' of a; write train, validation or test"),
+        ("image,split\na,later\n", "split 'later' of a; write train, validation or test"),
         ('image,animal\n"a 1/2" slide",1\nb,2\n', "line 2"),
         ('image,animal\n"a,1\nb,2\n', "unexpected end of data"),
         ("", "is empty"),

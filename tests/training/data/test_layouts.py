@@ -375,8 +375,8 @@ def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:
         ("S2", "train"),
         ("S3", ""),
     ]
-    sheet.write_text("image,split\na,holdout\nb,train\nc,train\nd,train\n")
-    with pytest.raises(TrainingError, match=r"samples.csv says split 'holdout' of a; write train, validation or test"):
+    sheet.write_text("image,split\na,later\nb,train\nc,train\nd,train\n")
+    with pytest.raises(TrainingError, match=r"samples.csv says split 'later' of a; write train, validation or test"):
         find_examples([tmp_path], model_mpp=1, tile_mpp=1)
 
 
