@@ -24,7 +24,7 @@ from glomseg.runs.plan import read_areas
 from glomseg.runs.run import Run, RunParameters, load_run, now
 from glomseg.runs.status import project_status
 
-QUIET = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HUGE = 10**400
 VALUES = st.recursive(
     st.none() | st.booleans() | st.sampled_from([-1, 0, 7, 1e308, HUGE, -HUGE, "", "1", "Glomerulus", "Polygon", ".."])
