@@ -148,16 +148,24 @@ def _shown(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[tuple[in
     pure = pure or set(colours) == {(0, 0, 0), (255, 255, 255)}
     soft = all(r == g == b for r, g, b in colours) and {(0, 0, 0), (255, 255, 255)} <= set(colours)
     if not pure and not soft:
+        plain = [value for value in census.pixels if value and said.palette[value] in ((0, 0, 0), (255, 255, 255))]
+        if said.palette[0] not in ((0, 0, 0), (255, 255, 255)):
+            _refuse_mostly(census, plain, f"{name} shows most of the image and of its edge black or white")
         return None, ""
     shown = tuple(red if red == green == blue else 0 for red, green, blue in said.palette)
     if pure:
         white = [value for value in census.pixels if shown[value]]
-        if census.share(white) > MOSTLY and census.edge_share(white) > MOSTLY:
-            raise LabelError(
-                f"{name} shows most of the image and of its edge white by its palette: which is background? "
-                "write 0 for background and 255 for glomerulus in grey, without a palette"
-            )
+        _refuse_mostly(census, white, f"{name} shows most of the image and of its edge white")
     return shown, "by the colours of a palette"
+
+
+def _refuse_mostly(census: LabelCensus, marked: list[int], what: str) -> None:
+    """Raise LabelError where what a palette shows as background, or may, fills most of the image as an object."""
+    if census.share(marked) > MOSTLY and census.edge_share(marked) > MOSTLY:
+        raise LabelError(
+            f"{what} by its palette: which is background? write 0 for background and 255 for glomerulus in grey, "
+            "without a palette"
+        )
 
 
 def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind, int | None]:

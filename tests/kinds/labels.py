@@ -106,6 +106,7 @@ _SOFT = ndimage.gaussian_filter(WHITE.astype(float), 1).astype(np.uint8)
 _STEPS = np.clip(ndimage.gaussian_filter(THERE * 100.0, 2), 0, 255).astype(np.uint8)
 _HALF = (SIZE // 2, SIZE // 2)
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
+_RED_WHITE, _PURPLE_BLACK = [255, 0, 0, 255, 255, 255], [128, 0, 128, 0, 0, 0]
 _WHITE_8 = np.array([[255] + [0] * 255] * 3, np.uint16)
 _QUPATH = [255, 255, 255, 200, 0, 0, 0, 120, 0, 0, 0, 200, 90, 90, 0, 0, 90, 90]
 _RAMP = [grey for grey in range(256) for _ in range(3)]
@@ -192,6 +193,9 @@ LABELS = (
     LabelCase("black_class.png", _png(THERE * np.uint8(1), "P", _BLACK_WHITE[::-1] + [0] * 3), None, "which is backgr"),
     LabelCase("black_class_empty.png", _png(0 * WHITE, "P", _BLACK_WHITE[::-1]), None, "which is backgr"),
     LabelCase("palette_mostly_white.png", _png((~THERE) * np.uint8(1), "P", _BLACK_WHITE), None, "which is backgr"),
+    LabelCase("palette_red_white.png", _png((~THERE) * np.uint8(1), "P", _RED_WHITE), None, "which is backgr"),
+    LabelCase("palette_purple_black.png", _png((~THERE) * np.uint8(1), "P", _PURPLE_BLACK), None, "which is backgr"),
+    LabelCase("palette_red_white_few.png", _png(THERE * np.uint8(1), "P", _RED_WHITE), _TOUCHING),
     LabelCase("palette_white.png", _png(np.ones_like(WHITE), "P", _BLACK_WHITE), None, "which is backgr"),
     LabelCase("palette_mostly_white.tif", _png((~THERE) * np.uint8(1), "P", _BLACK_WHITE), None, "which is backgr"),
     LabelCase("grey_ramp_palette.png", _png(_renumbered(1, 255, 3, 4, 200), "P", _RAMP), _OBJECTS),
