@@ -290,13 +290,13 @@ def _each_slide_once(images: Sequence[ProjectImage]) -> list[ProjectImage]:
         kept = next((image for image in same if (image.data_folder / "data.qpdata").is_file()), same[0])
         again.update((image.entry_id, kept) for image in same if image is not kept)
     return [
-        replace(image, problem=image.problem or _same_slide(again[image.entry_id])) if image.entry_id in again else image
+        replace(image, problem=image.problem or _shown_by(again[image.entry_id])) if image.entry_id in again else image
         for image in images
     ]
 
 
-def _same_slide(kept: ProjectImage) -> str:
-    return f"it shows the same DICOM slide as {kept.name} (id {kept.entry_id}), which counts; take it out of the project"
+def _shown_by(kept: ProjectImage) -> str:
+    return f"it is a file of the DICOM slide that {kept.name} (id {kept.entry_id}) shows; take it out of the project"
 
 
 def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.errors import GlomsegError, SlideError
+from glomseg.errors import GlomsegError, MissingMppError, SlideError
 from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
@@ -24,7 +24,10 @@ from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.probability_map import remove_leftovers
 from glomseg.segment.region import Region
 from glomseg.segment.shape import measure_shape
+from glomseg.segment.tissue_scale import check_scale, check_species, propose_mpp
 from glomseg.slides.slide import Slide, open_slide
+
+_DIAMETER = "Equivalent diameter µm"  # as `measure_shape` names it for QuPath
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +138,9 @@ def _segment(
         off = job.region.check_on_image(slide.width, slide.height) if job.region is not None else ""
         if off:
             listener.warning(f"{job.name}: {off}")
+        if slide.mpp_x is None:
+            raise MissingMppError(f"{slide.path} {propose_mpp(slide, model, species=settings.species)}")
+        doubt = check_scale(slide, model, species=settings.species)
         result = segment_slide(
             slide,
             model,
@@ -149,7 +155,17 @@ def _segment(
             draw_overlay(slide, objects, _overlay_path(run, job), overlay)
         _write_candidates(run, job, path_objects(result.candidates, slide.pixel_size, model.card, run.run_id))
         write_geojson(run.result_path(job.entry_id), objects)
-        return _done(run.images[job.entry_id], slide, result)
+        done = _done(run.images[job.entry_id], slide, result)
+        return replace(done, remarks=(*slide.remarks, *_doubts(doubt, objects, model.card, settings.species)))
+
+
+def _doubts(scale: str | None, objects: Sequence[PathObject], card: ModelCard, species: str | None) -> tuple[str, ...]:
+    """Say where the tissue contradicts the pixel size, or the outlines the species."""
+    whole = [item.measurements for item in objects if not item.measurements.get("Touches edge")]
+    diameters = [values[_DIAMETER] for values in whole if _DIAMETER in values]
+    species = species or card.species
+    said = (scale, check_species(diameters, species) if species else None)
+    return tuple(text for text in said if text is not None)
 
 
 def _write_candidates(run: Run, job: Job, candidates: list[PathObject]) -> None:
@@ -184,7 +200,6 @@ def _done(begun: ImageRecord, slide: Slide, result: SlideResult) -> ImageRecord:
         tissue_area_um2=round(result.tissue_area_um2, 1),
         network_passes=round(result.network_passes, 3),
         seconds=result.seconds,
-        remarks=slide.remarks,
     )
 
 

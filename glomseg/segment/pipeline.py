@@ -31,6 +31,7 @@ from glomseg.slides.slide import Slide
 
 """Called with the number of tiles done and the number of all tiles."""
 
+COARSEST = 4.0  # times the pixels that the model reads: what is coarser shows no glomeruli, and needs a huge canvas
 READERS = 2
 BATCH_SIZE = {"cuda": 4, "mps": 2}  # on a CPU one tile alone is the fastest: what it needs stays in the cache
 TILES_AHEAD = 4
@@ -86,6 +87,11 @@ def segment_slide(
     """
     clock = _Clock()
     mpp = reading_mpp(model.card, settings.species)
+    if slide.mpp > COARSEST * mpp:
+        raise SlideError(
+            f"{slide.path} has {slide.mpp:g} um per pixel, too coarse for a model that reads {mpp:g}; give `mpp` if "
+            "that is wrong, or a larger scan"
+        )
     frame = ReadingFrame.of(slide.width, slide.height, *slide.pixel_size, mpp)
     wanted = find_tissue(slide).blocks(frame)
     if region is not None:

@@ -26,7 +26,7 @@ UInt8 = NDArray[np.uint8]
 
 CONTRADICTION = 1.5  # a factor between stated and estimated size that is said
 
-NUCLEI = ((1.187, 1.310), (1.042, 1.366), (0.915, 1.490), (0.803, 1.578))
+NUCLEI = ((1.205, 1.310), (1.058, 1.366), (0.929, 1.490), (0.815, 1.578))
 """The sigma in pixels that nuclei have at so many um per pixel (see `nuclei`): measured on 24 fields of human kidney
 in PAS at 0.5 um/px (Bueno et al. 2020, doi:10.17632/k7nvtgn2x6.3), the middle of the range."""
 
@@ -40,10 +40,11 @@ _PATCH_PX = 1536  # of level 0, at most
 _FEWEST_NUCLEI = 12
 _PATCHES_DIFFER = 0.25  # standard deviation of the logarithm
 _FIELD_UM = 1500.0  # around a patch, in which a glomerulus is looked for
-_QUARTERS_DIFFER = 0.25  # of a single patch
+_QUARTERS_DIFFER = 0.105  # of a single patch
 _SLOPE = 0.57  # of log sigma over log scale, about 1 um per pixel
 _CLOSE = 1.3  # nuclei that look so much too large or small are still as they should be
 _OVERVIEW_PX = 1024
+_GLANCES = 4
 _INK = 60
 _FEWEST_GLOMERULI = 5
 _OFF = (0.71, 1.41)  # factors of the scale at which a glomerulus is still one
@@ -84,8 +85,11 @@ def check_scale(slide: Slide, model: Model, *, species: str | None = None) -> st
     Where the nuclei look as they should nothing else is asked; that costs four small patches. What it returns fits
     behind the file's name. Raises MissingMppError, and SlideError where the file is damaged.
     """
-    mpp = slide.mpp
-    if _nuclei_fit(slide, mpp):
+    mpp, places = slide.mpp, _places(slide)
+    seems = _glances(slide, places, mpp)
+    if seems is None or max(seems / mpp, mpp / seems) < _CLOSE:
+        return None
+    if not any(_shows_glomerulus(slide, x, y, seems, model, species) for x, y in places):
         return None
     estimate = estimate_scale(slide, model, species=species)
     if estimate.mpp is None or max(estimate.mpp / mpp, mpp / estimate.mpp) <= CONTRADICTION:
@@ -101,12 +105,13 @@ def propose_mpp(slide: Slide, model: Model, *, species: str | None = None) -> st
 
     Raises SlideError where the file is damaged.
     """
+    said = slide.stated.remark or "does not say how large its pixels are"
     estimate = estimate_scale(slide, model, species=species)
     if estimate.mpp is None:
-        return f"does not say how large its pixels are, and its tissue does not tell ({estimate.doubt}); give `mpp`"
+        return f"{said}, and its tissue does not tell ({estimate.doubt}); give um per pixel with `mpp`"
     return (
-        f"does not say how large its pixels are; its nuclei and glomeruli look like {estimate.mpp:.2g} um per pixel "
-        f"(to about 15 %): if you agree, give `mpp` as {estimate.mpp:.2g}"
+        f"{said}; its nuclei and glomeruli look like {estimate.mpp:.2g} um per pixel (to about 15 %): "
+        f"if you agree, give `mpp` as {estimate.mpp:.2g}"
     )
 
 
@@ -160,17 +165,44 @@ def _around(slide: Slide, x: float, y: float, width: float, height: float) -> Bo
     return Box(round(left), round(top), width, height)
 
 
-def _nuclei_fit(slide: Slide, mpp: float) -> bool:
-    """Tell whether the nuclei have about their size at the stated scale, from small patches read at it."""
-    wanted, slope = math.log(NUCLEI[1][1]), _SLOPE
-    values = []
-    for x, y in _places(slide):
-        side = min(_GLANCE_PX * NUCLEI[1][0] / mpp, slide.width, slide.height)
-        step = NUCLEI[1][0] / mpp
+def _glances(slide: Slide, places: Sequence[tuple[float, float]], mpp: float) -> float | None:
+    """Follow from the stated scale what the nuclei seem to say until they agree with it; None where they never do.
+
+    Where they agree at once that is all. Other structures seem to have another scale at whatever scale they are seen.
+    """
+    seen: list[float] = []
+    seems = mpp
+    for _ in range(_GLANCES):
+        off = _glance(slide, places, seems)
+        if off is None and not seen:  # far too fine or too coarse to see nuclei at the stated scale
+            tried = (_off(slide, places, mpp, factor) for factor in (0.5, 2.0))
+            off = next((value for value in tried if value is not None), None)
+        if off is None:
+            return None
+        if abs(off) < math.log(_CLOSE):
+            return seems
+        seen.append(off)
+        seems = min(max(seems * math.exp(-off), _FINEST), _COARSEST)
+    return None
+
+
+def _off(slide: Slide, places: Sequence[tuple[float, float]], mpp: float, factor: float) -> float | None:
+    off = _glance(slide, places, mpp * factor)
+    return None if off is None else off - math.log(factor)
+
+
+def _glance(slide: Slide, places: Sequence[tuple[float, float]], mpp: float) -> float | None:
+    """Tell from small patches, read as if the slide had `mpp`, how much too large that seems: the logarithm of
+    the factor. None where too few nuclei are seen.
+    """
+    (reference, size), values = NUCLEI[1], []
+    step = reference / mpp
+    for x, y in places:
+        side = min(_GLANCE_PX * step, slide.width, slide.height)
         nuclei = measure_nuclei(slide.read_downsampled(_around(slide, x, y, side, side), step, step))
         if nuclei is not None and nuclei.count >= _FEWEST_NUCLEI:
-            values.append((nuclei.log_sigma - wanted) / slope)
-    return bool(values) and abs(float(np.median(values))) < math.log(_CLOSE)
+            values.append((nuclei.log_sigma - math.log(size)) / _SLOPE)
+    return float(np.median(values)) if values else None
 
 
 def _shows_glomerulus(slide: Slide, x: float, y: float, mpp: float, model: Model, species: str | None) -> bool:
@@ -190,7 +222,7 @@ def _shows_glomerulus(slide: Slide, x: float, y: float, mpp: float, model: Model
 
 
 @dataclass(frozen=True)
-class _Object:
+class _SeenThing:
     """Something that the model takes for a glomerulus: its centre and diameter in level-0 pixels, its mean value."""
 
     x: float
@@ -198,7 +230,7 @@ class _Object:
     diameter_px: float
     sureness: float
 
-    def is_like(self, other: _Object) -> bool:
+    def is_like(self, other: _SeenThing) -> bool:
         """Tell whether another is of the same place and size."""
         apart = math.hypot(self.x - other.x, self.y - other.y)
         ratio = self.diameter_px / other.diameter_px
@@ -207,11 +239,12 @@ class _Object:
 
 def _objects(
     slide: Slide, x: float, y: float, mpp: float, field_mpp: float, model: Model, species: str | None
-) -> list[_Object]:
+) -> list[_SeenThing]:
     """List what the model finds around a place, in a field whose size follows from `field_mpp`."""
     step = reading_mpp(model.card, species) / mpp
     outline = outline_settings(model.card, SegmentSettings(species=species))
-    width, height = (min(_FIELD_UM / field_mpp, float(size)) for size in (slide.width, slide.height))
+    field_um = min(_FIELD_UM, _FIELD_PX * reading_mpp(model.card, species))
+    width, height = (min(field_um / field_mpp, float(size)) for size in (slide.width, slide.height))
     box = _around(slide, x, y, width, height)
     pixels = slide.read_downsampled(box, step, step)
     tall, wide = (-(-size // model.stride) * model.stride for size in pixels.shape[:2])
@@ -220,7 +253,7 @@ def _objects(
     values = model.predict(padded)[0].max(axis=0)[: pixels.shape[0], : pixels.shape[1]]
     smallest = outline.minimum_area_um2 / reading_mpp(model.card, species) ** 2
     return [
-        _Object(
+        _SeenThing(
             box.x + part.centroid[1] * step,
             box.y + part.centroid[0] * step,
             part.equivalent_diameter_area * step,
@@ -276,6 +309,10 @@ def _nuclei_at(patch: UInt8, mpp: float) -> Nuclei | None:
 def _resampled(patch: UInt8, left: float, top: float, step: float, width: int, height: int) -> UInt8:
     """Read (height, width) pixels of `step` patch pixels each; what is beyond the patch repeats its edge."""
     rows, columns = axis(top, step, height), axis(left, step, width)
-    y = np.clip(np.arange(rows.first, rows.first + rows.size), 0, patch.shape[0] - 1)
-    x = np.clip(np.arange(columns.first, columns.first + columns.size), 0, patch.shape[1] - 1)
-    return resample(np.ascontiguousarray(patch[y[:, None], x]), rows, columns)
+    bottom, right = rows.first + rows.size, columns.first + columns.size
+    over = [
+        (max(0, -rows.first), max(0, bottom - patch.shape[0])),
+        (max(0, -columns.first), max(0, right - patch.shape[1])),
+    ]
+    part = patch[max(0, rows.first) : bottom, max(0, columns.first) : right]
+    return resample(np.ascontiguousarray(np.pad(part, [*over, (0, 0)], mode="edge")), rows, columns)

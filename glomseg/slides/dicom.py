@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
+
+from glomseg.errors import SlideError
 
 WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"  # VL Whole Slide Microscopy Image Storage
 _IMPLICIT = "1.2.840.10008.1.2"
@@ -16,6 +19,8 @@ _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = (0xFFFE, 0xE000), (0xFFFE, 0xE00D), (0xFFFE, 0xE0DD)
 _SYNTAX, _CLASS, _TYPE = (0x0002, 0x0010), (0x0008, 0x0016), (0x0008, 0x0008)
 _SERIES, _COLUMNS, _ROWS = (0x0020, 0x000E), (0x0048, 0x0006), (0x0048, 0x0007)
+_PIXELS = (0x7FE0, 0x0010)
+_MOST_FRAMES = 20_000  # that are looked at one by one
 _WANTED = (_SYNTAX, _CLASS, _TYPE, _SERIES, _COLUMNS, _ROWS)
 _MAX_DEPTH = 16
 
@@ -62,18 +67,60 @@ def dicom_header(path: Path) -> DicomHeader | None:
     )
 
 
-def _values(file: BinaryIO, size: int) -> dict[Tag, bytes]:
-    """Collect the wanted elements; raises ValueError or struct.error where the file is not as DICOM says."""
+def check_frames(path: Path) -> None:
+    """Raise SlideError where the table of a file's frames is damaged: OpenSlide would end the whole process."""
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(132)
+            _values(file, size, until=_PIXELS)
+            _check_table(file, size)
+    except (ValueError, struct.error) as error:
+        raise SlideError(f"cannot open {path}: {error}; the file is damaged or cut off: copy it again") from error
+
+
+def _check_table(file: BinaryIO, size: int) -> None:
+    """Check that each offset of the table leads to a frame; the file stands before its pixels."""
+    if _tag(file) != _PIXELS:
+        raise ValueError("it has no pixels")
+    _, length = _length(file, True)
+    if length != _UNDEFINED:
+        return
+    if _tag(file) != _ITEM:
+        raise ValueError("its table of frames is not where it should be")
+    (count,) = struct.unpack("<I", file.read(4))
+    start = file.tell() + count
+    if count % 4 or start > size:
+        raise ValueError("its table of frames is too long")
+    offsets = struct.unpack(f"<{count // 4}I", file.read(count))
+    if not offsets:  # there is none, or an extended one
+        offsets = (0,)
+    if offsets[0] != 0 or any(low >= high for low, high in itertools.pairwise(offsets)) or start + offsets[-1] > size:
+        raise ValueError("its table of frames is out of order")
+    for offset in offsets[:: 1 + len(offsets) // _MOST_FRAMES]:
+        file.seek(start + offset)
+        if _tag(file) != _ITEM:
+            raise ValueError("its table of frames leads to none")
+
+
+def _values(file: BinaryIO, size: int, until: Tag | None = None) -> dict[Tag, bytes]:
+    """Collect the wanted elements; raises ValueError or struct.error where the file is not as DICOM says.
+
+    Ends behind the last that is wanted, or before the element `until`.
+    """
     values: dict[Tag, bytes] = {}
     explicit = True
     while file.tell() + 8 <= size:
         tag = _tag(file)
+        if tag == until:
+            file.seek(-4, os.SEEK_CUR)
+            break
         if tag[0] > 2 and _SYNTAX in values:
             syntax = _text(values[_SYNTAX])
             if syntax in _UNREADABLE:
                 raise ValueError(f"transfer syntax {syntax}")
             explicit = syntax != _IMPLICIT
-        if tag > _ROWS:
+        if until is None and tag > _ROWS:
             break
         kind, length = _length(file, explicit or tag[0] == 2)
         if tag in _WANTED and length < 4096:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import SlideError
+from glomseg.slides.dicom import check_frames, dicom_header
 from glomseg.slides.readers import BROKEN, OpenSlideReader, PlainReader, Reader, reason, vendor_of
 from glomseg.slides.tiff import open_tiff
 
@@ -42,11 +43,25 @@ def _starts(*marks: bytes, at: int = 0) -> Callable[[bytes], bool]:
     return lambda head: any(head[at : at + len(mark)] == mark for mark in marks)
 
 
+def _open_dicom(path: Path) -> Reader:
+    """Open a DICOM slide once the tables of all its files are known to be whole."""
+    header = dicom_header(path)
+    for file in path.parent.iterdir():
+        if file == path or (header is not None and file.is_file() and _series(file) == header.series_uid):
+            check_frames(file)
+    return OpenSlideReader(path)
+
+
+def _series(path: Path) -> str | None:
+    header = dicom_header(path)
+    return None if header is None else header.series_uid
+
+
 _TIFF_MARKS = _starts(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _SCANNERS = (".svs", ".ndpi", ".scn", ".bif", ".qptiff")
 FORMATS = (
     Format("TIFF", (".tif", ".tiff", ".btf", ".tf2", ".tf8", *_SCANNERS), open_tiff, _TIFF_MARKS),
-    Format("DICOM", (".dcm", ".dicom"), OpenSlideReader, _starts(b"DICM", at=128)),
+    Format("DICOM", (".dcm", ".dicom"), _open_dicom, _starts(b"DICM", at=128)),
     Format("Zeiss CZI", (".czi",), OpenSlideReader, _starts(b"ZISRAWFILE")),
     Format("3DHISTECH MRXS", (".mrxs",), OpenSlideReader),
     Format("Hamamatsu VMS and VMU", (".vms", ".vmu"), OpenSlideReader),
