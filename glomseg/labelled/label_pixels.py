@@ -15,8 +15,8 @@ from glomseg.errors import LabelError
 from glomseg.labelled.label_block import LabelPixels, WholeLabel, grey_of
 from glomseg.labelled.label_tiff import MAX_STRIP_PX, tiff_label
 from glomseg.labelled.label_values import SaidOfValues
-from glomseg.labelled.png_damage import check_png
 from glomseg.slides import jpeg
+from glomseg.slides.png import check_png
 from glomseg.slides.readers import BROKEN, reason
 
 _PLUGINS: dict[bytes, Callable[[Path], Image.Image]] = {

@@ -18,6 +18,7 @@ from PIL import Image
 from glomseg.errors import SlideError
 from glomseg.slides import jpeg
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number, stated_mpp
+from glomseg.slides.png import check_png
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -286,6 +287,8 @@ class PillowFile:
         with self._open() as image:
             if image.format in ("JPEG2000", "WEBP"):
                 jpeg.check_holes(self._path.read_bytes())
+            if image.format == "PNG":
+                check_png(self._path.read_bytes())
             if image.format == "JPEG" and image.mode in ("L", "RGB"):
                 data = jpeg.joined(self._path.read_bytes(), None, stored_as_rgb=False)
                 if data is not None:

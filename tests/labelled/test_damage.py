@@ -10,7 +10,7 @@ from PIL import Image
 
 from glomseg.errors import LabelError
 from glomseg.labelled.masks import look_at, read_label, read_mask
-from glomseg.labelled.png_damage import check_png
+from glomseg.slides.png import check_png
 
 SIZE = 1024
 HOLE = 600
