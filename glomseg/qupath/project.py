@@ -12,7 +12,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from glomseg.errors import ProjectError
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
 from glomseg.qupath.image_servers import builder_problem, picture_problem, pixel_size, unwrapped
-from glomseg.slides.dicom import dicom_header
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
 
@@ -107,7 +106,6 @@ def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
     locator = Locator(path.parent, uri if isinstance(uri, str) else None, [folder.absolute() for folder in slides])
     images = [_image_or_problem(entry, path, number, locator) for number, entry in enumerate(content["images"], 1)]
     _check_ids(path, images)
-    images = _each_slide_once(images)
     return Project(
         path=path,
         folder=path.parent,
@@ -273,30 +271,6 @@ def _place_problem(located: Located) -> str | None:
 
 def _size(value: object) -> int | None:
     return int(value) if isinstance(value, int | float) and 0 < value < math.inf else None
-
-
-def _each_slide_once(images: Sequence[ProjectImage]) -> list[ProjectImage]:
-    """Give a problem to all but one of the images that are files of one DICOM slide, each of which shows all of it.
-
-    The one that has been worked on stays, else the first.
-    """
-    shown: dict[tuple[Path, str], list[ProjectImage]] = {}
-    for image in images:
-        header = None if image.path is None else dicom_header(image.path)
-        if image.path is not None and header is not None and header.is_whole_slide:
-            shown.setdefault((image.path.parent, header.series_uid), []).append(image)
-    again: dict[str, ProjectImage] = {}
-    for same in shown.values():
-        kept = next((image for image in same if (image.data_folder / "data.qpdata").is_file()), same[0])
-        again.update((image.entry_id, kept) for image in same if image is not kept)
-    return [
-        replace(image, problem=image.problem or _shown_by(again[image.entry_id])) if image.entry_id in again else image
-        for image in images
-    ]
-
-
-def _shown_by(kept: ProjectImage) -> str:
-    return f"it is a file of the DICOM slide that {kept.name} (id {kept.entry_id}) shows; take it out of the project"
 
 
 def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:

@@ -13,7 +13,7 @@ PAGE = Path(__file__).parents[2] / "docs/kinds.md"
 INTRODUCTION = f"""# Kinds of input
 
 What becomes of each kind of file that QuPath, people and other tools write: its value, or words of its refusal. Each
-line is a test, through every command that reads such a file; no two commands read it differently. This page is
+line is a test, through every command that reads such a file; where two commands differ, the page says so. This page is
 written from those tests (`tests/kinds`): {len(LABELS)} masks, {len(OUTLINES)} files of outlines, {len(PROJECTS)}
 projects.
 """

@@ -126,19 +126,6 @@ def test_the_commands_say_the_same(tmp_path: Path, glomseg: Callable, oracle_fol
     }
 
 
-def test_a_dicom_slide_counts_once_in_a_project(tmp_path: Path) -> None:
-    """QuPath adds each of its files when a person adds the folder; each of them shows the whole slide."""
-    files = dicom_slide(tmp_path / "slide", SCENE)
-    project = project_of(tmp_path / "project", *files)
-    problems = [image.problem for image in read_project(project).images]
-    assert problems[0] is None
-    assert all("is a file of the DICOM slide that level-0.dcm (id 1) shows" in (text or "") for text in problems[1:])
-    worked_on = project.parent / "data/2/data.qpdata"
-    worked_on.parent.mkdir(parents=True)
-    worked_on.write_bytes(b"a person's work")
-    assert [image.problem is None for image in read_project(project).images] == [False, True, False]
-
-
 @pytest.mark.parametrize(
     ("value", "unit", "mpp"),
     [(0.5, "µm", 0.5), ("0,5", "um", 0.5), (500, "nm", 0.5), (352.778, "µm", None), (0, "µm", None), (1, "px", None)],
