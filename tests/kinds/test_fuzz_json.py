@@ -87,7 +87,7 @@ def test_outlines_of_anything(changes: list[tuple[int, Any, bool]], tmp_path: Pa
     features = content.get("features", [content]) if isinstance(content, dict) else content
     assert len(read.objects) + sum("left out object" in remark for remark in read.remarks) == len(features)
     areas = [item for item in read.objects if item.geometry.geom_type in ("Polygon", "MultiPolygon")]
-    assert all(item.geometry.is_valid for item in areas)
+    assert all(item.geometry.is_valid or not item.geometry.area for item in areas)  # a flat ring is left out by all
     write_geojson(tmp_path / "again.geojson", [item for item in areas if item.geometry.area > 0])
     outlines = work_or_refusal(lambda: read_outlines(path, Selection()), path.name)
     used = len(outlines.geometries) + sum(outlines.left_out.counts.values())

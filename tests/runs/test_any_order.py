@@ -150,7 +150,7 @@ def test_a_short_while(study_0_6_0, one_process, monkeypatch):
     machine(study_0_6_0, one_process, monkeypatch, seed=1).run(25)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 12))
 def test_a_long_while(study_0_6_0, one_process, monkeypatch, seed):
     machine(study_0_6_0, one_process, monkeypatch, seed).run(STEPS)
