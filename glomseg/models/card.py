@@ -31,6 +31,7 @@ SPECIES_DIAMETER_UM = {"mouse": 75.0, "rat": 120.0, "human": 200.0}
 Colour = tuple[int, int, int]
 Triple = tuple[float, float, float]
 Activation = Literal["sigmoid", "softmax"]
+Head = Literal["mask", "hover"]
 
 
 def _text(limit: int, default: Any = dataclasses.MISSING) -> Any:
@@ -58,7 +59,8 @@ class ModelCard:
     `threshold` is where an outline runs; an object counts where its mean probability is at least `sureness` (None:
     all count), and what is less sure is a candidate, kept aside. `activation` turns a pixel's logits into
     probabilities: `sigmoid` of each class by itself; `softmax` over the classes and a background of logit 0, so that
-    classes exclude each other.
+    classes exclude each other. A network with the head `hover` also gives, for each pixel of an object, how far to the
+    right and how far down in it that pixel lies (-1..1), by which objects that touch come apart.
     """
 
     name: str = _text(200)
@@ -66,6 +68,7 @@ class ModelCard:
     architecture: str = _text(100, "variable-unet")
     architecture_args: Mapping[str, Any] = limited({"patch_size": 512})
     activation: Activation = "sigmoid"
+    heads: tuple[Head, ...] = ("mask",)
     num_classes: int = limited(1, low=1, high=64)
     class_names: tuple[str, ...] = _text(100, ("Glomerulus",))
     class_colors: tuple[Colour, ...] = limited(((0, 200, 0),), low=0, high=255)
@@ -94,8 +97,15 @@ class ModelCard:
             )
         if len(set(self.class_names)) < self.num_classes:
             raise ValueError("class_names has a name twice; give each class its own")
+        if "mask" not in self.heads or len(set(self.heads)) < len(self.heads):
+            raise ValueError(f"heads is {list(self.heads)}; name mask, and hover where the network has it, each once")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std must both be there or both be null; correct the card")
+
+    @property
+    def hover(self) -> bool:
+        """Tell whether the network has the head that tells objects apart which touch."""
+        return "hover" in self.heads
 
     @property
     def weights_name(self) -> str:
@@ -128,5 +138,5 @@ class ModelCard:
 
 _KEYS = {"mpp": "spacing_um_px"}
 """Fields whose key in the file is another: WSInfer's."""
-_OPTIONAL: dict[str, Any] = {"activation": "sigmoid", "sureness": None}
+_OPTIONAL: dict[str, Any] = {"activation": "sigmoid", "heads": ("mask",), "sureness": None}
 """Keys that older cards lack -> what such a card means."""

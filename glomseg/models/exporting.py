@@ -24,12 +24,15 @@ from glomseg.models.card import CARD_NAME, FOREIGN_WEIGHTS, README_NAME, ModelCa
 from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
 
-INPUT, OUTPUT = "image", "probability"
+INPUT, OUTPUT, HOVER_OUTPUT = "image", "probability", "hover"
 FILE = FOREIGN_WEIGHTS["onnx"]
 
 
 class ExportedNet(nn.Module):
-    """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that the exporter understands."""
+    """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that the exporter understands.
+
+    A network with the head `hover` gives places in objects (N, 2, H, W) as a second output.
+    """
 
     mean: Tensor
     std: Tensor
@@ -39,17 +42,21 @@ class ExportedNet(nn.Module):
         super().__init__()
         self.net = net.folded().cpu().float()
         self.stride, self.activation = net.stride, card.activation
+        self.classes, self.hover = card.num_classes, card.hover
         self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * 3)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * 3)[:, None, None])
         self.eval().requires_grad_(False)
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Pad by edge pixels to the stride, without asking whether it is needed: a branch would be fixed by tracing."""
         height, width = image.shape[2], image.shape[3]
         down = (height + self.stride - 1) // self.stride * self.stride - height
         right = (width + self.stride - 1) // self.stride * self.stride - width
         values = self.net(F.pad((image - self.mean) / self.std, (0, right, 0, down), mode="replicate"))
-        return activated(values, self.activation)[:, :, :height, :width]
+        if not self.hover:
+            return activated(values, self.activation)[:, :, :height, :width]
+        values = values[:, :, :height, :width]
+        return activated(values[:, : self.classes], self.activation), values[:, self.classes :].clamp(-1, 1)
 
 
 def export_model(name: str | Path, output: Path) -> Path:
@@ -109,15 +116,16 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
         dynamo=True,
         verbose=False,
         input_names=[INPUT],
-        output_names=[OUTPUT],
+        output_names=[OUTPUT, HOVER_OUTPUT] if card.hover else [OUTPUT],
         dynamic_shapes={"image": {0: "batch", 2: "height", 3: "width"}},
     )
     proto = program.model_proto
     graph = proto.graph
     for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         item.ClearField("metadata_props")
-    for dim, size in zip(graph.output[0].type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
-        dim.dim_param = size  # the exporter's own words for it are a formula with the padding in it
+    for output in graph.output:
+        for dim, size in zip(output.type.tensor_type.shape.dim[2:], ("height", "width"), strict=True):
+            dim.dim_param = size  # the exporter's own words for it are a formula with the padding in it
     onnx.helper.set_model_props(proto, {CARD_NAME: card.to_json()})
     onnx.checker.check_model(proto)
     data: bytes = proto.SerializeToString()
@@ -141,6 +149,13 @@ def _card_text(card: ModelCard) -> str:
             "content": f"probability of {', '.join(card.class_names)}, 0..1; the activation is applied inside",
         },
     }
+    if card.hover:
+        export["hover"] = {
+            "name": HOVER_OUTPUT,
+            "shape": ["batch", 2, "height", "width"],
+            "type": "float32",
+            "content": "how far right, and how far down in its object a pixel lies, -1..1, meaningful inside objects",
+        }
     return json_text({**json.loads(card.to_json()), "export": export}) + "\n"
 
 
@@ -154,7 +169,7 @@ _README = """\
   Any height and width: what is not a multiple of {stride} is padded inside and cut off again.
 - **Output** `{output}`: the probability of {classes}, float32, 0..1, (batch, {count}, height, width).
   A pixel counts from {threshold:g}; objects below {area:g} um2 or of solidity below {solidity:g} are dropped.
-- **Tiles** of a slide should overlap: glomseg reads {halo} px around each {patch} px tile and cuts them off.
+{hover}- **Tiles** of a slide should overlap: glomseg reads {halo} px around each {patch} px tile and cuts them off.
 - `card.json` says what the model learned from and what was measured; the card of the model itself is inside the file.
 - glomseg takes this folder as a model: `--model FOLDER` (`pip install 'glomseg[onnx]'`).
 
@@ -166,6 +181,10 @@ net = onnxruntime.InferenceSession("model.onnx", providers=["CPUExecutionProvide
 probability = net.run(None, {{"{input}": rgb.transpose(2, 0, 1)[None]}})[0]
 Image.fromarray(probability[0, 0] >= {threshold:g}).save("mask.png")
 ```
+"""
+_HOVER = """\
+- **Output** `hover`: how far right, and how far down in its object each pixel lies, -1..1, float32, (batch, 2, height,
+  width), meaningful inside objects; where two objects touch it jumps from 1 to -1.
 """
 
 
@@ -180,6 +199,7 @@ def _readme(card: ModelCard, stride: int) -> str:
         diameter=card.training_diameter_um,
         stride=stride,
         classes=", ".join(card.class_names),
+        hover=_HOVER if card.hover else "",
         count=card.num_classes,
         threshold=card.threshold,
         area=card.minimum_area_um2,

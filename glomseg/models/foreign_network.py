@@ -8,15 +8,15 @@ import warnings
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError
-from glomseg.models.card import Activation, ModelCard
-from glomseg.models.network import Network
+from glomseg.models.card import Activation, Head, ModelCard
+from glomseg.models.network import HOVER_PLANES, Network
 from glomseg.settings import limited, read_record
 
 _TOLERANCE = 1e-3
@@ -29,7 +29,8 @@ class ForeignArguments:
     """The `architecture_args` of such a card.
 
     The network takes heights and widths that are multiples of `stride`. It may give a `background` as its first
-    channel, before the classes of the card, and `probabilities` in place of logits.
+    channel, before the classes of the card, and `probabilities` in place of logits. What the head `hover` gives comes
+    last, as more channels or, of ONNX, as a second output.
     """
 
     stride: int = limited(32, low=1, high=1024)
@@ -40,21 +41,23 @@ class ForeignArguments:
 class ForeignNetwork(Network):
     """What holds for each of them: padding to the stride, the background left out, its answer looked at."""
 
+    heads: ClassVar[frozenset[Head]] = frozenset({"mask", "hover"})
     trainable = False
     single_precision = True
 
-    def __init__(self, given: ForeignArguments, classes: int, activation: Activation) -> None:
+    def __init__(self, given: ForeignArguments, classes: int, activation: Activation, *, hover: bool = False) -> None:
         """Take what the card says of the network, which `read_weights` then opens."""
         super().__init__()
         self.stride = given.stride
         self.given, self.classes, self.activation = given, classes, activation
+        self.hover_planes = HOVER_PLANES if hover else 0
 
     @classmethod
     def of(cls, card: ModelCard) -> Self:
         """Return a network that is yet to be opened."""
         origin = f"{card.name}: architecture_args"
         given = read_record(ForeignArguments, card.architecture_args, origin=origin, error=ModelError)
-        return cls(given, card.num_classes, card.activation)
+        return cls(given, card.num_classes, card.activation, hover=card.hover)
 
     def read_weights(self, path: Path) -> None:
         """Open the file and look at its answer to a small picture; raise ModelError where the card says otherwise."""
@@ -68,7 +71,8 @@ class ForeignNetwork(Network):
             raise ModelError(f"{path}: the network fails on a picture of {side} x {side} px: {reason}") from error
         if not bool(torch.isfinite(answer).all()):
             raise ModelError(f"{path}: the network gives values that are not finite; fetch the model again")
-        if self.given.probabilities and (answer.min() < -_TOLERANCE or answer.max() > 1 + _TOLERANCE):
+        classes = answer[:, : answer.shape[1] - self.hover_planes]
+        if self.given.probabilities and (classes.min() < -_TOLERANCE or classes.max() > 1 + _TOLERANCE):
             raise ModelError(f"{path}: what it gives is not in 0..1; set probabilities to false in architecture_args")
 
     @abstractmethod
@@ -84,11 +88,14 @@ class ForeignNetwork(Network):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, 3, H, W) to logits (N, classes, H, W)."""
+        """Map (N, 3, H, W) to logits (N, classes, H, W), and the planes of the head `hover` after them."""
         height, width = x.shape[-2:]
         pad_y, pad_x = -height % self.stride, -width % self.stride
         values = self._checked(F.pad(x, (0, pad_x, 0, pad_y), mode="replicate") if pad_y or pad_x else x)
-        return self._logits(values)[..., :height, :width]
+        if not self.hover_planes:
+            return self._logits(values)[..., :height, :width]
+        answer, places = values[:, : -self.hover_planes], values[:, -self.hover_planes :]
+        return torch.cat([self._logits(answer), places], dim=1)[..., :height, :width]
 
     def _logits(self, values: Tensor) -> Tensor:
         """Return the logits of the classes alone, such that the background's would be 0."""
@@ -106,7 +113,7 @@ class ForeignNetwork(Network):
     def _checked(self, x: Tensor) -> Tensor:
         """Return what the network gives; raise ModelError where it is of another shape than the card says."""
         values = self.raw(x)
-        expected = (len(x), self.classes + self.given.background, *x.shape[2:])
+        expected = (len(x), self.classes + self.given.background + self.hover_planes, *x.shape[2:])
         if tuple(values.shape) != expected:
             raise ModelError(
                 f"the network gives {tuple(values.shape)} and not {expected} (images, channels, height, width); "
@@ -168,7 +175,9 @@ class OnnxNetwork(ForeignNetwork):
         """Run the session, image by image where it takes one at a time."""
         parts = x.split(1) if self.one_by_one else (x,)
         try:
-            answers = [self.session.run(None, {self.input: part.float().cpu().numpy()})[0] for part in parts]
+            given = [self.session.run(None, {self.input: part.float().cpu().numpy()}) for part in parts]
         except Exception as error:  # as above
             raise RuntimeError(str(error)) from error
-        return torch.cat([torch.from_numpy(answer) for answer in answers]).to(x.device)
+        wanted = 2 if self.hover_planes else 1  # of two outputs the second is that of the head `hover`
+        answers = [torch.cat([torch.from_numpy(one) for one in some[:wanted]], dim=1) for some in given]
+        return torch.cat(answers).to(x.device)

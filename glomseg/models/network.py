@@ -4,7 +4,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,10 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError
-from glomseg.models.card import Activation, ModelCard
+from glomseg.models.card import Activation, Head, ModelCard
+
+HOVER_PLANES = 2
+"""What the head `hover` gives: how far right, and how far down in its object a pixel lies, -1..1."""
 
 
 def activated(logits: Tensor, activation: Activation) -> Tensor:
@@ -29,6 +32,7 @@ class Network(nn.Module, ABC):
     `stride` is the product of its poolings: tiles that start on multiples of it are pooled at the same pixels.
     """
 
+    heads: ClassVar[frozenset[Head]] = frozenset({"mask"})  # those that a card may ask for
     trainable = True
     single_precision = False  # True where it must not be computed with less
     stride: int  # TorchScript reads this, and cannot where annotations are kept as text
@@ -40,7 +44,10 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """Map RGB (N, 3, H, W), normalised as the card says, to logits (N, num_classes, H, W); any H and W."""
+        """Map RGB (N, 3, H, W), normalised as the card says, to logits (N, num_classes, H, W); any H and W.
+
+        With the head `hover` two more planes follow: how far right, and how far down in its object a pixel lies.
+        """
 
     def read_weights(self, path: Path) -> None:
         """Take the weights of a file that is known to be the card's; raise ModelError where they do not fit."""

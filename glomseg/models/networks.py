@@ -21,4 +21,8 @@ def build_network(card: ModelCard) -> Network:
     if card.architecture not in NETWORKS:
         names = ", ".join(NETWORKS)
         raise ModelError(f"{card.name}: architecture {card.architecture!r} is unknown; this glomseg knows {names}")
-    return NETWORKS[card.architecture].of(card)
+    kind = NETWORKS[card.architecture]
+    if missing := [head for head in card.heads if head not in kind.heads]:
+        able = ", ".join(name for name, other in NETWORKS.items() if set(missing) <= other.heads)
+        raise ModelError(f"{card.name}: {card.architecture} has no head {', '.join(missing)}; take one of {able}")
+    return kind.of(card)

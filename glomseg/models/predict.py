@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from glomseg.errors import ModelError
@@ -14,6 +17,10 @@ from glomseg.models.card import ModelCard
 from glomseg.models.device import dtype_for, keep_memory, memory_guard, resolve_device
 from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
+
+HOVER = ("hover_x", "hover_y")
+"""The planes of the head `hover`: how far right, and how far down in its object a pixel lies."""
+FLIPS: tuple[list[int], ...] = ([], [2], [3], [2, 3])
 
 
 class Model:
@@ -30,34 +37,62 @@ class Model:
         self.stride = net.stride
         self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def predict(self, images: Bytes, *, tta: bool = False) -> Bytes:
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Name the planes that `predict_planes` gives beside the classes."""
+        return HOVER if self.card.hover else ()
+
+    def predict(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
         """Return the probabilities 0..255 (N, classes, H, W) uint8 of RGB `images` (N, H, W, 3) uint8.
 
         They are read at the card's mpp, in any N, H and W; an image's result does not depend on the rest of its
-        batch. `tta` averages over four flips.
+        batch. `tta` averages over four flips, `scales` over images enlarged by these factors too.
         Raises DeviceError where memory is full, ModelError where the network gives what is no number.
+        """
+        return self.predict_planes(images, tta=tta, scales=scales)[:, : self.card.num_classes]
+
+    def predict_planes(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
+        """Return the probabilities and after them the `extras` (N, planes, H, W), as `predict` does.
+
+        A place in an object, -1..1, stands in a plane of `HOVER` as 1..255, see `hover_of`.
         """
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"predict takes (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
+        planes = self.card.num_classes + len(self.extras)
         if images.size == 0:
-            return np.zeros((len(images), self.card.num_classes, *images.shape[1:3]), dtype=np.uint8)
+            return np.zeros((len(images), planes, *images.shape[1:3]), dtype=np.uint8)
         size = " x ".join(map(str, images.shape[:3]))
         with memory_guard(self.device, f"{size} px"), torch.inference_mode():
-            probability = self._probability(images, tta)
-            if not bool(torch.isfinite(probability).all()):
+            values = self._values(images, tta, scales)
+            if not bool(torch.isfinite(values).all()):
                 raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
-            result: Bytes = probability.mul_(255).round_().to(torch.uint8).cpu().numpy()
+            if self.card.hover:
+                places = values[:, self.card.num_classes :]
+                places.clamp_(-1, 1).mul_(127 / 255).add_(128 / 255)
+            result: Bytes = values.mul_(255).round_().to(torch.uint8).cpu().numpy()
         return result
 
-    def _probability(self, images: Bytes, tta: bool) -> Tensor:
-        """Return the probabilities (N, classes, H, W), on the device; with `tta` the mean over four flips."""
+    def _values(self, images: Bytes, tta: bool, scales: Sequence[float]) -> Tensor:
+        """Return probabilities and places (N, planes, H, W), on the device; their mean over what is asked for."""
         pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
         x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
-        if not tta:
+        if not tta and not scales:
             return self._activated(x)
-        turns: tuple[list[int], ...] = ([], [2], [3], [2, 3])
-        maps = [self._activated(x.flip(turn)).flip(turn) for turn in turns]
+        maps = []
+        for scale in (1.0, *scales):
+            scaled = x if scale == 1 else self._scaled(x, scale)
+            for turn in FLIPS if tta else FLIPS[:1]:
+                flipped = self._activated(scaled.flip(turn)).flip(turn)
+                if self.card.hover:  # what lay to the right lies to the left
+                    for axis, plane in ((3, self.card.num_classes), (2, self.card.num_classes + 1)):
+                        if axis in turn:
+                            flipped[:, plane].neg_()
+                maps.append(flipped if scale == 1 else _resized(flipped, (x.shape[2], x.shape[3])))
         return torch.stack(maps).mean(dim=0)
+
+    def _scaled(self, x: Tensor, scale: float) -> Tensor:
+        """Enlarge pixels by a factor, to the nearest size of the network's stride."""
+        return _resized(x, tuple(max(1, round(side * scale / self.stride)) * self.stride for side in x.shape[2:]))
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         """Scale (N, 3, H, W) uint8 to 0..1, and by the card's mean and std if it has them."""
@@ -68,8 +103,23 @@ class Model:
         return (x - mean[:, None, None]) / std[:, None, None]
 
     def _activated(self, x: Tensor) -> Tensor:
-        """Return the probabilities (N, classes, H, W) of normalised pixels, in float32."""
-        return activated(self._net(x).float(), self.card.activation)
+        """Return the probabilities, and places in objects (N, planes, H, W), of normalised pixels, in float32."""
+        values = self._net(x).float()
+        if not self.card.hover:
+            return activated(values, self.card.activation)
+        classes = self.card.num_classes
+        return torch.cat([activated(values[:, :classes], self.card.activation), values[:, classes:]], dim=1)
+
+
+def hover_of(planes: Bytes) -> NDArray[np.float32]:
+    """Return places in objects, -1..1, of what `predict_planes` gave for them; 0 where nothing was predicted."""
+    return np.where(planes > 0, (planes.astype(np.float32) - 128) / 127, np.float32(0))
+
+
+def _resized(values: Tensor, size: tuple[int, ...]) -> Tensor:
+    antialias = size[0] < values.shape[2]
+    resized = F.interpolate(values.float(), size, mode="bilinear", align_corners=False, antialias=antialias)
+    return resized.to(values.dtype)
 
 
 def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:

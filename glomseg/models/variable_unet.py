@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from glomseg.errors import ModelError
-from glomseg.models.card import ModelCard
-from glomseg.models.network import Network
+from glomseg.models.card import Head, ModelCard
+from glomseg.models.network import HOVER_PLANES, Network
 
 STRIDE = 16
 """Four poolings: the network works on sizes that are multiples of this; `forward` pads and crops."""
@@ -83,10 +83,38 @@ class DilatedBottleneck(nn.Module):
         )
 
 
+class HoverDecoder(nn.Module):
+    """A second way up, of the same widths: from what the encoder saw to places in objects (N, 2, H, W)."""
+
+    def __init__(self, b: int) -> None:
+        """Take the width of the first level."""
+        super().__init__()
+        self.up4 = nn.ConvTranspose2d(8 * b, 4 * b, 2, stride=2)
+        self.dec4 = DoubleConv(4 * b + 8 * b, 4 * b)
+        self.up3 = nn.ConvTranspose2d(4 * b, 2 * b, 2, stride=2)
+        self.dec3 = DoubleConv(2 * b + 4 * b, 2 * b)
+        self.up2 = nn.ConvTranspose2d(2 * b, b, 2, stride=2)
+        self.dec2 = DoubleConv(b + 2 * b, b)
+        self.up1 = nn.ConvTranspose2d(b, b // 2, 2, stride=2)
+        self.dec1 = DoubleConv(b // 2 + b, b // 2)
+        self.final = nn.Conv2d(b // 2, HOVER_PLANES, 1)
+
+    def forward(self, y: Tensor, e1: Tensor, e2: Tensor, e3: Tensor, e4: Tensor) -> Tensor:
+        """Map the bottleneck and the four levels to (N, 2, H, W)."""
+        y = self.dec4(torch.cat([self.up4(y), e4], dim=1))
+        y = self.dec3(torch.cat([self.up3(y), e3], dim=1))
+        y = self.dec2(torch.cat([self.up2(y), e2], dim=1))
+        y = self.dec1(torch.cat([self.up1(y), e1], dim=1))
+        places: Tensor = self.final(y)
+        return places
+
+
 class VariableUNet(Network):
     """The network: RGB scaled to 0..1 in, one logit per class and pixel out, at the size of the input."""
 
-    def __init__(self, patch_size: int = 512, num_classes: int = 1) -> None:
+    heads: ClassVar[frozenset[Head]] = frozenset({"mask", "hover"})
+
+    def __init__(self, patch_size: int = 512, num_classes: int = 1, *, hover: bool = False) -> None:
         """Build for `patch_size`, which decides the width and nothing else: any input size is taken."""
         super().__init__()
         self.stride = STRIDE  # TorchScript knows no globals
@@ -106,6 +134,7 @@ class VariableUNet(Network):
         self.up1 = nn.ConvTranspose2d(b, b // 2, 2, stride=2)
         self.dec1 = DoubleConv(b // 2 + b, b // 2)
         self.final = nn.Conv2d(b // 2, num_classes, 1)
+        self.hover = HoverDecoder(b) if hover else None
 
     @classmethod
     def of(cls, card: ModelCard) -> Self:
@@ -123,14 +152,17 @@ class VariableUNet(Network):
                 f"{card.name}: a tile of {side} px would take about {needed / 1e9:.0f} GB in a network for patches of "
                 f"{patch_size} px; lower patch_size_pixels in its card"
             )
-        return cls(patch_size, card.num_classes)
+        return cls(patch_size, card.num_classes, hover=card.hover)
 
     def folded(self) -> nn.Module:
         """Return a copy with its BatchNorms folded."""
         return fold_batch_norm(self)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, 3, H, W) to logits (N, num_classes, H, W); a size off the stride is padded by its edge pixels."""
+        """Map (N, 3, H, W) to logits (N, num_classes, H, W); a size off the stride is padded by its edge pixels.
+
+        The two planes of the head `hover` follow where the network has it.
+        """
         height, width = x.shape[-2:]
         pad_y, pad_x = -height % self.stride, -width % self.stride
         if pad_y or pad_x:
@@ -139,12 +171,14 @@ class VariableUNet(Network):
         e2 = self.enc2(self.pool(e1))
         e3 = self.enc3(self.pool(e2))
         e4 = self.enc4(self.pool(e3))
-        y = self.bottleneck(self.pool(e4))
-        y = self.dec4(torch.cat([self.up4(y), e4], dim=1))
+        bottom = self.bottleneck(self.pool(e4))
+        y = self.dec4(torch.cat([self.up4(bottom), e4], dim=1))
         y = self.dec3(torch.cat([self.up3(y), e3], dim=1))
         y = self.dec2(torch.cat([self.up2(y), e2], dim=1))
         y = self.dec1(torch.cat([self.up1(y), e1], dim=1))
         logits: Tensor = self.final(y)
+        if self.hover is not None:
+            logits = torch.cat([logits, self.hover(bottom, e1, e2, e3, e4)], dim=1)
         return logits[..., :height, :width]
 
 
