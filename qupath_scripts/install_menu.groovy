@@ -61,7 +61,10 @@ def inBackground = { Closure what ->
     thread.start()
 }
 def loader = getClass().getClassLoader()
+def shared = new File(folder, "glomseg_shared.groovy")
 Platform.runLater {
+    if (shared.isFile())
+        new GroovyShell(loader).parse(shared).watch()
     def menu = gui.getMenu("Extensions>GlomSeg", true)
     menu.getItems().clear()
     def add = { String label, Closure action ->

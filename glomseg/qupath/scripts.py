@@ -16,8 +16,8 @@ from glomseg.files import write_json, write_text
 SUBFOLDER = "GlomSeg"
 """The folder below QuPath's scripts, which QuPath shows as a submenu."""
 
-LIBRARIES = ("glomseg_shared", "glomseg_jobs")
-"""What the scripts load from their own folder; no scripts of their own."""
+LIBRARY = "glomseg_"
+"""How the names of those begin that the scripts load from their own folder; they are no scripts of their own."""
 
 MENU = f"scripts/{SUBFOLDER}/install_menu.groovy"
 """The script that shows the menu, below QuPath's user folder."""
@@ -38,7 +38,7 @@ class Installed:
 
 def list_scripts() -> dict[str, Path]:
     """List the scripts that come with glomseg by name, without `.groovy`."""
-    return {path.stem: path for path in _files() if path.stem not in LIBRARIES}
+    return {path.stem: path for path in _files() if not path.stem.startswith(LIBRARY)}
 
 
 def _files() -> list[Path]:

@@ -1,0 +1,350 @@
+/*
+ * Purpose: the window of the review. review_glomeruli loads this file from its own folder; by itself it does nothing.
+ * Input:   none.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import java.lang.ref.WeakReference
+import javafx.animation.PauseTransition
+import javafx.util.Duration
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.viewer.tools.PathTools
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
+
+
+/** The window of the review. It holds ids and looks each object up, for QuPath's undo puts copies in their place. */
+class Review extends ImageWindow {
+
+    List ids = []
+    int at = 0
+    final Map judged = [:]  // by id: the state that a verdict of this session left, and the object that it was given to
+    final Deque past = new ArrayDeque()  // what U takes back
+    int unsaved = 0
+    def tool = null  // what was in hand before the brush of an edit
+    Map<Object, PathObject> byId = [:]  // the glomeruli as they stand now; made anew when objects come or go
+    Map<String, Integer> tally = [:]
+    int wholeImages = 0
+    Boolean namesBefore = null
+
+    final pane = new ReviewPane(this)
+    final scale = new Scale()
+    final brackets
+    final PauseTransition rest = new PauseTransition(Duration.millis(700))
+    final PathObjectHierarchyListener onObjects = { event ->
+        if (event.getSource() !== shared)
+            later { refresh() }
+    } as PathObjectHierarchyListener
+
+    Review(def shared, def gui) {
+        super("Review", "review", shared, gui)
+        brackets = new Brackets(gui.getOverlayOptions(), this)
+    }
+
+    void layOut() {
+        pane.layOut(box)
+        rest.setOnFinished { save() }
+        namesBefore = gui.getOverlayOptions().getShowNames()
+        gui.getOverlayOptions().setShowNames(false)
+    }
+
+    void close() {
+        super.close()
+        gui.getAllViewers().each { it.getCustomOverlayLayers().remove(brackets) }
+        if (namesBefore)
+            gui.getOverlayOptions().setShowNames(true)
+    }
+
+    void turnTo() {
+        past.clear()
+        judged.clear()
+        if (data != null) {
+            data.getHierarchy().addListener(onObjects)
+            gui.getAllViewers()*.getCustomOverlayLayers().findAll { !it.contains(brackets) }.each { it.add(brackets) }
+            pane.showColouring(data.getProperty(shared.COLOURING) ?: "none")
+        }
+        restart()
+    }
+
+    /** Look after verdicts that are not saved yet, of an image that the active viewer no longer shows. */
+    void leave() {
+        rest.stop()
+        layDown()
+        data.getHierarchy().removeListener(onObjects)
+        byId = [:]
+        if (!unsaved)
+            return
+        if (gui.getProject() === project && shared.shownData(project, entry) === data) {
+            save()  // another viewer has it still
+        } else if (!data.isChanged() && gui.getProject() === project && project.getImageList().contains(entry)) {
+            entry.putMetadataValue(shared.REVIEW, shared.progress(data.getHierarchy()))  // QuPath saved it on leaving
+            shared.sync(project)
+        } else if (data.isChanged()) {
+            Dialogs.showWarningNotification(title, "${unsaved} verdicts on ${entry.getImageName()} were not saved.")
+        }
+        unsaved = 0
+    }
+
+    void save() {
+        rest.stop()
+        if (unsaved && write()) {
+            unsaved = 0
+            tell()
+        }
+    }
+
+    void saveAnyway() {
+        unsaved++
+        save()
+    }
+
+    /* groovylint-disable-next-line UnusedMethodParameter */
+    void carryOver(def old, def there) {
+        unsaved = 0
+    }
+
+    PathObject find(def id) {
+        return data == null || id == null ? null : byId[id]
+    }
+
+    /** Look at all objects again; between two such looks, verdicts keep the count. */
+    void look() {
+        byId = data == null ? [:] : shared.glomeruli(data.getHierarchy()).collectEntries { [(it.getID()): it] }
+        tally = byId.values().countBy { shared.verdict(it) ?: shared.TO_DO }
+        wholeImages = data == null ? 0 : project.getImageList().count { it.getMetadataValue(shared.REVIEWED) != null }
+    }
+
+    int countDone() {
+        return shared.FINAL.collect { tally[it] ?: 0 }.sum()
+    }
+
+    int countOpen() {
+        return byId.size() - countDone()
+    }
+
+    PathObject current() {
+        return find(at < ids.size() ? ids[at] : null)
+    }
+
+    void restart() {
+        look()
+        ids = listOpen()
+        at = 0
+        show()
+    }
+
+    List listOpen() {
+        return data == null ? [] : shared.queue(data.getHierarchy(), pane.isInReadingOrder())*.getID()
+    }
+
+    /** Follow what was drawn, deleted or undone: the queue after the one at hand is what is to do now. */
+    void refresh() {
+        if (!isCurrent())
+            return
+        look()
+        keepVerdicts()
+        def passed = ids.take(at + 1) as LinkedHashSet
+        ids = (passed as List) + listOpen().findAll { !passed.contains(it) }
+        tell()
+        gui.getViewerManager().repaintAllViewers()
+    }
+
+    /** QuPath's undo takes back all that came after its last step; verdicts among it are given again. */
+    void keepVerdicts() {
+        def lost = judged.findAll { id, kept ->
+            def item = find(id)
+            item != null && !item.is(kept.given.get()) && (shared.state(item).metadata != kept.state.metadata ||
+                (kept.containsKey("comment") && item.getDescription() != kept.comment))
+        }
+        lost.each { id, kept ->
+            shared.putBack(find(id), kept.state)
+            if (kept.containsKey("comment"))
+                find(id).setDescription(kept.comment)
+        }
+        judged.each { id, kept -> kept.given = new WeakReference(find(id)) }
+        if (lost) {
+            shared.changed(data.getHierarchy(), lost.keySet().collect { find(it) })
+            look()
+            touched()
+        }
+    }
+
+    void touched() {
+        unsaved++
+        rest.playFromStart()
+        if (unsaved >= 20)
+            later { save() }
+    }
+
+    /** Give the glomerulus at hand a verdict, and go to the next; an edit stays on it until it is accepted. */
+    void decide(String verdict, String grade = null) {
+        def item = current()
+        def initials = item == null ? "" : pane.askInitials()
+        if (!initials)
+            return
+        layDown()
+        def before = shared.state(item)
+        shared.judge(data, item, verdict, initials, grade)
+        remember(item, before)
+        if (verdict == "edit")
+            pickUp(item)
+        else
+            at++
+        show()
+    }
+
+    void remember(PathObject item, Map before) {
+        past.push([id: item.getID(), state: before])
+        def kept = judged.computeIfAbsent(item.getID()) { [:] }
+        kept.putAll([state: shared.state(item), given: new WeakReference(item)])
+        count(before, item)
+        touched()
+    }
+
+    void count(Map before, PathObject item) {
+        def old = before.metadata["glomseg.verdict"] ?: shared.TO_DO
+        def now = shared.verdict(item) ?: shared.TO_DO
+        tally[old] = (tally[old] ?: 0) - 1
+        tally[now] = (tally[now] ?: 0) + 1
+    }
+
+    /** Take the last verdict of this session back, and show its glomerulus. */
+    void takeBack() {
+        if (past.isEmpty()) {
+            Dialogs.showInfoNotification(title, "There is no verdict of this session to take back.")
+            return
+        }
+        layDown()
+        def last = past.pop()
+        def item = find(last.id)
+        if (item == null) {
+            judged.remove(last.id)
+            Dialogs.showWarningNotification(title, "The glomerulus of the last verdict was deleted; QuPath's undo " +
+                "brings it back.")
+            return
+        }
+        def before = shared.state(item)
+        shared.putBack(item, last.state)
+        count(before, item)
+        shared.changed(data.getHierarchy(), [item])
+        judged[last.id] = [state: last.state, given: new WeakReference(item)]
+        touched()
+        def found = ids.indexOf(last.id)
+        if (found < 0)
+            ids.add(at, last.id)
+        else
+            at = found
+        show()
+    }
+
+    void step(int by) {
+        layDown()
+        if (by > 0 && at >= ids.size())
+            restart()
+        else
+            at = Math.max(0, Math.min(ids.size(), at + by))
+        show()
+    }
+
+    void pickUp(PathObject item) {
+        tool = gui.getToolManager().getSelectedTool()
+        data.getHierarchy().getSelectionModel().setSelectedObject(item)
+        gui.getToolManager().setSelectedTool(PathTools.BRUSH)
+    }
+
+    /** Put the tool back that was in hand before an edit, so that the brush does not touch the next one. */
+    void layDown() {
+        if (tool == null)
+            return
+        gui.getToolManager().setSelectedTool(tool)
+        tool = null
+        data?.getHierarchy()?.getSelectionModel()?.clearSelection()
+    }
+
+    void show() {
+        tell()
+        def roi = current()?.getROI()
+        if (roi != null && viewer() != null)
+            scale.centre(viewer(), roi) { shared.glomeruli(data.getHierarchy())*.getROI() }
+        gui.getViewerManager().repaintAllViewers()
+    }
+
+    void tell() {
+        def item = current()
+        def left = countOpen()
+        def text
+        if (data == null)
+            text = "Open an image of a project to review it."
+        else if (at >= ids.size())
+            text = left ? "End of the queue; ${left} were passed over: Next goes through them." : "All have a verdict."
+        else
+            text = "${at + 1} of ${ids.size()}: " + (item == null ? "deleted" : inWords(item))
+        def mark = entry?.getMetadataValue(shared.REVIEWED)
+        def counted = data == null ? "" : shared.inWords(tally) + (mark ? "; fully reviewed by ${mark}" : "") +
+            "   |   project: ${wholeImages} of ${project.size()} images fully reviewed" +
+            (unsaved ? "" : "   |   saved")
+        pane.tell(text, item, counted, byId ? countDone() / (double) byId.size() : 0.0d, mark != null)
+    }
+
+    String inWords(PathObject item) {
+        def certain = shared.confidence(item)
+        def metadata = item.getMetadata()
+        def told = [Double.isNaN(certain) ? "drawn by hand" : String.format(Locale.ROOT, "confidence %.2f", certain)]
+        if (shared.verdict(item))
+            told << "${shared.verdict(item)} by ${metadata['glomseg.initials']}, ${metadata['glomseg.judged']}"
+        if (metadata["glomseg.grade"])
+            told << "grade ${metadata['glomseg.grade']}"
+        return told.join("; ")
+    }
+
+    void paint(String how) {
+        if (isCurrent() && how != (data.getProperty(shared.COLOURING) ?: "none")) {
+            shared.paint(data, how)
+            touched()
+        }
+    }
+
+    void finish() {
+        def initials = pane.askInitials()
+        if (!initials)
+            return
+        def marked = entry.getMetadataValue(shared.REVIEWED) != null
+        def todo = countOpen()
+        if (!marked && todo && !Dialogs.showYesNoDialog(title, "${todo} glomeruli have no final verdict. Mark the " +
+            "image as fully reviewed? Training takes the whole image as truth then."))
+            return
+        if (!isCurrent())
+            return
+        shared.markReviewed(entry, null, !marked, initials)
+        saveAnyway()
+        look()
+        tell()
+    }
+
+    /** Save, and open the next image of the project that is not marked as fully reviewed. */
+    void nextImage() {
+        def images = project.getImageList()
+        def own = images.findIndexOf { it.getID() == entry.getID() }
+        def others = images.drop(own + 1) + images.take(Math.max(0, own))
+        def next = others.find { it.getMetadataValue(shared.REVIEWED) == null }
+        if (next == null) {
+            Dialogs.showInfoNotification(title, "Every other image of the project is fully reviewed.")
+            return
+        }
+        save()
+        gui.openImageEntry(next)
+    }
+
+    void setComment(String text) {
+        def item = current()
+        if (item == null || (item.getDescription() ?: "") == text)
+            return
+        item.setDescription(text ?: null)
+        judged[item.getID()] = [state: shared.state(item), given: new WeakReference(item),
+                                comment: item.getDescription()]
+        shared.changed(data.getHierarchy(), [item])
+        touched()
+    }
+
+}

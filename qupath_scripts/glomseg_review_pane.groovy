@@ -1,0 +1,187 @@
+/*
+ * Purpose: the controls in the window of the review. review_glomeruli loads this file from its own folder; by itself it
+ *          does nothing.
+ * Input:   none.
+ * Output:  the initials, the list of grades: remembered by QuPath.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import javafx.beans.value.ChangeListener
+import javafx.geometry.Pos
+import javafx.scene.control.Button
+import javafx.scene.control.ChoiceBox
+import javafx.scene.control.Label
+import javafx.scene.control.ProgressBar
+import javafx.scene.control.TextField
+import javafx.scene.control.TextInputDialog
+import javafx.scene.control.Tooltip
+import javafx.scene.input.KeyCode
+import javafx.scene.layout.HBox
+import javafx.scene.layout.Region
+import javafx.scene.layout.VBox
+import javafx.scene.paint.Color
+import javafx.scene.shape.Rectangle
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.prefs.PathPrefs
+
+
+/** The controls of a review. What they do is the review's. */
+class ReviewPane {
+
+    private static final List<String> COLOURINGS = ["none", "confidence", "verdict"]
+
+    private final review, shared
+    final initials = new TextField()
+    final comment = new TextField()
+    private final order = new ChoiceBox()
+    private final colours = new ChoiceBox()
+    private final place = new Label()
+    private final counts = new Label()
+    private final bar = new ProgressBar(0)
+    private final legend = new HBox(8.0d)
+    private final grades = new HBox(4.0d)
+    private final finished = new Button("Image fully reviewed")
+    private final rememberedInitials = PathPrefs.createPersistentPreference("glomseg.initials", "")
+    private final gradeNames = PathPrefs.createPersistentPreference("glomseg.grades",
+        "0, 1, 2, 3, 4, sclerotic, crescent")
+
+    ReviewPane(def review) {
+        this.review = review
+        shared = review.shared
+    }
+
+    void layOut(VBox box) {
+        def keys = review.keys
+        layOutFields()
+        layOutChoices()
+        finished.setOnAction { review.act { review.finish() } }
+        bar.setPrefWidth(140)
+        def verdicts = new HBox(4.0d,
+            keys.button("Accept", KeyCode.Y) { review.decide("accept") },
+            keys.button("Reject", KeyCode.X) { review.decide("reject") },
+            keys.button("Sclerotic", KeyCode.K) { review.decide("sclerotic") },
+            keys.button("Edit", KeyCode.E) { review.decide("edit") },
+            keys.button("Undo", KeyCode.U) { review.takeBack() },
+            keys.button("Back", KeyCode.PAGE_UP) { review.step(-1) },
+            keys.button("Next", KeyCode.PAGE_DOWN) { review.step(1) },
+            keys.button("Next image", KeyCode.I) { review.nextImage() })
+        keys.actions[KeyCode.T] = {
+            review.stage.requestFocus()
+            comment.requestFocus()
+        }
+        layOutGrades()
+        def settings = new HBox(6.0d, new Label("Initials"), initials, order, colours, comment, finished)
+        settings.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) }
+        def told = new HBox(10.0d, bar, place)
+        [verdicts, settings, told, legend, grades].each { it.setAlignment(Pos.CENTER_LEFT) }
+        [order, colours, finished].each { it.setFocusTraversable(false) }
+        box.getChildren().addAll(verdicts, grades, settings, legend, told, counts)
+    }
+
+    private void layOutFields() {
+        initials.setText(rememberedInitials.get())
+        initials.setPrefColumnCount(5)
+        initials.setOnAction { review.box.requestFocus() }
+        comment.setPromptText("Comment (T)")
+        comment.setPrefColumnCount(24)
+        comment.setOnAction {
+            review.setComment(comment.getText().trim())
+            review.box.requestFocus()
+        }
+        comment.focusedProperty().addListener({ source, old, now ->
+            if (!now)
+                review.setComment(comment.getText().trim())
+        } as ChangeListener)
+    }
+
+    private void layOutChoices() {
+        order.getItems().addAll("lowest confidence first", "reading order")
+        order.getSelectionModel().select(0)
+        order.setOnAction { review.restart() }
+        colours.getItems().addAll(COLOURINGS.collect { "colour: " + it })
+        colours.setOnAction {
+            review.paint(COLOURINGS[colours.getSelectionModel().getSelectedIndex()])
+            showLegend()
+        }
+    }
+
+    private void layOutGrades() {
+        def actions = review.keys.actions
+        def digits = (0..9).collect { [KeyCode.valueOf("DIGIT" + it), KeyCode.valueOf("NUMPAD" + it)] }
+        digits.flatten().each { actions.remove(it) }
+        grades.getChildren().setAll(new Label("Accept with grade"))
+        def names = gradeNames.get().split(",")*.trim().findAll { it }.take(10)
+        names.eachWithIndex { name, number ->
+            def verdict = name.toLowerCase(Locale.ROOT).startsWith("sclero") ? "sclerotic" : "accept"
+            def made = review.keys.button(name, digits[number][0]) { review.decide(verdict, name) }
+            made.setText(name == number.toString() ? name : "${name} (${number})")
+            actions[digits[number][1]] = actions[digits[number][0]]
+            grades.getChildren().add(made)
+        }
+        def change = new Button("...")
+        change.setFocusTraversable(false)
+        change.setTooltip(new Tooltip("Change the list of grades"))
+        change.setOnAction { askForGrades() }
+        grades.getChildren().add(change)
+    }
+
+    private void askForGrades() {
+        def dialog = new TextInputDialog(gradeNames.get())
+        dialog.initOwner(review.stage)
+        dialog.setTitle(review.title)
+        dialog.setHeaderText("Grades, for the keys 0, 1, 2 and so on; up to ten")
+        dialog.showAndWait().ifPresent {
+            gradeNames.set(it)
+            layOutGrades()
+        }
+        review.box.requestFocus()
+    }
+
+    boolean isInReadingOrder() {
+        return order.getSelectionModel().getSelectedIndex() == 1
+    }
+
+    /** Return the initials; "" where there are none, and says so. */
+    String askInitials() {
+        def text = initials.getText().trim()
+        if (text) {
+            rememberedInitials.set(text)
+            return text
+        }
+        Dialogs.showWarningNotification(review.title, "Type your initials first.")
+        review.stage.requestFocus()
+        initials.requestFocus()
+        return ""
+    }
+
+    void showColouring(String how) {
+        colours.getSelectionModel().select(Math.max(0, COLOURINGS.indexOf(how)))
+        showLegend()
+    }
+
+    /** Tell where in the queue the review is, what it has at hand, and how far the image and the project are. */
+    void tell(String text, def item, String counted, double share, boolean marked) {
+        place.setText(text)
+        if (!comment.isFocused())
+            comment.setText(item?.getDescription() ?: "")
+        comment.setDisable(item == null)
+        finished.setText(marked ? "Take the mark back" : "Image fully reviewed")
+        finished.setDisable(review.data == null)
+        bar.setProgress(share)
+        counts.setText(counted)
+    }
+
+    private void showLegend() {
+        def how = COLOURINGS[Math.max(0, colours.getSelectionModel().getSelectedIndex())]
+        def shown = how == "verdict" ? shared.COLOURS.collect { name, colour -> [name, colour] } :
+            how == "confidence" ? [["0.5", 0xd90000], ["0.75", 0xd9d900], ["1", 0x00d900]] : []
+        legend.getChildren().setAll(shown.collect { name, colour ->
+            new Label(name, new Rectangle(12, 12, Color.web(String.format("#%06x", colour))))
+        })
+        legend.setVisible(!shown.isEmpty())
+        legend.setManaged(!shown.isEmpty())
+        if (review.stage.isShowing())
+            review.stage.sizeToScene()
+    }
+
+}

@@ -1,0 +1,90 @@
+/*
+ * Purpose: how the review shows a glomerulus in the viewer: in brackets, all at one scale. review_glomeruli loads this
+ *          file from its own folder; by itself it does nothing.
+ * Input:   none.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import java.awt.BasicStroke
+import java.awt.Color
+import java.awt.Graphics2D
+import java.awt.geom.Path2D
+import java.awt.image.BufferedImage
+import qupath.lib.gui.prefs.PathPrefs
+import qupath.lib.gui.viewer.OverlayOptions
+import qupath.lib.gui.viewer.overlays.AbstractOverlay
+import qupath.lib.images.ImageData
+import qupath.lib.regions.ImageRegion
+
+
+/** Brackets around the glomerulus at hand. It is not selected, so that dragging pans, and its colour can be seen. */
+class Brackets extends AbstractOverlay {
+
+    private static final double GAP = 0.15
+    private final review
+
+    Brackets(OverlayOptions options, def review) {
+        super(options)
+        this.review = review
+    }
+
+    /* groovylint-disable-next-line UnusedMethodParameter */
+    void paintOverlay(Graphics2D graphics, ImageRegion region, double downsample, ImageData<BufferedImage> shown,
+                      boolean completely) {
+        def roi = shown.is(review.data) ? review.current()?.getROI() : null
+        if (roi == null)
+            return
+        def gap = GAP * Math.max(roi.getBoundsWidth(), roi.getBoundsHeight())
+        def left = roi.getBoundsX() - gap, right = roi.getBoundsX() + roi.getBoundsWidth() + gap
+        def top = roi.getBoundsY() - gap, bottom = roi.getBoundsY() + roi.getBoundsHeight() + gap
+        def arm = 1.2 * gap
+        def path = new Path2D.Double()
+        [[left, top, 1, 1], [right, top, -1, 1], [left, bottom, 1, -1], [right, bottom, -1, -1]].each { x, y, dx, dy ->
+            path.moveTo(x + dx * arm, y)
+            path.lineTo(x, y)
+            path.lineTo(x, y + dy * arm)
+        }
+        [[5, Color.BLACK], [2.5, Color.WHITE]].each { width, colour ->
+            graphics.setStroke(new BasicStroke((float) (width * downsample)))
+            graphics.setColor(colour)
+            graphics.draw(path)
+        }
+    }
+
+}
+
+/** One scale for all glomeruli, so that they compare; zooming changes it, for the next ones and the next time. */
+class Scale {
+
+    private Double scale = null  // um (px where the pixel size is unknown) a pixel of the screen
+    private Double set = null  // the downsample that was set last
+    private final remembered = PathPrefs.createPersistentPreference("glomseg.review.scale", 0.0d)
+
+    /** Show a ROI in the middle; `rois` tells all of them, where there is no scale yet. */
+    void centre(def viewer, def roi, Closure rois) {
+        def calibration = viewer.getServer().getPixelCalibration()
+        def pixel = calibration.hasPixelSizeMicrons() ? calibration.getAveragedPixelSizeMicrons() : 1.0d
+        def now = viewer.getDownsampleFactor()
+        if (set != null && Math.abs(now / set - 1) > 0.01) {
+            scale = now * pixel
+            remembered.set(scale)
+        }
+        if (scale == null)
+            scale = first(viewer, rois(), pixel)
+        set = scale / pixel
+        if (Math.abs(now / set - 1) > 0.001)
+            viewer.setDownsampleFactor(set)
+        viewer.setCenterPixelLocation(roi.getCentroidX(), roi.getCentroidY())
+    }
+
+    private double first(def viewer, List rois, double pixel) {
+        def sides = rois.collect { Math.max(it.getBoundsWidth(), it.getBoundsHeight()) }.sort()
+        def side = (sides ? sides[(int) (0.9 * (sides.size() - 1))] : 200) * pixel
+        def view = viewer.getView()
+        def room = Math.max(100, Math.min(view.getWidth(), view.getHeight()))
+        def share = remembered.get() > 0 ? side / remembered.get() / room : 0
+        return share > 0.05 && share < 0.9 ? remembered.get() : side * 3 / room
+    }
+
+}

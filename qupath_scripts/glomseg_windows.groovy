@@ -1,0 +1,348 @@
+/*
+ * Purpose: what glomseg's own windows share: keys, place, the image that is shown, saving, a file saved by others. The
+ *          other scripts load this file from their own folder; by itself it does nothing.
+ * Input:   none.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import java.util.concurrent.TimeUnit
+import javafx.animation.Animation
+import javafx.animation.KeyFrame
+import javafx.animation.Timeline
+import javafx.application.Platform
+import javafx.beans.value.ChangeListener
+import javafx.collections.ListChangeListener
+import javafx.event.EventHandler
+import javafx.geometry.Insets
+import javafx.geometry.Pos
+import javafx.scene.Scene
+import javafx.scene.control.Button
+import javafx.scene.control.ComboBoxBase
+import javafx.scene.control.Label
+import javafx.scene.control.ListView
+import javafx.scene.control.TableView
+import javafx.scene.control.TextInputControl
+import javafx.scene.control.TreeView
+import javafx.scene.input.KeyCode
+import javafx.scene.input.KeyEvent
+import javafx.scene.layout.HBox
+import javafx.scene.layout.Region
+import javafx.scene.layout.VBox
+import javafx.stage.Screen
+import javafx.stage.Stage
+import javafx.stage.Window
+import javafx.util.Duration
+import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.prefs.PathPrefs
+
+
+/** Keys that do the same in a window of ours and wherever QuPath shows an image, detached viewers among them. */
+class Keys {
+
+    final Map<KeyCode, Closure> actions = [:]
+    private final gui
+    private final Stage stage
+    private final Closure act
+    private final Map<KeyCode, Long> down = [:]
+    private final List<Scene> scenes = []
+    private final EventHandler onKey = { event -> key(event) } as EventHandler
+    private final ListChangeListener onWindows = { change -> Platform.runLater { follow() } } as ListChangeListener
+
+    /** Each key calls `act` with its action, which decides whether now is the time for it. */
+    Keys(def gui, Stage stage, Closure act) {
+        this.gui = gui
+        this.stage = stage
+        this.act = act
+    }
+
+    void begin() {
+        Window.getWindows().addListener(onWindows)
+        follow()
+    }
+
+    void end() {
+        Window.getWindows().removeListener(onWindows)
+        scenes.each { it.removeEventFilter(KeyEvent.ANY, onKey) }
+        scenes.clear()
+    }
+
+    void follow() {
+        def shown = ([stage.getScene(), gui.getStage().getScene()] +
+            gui.getAllViewers().collect { it.getView().getScene() }).findAll { it != null }
+        shown.findAll { scene -> !scenes.any { it.is(scene) } }.each { scene ->
+            scene.addEventFilter(KeyEvent.ANY, onKey)
+            scenes << scene
+        }
+    }
+
+    /** Act on a key: once, however long it is held, never with a modifier, and never while something is typed. */
+    void key(KeyEvent event) {
+        def code = event.getCode()
+        def now = System.nanoTime()
+        def held = { since -> since != null && now - since < TimeUnit.SECONDS.toNanos(1) }
+        if (event.getEventType() == KeyEvent.KEY_TYPED) {  // follows a key that was taken, into whatever has the focus
+            if (down.values().any(held))
+                event.consume()
+            return
+        }
+        if (event.getEventType() == KeyEvent.KEY_RELEASED) {
+            if (down.remove(code) != null)
+                event.consume()
+            return
+        }
+        def modified = [event.isControlDown(), event.isAltDown(), event.isMetaDown(), event.isShiftDown()].any()
+        if (modified || !actions.containsKey(code) || isTyping(event))
+            return
+        event.consume()
+        if (!held(down.put(code, now)))
+            act(actions[code])
+    }
+
+    boolean isTyping(KeyEvent event) {
+        def focus = event.getSource().getFocusOwner()
+        return [TextInputControl, ListView, TreeView, TableView, ComboBoxBase].any { it.isInstance(focus) }
+    }
+
+    /** Make a button for a key; it does not keep the focus, so that a later space or Enter does nothing. */
+    Button button(String name, KeyCode code, Closure action) {
+        actions[code] = action
+        def button = new Button("${name} (${code.getName()})")
+        button.setFocusTraversable(false)
+        button.setMinWidth(Region.USE_PREF_SIZE)
+        button.setOnAction {
+            stage.getScene().getRoot().requestFocus()
+            act(action)
+        }
+        return button
+    }
+
+}
+
+/** A window about the image that the active viewer shows, whichever that is. There is one at a time. */
+abstract class ImageWindow {
+
+    static final String OPEN = "glomseg.window"
+
+    final String title
+    final shared, gui
+    final Stage stage = new Stage()
+    final Keys keys
+    final VBox box = new VBox(6.0d)
+
+    // what the window is about: the three belong together, and are null where no image of a project is open
+    def project, entry, data
+
+    private Map signatures = null  // of the objects when data in memory and on disk were one
+    private final HBox conflict = new HBox(8.0d)
+    private final rememberedPlace
+    private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
+    private final Timeline pulse
+
+    ImageWindow(String title, String name, def shared, def gui) {
+        this.title = title
+        this.shared = shared
+        this.gui = gui
+        keys = new Keys(gui, stage, { action -> act(action) })
+        rememberedPlace = PathPrefs.createPersistentPreference("glomseg." + name + ".place", "")
+        pulse = new Timeline(new KeyFrame(Duration.seconds(1), { event -> lookForOthers() } as EventHandler))
+        pulse.setCycleCount(Animation.INDEFINITE)
+    }
+
+    abstract void layOut()
+
+    /** Look after what is not saved of an image that the active viewer no longer shows; then let go of it. */
+    abstract void leave()
+
+    /** Begin with the image that is shown now; `data` is null where there is none. */
+    abstract void turnTo()
+
+    /** Save what is not saved yet. */
+    abstract void save()
+
+    /** Save, whether or not there is anything to save. */
+    abstract void saveAnyway()
+
+    /** Let go of data whose objects went over to others that were read from disk; take the rest along. */
+    abstract void carryOver(def old, def there)
+
+    /** Show the window of a kind, the one that is there already where one is; another kind's is closed, with its keys. */
+    static void show(def gui, String name, Closure make) {
+        def properties = gui.getStage().getProperties()
+        def before = properties.get("glomseg." + name)
+        if (before?.isShowing()) {
+            before.toFront()
+            before.requestFocus()
+            return
+        }
+        def other = properties.get(OPEN)
+        if (other?.isShowing())
+            other.close()
+        def made = make()
+        properties.put("glomseg." + name, made.stage)
+        properties.put(OPEN, made.stage)
+        made.open()
+    }
+
+    void open() {
+        shared.watch()
+        layOut()
+        layOutConflict()
+        box.setPadding(new Insets(8))
+        stage.initOwner(gui.getStage())
+        stage.setScene(new Scene(box))
+        gui.imageDataProperty().addListener(onShown)
+        gui.projectProperty().addListener(onShown)
+        keys.begin()
+        stage.setOnHidden { close() }
+        stage.show()
+        rebind()
+        stage.sizeToScene()
+        settleDown()
+        box.requestFocus()
+        pulse.play()
+    }
+
+    void close() {
+        pulse.stop()
+        rememberedPlace.set([stage.getX(), stage.getY()].join(","))
+        keys.end()
+        gui.imageDataProperty().removeListener(onShown)
+        gui.projectProperty().removeListener(onShown)
+        if (isCurrent())
+            save()
+        if (data != null)
+            leave()
+        data = null
+    }
+
+    /** Tell whether what the window is about is what the active viewer shows at this moment. */
+    boolean isCurrent() {
+        return data != null && gui.getImageData() === data && gui.getProject() === project
+    }
+
+    /** Turn to what the active viewer shows now; nothing of the old image is written unless a viewer still shows it. */
+    void rebind() {
+        if (isCurrent())
+            return
+        if (data != null)
+            leave()
+        project = gui.getProject()
+        data = gui.getImageData()
+        entry = data == null ? null : project?.getEntry(data)
+        if (entry == null)
+            data = null
+        stage.setTitle(entry == null ? title : title + ": " + entry.getImageName())
+        turnTo()
+        def elsewhere = lookForOthers()
+        signatures = data == null ? [:] : signaturesNow(elsewhere)
+    }
+
+    /** Return the signatures from which on changes are known to have been made here. */
+    private Map signaturesNow(boolean elsewhere) {
+        def here = shared.signatures(data.getHierarchy())
+        if (!data.isChanged())
+            return here
+        def there = shared.signatures(entry.readHierarchy())
+        return elsewhere ? there.findAll { here.containsKey(it.key) } : there
+    }
+
+    /** Do something that a key or a button stands for, where the window is still about what is shown. */
+    void act(Closure action) {
+        if (isCurrent())
+            action()
+        else
+            rebind()
+    }
+
+    /** Return the viewer that people look at. */
+    def viewer() {
+        return isCurrent() ? gui.getViewer() : null
+    }
+
+    /** Write the image, where a viewer shows it and nobody else saved it meanwhile; tells whether it was written. */
+    boolean write() {
+        if (data == null || shared.shownData(project, entry) !== data || lookForOthers())
+            return false
+        try {
+            shared.save(project, entry, data)
+            signatures = shared.signatures(data.getHierarchy())
+            return true
+        } catch (IOException | IllegalStateException error) {
+            Dialogs.showErrorNotification(title, error.getMessage())
+            return false
+        }
+    }
+
+    /** Do something on JavaFX's thread, after what happens now. */
+    void later(Closure what) {
+        Platform.runLater { what() }
+    }
+
+    /** Tell whether another program saved the image that is open here, and show what can be done. */
+    boolean lookForOthers() {
+        def elsewhere = isCurrent() && shared.isSavedElsewhere(entry, data)
+        if (elsewhere != conflict.isVisible()) {
+            conflict.setVisible(elsewhere)
+            conflict.setManaged(elsewhere)
+            stage.sizeToScene()
+        }
+        return elsewhere
+    }
+
+    /** Show the image as another program saved it, with what was done here since, and save that. */
+    private void takeBoth() {
+        def old = data
+        def there = entry.readImageData()
+        shared.doAgain(signatures, old.getHierarchy(), there)
+        carryOver(old, there)
+        there.setChanged(true)
+        gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
+        rebind()
+        saveAnyway()
+    }
+
+    private void layOutConflict() {
+        def both = new Button("Load it, with what was done here")
+        both.setOnAction { act { later { takeBoth() } } }
+        def ours = new Button("Overwrite it")
+        ours.setOnAction {
+            act {
+                shared.inStep(entry, data)
+                lookForOthers()
+                data.setChanged(true)
+                saveAnyway()
+            }
+        }
+        def text = new Label("Another program (glomseg, another QuPath) saved this image meanwhile. Nothing is saved " +
+            "here until you choose.")
+        text.setStyle("-fx-font-weight: bold")
+        conflict.getChildren().addAll(text, both, ours)
+        conflict.setAlignment(Pos.CENTER_LEFT)
+        conflict.setStyle("-fx-border-color: #d9822b; -fx-border-width: 2; -fx-padding: 4")
+        conflict.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) }
+        conflict.setVisible(false)
+        conflict.setManaged(false)
+        box.getChildren().add(conflict)
+    }
+
+    /** Put the window where it was last, or at the lower edge of the viewer, clear of what is in the middle. */
+    private void settleDown() {
+        def corner = rememberedPlace.get().split(",")
+        if (corner.size() == 2 && corner.every { it.isNumber() }) {
+            def (x, y) = corner*.toDouble()
+            if (Screen.getScreensForRectangle(x, y, 50, 30)) {
+                stage.setX(x)
+                stage.setY(y)
+                return
+            }
+        }
+        def view = gui.getViewer().getView()
+        def area = view.localToScreen(view.getLayoutBounds())
+        if (area != null) {
+            stage.setX(area.getMinX() + (area.getWidth() - stage.getWidth()) / 2)
+            stage.setY(area.getMaxY() - stage.getHeight() - 8)
+        }
+    }
+
+}
