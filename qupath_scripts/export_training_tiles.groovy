@@ -2,7 +2,8 @@
  * Purpose: export image tiles and their labels, to train a model on what was reviewed; what `glomseg train` reads.
  *          `glomseg export-tiles` does the same from outside QuPath.
  * Input:   annotations of the classes, by default Glomerulus and "Glomerulus: Sclerotic", on the open image or, with
- *          "Run for project", on every image. Rejected ones are left out. Arguments (none is needed), as name=value:
+ *          "Run for project", on every image. Rejected ones are left out; areas of class Ignore* have the last label, over
+ *          all others, and `glomseg train` learns nothing from them. Arguments (none is needed), as name=value:
  *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
  *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
  *            class=NAME   may be repeated; the first is label 1, and so on; a derived class that is not named has the
@@ -39,6 +40,7 @@ import qupath.lib.roi.GeometryTools
 import qupath.lib.roi.ROIs
 
 @Field static final String REVIEWED = "glomseg.reviewed"
+@Field static final String IGNORED = "Ignore*"
 @Field static final int COLOURED = 20
 @Field static final double STAINED_SHARE = 0.25
 
@@ -78,12 +80,15 @@ def builder = new LabeledImageServer.Builder(imageData)
     .downsample(downsample)
     .multichannelOutput(false)
 def present = annotations.collect { it.getPathClass() }.findAll { it != null }.unique()
-classes.eachWithIndex { name, index ->
+def ignored = classes.any { isIgnored(it) } ? [] : annotations.findAll { isIgnored(it.getPathClass()?.toString()) }
+def named = classes + (ignored ? [IGNORED] : [])
+named.eachWithIndex { name, index ->
     builder.addLabel(name, index + 1)
-    present.findAll { it.toString() != name && labelledAs(it, classes) == name }
+    present.findAll { it.toString() != name && labelledAs(it, named) == name }
         .each { builder.addLabel(it, index + 1) }
 }
 def labels = builder.build()
+def toIgnore = ignored ? GeometryTools.union(ignored.collect { it.getROI().getGeometry() }) : null
 def stem = stemOf(entry.getImageName())
 def boxes = tileGrid(server, downsample, size, overlap)
 def region = option("region", null)
@@ -92,7 +97,12 @@ if (region != null) {
     def area = areas ? GeometryTools.union(areas) : null
     boxes = boxes.findAll { area != null && area.covers(GeometryTools.regionToGeometry(it)) }
 }
-def annotated = boxes.findAll { !labels.isEmptyRegion(it) } as Set
+if (toIgnore != null)
+    boxes = boxes.findAll { !toIgnore.covers(GeometryTools.regionToGeometry(it)) }
+def outlines = labelled.collect { it.getROI().getGeometry() }.collect { toIgnore == null ? it : it.difference(toIgnore) }
+def annotated = boxes.findAll { box ->
+    !labels.isEmptyRegion(box) && (toIgnore == null || outlines.any { !it.isEmpty() && isNear(it, box) })
+} as Set
 def empty = boxes.findAll { !(it in annotated) }
 def background = reviewed ? empty : []
 if (option("negatives", null) != null) {
@@ -130,7 +140,7 @@ record.project = entry.getEntryPath().getParent().getParent().getFileName().toSt
 record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
 def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
-def unused = (annotations - labelled).countBy { it.getPathClass()?.toString() ?: "without a class" }
+def unused = (annotations - labelled - ignored).countBy { it.getPathClass()?.toString() ?: "without a class" }
 def leftOut = unused ? "; left out: " + unused.collect { name, count -> "${count} ${name}" }.join(", ") : ""
 say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background in ${target}${leftOut}")
 
@@ -146,6 +156,19 @@ void say(String text) {
 static String labelledAs(pathClass, List<String> classes) {
     def name = pathClass?.toString()
     return classes.findAll { name == it || name?.startsWith(it + ": ") }.max { it.length() }
+}
+
+static boolean isIgnored(String name) {
+    return name == IGNORED || name?.startsWith(IGNORED + ": ")
+}
+
+/* QuPath counts a tile as annotated where an outline comes within a pixel of it. */
+static boolean isNear(geometry, RegionRequest tile) {
+    return geometry.intersects(rectangleAround(tile))
+}
+
+static rectangleAround(RegionRequest tile) {
+    return GeometryTools.createRectangle(tile.getX() - 1, tile.getY() - 1, tile.getWidth() + 2, tile.getHeight() + 2)
 }
 
 static boolean isWanted(item) {

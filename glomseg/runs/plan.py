@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GeoJSONError, GlomsegError, ProjectError, QuPathError
 from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
-from glomseg.qupath.classes import describe_spellings, is_class, is_exactly, left_out
+from glomseg.qupath.classes import describe_spellings, is_area, is_class, is_exactly, left_out
 from glomseg.qupath.objects import GeoJSONObjects, PathObject, read_geojson, read_objects, write_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state
@@ -170,18 +170,20 @@ def _region(objects: Iterable[PathObject], region_class: str | None, within: Seq
 def read_areas(path: Path) -> GeoJSONObjects:
     """Read the areas to look inside from a GeoJSON file, and those of class `Ignore*`, which are not looked into.
 
-    Raises GeoJSONError where it holds no area to look inside.
+    Only annotations are areas, no cells and other detections. Raises GeoJSONError where it holds none to look inside.
     """
     content = read_objects(path)
-    areas = tuple(item for item in content.objects if item.geometry.area > 0)
+    areas = tuple(item for item in content.objects if is_area(item))
+    unused = left_out(content.objects, is_area)
     ignored = sum(is_exactly(item.class_name, IGNORED) for item in areas)
     if len(areas) == ignored:
         but = f" but of class {IGNORED}" if ignored else ""
-        raise GeoJSONError(f"{path} holds no area{but}; draw one in QuPath, and export it as GeoJSON")
+        said = f" ({unused})" if unused else ""
+        raise GeoJSONError(f"{path} holds no area{but}{said}; draw an annotation in QuPath, and export it as GeoJSON")
     remarks = list(content.remarks)
     if ignored:
         remarks.append(f"{path.name}: {ignored} areas of class {IGNORED} are not looked into")
-    if unused := left_out(content.objects, lambda item: item.geometry.area > 0):
+    if unused:
         remarks.append(f"{path.name}: {unused}")
     return GeoJSONObjects(objects=areas, remarks=tuple(remarks))
 

@@ -40,13 +40,23 @@ class Region:
         return (slide if self.area is None else self.area.intersection(slide)).difference(self.ignored)
 
     def check_on_image(self, width: int, height: int) -> str:
-        """Say how many areas lie off a slide of `width` x `height` px, "" for none; raises GeoJSONError for all."""
+        """Say how many areas lie off a slide of `width` x `height` px, or in areas to ignore; "" where none does.
+
+        Raises GeoJSONError where nothing is left to look at: that no glomerulus is found would say nothing.
+        """
+        slide = shapely.box(0, 0, width, height)
         areas = [] if self.area is None else polygons(self.area)
-        if areas and self.area is not None and self.area.intersection(shapely.box(0, 0, width, height)).area == 0:
+        if areas and self.area is not None and self.area.intersection(slide).area == 0:
             raise GeoJSONError(
                 f"no area of `region` or `within` lies on the image, which is {width} x {height} px; draw one on it"
             )
-        return off_image(areas, width, height, "areas to look inside")
+        if self.ignored.covers(slide if self.area is None else self.area.intersection(slide)):
+            what = "the whole image" if self.area is None else "all that `region` or `within` says to look inside"
+            raise GeoJSONError(f"{what} lies in areas of class {IGNORED}, which are not looked into; leave one out")
+        hidden = sum(self.ignored.covers(area) for area in areas)
+        said = [off_image(areas, width, height, "areas to look inside")]
+        said.append(f"{hidden} of {len(areas)} areas to look inside lie in areas of class {IGNORED}" if hidden else "")
+        return "; ".join(filter(None, said))
 
     def blocks(self, frame: ReadingFrame, margin_um: float) -> NDArray[np.bool_]:
         """Mark the blocks (rows, columns) to look at: the region and `margin_um` around it, to see profiles whole."""

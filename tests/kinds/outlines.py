@@ -127,22 +127,19 @@ OUTLINES = (
         content=written(
             *(_old("PathAnnotationObject", item) for item in SQUARES[:3]), _old("PathCellObject", SQUARES[3])
         ),
-        looked_into=4,
-        says_where_labelled=("1 cell of class Glomerulus",),
+        says=("1 cell of class Glomerulus",),
     ),
     OutlineCase(name="object_type", content=_all(objectType=None, object_type="ANNOTATION")),
     OutlineCase(name="no objectType", content=_all(objectType=None)),
     OutlineCase(
         name="a detection",
         content=_fourth(objectType="detection"),
-        looked_into=4,
-        says_where_labelled=("1 detection of class Glomerulus",),
+        says=("1 detection of class Glomerulus",),
     ),
     OutlineCase(
         name="a cell with a nucleus",
         content=written(*USUAL, feature(SQUARES[3], objectType="cell") | {"nucleusGeometry": polygon(_HOLE)}),
-        looked_into=4,
-        says_where_labelled=("1 cell of class Glomerulus",),
+        says=("1 cell of class Glomerulus",),
     ),
     # containers
     OutlineCase(name="an array", content=json.dumps(USUAL).encode()),
@@ -225,6 +222,16 @@ OUTLINES = (
         says_where_labelled=(_NO_CLASS,),
         no_tiles="there: no annotation with a class",
     ),
+    OutlineCase(
+        name="nothing but detections",
+        content=_all(objectType="detection"),
+        glomeruli=0,
+        area_px=0,
+        looked_into=0,
+        says_where_labelled=("3 detections of class Glomerulus",),
+        no_tiles="there: no annotation with a class",
+        no_area="holds no area (left out: 3 detections of class Glomerulus)",
+    ),
     OutlineCase(name="an area to ignore", content=_fourth(classification={"name": "Ignore*"})),
     OutlineCase(
         name="an area to ignore on a glomerulus",
@@ -298,5 +305,5 @@ OUTLINES = (
 
 
 def areas(case: OutlineCase) -> float:
-    """Return the px that `export-tiles` can label: what lies on the image."""
-    return case.area_px - (10_000 if case.name == "outside the image" else 0)
+    """Return the px that `export-tiles` labels as glomerulus: what lies on the image, and in no area to ignore."""
+    return case.area_px - (10_000 if case.name == "outside the image" else 0) - 12_000 * case.ignored

@@ -20,9 +20,10 @@ projects.
 MASKS = """Five discs, two of which touch: five objects where a mask numbers them, four where it is black and white.
 `evaluate` and `train` read them alike."""
 SCENE = """Four discs, and an outline of class `Glomerulus` around three of them ("all"); what a line names is one of
-the three, or is around the fourth. `evaluate` reads a file as truth and as prediction, and leaves out of a truth what
-lies in an area of class `Ignore*`; `export-tiles --geojson` draws those too, and counts the areas as left out.
-`annotate --within` looks inside all areas, whatever their class and kind, but not inside those of class `Ignore*`."""
+the three, or is around the fourth. `evaluate` reads a file as truth and as prediction, and leaves out what has its
+centre in an area of class `Ignore*` of the truth. `export-tiles --geojson` gives such areas a label of their own over
+all others, which `train` leaves out. `annotate --within` looks inside all annotations, whatever their class, but not
+inside those of class `Ignore*`."""
 PROJECT = """A project of one image with four glomeruli. `status` shows it, `annotate` outlines it, `measure` measures
 that without QuPath. "Done" is four glomeruli of the right size."""
 OUTLINE_COLUMNS = ("GeoJSON", "`evaluate`", "`export-tiles`", "`annotate --within`", "says")
@@ -62,9 +63,10 @@ def _outline(case: OutlineCase) -> tuple[str, str, str, str]:
         return (*(_refused(case.refusal),) * 3, "")
     counted = "all" if case.glomeruli == 3 else str(case.glomeruli)
     evaluated = f"{counted}, {case.area_px:,.0f} px"
+    drawn = _refused(case.no_tiles) if case.no_tiles else counted
     if case.ignored:
         evaluated += f"; as truth {case.glomeruli - case.ignored}"
-    drawn = _refused(case.no_tiles) if case.no_tiles else counted
+        drawn = f"{case.glomeruli - case.ignored}, the rest to be ignored"
     if case.says_of_slide:
         drawn = f"{case.looked_into} that lie on the image"
     looked = _refused(case.no_area) if case.no_area else f"in {case.looked_into}"

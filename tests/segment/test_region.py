@@ -94,3 +94,15 @@ def test_areas_that_lie_off_the_image_are_counted(area, said: str) -> None:
 def test_no_area_on_the_image_is_refused(area) -> None:
     with pytest.raises(GeoJSONError, match=r"no area .* lies on the image, which is 4000 x 3000 px"):
         Region(area, box(0, 0, 0, 0)).check_on_image(4000, 3000)
+
+
+@pytest.mark.parametrize("area", [None, box(600, 600, 800, 800), box(-500, 600, 200, 800)])
+def test_nothing_left_to_look_inside_is_refused(area) -> None:
+    with pytest.raises(GeoJSONError, match=r"lies in areas of class Ignore\*, which are not looked into"):
+        Region(area, box(0, 0, 4000, 3000)).check_on_image(4000, 3000)
+
+
+def test_an_area_that_is_to_be_ignored_is_counted() -> None:
+    areas = box(100, 100, 300, 300).union(box(1000, 100, 1300, 400))
+    said = Region(areas, box(50, 50, 400, 400)).check_on_image(4000, 3000)
+    assert said == "1 of 2 areas to look inside lie in areas of class Ignore*"

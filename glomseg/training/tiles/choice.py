@@ -132,6 +132,12 @@ def inside(boxes: Iterable[Box], region: BaseGeometry) -> list[Box]:
     return [box for box in boxes if region.covers(_outline(box))]
 
 
+def not_inside(boxes: Iterable[Box], area: BaseGeometry) -> list[Box]:
+    """Give the boxes that do not lie inside an area as a whole."""
+    shapely.prepare(area)
+    return [box for box in boxes if not area.covers(_outline(box))]
+
+
 def draw_background(names: Sequence[str], count: int, seed: int, read: Callable[[int], Pixels]) -> list[int]:
     """Choose up to `count` empty tiles that show tissue; returns their positions in `names`, `read` gives pixels."""
     order = sorted(range(len(names)), key=lambda position: _rank(names[position], seed))

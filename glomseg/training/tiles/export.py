@@ -133,10 +133,27 @@ def _without_tiles(plan: TilePlan, size: tuple[int, int], settings: ExportSettin
         said.append(off_image(areas, *size, f"areas of class {settings.region}"))
         if drawn and not areas:
             said.append(f"no tile: no annotation of class {settings.region}")
+    said.append(_said_of_ignored(plan, drawn))
     if drawn and not plan.boxes and not any(said):
         where = "the image" if settings.region is None else f"its areas of class {settings.region}"
         said.append(f"no tile: none of {settings.size_px} px fits {where}, or shows an annotation; make `size_px` less")
     return [f"{name}: {text}" for text in said if text]
+
+
+def _said_of_ignored(plan: TilePlan, drawn: Sequence[BaseGeometry]) -> str:
+    """Say how many outlines teach nothing, or only a part of them, because a person wants their place ignored."""
+    if not plan.ignored or plan.request.known is not None:
+        return ""
+    area = shapely.union_all(plan.ignored)
+    reached = sum(area.intersects(shape) for shape in drawn)
+    if drawn and not plan.boxes and all(area.covers(shape) for shape in drawn):
+        return f"no tile: all {len(drawn)} annotations lie in areas of class {IGNORED}"
+    if not plan.boxes:
+        return ""
+    return (
+        f"areas of class {IGNORED} have a label of their own, which training leaves out; {reached} of {len(drawn)} "
+        "annotations reach into them"
+    )
 
 
 def _check_folder(folder: Path) -> None:
@@ -187,21 +204,22 @@ def _scale(mpp: float | None) -> str:
 
 
 def _palette(requests: Sequence[TileRequest], settings: ExportSettings, colors: Mapping[str, Color]) -> list[int]:
-    """Give the palette that QuPath would: white, then the colours of the classes."""
-    known = {item.class_name: item.color for request in requests for item in request.image.objects if item.color}
-    found = [colors.get(name) or known.get(name) or DEFAULT_COLOR for name in settings.classes]
-    grey = [IGNORED_COLOR] if any(request.known is not None for request in requests) else []
-    return [channel for color in [(255, 255, 255), *found, *grey] for channel in color]
+    """Give the palette that QuPath would: white, then the colours of the classes and of what is to be ignored."""
+    objects = [item for request in requests for item in request.image.objects]
+    known = {item.class_name: item.color for item in objects if item.class_name and item.color} | dict(colors)
+    classes = [known.get(name, DEFAULT_COLOR) for name in settings.classes]
+    grey = known.get(IGNORED, IGNORED_COLOR)
+    return [channel for color in [(255, 255, 255), *classes, grey] for channel in color]
 
 
 def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequence[int], version: str | None) -> None:
     """Write the images, labels and `-tiles.json` of one image."""
     place, stem = folder / plan.folder, stem_of(plan.request.image.name)
-    names = (BACKGROUND, *settings.classes, *([] if plan.request.known is None else [IGNORED]))
+    names = (BACKGROUND, *settings.classes, *([IGNORED] if plan.ignored else []))
     entries = []
     with open_image(plan.request.image) as slide:
         size = slide.width, slide.height
-        drawer = LabelDrawer((*plan.shapes, *_unknown(plan, size)), size, plan.downsample)
+        drawer = LabelDrawer((*plan.shapes, plan.ignored), size, plan.downsample)
         for box in plan.boxes:
             name = tile_name(stem, box, plan.downsample)
             image, label = f"{name}.png", f"{name}-labelled.png"
@@ -211,7 +229,7 @@ def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequ
             if plan.request.known is not None:
                 _mark_outside(drawn, box, size, label=len(plan.shapes) + 1)
             labels = Image.fromarray(drawn, "L")
-            labels.putpalette(palette)
+            labels.putpalette(palette[: 3 * len(names)])
             _save(Image.fromarray(read_tile(slide, box, settings.size_px)), place / image)
             _save(labels, place / label)
             entries.append({"region": _region(plan, box), "image": image, "labels": label})
@@ -223,11 +241,6 @@ def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequ
     }
     kept = {key: value for key, value in content.items() if value is not None}
     write_json(place / f"{stem}-tiles.json", kept)
-
-
-def _unknown(plan: TilePlan, size: tuple[int, int]) -> list[list[BaseGeometry]]:
-    """Give the outlines of the last label, over all others: of what nothing is known."""
-    return [] if plan.request.known is None else [[shapely.box(0, 0, *size).difference(plan.request.known)]]
 
 
 def _mark_outside(drawn: NDArray[np.uint8], box: Box, size: tuple[int, int], *, label: int) -> None:

@@ -12,9 +12,10 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import TrainingError
 from glomseg.geometry import Box
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
-from glomseg.qupath.classes import LeftOutObjects, best_class, is_area, is_class, left_out
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.classes import LeftOutObjects, best_class, is_area, is_class, is_exactly, left_out
+from glomseg.qupath.objects import PathObject, repair
 from glomseg.runs.reviewed import is_rejected
+from glomseg.segment.region import IGNORED
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
 from glomseg.training.tiles.choice import (
@@ -24,6 +25,7 @@ from glomseg.training.tiles.choice import (
     draw_background,
     grid,
     inside,
+    not_inside,
     stem_of,
     tile_name,
 )
@@ -68,7 +70,8 @@ class TileRequest:
 
     `folder` is where they belong, below the export's; without one it is the name without its extension. `around`
     are points (x, y) to cut a tile around each, instead of QuPath's grid. With `known`, the area of which something
-    is known, tiles cover that instead of lying whole on the image, and the rest has the last label, `Ignore*`.
+    is known, tiles cover that instead of lying whole on the image, and the rest has the last label, `Ignore*`. Areas
+    that a person gave that class have it too.
     """
 
     image: AnnotatedImage
@@ -84,7 +87,10 @@ class TileRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class TilePlan:
-    """One image on its way: the tiles that were chosen, and how many of them are annotated."""
+    """One image on its way: the tiles that were chosen, and how many of them are annotated.
+
+    `ignored` are the outlines that have the label `Ignore*`, over all others.
+    """
 
     request: TileRequest
     downsample: float
@@ -92,6 +98,7 @@ class TilePlan:
     shapes: tuple[tuple[BaseGeometry, ...], ...] = ()
     boxes: tuple[Box, ...] = ()
     annotated: int = 0
+    ignored: tuple[BaseGeometry, ...] = ()
 
     @property
     def folder(self) -> str:
@@ -110,7 +117,13 @@ def choose_tiles(slide: Slide, request: TileRequest, settings: ExportSettings) -
     wanted = any(shapes) or request.reviewed
     own = (slide.mpp_x + slide.mpp_y) / 2 if slide.mpp_x and slide.mpp_y else None
     downsample = _downsample(own, settings) if wanted else settings.downsample
-    plan = TilePlan(request=request, downsample=downsample, mpp=own and own * downsample, shapes=shapes)
+    plan = TilePlan(
+        request=request,
+        downsample=downsample,
+        mpp=own and own * downsample,
+        shapes=shapes,
+        ignored=_ignored(slide, request, items, settings),
+    )
     if not wanted:
         return plan
     boxes = _boxes(slide, request, settings, downsample)
@@ -118,7 +131,11 @@ def choose_tiles(slide: Slide, request: TileRequest, settings: ExportSettings) -
         areas = [item.geometry for item in items if is_class(item.class_name, settings.region)]
         boxes = inside(boxes, shapely.union_all(areas))
     drawn = [shape for group in shapes for shape in group]
-    marks = annotated(boxes, drawn if request.known is None else _within(drawn, request.known))
+    if plan.ignored:
+        area = shapely.union_all(plan.ignored)
+        drawn = [part for shape in drawn if (part := shape.difference(area)).area > 0]
+        boxes = not_inside(boxes, area)
+    marks = annotated(boxes, drawn)
     asked = request.around is not None
     chosen = set(range(len(boxes)) if asked else _background(slide, plan, boxes, marks, settings))
     kept = [box for position, box in enumerate(boxes) if marks[position] or position in chosen]
@@ -136,8 +153,15 @@ def _boxes(slide: Slide, request: TileRequest, settings: ExportSettings, downsam
     return list(grid(*size, downsample, settings.size_px, settings.overlap_px))
 
 
-def _within(shapes: Sequence[BaseGeometry], area: BaseGeometry) -> list[BaseGeometry]:
-    return [part for shape in shapes if (part := shape.intersection(area)).area > 0]
+def _ignored(
+    slide: Slide, request: TileRequest, items: Sequence[PathObject], settings: ExportSettings
+) -> tuple[BaseGeometry, ...]:
+    """List what is labelled `Ignore*`: all of which nothing is known, or what a person gave that class."""
+    if request.known is not None:
+        return (shapely.box(0, 0, slide.width, slide.height).difference(request.known),)
+    if any(is_exactly(name, IGNORED) for name in settings.classes):
+        return ()
+    return tuple(repair(item.geometry) for item in items if is_exactly(item.class_name, IGNORED))
 
 
 def _downsample(own: float | None, settings: ExportSettings) -> float:
@@ -190,7 +214,7 @@ def unused(request: TileRequest, settings: ExportSettings) -> LeftOutObjects:
     wanted = (*settings.classes, *([settings.region] if settings.region else []))
 
     def used(item: PathObject) -> bool:
-        named = is_area(item) and best_class(item.class_name, wanted) is not None
+        named = is_area(item) and best_class(item.class_name, (*wanted, IGNORED)) is not None
         return named or is_rejected(item) or REVIEWED in item.metadata
 
     return left_out(request.image.objects, used) + request.image.others

@@ -276,6 +276,35 @@ def test_the_label_is_that_of_the_parent_and_what_has_none_is_counted(source, tm
     assert {"class": "Tubule", "kind": "annotation", "count": 1} in shown["left_out"]
 
 
+def test_what_is_to_be_ignored_has_a_label_of_its_own(source, tmp_path, glomseg):
+    """Neither glomerulus nor background, as `evaluate` has it; a tile of nothing else is left out."""
+    objects = [
+        glomerulus(150, 150, 60),
+        glomerulus(350, 150, 60),
+        glomerulus(600, 300, 60),
+        PathObject(geometry=shapely.box(300, 0, 512, 512), class_name="Ignore*"),
+        PathObject(geometry=shapely.box(1024, 0, 2048, 512), class_name="Ignore*: Pen"),
+    ]
+    write_geojson(tmp_path / "a.geojson", objects)
+    arguments = ("export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "--downsample", 1)
+    result = glomseg(*arguments, "--overlap", 0, "-o", tmp_path / "out")
+    assert result.code == 0, result.err
+    assert "areas of class Ignore* have a label of their own" in result.err
+    assert "2 of 3 annotations reach into them" not in result.err
+    assert "1 of 3 annotations reach into them" in result.err
+    assert "left out" not in result.err.replace("training leaves out", "")
+    labels = pixels(tmp_path / "out/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png")
+    assert [int(labels[150, x]) for x in (150, 295, 305, 350, 500, 250)] == [1, 1, 3, 3, 3, 0]
+    named = json.loads((tmp_path / "out/a.b/a.b-tiles.json").read_text())["labels"]
+    assert named[3] == {"classification": "Ignore*", "label": 3}
+
+    write_geojson(tmp_path / "a.geojson", [objects[1], PathObject(geometry=shapely.box(0, 0, 2048, 1536),
+                                                                  class_name="Ignore*")])  # fmt: skip
+    result = glomseg(*arguments, "-o", tmp_path / "none")
+    assert result.code == 1
+    assert "no tile: all 1 annotations lie in areas of class Ignore*" in result.err
+
+
 def test_odd_outlines_are_repaired_aloud(source, tmp_path, glomseg):
     bow_tie = [[100, 100], [300, 300], [300, 100], [100, 300], [100, 100]]
     odd = {"type": "Feature", "geometry": None, "properties": {}}

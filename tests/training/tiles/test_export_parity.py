@@ -21,6 +21,22 @@ CASES = {
 }
 
 
+IGNORE = """
+import static qupath.lib.gui.scripting.QPEx.*
+import qupath.lib.objects.PathObjects
+import qupath.lib.objects.classes.PathClass
+import qupath.lib.regions.ImagePlane
+import qupath.lib.roi.ROIs
+def outline = getAnnotationObjects().find { it.getPathClass()?.toString()?.startsWith("Glomerulus") }
+if (outline != null) {
+    def left = outline.getROI().getCentroidX() as int
+    def roi = ROIs.createRectangleROI(left, 0, 300, 3000, ImagePlane.getDefaultPlane())
+    addObject(PathObjects.createAnnotationObject(roi, PathClass.fromString("Ignore*")))
+    getProjectEntry().saveImageData(getCurrentImageData())
+}
+"""
+
+
 def review(project, image):
     content = json.loads(project.read_text("utf-8"))
     content["images"][image]["metadata"]["glomseg.reviewed"] = "AB 2026-01-01"
@@ -36,6 +52,27 @@ def read(path):
         return {**json.loads(path.read_text("utf-8")), "base_directory": ""}
     with Image.open(path) as picture:
         return picture.mode, picture.getpalette(), np.asarray(picture)
+
+
+@pytest.mark.slow
+def test_both_label_what_is_to_be_ignored(moved, drive, tmp_path, glomseg):
+    call = f"export_training_tiles|folder={tmp_path / 'qupath'}|size=128|overlap=0|downsample=1|negatives=1"
+    drive(moved, call, before=IGNORE)
+    options = ("--size", 128, "--overlap", 0, "--downsample", 1, "--negatives", 1)
+    outcome = glomseg("export-tiles", moved, "-o", tmp_path / "glomseg", *options)
+    assert "annotations reach into them" in outcome.err
+    theirs, ours = contents(tmp_path / "qupath"), contents(tmp_path / "glomseg")
+    assert theirs.keys() == ours.keys()
+    for key, path in ours.items():
+        one, two = read(theirs[key]), read(path)
+        if path.suffix == ".json":
+            assert one == two
+        else:
+            assert one[:2] == two[:2]
+            assert np.array_equal(one[2], two[2])
+    labels = [read(path)[2] for key, path in ours.items() if key.endswith("-labelled.png")]
+    assert any((item == 3).any() and (item == 1).any() for item in labels)
+    assert not any((item == 3).all() for item in labels)
 
 
 def test_both_exporters_write_the_same_tiles(moved, drive, tmp_path, glomseg):
