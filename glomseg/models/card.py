@@ -49,6 +49,19 @@ class TrainingData:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Dial:
+    """Another threshold or sureness than the card's for a species, or with or without flips; None stands for any.
+
+    A threshold or sureness of None leaves the card's.
+    """
+
+    species: str | None = limited(None, among=SPECIES_DIAMETER_UM)
+    tta: bool | None = None
+    threshold: float | None = limited(None, above=0, high=0.999)
+    sureness: float | None = limited(None, low=0, high=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """Everything about a model but its weights; keys in the file follow WSInfer's where the meaning is the same.
 
@@ -57,7 +70,8 @@ class ModelCard:
     another species they go with the diameter and with its square. `mean` and `std` apply to RGB in 0..1, if not None.
 
     `threshold` is where an outline runs; an object counts where its mean probability is at least `sureness` (None:
-    all count), and what is less sure is a candidate, kept aside. `activation` turns a pixel's logits into
+    all count), and what is less sure is a candidate, kept aside; of `dials` for a species or flips the first that fits
+    goes before both. `activation` turns a pixel's logits into
     probabilities: `sigmoid` of each class by itself; `softmax` over the classes and a background of logit 0, so that
     classes exclude each other. A network with the head `hover` also gives, for each pixel of an object, how far to the
     right and how far down in it that pixel lies (-1..1), by which objects that touch come apart.
@@ -79,6 +93,7 @@ class ModelCard:
     std: Triple | None = limited(None, low=1e-3, high=10)
     threshold: float = limited(0.5, above=0, high=0.999)
     sureness: float | None = limited(None, low=0, high=1)
+    dials: tuple[Dial, ...] = ()
     minimum_area_um2: float = limited(low=0, high=1e8)
     minimum_solidity: float = limited(0.0, low=0, high=1)
     species: str = _text(100)
@@ -112,6 +127,14 @@ class ModelCard:
         """Name of the file that holds the weights, beside the card."""
         return FOREIGN_WEIGHTS.get(self.architecture, WEIGHTS_NAME)
 
+    def dial(self, species: str | None, *, tta: bool = False) -> Dial:
+        """Return threshold and sureness for a species (None: the model's own), read with flips or without."""
+        species = species or self.species
+        fitting = [one for one in self.dials if one.species in (None, species) and one.tta in (None, tta)]
+        threshold = next((one.threshold for one in fitting if one.threshold is not None), self.threshold)
+        sureness = next((one.sureness for one in fitting if one.sureness is not None), self.sureness)
+        return Dial(species=species, tta=tta, threshold=threshold, sureness=sureness)
+
     def to_json(self) -> str:
         """Return the text of card.json."""
         values = {_KEYS.get(name, name): value for name, value in dataclasses.asdict(self).items()}
@@ -138,5 +161,5 @@ class ModelCard:
 
 _KEYS = {"mpp": "spacing_um_px"}
 """Fields whose key in the file is another: WSInfer's."""
-_OPTIONAL: dict[str, Any] = {"activation": "sigmoid", "heads": ("mask",), "sureness": None}
+_OPTIONAL: dict[str, Any] = {"activation": "sigmoid", "heads": ("mask",), "sureness": None, "dials": ()}
 """Keys that older cards lack -> what such a card means."""

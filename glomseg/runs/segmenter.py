@@ -14,7 +14,7 @@ from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import Run, RunParameters, now
 from glomseg.runs.segment_batch import Job, segment_all
-from glomseg.segment.pipeline import SegmentSettings, sureness_of
+from glomseg.segment.pipeline import SegmentSettings, sureness_of, threshold_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class Segmenter:
             model=card.name,
             model_sha256=card.weights_sha256,
             card_sha256=hashlib.sha256(card.to_json().encode()).hexdigest(),
-            threshold=card.threshold if self.settings.threshold is None else self.settings.threshold,
+            threshold=threshold_of(card, self.settings),
             sureness=sureness_of(card, self.settings) or None,
             species=self.settings.species,
             tta=self.settings.tta,

@@ -151,7 +151,9 @@ def outline_map(
 
 def sureness_of(card: ModelCard, settings: SegmentSettings) -> float:
     """Tell the mean probability from which an object counts; 0 where neither card nor settings ask for any."""
-    sureness = card.sureness if settings.sureness is None else settings.sureness
+    sureness = settings.sureness
+    if sureness is None:
+        sureness = card.dial(settings.species, tta=settings.tta).sureness
     if sureness is None:
         return 0.0
     if not 0 <= sureness <= 1:
@@ -159,14 +161,21 @@ def sureness_of(card: ModelCard, settings: SegmentSettings) -> float:
     return sureness
 
 
-def outline_settings(card: ModelCard, settings: SegmentSettings) -> OutlineSettings:
-    """Fit the card's post-processing to the species: lengths go with the diameter, areas with its square."""
-    threshold = card.threshold if settings.threshold is None else settings.threshold
+def threshold_of(card: ModelCard, settings: SegmentSettings) -> float:
+    """Tell the probability on the outline: what the settings ask for, or the card's for this species and reading."""
+    threshold = settings.threshold
+    if threshold is None:
+        threshold = card.dial(settings.species, tta=settings.tta).threshold or card.threshold
     if not 0 < threshold < 1:
         raise ModelError(f"threshold {threshold} is not between 0 and 1; give `threshold` as a number such as 0.5")
+    return threshold
+
+
+def outline_settings(card: ModelCard, settings: SegmentSettings) -> OutlineSettings:
+    """Fit the card's post-processing to the species: lengths go with the diameter, areas with its square."""
     scale = _scale(card, settings.species)
     return OutlineSettings(
-        threshold=threshold,
+        threshold=threshold_of(card, settings),
         minimum_area_um2=card.minimum_area_um2 * scale**2,
         minimum_solidity=card.minimum_solidity,
         split_depth_um=0.06 * card.training_diameter_um * scale,

@@ -49,7 +49,8 @@ _INK = 60
 _FEWEST_GLOMERULI = 5
 _OFF = (0.71, 1.41)  # factors of the scale at which a glomerulus is still one
 _SAME_SIZE = 1.3
-_SURE = 0.972  # mean probability within it; what was seen on tissue without glomeruli had 0.970 at most
+_CORE = 0.85  # probability on the outline of what is looked at here, whatever a card draws
+_SURE = 0.972  # mean probability within that; what was seen on tissue without glomeruli had 0.970 at most
 _GLANCE_PX = 400  # of a patch that is looked at to confirm a stated size
 _GLOMERULUS = (0.5, 1.5)  # of the species' mean diameter
 
@@ -242,7 +243,7 @@ def _objects(
 ) -> list[_SeenThing]:
     """List what the model finds around a place, in a field whose size follows from `field_mpp`."""
     step = reading_mpp(model.card, species) / mpp
-    outline = outline_settings(model.card, SegmentSettings(species=species))
+    outline = outline_settings(model.card, SegmentSettings(species=species, threshold=_CORE))
     field_um = min(_FIELD_UM, _FIELD_PX * reading_mpp(model.card, species))
     width, height = (min(field_um / field_mpp, float(size)) for size in (slide.width, slide.height))
     box = _around(slide, x, y, width, height)

@@ -6,7 +6,7 @@ import pytest
 from support.small_models import card
 
 from glomseg.errors import ModelError
-from glomseg.models.card import ModelCard
+from glomseg.models.card import Dial, ModelCard
 from glomseg.models.store import read_card, shipped_folder
 
 
@@ -37,6 +37,7 @@ BAD = {
     "std": [[0, 1, 1], [0.5, 0.5, 0.5], [1, 1, 1e-30]],
     "threshold": [1.1, -0.1, "0.5", 0, 1],
     "sureness": [-0.1, 1.1, "0.9", True],
+    "dials": [{}, ["human"], [{"species": "dog"}], [{"tta": 1}], [{"sureness": 2}], [{"threshold": 0}]],
     "minimum_area_um2": [-1, None, 1e12],
     "minimum_solidity": [2],
     "species": ["", None],
@@ -57,7 +58,7 @@ def test_bad_card_field(name, value):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation", "sureness"}))
+@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation", "sureness", "dials"}))
 def test_missing_card_field(name):
     data = json.loads(card().to_json())
     del data[name]
@@ -68,14 +69,32 @@ def test_missing_card_field(name):
 def test_a_card_of_before_stays_as_it_is():
     """What came later is not written where it says nothing, so that a card and its sha256 in runs do not change."""
     data = json.loads(card().to_json())
-    assert not {"activation", "sureness"} & set(data)
+    assert not {"activation", "sureness", "dials"} & set(data)
     made = ModelCard.from_json(json.dumps(data))
-    assert (made.activation, made.sureness) == ("sigmoid", None)
-    newer = card(activation="softmax", sureness=0.95)
+    assert (made.activation, made.sureness, made.dials) == ("sigmoid", None, ())
+    newer = card(activation="softmax", sureness=0.95, dials=(Dial(species="mouse", sureness=0.9),))
     assert ModelCard.from_json(newer.to_json()) == newer
     shipped = shipped_folder() / "pas-starter"
     kept = (shipped / "card.json").read_text(encoding="utf-8")
     assert read_card(shipped).to_json() == kept or "sureness" in kept
+
+
+def test_the_first_dial_that_fits_decides_and_none_leaves_the_cards():
+    dials = (
+        Dial(species="mouse", tta=True, sureness=0.8),
+        Dial(species="mouse", threshold=0.4),
+        Dial(tta=True, sureness=0.9),
+    )
+    one = card(threshold=0.5, sureness=0.95, dials=dials)
+
+    def of(species, tta):
+        dial = one.dial(species, tta=tta)
+        return dial.threshold, dial.sureness
+
+    assert of(None, False) == of("human", False) == (0.5, 0.95)
+    assert of("human", True) == (0.5, 0.9)
+    assert of("mouse", False) == (0.4, 0.95)
+    assert of("mouse", True) == (0.4, 0.8)
 
 
 def test_a_class_that_is_there_twice():
