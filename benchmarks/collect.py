@@ -19,10 +19,13 @@ from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.project import image_state, read_project
-from glomseg.runs import changes as history
-from glomseg.runs.ownership import stamp
+from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.write_mark import mark_of, new_mark
+from glomseg.runs.changes import Place, last_changes, next_path
+from glomseg.runs.memory import memory_path
+from glomseg.runs.ownership import Memory, stamp
 from glomseg.runs.undo import fold
-from glomseg.runs.write_image import collect_image, undo_image
+from glomseg.runs.write_image import Target, collect_image, undo_image
 
 SIDE = 4096
 
@@ -72,29 +75,41 @@ def main(number):
     with tempfile.TemporaryDirectory() as scratch, qupath_process() as qupath:
         path = make_project(Path(scratch))
         runs = path.parent / "glomseg"
-        place = history.next_place(runs / "benchmark", "benchmark", "1")
         predictions = polygons(number)
 
-        def state():
-            return image_state(read_project(path).images[0])
+        def target(**more):
+            image = read_project(path).images[0]
+            return Target(
+                project_path=path,
+                entry_id="1",
+                image_path=image.path,
+                state=image_state(image),
+                backup_folder=runs / "benchmark/backup/1",
+                **more,
+            )
+
+        def place(kind):
+            mark, image = new_mark(), read_project(path).images[0]
+            return Place(
+                run="benchmark",
+                path=next_path(runs / "benchmark", "1"),
+                memory=memory_path(runs, "1", mark),
+                mark=mark,
+                previous=mark_of(readable_data(image.data_folder)),
+                kind=kind,
+            )
 
         def collect(**more):
-            picture, backup = path.parent / "slide.png", runs / "benchmark/backup/1"
-            return qupath.call(
-                collect_image, path, "1", picture, predictions,
-                processed_area=None, expected_state=state(), backup_folder=backup, **more,
-            )  # fmt: skip
+            return qupath.call(collect_image, target(**more), predictions, processed_area=None)
 
         def undo():
-            change = fold([change for _, change in history.last_changes(runs, "1")])
-            where = {"backup_folder": runs / "backup/1/undo", "memory": place.memory}
-            return qupath.call(
-                undo_image, path, "1", path.parent / "slide.png", change, expected_state=state(), **where
-            )
+            standing = place("undo")
+            change = fold([written.change for written in last_changes(runs, "1", standing.previous, None)])
+            return qupath.call(undo_image, target(place=standing), change, memory=Memory())
 
         print(f"| {number} polygons in one image | |\n|---|---|")
         timed("start of the JVM", lambda: qupath.call(read_annotations, path, "1"))
-        assert timed("collect", lambda: collect(place=place)).added == number
+        assert timed("collect", lambda: collect(place=place("collect"))).added == number
         assert timed("the same again", collect).kept == number
         assert timed("read", lambda: len(qupath.call(read_annotations, path, "1"))) == number
         assert timed("undo", undo).removed == number

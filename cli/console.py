@@ -96,6 +96,8 @@ class Console:
             if candidates:
                 folder = result.run.folder / "candidates"
                 self.say(f"(+ n): {candidates} candidates, less sure than what counts: {folder}")
+        for text in result.left:
+            self.say(text)
         self.say(f"results: {result.run.folder}")
         return int(bool(result.failed))
 

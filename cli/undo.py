@@ -60,4 +60,6 @@ def undo(
             if key not in failed and record.undone is not None
         ]
         console.table(("image", f"outlines of {result.run.run_id} removed", "earlier outlines brought back"), rows)
+    for text in result.left:
+        console.say(text)
     return int(bool(failed))

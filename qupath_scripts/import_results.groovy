@@ -4,9 +4,10 @@
  * Input:   the project's folder "glomseg" as the run left it. Arguments (none is needed):
  *            a run's id, or the path of a run folder   [the newest run that has a result for the image]
  *            forget-rejections                         offer again what was deleted from earlier results
- * Output:  annotations; the image is saved if anything changed. Its data before the first change is copied to
- *          glomseg/<run>/backup/<image>; what changed and what is to be remembered goes to glomseg/<run>/changes and
- *          glomseg/memory, so that `glomseg undo` takes the import back.
+ * Output:  annotations; the image is saved if anything changed. Its data before the change is copied to
+ *          glomseg/<run>/backup/<image> or, where the run has written before, to glomseg/backup/<image>; what changed
+ *          and what is to be remembered goes to glomseg/<run>/changes and glomseg/memory, so that `glomseg undo` takes
+ *          the import back. Nothing is done while another glomseg works in that folder.
  *          What a person drew, changed, locked or judged is never touched, and what a person deleted stays away. That
  *          all outlines of a run are gone at once is not taken for a review, and said.
  * QuPath 0.5, 0.6, 0.7
@@ -18,6 +19,7 @@ import groovy.transform.Field
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
+import java.nio.file.StandardOpenOption
 import java.security.MessageDigest
 import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.index.strtree.STRtree
@@ -34,6 +36,10 @@ import qupath.lib.objects.PathObject
 @Field static final String REJECTED = "glomseg.rejected"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: which write it is based on
 @Field static final double OVERLAP = 0.3
+@Field static final double COINCIDENCE = 0.5
+@Field static final double RECTANGLE = 0.999
+@Field static final String HOLDER = ".lock.json"  // who works in the folder of runs
+@Field static final long STALE_MS = 300_000
 @Field static final int FEW = 2
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
@@ -56,7 +62,7 @@ if (run == null) {
     println "${entry.getImageName()}: nothing was chosen, nothing changed"
     return
 }
-def work = { bringIn(shared, run, home, given.contains("forget-rejections")) }
+def work = { holding(home) { bringIn(shared, run, home, given.contains("forget-rejections")) } }
 // the choice may have taken long: what counts is the image as a viewer shows it now
 return wasShown ? shared.withDataOfNow(project, entry, work) : work()
 
@@ -73,10 +79,11 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def memoryFile = memoryOf(home, key, before)
     def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
     def existing = hierarchy.getAnnotationObjects() as List
-    def plan = planUpdate(existing, predictions, area, earlier, [known: before != null, forget: forget])
+    def plan = planUpdate(existing, predictions, area, earlier, [known: before != null, forget: forget,
+                                                                     detections: large(hierarchy, predictions)])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
-        backUp(entry, run.resolve("backup").resolve(key), home.resolve("memory").resolve(key + ".geojson"))
+        backUp(entry, backupFolder(home, run, key), home.resolve("memory").resolve(key + ".geojson"))
         remember(plan.remember, home.resolve("memory").resolve(key).resolve(write + ".geojson"))
         keepChange(home, run, key, [mark: write, previous_mark: before, removed: plan.remove, added: plan.add,
                                     remembered: plan.remembered, stood: existing.findAll { !(it in plan.remove) }])
@@ -92,6 +99,52 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     say(shared, imageData, "${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as before, " +
         "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
     return [added: plan.add.size(), removed: plan.remove.size()]
+}
+
+/** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */
+def holding(Path home, Closure what) {
+    def file = home.resolve(HOLDER)
+    def token = UUID.randomUUID().toString().replace("-", "")
+    def text = GsonTools.getInstance().toJson([
+        token: token, person: System.getProperty("user.name"), host: hostName(), process: ProcessHandle.current().pid(),
+        since: java.time.OffsetDateTime.now().toString(), command: "import_results.groovy in QuPath"])
+    if (Files.exists(file) && isDead(file))
+        Files.deleteIfExists(file)
+    try {
+        Files.writeString(file, text, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)
+    } catch (java.nio.file.FileAlreadyExistsException ignored) {
+        throw new IllegalStateException("Another glomseg is working in ${home}: ${holder(file)}; wait for it.")
+    }
+    try {
+        return what()
+    } finally {
+        if (holder(file)?.token == token)
+            Files.deleteIfExists(file)
+    }
+}
+
+Map holder(Path file) {
+    try {
+        return GsonTools.getInstance().fromJson(Files.readString(file), Map)
+    } catch (IOException | com.google.gson.JsonParseException ignored) {
+        return [:]
+    }
+}
+
+boolean isDead(Path file) {
+    def who = holder(file)
+    def isHere = who?.host == hostName() && who.process instanceof Number
+    if (isHere && !ProcessHandle.of(who.process as long).isPresent())
+        return true
+    return System.currentTimeMillis() - Files.getLastModifiedTime(file).toMillis() > STALE_MS
+}
+
+String hostName() {
+    try {
+        return InetAddress.getLocalHost().getHostName()
+    } catch (UnknownHostException ignored) {
+        return "this computer"
+    }
 }
 
 /** Tell a result: by a notification where a viewer shows the image, and in the log. */
@@ -146,7 +199,8 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
     def written = earlier.collectEntries { [(mark(it)): it.getMeasurementList().getNames() as Set] }
     def (machine, persons) = existing.split { isMachines(it) && !hasOwnMeasurements(it, written[mark(it)]) }
-    def left = predictions.findAll { !overlaps(it, index(persons)) }
+    def personsIndex = index(persons + how.detections)
+    def left = predictions.findAll { !overlaps(it, personsIndex, true) }
     def standing = machine.collectEntries { [(mark(it)): it] }
     def asked = left.collectEntries { [(mark(it)): it] }
     def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
@@ -235,39 +289,102 @@ Geometry union(List items) {
     return org.locationtech.jts.operation.union.UnaryUnionOp.union(items.collect { shape(it) })
 }
 
+/** Return the detections that are large enough to coincide with a prediction. */
+List large(def hierarchy, List predictions) {
+    def smallest = predictions.collect { it.getROI().getArea() }.min() ?: 0
+    return hierarchy.getDetectionObjects().findAll { it.getROI().getArea() >= smallest / 2 } as List
+}
+
 STRtree index(List items) {
     def tree = new STRtree()
     items.findAll { it.getROI() != null }.each { tree.insert(shape(it).getEnvelopeInternal(), it) }
     return tree
 }
 
-/** Tell whether an object shares over 0.3 of the smaller one with a rival: of its class, or a prediction once. */
-boolean overlaps(PathObject item, STRtree others) {
+/** Tell whether an object overlaps a rival or, of any kind, coincides with an outline; by the rules of rivals.py. */
+boolean overlaps(PathObject item, STRtree others, boolean ofAnyKind = false) {
     def ours = shape(item)
     return others.query(ours.getEnvelopeInternal()).any { other ->
-        if (baseClass(item) != baseClass(other) && !other.getMetadata().containsKey(RUN))
-            return false
         def theirs = shape(other)
-        return ours.intersection(theirs).getArea() > OVERLAP * Math.min(ours.getArea(), theirs.getArea())
+        def one = ours.getArea(), two = theirs.getArea(), shared = ours.intersection(theirs).getArea()
+        if (areRivals(item, other) && shared > OVERLAP * Math.min(one, two))
+            return true
+        def isField = two >= RECTANGLE * theirs.getEnvelope().getArea()
+        return ofAnyKind && !isField && shared > COINCIDENCE * (one + two - shared)
     }
+}
+
+boolean areRivals(PathObject item, PathObject other) {
+    if (other.getMetadata().containsKey(RUN))
+        return true
+    return other.isAnnotation() && (baseClass(item) == baseClass(other) || isClass(nameOf(other), baseClass(item)))
+}
+
+/** Tell whether a class is the wanted one or derived from it, however it is spelled; by the rules of classes.py. */
+boolean isClass(String name, String wanted) {
+    def ours = bareNames(name), theirs = bareNames(wanted)
+    return theirs && theirs.size() <= ours.size() && (0..<theirs.size()).every { alike(ours[it], theirs[it]) }
+}
+
+List<String> bareNames(String name) {
+    def bare = name.split("[:,;]").collect { it.replaceAll("[\\s_-]+", "").toLowerCase(Locale.ROOT) }
+    return bare.collect { singular(it) }.findAll { it }
+}
+
+String singular(String word) {
+    if (word.endsWith("i") && word.size() > 3)
+        return word[0..-2] + "us"
+    if (word.endsWith("uses"))
+        return word[0..-3]
+    return word.endsWith("s") && !(word ==~ /.*(us|ss|is)/) ? word[0..-2] : word
+}
+
+/** Tell whether two names are the same but for one slip in a long word. */
+boolean alike(String one, String other) {
+    if (one == other)
+        return true
+    def letters = [one, other].every { it.size() >= 8 && it.every { letter -> Character.isLetter(letter as char) } }
+    if (!letters || Math.abs(one.size() - other.size()) > 1)
+        return false
+    def same = Math.min(one.size(), other.size())
+    def start = (0..<same).find { one[it] != other[it] } ?: (one[0] == other[0] ? same : 0)
+    def left = one.substring(start), right = other.substring(start)
+    def swapped = left.take(2) == right.take(2).reverse() && left.drop(2) == right.drop(2)
+    return left.drop(1) == right.drop(1) || left.drop(1) == right || left == right.drop(1) || swapped
+}
+
+String nameOf(PathObject item) {
+    return item.getPathClass()?.toString() ?: ""
 }
 
 String baseClass(PathObject item) {
-    return (item.getPathClass()?.toString() ?: "").split(":")[0].trim()
+    return nameOf(item).split(":")[0].trim()
 }
 
-/** Copy the image's data before the first change; the project file goes last, so that where it is, all is there. */
+/** Name the folder for a backup: the run's own, or a new one where it has written before; as backups.py does. */
+Path backupFolder(Path home, Path run, String key) {
+    def first = run.resolve("backup").resolve(key)
+    if (!(first.toFile().list() ?: []).any { it.endsWith(".qpproj") })
+        return first
+    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS").format(new Date())
+    return home.resolve("backup").resolve(key).resolve(time + "-collect")
+}
+
+/** Copy the image's data before a change, with its sums; the project file goes last: where it is, all is there. */
 void backUp(def entry, Path folder, Path memory) {
     def projectFile = getProject().getPath()
-    if (Files.exists(folder.resolve(projectFile.getFileName())))
-        return
     Files.createDirectories(folder)
     def names = ["data.qpdata", "data.qpdata.bkp", "summary.json", "server.json"]
     def sources = names.collect { entry.getEntryPath().resolve(it) }
-    sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"), memory, projectFile]
-    sources.findAll { Files.exists(it) }.each {
-        Files.copy(it, folder.resolve(it.getFileName()), StandardCopyOption.REPLACE_EXISTING)
+    sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"), memory]
+    def sums = sources.findAll { Files.exists(it) }.collectEntries {
+        def copy = folder.resolve(it.getFileName())
+        Files.copy(it, copy, StandardCopyOption.REPLACE_EXISTING)
+        def digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(copy))
+        [(copy.getFileName().toString()): digest.encodeHex().toString()]
     }
+    folder.resolve("checksums.json").toFile().setText(GsonTools.getInstance().toJson(sums), "UTF-8")
+    Files.copy(projectFile, folder.resolve(projectFile.getFileName()), StandardCopyOption.REPLACE_EXISTING)
 }
 
 /** Tell where the memory lies that is true of data with this mark; a duplicate of an image has that of its original. */

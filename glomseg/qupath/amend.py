@@ -32,6 +32,14 @@ class Amendment:
     color: tuple[int, int, int] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class AmendedImage:
+    """How many objects were changed, and how many were left alone because others have their id."""
+
+    changed: int
+    ambiguous: int
+
+
 def amend_image(
     project_path: Path,
     entry_id: str,
@@ -40,18 +48,23 @@ def amend_image(
     *,
     expected_state: ImageState,
     backup_folder: Path,
-) -> int:
-    """Set values on objects of one image and return how many objects changed; nothing is written where none does.
+) -> AmendedImage:
+    """Set values on objects of one image; nothing is written where none changes.
 
-    Raises ConflictError where the image was saved since `expected_state`, ProjectError where it cannot be written.
+    An object of whose id there are several is left alone. Raises ConflictError where the image was saved since
+    `expected_state`, ProjectError where it cannot be written.
     """
     with opened(project_path, entry_id, image_path, expected_state) as (staged, project, entry):
         listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
-        standing = {item.object_id: (item, java) for item, java in java_annotations(entry.hierarchy.java_object)}
-        changed = 0
+        standing: dict[str | None, list[tuple[PathObject, Any]]] = {}
+        for item, java in java_annotations(entry.hierarchy.java_object):
+            standing.setdefault(item.object_id, []).append((item, java))
+        changed = ambiguous = 0
         for amendment in amendments:
-            if amendment.object_id in standing:
-                changed += _amend(*standing[amendment.object_id], amendment, listed)
+            of_id = standing.get(amendment.object_id, [])
+            ambiguous += len(of_id) > 1
+            if len(of_id) == 1:
+                changed += _amend(*of_id[0], amendment, listed)
         if changed:
             entry.hierarchy.flush()
             entry.save()
@@ -60,7 +73,7 @@ def amend_image(
             put_in_place(
                 staged, expected_state, [ProjectClass(name=name, color=color) for name, color in classes.items()]
             )
-    return changed
+    return AmendedImage(changed=changed, ambiguous=ambiguous)
 
 
 def _amend(item: PathObject, java_object: Any, amendment: Amendment, listed: set[str]) -> bool:

@@ -9,7 +9,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import ProjectError, QuPathError
-from glomseg.qupath.classes import LeftOutObjects
+from glomseg.qupath.classes import ANNOTATION, LeftOutObjects
 from glomseg.qupath.objects import PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
@@ -152,6 +152,27 @@ def java_annotations(hierarchy: Any) -> list[tuple[PathObject, Any]]:
     return _read_each(hierarchy)[0]
 
 
+def java_detections(hierarchy: Any, places: Iterable[PathObject]) -> list[tuple[PathObject, Any]]:
+    """Read the detections that may coincide with one of `places`, each with QuPath's own object.
+
+    A detection less than half as large as what it lies on is none of these: of a million cells few are read.
+    """
+    from paquo import java
+
+    writer, kind = java.WKBWriter(2), _java_class("qupath.lib.objects.PathDetectionObject").class_
+    region = _java_class("qupath.lib.regions.ImageRegion")
+    read: dict[str, tuple[PathObject, Any]] = {}
+    for place in places:
+        x, y, right, top = (round(value) for value in place.geometry.bounds)
+        box = region.createInstance(x, y, max(1, right - x), max(1, top - y), 0, 0)
+        for item in hierarchy.getObjectsForRegion(kind, box, None):
+            if float(item.getROI().getArea()) < place.geometry.area / 2:
+                continue
+            with suppress(AttributeError, TypeError, ValueError, shapely.errors.ShapelyError, _java_class(_ANY)):
+                read[str(item.getID())] = _to_path_object(item, writer, kind=_kind(item)), item
+    return list(read.values())
+
+
 def _read_each(hierarchy: Any) -> tuple[list[tuple[PathObject, Any]], list[str]]:
     """Read the annotations one by one; say which could not be read."""
     from paquo import java
@@ -191,7 +212,7 @@ def _geometry(roi: Any, writer: Any) -> BaseGeometry:
     return shapely.from_wkb(bytes(writer.write(roi.getGeometry())))
 
 
-def _to_path_object(item: Any, writer: Any) -> PathObject:
+def _to_path_object(item: Any, writer: Any, *, kind: str = ANNOTATION) -> PathObject:
     path_class, name, own_color = item.getPathClass(), item.getName(), item.getColor()
     metadata = {str(key): str(value) for key, value in item.getMetadata().items()}
     color = None if path_class is None else path_class.getColor()
@@ -200,6 +221,7 @@ def _to_path_object(item: Any, writer: Any) -> PathObject:
         class_name=_class_name(item),
         color=None if color is None else unpack_rgb(int(color)),
         name=None if name is None else str(name),
+        object_type=kind,
         object_id=str(item.getID().toString()),
         is_locked=bool(item.isLocked()),
         measurements={str(key): float(value) for key, value in item.getMeasurementList().asMap().items()},

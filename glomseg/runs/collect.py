@@ -22,7 +22,7 @@ from glomseg.runs.plan import FOLDER, processed_area
 from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, find_run, now
-from glomseg.runs.write_image import WrittenImage, collect_image
+from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 
 def collect_run(
@@ -90,29 +90,33 @@ class _Collect:
     options: WriteOptions
 
     def __call__(self, state: ImageState) -> WrittenImage:
-        entry_id, run, runs_folder = self.image.entry_id, self.run, self.run.folder.parent
-        memory = read_memory(runs_folder, entry_id, self.image.data_folder)
-        mark = new_mark()
+        entry_id, runs_folder = self.image.entry_id, self.run.folder.parent
+        return self.qupath.call(
+            collect_image,
+            self._target(state),
+            self.predictions,
+            processed_area=processed_area(self.run, entry_id),
+            memory=read_memory(runs_folder, entry_id, self.image.data_folder),
+            forget_rejections=self.options.forget_rejections,
+            believe_deletions=self.options.believe_deletions,
+        )
+
+    def _target(self, state: ImageState) -> Target:
+        entry_id, run, mark = self.image.entry_id, self.run, new_mark()
         place = Place(
             run=run.run_id,
             path=next_path(run.folder, entry_id),
-            memory=memory_path(runs_folder, entry_id, mark),
+            memory=memory_path(run.folder.parent, entry_id, mark),
             mark=mark,
             previous=mark_of(readable_data(self.image.data_folder)),
         )
-        return self.qupath.call(
-            collect_image,
-            self.project.path,
-            entry_id,
-            self.path,
-            self.predictions,
-            processed_area=processed_area(run, entry_id),
-            expected_state=state,
+        return Target(
+            project_path=self.project.path,
+            entry_id=entry_id,
+            image_path=self.path,
+            state=state,
             backup_folder=backup_before_run(run.folder, entry_id),
             place=place,
-            memory=memory,
-            forget_rejections=self.options.forget_rejections,
-            believe_deletions=self.options.believe_deletions,
         )
 
 
@@ -127,6 +131,8 @@ def _keep(run: Run, entry_id: str, written: WrittenImage) -> None:
         dropped_as_rejected=written.dropped_rejected,
         dropped_outside=written.dropped_outside,
         deletions_not_believed=len(written.doubtful),
+        left_out=dict(written.left_out),
+        left_alone=dict(written.persons),
         image_moved=written.moved,
     )
     record = replace(

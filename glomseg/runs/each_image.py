@@ -83,7 +83,7 @@ def standing_after(written: WrittenImage) -> Standing:
         at=now(),
         data_sha256=written.state_after.sha256,
         machine=written.machine,
-        persons=written.persons,
+        persons=sum(written.persons.values()),
         verdicts=dict(written.verdicts),
     )
 

@@ -40,7 +40,10 @@ class Inputs:
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """How many outlines the last write of the run added to the image, and what became of the others."""
+    """How many outlines the last write of the run added to the image, and what became of the others.
+
+    `left_out` counts by class ("" for none) the predictions that were not added, `left_alone` a person's annotations.
+    """
 
     at: str
     added: int = 0
@@ -50,6 +53,8 @@ class Collected:
     dropped_as_rejected: int = 0
     dropped_outside: int = 0
     deletions_not_believed: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    left_alone: Mapping[str, int] = field(default_factory=dict)
     image_moved: bool = False
 
 
@@ -66,13 +71,17 @@ class Standing:
 
 @dataclass(frozen=True, kw_only=True)
 class Undone:
-    """What an undo took away and brought back, or the backup that was restored instead."""
+    """What an undo took away and brought back, or the backup that was restored instead.
+
+    `left_alone` counts by class the annotations of people that stand there.
+    """
 
     at: str
     removed: int = 0
     restored: int = 0
     left_to_a_persons: int = 0
     left_as_rejected: int = 0
+    left_alone: Mapping[str, int] = field(default_factory=dict)
     restored_from: str | None = None
 
 

@@ -15,13 +15,13 @@ from typing import Literal
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.qupath.amend import MEASURED
+from glomseg.qupath.amend import MEASURED, WRITTEN_BY
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.rivals import pick, split_overlapping, valid_geometries
 
-RUN = "glomseg.run"
+RUN = WRITTEN_BY
 MODEL = "glomseg.model"
 FINGERPRINT = "glomseg.fingerprint"
 VERDICT = "glomseg.verdict"
@@ -32,7 +32,6 @@ OURS = "glomseg."
 """How the names of metadata begin that are not a person's own."""
 
 GRID_PX = 0.25
-OVERLAP = 0.3
 FEW = 2
 """So many outlines of a run a person may delete from an image and leave none of it, and is believed."""
 
@@ -159,13 +158,14 @@ def plan_update(
     `predictions` are stamped; `processed_area` is None for the whole image; `memory` is what the plan of the last write
     said to remember. In this order, a prediction
 
-    - is dropped where it overlaps a person's object of the same base class, or one that was a prediction once;
+    - is dropped where it overlaps a person's object of the same base class, however that is spelled, or one that was a
+      prediction once, or where it coincides with an outline of a person's of whatever class and kind;
     - keeps the machine's object in place that has its fingerprint: its shape, class and name;
     - is dropped where it overlaps a machine's object whose centroid lies outside the processed area;
     - is dropped where it overlaps an earlier prediction that a person deleted or moved away since.
 
-    What is left is added, and the machine's other objects with their centroid in the area are removed. Two objects
-    overlap where they share more than 0.3 of the smaller one. Raises ValueError for a prediction without a run.
+    What is left is added, and the machine's other objects with their centroid in the area are removed. `rivals` says
+    when two objects overlap or coincide. Raises ValueError for a prediction without a run.
     """
     if any(RUN not in item.metadata for item in predictions):
         raise ValueError("a prediction without a run; stamp() it first")
@@ -173,7 +173,7 @@ def plan_update(
     whose = owners(existing, memory.predictions)
     persons = [item for item, owned in zip(existing, whose, strict=True) if owned == "person"]
     machine = [item for item, owned in zip(existing, whose, strict=True) if owned == "machine"]
-    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], persons)
+    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], persons, of_any_kind=True)
     left, keep = _match(left, machine)
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
@@ -264,50 +264,12 @@ def _match(
 def _split_by_area(items: Sequence[PathObject], area: BaseGeometry | None) -> tuple[list[PathObject], list[PathObject]]:
     if area is None or not items:
         return list(items), []
-    centroids = shapely.centroid(_geometries(items))
+    centroids = shapely.centroid(valid_geometries(items))
     shapely.prepare(area)
     within = shapely.intersects(area, centroids)
-    return _pick(items, within), _pick(items, ~within)
-
-
-def split_overlapping(
-    items: Sequence[PathObject], others: Sequence[PathObject]
-) -> tuple[list[PathObject], list[PathObject]]:
-    """Split `items` into those free of `others` and those that overlap a rival among them.
-
-    A rival has the same base class or was a prediction once; to overlap is to share over 0.3 of the smaller one.
-    """
-    if not items or not others:
-        return list(items), []
-    ours, theirs = _geometries(items), _geometries(others)
-    first, second = shapely.STRtree(theirs).query(ours, predicate="intersects")
-    rivals = [
-        _base_class(items[i]) == _base_class(others[j]) or RUN in others[j].metadata
-        for i, j in zip(first, second, strict=True)
-    ]
-    first, second = first[rivals], second[rivals]
-    shared = shapely.area(shapely.intersection(ours[first], theirs[second]))
-    smaller = np.minimum(shapely.area(ours[first]), shapely.area(theirs[second]))
-    overlapping = np.zeros(len(items), dtype=bool)
-    overlapping[first[shared > OVERLAP * smaller]] = True
-    return _pick(items, ~overlapping), _pick(items, overlapping)
-
-
-def _geometries(items: Sequence[PathObject]) -> NDArray[np.object_]:
-    geometries = np.array([item.geometry for item in items], dtype=object)
-    broken = ~shapely.is_valid(geometries)
-    geometries[broken] = shapely.make_valid(geometries[broken])
-    return geometries
-
-
-def _pick(items: Sequence[PathObject], mask: NDArray[np.bool_]) -> list[PathObject]:
-    return [item for item, chosen in zip(items, mask, strict=True) if chosen]
+    return pick(items, within), pick(items, ~within)
 
 
 def mark(item: PathObject) -> str:
     """Return the fingerprint of an object as it is now, whatever is written in it."""
     return fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
-
-
-def _base_class(item: PathObject) -> str:
-    return (item.class_name or "").partition(":")[0].strip()

@@ -18,8 +18,9 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import VERDICT, deletions, owner, split_overlapping
+from glomseg.runs.ownership import VERDICT, deletions, owner
 from glomseg.runs.plan import FOLDER
+from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import Run, RunParameters, list_runs
 
 CLASS_BEFORE = "glomseg.class_before"

@@ -20,8 +20,8 @@ from glomseg.runs.ownership import (
     deletions,
     mark,
     owners,
-    split_overlapping,
 )
+from glomseg.runs.rivals import split_overlapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +97,9 @@ def plan_undo(
     rejected = [item for item in gone.rejected if item.metadata.get(FINGERPRINT) not in before]
     ids = {item.object_id for item in stay if item.object_id}
     back = [item for item in change.removed if item.object_id not in ids]
-    back, dropped_person = split_overlapping(back, [item for item in stay if mark(item) not in change.stood])
+    back, dropped_person = split_overlapping(
+        back, [item for item in stay if mark(item) not in change.stood], of_any_kind=True
+    )
     back, dropped_rejected = split_overlapping(back, rejected)
     return Plan(
         remove=tuple(remove),

@@ -22,7 +22,7 @@ from glomseg.runs.plan import FOLDER
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, find_run, instant, list_runs, now
 from glomseg.runs.undo import fold
-from glomseg.runs.write_image import WrittenImage, undo_image
+from glomseg.runs.write_image import Target, WrittenImage, undo_image
 
 
 def undo_run(
@@ -93,15 +93,18 @@ def _undo(
             kind="undo",
             stands_as=last[0].previous,
         )
-        return qupath.call(
-            undo_image,
-            project.path,
-            entry_id,
-            path,
-            fold([written.change for written in last]),
-            expected_state=state,
+        target = Target(
+            project_path=project.path,
+            entry_id=entry_id,
+            image_path=path,
+            state=state,
             backup_folder=backup_folder(runs_folder, entry_id, "undo"),
             place=place,
+        )
+        return qupath.call(
+            undo_image,
+            target,
+            fold([written.change for written in last]),
             memory=read_memory(runs_folder, entry_id, image.data_folder),
             believe_deletions=options.believe_deletions,
         )
@@ -113,6 +116,7 @@ def _undo(
         restored=written.added,
         left_to_a_persons=written.dropped_person,
         left_as_rejected=written.dropped_rejected,
+        left_alone=dict(written.persons),
     )
     record = replace(
         run.images[entry_id], collected=None, standing=standing_after(written), undone=undone, outcome=None,

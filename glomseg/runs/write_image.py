@@ -21,20 +21,38 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError
 from glomseg.qupath.class_list import ProjectClass
-from glomseg.qupath.java import exchange_objects, java_annotations, opened, set_mark
+from glomseg.qupath.classes import ANNOTATION
+from glomseg.qupath.java import exchange_objects, java_annotations, java_detections, opened, set_mark
 from glomseg.qupath.objects import Color, PathObject, write_geojson
 from glomseg.qupath.project import ImageState
-from glomseg.qupath.safe_write import back_up, data_sha256, put_in_place
+from glomseg.qupath.safe_write import Staged, back_up, data_sha256, put_in_place
 from glomseg.runs.changes import Place, forget, save_change
 from glomseg.runs.ownership import VERDICT, Memory, Plan, plan_update
 from glomseg.runs.undo import Change, change_of, plan_undo
 
 
 @dataclass(frozen=True, kw_only=True)
+class Target:
+    """The image to write: `image_path` is where it lies now, `state` how its data stood when it was read.
+
+    `backup_folder` is filled before the write. With `place`, what was changed is kept there for `undo_image`, and what
+    to remember beside it, before the image is written.
+    """
+
+    project_path: Path
+    entry_id: str
+    image_path: Path
+    state: ImageState
+    backup_folder: Path
+    place: Place | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class WrittenImage:
     """What a write did to one image: how many objects, what to remember, and which deletions it did not believe.
 
-    `machine`, `persons` and `verdicts` (verdict to number) count the annotations that stand there now.
+    `machine`, `persons` (by class, "" for none) and `verdicts` count the annotations that stand there now, `left_out`
+    by class the predictions that were not added.
     """
 
     added: int
@@ -43,13 +61,14 @@ class WrittenImage:
     dropped_person: int
     dropped_rejected: int
     dropped_outside: int
+    left_out: Mapping[str, int]
     remember: tuple[PathObject, ...]
     doubtful: tuple[PathObject, ...]
     state_before: ImageState
     state_after: ImageState
     moved: bool
     machine: int
-    persons: int
+    persons: Mapping[str, int]
     verdicts: Mapping[str, int]
 
     @property
@@ -59,111 +78,87 @@ class WrittenImage:
 
 
 def collect_image(
-    project_path: Path,
-    entry_id: str,
-    image_path: Path,
+    target: Target,
     predictions: Sequence[PathObject],
     *,
     processed_area: BaseGeometry | None,
-    expected_state: ImageState,
-    backup_folder: Path,
-    place: Place | None = None,
     memory: Memory | None = None,
     forget_rejections: bool = False,
     believe_deletions: bool = False,
 ) -> WrittenImage:
     """Bring stamped predictions into one image of a project, as `plan_update` decides.
 
-    `image_path` is where the image lies now, `expected_state` what `image_state` said before segmenting, and
-    `backup_folder` is filled before the write. Where nothing changes, nothing is written at all. An image that has
-    moved gets its new URI in the project; the type that a person gave it is left alone, set or not. With `place`,
-    what was changed is kept there for `undo_image`, and what to remember beside it, before the image is written.
+    Where nothing changes, nothing is written at all. An image that has moved gets its new URI in the project; the type
+    that a person gave it is left alone, set or not.
 
-    Raises ConflictError where the image was saved since, ProjectError where it cannot be written; it is then as it
-    was, and so it is when this process is killed before the last step.
+    Raises ConflictError where the image was saved since `target.state`, ProjectError where it cannot be written; it is
+    then as it was, and so it is when this process is killed before the last step.
     """
-    memory = memory or Memory()
     make_plan = functools.partial(
         plan_update,
         predictions=predictions,
         processed_area=processed_area,
-        memory=memory,
+        memory=memory or Memory(),
         forget_rejections=forget_rejections,
         believe_deletions=believe_deletions,
     )
-    return _change_image(
-        project_path,
-        entry_id,
-        image_path,
-        make_plan,
-        expected_state,
-        backup_folder,
-        place,
-        lambda plan, existing: change_of(
-            plan, existing, plan.remembered, run=place.run if place else "", before=expected_state.sha256
-        ),
-    )
+    return _change_image(target, predictions, make_plan, lambda plan: plan.remembered)
 
 
-def undo_image(
-    project_path: Path,
-    entry_id: str,
-    image_path: Path,
-    change: Change,
-    *,
-    expected_state: ImageState,
-    backup_folder: Path,
-    place: Place,
-    memory: Memory,
-    believe_deletions: bool = False,
-) -> WrittenImage:
+def undo_image(target: Target, change: Change, *, memory: Memory, believe_deletions: bool = False) -> WrittenImage:
     """Take a change of one image back, as `plan_undo` decides; otherwise as `collect_image`.
 
     The image is written even where no object changes, so that its data says that the run does not stand in it.
     """
-    return _change_image(
-        project_path,
-        entry_id,
-        image_path,
-        functools.partial(plan_undo, change=change, memory=memory, believe_deletions=believe_deletions),
-        expected_state,
-        backup_folder,
-        place,
-        lambda plan, existing: change_of(plan, existing, plan.remember, run=place.run, before=expected_state.sha256),
-    )
+    make_plan = functools.partial(plan_undo, change=change, memory=memory, believe_deletions=believe_deletions)
+    return _change_image(target, change.removed, make_plan, lambda plan: plan.remember)
 
 
 def _change_image(
-    project_path: Path,
-    entry_id: str,
-    image_path: Path,
+    target: Target,
+    coming: Sequence[PathObject],
     make_plan: Callable[[Sequence[PathObject]], Plan],
-    expected_state: ImageState,
-    backup_folder: Path,
-    place: Place | None,
-    describe: Callable[[Plan, Sequence[PathObject]], Change],
+    remembered: Callable[[Plan], Sequence[PathObject]],
 ) -> WrittenImage:
-    """Change one image as `make_plan` decides from what stands there; what `describe` says of it is kept first."""
-    with opened(project_path, entry_id, image_path, expected_state) as (staged, project, entry):
-        standing = java_annotations(entry.hierarchy.java_object)
+    """Change one image as `make_plan` decides from what stands there; `remembered` tells what held before of it."""
+    place = target.place
+    with opened(target.project_path, target.entry_id, target.image_path, target.state) as (staged, project, entry):
+        hierarchy = entry.hierarchy.java_object
+        standing = [*java_annotations(hierarchy), *java_detections(hierarchy, coming)]
         existing = [item for item, _ in standing]
         plan = make_plan(existing)
-        after = expected_state
+        after = target.state
         writes = not plan.is_empty or (place is not None and place.kind == "undo")
         if writes:
             _apply(project, entry, plan, standing, place.mark if place else None)
-            legacy_memory = place.memory.parent.with_suffix(".geojson") if place else None
-            back_up(staged, backup_folder, legacy_memory, expected=expected_state)
-            try:
-                if place:
-                    write_geojson(place.memory, plan.remember)
-                    save_change(place, describe(plan, existing), after=data_sha256(staged))
-                after = put_in_place(staged, expected_state, _classes(plan.add))
-            except GlomsegError:
-                if place:
-                    forget(place)
-                raise
-    judged = Counter(item.metadata[VERDICT] for item in plan.persons if VERDICT in item.metadata)
+            after = _put(staged, target, plan, existing, remembered(plan))
+    return _described(plan, existing, target.state, after, moved=staged.new_uri is not None and writes)
+
+
+def _put(
+    staged: Staged, target: Target, plan: Plan, existing: Sequence[PathObject], remembered: Sequence[PathObject]
+) -> ImageState:
+    """Bring the changed scratch copy into the project, after a backup and the record of the change."""
+    place = target.place
+    legacy_memory = place.memory.parent.with_suffix(".geojson") if place else None
+    back_up(staged, target.backup_folder, legacy_memory, expected=target.state)
+    try:
+        if place:
+            write_geojson(place.memory, plan.remember)
+            change = change_of(plan, existing, remembered, run=place.run, before=target.state.sha256)
+            save_change(place, change, after=data_sha256(staged))
+        return put_in_place(staged, target.state, _classes(plan.add))
+    except GlomsegError:
+        if place:
+            forget(place)
+        raise
+
+
+def _described(
+    plan: Plan, existing: Sequence[PathObject], before: ImageState, after: ImageState, *, moved: bool
+) -> WrittenImage:
+    persons = [item for item in plan.persons if item.object_type == ANNOTATION]
+    dropped = (*plan.dropped_person, *plan.dropped_rejected, *plan.dropped_outside)
     return WrittenImage(
         added=len(plan.add),
         removed=len(plan.remove),
@@ -171,14 +166,15 @@ def _change_image(
         dropped_person=len(plan.dropped_person),
         dropped_rejected=len(plan.dropped_rejected),
         dropped_outside=len(plan.dropped_outside),
+        left_out=Counter(item.class_name or "" for item in dropped),
         remember=plan.remember,
         doubtful=plan.doubtful,
-        state_before=expected_state,
+        state_before=before,
         state_after=after,
-        moved=staged.new_uri is not None and writes,
+        moved=moved,
         machine=len(existing) - len(plan.persons) - len(plan.remove) + len(plan.add),
-        persons=len(plan.persons),
-        verdicts=dict(judged),
+        persons=Counter(item.class_name or "" for item in persons),
+        verdicts=Counter(item.metadata[VERDICT] for item in persons if VERDICT in item.metadata),
     )
 
 

@@ -31,7 +31,8 @@ class Amended:
 
     def __str__(self) -> str:
         """Say it in words."""
-        return self.problem or f"{self.changed} objects changed"
+        changed = f"{self.changed} objects changed"
+        return f"{self.problem} ({changed})" if self.problem and self.changed else self.problem or changed
 
 
 def write_measurements(result: StudyResult, *, progress: ProgressText = lambda text: None) -> dict[str, Amended]:
@@ -78,7 +79,7 @@ def _amend(qupath: QuPathProcess, project: Project, slide: StudySlide, amendment
     try:
         if image.state is None:
             raise MeasureError("how it stood when it was read is not known")
-        changed = qupath.call(
+        amended = qupath.call(
             amend_image,
             project.path,
             image.entry_id,
@@ -89,4 +90,11 @@ def _amend(qupath: QuPathProcess, project: Project, slide: StudySlide, amendment
         )
     except GlomsegError as error:
         return Amended(image.name, problem=str(error))
-    return Amended(image.name, changed=changed)
+    return Amended(image.name, changed=amended.changed, problem=_doubt(amended.ambiguous))
+
+
+def _doubt(ambiguous: int) -> str:
+    """Say that objects were left alone whose id is not theirs alone; "" where there are none."""
+    if not ambiguous:
+        return ""
+    return f"{ambiguous} objects left alone, as others have their id; duplicate one in QuPath, and delete its original"

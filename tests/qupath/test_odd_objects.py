@@ -11,7 +11,7 @@ from glomseg.qupath.java import read_image_objects
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs.ownership import stamp
-from glomseg.runs.write_image import collect_image
+from glomseg.runs.write_image import Target, collect_image
 
 pytestmark = pytest.mark.qupath
 MARKS = {"run": "r", "model": "m"}
@@ -40,13 +40,15 @@ def test_odd_classes_are_kept_and_hinder_nothing(qupath, study_0_6_0, tmp_path, 
     ]
     result = qupath.call(
         collect_image,
-        project.path,
-        image.entry_id,
-        image.path,
+        Target(
+            project_path=project.path,
+            entry_id=image.entry_id,
+            image_path=image.path,
+            state=image_state(image),
+            backup_folder=tmp_path / "backup",
+        ),
         items,
         processed_area=None,
-        expected_state=image_state(image),
-        backup_folder=tmp_path / "backup",
     )
     assert result.added == 3
     written = json.loads(path.read_text())["pathClasses"]

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from support.another_process import EDIT, in_another_process
 from support.oracle import save_oracle
-from support.qupath_side import delete_predictions
+from support.qupath_side import delete_predictions, draw
 from support.runs import FREE, discs, made_run, standing
 from support.slides import Disc, disc_slide
 
@@ -123,7 +123,12 @@ def test_an_import_in_qupath_does_what_collect_does(moved, one_process, glomseg,
     made_run(moved, "run-1", discs("run-1", FREE), keys)
     assert glomseg("collect", moved).code == 0
     in_another_process(EDIT, moved, one_process)
-    run = made_run(moved, "run-2", discs("run-2", FREE[:5]) + discs("run-2", FREE[5:], shift=7), keys)
+    names = ["", "glomeruli", "Glomerlus", "", "Glomerulus"]
+    kinds = [*["annotation"] * 3, *["detection"] * 2]
+    drawn = [(x, 700, *what) for (x, _), *what in zip(FREE, names, kinds, strict=False)]
+    one_process.call(draw, moved, "1", read_project(moved).images[0].path, drawn)
+    new = [(x, 700) for x, _ in FREE]
+    run = made_run(moved, "run-2", discs("run-2", [*FREE[:5], *new]) + discs("run-2", FREE[5:], shift=7), keys)
     write_geojson(run.folder / "area/2.geojson", [discs("x", [spot])[0] for spot in ((200, 200), (1240, 300))])
     twin = Path(shutil.copytree(moved.parent, moved.parents[1] / "twin")) / moved.name
     assert glomseg("collect", moved, "run-2").code == 0

@@ -8,15 +8,16 @@ import time
 from dataclasses import replace
 
 import pytest
-from support.qupath_side import add_to_predictions, delete_predictions
+from support.qupath_side import add_to_predictions, delete_predictions, draw, twin
 from support.runs import FREE, discs, made_run, standing
 
+from glomseg.qupath.java import read_annotations
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs import collect, each_image
 from glomseg.runs.lock import locked
 from glomseg.runs.ownership import RUN, owner
 from glomseg.runs.run import load_run
-from glomseg.runs.write_image import collect_image
+from glomseg.runs.write_image import Target, collect_image
 
 
 @pytest.fixture
@@ -61,10 +62,14 @@ def test_undo_after_a_run_is_the_identity(study, one_process, glomseg):
 def judged_by_a_person(qupath, study, spots):
     """Play a person: only the outlines at `spots` of the present run are left, as if the others were deleted."""
     (image, *_) = read_project(study).images
-    qupath.call(
-        collect_image, study, "1", image.path, discs("run-2", spots), processed_area=None,
-        expected_state=image_state(image), backup_folder=study.parent / "elsewhere",
-    )  # fmt: skip
+    target = Target(
+        project_path=study,
+        entry_id="1",
+        image_path=image.path,
+        state=image_state(image),
+        backup_folder=study.parent / "elsewhere",
+    )
+    qupath.call(collect_image, target, discs("run-2", spots), processed_area=None)
 
 
 @pytest.mark.qupath
@@ -399,3 +404,54 @@ def test_a_killed_collect_is_completed_by_the_same_command(study, one_process, g
     assert sum(RUN in item.metadata for item in standing(one_process, study).values()) == len(FREE)
     assert glomseg("undo", study).code == 0
     assert all(owner(item) == "person" for key in "12" for item in standing(one_process, study, key).values())
+
+
+HAND_DRAWN = [
+    ("", "annotation"),
+    ("glomeruli", "annotation"),
+    ("GLOMERULUS", "annotation"),
+    ("Glomerulus: Sclerotic", "annotation"),
+    ("Tubule", "annotation"),
+    ("Glomerulus", "detection"),
+    ("", "detection"),
+]
+
+
+@pytest.mark.qupath
+def test_nothing_is_put_on_what_a_person_drew_and_what_was_left_is_said(study, one_process, glomseg):
+    drawn = [(*spot, *what) for spot, what in zip(FREE, HAND_DRAWN, strict=False)]
+    image = read_project(study).images[0]
+    assert one_process.call(draw, study, "1", image.path, drawn) == len(HAND_DRAWN)
+    before = standing(one_process, study)
+    made_run(study, "run-1", discs("run-1", FREE))
+    result = glomseg("collect", study)
+    assert result.code == 0, result.err
+    assert "left out, outlines: 7 of class Glomerulus (7 on a person's)" in result.err
+    assert "left alone, as a person's: " in result.err
+    assert "5 of class Glomerulus, " in result.err
+    assert "1 of class GLOMERULUS, " in result.err
+    after = standing(one_process, study)
+    assert {key: after[key] for key in before} == before
+    assert len(after) == len(before) + 1
+    record = json.loads((study.parent / "glomseg/run-1/run.json").read_text())["images"]["1"]
+    assert record["collected"]["left_out"] == {"Glomerulus": 7}
+    assert record["collected"]["left_alone"]["Tubule"] == 1
+    undone = glomseg("undo", study)
+    assert undone.code == 0
+    assert "left alone, as a person's: " in undone.err
+    assert standing(one_process, study).keys() == before.keys()
+
+
+@pytest.mark.qupath
+def test_two_objects_of_one_id_are_told_apart(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", study).code == 0
+    image = read_project(study).images[0]
+    assert one_process.call(twin, study, "1", image.path) == 1
+    shapes = one_process.call(read_annotations, study, "1")
+    made_run(study, "run-2", discs("run-2", FREE, shift=6))
+    assert glomseg("collect", study).code == 0
+    now = one_process.call(read_annotations, study, "1")
+    persons = [item.geometry.wkb for item in shapes if owner(item) == "person"]
+    assert sorted(item.geometry.wkb for item in now if owner(item) == "person") == sorted(persons)
+    assert sum(owner(item) == "machine" for item in now) == len(FREE)

@@ -20,7 +20,7 @@ from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs.ownership import FINGERPRINT, RUN, Memory, fingerprint, owner, stamp
-from glomseg.runs.write_image import collect_image
+from glomseg.runs.write_image import Target, collect_image
 
 pytestmark = pytest.mark.qupath
 
@@ -44,13 +44,14 @@ def after(written):
 
 def collect(qupath, study, predictions, entry_id="1", run="run-1", **options):
     (image,) = [image for image in read_project(study).images if image.entry_id == entry_id]
-    values = {
-        "processed_area": None,
-        "expected_state": image_state(image),
-        "backup_folder": study.parent / "glomseg" / run / "backup" / entry_id,
-    }
-    path = options.pop("image_path", image.path)
-    return qupath.call(collect_image, study, entry_id, path, predictions, **(values | options))
+    target = Target(
+        project_path=study,
+        entry_id=entry_id,
+        image_path=options.pop("image_path", image.path),
+        state=options.pop("expected_state", None) or image_state(image),
+        backup_folder=study.parent / "glomseg" / run / "backup" / entry_id,
+    )
+    return qupath.call(collect_image, target, predictions, **({"processed_area": None} | options))
 
 
 def files(study):

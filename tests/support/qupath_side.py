@@ -70,6 +70,41 @@ def add_to_predictions(project_path: Path, entry_id: str, image_path: Path) -> i
     return _edit(project_path, entry_id, image_path, add)
 
 
+def draw(project_path: Path, entry_id: str, image_path: Path, outlines: list[tuple[float, float, str, str]]) -> int:
+    """Play a person who draws discs by hand: the middle, the class ("" for none), and "annotation" or "detection"."""
+
+    def add(hierarchy: Any, ours: list[Any]) -> int:
+        from paquo import java
+        from paquo.jpype_backend import JClass
+
+        for x, y, name, kind in outlines:
+            roi = JClass("qupath.lib.roi.ROIs").createEllipseROI(x - 46, y - 52, 98.0, 98.0, None)
+            made = (
+                java.PathObjects.createAnnotationObject
+                if kind == "annotation"
+                else java.PathObjects.createDetectionObject
+            )
+            hierarchy.addObject(made(roi, java.PathClass.fromString(name) if name else None))
+        return len(outlines)
+
+    return _edit(project_path, entry_id, image_path, add)
+
+
+def twin(project_path: Path, entry_id: str, image_path: Path) -> int:
+    """Play a script that leaves two objects of one id: the first prediction, and a copy of it elsewhere."""
+
+    def add(hierarchy: Any, ours: list[Any]) -> int:
+        from paquo import java
+
+        first = ours[0]
+        copy = java.PathObjects.createAnnotationObject(first.getROI().translate(0.0, 700.0), first.getPathClass())
+        copy.setID(first.getID())
+        hierarchy.addObject(copy)
+        return 1
+
+    return _edit(project_path, entry_id, image_path, add)
+
+
 def _edit(project_path: Path, entry_id: str, image_path: Path, edit: Callable[[Any, list[Any]], int]) -> int:
     """Let a person edit the predictions of an image, sorted from the left, and save it.
 

@@ -1,0 +1,80 @@
+"""When two objects speak of the same place, so that only one of them may stand there.
+
+Two of one base class, however it is spelled, or of which one was a prediction once, are rivals, and overlap where they
+share more than 0.3 of the smaller one. Any other two outlines coincide where they share more than half of what both
+cover: an outline of a person's says that somebody looked there, whatever class it has, and whether it is an annotation
+or a detection. A rectangle of another class is a field that was looked at, and no outline. Geometry is in level-0 px.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from glomseg.qupath.amend import WRITTEN_BY
+from glomseg.qupath.classes import ANNOTATION, is_class
+from glomseg.qupath.objects import PathObject
+
+OVERLAP = 0.3
+COINCIDENCE = 0.5
+RECTANGLE = 0.999
+"""From this share of its bounding box a shape is a rectangle."""
+
+
+def split_overlapping(
+    items: Sequence[PathObject], others: Sequence[PathObject], *, of_any_kind: bool = False
+) -> tuple[list[PathObject], list[PathObject]]:
+    """Split `items` into those free of `others` and those that overlap a rival among them.
+
+    With `of_any_kind` those that coincide with any outline among `others` are split off too.
+    """
+    if not items or not others:
+        return list(items), []
+    ours, theirs = valid_geometries(items), valid_geometries(others)
+    first, second = shapely.STRtree(theirs).query(ours, predicate="intersects")
+    shared = shapely.area(shapely.intersection(ours[first], theirs[second]))
+    our_area, their_area = shapely.area(ours)[first], shapely.area(theirs)[second]
+    taken = _rivals(items, others, first, second) & (shared > OVERLAP * np.minimum(our_area, their_area))
+    if of_any_kind:
+        is_field = their_area >= RECTANGLE * shapely.area(shapely.envelope(theirs))[second]
+        taken |= ~is_field & (shared > COINCIDENCE * (our_area + their_area - shared))
+    overlapping = np.zeros(len(items), dtype=bool)
+    overlapping[first[taken]] = True
+    return pick(items, ~overlapping), pick(items, overlapping)
+
+
+def _rivals(
+    items: Sequence[PathObject], others: Sequence[PathObject], first: NDArray[np.intp], second: NDArray[np.intp]
+) -> NDArray[np.bool_]:
+    """Tell for pairs of positions which are rivals; a detection inside an outline is none, whatever its class."""
+    alike: dict[tuple[str, str], bool] = {}
+
+    def are_rivals(item: PathObject, other: PathObject) -> bool:
+        if WRITTEN_BY in other.metadata:
+            return True
+        names = (_base_class(item), other.class_name or "")
+        if names not in alike:
+            alike[names] = names[0] == _base_class(other) or is_class(names[1], names[0])
+        return other.object_type == ANNOTATION and alike[names]
+
+    return np.array([are_rivals(items[i], others[j]) for i, j in zip(first, second, strict=True)], dtype=bool)
+
+
+def valid_geometries(items: Sequence[PathObject]) -> NDArray[np.object_]:
+    """Return the shapes of objects as an array, those that are not valid repaired."""
+    geometries = np.array([item.geometry for item in items], dtype=object)
+    broken = ~shapely.is_valid(geometries)
+    geometries[broken] = shapely.make_valid(geometries[broken])
+    return geometries
+
+
+def pick(items: Sequence[PathObject], mask: NDArray[np.bool_]) -> list[PathObject]:
+    """Return the items for which the mask is true."""
+    return [item for item, chosen in zip(items, mask, strict=True) if chosen]
+
+
+def _base_class(item: PathObject) -> str:
+    return (item.class_name or "").partition(":")[0].strip()
