@@ -15,6 +15,7 @@ from glomseg.evaluation.summary import VALIDATION
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.models.card import ModelCard
+from glomseg.models.planes import extras_of
 from glomseg.progress import ProgressCount
 from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
@@ -91,6 +92,6 @@ def _map(image: Kept, card: ModelCard, scratch: Path | None) -> ProbabilityMap:
     if not image.probability.is_file():
         raise EvaluationError(f"{image.probability} is not there; predict with `sweep` into a new `output`")
     try:
-        return ProbabilityMap.kept(image.probability, image.frame, card.num_classes, scratch)
+        return ProbabilityMap.kept(image.probability, image.frame, card.num_classes, scratch, extras_of(card))
     except RunError as error:
         raise EvaluationError(str(error)) from error

@@ -32,6 +32,7 @@ Colour = tuple[int, int, int]
 Triple = tuple[float, float, float]
 Activation = Literal["sigmoid", "softmax"]
 Head = Literal["mask", "hover"]
+PostName = Literal["glomseg", "glomnet", "cap", "salt-fish"]
 
 
 def _text(limit: int, default: Any = dataclasses.MISSING) -> Any:
@@ -74,7 +75,8 @@ class ModelCard:
     goes before both. `activation` turns a pixel's logits into
     probabilities: `sigmoid` of each class by itself; `softmax` over the classes and a background of logit 0, so that
     classes exclude each other. A network with the head `hover` also gives, for each pixel of an object, how far to the
-    right and how far down in it that pixel lies (-1..1), by which objects that touch come apart.
+    right and how far down in it that pixel lies (-1..1), by which objects that touch come apart. `post` names how
+    probabilities become objects, see `glomseg.segment.post`.
     """
 
     name: str = _text(200)
@@ -83,6 +85,7 @@ class ModelCard:
     architecture_args: Mapping[str, Any] = limited({"patch_size": 512})
     activation: Activation = "sigmoid"
     heads: tuple[Head, ...] = ("mask",)
+    post: PostName = "glomseg"
     num_classes: int = limited(1, low=1, high=64)
     class_names: tuple[str, ...] = _text(100, ("Glomerulus",))
     class_colors: tuple[Colour, ...] = limited(((0, 200, 0),), low=0, high=255)
@@ -161,5 +164,11 @@ class ModelCard:
 
 _KEYS = {"mpp": "spacing_um_px"}
 """Fields whose key in the file is another: WSInfer's."""
-_OPTIONAL: dict[str, Any] = {"activation": "sigmoid", "heads": ("mask",), "sureness": None, "dials": ()}
+_OPTIONAL: dict[str, Any] = {
+    "activation": "sigmoid",
+    "heads": ("mask",),
+    "post": "glomseg",
+    "sureness": None,
+    "dials": (),
+}
 """Keys that older cards lack -> what such a card means."""

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from glomseg.errors import ModelError
@@ -16,10 +15,9 @@ from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
 from glomseg.models.device import dtype_for, keep_memory, memory_guard, resolve_device
 from glomseg.models.network import Network, activated
+from glomseg.models.planes import extras_of
 from glomseg.models.store import find_model, load_network, read_card
 
-HOVER = ("hover_x", "hover_y")
-"""The planes of the head `hover`: how far right, and how far down in its object a pixel lies."""
 FLIPS: tuple[list[int], ...] = ([], [2], [3], [2, 3])
 
 
@@ -40,7 +38,7 @@ class Model:
     @property
     def extras(self) -> tuple[str, ...]:
         """Name the planes that `predict_planes` gives beside the classes."""
-        return HOVER if self.card.hover else ()
+        return extras_of(self.card)
 
     def predict(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
         """Return the probabilities 0..255 (N, classes, H, W) uint8 of RGB `images` (N, H, W, 3) uint8.
@@ -54,7 +52,7 @@ class Model:
     def predict_planes(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
         """Return the probabilities and after them the `extras` (N, planes, H, W), as `predict` does.
 
-        A place in an object, -1..1, stands in a plane of `HOVER` as 1..255, see `hover_of`.
+        A place in an object, -1..1, stands as 1..255, see `planes.hover_of`.
         """
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"predict takes (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
@@ -109,11 +107,6 @@ class Model:
             return activated(values, self.card.activation)
         classes = self.card.num_classes
         return torch.cat([activated(values[:, :classes], self.card.activation), values[:, classes:]], dim=1)
-
-
-def hover_of(planes: Bytes) -> NDArray[np.float32]:
-    """Return places in objects, -1..1, of what `predict_planes` gave for them; 0 where nothing was predicted."""
-    return np.where(planes > 0, (planes.astype(np.float32) - 128) / 127, np.float32(0))
 
 
 def _resized(values: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -22,8 +22,13 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from glomseg.geometry import Bools, Bytes, polygons, small_parts
+from glomseg.models.planes import HOVER, hover_of
+from glomseg.segment.hover_split import margin_px, split_by_hover
+from glomseg.segment.post import HoverSplit
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame
+
+Splitter = Callable[[Bools], NDArray[np.int32]]
 
 _NEARLY = 0.8
 """Pixels counted against the minimum area, before the outline tells the area exactly."""
@@ -38,16 +43,25 @@ class OutlineSettings:
 
     `threshold` is the probability on the outline; holes smaller than `minimum_area_um2` are filled, objects
     smaller than it or less solid (area / convex area) than `minimum_solidity` dropped; two lobes are split where
-    the waist between them is narrower than the lobes by `split_depth_um`; outlines are simplified by at most
-    `tolerance_um`. `exclusive` says that a pixel is of one class at most, so that its probabilities add up.
+    the waist between them is narrower than the lobes by `split_depth_um` (None: never), or by what the map says of
+    places in objects where `hover` says how; outlines are simplified by at most `tolerance_um`. `exclusive` says that a
+    pixel is of one class at most, so that its probabilities add up. With `holes_um2` other holes are filled: those
+    smaller than that.
     """
 
     threshold: float
     minimum_area_um2: float
     minimum_solidity: float = 0.0
-    split_depth_um: float
+    split_depth_um: float | None
     tolerance_um: float
     exclusive: bool = False
+    hover: HoverSplit | None = None
+    holes_um2: float | None = None
+
+    @property
+    def filled_um2(self) -> float:
+        """The area below which a hole is filled."""
+        return self.minimum_area_um2 if self.holes_um2 is None else self.holes_um2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,15 +113,17 @@ def _outline(
     classes[:, :, max(0, frame.width - left) :] = 0
     values = _level(classes, exclusive=settings.exclusive)
     minimum_px = settings.minimum_area_um2 / frame.mpp**2
-    components, _ = ndimage.label(_without_small_holes(values >= lowest, minimum_px))
+    components, _ = ndimage.label(
+        _without_small_holes(values >= lowest, min(settings.filled_um2 / frame.mpp**2, values.size))
+    )
     for label, component in enumerate(ndimage.find_objects(components), start=1):
         crop = _grown(component)
         mask = components[crop] == label
         if mask.sum() < _NEARLY * minimum_px:
             continue
         inner = classes[:, *crop]
-        regions = _regions(mask, inner, _NEARLY * minimum_px, settings.split_depth_um / frame.mpp)
         origin = (left + crop[1].start, top + crop[0].start)
+        regions = _regions(mask, inner, _NEARLY * minimum_px, _splitter(probability, origin, settings))
         # What is above the threshold but of no region of this component is another's.
         own = np.where((values[crop] < lowest) | mask, values[crop], 0).astype(np.uint8)
         for region in range(1, int(regions.max()) + 1):
@@ -129,13 +145,13 @@ def _level(classes: Bytes, *, exclusive: bool) -> Bytes:
     return np.asarray(classes.max(axis=0), np.uint8)
 
 
-def _regions(mask: Bools, classes: Bytes, minimum_px: float, depth_px: float) -> NDArray[np.int32]:
-    """Number the objects of one connected mask: its parts by class, each split where it has a waist."""
+def _regions(mask: Bools, classes: Bytes, minimum_px: float, split: Splitter | None) -> NDArray[np.int32]:
+    """Number the objects of one connected mask: its parts by class, each split further."""
     regions = np.zeros(mask.shape, np.int32)
     for part in _parts_by_class(mask, classes, minimum_px):
         lobes = part.astype(np.int32)
-        if 2 * minimum_px < part.sum() < _SPLIT_PX:  # room for two, and not all of the slide
-            lobes = _split(part, depth_px)
+        if split is not None and 2 * minimum_px < part.sum() < _SPLIT_PX:  # room for two, and not all of the slide
+            lobes = split(part)
         regions[part] = lobes[part] + regions.max()
     return regions
 
@@ -167,6 +183,22 @@ def _without_small_holes(mask: Bools, area_px: float) -> Bools:
     return mask | small_parts(ndimage.binary_fill_holes(mask) & ~mask, area_px)
 
 
+def _splitter(probability: ProbabilityMap, origin: tuple[int, int], settings: OutlineSettings) -> Splitter | None:
+    """Return what numbers the objects of a mask whose corner lies at `origin`, None where they are never split."""
+    mpp, hover, depth_um = probability.frame.mpp, settings.hover, settings.split_depth_um
+    if hover is None:
+        return None if depth_um is None else lambda mask: _split(mask, depth_um / mpp)
+    margin = margin_px(hover, mpp)
+
+    def by_hover(mask: Bools) -> NDArray[np.int32]:
+        rows, columns = (slice(margin, margin + side) for side in mask.shape)
+        high, wide = (side + 2 * margin for side in mask.shape)
+        places = hover_of(probability.read_extras(HOVER, origin[0] - margin, origin[1] - margin, wide, high))
+        return split_by_hover(np.pad(mask, margin), places, hover, mpp)[rows, columns]
+
+    return by_hover
+
+
 def _split(mask: Bools, depth_px: float) -> NDArray[np.int32]:
     """Label the lobes of one object, where the waist between two is `depth_px` narrower than they are."""
     distance = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0), -depth_px - 1)
@@ -190,7 +222,7 @@ def _polygons(
     um2 = frame.mpp**2
     scale_x, scale_y = frame.downsample_x, frame.downsample_y
     for outer in _contours(values, lowest - 0.5):
-        holes = [ring for ring in outer.interiors if Polygon(ring).area * um2 >= settings.minimum_area_um2]
+        holes = [ring for ring in outer.interiors if Polygon(ring).area * um2 >= settings.filled_um2]
         outline = Polygon(outer.exterior, holes).simplify(settings.tolerance_um / frame.mpp)
         outline = affine_transform(
             outline,

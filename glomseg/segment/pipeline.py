@@ -7,6 +7,7 @@ outlines are traced there, so that a glomerulus across a border is found once an
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -19,10 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.errors import ModelError, SlideError
-from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
+from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard, PostName
 from glomseg.models.predict import Model
 from glomseg.progress import ProgressCount
 from glomseg.segment.outlines import Glomerulus, OutlineSettings, find_glomeruli
+from glomseg.segment.post import post_of
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.region import Region
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
@@ -43,6 +45,7 @@ class SegmentSettings:
 
     `threshold` is a probability (0..1), on the outline; `sureness` the mean probability (0..1) from which an object
     counts, `species` a key of SPECIES_DIAMETER_UM, `tta` averages over flips;
+    `scales` over images enlarged by these factors too; `post` names how probabilities become objects;
     `tile_px` and `halo_px` are in reading pixels.
     """
 
@@ -50,6 +53,8 @@ class SegmentSettings:
     sureness: float | None = None
     species: str | None = None
     tta: bool = False
+    scales: tuple[float, ...] = ()
+    post: PostName | None = None
     tile_px: int | None = None
     halo_px: int | None = None
     batch_size: int | None = None
@@ -103,7 +108,7 @@ def segment_slide(
         stride=model.stride,
     )
     clock.lap("tissue")
-    with _memory_for(slide), ProbabilityMap(frame, model.card.num_classes, scratch) as values:
+    with _memory_for(slide), ProbabilityMap(frame, model.card.num_classes, scratch, model.extras) as values:
         _fill(values, slide, model, settings, tiles, wanted, clock, progress)
         glomeruli, candidates = outline_map(values, model.card, settings)
         if region is not None:
@@ -172,15 +177,20 @@ def threshold_of(card: ModelCard, settings: SegmentSettings) -> float:
 
 
 def outline_settings(card: ModelCard, settings: SegmentSettings) -> OutlineSettings:
-    """Fit the card's post-processing to the species: lengths go with the diameter, areas with its square."""
-    scale = _scale(card, settings.species)
+    """Fit the post-processing to the species: lengths go with the diameter, areas with its square."""
+    scale, post = _scale(card, settings.species), post_of(card, settings.post)
+    larger = scale * card.training_diameter_um / post.diameter_um
+    area = card.minimum_area_um2 * scale**2 if post.minimum_area_um2 is None else post.minimum_area_um2 * larger**2
+    solidity = card.minimum_solidity if post.minimum_solidity is None else post.minimum_solidity
     return OutlineSettings(
         threshold=threshold_of(card, settings),
-        minimum_area_um2=card.minimum_area_um2 * scale**2,
-        minimum_solidity=card.minimum_solidity,
-        split_depth_um=0.06 * card.training_diameter_um * scale,
+        minimum_area_um2=area,
+        minimum_solidity=solidity,
+        split_depth_um=post.waist_um * larger if post.split == "waist" else None,
         tolerance_um=0.25 * card.mpp * scale,
         exclusive=card.activation == "softmax",
+        hover=post.hover.times(larger) if post.hover else None,
+        holes_um2={"below": None, "all": math.inf, "none": 0.0}[post.holes],
     )
 
 
@@ -205,7 +215,8 @@ def _fill(
     batches = _batches(tiles, settings.batch_size or BATCH_SIZE.get(model.device.type, 1))
     for batch, images in _read_ahead(slide, values.frame, batches):
         clock.lap("read")
-        for tile, read in zip(batch, model.predict(images, tta=settings.tta), strict=True):
+        planes = model.predict_planes(images, tta=settings.tta, scales=settings.scales)
+        for tile, read in zip(batch, planes, strict=True):
             rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
             mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
             mine = mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)

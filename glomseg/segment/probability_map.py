@@ -40,9 +40,13 @@ class ProbabilityMap:
     highest value of each block (rows, columns), which is enough to know where to look. A mapping is opened for each
     reading and closed after it, so that its pages do not stay in memory; writing goes past it, because a full disk
     kills a process that writes to a mapping.
+
+    More planes may lie behind the classes, such as places in objects; `extras` names them, see `glomseg.models.planes`.
     """
 
-    def __init__(self, frame: ReadingFrame, classes: int = 1, folder: Path | None = None) -> None:
+    def __init__(
+        self, frame: ReadingFrame, classes: int = 1, folder: Path | None = None, extras: Sequence[str] = ()
+    ) -> None:
         """Lay out an empty map for `frame`, its file in `folder` (the system's temporary folder by default).
 
         Raises RunError where no file can be made there.
@@ -50,22 +54,24 @@ class ProbabilityMap:
         rows, columns = frame.blocks
         self.frame = frame
         self.shape = (classes, rows * BLOCK, columns * BLOCK)
+        self.extras = tuple(extras)
+        self._all = (classes + len(self.extras), *self.shape[1:])
         self.peaks: Bytes = np.zeros((rows, columns), np.uint8)
         self._path = folder or Path(tempfile.gettempdir())
         try:
             handle, name = tempfile.mkstemp(prefix=PREFIX, dir=folder)
             self._path = Path(name)
             self._file = os.fdopen(handle, "r+b", buffering=0)
-            self._file.truncate(math.prod(self.shape))
+            self._file.truncate(math.prod(self._all))
         except OSError as error:
             if self._path.name.startswith(PREFIX):
                 self._path.unlink(missing_ok=True)
             raise self._cannot_keep(error) from error
 
     def write(self, tile: Tile, values: Bytes) -> None:
-        """Store the values (classes, H, W) from a tile's corner on; raises RunError where the disk is full."""
+        """Store the values (planes, H, W) from a tile's corner on; raises RunError where the disk is full."""
         top, left = tile.y // BLOCK, tile.x // BLOCK
-        peaks = _peaks(values.max(axis=0))
+        peaks = _peaks(values[: self.shape[0]].max(axis=0))
         self.peaks[top : top + peaks.shape[0], left : left + peaks.shape[1]] = peaks
         if peaks.any():
             for index, plane in enumerate(values):
@@ -88,24 +94,32 @@ class ProbabilityMap:
 
     def read(self, x: int, y: int, width: int, height: int) -> Bytes:
         """Return the values (classes, height, width) of a rectangle of reading pixels; zero outside the map."""
-        classes, rows, columns = self.shape
-        result = np.zeros((classes, height, width), np.uint8)
+        return self._read(slice(0, self.shape[0]), x, y, width, height)
+
+    def read_extras(self, names: Sequence[str], x: int, y: int, width: int, height: int) -> Bytes:
+        """Return the values (names, height, width) of some of the extras, as `read` does those of the classes."""
+        first = self.shape[0] + self.extras.index(names[0])
+        return self._read(slice(first, first + len(names)), x, y, width, height)
+
+    def _read(self, planes: slice, x: int, y: int, width: int, height: int) -> Bytes:
+        _, rows, columns = self.shape
+        result = np.zeros((planes.stop - planes.start, height, width), np.uint8)
         left, top = max(x, 0), max(y, 0)
         right, bottom = min(x + width, columns), min(y + height, rows)
         if left < right and top < bottom:
-            values = np.memmap(self._path, np.uint8, "r", shape=self.shape)
-            result[:, top - y : bottom - y, left - x : right - x] = values[:, top:bottom, left:right]
+            values = np.memmap(self._path, np.uint8, "r", shape=self._all)
+            result[:, top - y : bottom - y, left - x : right - x] = values[planes, top:bottom, left:right]
         return result
 
     def save(self, path: Path, class_names: Sequence[str] = ()) -> None:
         """Keep the values as a pyramidal 8-bit OME-TIFF of the frame's mpp, whole or not at all; raises RunError.
 
-        Several classes are its channels, under their names.
+        Several classes, and the extras after them, are its channels, under their names.
         """
         import tifffile
 
-        classes, rows, columns = self.shape
-        several = classes > 1
+        planes, rows, columns = self._all
+        several = planes > 1
         levels = [
             factor for factor in (1, 2, 4, 8, 16, 32, 64) if factor == 1 or max(rows, columns) // factor >= TILE_PX
         ]
@@ -114,10 +128,10 @@ class ProbabilityMap:
                 height, width = rows // factor, columns // factor
                 mpp = self.frame.mpp * factor
                 metadata = {"axes": "CYX" if several else "YX", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
-                names = {"Channel": {"Name": list(class_names)}} if several and class_names else {}
+                names = {"Channel": {"Name": [*class_names, *self.extras]}} if several and class_names else {}
                 tiff.write(
                     self._tiles(height, width, factor),
-                    shape=(classes, height, width) if several else (height, width),
+                    shape=(planes, height, width) if several else (height, width),
                     dtype=np.uint8,
                     photometric="minisblack",
                     tile=(TILE_PX, TILE_PX),
@@ -132,22 +146,29 @@ class ProbabilityMap:
     def _tiles(self, height: int, width: int, factor: int) -> Iterator[Bytes]:
         """Yield the tiles of a level that is `factor` times smaller, means of the values, class by class."""
         side = TILE_PX * factor
-        for index in range(self.shape[0]):
+        for index in range(self._all[0]):
             for top in range(0, height, TILE_PX):
                 for left in range(0, width, TILE_PX):
-                    values = self.read(left * factor, top * factor, side, side)[index]
+                    values = self._read(slice(index, index + 1), left * factor, top * factor, side, side)[0]
                     yield values.reshape(TILE_PX, factor, TILE_PX, factor).mean(axis=(1, 3)).round().astype(np.uint8)
 
     @classmethod
-    def kept(cls, path: Path, frame: ReadingFrame, classes: int = 1, folder: Path | None = None) -> ProbabilityMap:
+    def kept(
+        cls,
+        path: Path,
+        frame: ReadingFrame,
+        classes: int = 1,
+        folder: Path | None = None,
+        extras: Sequence[str] = (),
+    ) -> ProbabilityMap:
         """Lay out what `save` kept at `path` again; raises RunError where it is of another image, scale or model."""
         import tifffile
 
-        kept = cls(frame, classes, folder)
+        kept = cls(frame, classes, folder, extras)
         try:
             with tifffile.TiffFile(path) as file:
                 pages = [page for page in file.series[0].levels[0].pages if page is not None]
-                if (len(pages), *pages[0].shape) != kept.shape:
+                if (len(pages), *pages[0].shape) != kept._all:
                     raise RunError(f"{path} is of another image, scale or model; predict into a new folder")
                 for index, page in enumerate(pages):
                     for values, (_, _, y, x, _), _ in page.segments():
@@ -164,7 +185,8 @@ class ProbabilityMap:
     def _lay(self, index: int, x: int, y: int, plane: Bytes) -> None:
         peaks, top, left = _peaks(plane), y // BLOCK, x // BLOCK
         here = self.peaks[top : top + peaks.shape[0], left : left + peaks.shape[1]]
-        np.maximum(here, peaks, out=here)
+        if index < self.shape[0]:
+            np.maximum(here, peaks, out=here)
         if peaks.any():
             self._store(index, x, y, plane)
 

@@ -11,7 +11,8 @@ from support.small_models import card, images
 from glomseg.errors import ModelError
 from glomseg.models.exporting import export_model
 from glomseg.models.networks import build_network
-from glomseg.models.predict import Model, hover_of, load_model
+from glomseg.models.planes import hover_of
+from glomseg.models.predict import Model, load_model
 from glomseg.models.store import read_card, save_model
 from glomseg.models.variable_unet import VariableUNet
 

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+import torch
+from scipy import ndimage
 
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate_outlines
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.label_files import Outlines
 from glomseg.labelled.pairs import Pair
+from glomseg.training.hover import hover_targets
 
 
 def boxes(*corners: tuple[float, float, float, float]) -> Geometries:
@@ -33,3 +36,10 @@ def evaluated(
     return evaluate_outlines(
         [(pair, *scene) for pair, scene in zip(pairs, scenes, strict=True)], settings or EvaluateSettings()
     )
+
+
+def places_of(labels: np.ndarray, *, blur_px: float = 0.0) -> np.ndarray:
+    """The planes of the head `hover` (2, H, W) uint8 of numbered objects, softened as a network softens them."""
+    places = hover_targets(torch.from_numpy(labels[None]))[0].numpy()
+    soft = np.stack([ndimage.gaussian_filter(place, blur_px) if blur_px else place for place in places])
+    return np.clip(np.rint(soft * 127 + 128), 1, 255).astype(np.uint8)
