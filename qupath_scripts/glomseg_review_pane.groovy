@@ -83,7 +83,7 @@ class ReviewPane {
         initials.setPrefColumnCount(5)
         initials.setOnAction { review.box.requestFocus() }
         comment.setPromptText("Comment (T)")
-        comment.setPrefColumnCount(24)
+        comment.setPrefColumnCount(14)
         comment.setOnAction {
             review.setComment(comment.getText().trim())
             review.box.requestFocus()

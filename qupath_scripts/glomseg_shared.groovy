@@ -10,6 +10,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 import groovy.transform.Field
 import java.awt.Color
 import java.nio.file.Files
+import java.time.Instant
 import java.time.LocalDate
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
@@ -376,13 +377,19 @@ void doAgain(Map signatures, def hierarchy, def there) {
     there.getHierarchy().addObjects(drawn)
 }
 
-/** Compare data of which it was not seen when they were read: glomseg's mark, and, where nothing changed, the objects. */
+/**
+ * Compare data of which it was not seen when they were read: glomseg's mark and the objects. Of data that were changed
+ * here, other objects mean nothing where the file is older than this QuPath's start.
+ */
 boolean isSameAsOnDisk(def entry, def imageData) {
-    if (!Files.exists(entry.getEntryPath().resolve("data.qpdata")))
+    def file = entry.getEntryPath().resolve("data.qpdata")
+    if (!Files.exists(file))
         return true
     def there = entry.readImageData()
     if (there.getProperty(WRITE) != imageData.getProperty(WRITE))
         return false
     def ids = { data -> data.getHierarchy().getAnnotationObjects()*.getID() as Set }
-    return imageData.isChanged() || ids(there) == ids(imageData)
+    def begun = ProcessHandle.current().info().startInstant().orElse(Instant.EPOCH)
+    return ids(there) == ids(imageData) ||
+        (imageData.isChanged() && Files.getLastModifiedTime(file).toInstant().isBefore(begun))
 }

@@ -339,10 +339,15 @@ abstract class ImageWindow {
         }
         def view = gui.getViewer().getView()
         def area = view.localToScreen(view.getLayoutBounds())
-        if (area != null) {
-            stage.setX(area.getMinX() + (area.getWidth() - stage.getWidth()) / 2)
-            stage.setY(area.getMaxY() - stage.getHeight() - 8)
-        }
+        if (area == null)
+            return
+        def screens = Screen.getScreensForRectangle(area.getMinX(), area.getMinY(), area.getWidth(), area.getHeight())
+        def screen = (screens ? screens[0] : Screen.getPrimary()).getVisualBounds()
+        def within = { at, side, low, high -> Math.max(low, Math.min(at, high - side)) }
+        stage.setX(within(area.getMinX() + (area.getWidth() - stage.getWidth()) / 2, stage.getWidth(),
+            screen.getMinX(), screen.getMaxX()))
+        stage.setY(within(area.getMaxY() - stage.getHeight() - 8, stage.getHeight(), screen.getMinY(),
+            screen.getMaxY()))
     }
 
 }

@@ -155,3 +155,12 @@ def desk(data, tmp_path_factory, monkeypatch_session):
         yield Desk(window, project)
     finally:
         window.stop()
+
+
+@pytest.fixture
+def review(desk):
+    """A review of five discs, by AB."""
+    desk.open("kidney_01.tif")
+    desk.draw(5)
+    desk.start_review()
+    return desk

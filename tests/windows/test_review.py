@@ -8,15 +8,6 @@ MAIN = "gui.getStage()"
 UNDO = "gui.getUndoRedoManager().undoOnce()"
 
 
-@pytest.fixture
-def review(desk):
-    """A review of five discs, by AB."""
-    desk.open("kidney_01.tif")
-    desk.draw(5)
-    desk.start_review()
-    return desk
-
-
 def test_the_same_keys_judge_in_the_review_and_in_the_viewer(review):
     review.press("Y")
     review.fx("gui.getViewer().getView().requestFocus()")

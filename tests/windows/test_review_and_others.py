@@ -1,0 +1,187 @@
+"""What becomes of a review where other programs, projects, images and viewers come between: nothing is lost."""
+
+import hashlib
+import shutil
+
+import pytest
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+ELSEWHERE = """
+def there = ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage).getImageList()
+    .find { it.getImageName() == 'kidney_01.tif' }
+def theirs = there.readImageData()
+def ordered = theirs.getHierarchy().getAnnotationObjects().sort { it.getROI().getCentroidX() }
+"""
+WARNED = "within(Label).any { it.getText() =~ /Another program/ && it.getParent().isVisible() }"
+PRESS = "within(Button).find {{ it.getText() == '{}' }}.fire(); 1"
+CENTRES = "inOrder().collect { it.getROI().getCentroidX() as int }.toString()"
+
+
+def files_of(folder):
+    return {
+        path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way(review):
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    assert review.fx(WARNED) == "false"
+    review.fx(
+        ELSEWHERE + "theirs.getHierarchy().removeObject(ordered[4], true)\n"
+        "ordered[3].setName('theirs'); there.saveImageData(theirs)"
+    )
+    review.until(WARNED, "true")
+    review.press("X")
+    review.fx(
+        "hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(900, 700, 50, 50, null)))"
+    )
+    review.window.ask("eval", "Thread.sleep(900)")  # longer than the keys must rest before a save
+    assert review.on_disk() == "accept - - -"
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject - - -"
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, null, theirs, null]"
+    assert review.fx("[inOrder()[1].getPathClass(), inOrder()[4].getROI().getRoiName()].toString()") == (
+        "[Rejected, Rectangle]"
+    )
+    review.press("K")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject sclerotic - -"
+    review.fx(ELSEWHERE + "theirs.getHierarchy().clearAll(); there.saveImageData(theirs)")
+    review.until(WARNED, "true")
+    review.fx(PRESS.format("Overwrite it"))
+    review.until(WARNED, "false")
+    assert review.on_disk() == "accept reject sclerotic - -"
+
+
+def test_an_image_that_was_saved_elsewhere_before_the_review_began_is_not_overwritten(review):
+    review.fx("review.close()")
+    review.fx("gui.getStage().getProperties().get('glomseg.stamps').clear()")  # as if QuPath had not been watched
+    review.fx(ELSEWHERE + "theirs.getHierarchy().removeObject(ordered[0], true); there.saveImageData(theirs)")
+    review.start_review()
+    review.until(WARNED, "true")
+    review.press("Y")
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until("data.isChanged()", "false")
+    review.until(WARNED, "false")
+    assert review.on_disk() == "accept - - - -"  # judged here and gone there: in doubt it stays
+
+
+def test_saving_in_qupath_itself_is_no_other_program(review):
+    review.press("Y")
+    review.fx("gui.getProject().getEntry(data).saveImageData(data)")
+    review.press("X")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject - - -"
+    assert review.fx(WARNED) == "false"
+
+
+def test_images_that_another_program_added_to_the_project_stay_in_it(review):
+    text = review.project.read_text("utf-8")
+    try:
+        review.project.write_text(text.replace('"images": [', '"images": [{"entryID": 99, "imageName": "new.svs"},'))
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        assert '"new.svs"' in review.project.read_text("utf-8")
+        assert review.on_disk() == "accept - - - -"
+    finally:
+        review.project.write_text(text, "utf-8")
+
+
+@pytest.mark.parametrize("choice", ["Yes", "No"])
+def test_another_project_that_is_opened_meanwhile_is_not_touched(review, tmp_path, choice):
+    own = review.project.parent
+    other = shutil.copytree(own, tmp_path / "other") / review.project.name
+    other.chmod(0o644)
+    before = files_of(other.parent)
+    review.press("Y")
+    review.fx(f"""javafx.application.Platform.runLater {{
+        gui.setProject(ProjectIO.loadProject(new File("{other}"), java.awt.image.BufferedImage)) }}""")
+    review.settle()
+    if review.fx("Window.getWindows().any { it.getScene()?.getRoot() instanceof DialogPane }") == "true":
+        review.answer(choice)
+    review.until("gui.getProject().getPath().toString()", str(other))
+    review.press("X")
+    review.press("K")
+    review.settle()
+    assert files_of(other.parent) == before
+    review.fx("review.close()")
+    assert files_of(other.parent) == before
+
+
+def test_an_image_that_was_taken_out_of_the_project_is_not_written(review):
+    text = review.project.read_text("utf-8")
+    try:
+        review.press("Y")
+        review.fx("gui.getProject().removeImage(entryOf('kidney_01.tif'), false); gui.getProject().syncChanges()")
+        before = files_of(review.project.parent)
+        review.press("X")
+        review.window.ask("eval", "Thread.sleep(900)")
+        review.fx("review.close()")
+        assert files_of(review.project.parent) == before
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.setProject(null)""")
+        review.project.write_text(text, "utf-8")
+
+
+def test_viewers_side_by_side_and_detached_have_the_same_keys_and_each_its_image(review):
+    grid = "gui.getViewerManager()."
+    review.press("Y")
+    try:
+        review.fx(
+            grid
+            + """setGridSize(1, 2)
+            def free = gui.getAllViewers().find { it.getImageData() == null }
+            gui.getViewerManager().setActiveViewer(free)
+            free.setImageData(entryOf('kidney_02.tif').readImageData())
+            hierarchy = free.getImageData().getHierarchy()
+            hierarchy.clearAll()
+            hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createEllipseROI(240, 240, 120, 120, null),
+                PathClass.fromString('Glomerulus')))"""
+        )
+        review.until("review.getTitle()", "Review: kidney_02.tif")
+        assert review.on_disk() == "accept - - - -"  # that image is shown still, beside this one
+        review.fx(grid + "detachActiveViewerFromGrid()")
+        review.settle()
+        detached = "gui.getViewer().getView().getScene().getWindow()"
+        assert review.fx(f"{detached} != gui.getStage()") == "true"
+        review.fx(f"{detached}.requestFocus(); gui.getViewer().getView().requestFocus()")
+        review.press("X", window=detached)
+        assert review.verdicts() == "reject"
+        review.fx(
+            grid + "setActiveViewer(gui.getAllViewers().find { "
+            "gui.getProject().getEntry(it.getImageData())?.getImageName() == 'kidney_01.tif' })"
+        )
+        review.until("review.getTitle()", "Review: kidney_01.tif")
+        assert review.on_disk("kidney_02.tif") == "reject"
+        review.press("K", window="gui.getStage()")
+        assert review.verdicts() == "accept sclerotic - - -"
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.getAllViewers().findAll { it.getView().getScene().getWindow() != gui.getStage() }
+                .each { gui.getViewerManager().attachViewerToGrid(it) }
+            gui.getViewerManager().resetGridSize()""")
+
+
+def test_the_window_keeps_its_place_and_the_names_of_objects_are_out_of_the_way_meanwhile(review):
+    names = "gui.getOverlayOptions().getShowNames()"
+    assert review.fx(names) == "false"
+    review.fx("review.setX(33); review.setY(44); review.close()")
+    assert review.fx(names) == "true"
+    review.start_review()
+    assert review.fx("[review.getX(), review.getY()]") == "[33.0, 44.0]"
+    review.fx(
+        "review.close(); qupath.lib.gui.prefs.PathPrefs.createPersistentPreference('glomseg.review.place', '')"
+        ".set('90000,90000')"
+    )
+    review.start_review()  # on a screen that is gone
+    assert (
+        review.fx("javafx.stage.Screen.getPrimary().getBounds().contains(review.getX() + 50, review.getY() + 20)")
+        == "true"
+    )
