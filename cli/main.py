@@ -23,6 +23,7 @@ from .models import models
 from .qupath import qupath
 from .report import report
 from .restore import restore
+from .rethreshold import rethreshold
 from .segment import segment
 from .status import status
 from .train import train
@@ -39,7 +40,7 @@ def cli() -> None:
 
 
 cli.add_section("Start", (demo, doctor))
-cli.add_section("Project", (annotate, segment, collect, undo, restore, status, qupath))
+cli.add_section("Project", (annotate, segment, collect, rethreshold, undo, restore, status, qupath))
 cli.add_section("Measure", (measure, report, gallery, evaluate, compare))
 cli.add_section("Models and training", (export_tiles, train, models))
 

@@ -13,6 +13,7 @@ import click
 from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM
 
 if TYPE_CHECKING:
+    from glomseg.runs.candidates import CandidateChoice
     from glomseg.runs.segmenter import SegmentOptions
 
 DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
@@ -49,6 +50,17 @@ def overlay_color(command: Command) -> Command:
     return _overlay_color(command)
 
 
+def candidates_option(command: Command) -> Command:
+    """Add --candidates, what becomes of objects that are not sure enough to count."""
+    return click.option(
+        "--candidates",
+        type=click.Choice(("none", "review", "all")),
+        default="review",
+        show_default=True,
+        help="What is less sure than counts: drop it, keep it for the review, or show it as well, as class Candidate.",
+    )(command)
+
+
 def segmenting(command: Command) -> Command:
     """Add the options that say how to segment."""
     return _together(
@@ -79,7 +91,12 @@ def segmenting(command: Command) -> Command:
             show_default=True,
             help="Longer side of the PNG in pixels.",
         ),
-        click.option("--keep-probability", is_flag=True, help="Keep the probabilities as pyramidal OME-TIFF."),
+        click.option(
+            "--keep-probability",
+            is_flag=True,
+            help="Keep the probabilities as pyramidal OME-TIFF, for `glomseg rethreshold`.",
+        ),
+        candidates_option,
         resuming,
     )
 
@@ -98,6 +115,7 @@ class SegmentFlags(TypedDict):
     overlay_color: str
     overlay_width: int
     keep_probability: bool
+    candidates: CandidateChoice
     resume: bool
     restart: bool
 
@@ -126,6 +144,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         mpp=mpp,
         overlay=style if flags["overlay"] else None,
         keep_probability=flags["keep_probability"],
+        candidates=flags["candidates"],
         resume=flags["resume"],
         restart=flags["restart"],
         command=command_line(),

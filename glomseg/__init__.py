@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from glomseg.runs.listener import Listener
     from glomseg.runs.restore import restore_image
     from glomseg.runs.result import RunResult
+    from glomseg.runs.rethreshold import RethresholdOptions, rethreshold_run
     from glomseg.runs.segment_slides import segment_slides
     from glomseg.runs.segmenter import SegmentOptions
     from glomseg.runs.undo_run import undo_run
@@ -48,6 +49,7 @@ __all__ = [
     "MeasureOptions",
     "MeasureSettings",
     "OverlayStyle",
+    "RethresholdOptions",
     "RunResult",
     "SegmentOptions",
     "SegmentSettings",
@@ -64,6 +66,7 @@ __all__ = [
     "open_slide",
     "read_geojson",
     "restore_image",
+    "rethreshold_run",
     "retrain_from_project",
     "segment_slide",
     "segment_slides",
@@ -84,6 +87,7 @@ _PLACES = {
     "MeasureOptions": "glomseg.study.measure_project",
     "MeasureSettings": "glomseg.study.records",
     "OverlayStyle": "glomseg.pictures.overlay",
+    "RethresholdOptions": "glomseg.runs.rethreshold",
     "RunResult": "glomseg.runs.result",
     "SegmentOptions": "glomseg.runs.segmenter",
     "SegmentSettings": "glomseg.segment.pipeline",
@@ -99,6 +103,7 @@ _PLACES = {
     "open_slide": "glomseg.slides.slide",
     "read_geojson": "glomseg.qupath.objects",
     "restore_image": "glomseg.runs.restore",
+    "rethreshold_run": "glomseg.runs.rethreshold",
     "retrain_from_project": "glomseg.training.train_model",
     "segment_slide": "glomseg.segment.pipeline",
     "segment_slides": "glomseg.runs.segment_slides",

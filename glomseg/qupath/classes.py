@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from glomseg.qupath.objects import PathObject
 
 ANNOTATION = "annotation"
+CANDIDATE = "Candidate"
+"""What the class of an outline begins with that is not sure enough to count: it is no kind of glomerulus."""
 
 _LONG = 8
 """Letters of a word from which one wrong letter is taken for a slip."""
@@ -53,6 +55,16 @@ class LeftOutObjects:
 def names_of(class_name: str | None) -> tuple[str, ...]:
     """Split a class as QuPath does: "A : B" is ("A", "B"), B derived from A."""
     return tuple(part.strip() for part in (class_name or "").split(":") if part.strip())
+
+
+def candidate_class(class_name: str) -> str:
+    """Name the class of a candidate for a class: "Glomerulus" gives "Candidate: Glomerulus"."""
+    return f"{CANDIDATE}: {class_name}"
+
+
+def is_candidate(class_name: str | None) -> bool:
+    """Tell whether a class is one of candidates."""
+    return names_of(class_name)[:1] == (CANDIDATE,)
 
 
 def is_exactly(class_name: str | None, wanted: str) -> bool:

@@ -191,7 +191,7 @@ def read_areas(path: Path) -> GeoJSONObjects:
 def save_areas(run: Run, jobs: Iterable[Job]) -> None:
     """Keep with the results which part of each image was looked at, for a collect that comes later."""
     for job in jobs:
-        path = _area_path(run, job.entry_id)
+        path = area_path(run, job.entry_id)
         if job.region is None:
             path.unlink(missing_ok=True)
         else:
@@ -199,11 +199,12 @@ def save_areas(run: Run, jobs: Iterable[Job]) -> None:
             write_geojson(path, [PathObject(geometry=part, name=AREA) for part in polygons(area)])
 
 
-def _area_path(run: Run, entry_id: str) -> Path:
+def area_path(run: Run, entry_id: str) -> Path:
+    """Tell where the part of an image lies that was looked at; there is no file where that was all of it."""
     return run.folder / "area" / f"{entry_id}.geojson"
 
 
 def processed_area(run: Run, entry_id: str) -> BaseGeometry | None:
     """Read which part of an image was looked at, None for the whole."""
-    path = _area_path(run, entry_id)
+    path = area_path(run, entry_id)
     return shapely.union_all([item.geometry for item in read_geojson(path)]) if path.exists() else None

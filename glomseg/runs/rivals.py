@@ -15,7 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from glomseg.qupath.amend import WRITTEN_BY
-from glomseg.qupath.classes import ANNOTATION, is_class
+from glomseg.qupath.classes import ANNOTATION, is_candidate, is_class, names_of
 from glomseg.qupath.objects import PathObject
 
 OVERLAP = 0.3
@@ -77,4 +77,6 @@ def pick(items: Sequence[PathObject], mask: NDArray[np.bool_]) -> list[PathObjec
 
 
 def _base_class(item: PathObject) -> str:
-    return (item.class_name or "").partition(":")[0].strip()
+    """Return what a class is derived from; a candidate for a class is of that class here."""
+    names = names_of(item.class_name)
+    return next(iter(names[1:] if is_candidate(item.class_name) else names), "")

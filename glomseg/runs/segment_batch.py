@@ -12,12 +12,13 @@ from glomseg.errors import GlomsegError, MissingMppError, SlideError
 from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
-from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.candidates import CandidateChoice, choose_candidates, counted_outlines, write_outlines
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
 from glomseg.runs.predictions import is_readable
-from glomseg.runs.run import Run, printable
+from glomseg.runs.run import Run, checked_entry_id, printable
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
@@ -68,6 +69,7 @@ def segment_all(
     *,
     overlay: OverlayStyle | None = None,
     keep_probability: bool = False,
+    candidates: CandidateChoice = "review",
     listener: Listener | None = None,
 ) -> None:
     """Segment what is not yet done of `jobs` into the folder of `run`, whose record then says how each went.
@@ -79,7 +81,7 @@ def segment_all(
     for job in jobs:
         listener.started(job.name)
         try:
-            _segment_anew(job, model, run, settings, overlay, keep_probability, listener)
+            _segment_anew(job, model, run, settings, overlay, keep_probability, candidates, listener)
         except GlomsegError as error:
             run.fail(job.entry_id, job.name, str(error))
         except Exception as error:  # one slide must not stop a night's batch
@@ -97,6 +99,7 @@ def _segment_anew(
     settings: SegmentSettings,
     overlay: OverlayStyle | None,
     keep_probability: bool,
+    candidates: CandidateChoice,
     listener: Listener,
 ) -> None:
     """Segment an image unless it is done already; one that cannot be reached keeps what was found before."""
@@ -107,17 +110,19 @@ def _segment_anew(
             raise
         listener.warning(f"{job.name}: {error}; what this run found on it before stays")
         return
-    kept = not keep_probability or _probability_path(run, job).is_file()
-    if not (run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)):
+    kept = not keep_probability or probability_path(run, job.entry_id).is_file()
+    done = run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)
+    if not (done and choose_candidates(run, job.entry_id, candidates)):
         run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
-        run.update(job.entry_id, _segment(job, model, run, settings, overlay, keep_probability, listener))
+        run.update(job.entry_id, _segment(job, model, run, settings, overlay, keep_probability, candidates, listener))
     elif overlay is not None and not _overlay_path(run, job).is_file():
         with open_slide(job.path, mpp=job.mpp) as slide:
-            draw_overlay(slide, read_geojson(run.result_path(job.entry_id)), _overlay_path(run, job), overlay)
+            draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), overlay)
 
 
-def _probability_path(run: Run, job: Job) -> Path:
-    return run.folder / "probability" / f"{job.entry_id}.tif"
+def probability_path(run: Run, entry_id: str) -> Path:
+    """Tell where the probabilities of an image lie, if the run kept them."""
+    return run.folder / "probability" / f"{checked_entry_id(entry_id)}.tif"
 
 
 def _overlay_path(run: Run, job: Job) -> Path:
@@ -131,6 +136,7 @@ def _segment(
     settings: SegmentSettings,
     overlay: OverlayStyle | None,
     keep_probability: bool,
+    candidates: CandidateChoice,
     listener: Listener,
 ) -> ImageRecord:
     with open_slide(job.path, mpp=job.mpp) as slide:
@@ -147,14 +153,14 @@ def _segment(
             settings,
             region=job.region,
             scratch=run.folder,
-            probability=_probability_path(run, job) if keep_probability else None,
+            probability=probability_path(run, job.entry_id) if keep_probability else None,
             progress=listener.tiles,
         )
         objects = path_objects(result.glomeruli, slide.pixel_size, model.card, run.run_id)
         if overlay is not None:
             draw_overlay(slide, objects, _overlay_path(run, job), overlay)
-        _write_candidates(run, job, path_objects(result.candidates, slide.pixel_size, model.card, run.run_id))
-        write_geojson(run.result_path(job.entry_id), objects)
+        doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
+        write_outlines(run, job.entry_id, objects, doubtful, candidates)
         done = _done(run.images[job.entry_id], slide, result)
         return replace(done, remarks=(*slide.remarks, *_doubts(doubt, objects, model.card, settings.species)))
 
@@ -166,14 +172,6 @@ def _doubts(scale: str | None, objects: Sequence[PathObject], card: ModelCard, s
     species = species or card.species
     said = (scale, check_species(diameters, species) if species else None)
     return tuple(text for text in said if text is not None)
-
-
-def _write_candidates(run: Run, job: Job, candidates: list[PathObject]) -> None:
-    path = run.candidates_path(job.entry_id)
-    if candidates:
-        write_geojson(path, candidates)
-    else:
-        path.unlink(missing_ok=True)  # of an earlier attempt
 
 
 def check_size(slide: Slide, size: tuple[int, int] | None) -> None:

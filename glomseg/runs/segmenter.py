@@ -11,6 +11,7 @@ from glomseg.models.card import DEFAULT_MODEL
 from glomseg.models.predict import Model, load_model
 from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
+from glomseg.runs.candidates import CandidateChoice
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import Run, RunParameters, now
 from glomseg.runs.segment_batch import Job, segment_all
@@ -23,7 +24,9 @@ class SegmentOptions:
 
     `model` is a name or a folder; `device` auto, cpu, cuda, cuda:N or mps. `threshold` (of the outline), `sureness`
     (the mean probability from which an object counts; others are kept aside as candidates), `species` and `batch` are
-    the model's and the device's where they are None. `mpp` is (x, y) in um per level-0 pixel. `overlay` draws a
+    the model's and the device's where they are None. `candidates` are dropped (none), kept in the run folder for the
+    review, or put among the outlines as well (all), under a class that nothing counts. `mpp` is (x, y) in um per
+    level-0 pixel. `overlay` draws a
     picture of each image. `resume` demands a run to go on with, `restart` starts a new one; without them an
     unfinished run of the same settings goes on. `command` is kept in run.json.
     """
@@ -38,6 +41,7 @@ class SegmentOptions:
     mpp: tuple[float, float] | None = None
     overlay: OverlayStyle | None = None
     keep_probability: bool = False
+    candidates: CandidateChoice = "review"
     resume: bool = False
     restart: bool = False
     command: str | None = None
@@ -98,6 +102,7 @@ class Segmenter:
             self.settings,
             overlay=self.options.overlay,
             keep_probability=self.options.keep_probability,
+            candidates=self.options.candidates,
             listener=listener,
         )
         run.ended = now()

@@ -9,7 +9,8 @@ from functools import cached_property
 from glomseg.columns import Column, names, row
 from glomseg.errors import GeoJSONError
 from glomseg.files import write_csv
-from glomseg.qupath.objects import PathObject, read_geojson
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.candidates import counted_outlines
 from glomseg.runs.run import Run
 from glomseg.segment.columns import NAMING, PLACE, TOUCHES_EDGE
 from glomseg.segment.shape import SHAPE, Shape, measure_shape
@@ -58,7 +59,7 @@ def _outlines(run: Run, problems: list[str]) -> Iterator[Outlined]:
         if record.mpp is None or not run.has_result(entry_id):
             continue
         try:
-            items = read_geojson(run.result_path(entry_id))
+            items = counted_outlines(run, entry_id)
         except GeoJSONError as error:
             problems.append(f"{record.name} is not in {TABLE}: {error}")
             continue

@@ -1,0 +1,201 @@
+"""Another outline or another sureness for a run that kept its probabilities: new outlines without the network.
+
+The new outlines are a run of their own, with the parameters that the network would have been run with, so that they
+come into the project as any run's do, `glomseg undo` brings the former ones back, and the same `annotate` finds it
+done.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glomseg.errors import RunError
+from glomseg.models.card import ModelCard
+from glomseg.models.store import read_card
+from glomseg.qupath.process import find_qupath
+from glomseg.qupath.project import Project, read_project
+from glomseg.runs.candidates import CandidateChoice, write_outlines
+from glomseg.runs.collect import collect_images
+from glomseg.runs.each_image import WriteOptions
+from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.listener import Listener
+from glomseg.runs.lock import locked
+from glomseg.runs.plan import FOLDER, area_path, processed_area
+from glomseg.runs.result import RunResult
+from glomseg.runs.reviewed import model_folder
+from glomseg.runs.run import Run, RunParameters, find_run, now, resume_or_start
+from glomseg.runs.segment_batch import path_objects, probability_path
+from glomseg.runs.table import write_table
+from glomseg.segment.outlines import Glomerulus
+from glomseg.segment.pipeline import SegmentSettings, outline_map, sureness_of, threshold_of
+from glomseg.segment.probability_map import ProbabilityMap
+from glomseg.segment.tiles import ReadingFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class RethresholdOptions(WriteOptions):
+    """What to change of a run, None for what stays: the probability on the outline, the mean from which it counts.
+
+    With `collect` False the outlines stay in the folder of the new run. `command` is kept in its run.json.
+    """
+
+    threshold: float | None = None
+    sureness: float | None = None
+    candidates: CandidateChoice = "review"
+    collect: bool = True
+    command: str | None = None
+
+
+def rethreshold_run(
+    project: Path,
+    run: str | None = None,
+    options: RethresholdOptions | None = None,
+    *,
+    listener: Listener | None = None,
+) -> RunResult:
+    """Outline a run, the newest by default, again from its kept probabilities, and bring that into its project.
+
+    An image without probabilities keeps the outlines of the former run, with a warning. Without a QuPath on this
+    machine the outlines wait in the new run's folder. Raises RunError where nothing is to change, where the run kept no
+    probabilities or its model is gone, and otherwise as `collect_run`.
+    """
+    options, listener = options or RethresholdOptions(), listener or Listener()
+    if options.threshold is None and options.sureness is None:
+        raise RunError("nothing is to change; give `threshold`, `sureness` or both")
+    read = read_project(project, slides=options.slides)
+    runs_folder = read.folder / FOLDER
+    has_qupath = find_qupath() is not None
+    with locked(runs_folder):
+        former = find_run(runs_folder, run)
+        kept = _kept(former, listener)
+        card = _card_of(former, listener)
+        settings = _settings(former.parameters, options)
+        run_again = _begin(former, card, settings, options)
+        for entry_id in kept:
+            listener.started(former.images[entry_id].name)
+            run_again.update(entry_id, _outline(former, run_again, entry_id, card, settings, options.candidates))
+            listener.ended(former.images[entry_id].name, run_again.images[entry_id])
+        run_again.ended = now()
+        run_again.save()
+        for problem in write_table(run_again):
+            listener.warning(problem)
+        collected = options.collect and has_qupath
+        if collected:
+            collect_images(read, run_again, kept, states={}, options=options, listener=listener)
+        elif options.collect:
+            listener.remark(_waiting(read, run_again))
+    return RunResult(run=run_again, entry_ids=kept, is_waiting=not collected)
+
+
+def _kept(run: Run, listener: Listener) -> tuple[str, ...]:
+    """List the images whose probabilities a run kept; raises RunError where there are none."""
+    done = [entry_id for entry_id in run.images if run.has_result(entry_id)]
+    kept = tuple(entry_id for entry_id in done if probability_path(run, entry_id).is_file())
+    if not kept:
+        raise RunError(
+            f"run {run.run_id} kept no probabilities, which it would take; run the same `glomseg annotate` once more "
+            "with --keep-probability, and this will do afterwards"
+        )
+    for entry_id in done:
+        if entry_id not in kept:
+            listener.warning(
+                f"{run.images[entry_id].name}: its probabilities were not kept; the outlines of run {run.run_id} stay"
+            )
+    return kept
+
+
+def _card_of(run: Run, listener: Listener) -> ModelCard:
+    """Read the card of a run's model; raises RunError where that is gone."""
+    folder = model_folder(run)
+    if folder is None:
+        raise RunError(
+            f"model {run.parameters.model!r} of run {run.run_id} is not found any more, and its card says how to "
+            "outline; put its folder back, or add the folder that holds it to GLOMSEG_MODELS"
+        )
+    return read_card(folder)
+
+
+def _settings(parameters: RunParameters, options: RethresholdOptions) -> SegmentSettings:
+    threshold = parameters.threshold if options.threshold is None else options.threshold
+    sureness = parameters.sureness if options.sureness is None else options.sureness
+    # A run without a sureness counted all, whatever a card says by now.
+    return SegmentSettings(
+        threshold=threshold, sureness=sureness or 0.0, species=parameters.species, tta=parameters.tta
+    )
+
+
+def _begin(former: Run, card: ModelCard, settings: SegmentSettings, options: RethresholdOptions) -> Run:
+    """Start the new run, or take up the one of the same parameters; raises RunError where nothing would change."""
+    parameters = replace(
+        former.parameters, threshold=threshold_of(card, settings), sureness=sureness_of(card, settings) or None
+    )
+    if parameters == former.parameters:
+        raise RunError(f"run {former.run_id} was made with this threshold and sureness; there is nothing to change")
+    run = resume_or_start(former.folder.parent, parameters, restart=True)
+    run.command, run.device, run.model_folder = options.command, former.device, former.model_folder
+    run.folder.mkdir(parents=True, exist_ok=True)
+    run.save()
+    return run
+
+
+def _outline(
+    former: Run, run: Run, entry_id: str, card: ModelCard, settings: SegmentSettings, candidates: CandidateChoice
+) -> ImageRecord:
+    """Outline one image from what `former` kept of it, into the folder of `run`; return its record."""
+    record, began = former.images[entry_id], time.perf_counter()
+    if record.size is None or record.mpp is None or record.reading_mpp is None:
+        raise RunError(f"{record.name}: run {former.run_id} does not say how it was read; segment it again")
+    frame = ReadingFrame.of(*record.size, *record.mpp, record.reading_mpp)
+    _share(area_path(former, entry_id), area_path(run, entry_id))
+    _share(probability_path(former, entry_id), probability_path(run, entry_id))
+    with ProbabilityMap.kept(probability_path(former, entry_id), frame, card.num_classes, run.folder) as values:
+        parts = outline_map(values, card, settings)
+    belongs = _belonging(run, entry_id)
+    counted, doubtful = ([item for item in part if belongs(item)] for part in parts)
+    objects, unsure = (path_objects(part, record.mpp, card, run.run_id) for part in (counted, doubtful))
+    write_outlines(run, entry_id, objects, unsure, candidates)
+    area = sum(item.geometry.area for item in counted) * record.mpp[0] * record.mpp[1]
+    return replace(
+        record,
+        glomeruli=len(counted),
+        candidates=len(doubtful) or None,
+        glomerular_area_um2=round(area, 1),
+        network_passes=0.0,
+        seconds={"total": round(time.perf_counter() - began, 3)},
+        collected=None,
+        standing=None,
+        undone=None,
+        outcome=None,
+        conflict=False,
+        reason=None,
+    )
+
+
+def _belonging(run: Run, entry_id: str) -> Callable[[Glomerulus], bool]:
+    """Return what tells whether an outline belongs to the part of the image that was looked at."""
+    area = processed_area(run, entry_id)
+    return lambda item: area is None or bool(area.intersects(item.geometry.centroid))
+
+
+def _share(old: Path, new: Path) -> None:
+    """Let a file of the former run be the new one's too: by a second name, or a copy where the disk has none."""
+    if not old.is_file():
+        return
+    new.parent.mkdir(parents=True, exist_ok=True)
+    new.unlink(missing_ok=True)
+    try:
+        os.link(old, new)
+    except OSError:
+        shutil.copyfile(old, new)
+
+
+def _waiting(project: Project, run: Run) -> str:
+    return (
+        f"no QuPath on this machine: the outlines wait in {run.folder}. Bring them in with `glomseg collect "
+        f"{project.path} {run.run_id}` where QuPath is"
+    )

@@ -1,0 +1,94 @@
+"""Another threshold or sureness for a run, from what it kept, and what becomes of candidates."""
+
+from pathlib import Path
+
+import pytest
+from support.runs import standing
+from support.slides import DISC, TISSUE, Disc, disc_slide
+
+import glomseg
+from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOptions
+from glomseg.errors import RunError
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.ownership import RUN, owner, plan_update
+from glomseg.runs.run import list_runs
+
+PALE = tuple(round(0.54 * disc + 0.46 * tissue) for disc, tissue in zip(DISC, TISSUE, strict=True))
+
+
+def of(folder: Path, name: str = "a") -> list[tuple[str | None, int]]:
+    items = glomseg.read_geojson(folder / f"{name}.geojson")
+    return [(item.class_name, round(item.geometry.centroid.x)) for item in items]
+
+
+def test_candidates_go_where_one_says_and_are_never_counted(tmp_path: Path, oracle_folder: Path) -> None:
+    truth = disc_slide(tmp_path / "a.tif", discs=[Disc(300, 300, 60, 60), Disc(700, 300, 60, 60, colour=PALE)])
+    out, passes = tmp_path / "out", []
+
+    def segment(choice):
+        options = SegmentOptions(model=oracle_folder, sureness=0.9, candidates=choice)
+        listener = Listener(tiles=lambda done, total: passes.append(done))
+        result = glomseg.segment_slides([truth.path], out, options, listener=listener)
+        ran, passes[:] = bool(passes), []
+        assert (result.records["a"].glomeruli, result.records["a"].candidates) == (1, 1)
+        assert len((out / "glomeruli.csv").read_text().splitlines()) == 2
+        return ran
+
+    assert segment("all")
+    assert of(out) == [("Glomerulus", 300), ("Candidate: Glomerulus", 700)]
+    assert of(out / "candidates") == [("Glomerulus", 700)]
+    (_, shown) = glomseg.read_geojson(out / "a.geojson")
+    assert owner(shown) == "machine"
+    assert not segment("review")  # the network does not run for it
+    assert of(out) == [("Glomerulus", 300)]
+    assert not segment("none")
+    assert not (out / "candidates/a.geojson").exists()
+    assert segment("review")  # what was dropped has to be found again
+    assert of(out / "candidates") == [("Glomerulus", 700)]
+    drawn = PathObject(geometry=shown.geometry, class_name="Glomerulus")
+    assert plan_update([drawn], [shown], None).add == ()  # nor is one put over what a person drew
+
+
+def test_what_is_kept_gives_what_the_network_would(study_0_6_0: Path, no_qupath: None) -> None:
+    options = {"mpp": (0.5, 0.5), "images": ("1", "2"), "device": "cpu"}
+    first = glomseg.annotate_project(study_0_6_0, AnnotateOptions(keep_probability=True, **options))
+    with pytest.raises(RunError, match="give `threshold`, `sureness` or both"):
+        glomseg.rethreshold_run(study_0_6_0)
+    with pytest.raises(RunError, match="nothing to change"):
+        glomseg.rethreshold_run(study_0_6_0, options=RethresholdOptions(threshold=0.5))
+    dials = {"threshold": 0.6, "sureness": 0.97}
+    again = glomseg.rethreshold_run(study_0_6_0, options=RethresholdOptions(**dials))
+    assert again.run.run_id != first.run.run_id
+    assert again.is_waiting
+    assert again.records["1"].glomeruli < first.records["1"].glomeruli
+    afresh = glomseg.annotate_project(
+        study_0_6_0, AnnotateOptions(threshold=0.6, sureness=0.97, restart=True, **options)
+    )
+    for name in ("1", "2", "candidates/1"):
+        ours, theirs = (glomseg.read_geojson(run.folder / f"{name}.geojson") for run in (again.run, afresh.run))
+        assert [item.geometry.wkt for item in ours] == [item.geometry.wkt for item in theirs], name
+    found = glomseg.annotate_project(study_0_6_0, AnnotateOptions(**dials, **options))
+    assert found.run.run_id in {again.run.run_id, afresh.run.run_id}
+    with pytest.raises(RunError, match="kept no probabilities"):
+        glomseg.rethreshold_run(study_0_6_0, afresh.run.run_id, RethresholdOptions(sureness=0.5))
+    chained = glomseg.rethreshold_run(study_0_6_0, again.run.run_id, RethresholdOptions(threshold=0.5, sureness=0.92))
+    assert chained.records["1"].glomeruli == first.records["1"].glomeruli
+    assert len(list_runs(study_0_6_0.parent / "glomseg")) == 4
+
+
+@pytest.mark.qupath
+def test_it_is_a_write_like_any_and_undo_takes_it_back(study_0_6_0: Path, one_process, glomseg) -> None:
+    assert glomseg("annotate", study_0_6_0, "--mpp", 0.5, "--image", "2", "--keep-probability").code == 0
+    before = standing(one_process, study_0_6_0, "2")
+    strict = glomseg("rethreshold", study_0_6_0, "--sureness", 0.5, "--threshold", 0.3, "--candidates", "all")
+    assert strict.code == 0, strict.err
+    after = standing(one_process, study_0_6_0, "2")
+    persons = {key: item for key, item in before.items() if RUN not in item.metadata}
+    assert persons
+    assert persons.keys() <= after.keys()
+    assert {item.metadata.get(RUN) for item in before.values()} != {item.metadata.get(RUN) for item in after.values()}
+    assert glomseg("undo", study_0_6_0).code == 0
+    assert standing(one_process, study_0_6_0, "2").keys() == before.keys()
+    refused = glomseg("rethreshold", study_0_6_0, "nothing", "--sureness", 0.9)
+    assert refused.code == 1
+    assert "no run 'nothing'" in refused.err
