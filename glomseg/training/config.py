@@ -11,7 +11,7 @@ from typing import Any, Literal
 import tomli_w
 
 from glomseg.errors import TrainingError
-from glomseg.models.card import SPECIES_DIAMETER_UM
+from glomseg.models.card import SPECIES_DIAMETER_UM, Head, PostName
 from glomseg.settings import limited, plain
 from glomseg.training.augment.augment import AugmentConfig
 
@@ -72,7 +72,8 @@ class ModelConfig:
 
     `arguments` are those of the architecture: `patch_size` decides the width of variable-unet. It reads at `mpp` um per
     pixel; 0 is that at which a glomerulus of `species` measures `diameter_px`. On slides it is run on tiles of
-    `tile_px` with a margin of `halo_px`.
+    `tile_px` with a margin of `halo_px`. `heads` are mask, and hover to tell objects apart that touch; `post` names how
+    probabilities become objects: where it is empty, glomnet with that head, glomseg without.
     """
 
     architecture: str = ARCHITECTURE
@@ -83,11 +84,23 @@ class ModelConfig:
     diameter_px: float = limited(80.0, low=16)
     tile_px: int = limited(512, low=64)
     halo_px: int = limited(48, low=0)
+    heads: tuple[Head, ...] = ("mask",)
+    post: Literal["", PostName] = ""
 
     def __post_init__(self) -> None:
         """Check what holds between settings."""
         if not 0 < len(set(self.classes)) == len(self.classes) <= MAX_CLASSES:
             raise TrainingError(f"model.classes is {list(self.classes)}; name 1 to {MAX_CLASSES} classes, each once")
+
+    @property
+    def hover(self) -> bool:
+        """Tell whether objects that touch are to come apart by a head of the network."""
+        return "hover" in self.heads
+
+    @property
+    def post_name(self) -> PostName:
+        """The way from probabilities to objects."""
+        return self.post or ("glomnet" if self.hover else "glomseg")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +108,8 @@ class LossConfig:
     """The loss: `a` is the share of the cross entropy (the rest is Dice), `pos_weight` how much a positive counts.
 
     `pos_weight` is one number, or a list of one a class. `gamma` is the focus of `dice-focal`; `eps` smooths Dice.
+    With the head `hover` the squared error of the places counts `hover_mse`, that of their slopes in objects, by a
+    Sobel filter of 5 px, `hover_slope`.
     """
 
     kind: Literal["bce-dice", "dice-focal"] = "bce-dice"
@@ -102,6 +117,8 @@ class LossConfig:
     pos_weight: float | tuple[float, ...] = limited(1.5, above=0)
     gamma: float = limited(2.0, low=0)
     eps: float = limited(1e-6, above=0)
+    hover_mse: float = limited(2.0, low=0)
+    hover_slope: float = limited(1.0, low=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

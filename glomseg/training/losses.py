@@ -66,6 +66,49 @@ class DiceFocalLoss(nn.Module):
         return (self.a * _mean(wrong**self.gamma * bce, weight) + (1 - self.a) * (1 - dice)).mean()
 
 
+class HoverLoss(nn.Module):
+    """The loss of the mask, and of places in objects: mask + mse * MSE + slope * MSE of the slopes inside objects.
+
+    Places are 0 outside objects, where the first error counts too and that of the slopes does not. Slopes are by a
+    Sobel filter of 5 px that gives 1 for what rises by 1 a pixel; after GLOMNET (Moreau et al. 2024), whose loss is
+    0.8 CE + 0.2 Dice + 2 MSE + 1 MSE of slopes.
+    """
+
+    def __init__(self, mask: nn.Module, *, classes: int, mse: float = 2.0, slope: float = 1.0) -> None:
+        """Take the loss of the mask, how many planes are of it, and what the others count."""
+        super().__init__()
+        self.mask = mask
+        self.classes, self.mse, self.slope = classes, mse, slope
+        rise = torch.tensor([-1.0, -2.0, 0.0, 2.0, 1.0]) / 8
+        smooth = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+        across = smooth[:, None] * rise[None, :]
+        self.filters: Tensor
+        self.register_buffer("filters", torch.stack([across, across.T])[:, None], persistent=False)
+
+    def forward(self, logits: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+        """Return the loss; shapes as for `BCEDiceLoss`, with the two planes of places after the classes.
+
+        Without these planes in `target` the loss is that of the mask alone.
+        """
+        k = self.classes
+        loss: Tensor = self.mask(logits[:, :k], target[:, :k], weight)
+        if target.shape[1] == k:
+            return loss
+        places, true, inside = logits[:, k:].float(), target[:, k:], target[:, :k].amax(dim=1, keepdim=True)
+        counted = torch.ones_like(inside) if weight is None else weight.amax(dim=1, keepdim=True)
+        error = _share(((places - true) ** 2) * counted, counted)
+        slopes = _share((self._slopes(places) - self._slopes(true)) ** 2 * counted * inside, counted * inside)
+        return loss + self.mse * error + self.slope * slopes
+
+    def _slopes(self, places: Tensor) -> Tensor:
+        return F.conv2d(F.pad(places, (2, 2, 2, 2), mode="replicate"), self.filters, groups=2)
+
+
+def _share(values: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean of two planes of values over what is counted."""
+    return values.sum() / (2 * counted.sum()).clamp(min=1.0)
+
+
 def loss_of(
     kind: LossKind,
     *,

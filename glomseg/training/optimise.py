@@ -25,7 +25,7 @@ from glomseg.models.networks import build_network
 from glomseg.models.store import find_model, load_network, read_card
 from glomseg.training.batching import largest_batch
 from glomseg.training.config import TrainConfig
-from glomseg.training.losses import loss_of
+from glomseg.training.losses import HoverLoss, loss_of
 
 _T = TypeVar("_T")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is to be said
@@ -134,6 +134,7 @@ def check_network(config: TrainConfig) -> None:
         description="The network that the settings describe.",
         architecture=model.architecture,
         architecture_args=dict(model.arguments),
+        heads=model.heads,
         num_classes=len(model.classes),
         class_names=model.classes,
         class_colors=((0, 0, 0),) * len(model.classes),
@@ -215,7 +216,7 @@ def learning_rate_at(share: float, config: TrainConfig) -> float:
 def criterion_of(config: TrainConfig) -> nn.Module:
     """Return the loss."""
     loss = config.loss
-    return loss_of(
+    mask = loss_of(
         loss.kind,
         classes=len(config.model.classes),
         a=loss.a,
@@ -223,6 +224,9 @@ def criterion_of(config: TrainConfig) -> nn.Module:
         gamma=loss.gamma,
         eps=loss.eps,
     )
+    if not config.model.hover:
+        return mask
+    return HoverLoss(mask, classes=len(config.model.classes), mse=loss.hover_mse, slope=loss.hover_slope)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ def card_of(
         "Not for diagnosis.",
         architecture=model.architecture,
         architecture_args=dict(model.arguments),
+        heads=model.heads,
+        post=model.post_name,
         num_classes=len(model.classes),
         class_names=model.classes,
         class_colors=_colours(model.classes, started_from),
@@ -101,7 +103,7 @@ def _scores(f1: float, dice: float, objects: ObjectScore) -> dict[str, float]:
 def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
     """Draw the first samples of the first epoch as the network would see them, with their labels."""
     draws = data.source.draws(0, ())[:SHOWN]
-    images, labels, valid, names = collate([data.source.sample(draw) for draw in draws])
+    images, labels, valid, _, names = collate([data.source.sample(draw) for draw in draws])
     shown, marked, weights = augmented((images, labels, valid), config, Augment(config.augment), seed=0)
     pixels = (shown.permute(0, 2, 3, 1).clamp(0, 1) * 255).round().byte().numpy()
     masks = (marked.amax(1) > 0.5) * (marked.argmax(1) + 1)
@@ -121,7 +123,7 @@ def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Pat
     cells: list[tuple[Pixels8, Pixels8, Pixels8, str]] = []
     for image in sorted(judged, key=lambda image: (*image.points[0].rank, image.index))[:WORST]:
         labelled = images.read(image.index)
-        seen = classes_at(probability_of(model, labelled), model.card.threshold)
+        seen = classes_at(probability_of(model, labelled)[: model.card.num_classes], model.card.threshold)
         wrong = np.argwhere(seen != labelled.label)
         y, x = wrong[len(wrong) // 2] if len(wrong) else np.array(seen.shape) // 2
         side = model.card.patch_size_pixels

@@ -171,10 +171,11 @@ def learn_epoch(training: Training, loader: Loader, augment: Augment) -> float:
         raise TrainingError(f"{len(draws)} samples make no batch of two on each device; add data")
     watch = Watch(training.output)
     learner.net.train()
-    for i, (images, labels, valid, names) in enumerate(loader.batches(share, state.batch_size)):
-        here = [part.to(fabric.device, non_blocking=True) for part in (images, labels, valid)]
+    for i, (*parts, names) in enumerate(loader.batches(share, state.batch_size)):
+        here = [part.to(fabric.device, non_blocking=True) for part in parts]
         seed = seed_of(config.seed, state.epoch, i, fabric.global_rank)
-        pixels, targets, weights = augmented((here[0], here[1], here[2]), config, augment, seed=seed)
+        batch, objects = (here[0], here[1], here[2]), here[3]
+        pixels, targets, weights = augmented(batch, config, augment, seed=seed, objects=objects)
         rate = learning_rate_at((state.epoch + i / total) / config.epochs, config)
         loss = learner.learn(pixels, targets, weights, rate=rate, clip_norm=config.optimiser.clip_norm)
         state.step += 1

@@ -28,7 +28,7 @@ CORRECTIONS = "corrections"
 FORMER_CORRECTIONS = "lessons"
 """Where older trainings keep them, which are gone on with."""
 RETRAIN = "retrain"
-FROM_START = ("architecture", "arguments", "classes", "mpp", "species")
+FROM_START = ("architecture", "arguments", "classes", "mpp", "species", "heads", "post")
 """What the model brings with which a training begins."""
 
 Listen = Callable[[TrainProgress], None]
@@ -227,6 +227,8 @@ def _of_start(start: str | Path, species: str | None) -> dict[str, Any]:
         "model.arguments": dict(card.architecture_args),
         "model.classes": list(card.class_names),
         "model.mpp": reading_mpp(card, species),
+        "model.heads": list(card.heads),
+        "model.post": card.post,
     }
     return brought if species else {**brought, "model.species": card.species}
 

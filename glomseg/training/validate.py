@@ -114,11 +114,11 @@ class Verdict:
 
 
 def predict(model: Model, image: Pixels8) -> Pixels8:
-    """Return the probabilities 0..255 (classes, H, W) of an image (H, W, 3) of any size."""
+    """Return the probabilities 0..255, and the model's extras (planes, H, W), of an image (H, W, 3) of any size."""
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        single: Pixels8 = model.predict(image[None])[0]
+        single: Pixels8 = model.predict_planes(image[None])[0]
         return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
@@ -126,10 +126,11 @@ def predict(model: Model, image: Pixels8) -> Pixels8:
     rows, columns = frame.blocks
     below, right = rows * BLOCK - height + halo, columns * BLOCK - width + halo
     padded = np.pad(image, ((halo, below), (halo, right), (0, 0)), constant_values=255)  # as off a slide
-    result = np.zeros((model.card.num_classes, rows * BLOCK, columns * BLOCK), np.uint8)
+    planes = model.card.num_classes + len(model.extras)
+    result = np.zeros((planes, rows * BLOCK, columns * BLOCK), np.uint8)
     for tile in tiles:
         read = padded[tile.y : tile.y + tile.height + 2 * halo, tile.x : tile.x + tile.width + 2 * halo]
-        for plane, values in zip(result, model.predict(read[None])[0], strict=True):
+        for plane, values in zip(result, model.predict_planes(read[None])[0], strict=True):
             plane[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core(values)
     return result[:, :height, :width]
 
@@ -137,7 +138,7 @@ def predict(model: Model, image: Pixels8) -> Pixels8:
 def outlines_at(
     model: Model, probability: Pixels8, thresholds: Sequence[float]
 ) -> Iterator[tuple[Geometries, NDArray[np.intp]]]:
-    """Yield, for each threshold, the outlines of probabilities (classes, H, W) and the class of each, from 0.
+    """Yield, for each threshold, the outlines of what `predict` gave (planes, H, W) and the class of each, from 0.
 
     They are in pixels, and what segmenting a slide gives.
     """
@@ -147,7 +148,7 @@ def outlines_at(
     rows, columns = frame.blocks
     whole = Tile(0, 0, columns * BLOCK, rows * BLOCK, 0)
     padded = np.pad(probability, ((0, 0), (0, whole.height - height), (0, whole.width - width)))
-    with ProbabilityMap(frame, len(probability)) as values:
+    with ProbabilityMap(frame, model.card.num_classes, extras=model.extras) as values:
         values.write(whole, padded)
         for threshold in thresholds:
             items, _ = outline_map(values, model.card, SegmentSettings(threshold=threshold))
@@ -169,13 +170,14 @@ def judge(
     for index, labelled in read_ahead(images, indices):
         probability = probability_of(model, labelled)
         points = points_of(model, probability, labelled, thresholds)
-        judged.append(Judged(index, _loss(criterion, probability, labelled), points))
+        loss = _loss(criterion, probability[: model.card.num_classes], labelled)
+        judged.append(Judged(index, loss, points))
         progress(len(judged), len(indices))
     return judged
 
 
 def probability_of(model: Model, labelled: Labelled) -> Pixels8:
-    """Return what the model says of an image (classes, H, W), and 0 where that is not valid."""
+    """Return what the model says of an image (planes, H, W), and 0 where that is not valid."""
     return np.where(labelled.valid, predict(model, labelled.image), 0).astype(np.uint8)
 
 
@@ -188,13 +190,23 @@ def classes_at(probability: Pixels8, threshold: float) -> Pixels8:
 def points_of(
     model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
 ) -> tuple[ThresholdScore, ...]:
-    """Score probabilities (classes, H, W) at each of the thresholds."""
-    true = [outline(labelled.label == index + 1)[0] for index in range(len(probability))]
+    """Score what `predict` gave (planes, H, W) at each of the thresholds."""
+    true = [_true(labelled, index + 1) for index in range(model.card.num_classes)]
     points = []
     for threshold, (items, kinds) in zip(thresholds, outlines_at(model, probability, thresholds), strict=True):
         scores = [_score(items[kinds == index], of_class) for index, of_class in enumerate(true)]
         points.append(ThresholdScore(threshold, tuple(scores)))
     return tuple(points)
+
+
+def _true(labelled: Labelled, kind: int) -> Geometries:
+    """Outline the objects of one class, told apart as the label tells them."""
+    of_kind = labelled.label == kind
+    if labelled.objects is None:
+        return outline(of_kind)[0]
+    numbers = np.unique(labelled.objects[of_kind])
+    apart = [outline(of_kind & (labelled.objects == number))[0] for number in numbers]
+    return np.concatenate(apart) if apart else geometries([])
 
 
 def _score(predicted: Geometries, true: Geometries) -> ClassScore:
@@ -220,7 +232,10 @@ def read_ahead(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, La
 
 
 def _loss(criterion: nn.Module, probability: Pixels8, labelled: Labelled) -> float:
-    """Return the loss of probabilities (classes, H, W), which eight bits keep well enough for a curve."""
+    """Return the loss of probabilities (classes, H, W), which eight bits keep well enough for a curve.
+
+    Of a network with more heads it is that of the mask alone.
+    """
     p = np.clip(probability / 255.0, 1 / 510, 1 - 1 / 510)
     target = np.stack([labelled.label == index + 1 for index in range(len(probability))])
     logits, targets, weight = (

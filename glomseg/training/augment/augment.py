@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from kornia.geometry import create_meshgrid, get_affine_matrix2d, remap, rescale, resize
@@ -80,12 +81,18 @@ class Augment:
 
         What comes from outside of an image is mirrored tissue of weight 0.
         """
+        return self.with_objects(images, labels, weights, None, seed=seed)[0]
+
+    def with_objects(
+        self, images: Tensor, labels: Tensor, weights: Tensor, objects: Tensor | None, *, seed: int
+    ) -> tuple[Batch, Tensor | None]:
+        """Change numbered objects (N, H + 2R, W + 2R) in the same way, which show R more of what lies around."""
         config = self.config
         draw = _Draw(seed, len(images), images.device)
         if config.flip:
-            images, labels, weights = _flipped(draw, (images, labels, weights))
+            images, labels, weights, objects = _flipped(draw, (images, labels, weights), objects)
         if config.rotation_deg or config.elastic_px or tuple(config.scale) != (1.0, 1.0):
-            images, labels, weights = self._warped(draw, (images, labels, weights))
+            (images, labels, weights), objects = self._warped(draw, (images, labels, weights), objects)
         if self._stains is not None and config.stain_strength:
             images = self._stained(draw, images)
         if config.brightness or config.contrast:
@@ -99,10 +106,10 @@ class Augment:
             indices = draw.choose(share)
             if len(indices):
                 images = images.index_copy(0, indices, change(draw, images[indices]))
-        return images, labels, weights
+        return (images, labels, weights), objects
 
-    def _warped(self, draw: _Draw, batch: Batch) -> Batch:
-        """Turn, scale and bend in one resampling; labels and weights take the nearest pixel."""
+    def _warped(self, draw: _Draw, batch: Batch, objects: Tensor | None) -> tuple[Batch, Tensor | None]:
+        """Turn, scale and bend in one resampling; labels, weights and objects take the nearest pixel."""
         images, labels, weights = batch
         count, _, height, width = images.shape
         config = self.config
@@ -110,16 +117,23 @@ class Augment:
         scale = 1 / draw.log_uniform(*config.scale)
         centre = torch.tensor([[(width - 1) / 2, (height - 1) / 2]], device=images.device).expand(count, 2)
         matrix = get_affine_matrix2d(torch.zeros_like(centre), centre, torch.stack([scale, scale], 1), angle)
-        grid = create_meshgrid(height, width, False, images.device).reshape(1, -1, 2)
-        source = (grid @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2]).reshape(count, height, width, 2)
+        source = _moved(matrix, height, width)
+        bend = None
         if config.elastic_px:
             knots = [max(2, round(side / config.elastic_grid_px) + 1) for side in (height, width)]
-            bend = draw.normal(2, *knots) * config.elastic_px
-            source = source + _smooth(bend, (height, width)).permute(0, 2, 3, 1)
+            bend = _smooth(draw.normal(2, *knots) * config.elastic_px, (height, width))
+            source = source + bend.permute(0, 2, 3, 1)
         x, y = source[..., 0].contiguous(), source[..., 1].contiguous()
         images = remap(images, x, y, "bilinear", "reflection", align_corners=True)
         hard = remap(torch.cat([labels, weights], 1), x, y, "nearest", "zeros", align_corners=True)
-        return images.clamp(0, 1), hard[:, :-1], hard[:, -1:]
+        if objects is not None:
+            reach = (objects.shape[1] - height) // 2
+            around = _moved(matrix, height, width, reach)
+            if bend is not None:
+                around = around + F.pad(bend, (reach,) * 4, mode="replicate").permute(0, 2, 3, 1)
+            x, y = (around[..., axis].contiguous() for axis in (0, 1))
+            objects = remap(objects.float()[:, None], x, y, "nearest", "zeros", align_corners=True)[:, 0]
+        return (images.clamp(0, 1), hard[:, :-1], hard[:, -1:]), objects
 
     def _stained(self, draw: _Draw, images: Tensor) -> Tensor:
         """Change the amount of each stain in optical density; white, which has none, stays white."""
@@ -189,13 +203,25 @@ class _Draw:
         return torch.randn(shape, generator=torch.Generator(self._device).manual_seed(seed), device=self._device)
 
 
-def _flipped(draw: _Draw, batch: Batch) -> Batch:
+def _moved(matrix: Tensor, height: int, width: int, reach: int = 0) -> Tensor:
+    """Return where each pixel (N, height + 2 reach, width + 2 reach, 2) of a changed image comes from, as (x, y).
+
+    Both are counted from the first pixel, which lies by `reach` before that of the image.
+    """
+    grid = create_meshgrid(height + 2 * reach, width + 2 * reach, False, matrix.device).reshape(1, -1, 2) - reach
+    source = grid @ matrix[:, :2, :2].mT + matrix[:, None, :2, 2] + reach
+    return source.reshape(len(matrix), height + 2 * reach, width + 2 * reach, 2)
+
+
+def _flipped(draw: _Draw, batch: Batch, objects: Tensor | None) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
     for axis in (2, 3):
         which = draw.choose(0.5)
         if len(which):
             images, labels, weights = (part.index_copy(0, which, part[which].flip(axis)) for part in batch)
             batch = images, labels, weights
-    return batch
+            if objects is not None:
+                objects = objects.index_copy(0, which, objects[which].flip(axis - 1))
+    return *batch, objects
 
 
 def _smooth(knots: Tensor, size: tuple[int, int]) -> Tensor:

@@ -7,10 +7,11 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import label as regions
 
 from glomseg.errors import LabelError, SlideError, TrainingError
 from glomseg.geometry import Box
@@ -21,6 +22,8 @@ from glomseg.labelled.masks import Label, look_at, read_label
 from glomseg.labelled.padding import WHITE, blank_lines
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import Slide, open_slide
+
+N = TypeVar("N", np.uint8, np.int32)
 
 OPEN_SLIDES = 8
 """Slides kept open in a thread, masks among them; each keeps up to 64 MB of decoded blocks."""
@@ -70,11 +73,15 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An example that was read: `image` (H, W, 3), `label` (H, W) with the class or 0, and where both are `valid`."""
+    """An example that was read: `image` (H, W, 3), `label` (H, W) with the class or 0, and where both are `valid`.
+
+    `objects` (H, W) numbers the objects where the label itself tells them apart; else each connected part is one.
+    """
 
     image: NDArray[np.uint8]
     label: NDArray[np.uint8]
     valid: NDArray[np.bool_]
+    objects: NDArray[np.int32] | None = None
 
 
 def read_example(example: Example, model_mpp: float) -> Labelled:
@@ -90,18 +97,21 @@ def read_example(example: Example, model_mpp: float) -> Labelled:
             size = slide.width, slide.height
             image = slide.read(Box(0, 0, *size), model_mpp)
         label = np.zeros(image.shape[:2], np.uint8)
+        objects = None
         if example.label is not None:
             stored_label = label_of(example, example.label)
             height, width = stored_label.numbers.shape
             if (width, height) != size:
                 raise TrainingError(unlike(example, size, (width, height)))
             label = _nearest(classes_of(stored_label, example.values), label.shape, model_mpp / example.mpp)
+            if (numbers := _objects_of(stored_label, example.values)) is not None:
+                objects = _nearest(numbers, label.shape, model_mpp / example.mpp)
     except (SlideError, LabelError) as error:
         raise TrainingError(str(error)) from error
     unknown = label == UNKNOWN
     label[unknown] = 0
     example_read = _without_padding(image, label, margin=_JPEG_BLOCK_PX * example.mpp / model_mpp)
-    return replace(example_read, valid=example_read.valid & ~unknown)
+    return replace(example_read, valid=example_read.valid & ~unknown, objects=objects)
 
 
 def unlike(example: Example, size: tuple[int, int], other: tuple[int, int]) -> str:
@@ -132,13 +142,20 @@ def classes_of(label: Label, values: tuple[tuple[int, int], ...]) -> NDArray[np.
     return (label.numbers > 0).astype(np.uint8)
 
 
-def _nearest(values: NDArray[np.uint8], shape: tuple[int, ...], step: float) -> NDArray[np.uint8]:
+def _objects_of(label: Label, values: tuple[tuple[int, int], ...]) -> NDArray[np.int32] | None:
+    """Number the connected parts of each number of a label; None for classes, and for black and white."""
+    if values or label.reading.kind is not LabelKind.NUMBERED:
+        return None
+    return np.asarray(regions(label.numbers, background=0, connectivity=1), np.int32)
+
+
+def _nearest(values: NDArray[N], shape: tuple[int, ...], step: float) -> NDArray[N]:
     """Take the pixel of `values` in which the centre of each of `shape`'s pixels of `step` lies."""
     rows, columns = (
         np.minimum(((np.arange(count) + 0.5) * step).astype(int), limit - 1)
         for count, limit in zip(shape, values.shape, strict=True)
     )
-    return np.asarray(values[rows[:, None], columns])
+    return np.asarray(values[rows[:, None], columns], values.dtype)
 
 
 def _without_padding(image: NDArray[np.uint8], label: NDArray[np.uint8], margin: float) -> Labelled:
@@ -162,11 +179,13 @@ def _read_part(example: Example, box: Box, model_mpp: float) -> Labelled:
     y = box.y + (np.arange(image.shape[0]) + 0.5) * model_mpp / example.mpp
     valid = ((y >= 0) & (y < slide.height))[:, None] & ((x >= 0) & (x < slide.width))
     label = np.zeros(valid.shape, np.uint8)
+    objects = None
     if example.label is not None:
-        label = classes_of(_label_part(example, example.label, x, y), example.values)
+        stored_label = _label_part(example, example.label, x, y)
+        label, objects = classes_of(stored_label, example.values), _objects_of(stored_label, example.values)
         valid &= label != UNKNOWN
         label[~valid] = 0
-    return Labelled(image, label, valid)
+    return Labelled(image, label, valid, objects)
 
 
 def _label_part(example: Example, path: Path, x: NDArray[Any], y: NDArray[Any]) -> Label:

@@ -15,9 +15,13 @@ from glomseg.errors import GlomsegError
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.sampling import Draw, SampleSource, TrainSample
+from glomseg.training.hover import hover_targets
 
-LoadedBatch = tuple[Tensor, Tensor, Tensor, list[str]]
-"""Images (N, 3, S, S), labels (N, S, S) and valid (N, S, S), all uint8, and the names."""
+LoadedBatch = tuple[Tensor, Tensor, Tensor, Tensor, list[str]]
+"""Images (N, 3, S, S), labels (N, S, S) and valid (N, S, S), all uint8, objects (N, S + 2R, S + 2R), and the names.
+
+Of a network without the head `hover` the objects are (N, 0, 0).
+"""
 
 MAX_WORKERS = 8
 
@@ -107,22 +111,35 @@ def collate(samples: Sequence[TrainSample]) -> LoadedBatch:
     images = np.stack([sample.image.transpose(2, 0, 1) for sample in samples])
     labels = np.stack([sample.label for sample in samples])
     valid = np.stack([sample.valid for sample in samples]).astype(np.uint8)
-    names = [sample.name for sample in samples]
-    return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(valid), names
+    numbers = [sample.objects for sample in samples if sample.objects is not None]
+    objects = np.stack(numbers) if numbers else np.zeros((len(samples), 0, 0), np.int32)
+    made = (torch.from_numpy(part) for part in (images, labels, valid, objects))
+    return *made, [sample.name for sample in samples]  # type: ignore[return-value]
 
 
 def augmented(
-    batch: tuple[Tensor, Tensor, Tensor], config: TrainConfig, augment: Augment, *, seed: int
+    batch: tuple[Tensor, Tensor, Tensor],
+    config: TrainConfig,
+    augment: Augment,
+    *,
+    seed: int,
+    objects: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Turn a batch of uint8 into images (N, 3, S, S) of 0..1, and what to learn from them.
 
-    That are labels (N, classes, S, S), each 1 where a pixel is of its class, and weights (N, 1, S, S).
+    That are labels (N, classes, S, S), each 1 where a pixel is of its class, and weights (N, 1, S, S). Where there are
+    `objects` (N, S + 2R, S + 2R), the places in them (N, 2, S, S) follow the labels, as they lie once all is changed.
     """
     images, labels, valid = batch
     pixels = images.float().div_(255)
     classes = torch.arange(1, len(config.model.classes) + 1, device=labels.device)[:, None, None]
     targets, weights = (labels[:, None] == classes).float(), valid.float()[:, None]
-    pixels, targets, weights = augment(pixels, targets, weights, seed=seed)
+    known = objects if objects is not None and objects.numel() else None
+    (pixels, targets, weights), turned = augment.with_objects(pixels, targets, weights, known, seed=seed)
+    if turned is not None:
+        reach = (turned.shape[2] - targets.shape[2]) // 2
+        inside = slice(reach, reach + targets.shape[2])
+        targets = torch.cat([targets, hover_targets(turned)[..., inside, inside]], dim=1)
     if config.data.margin_px and config.data.sample == "crop":
         inner = slice(config.data.margin_px, -config.data.margin_px)
         pixels, targets, weights = (part[..., inner, inner] for part in (pixels, targets, weights))

@@ -19,6 +19,7 @@ from glomseg.training.augment.transplant import paste_between
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example, Labelled, read_example
 from glomseg.training.data.whole import read_whole
+from glomseg.training.hover import numbered
 
 SHARDS, MANY = 8, 1000
 """From so many images on, a batch is of every eighth image, so that a process reads always the same ones, and keeps
@@ -53,12 +54,17 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class TrainSample:
-    """One square to learn from: image (S, S, 3), label (S, S) of classes or 0, valid (S, S); and what it is from."""
+    """One square to learn from: image (S, S, 3), label (S, S) of classes or 0, valid (S, S); and what it is from.
+
+    `objects` numbers the objects of the square and as far around it as one of them may reach (S + 2R, S + 2R), for a
+    network with the head `hover`; None without.
+    """
 
     name: str
     image: Pixels8
     label: Pixels8
     valid: NDArray[np.bool_]
+    objects: NDArray[np.int32] | None = None
 
 
 class SampleSource(Protocol):
@@ -184,15 +190,20 @@ class ExampleSource:
         config, example = self.config, self.examples[draw.index]
         labelled = self._read(draw.index)
         if config.data.sample == "whole":
-            return TrainSample(example.name, labelled.image, labelled.label, labelled.valid)
+            objects = numbered(labelled.label) if config.model.hover else None
+            return TrainSample(example.name, labelled.image, labelled.label, labelled.valid, objects)
         rng = np.random.default_rng([config.seed, *draw.seed])
         side = config.data.crop_px + 2 * config.data.margin_px
-        square = cut(labelled, *_corner(rng, labelled, draw, side), side)
+        left, top = _corner(rng, labelled, draw, side)
+        square = cut(labelled, left, top, side)
         if draw.other is not None:
             other = self._read(draw.other)
             donor = cut(other, *_corner(rng, other, Draw(draw.other, draw.seed, on=True), side), side)
             square = paste_between(rng, square, [donor], glomeruli=PASTED, decoys=PASTED)
-        return TrainSample(example.name, square.image, square.label, square.valid)
+        objects = None
+        if config.model.hover:
+            objects = objects_around(labelled, square.label, left, top, reach_px(config))
+        return TrainSample(example.name, square.image, square.label, square.valid, objects)
 
     def _read(self, index: int) -> Labelled:
         return self._cache.get(index, lambda: read_as(self.examples[index], self.config))
@@ -241,6 +252,31 @@ def cut(labelled: Labelled, left: int, top: int, side: int) -> Labelled:
     )
 
 
+def reach_px(config: TrainConfig) -> int:
+    """Return how far around a square its objects are looked at: a half more than a glomerulus measures."""
+    return round(1.5 * config.diameter_um / config.model_mpp)
+
+
+def objects_around(labelled: Labelled, label: Pixels8, left: int, top: int, reach: int) -> NDArray[np.int32]:
+    """Number the objects of a square of `label` (S, S), cut at (left, top), as they reach around it (S + 2R, S + 2R).
+
+    What was pasted into the square are objects of their own, as far as the square shows them.
+    """
+    side = len(label) + 2 * reach
+    left, top = left - reach, top - reach
+    height, width = labelled.label.shape
+    rows, columns = slice(max(0, top), min(height, top + side)), slice(max(0, left), min(width, left + side))
+    objects = np.zeros((side, side), np.int32)
+    where = np.s_[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+    known = labelled.objects
+    objects[where] = numbered(labelled.label[rows, columns]) if known is None else known[rows, columns]
+    inner = objects[reach : side - reach, reach : side - reach]
+    inner[label == 0] = 0
+    more = numbered(np.where(inner == 0, label, np.uint8(0)))
+    inner[more > 0] = more[more > 0] + objects.max()
+    return objects
+
+
 def _mirrored(start: int, count: int, length: int) -> NDArray[np.intp]:
     places = np.arange(start, start + count) % (2 * length)
     return np.where(places < length, places, 2 * length - 1 - places).astype(np.intp)
@@ -268,4 +304,5 @@ class _Cache:
 
 
 def _size(labelled: Labelled) -> int:
-    return int(labelled.image.nbytes + labelled.label.nbytes + labelled.valid.nbytes)
+    objects = 0 if labelled.objects is None else labelled.objects.nbytes
+    return int(labelled.image.nbytes + labelled.label.nbytes + labelled.valid.nbytes + objects)

@@ -59,7 +59,7 @@ def test_workers_make_the_same(examples):
     assert [len(names) for *_, names in batches[0]] == [2, 2]
     for one, two in zip(*batches, strict=True):
         assert all(torch.equal(a, b) for a, b in zip(one[:3], two[:3], strict=True))
-        assert one[3] == two[3]
+        assert one[-1] == two[-1]
 
 
 def test_no_batch_of_one():
