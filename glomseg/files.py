@@ -23,13 +23,15 @@ _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 
 
 @contextmanager
-def replacing(path: Path, before: Callable[[], None] = lambda: None) -> Iterator[Path]:
+def replacing(
+    path: Path, before: Callable[[], None] = lambda: None, put: Callable[[Path, Path], object] = Path.replace
+) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which takes its place when the block ends well.
 
-    What is written lies on the disk when `before` is called, the last thing before the one rename; an error of it
-    leaves `path` as it is. A file that is replaced hands on its mode, owner and group, and a link stays a link, to the
-    new content. Raises RunError where the folder is read-only or the disk full. After any failure what stood at `path`
-    is unchanged and the temporary file gone.
+    What is written lies on the disk when `before` is called, the last thing before the one rename, which `put` may do
+    otherwise; an error of `before` leaves `path` as it is. A file that is replaced hands on its mode, owner and group,
+    and a link stays a link, to the new content. Raises RunError where the folder is read-only or the disk full. After
+    any failure what stood at `path` is unchanged and the temporary file gone.
     """
     temporary: Path | None = None
     try:
@@ -44,7 +46,7 @@ def replacing(path: Path, before: Callable[[], None] = lambda: None) -> Iterator
             os.fsync(written.fileno())
         _hand_on(target, temporary)
         before()
-        temporary.replace(target)
+        put(temporary, target)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:

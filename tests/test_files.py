@@ -4,13 +4,17 @@ import csv
 import io
 import json
 import math
+import os
+import stat
+import tempfile
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glomseg.files import csv_text, json_text, parse_csv, read_csv, write_csv, write_json
+from glomseg.errors import RunError
+from glomseg.files import csv_text, json_text, parse_csv, read_csv, write_csv, write_json, write_text
 
 FORMULAS = [
     "=1+1",
@@ -65,3 +69,38 @@ def test_json_for_people_and_programs(tmp_path: Path) -> None:
     write_json(tmp_path / "r.json", content)
     assert json.loads((tmp_path / "r.json").read_text("utf-8")) == {"µ": [1.5, None, None], "t": [1, {"x": None}]}
     assert "µ" in json_text(content)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="only root may play another user")
+def test_a_colleague_of_the_group_keeps_the_group_and_the_mode() -> None:
+    """Somebody else of the group replaces a file: the group can go on writing, and so can its first owner."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "data.qpdata"
+        path.write_text("old")
+        path.chmod(0o664)
+        os.chown(path, 12345, 54321)
+        os.chown(folder, 12345, 54321)
+        Path(folder).chmod(0o775)
+
+        def as_another(groups: list[int]) -> int:
+            child = os.fork()
+            if child == 0:
+                try:
+                    os.setgroups(groups)
+                    os.setgid(12346)
+                    os.setuid(12346)
+                    write_text(path, "new")
+                except RunError:
+                    os._exit(3)
+                except BaseException:
+                    os._exit(4)
+                os._exit(0)
+            return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+        assert as_another([]) == 3
+        assert path.read_text() == "old"
+        assert as_another([54321]) == 0
+        status = path.stat()
+        assert path.read_text() == "new"
+        assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12346, 54321, 0o664)
+        assert [item.name for item in Path(folder).iterdir()] == ["data.qpdata"]

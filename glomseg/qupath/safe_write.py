@@ -8,7 +8,6 @@ a process ends in between, it counts as before until the next save, and never sp
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -16,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import ConflictError, ProjectError
+from glomseg.errors import ConflictError, ProjectError, RunError
 from glomseg.files import replacing, write_json, write_text
 from glomseg.qupath.class_list import ProjectClass, listed_class, read_classes
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_servers import unwrapped
 from glomseg.qupath.project import ImageState, folder_state, load_json
+from glomseg.qupath.swap import put_back, sha256_of, swap
 
 CHECKSUMS = "checksums.json"
 _DATA = "data.qpdata"
@@ -110,10 +110,14 @@ def check_state(staged: Staged, expected: ImageState) -> None:
 
 def _check_unchanged(data_folder: Path, expected: ImageState, name: str) -> None:
     if folder_state(data_folder) != expected:
-        raise ConflictError(
-            f"{name} was saved by somebody else meanwhile, so nothing was written; close it in QuPath and run the same "
-            "command again"
-        )
+        raise ConflictError(_saved_meanwhile(name))
+
+
+def _saved_meanwhile(name: str) -> str:
+    return (
+        f"{name} was saved by somebody else meanwhile, so nothing was written; close it in QuPath and run the same "
+        "command again"
+    )
 
 
 def back_up(staged: Staged, folder: Path, memory: Path | None = None, *, expected: ImageState | None = None) -> None:
@@ -139,7 +143,7 @@ def copy_image_data(
     for source in sources:
         if source.is_file():
             _put(source, folder / source.name)
-            checksums[source.name] = _sha256(folder / source.name)
+            checksums[source.name] = sha256_of(folder / source.name)
     if expected is not None and checksums.get(_DATA) != expected.sha256:
         raise ConflictError(f"image {entry_id} was saved by somebody else meanwhile; run the same command again")
     write_json(folder / CHECKSUMS, checksums)
@@ -153,23 +157,16 @@ def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState 
     ConflictError where the image is not in the `expected` state; nothing is changed then.
     """
     data = _copy_of_data(folder)
-    summary, target = folder / "summary.json", data_folder / _DATA
-
-    def check() -> None:
-        if expected is not None:
-            _check_unchanged(data_folder, expected, f"image {data_folder.name}")
-
-    check()
+    summary = folder / "summary.json"
+    expected = expected or folder_state(data_folder)
     if data is None:
-        target.unlink(missing_ok=True)
-        (data_folder / summary.name).unlink(missing_ok=True)
+        _remove_data(data_folder, expected)
     else:
-        with replacing(target, check) as temporary:
-            shutil.copy2(data, temporary)
-        if summary.is_file():
-            _put(summary, data_folder / summary.name)
-        else:
-            (data_folder / summary.name).unlink(missing_ok=True)
+        _replace_data(data, data_folder, expected, f"image {data_folder.name}")
+    if data is not None and summary.is_file():
+        _put(summary, data_folder / summary.name)
+    else:
+        (data_folder / summary.name).unlink(missing_ok=True)
     (data_folder / f"{_DATA}.bkp").unlink(missing_ok=True)
     return folder_state(data_folder)
 
@@ -183,7 +180,7 @@ def _copy_of_data(folder: Path) -> Path | None:
     except (OSError, ValueError) as error:
         raise ProjectError(f"{folder / CHECKSUMS} is damaged ({error}); choose another backup") from error
     for name, sha256 in checksums.items():
-        if not (folder / name).is_file() or _sha256(folder / name) != sha256:
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
             raise ProjectError(f"{folder / name} is not what was backed up; choose another backup")
     copies = [folder / name for name in (_DATA, f"{_DATA}.bkp") if name in checksums and _is_complete(folder / name)]
     if not copies and {_DATA, f"{_DATA}.bkp"} & set(checksums):
@@ -193,12 +190,7 @@ def _copy_of_data(folder: Path) -> Path | None:
 
 def data_sha256(staged: Staged) -> str:
     """Return the sha256 of the data that QuPath wrote into the scratch copy."""
-    return _sha256(staged.data_folder / _DATA)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(staged.data_folder / _DATA)
 
 
 def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[ProjectClass]) -> ImageState:
@@ -214,10 +206,44 @@ def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[Project
     if staged.new_uri is not None:
         _save_uri(staged.original, staged.entry_id, staged.new_uri)
     _save_classes(staged.original.parent / "classifiers" / "classes.json", classes)
-    with replacing(target / _DATA, lambda: check_state(staged, expected)) as temporary:
-        shutil.copy2(written, temporary)
+    _replace_data(written, target, expected, staged.name)
     _put(summary, target / summary.name)
     return folder_state(target)
+
+
+def _replace_data(new: Path, data_folder: Path, expected: ImageState, name: str) -> None:
+    """Put a file in the place of an image's data; raises ConflictError where that is not as expected, up to the end.
+
+    What was replaced is compared too: where somebody saved after the last look, theirs is put back.
+    """
+
+    def put(ours: Path, target: Path) -> None:
+        sha256 = sha256_of(ours)
+        swap(ours, target)
+        if (sha256_of(ours) if ours.exists() else None) == expected.sha256:
+            return
+        theirs = put_back(ours, target, sha256)
+        kept = f"; what was saved in between is in {theirs}" if theirs else ""
+        raise ConflictError(f"{_saved_meanwhile(name)}{kept}")
+
+    try:
+        with replacing(data_folder / _DATA, lambda: _check_unchanged(data_folder, expected, name), put) as temporary:
+            shutil.copy2(new, temporary)
+    except RunError as error:
+        if isinstance(error.__cause__, FileExistsError | FileNotFoundError):
+            raise ConflictError(_saved_meanwhile(name)) from error
+        raise
+
+
+def _remove_data(data_folder: Path, expected: ImageState) -> None:
+    """Take an image's data away, unless somebody saves it meanwhile; raises ConflictError."""
+    target, aside, name = data_folder / _DATA, data_folder / f"{_DATA}.bkp", f"image {data_folder.name}"
+    _check_unchanged(data_folder, expected, name)
+    if target.is_file():
+        target.replace(aside)
+        if sha256_of(aside) != expected.sha256:
+            swap(aside, target)
+            raise ConflictError(_saved_meanwhile(name))
 
 
 def _put(source: Path, target: Path) -> None:

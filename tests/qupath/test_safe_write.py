@@ -9,6 +9,7 @@ import pytest
 
 from glomseg.errors import ConflictError, ProjectError, RunError
 from glomseg.qupath import safe_write as staging
+from glomseg.qupath import swap
 from glomseg.qupath.class_list import ProjectClass
 from glomseg.qupath.project import image_state, read_project
 from glomseg.qupath.safe_write import (
@@ -300,6 +301,65 @@ def test_a_save_just_before_the_rename_is_not_overwritten(study, staged, monkeyp
         copy_image_data(study, "1", image.data_folder / "backup", expected=state)
     with pytest.raises(ConflictError):
         restore_image_data(read_project(study).images[1].data_folder, image.data_folder, expected=state)
+
+
+@pytest.fixture(params=["in one step", "step by step"])
+def saving(request, study, monkeypatch):
+    """Let somebody save at the very moment of the rename, where the system can exchange files and where it cannot."""
+    if request.param == "step by step":
+        monkeypatch.setattr(swap, "exchange", lambda one, other: False)
+    theirs = read_project(study).images[2].data_folder / "data.qpdata"
+
+    def save_at_last(data):
+        def put(new, target):
+            monkeypatch.setattr(staging, "swap", swap.swap)
+            shutil.copy(theirs, data.with_name("new"))
+            data.with_name("new").replace(data)
+            swap.swap(new, target)
+
+        monkeypatch.setattr(staging, "swap", put)
+        return theirs.read_bytes()
+
+    return save_at_last
+
+
+def test_a_save_between_the_last_look_and_the_rename_is_put_back(study, staged, saving, monkeypatch):
+    image, state = first(study), image_state(first(study))
+    data = image.data_folder / "data.qpdata"
+    theirs, summary = saving(data), (image.data_folder / "summary.json").read_bytes()
+    there = sorted(image.data_folder.iterdir())
+    with pytest.raises(ConflictError, match="saved by somebody else"):
+        put_in_place(staged, state, [])
+    assert data.read_bytes() == theirs
+    assert (image.data_folder / "summary.json").read_bytes() == summary
+    assert sorted(image.data_folder.iterdir()) == there
+    put_in_place(staged, image_state(image), [])
+    assert data.read_bytes() == (staged.data_folder / "data.qpdata").read_bytes()
+    copy_image_data(study, "1", study.parent / "backup")
+    theirs, state = saving(data), image_state(image)
+    with pytest.raises(ConflictError, match="saved by somebody else"):
+        restore_image_data(study.parent / "backup", image.data_folder, expected=state)
+    assert data.read_bytes() == theirs
+
+
+def test_a_first_save_at_the_moment_of_the_rename_is_not_overwritten(study, staged, saving):
+    image = first(study)
+    for name in ("data.qpdata", "summary.json"):
+        (image.data_folder / name).unlink()
+    theirs = saving(image.data_folder / "data.qpdata")
+    with pytest.raises(ConflictError):
+        put_in_place(staged, image_state(image), [])
+    assert (image.data_folder / "data.qpdata").read_bytes() == theirs
+
+
+def test_what_is_saved_while_a_save_is_put_back_is_kept_too(tmp_path):
+    ours, data = tmp_path / "ours", tmp_path / "data.qpdata"
+    ours.write_text("ours")
+    data.write_text("second")
+    swap.swap(ours, data)
+    data.write_text("third")  # somebody saves over ours
+    kept = swap.put_back(ours, data, "the sum of ours")
+    assert (data.read_text(), kept.read_text()) == ("third", "second")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no modes and owners of this kind")

@@ -14,14 +14,19 @@ from support.kill import Killed, call_killed, killed_at
 from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, standing
 
+from glomseg.qupath import annotations
+from glomseg.qupath.amend import amend_image
 from glomseg.qupath.process import QuPathProcess
 from glomseg.qupath.project import read_project
+from glomseg.report.judgements import apply_labels
 from glomseg.runs import collect, undo_run
 from glomseg.runs.backups import list_backups
 from glomseg.runs.collect import collect_run
 from glomseg.runs.ownership import FINGERPRINT, RUN, owner
 from glomseg.runs.restore import restore_image
 from glomseg.runs.write_image import collect_image, undo_image
+from glomseg.study import write_back
+from glomseg.study.measure_project import MeasureOptions, measure_project
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -32,14 +37,16 @@ MOST = 60
 class Ending:
     """The process of QuPath, which ends at an operation when it is next asked to write."""
 
-    def __init__(self, qupath: QuPathProcess, number: int) -> None:
-        self._qupath, self._number = qupath, number
+    def __init__(self, qupath: QuPathProcess, number: int, *, can_exchange: bool = True) -> None:
+        self._qupath, self._number, self._can_exchange = qupath, number, can_exchange
         self.was_killed = False
 
     def call(self, function, *args, **kwargs):
-        if function not in (collect_image, undo_image):
+        if function not in (collect_image, undo_image, amend_image):
             return self._qupath.call(function, *args, **kwargs)
-        result = self._qupath.call(call_killed, self._number, function, *args, **kwargs)
+        result = self._qupath.call(
+            call_killed, self._number, function, *args, can_exchange=self._can_exchange, **kwargs
+        )
         if result is None:
             self.was_killed = True
             raise Killed
@@ -75,11 +82,14 @@ def using(process):
     def running():
         yield process
 
-    collect.qupath_process = undo_run.qupath_process = running
+    modules = (collect, undo_run, annotations, write_back)
+    for module in modules:
+        module.qupath_process = running
     try:
         yield
     finally:
-        collect.qupath_process = undo_run.qupath_process = before
+        for module in modules:
+            module.qupath_process = before
 
 
 @pytest.fixture
@@ -100,12 +110,12 @@ def persons(objects):
     return {key for key, item in objects.items() if owner(item) == "person"}
 
 
-def killed_everywhere(copy, qupath, work):
+def killed_everywhere(copy, qupath, work, *, can_exchange=True):
     """Yield the project after each kill of `work`: in QuPath's process, then in the one that waits for it."""
     for where in ("qupath", "here"):
         for number in range(MOST):
             study = copy(f"{where}-{number}")
-            process = Ending(qupath, number if where == "qupath" else MOST)
+            process = Ending(qupath, number if where == "qupath" else MOST, can_exchange=can_exchange)
             killed = False
             try:
                 with using(process):
@@ -176,7 +186,7 @@ def test_undo(copy, qupath):
             collect_run(study, "run-2")
         return study
 
-    for study, told in killed_everywhere(collected, qupath, undo_run.undo_run):
+    for study, told in killed_everywhere(collected, qupath, undo_run.undo_run, can_exchange=False):
         assert ours(standing(qupath, study)) in (ours(before), ours(after)), told
         with using(qupath):
             if ours(standing(qupath, study)) == ours(before):
@@ -185,7 +195,8 @@ def test_undo(copy, qupath):
         check_nothing_lost(study, qupath, after, after, told)
 
 
-def test_restore(copy, qupath):
+@pytest.mark.parametrize("can_exchange", [True, False])
+def test_restore(copy, qupath, can_exchange):
     done = copy("done")
     before = standing(qupath, done)
     restore_image(done, "1", "run-1")
@@ -194,7 +205,7 @@ def test_restore(copy, qupath):
     for number in range(MOST):
         study, killed = copy(f"{number}"), False
         try:
-            with killed_at(number):
+            with killed_at(number, can_exchange=can_exchange):
                 restore_image(study, "1", "run-1")
         except Killed:
             killed = True
@@ -211,3 +222,56 @@ def test_restore(copy, qupath):
         if not killed:
             break
     assert number > 5
+
+
+def values_of(objects):
+    """What `measure --write` and `gallery --apply` may change, of each object."""
+    return {key: (item.class_name, tuple(sorted(item.measurements))) for key, item in objects.items()}
+
+
+def check_values(study, qupath, before, after, told):
+    """Each object is as before or, all of them, as after; shapes and the memory of deletions are untouched."""
+    stands = standing(qupath, study)
+    assert values_of(stands) in (values_of(before), values_of(after)), told
+    assert {key: item.geometry for key, item in stands.items()} == {key: item.geometry for key, item in before.items()}
+    for backup in list_backups(study.parent / "glomseg", "1"):
+        json.loads((backup.folder / "checksums.json").read_text())
+
+
+def write_values(study):
+    """As `measure --write`."""
+    return write_back.write_measurements(measure_project(study, MeasureOptions()))
+
+
+def test_measure_write(copy, qupath):
+    done = copy("done")
+    before = standing(qupath, done)
+    with using(qupath):
+        assert not any(image.problem for image in write_values(done).values())
+    after = standing(qupath, done)
+    assert values_of(after) != values_of(before)
+    assert ours(after) == ours(before)
+    for study, told in killed_everywhere(copy, qupath, write_values):
+        check_values(study, qupath, before, after, told)
+        with using(qupath):
+            assert not any(image.problem for image in write_values(study).values()), told
+        assert values_of(standing(qupath, study)) == values_of(after), told
+        check_nothing_lost(study, qupath, after, after, told)
+
+
+def test_gallery_apply(copy, qupath, tmp_path):
+    done = copy("done")
+    before = standing(qupath, done)
+    chosen = [key for key, item in before.items() if owner(item) == "machine"][:2]
+    labels = tmp_path / "labels.csv"
+    rows = "".join(f"1,{key},Glomerulus,Glomerulus: Sclerotic\n" for key in chosen)
+    labels.write_text("entry_id,object_id,class,new_class\n" + rows)
+    with using(qupath):
+        assert not apply_labels(done, labels).remarks
+    after = standing(qupath, done)
+    assert {after[key].class_name for key in chosen} == {"Glomerulus: Sclerotic"}
+    for study, told in killed_everywhere(copy, qupath, lambda study: apply_labels(study, labels)):
+        check_values(study, qupath, before, after, told)
+        with using(qupath):
+            assert not apply_labels(study, labels).remarks, told
+        assert values_of(standing(qupath, study)) == values_of(after), told
