@@ -150,7 +150,9 @@ def test_the_wrong_class_is_neither_found_nor_right(trained):
     disc = (x - 48) ** 2 + (y - 48) ** 2 < 12**2
     probability = np.zeros((3, 96, 96), np.uint8)
     probability[0][disc] = 230
-    labelled = type("Labelled", (), {"label": disc * np.uint8(2), "valid": np.ones_like(disc), "image": None})
+    labelled = type(
+        "Labelled", (), {"label": disc * np.uint8(2), "valid": np.ones_like(disc), "image": None, "objects": None}
+    )
     (point,) = points_of(model, probability, labelled, (0.5,))
     counts = [(score.objects.matched, score.objects.predicted, score.objects.true) for score in point.classes]
     assert counts == [(0, 1, 0), (0, 0, 1), (0, 0, 0)]
