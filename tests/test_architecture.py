@@ -39,6 +39,10 @@ OWNERS = {
     "onnx": {"models/exporting.py"},
     "onnxscript": {"models/exporting.py"},
     "onnxruntime": {"models/foreign_network.py"},
+    "transformers": {"models/extras.py"},
+    "segmentation_models_pytorch": {"models/extras.py"},
+    "torchvision": {"models/extras.py"},
+    "timm": set(),
     "click": {"cli/"},
     "rich": {"cli/"},
 }

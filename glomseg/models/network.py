@@ -29,12 +29,18 @@ def activated(logits: Tensor, activation: Activation) -> Tensor:
 class Network(nn.Module, ABC):
     """A network from pixels to logits, built from a card alone.
 
-    `stride` is the product of its poolings: tiles that start on multiples of it are pooled at the same pixels.
+    `stride` is the product of its poolings: tiles that start on multiples of it are pooled at the same pixels. `needs`
+    is the library of `extras` that builds it, `backbone` names the submodule that is usually trained before on other
+    pictures, and moves more slowly where a training says so.
     """
 
     heads: ClassVar[frozenset[Head]] = frozenset({"mask"})  # those that a card may ask for
     trainable = True
     single_precision = False  # True where it must not be computed with less
+    owns_loss = False  # True where it learns by `own_loss` alone
+    exportable = True  # False where ONNX cannot say it
+    needs = ""
+    backbone = ""
     stride: int  # TorchScript reads this, and cannot where annotations are kept as text
 
     @classmethod
@@ -48,6 +54,17 @@ class Network(nn.Module, ABC):
 
         With the head `hover` two more planes follow: how far right, and how far down in its object a pixel lies.
         """
+
+    def own_loss(self, x: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Return the loss of a batch for a network that cannot be taught by its logits.
+
+        `x` as in `forward`, `targets` (N, num_classes, H, W) in 0..1, `weights` (N, 1 or num_classes, H, W).
+        """
+        raise NotImplementedError(f"{type(self).__name__} learns by its logits")
+
+    def begin_with(self, folder: Path) -> str:
+        """Take weights that were trained before out of a folder, and say what was taken; raises ModelError."""
+        raise ModelError(f"{folder}: {type(self).__name__} has no part that others train; leave model.pretrained empty")
 
     def read_weights(self, path: Path) -> None:
         """Take the weights of a file that is known to be the card's; raise ModelError where they do not fit."""

@@ -5,11 +5,23 @@ from __future__ import annotations
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
 from glomseg.models.foreign_network import OnnxNetwork, TorchScriptNetwork
+from glomseg.models.mask2former import Mask2Former
 from glomseg.models.network import Network
+from glomseg.models.segformer import Segformer
+from glomseg.models.smp import SmpDeepLab, SmpSegformer, SmpUnet, SmpUnetPlusPlus, SmpUperNet
+from glomseg.models.upernet import UperNet
 from glomseg.models.variable_unet import VariableUNet
 
 NETWORKS: dict[str, type[Network]] = {
     "variable-unet": VariableUNet,
+    "smp-unet": SmpUnet,
+    "smp-unet++": SmpUnetPlusPlus,
+    "smp-deeplabv3+": SmpDeepLab,
+    "smp-segformer": SmpSegformer,
+    "smp-upernet": SmpUperNet,
+    "segformer": Segformer,
+    "upernet": UperNet,
+    "mask2former": Mask2Former,
     "torchscript": TorchScriptNetwork,
     "onnx": OnnxNetwork,
 }

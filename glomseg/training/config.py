@@ -17,7 +17,7 @@ from glomseg.training.augment.augment import AugmentConfig
 
 ARCHITECTURE = "variable-unet"
 MAX_CLASSES = 64
-HARDWARE = ("data.workers", "data.cache_mb", "optimiser.batch_size", "optimiser.batch_limit")
+HARDWARE = ("data.workers", "data.cache_mb", "model.pretrained", "optimiser.batch_size", "optimiser.batch_limit")
 """Settings that a training may go on with others of: they fit it to a machine."""
 
 
@@ -74,6 +74,9 @@ class ModelConfig:
     pixel; 0 is that at which a glomerulus of `species` measures `diameter_px`. On slides it is run on tiles of
     `tile_px` with a margin of `halo_px`. `heads` are mask, and hover to tell objects apart that touch; `post` names how
     probabilities become objects: where it is empty, glomnet with that head, glomseg without.
+
+    `pretrained` is a folder or file of safetensors with weights of the network's encoder, which nothing downloads;
+    colours are brought to `mean` and `std` (of RGB in 0..1, three each, or none), as such weights expect.
     """
 
     architecture: str = ARCHITECTURE
@@ -86,9 +89,16 @@ class ModelConfig:
     halo_px: int = limited(48, low=0)
     heads: tuple[Head, ...] = ("mask",)
     post: Literal["", PostName] = ""
+    pretrained: str = ""
+    mean: tuple[float, ...] = limited((), low=0, high=1)
+    std: tuple[float, ...] = limited((), low=1e-3, high=10)
 
     def __post_init__(self) -> None:
         """Check what holds between settings."""
+        if (len(self.mean), len(self.std)) not in ((0, 0), (3, 3)):
+            raise TrainingError(
+                f"model.mean is {list(self.mean)} and model.std {list(self.std)}; give three each, or none"
+            )
         if not 0 < len(set(self.classes)) == len(self.classes) <= MAX_CLASSES:
             raise TrainingError(f"model.classes is {list(self.classes)}; name 1 to {MAX_CLASSES} classes, each once")
 
@@ -125,13 +135,17 @@ class LossConfig:
 class OptimiserConfig:
     """How it learns: `batch_size` 0 is what memory holds, at most `batch_limit`; `warm_up` is a share of the training.
 
-    `ema_decay` 0 and `clip_norm` 0 switch averaging and clipping off.
+    After it the rate falls as `schedule` says: half a cosine, `linear` to 0, `poly` (power 0.9) to 0, or not. The
+    network's backbone moves at `backbone_rate` times the rate. Without `decay_norms` the weight decay leaves out what
+    has one dimension (norms, biases) and embeddings. `ema_decay` 0 and `clip_norm` 0 switch averaging and clipping off.
     """
 
     kind: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = limited(2e-3, low=1e-9)
     weight_decay: float = limited(1e-3, low=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
+    decay_norms: bool = True
+    backbone_rate: float = limited(1.0, above=0, high=1)
+    schedule: Literal["cosine", "linear", "poly", "constant"] = "cosine"
     warm_up: float = limited(0.04, low=0, high=0.9)
     clip_norm: float = limited(1.0, low=0)
     ema_decay: float = limited(0.997, low=0, high=0.99999)

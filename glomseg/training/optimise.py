@@ -26,16 +26,38 @@ from glomseg.models.store import find_model, load_network, read_card
 from glomseg.training.batching import largest_batch
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import HoverLoss, loss_of
+from glomseg.training.pace import parameter_groups
 
 _T = TypeVar("_T")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is to be said
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """What brings colours to the mean and std of a card, if it has them."""
+
+    mean: Tensor | None = None
+    std: Tensor | None = None
+
+    @classmethod
+    def of(cls, card: ModelCard, device: torch.device) -> Normalise:
+        """Take those of a card."""
+        if card.mean is None or card.std is None:
+            return cls()
+        mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (card.mean, card.std))
+        return cls(mean, std)
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Return pixels (N, 3, H, W) of 0..1 as the network takes them."""
+        return pixels if self.mean is None or self.std is None else (pixels - self.mean) / self.std
 
 
 @dataclass(slots=True)
 class Learner:
     """What learns, on one device or several: the network, its moving average, the loss and the optimiser.
 
-    `net` is wrapped by Fabric, its own network is `net.module`; `average` is what is judged, kept and shipped.
+    `net` is wrapped by Fabric, its own network is `net.module`; `average` is what is judged, kept and shipped. `begun`
+    says what weights it began with, where that is worth saying.
     """
 
     fabric: Fabric
@@ -43,26 +65,41 @@ class Learner:
     average: AveragedModel
     criterion: nn.Module
     optimizer: Any
+    normalise: Normalise
+    begun: str = ""
 
     @classmethod
-    def of(cls, config: TrainConfig, card: ModelCard, device: str, start: Network | None = None) -> Learner:
+    def of(
+        cls,
+        config: TrainConfig,
+        card: ModelCard,
+        device: str,
+        start: Network | None = None,
+        *,
+        resume: bool = False,
+    ) -> Learner:
         """Make the network of the card, with the weights of `start` where it is given, and what moves it.
 
-        Raises TrainingError where `start` is another network, ModelError, DeviceError.
+        A training that is to `resume` gets its weights later. Raises TrainingError where `start` is another network,
+        ModelError, DeviceError.
         """
         fabric = fabric_for(config, resolve_device(device))
         fabric.launch()
         torch.manual_seed(config.seed)
-        made: nn.Module = build_network(card)
-        if start is not None:
-            _begin_with(made, start, card)
-        made = made.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = build_network(card)
+        begun = "" if resume else _begin(network, config, start, card)
+        made: Network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings = config.optimiser
         average = averaged(made, settings.ema_decay)
         kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-        optimizer = kind(made.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        optimizer = kind(
+            parameter_groups(made, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
         net, optimizer = fabric.setup(made, optimizer)
-        return cls(fabric, net, average, criterion_of(config).to(fabric.device), optimizer)
+        if made.owns_loss:
+            net.mark_forward_method("own_loss")
+        criterion = criterion_of(config).to(fabric.device)
+        return cls(fabric, net, average, criterion, optimizer, Normalise.of(card, fabric.device), begun)
 
     @property
     def averaged_net(self) -> Network:
@@ -95,6 +132,9 @@ class Learner:
 
         def step(images: Tensor) -> Tensor:
             with self.fabric.autocast():
+                if trial.owns_loss:
+                    marks = torch.ones(len(images), card.num_classes, *images.shape[2:], device=images.device)
+                    return trial.own_loss(images, marks, marks).float()
                 logits: Tensor = trial(images)
             return logits.float()
 
@@ -104,8 +144,12 @@ class Learner:
     def learn(self, pixels: Tensor, targets: Tensor, weights: Tensor, *, rate: float, clip_norm: float) -> Tensor:
         """Take one step at a learning rate; return the loss."""
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        loss: Tensor = self.criterion(self.net(pixels), targets, weights)
+            group["lr"] = rate * group.get("share", 1.0)
+        pixels = self.normalise(pixels)
+        if self.net.module.owns_loss:
+            loss: Tensor = self.net.own_loss(pixels, targets, weights)
+        else:
+            loss = self.criterion(self.net(pixels), targets, weights)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         if clip_norm:
@@ -157,15 +201,24 @@ def read_start(name: str | Path) -> tuple[Network, ModelCard]:
     """Read network and card of a model to begin with; raises TrainingError where no training can, ModelError."""
     folder = find_model(name)
     card = read_card(folder)
-    if card.mean is not None:
-        raise TrainingError(
-            f"{name} takes colours normalised by the mean and std of its card, which no training here does; "
-            "name another model, or leave `start` out"
-        )
     net = load_network(folder, card)
     if not net.trainable:
         raise TrainingError(f"{name} is a {card.architecture}, which cannot be trained; name another model for `start`")
     return net, card
+
+
+def _begin(net: Network, config: TrainConfig, start: Network | None, card: ModelCard) -> str:
+    """Give a network the weights to begin with; say which, where others have better ones than random."""
+    if start is not None:
+        _begin_with(net, start, card)
+    if config.model.pretrained and start is None:
+        return net.begin_with(Path(config.model.pretrained))
+    if net.backbone and start is None:
+        return (
+            f"{config.model.architecture} begins with random weights, from which it learns slowly; nothing is "
+            "downloaded: name a folder of weights of its encoder with the setting model.pretrained"
+        )
+    return ""
 
 
 def _begin_with(net: nn.Module, start: Network, card: ModelCard) -> None:
@@ -200,17 +253,6 @@ def averaged(net: nn.Module, decay: float) -> AveragedModel:
                 kept.copy_(value)
 
     return AveragedModel(net, multi_avg_fn=mean, use_buffers=True)
-
-
-def learning_rate_at(share: float, config: TrainConfig) -> float:
-    """Return the learning rate at `share` (0..1) of the training: a linear warm-up, then half a cosine or none."""
-    settings = config.optimiser
-    if share < settings.warm_up:
-        return settings.learning_rate * (0.02 + 0.98 * share / settings.warm_up)
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    x = (share - settings.warm_up) / (1 - settings.warm_up)
-    return settings.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(x, 1.0))))
 
 
 def criterion_of(config: TrainConfig) -> nn.Module:

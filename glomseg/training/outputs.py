@@ -60,6 +60,8 @@ def card_of(
         patch_size_pixels=model.tile_px,
         halo_pixels=model.halo_px,
         mpp=data.model_mpp,
+        mean=(model.mean[0], model.mean[1], model.mean[2]) if model.mean else None,
+        std=(model.std[0], model.std[1], model.std[2]) if model.std else None,
         threshold=threshold,
         minimum_area_um2=config.minimum_area_um2,
         minimum_solidity=config.validation.minimum_solidity,

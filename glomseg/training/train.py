@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from glomseg.errors import TrainingError
 from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
@@ -31,13 +33,13 @@ from glomseg.training.optimise import (
     Watch,
     check_finite,
     criterion_of,
-    learning_rate_at,
     memory_for,
     read_start,
     seed_of,
     spread,
 )
 from glomseg.training.outputs import CURVES_NAME, HISTORY_NAME, METHOD, WORST_NAME, card_of, draw_worst, scores_of
+from glomseg.training.pace import learning_rate_at
 from glomseg.training.validate import Judged, Verdict, judge
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -108,7 +110,7 @@ def prepare(
     net, card = (None, None) if start is None or resume else read_start(start)
     state = TrainState(name=name or output.resolve().name, started_from=card, batch_size=config.optimiser.batch_size)
     blank = card_of(config, data, name=state.name)
-    learner = Learner.of(config, blank, device, net)
+    learner = Learner.of(config, blank, device, net, resume=resume)
     if resume:
         state, data = read_state(output, learner, config, data)
         state.name = name or state.name
@@ -176,6 +178,7 @@ def learn_epoch(training: Training, loader: Loader, augment: Augment) -> float:
         seed = seed_of(config.seed, state.epoch, i, fabric.global_rank)
         batch, objects = (here[0], here[1], here[2]), here[3]
         pixels, targets, weights = augmented(batch, config, augment, seed=seed, objects=objects)
+        torch.manual_seed(seed)  # what a network draws itself: dropout, points of a mask
         rate = learning_rate_at((state.epoch + i / total) / config.epochs, config)
         loss = learner.learn(pixels, targets, weights, rate=rate, clip_norm=config.optimiser.clip_norm)
         state.step += 1

@@ -28,7 +28,7 @@ CORRECTIONS = "corrections"
 FORMER_CORRECTIONS = "lessons"
 """Where older trainings keep them, which are gone on with."""
 RETRAIN = "retrain"
-FROM_START = ("architecture", "arguments", "classes", "mpp", "species", "heads", "post")
+FROM_START = ("architecture", "arguments", "classes", "mpp", "species", "mean", "std", "heads", "post")
 """What the model brings with which a training begins."""
 
 Listen = Callable[[TrainProgress], None]
@@ -165,6 +165,8 @@ def _train(
         restart=options.restart,
         report=progress,
     )
+    if training.learner.begun:
+        remark(training.learner.begun)
     if resume:
         remark(f"going on after epoch {training.state.epoch} of {config.epochs}")
     try:
@@ -229,6 +231,8 @@ def _of_start(start: str | Path, species: str | None) -> dict[str, Any]:
         "model.mpp": reading_mpp(card, species),
         "model.heads": list(card.heads),
         "model.post": card.post,
+        "model.mean": list(card.mean or ()),
+        "model.std": list(card.std or ()),
     }
     return brought if species else {**brought, "model.species": card.species}
 

@@ -12,6 +12,7 @@ from glomseg.evaluation.matching import match, merges, overlaps, splits
 from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore, object_score, pixel_score
 from glomseg.geometry import geometries
 from glomseg.labelled.masks import outline
+from glomseg.models.extras import usable_torchvision
 
 
 def scores(predicted, true, threshold=0.5):
@@ -140,6 +141,7 @@ def test_agrees_with_matching_on_pixels(seed: int) -> None:
 
 
 def test_agrees_with_torchmetrics() -> None:
+    usable_torchvision()  # which torchmetrics imports where it is there
     functional = pytest.importorskip("torchmetrics.functional", reason="torchmetrics is not installed")
     import torch
 

@@ -26,7 +26,8 @@ from glomseg.models.store import verify_model
 from glomseg.training.config import OptimiserConfig, TrainConfig
 from glomseg.training.config_file import read_config
 from glomseg.training.data.training_data import read_data
-from glomseg.training.optimise import learning_rate_at, spread
+from glomseg.training.optimise import spread
+from glomseg.training.pace import learning_rate_at
 from glomseg.training.train import prepare, run
 
 WORDS = (
