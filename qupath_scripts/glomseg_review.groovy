@@ -24,6 +24,7 @@ class Review extends ImageWindow {
     int unsaved = 0
     def tool = null  // what was in hand before the brush of an edit
     Map<Object, PathObject> byId = [:]  // the glomeruli as they stand now; made anew when objects come or go
+    Map<Object, PathObject> candidates = [:]  // what is offered beside them, and not in the image yet
     Map<String, Integer> tally = [:]
     int wholeImages = 0
     Boolean namesBefore = null
@@ -59,6 +60,7 @@ class Review extends ImageWindow {
     void turnTo() {
         past.clear()
         judged.clear()
+        readCandidates()
         if (data != null) {
             data.getHierarchy().addListener(onObjects)
             gui.getAllViewers()*.getCustomOverlayLayers().findAll { !it.contains(brackets) }.each { it.add(brackets) }
@@ -105,7 +107,30 @@ class Review extends ImageWindow {
     }
 
     PathObject find(def id) {
-        return data == null || id == null ? null : byId[id]
+        return data == null || id == null ? null : byId[id] ?: candidates[id]
+    }
+
+    boolean isCandidate(PathObject item) {
+        return item != null && candidates[item.getID()].is(item)
+    }
+
+    /** Read what the newest run found beside what counts, as far as it is wanted and nobody judged it. */
+    void readCandidates() {
+        candidates = [:]
+        if (data == null || Candidates.choice().get() == "none")
+            return
+        try {
+            def places = shared.judgedPlaces(data.getHierarchy())
+            candidates = Candidates.read(project, entry, places).collectEntries { [(it.getID()): it] }
+        } catch (IOException | RuntimeException error) {
+            Dialogs.showWarningNotification(title, "The candidates of the run cannot be read: ${error.getMessage()}")
+        }
+    }
+
+    void offer(String choice) {
+        Candidates.choice().set(choice)
+        readCandidates()
+        restart()
     }
 
     /** Look at all objects again; between two such looks, verdicts keep the count. */
@@ -135,23 +160,39 @@ class Review extends ImageWindow {
     }
 
     List listOpen() {
-        return data == null ? [] : shared.queue(data.getHierarchy(), pane.isInReadingOrder())*.getID()
+        if (data == null)
+            return []
+        def reading = pane.isInReadingOrder()
+        def offered = candidates.values() as List
+        if (Candidates.choice().get() == "all")
+            return shared.queue(data.getHierarchy(), reading, offered)*.getID()
+        def last = shared.inOrder(offered, reading)*.getID()
+        return shared.queue(data.getHierarchy(), reading)*.getID() + (reading ? last : last.reverse())
     }
 
     /** Follow what was drawn, deleted or undone: the queue after the one at hand is what is to do now. */
     void refresh() {
         if (!isCurrent())
             return
+        def before = byId
         look()
-        keepVerdicts()
+        keepVerdicts(before && !before.any { id, item -> item.is(byId[id]) })
         def passed = ids.take(at + 1) as LinkedHashSet
         ids = (passed as List) + listOpen().findAll { !passed.contains(it) }
         tell()
         gui.getViewerManager().repaintAllViewers()
     }
 
-    /** QuPath's undo takes back all that came after its last step; verdicts among it are given again. */
-    void keepVerdicts() {
+    /**
+     * QuPath's undo takes back all that came after its last step; verdicts among it are given again, and candidates
+     * that were judged come back: they are gone where no object is what it was, and not where one was deleted.
+     */
+    void keepVerdicts(boolean undone) {
+        def gone = judged.findAll { id, kept -> undone && kept.candidate != null && !byId.containsKey(id) }
+        if (gone) {
+            data.getHierarchy().addObjects(gone.values()*.candidate)
+            look()
+        }
         def lost = judged.findAll { id, kept ->
             def item = find(id)
             item != null && !item.is(kept.given.get()) && (shared.state(item).metadata != kept.state.metadata ||
@@ -185,8 +226,11 @@ class Review extends ImageWindow {
             return
         layDown()
         def before = shared.state(item)
+        def candidate = isCandidate(item)
+        if (candidate)
+            takeIn(item)
         shared.judge(data, item, verdict, initials, grade)
-        remember(item, before)
+        remember(item, before, candidate)
         if (verdict == "edit")
             pickUp(item)
         else
@@ -194,10 +238,20 @@ class Review extends ImageWindow {
         show()
     }
 
-    void remember(PathObject item, Map before) {
-        past.push([id: item.getID(), state: before])
+    /** Make a candidate an object of the image. */
+    private void takeIn(PathObject item) {
+        candidates.remove(item.getID())
+        data.getHierarchy().addObject(item)
+        byId[item.getID()] = item
+        tally[shared.TO_DO] = (tally[shared.TO_DO] ?: 0) + 1
+    }
+
+    void remember(PathObject item, Map before, boolean candidate = false) {
+        past.push([id: item.getID(), state: before, candidate: candidate])
         def kept = judged.computeIfAbsent(item.getID()) { [:] }
         kept.putAll([state: shared.state(item), given: new WeakReference(item)])
+        if (candidate)
+            kept.candidate = item
         count(before, item)
         touched()
     }
@@ -228,7 +282,9 @@ class Review extends ImageWindow {
         shared.putBack(item, last.state)
         count(before, item)
         shared.changed(data.getHierarchy(), [item])
-        judged[last.id] = [state: last.state, given: new WeakReference(item)]
+        judged.computeIfAbsent(last.id) { [:] }.putAll([state: last.state, given: new WeakReference(item)])
+        if (last.candidate)
+            offerAgain(item)
         touched()
         def found = ids.indexOf(last.id)
         if (found < 0)
@@ -236,6 +292,13 @@ class Review extends ImageWindow {
         else
             at = found
         show()
+    }
+
+    private void offerAgain(PathObject item) {
+        judged.remove(item.getID())
+        data.getHierarchy().removeObject(item, true)
+        candidates[item.getID()] = item
+        look()
     }
 
     void step(int by) {
@@ -277,11 +340,13 @@ class Review extends ImageWindow {
         if (data == null)
             text = "Open an image of a project to review it."
         else if (at >= ids.size())
-            text = left ? "End of the queue; ${left} were passed over: Next goes through them." : "All have a verdict."
+            text = left || candidates ? "End of the queue; ${left + candidates.size()} were passed over: Next goes " +
+                "through them." : "All have a verdict."
         else
             text = "${at + 1} of ${ids.size()}: " + (item == null ? "deleted" : inWords(item))
         def mark = entry?.getMetadataValue(shared.REVIEWED)
         def counted = data == null ? "" : shared.inWords(tally) + (mark ? "; fully reviewed by ${mark}" : "") +
+            (candidates ? " (+ ${candidates.size()} candidates)" : "") +
             "   |   project: ${wholeImages} of ${project.size()} images fully reviewed" +
             (unsaved ? "" : "   |   saved")
         pane.tell(text, item, counted, byId ? countDone() / (double) byId.size() : 0.0d, mark != null)
@@ -290,7 +355,9 @@ class Review extends ImageWindow {
     String inWords(PathObject item) {
         def certain = shared.confidence(item)
         def metadata = item.getMetadata()
-        def told = [Double.isNaN(certain) ? "drawn by hand" : String.format(Locale.ROOT, "confidence %.2f", certain)]
+        def kind = isCandidate(item) ? "candidate, " : ""
+        def told = [Double.isNaN(certain) ? "drawn by hand" :
+            kind + String.format(Locale.ROOT, "confidence %.2f", certain)]
         if (shared.verdict(item))
             told << "${shared.verdict(item)} by ${metadata['glomseg.initials']}, ${metadata['glomseg.judged']}"
         if (metadata["glomseg.grade"])
@@ -311,8 +378,9 @@ class Review extends ImageWindow {
             return
         def marked = entry.getMetadataValue(shared.REVIEWED) != null
         def todo = countOpen()
-        if (!marked && todo && !Dialogs.showYesNoDialog(title, "${todo} glomeruli have no final verdict. Mark the " +
-            "image as fully reviewed? Training takes the whole image as truth then."))
+        def offered = candidates ? ", and ${candidates.size()} candidates were not judged" : ""
+        if (!marked && todo + candidates.size() && !Dialogs.showYesNoDialog(title, "${todo} glomeruli have no final " +
+            "verdict${offered}. Mark the image as fully reviewed? Training takes the whole image as truth then."))
             return
         if (!isCurrent())
             return
@@ -340,9 +408,13 @@ class Review extends ImageWindow {
         def item = current()
         if (item == null || (item.getDescription() ?: "") == text)
             return
+        if (isCandidate(item)) {
+            item.setDescription(text ?: null)
+            return
+        }
         item.setDescription(text ?: null)
-        judged[item.getID()] = [state: shared.state(item), given: new WeakReference(item),
-                                comment: item.getDescription()]
+        judged.computeIfAbsent(item.getID()) { [:] }.putAll([state: shared.state(item),
+            given: new WeakReference(item), comment: item.getDescription()])
         shared.changed(data.getHierarchy(), [item])
         touched()
     }

@@ -17,6 +17,7 @@ import javafx.scene.control.TextInputDialog
 import javafx.scene.control.Tooltip
 import javafx.scene.input.KeyCode
 import javafx.scene.layout.HBox
+import javafx.scene.layout.Priority
 import javafx.scene.layout.Region
 import javafx.scene.layout.VBox
 import javafx.scene.paint.Color
@@ -35,6 +36,7 @@ class ReviewPane {
     final comment = new TextField()
     private final order = new ChoiceBox()
     private final colours = new ChoiceBox()
+    private final offered = new ChoiceBox()
     private final place = new Label()
     private final counts = new Label()
     private final bar = new ProgressBar(0)
@@ -70,11 +72,14 @@ class ReviewPane {
             comment.requestFocus()
         }
         layOutGrades()
-        def settings = new HBox(6.0d, new Label("Initials"), initials, order, colours, comment, finished)
-        settings.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) }
-        def told = new HBox(10.0d, bar, place)
+        def settings = new HBox(6.0d, new Label("Initials"), initials, order, offered, colours, finished)
+        def room = new Region()
+        HBox.setHgrow(room, Priority.ALWAYS)
+        def told = new HBox(10.0d, bar, place, room, comment)
+        [settings, told].each { row -> row.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) } }
+        room.setMinWidth(0)
         [verdicts, settings, told, legend, grades].each { it.setAlignment(Pos.CENTER_LEFT) }
-        [order, colours, finished].each { it.setFocusTraversable(false) }
+        [order, offered, colours, finished].each { it.setFocusTraversable(false) }
         box.getChildren().addAll(verdicts, grades, settings, legend, told, counts)
     }
 
@@ -98,6 +103,10 @@ class ReviewPane {
         order.getItems().addAll("lowest confidence first", "reading order")
         order.getSelectionModel().select(0)
         order.setOnAction { review.restart() }
+        def choices = Candidates.CHOICES.keySet() as List
+        offered.getItems().addAll(Candidates.CHOICES.values())
+        offered.getSelectionModel().select(Math.max(0, choices.indexOf(Candidates.choice().get())))
+        offered.setOnAction { review.offer(choices[offered.getSelectionModel().getSelectedIndex()]) }
         colours.getItems().addAll(COLOURINGS.collect { "colour: " + it })
         colours.setOnAction {
             review.paint(COLOURINGS[colours.getSelectionModel().getSelectedIndex()])

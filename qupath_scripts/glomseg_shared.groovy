@@ -34,7 +34,7 @@ import qupath.lib.objects.classes.PathClass
     "glomseg.locked_before",
 ]
 @Field static final Map<String, Integer> COLOURS = [
-    "to do": 0x1f9fff, accept: 0x2ca02c, reject: 0x808080, sclerotic: 0x7b2fbe, edit: 0xff8c00,
+    "to do": 0x1f9fff, accept: 0x2ca02c, reject: 0x808080, sclerotic: 0xffd400, edit: 0xff4f00,
 ]
 @Field static final String COLOURING = "glomseg.colouring"
 @Field static final String PAINTED = "glomseg.painted"
@@ -43,9 +43,9 @@ import qupath.lib.objects.classes.PathClass
 @Field final Map loaded = [:]
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
-    glomseg_review_pane: ["glomseg_windows"],
-    glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_review_pane"],
-    glomseg_walk: ["glomseg_windows", "glomseg_tissue", "glomseg_outline"],
+    glomseg_review_pane: ["glomseg_windows", "glomseg_candidates"],
+    glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane"],
+    glomseg_walk: ["glomseg_windows", "glomseg_tissue", "glomseg_candidates", "glomseg_outline"],
 ]
 
 /**
@@ -99,6 +99,11 @@ void tell(String title, String text) {
         Platform.runLater { Dialogs.showInfoNotification(title, text) }
 }
 
+/** Return what is no place for a candidate: glomeruli, and all that was rejected. */
+List<PathObject> judgedPlaces(def hierarchy) {
+    return hierarchy.getAnnotationObjects().findAll { isGlomerulus(it) || it.getPathClass()?.toString() == REJECTED }
+}
+
 /** Return the annotations that are glomeruli: of the class and those below it, and what a review rejected. */
 List<PathObject> glomeruli(def hierarchy) {
     return hierarchy.getAnnotationObjects().findAll { isGlomerulus(it) }
@@ -119,8 +124,11 @@ double confidence(PathObject item) {
 }
 
 /** Return what has no final verdict: what is to be edited last; what was drawn by hand, without confidence, before. */
-List<PathObject> queue(def hierarchy, boolean reading) {
-    def open = glomeruli(hierarchy).findAll { !(verdict(it) in FINAL) }
+List<PathObject> queue(def hierarchy, boolean reading, List<PathObject> more = []) {
+    return inOrder(glomeruli(hierarchy).findAll { !(verdict(it) in FINAL) } + more, reading)
+}
+
+List<PathObject> inOrder(List<PathObject> open, boolean reading) {
     def heights = open.collect { it.getROI().getBoundsHeight() }.sort()
     def band = heights ? 4 * heights[heights.size().intdiv(2)] : 1
     def places = open.collectEntries { item ->

@@ -6,6 +6,8 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import groovy.transform.CompileStatic
+import java.awt.image.BufferedImage
 import qupath.lib.regions.RegionRequest
 
 
@@ -26,7 +28,13 @@ class Tissue {
         def image = server.readRegion(RegionRequest.createInstance(server, downsample))
         wide = image.getWidth()
         high = image.getHeight()
-        sums = new long[high + 1][wide + 1]
+        sums = count(image)
+    }
+
+    @CompileStatic
+    private static long[][] count(BufferedImage image) {
+        int wide = image.getWidth(), high = image.getHeight()
+        long[][] sums = new long[high + 1][wide + 1]
         int[] line = new int[wide]
         for (int y = 0; y < high; y++) {
             image.getRGB(0, y, wide, 1, line, 0, wide)
@@ -39,6 +47,7 @@ class Tissue {
                 sums[y + 1][x + 1] = sums[y][x + 1] + run
             }
         }
+        return sums
     }
 
     /** Say how many fields of 1 mm hold tissue, and how many were seen. */

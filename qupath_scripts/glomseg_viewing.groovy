@@ -9,6 +9,7 @@
 import java.awt.BasicStroke
 import java.awt.Color
 import java.awt.Graphics2D
+import java.awt.Shape
 import java.awt.geom.Path2D
 import java.awt.image.BufferedImage
 import qupath.lib.gui.prefs.PathPrefs
@@ -32,9 +33,12 @@ class Brackets extends AbstractOverlay {
     /* groovylint-disable-next-line UnusedMethodParameter */
     void paintOverlay(Graphics2D graphics, ImageRegion region, double downsample, ImageData<BufferedImage> shown,
                       boolean completely) {
-        def roi = shown.is(review.data) ? review.current()?.getROI() : null
+        def item = shown.is(review.data) ? review.current() : null
+        def roi = item?.getROI()
         if (roi == null)
             return
+        if (review.isCandidate(item))
+            dash(graphics, roi.getShape(), downsample)
         def gap = GAP * Math.max(roi.getBoundsWidth(), roi.getBoundsHeight())
         def left = roi.getBoundsX() - gap, right = roi.getBoundsX() + roi.getBoundsWidth() + gap
         def top = roi.getBoundsY() - gap, bottom = roi.getBoundsY() + roi.getBoundsHeight() + gap
@@ -50,6 +54,17 @@ class Brackets extends AbstractOverlay {
             graphics.setColor(colour)
             graphics.draw(path)
         }
+    }
+
+    /** Draw the outline of a candidate, which is no object of the image: black and white in turn. */
+    private static void dash(Graphics2D graphics, Shape outline, double downsample) {
+        def width = (float) (2.5 * downsample), step = (float) (7 * downsample)
+        graphics.setColor(Color.BLACK)
+        graphics.setStroke(new BasicStroke(width))
+        graphics.draw(outline)
+        graphics.setColor(Color.WHITE)
+        graphics.setStroke(new BasicStroke(width, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1f, [step] as float[], 0f))
+        graphics.draw(outline)
     }
 
 }

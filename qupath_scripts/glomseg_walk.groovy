@@ -26,6 +26,7 @@ class Walk extends ImageWindow {
     List fields = []
     Seen seen
     int at = -1
+    Probability map = null  // what the newest run said of the image, where it kept that
     List clicks = null  // the ends that were clicked on, null where no outline is being made
     final List drawn = []
     final place = new Label()
@@ -51,7 +52,9 @@ class Walk extends ImageWindow {
         fields = []
         at = -1
         drawn.clear()
+        map = null
         if (data != null) {
+            map = Probability.of(Candidates.newestRun(project, entry), entry.getID())
             seen = Seen.read(data)
             def scale = 1 / Tissue.pixelSize(data.getServer())
             def view = viewer().getView()
@@ -148,7 +151,7 @@ class Walk extends ImageWindow {
     }
 
     void outline(List one, List other) {
-        def roi = TwoClicks.outline(data.getServer(), one, other)
+        def roi = TwoClicks.outline(data.getServer(), one, other, map)
         if (roi == null) {
             tell("The two clicks lie on one spot; E begins again.")
             return

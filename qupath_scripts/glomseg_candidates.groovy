@@ -1,0 +1,55 @@
+/*
+ * Purpose: what a run found that was not sure enough to count, for a person to judge. The other scripts load this file
+ *          from their own folder; by itself it does nothing.
+ * Input:   <project folder>/glomseg/<run>/candidates/<entry id>.geojson of the newest run that looked at the image.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import java.nio.file.Path
+import org.locationtech.jts.index.strtree.STRtree
+import qupath.lib.gui.prefs.PathPrefs
+import qupath.lib.io.PathIO
+import qupath.lib.objects.PathObject
+
+
+/** The candidates of an image. They are no objects of the image until somebody judges them. */
+class Candidates {
+
+    static final Map<String, String> CHOICES = [
+        none: "no candidates", review: "candidates last", all: "candidates among them",
+    ]
+    private static final double SAME = 0.3  // of the smaller one's area
+
+    /** Return whether candidates are offered: not at all, after what counts, or in one order with it. */
+    static def choice() {
+        return PathPrefs.createPersistentPreference("glomseg.candidates", "review")
+    }
+
+    /** Return the folder of the newest run that has a result of an image, or null. */
+    static Path newestRun(def project, def entry) {
+        def home = project.getPath().resolveSibling("glomseg").toFile()
+        def runs = home.listFiles().findAll { folder ->
+            ["run.json", entry.getID() + ".geojson"].every { new File(folder, it).isFile() }
+        }
+        return runs ? runs.max { it.getName() }.toPath() : null
+    }
+
+    /** Read what nobody has judged yet: no glomerulus, and no rejected one, lies where it lies. */
+    static List<PathObject> read(def project, def entry, List<PathObject> judged) {
+        def file = newestRun(project, entry)?.resolve("candidates")?.resolve(entry.getID() + ".geojson")?.toFile()
+        if (!file?.isFile())
+            return []
+        def tree = new STRtree()
+        judged.each { tree.insert(it.getROI().getGeometry().getEnvelopeInternal(), it.getROI().getGeometry()) }
+        tree.build()
+        def ids = judged*.getID() as Set
+        return PathIO.readObjects(file.toPath()).findAll { item ->
+            def ours = item.getROI().getGeometry()
+            !ids.contains(item.getID()) && !tree.query(ours.getEnvelopeInternal()).any { other ->
+                ours.intersection(other).getArea() > SAME * Math.min(ours.getArea(), other.getArea())
+            }
+        }
+    }
+
+}

@@ -1,0 +1,124 @@
+"""What a run was not sure of is offered in the review, and outlines by two clicks follow what a run's model saw."""
+
+import shutil
+
+import numpy as np
+import pytest
+from support.runs import discs, made_run
+from support.slides import Disc, disc_slide
+
+from glomseg.qupath.objects import write_geojson
+from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.image_record import ImageRecord, State
+from glomseg.runs.ownership import RUN
+from glomseg.segment.probability_map import ProbabilityMap
+from glomseg.segment.tiles import ReadingFrame, Tile
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+ON_DISK = """entryOf('kidney_01.tif').readHierarchy().getAnnotationObjects().sort { it.getROI().getCentroidX() }
+    .collect { [it.getPathClass(), verdict(it), it.getMetadata()['glomseg.run']] }.toString()"""
+UNDO = "gui.getUndoRedoManager().undoOnce()"
+
+
+@pytest.fixture
+def offered(desk):
+    """A review of two discs by AB, and three candidates of the newest run, one of them where a disc stands."""
+    runs = desk.project.parent / "glomseg"
+    desk.open("kidney_01.tif")
+    desk.draw(2)  # at 40 and 240 px, 100 px from above
+    run = made_run(desk.project, "run-7", discs("run-7", [(70, 130)]))
+    write_geojson(run.candidates_path("1"), discs("run-7", [(72, 128), (600, 500), (900, 500)]))
+    desk.start_review()
+    choose(desk, "candidates last")
+    yield desk
+    shutil.rmtree(runs / "run-7")
+
+
+def choose(desk, what):
+    desk.fx(f"within(ChoiceBox)[1].getSelectionModel().select('{what}'); review.getScene().getRoot().requestFocus()")
+    desk.settle()
+
+
+def test_candidates_come_after_what_counts_and_become_a_persons_once_judged(offered):
+    assert "2 to do (+ 2 candidates)" in offered.text()
+    offered.press("Y")
+    offered.press("Y")
+    assert "3 of 4: candidate, confidence 0.75" in offered.text()
+    assert offered.fx("hierarchy.getAnnotationObjects().size()") == "2"
+    offered.press("X")
+    offered.press("K")
+    assert "All have a verdict" in offered.text()
+    offered.until("data.isChanged()", "false")
+    told = "[Glomerulus, accept, null], [Glomerulus, accept, null]"
+    first, second = "[Rejected, reject, run-7]", "[Glomerulus: Sclerotic, sclerotic, run-7]"
+    assert offered.fx(ON_DISK) in (f"[{told}, {first}, {second}]", f"[{told}, {second}, {first}]")
+    choose(offered, "candidates among them")
+    assert "candidates" not in offered.text().partition("to do")[2].partition("project")[0]  # none comes back
+    assert "All have a verdict" in offered.text()
+
+
+def test_a_candidate_that_was_judged_goes_back_with_u_and_comes_back_after_qupaths_undo(offered):
+    choose(offered, "candidates among them")
+    offered.press("PAGE_DOWN", times=1)
+    offered.press("PAGE_DOWN", times=1)
+    assert "candidate" in offered.text().partition(" of 4: ")[2][:12]
+    offered.press("X")
+    assert offered.fx("hierarchy.getAnnotationObjects().size()") == "3"
+    offered.press("U")
+    assert offered.fx("hierarchy.getAnnotationObjects().size()") == "2"
+    assert "2 to do (+ 2 candidates)" in offered.text()
+    offered.press("Y")
+    assert offered.fx(f"hierarchy.getAnnotationObjects().count {{ it.getMetadata()['{RUN}'] == 'run-7' }}") == "1"
+    offered.fx("hierarchy.removeObject(inOrder()[0], true)")
+    offered.fx(UNDO)
+    offered.fx(UNDO)  # before the candidate came in
+    offered.until("hierarchy.getAnnotationObjects().count { verdict(it) == 'accept' }", "1")
+    assert offered.fx("hierarchy.getAnnotationObjects().size()") == "3"
+    choose(offered, "no candidates")
+    assert "(+" not in offered.text()
+
+
+LOAD = """def file = new File('{folder}/glomseg_shared.groovy')
+def shared = new GroovyShell(qupath.lib.gui.QuPathGUI.classLoader).parse(file)
+def walk = shared.load('glomseg_walk')
+def loader = walk.getClassLoader()
+def TwoClicks = loader.loadClass('TwoClicks'), Probability = loader.loadClass('Probability')
+def server = qupath.lib.images.servers.ImageServers.buildServer(new File('{slide}').toURI())
+def overlap = {{ roi, x, y, rx, ry ->
+    def truth = qupath.lib.roi.ROIs.createEllipseROI(x - rx, y - ry, 2 * rx, 2 * ry, null).getGeometry()
+    roi.getGeometry().intersection(truth).getArea() / roi.getGeometry().union(truth).getArea() }}
+"""
+
+
+def test_two_clicks_outline_an_ellipse_or_what_the_probabilities_say(desk, tmp_path):
+    """Of an ellipse both ways; where a run kept probabilities, they win over the edges in the image."""
+    slide = disc_slide(tmp_path / "s.tif", size=(1600, 900), discs=[Disc(500, 400, 150, 90)], tissue=(0, 0, 1600, 900))
+    frame = ReadingFrame.of(1600, 900, 0.5, 0.5, 1.25)
+    run = made_run(desk.project.parent / "other.qpproj", "run-8", discs("run-8", [(100, 100)]))
+    run.update("1", ImageRecord(name="s", state=State.DONE, mpp=(0.5, 0.5), reading_mpp=1.25))
+    with ProbabilityMap(frame, classes=2) as values:
+        _, rows, columns = values.shape
+        y, x = np.mgrid[:rows, :columns] + 0.5
+        second = ((np.hypot((x * 2.5 - 1100) / 120, (y * 2.5 - 500) / 80) < 1) * 0.8 * 255).astype(np.uint8)
+        values.write(Tile(0, 0, columns, rows, 0), np.stack([second // 4, second]))
+        (run.folder / "probability").mkdir()
+        values.save(run.folder / "probability/1.tif", ("A", "B"))
+    code = (
+        LOAD.format(folder=next(iter(list_scripts().values())).parent, slide=slide.path)
+        + f"""
+def map = Probability.of(java.nio.file.Path.of('{run.folder}'), '1')
+map.open(900d, 300d, 1300d, 700d)
+[overlap(TwoClicks.outline(server, [350, 402], [652, 398]), 500, 400, 150, 90),
+ overlap(TwoClicks.outline(server, [350, 402], [652, 398], map), 500, 400, 150, 90),
+ overlap(TwoClicks.outline(server, [975, 500], [1225, 510], map), 1100, 500, 120, 80),
+ map.at(1100d, 500d), map.at(1000d, 620d), TwoClicks.outline(server, [5, 5], [6, 6]) == null]"""
+    )
+    edges, no_map, grown, inside, outside, spot = desk.window.ask("eval", code, 60).strip("[]").split(", ")
+    assert float(edges) > 0.93
+    assert float(no_map) > 0.93  # the run saw nothing there
+    assert float(grown) > 0.93
+    assert float(inside) == pytest.approx(0.8, abs=0.01)
+    assert float(outside) == pytest.approx(0.0, abs=0.01)
+    assert spot == "true"
+    shutil.rmtree(run.folder)
