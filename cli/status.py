@@ -1,4 +1,4 @@
-"""`glomseg status`: what stands where in a project, read without QuPath."""
+"""`glomseg status`: what stands where in a project, and what people changed since the last run."""
 
 from __future__ import annotations
 
@@ -6,30 +6,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from . import options
 from .commands import command
 from .console import Console
 
 if TYPE_CHECKING:
+    from glomseg.runs.since import PeoplesChanges
     from glomseg.runs.status import ImageStatus
 
-COLUMNS = ("id", "image", "annotations", "machine's", "people's", "verdicts", "saved", "runs", "remarks")
+COLUMNS = (
+    "id", "image", "annotations", "machine's", "people's", "verdicts", "saved", "since the last run", "runs", "remarks",
+)  # fmt: skip
 
 
-@command(short_help="Show what stands where in a project; needs no QuPath.", interrupted="nothing was changed")
+@command(short_help="Show what stands where in a project, and what people changed.", interrupted="nothing was changed")
 @options.project_argument
 @options.slides_option
+@click.option("--files-only", is_flag=True, help="Do not read through QuPath what people changed since the last run.")
 @options.output
-def status(project: Path, slides: tuple[Path, ...], quiet: bool, as_json: bool) -> None:
-    """Show the images of PROJECT, what is annotated on them, whose it is, and the runs. Needs no QuPath.
+def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: bool, as_json: bool) -> None:
+    """Show the images of PROJECT, what is annotated on them, whose it is, and the runs.
 
-    Whose the annotations are is known as of the last write by glomseg: a number with a ~ is from before the last
-    save in QuPath, and ? is unknown.
+    Where an image was saved in QuPath since the last write by glomseg, what people changed is read through QuPath.
+    Without one, or with --files-only, a number with a ~ is from before that save; ? is unknown.
     """
     from glomseg.runs.status import project_status
 
     console = Console(quiet=quiet, as_json=as_json)
-    stands = project_status(project, slides=slides)
+    stands = project_status(project, slides=slides, files_only=files_only)
     for problem in stands.problems:
         console.warn(problem)
     if stands.holder is not None:
@@ -44,6 +50,8 @@ def status(project: Path, slides: tuple[Path, ...], quiet: bool, as_json: bool) 
 
 
 def _content(status: ImageStatus) -> dict[str, Any]:
+    from glomseg.settings import plain
+
     image, owners = status.image, status.owners
     return {
         "entry_id": image.entry_id,
@@ -60,6 +68,7 @@ def _content(status: ImageStatus) -> dict[str, Any]:
         "saved": status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else None,
         "runs": [{"run": run.run_id, "state": run.state, "glomeruli": run.glomeruli} for run in status.runs],
         "conflict": status.conflict,
+        "since": None if status.since is None else plain(status.since),
     }
 
 
@@ -79,9 +88,16 @@ def _row(status: ImageStatus) -> tuple[str, ...]:
         "?" if owners.persons is None else f"{mark}{owners.persons}",
         status.review or ("?" if owners.verdicts is None else mark + (_counts(owners.verdicts) or "none")),
         status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else "never",
+        "" if status.since is None else _since(status.since),
         ", ".join(runs) or "none",
         "; ".join(str(remark).split(" (tried")[0] for remark in remarks if remark),
     )
+
+
+def _since(since: PeoplesChanges) -> str:
+    saved = f"; saved by {since.saved_by}" if since.saved_by else ""
+    written = f", written by {since.written_by}" if since.written_by else ""
+    return f"{since}{saved} (run {since.run}{written})"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -172,9 +172,10 @@ def one_process(qupath, monkeypatch):
     def running():
         yield qupath
 
+    from glomseg.qupath import annotations
     from glomseg.runs import collect, undo_run
 
-    for module in (collect, undo_run):
+    for module in (annotations, collect, undo_run):
         monkeypatch.setattr(module, "qupath_process", running)
     return qupath
 

@@ -21,6 +21,7 @@ from glomseg.qupath.objects import from_collection, to_collection
 from glomseg.qupath.project import folder_state
 from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of
+from glomseg.runs.lock import who
 from glomseg.runs.run import checked_entry_id
 from glomseg.runs.undo import Change
 
@@ -53,6 +54,8 @@ class Written:
     after: str | None
     kind: str
     stands_as: str | None
+    by: str | None = None
+    """Who wrote, and on which computer."""
 
 
 def next_path(run_folder: Path, entry_id: str) -> Path:
@@ -66,6 +69,7 @@ def save_change(place: Place, change: Change, *, after: str | None) -> None:
     content = {
         "format_version": FORMAT_VERSION,
         "run": change.run,
+        "by": who(),
         "kind": place.kind,
         "mark": place.mark,
         "previous_mark": place.previous,
@@ -73,6 +77,7 @@ def save_change(place: Place, change: Change, *, after: str | None) -> None:
         "before_sha256": change.before,
         "after_sha256": after,
         "stood": sorted(change.stood),
+        "ids": change.ids,
         "added": to_collection(change.added),
         "removed": to_collection(change.removed),
         "remembered": to_collection(change.remembered),
@@ -87,10 +92,10 @@ def forget(place: Place) -> None:
             path.unlink()
 
 
-def find_change(runs_folder: Path, entry_id: str, mark: str) -> Change | None:
-    """Find what the write of a mark changed, to the image or to the original of it; None where that is lost."""
+def find_write(runs_folder: Path, entry_id: str, mark: str) -> Written | None:
+    """Find the write of a mark, to the image or to the original of it; None where its record is lost."""
     try:
-        return _Kept(runs_folder, entry_id).marked(mark).change
+        return _Kept(runs_folder, entry_id).marked(mark)
     except RunError:
         return None
 
@@ -204,6 +209,7 @@ def _load(path: Path) -> Written:
             removed=tuple(from_collection(content["removed"], path)),
             stood=frozenset(content["stood"]),
             remembered=tuple(from_collection(content["remembered"], path)),
+            ids={str(key): (str(digest), str(name)) for key, (digest, name) in dict(content.get("ids") or {}).items()},
         )
         return Written(
             path=path,
@@ -213,6 +219,7 @@ def _load(path: Path) -> Written:
             after=content.get("after_sha256"),
             kind=str(content.get("kind", "collect")),
             stands_as=content.get("stands_as"),
+            by=None if content.get("by") is None else str(content["by"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, GeoJSONError) as error:
         raise RunError(f"{path} is damaged ({error}); restore the image with: glomseg restore PROJECT IMAGE") from error

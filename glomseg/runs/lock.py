@@ -187,6 +187,11 @@ def _taken(folder: Path, holder: Holder | None) -> RunError:
     return RunError(f"another glomseg is working in {folder}{who}; wait for it, or stop it")
 
 
+def who() -> str:
+    """Say who works here, and on which computer."""
+    return f"{_person()} on {socket.gethostname()}"
+
+
 def _person() -> str:
     try:
         return getpass.getuser()

@@ -14,7 +14,7 @@ from pathlib import Path
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of
-from glomseg.runs.changes import find_change
+from glomseg.runs.changes import find_write
 from glomseg.runs.ownership import FINGERPRINT, Memory
 from glomseg.runs.run import checked_entry_id
 
@@ -41,8 +41,9 @@ def read_memory(runs_folder: Path, entry_id: str, data_folder: Path) -> Memory:
 
 def _from_change(runs_folder: Path, entry_id: str, mark: str | None) -> list[PathObject]:
     """Gather from the record of a write what its lost memory held, but for what was rejected just before it."""
-    change = None if mark is None else find_change(runs_folder, entry_id, mark)
-    if change is None:
+    written = None if mark is None else find_write(runs_folder, entry_id, mark)
+    if written is None:
         return []
+    change = written.change
     gone = {item.metadata.get(FINGERPRINT) for item in change.removed}
     return [*(item for item in change.remembered if item.metadata.get(FINGERPRINT) not in gone), *change.added]

@@ -1,23 +1,26 @@
-"""What stands where in a project, from the files alone: no QuPath, no JVM."""
+"""What stands where in a project, from its files; what people changed since the last run is read through QuPath."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.annotations import REVIEWED
+from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
+from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.lock import Holder, read_holder
 from glomseg.runs.lost_writes import lost_write
-from glomseg.runs.ownership import RUN, VERDICT
+from glomseg.runs.ownership import RUN, VERDICT, owner
 from glomseg.runs.plan import FOLDER
 from glomseg.runs.run import Run, instant, read_runs
+from glomseg.runs.since import PeoplesChanges, read_changes
 
 REVIEW = "glomseg.review"
 """Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
@@ -47,7 +50,10 @@ class RunStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageStatus:
-    """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong."""
+    """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong.
+
+    `since` is what people changed since the last write of ours; None where that was not read, or nothing is ours.
+    """
 
     image: ProjectImage
     annotations: Mapping[str, int]
@@ -58,6 +64,7 @@ class ImageStatus:
     runs: tuple[RunStatus, ...]
     conflict: str | None
     problem: str | None
+    since: PeoplesChanges | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +77,50 @@ class ProjectStatus:
     holder: Holder | None
 
 
-def project_status(path: Path, *, slides: Sequence[Path] = ()) -> ProjectStatus:
-    """Say what stands in a project; raises ProjectError. Nothing is changed, and no QuPath is needed."""
+def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool = False) -> ProjectStatus:
+    """Say what stands in a project; raises ProjectError. Nothing is changed.
+
+    What people changed since the last run is read through QuPath, where one is installed and an image was saved since,
+    unless `files_only` says not to.
+    """
     project = read_project(path, slides=slides)
     runs_folder = project.folder / FOLDER
     runs, unreadable = read_runs(runs_folder)
     levels = same_slides(project.images).other_levels
     images = [replace(image, problem=levels.get(image.entry_id, image.problem)) for image in project.images]
+    described = [describe_image(image, runs, runs_folder) for image in images]
+    if not files_only:
+        described = _with_changes(project, described, runs_folder)
     return ProjectStatus(
         project=project,
-        images=tuple(describe_image(image, runs, runs_folder) for image in images),
+        images=tuple(described),
         problems=tuple(run.problem for run in unreadable),
         holder=read_holder(runs_folder),
     )
+
+
+def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: Path) -> list[ImageStatus]:
+    """Add what people changed in the images that were saved since our last write."""
+    saved = [status.image for status in images if not status.owners.current]
+    if not saved or find_qupath() is None:
+        return list(images)
+    annotated = {image.entry_id: image for image in read_annotated_images(project, saved)}
+
+    def with_changes(status: ImageStatus) -> ImageStatus:
+        read = annotated.get(status.image.entry_id)
+        return status if read is None else _changed(status, read, runs_folder)
+
+    return [with_changes(status) for status in images]
+
+
+def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> ImageStatus:
+    if read.data_problem is not None:
+        return replace(status, problem=status.problem or read.data_problem)
+    since = read_changes(read.objects, runs_folder, read.entry_id, status.image.data_folder)
+    machine = sum(owner(item) == "machine" for item in read.objects)
+    verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
+    owners = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
+    return replace(status, since=since, owners=owners)
 
 
 def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> ImageStatus:

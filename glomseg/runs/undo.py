@@ -6,9 +6,10 @@ What a person has done since is left as it is: it is no object of the machine's,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from glomseg.qupath.classes import ANNOTATION
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import (
     FINGERPRINT,
@@ -28,8 +29,9 @@ from glomseg.runs.rivals import split_overlapping
 class Change:
     """What one write, or several of one run, changed in an image.
 
-    `stood` holds the fingerprints of what was there and stayed, `remembered` the predictions remembered before, and
-    `before` the sha256 of the image's data before, None where QuPath had never saved it.
+    `stood` holds the fingerprints of what was there and stayed, `ids` by its id the fingerprint and class of each of
+    these, `remembered` the predictions remembered before, and `before` the sha256 of the image's data before, None
+    where QuPath had never saved it.
     """
 
     run: str
@@ -38,6 +40,7 @@ class Change:
     removed: tuple[PathObject, ...]
     stood: frozenset[str]
     remembered: tuple[PathObject, ...]
+    ids: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def change_of(
@@ -45,13 +48,19 @@ def change_of(
 ) -> Change:
     """Describe what `plan` changes in `existing`, where `remembered` was remembered."""
     going = {id(item) for item in plan.remove}
+    stood = [(item, mark(item)) for item in existing if id(item) not in going]
     return Change(
         run=run,
         before=before,
         added=plan.add,
         removed=plan.remove,
-        stood=frozenset(mark(item) for item in existing if id(item) not in going),
+        stood=frozenset(digest for _, digest in stood),
         remembered=tuple(remembered),
+        ids={
+            item.object_id: (digest, item.class_name or "")
+            for item, digest in stood
+            if item.object_id and item.object_type == ANNOTATION
+        },
     )
 
 
@@ -71,6 +80,7 @@ def fold(changes: Sequence[Change]) -> Change:
         removed=tuple(removed),
         stood=first.stood,
         remembered=first.remembered,
+        ids=first.ids,
     )
 
 

@@ -1,5 +1,6 @@
 """Collect, undo and restore as a user types them, on a real QuPath: what a run did can be taken back."""
 
+import getpass
 import json
 import shutil
 import subprocess
@@ -8,13 +9,14 @@ import time
 from dataclasses import replace
 
 import pytest
+from support.another_process import EDIT, in_another_process
 from support.qupath_side import add_to_predictions, delete_predictions, draw, twin
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs import collect, each_image
-from glomseg.runs.lock import locked
+from glomseg.runs.lock import locked, who
 from glomseg.runs.ownership import RUN, owner
 from glomseg.runs.run import load_run
 from glomseg.runs.write_image import Target, collect_image
@@ -339,14 +341,42 @@ def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, mon
         {"run": "run-2", "state": "done", "glomeruli": None},
     ]
     judged_by_a_person(one_process, study, FREE[:3])
-    assert told(first()) == (8, 10, True)
-    assert "~8" in glomseg("status", study).out
+    assert told(json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]) == (8, 10, True)
+    assert "~8" in glomseg("status", study, "--files-only").out
+    assert told(first()) == (3, 10, False)
+    assert "5 deleted" in glomseg("status", study).out
     monkeypatch.setattr(collect, "image_state", lambda image: image_state(read_project(study).images[1]))
     glomseg("collect", study, "run-2")
     assert "saved by somebody else" in first()["conflict"]
     monkeypatch.setattr(collect, "image_state", image_state)
     glomseg("undo", study)
     assert (told(first()), first()["runs"][0]["state"]) == ((0, 10, False), "undone")
+
+
+@pytest.mark.qupath
+def test_status_tells_what_people_changed_since_the_last_run(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", study).code == 0
+    assert json.loads(glomseg("status", study, "--json").out)["images"][0]["since"] is None
+    in_another_process(EDIT, study, one_process)
+    image = read_project(study).images[0]
+    drawn = [(300, 700, "Tubule", "annotation"), (600, 700, "", "annotation"), (900, 700, "Glomerulus", "detection")]
+    one_process.call(draw, study, "1", image.path, drawn)
+    since = json.loads(glomseg("status", study, "--json").out)["images"][0]["since"]
+    assert since.pop("written_by") == who()
+    assert since.pop("saved_by") == getpass.getuser()
+    assert since == {
+        "run": "run-1",
+        "added": {"Tubule": 1, "": 1},
+        "deleted": {"Glomerulus": 1},
+        "reshaped": {"Glomerulus": 1},
+        "reclassified": {"Glomerulus": 1},
+        "changed": {"Glomerulus": 3},
+        "judged": {"accept": 1},
+        "judged_by": {},
+    }
+    shown = glomseg("status", study).out
+    assert "2 added, 1 deleted, 1 reshaped, 1 reclassified, 3 changed, 1 judged; saved by" in shown
 
 
 # --- faults

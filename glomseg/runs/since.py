@@ -1,0 +1,123 @@
+"""What people changed in an image since our last write into it, and who that was, as far as that is known."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from glomseg.errors import GlomsegError
+from glomseg.qupath.classes import ANNOTATION
+from glomseg.qupath.objects import PathObject
+from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.write_mark import mark_of
+from glomseg.runs.changes import find_write
+from glomseg.runs.memory import read_memory
+from glomseg.runs.ownership import FINGERPRINT, REJECTED, VERDICT, mark, owner
+from glomseg.runs.undo import Change
+
+INITIALS = "glomseg.initials"
+"""Metadata in which the review keeps who judged an outline."""
+
+
+_KINDS = ("added", "deleted", "reshaped", "reclassified", "changed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeoplesChanges:
+    """What people did to an image since a write of ours; each counts annotations by class, "" for none.
+
+    `added` is what people drew and `deleted` what they took away, of ours or of theirs. `reshaped` and `reclassified`
+    (by the former class) are outlines of ours; `changed` is what else they did to one, and all that they did to one of
+    theirs. `judged` counts by verdict, `judged_by` by the initials of those who judged. `run` was written last, by
+    `written_by`, and the data that stands was saved by `saved_by`, the owner of the file; None where that is unknown.
+    """
+
+    run: str
+    written_by: str | None = None
+    saved_by: str | None = None
+    added: Mapping[str, int] = field(default_factory=dict)
+    deleted: Mapping[str, int] = field(default_factory=dict)
+    reshaped: Mapping[str, int] = field(default_factory=dict)
+    reclassified: Mapping[str, int] = field(default_factory=dict)
+    changed: Mapping[str, int] = field(default_factory=dict)
+    judged: Mapping[str, int] = field(default_factory=dict)
+    judged_by: Mapping[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        """Say it in words: "2 added, 3 deleted, 5 judged (by AB)"."""
+        counts = {what: sum(getattr(self, what).values()) for what in (*_KINDS, "judged")}
+        said = ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing changed"
+        by = ", ".join(sorted(self.judged_by))
+        return f"{said} (by {by})" if by else said
+
+
+def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObject], change: Change) -> PeoplesChanges:
+    """Tell what people changed since `change`, after which our `predictions` stood, where `existing` stand now."""
+    standing = {item.metadata[FINGERPRINT]: item for item in existing if FINGERPRINT in item.metadata}
+    ours = {item.metadata.get(FINGERPRINT, ""): item for item in predictions if REJECTED not in item.metadata}
+    counts: dict[str, Counter[str]] = {name: Counter() for name in _KINDS}
+    for written, item in ours.items():
+        now = standing.get(written)
+        for what in ["deleted"] if now is None else _done_to(item, now):
+            counts[what][item.class_name or ""] += 1
+    _count_theirs([item for item in existing if item.metadata.get(FINGERPRINT) not in ours], change, set(ours), counts)
+    judged = [item for item in existing if VERDICT in item.metadata]
+    return PeoplesChanges(
+        run=change.run,
+        judged=Counter(item.metadata[VERDICT] for item in judged),
+        judged_by=Counter(item.metadata[INITIALS] for item in judged if INITIALS in item.metadata),
+        added=counts["added"],
+        deleted=counts["deleted"],
+        reshaped=counts["reshaped"],
+        reclassified=counts["reclassified"],
+        changed=counts["changed"],
+    )
+
+
+def _done_to(before: PathObject, now: PathObject) -> list[str]:
+    """Tell what was done to an outline of ours: reshaped, reclassified, or something else."""
+    if VERDICT in now.metadata or owner(now) == "machine":
+        return []
+    is_reclassified = now.class_name != before.class_name
+    is_reshaped = mark(before) != mark(replace(before, geometry=now.geometry))
+    done = [name for name, is_so in (("reshaped", is_reshaped), ("reclassified", is_reclassified)) if is_so]
+    return done or ["changed"]
+
+
+def _count_theirs(
+    items: Sequence[PathObject], change: Change, ours: set[str], counts: Mapping[str, Counter[str]]
+) -> None:
+    """Count what is a person's own: new, gone, or another than it was."""
+    new = [item for item in items if mark(item) not in change.stood and item.object_type == ANNOTATION]
+    for item in new:
+        known = item.object_id in change.ids
+        counts["changed" if known else "added"][item.class_name or ""] += 1
+    standing = {item.object_id for item in items}
+    for object_id, (written, class_name) in change.ids.items():
+        if object_id not in standing and written not in ours:
+            counts["deleted"][class_name] += 1
+
+
+def read_changes(
+    existing: Sequence[PathObject], runs_folder: Path, entry_id: str, data_folder: Path
+) -> PeoplesChanges | None:
+    """Tell what people changed in an image since our last write; None where none of ours is in its data."""
+    try:
+        write = mark_of(readable_data(data_folder))
+        written = None if write is None else find_write(runs_folder, entry_id, write)
+        if written is None:
+            return None
+        memory = read_memory(runs_folder, entry_id, data_folder)
+    except GlomsegError:
+        return None
+    since = changes_since(existing, memory.predictions, written.change)
+    return replace(since, written_by=written.by, saved_by=_owner_of(data_folder / "data.qpdata"))
+
+
+def _owner_of(path: Path) -> str | None:
+    try:
+        return path.owner()
+    except (OSError, KeyError, NotImplementedError):
+        return None

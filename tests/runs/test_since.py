@@ -1,0 +1,55 @@
+"""What people changed since a write of ours, told from what stands."""
+
+from dataclasses import replace
+
+from shapely.affinity import translate
+from shapely.geometry import Point
+from support.runs import FREE, discs
+
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.ownership import plan_update
+from glomseg.runs.since import changes_since
+from glomseg.runs.undo import change_of
+
+
+def written(persons=()):
+    """What stands after a first write upon what a person drew, what is remembered of it, and its record."""
+    items = [replace(item, object_id=f"id-{number}") for number, item in enumerate(discs("run-1", FREE))]
+    plan = plan_update(persons, items, None)
+    change = change_of(plan, persons, plan.remembered, run="run-1", before=None)
+    return [*persons, *plan.add], plan.remember, change
+
+
+def drawn(name, x, key):
+    return PathObject(geometry=Point(x, 1500).buffer(30), class_name=name, object_id=key)
+
+
+def test_nothing_was_done():
+    since = changes_since(*written([drawn("Cortex", 100, "a")]))
+    assert str(since) == "nothing changed"
+    assert since.run == "run-1"
+
+
+def test_each_change_is_counted_once_by_class():
+    standing, memory, change = written([drawn("Cortex", 100, "a"), drawn("Artery", 300, "b"), drawn(None, 500, "c")])
+    a, _, c, *ours = standing
+    verdict = {**ours[3].metadata, "glomseg.verdict": "reject", "glomseg.initials": "AB"}
+    now = [
+        a,
+        replace(c, geometry=translate(c.geometry, 5)),
+        replace(ours[0], geometry=translate(ours[0].geometry, 9)),
+        replace(ours[1], class_name="Artefact"),
+        replace(ours[2], geometry=translate(ours[2].geometry, 9), class_name="Artefact"),
+        replace(ours[3], class_name="Rejected", metadata=verdict),
+        replace(ours[4], is_locked=True),
+        *ours[6:],
+        drawn("Glomerulus", 900, "d"),
+    ]
+    since = changes_since(now, memory, change)
+    assert since.added == {"Glomerulus": 1}
+    assert since.deleted == {"Glomerulus": 1, "Artery": 1}
+    assert since.reshaped == {"Glomerulus": 2}
+    assert since.reclassified == {"Glomerulus": 2}
+    assert since.changed == {"Glomerulus": 1, "": 1}
+    assert (since.judged, since.judged_by) == ({"reject": 1}, {"AB": 1})
+    assert str(since) == "1 added, 2 deleted, 2 reshaped, 2 reclassified, 2 changed, 1 judged (by AB)"
