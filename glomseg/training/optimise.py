@@ -90,7 +90,7 @@ class Learner:
         begun = "" if resume else _begin(network, config, start, card)
         made: Network = network.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         settings = config.optimiser
-        average = averaged(made, settings.ema_decay)
+        average = averaged(made, settings.ema_decay, goes_on=start is not None)
         kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
         optimizer = kind(
             parameter_groups(made, settings), lr=settings.learning_rate, weight_decay=settings.weight_decay
@@ -237,10 +237,15 @@ def _begin_with(net: nn.Module, start: Network, card: ModelCard) -> None:
     net.load_state_dict(weights)
 
 
-def averaged(net: nn.Module, decay: float) -> AveragedModel:
+_LONG = 1_000_000
+"""Steps that weights count as which a training goes on from: in the state, so that it can go on once more."""
+
+
+def averaged(net: nn.Module, decay: float, *, goes_on: bool = False) -> AveragedModel:
     """Return a moving average of `net`, BatchNorm's statistics included, that forgets its beginning quickly.
 
-    With a decay of 0 it is a copy of `net`.
+    Where a training `goes_on` from weights that know something, they are forgotten no faster than `decay` says. With a
+    decay of 0 it is a copy of `net`.
     """
 
     @torch.no_grad()
@@ -252,7 +257,10 @@ def averaged(net: nn.Module, decay: float) -> AveragedModel:
             for kept, value in zip(old, new, strict=True):
                 kept.copy_(value)
 
-    return AveragedModel(net, multi_avg_fn=mean, use_buffers=True)
+    average = AveragedModel(net, multi_avg_fn=mean, use_buffers=True)
+    if goes_on:
+        average.n_averaged.fill_(_LONG)
+    return average
 
 
 def criterion_of(config: TrainConfig) -> nn.Module:

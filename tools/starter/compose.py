@@ -7,14 +7,15 @@ glomerulus; (4) colour, blur, resampling, noise and JPEG. Each step takes a nump
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from glomseg.training.augment import paste, stain
+from glomseg.training.augment import paste, recolour, stain
 from tools.starter import shapes
 from tools.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
 from tools.starter.degrade import degrade
@@ -23,6 +24,8 @@ Float = NDArray[np.float32]
 Rng = np.random.Generator
 
 PYRAMID_UM_PX = (0.5, 1.0, 1.5, 2.2, 3.2)
+FAMILY_SHARES = (0.2, 0.3, 0.2, 0.3)
+"""How often each of `recolour.FAMILIES` is drawn."""
 TRUSTED_UM_PX = (2.1, 4.6)
 """Reading resolutions at which a tile's own glomeruli are near the size that the network is to find."""
 
@@ -33,6 +36,10 @@ class Recipe:
 
     A tile's glomerulus of which the mosaic shows less than `sliver_share` of a whole one is not learned from. A
     sclerosed glomerulus, which is easily mistaken for other dense matter, is drawn less often than others.
+
+    Shares that are 0 for PAS of human tissue alone: `recolour_share` of the images are shown in a stain of any family;
+    `rodent_share` are tissue magnified to `rodent_um_px`, in which glomeruli have few and large cells; `organ_share`
+    are of other organs, where the composer has any. In `gap_share` the spaces inside glomeruli are whitened.
     """
 
     size_px: int = 192
@@ -47,6 +54,31 @@ class Recipe:
     colour: float = 1.0
     sliver_share: float = 0.4
     sclerotic_weight: float = 0.35
+    coarse_share: float = 0.2
+    recolour_share: float = 0.0
+    rodent_share: float = 0.0
+    rodent_um_px: tuple[float, float] = (0.9, 1.9)
+    organ_share: float = 0.0
+    gap_share: float = 0.0
+
+
+ALL_STAINS = Recipe(size_px=256, recolour_share=0.5, rodent_share=0.1, organ_share=0.05, gap_share=0.2)
+"""For a network that is to read other stains and rodents too."""
+MARGIN_PX = 6
+"""Around a glomerulus that is shown too large, nothing is learned either."""
+
+
+def _of_rodents(recipe: Recipe) -> Recipe:
+    """Return the recipe of a field of a rodent: as often empty as not, glomeruli of few and large cells."""
+    return replace(
+        recipe,
+        tissue_um_px=recipe.rodent_um_px,
+        empty_um_px=recipe.rodent_um_px,
+        near_share=0.0,
+        empty_share=0.45,
+        coarse_share=0.7,
+        object_scale=(0.7, 1.4),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +140,10 @@ def _turned(rng: Rng, pixels: Float) -> Float:
 class Composer:
     """Compose training images from the tiles and crops of one part of a split."""
 
-    def __init__(self, part: Part, recipe: Recipe | None = None) -> None:
-        """Prepare pyramids and stain statistics once."""
+    def __init__(self, part: Part, recipe: Recipe | None = None, organs: Sequence[Tile] = ()) -> None:
+        """Prepare pyramids and stain statistics once; `organs` are tissue without glomeruli, of any stain."""
         self.recipe = recipe or Recipe()
+        self._organs = [_levels(tile) for tile in organs]
         self._tiles = [_levels(tile) for tile in part.tiles]
         self._slides = sorted({crop.slide for crop in part.crops})
         self._crops = {slide: [c for c in part.crops if c.slide == slide] for slide in self._slides}
@@ -120,6 +153,11 @@ class Composer:
     def sample(self, rng: Rng) -> Sample:
         """Return one training image."""
         recipe = self.recipe
+        kind = rng.random() if recipe.organ_share + recipe.rodent_share else 0.5
+        if kind < recipe.organ_share and self._organs:
+            return self._other_organ(rng)
+        if kind > 1 - recipe.rodent_share:
+            recipe = _of_rodents(recipe)
         empty = rng.random() < recipe.empty_share
         low, high = recipe.empty_um_px if empty else recipe.tissue_um_px
         near = rng.random() < recipe.near_share
@@ -137,11 +175,29 @@ class Composer:
         if not empty:
             for _ in range(int(rng.integers(1, recipe.max_glomeruli + 1))):
                 crop = self._draw_crop(rng, slide)
-                self._paste_crop(rng, canvas, crop, scale, None if follow else self._tissue)
+                self._paste_crop(rng, canvas, crop, scale, recipe, None if follow else self._tissue)
+        if recipe.gap_share and rng.random() < recipe.gap_share:
+            canvas.density = recolour.whiten_spaces(rng, canvas.density, canvas.label)
+        if recipe.recolour_share and rng.random() < recipe.recolour_share:
+            self._recolour(rng, canvas)
         if rng.random() < 0.15:
             shapes.cut_glass(rng, canvas)
         image = degrade(rng, canvas.density, recipe.colour)
         return Sample(image, canvas.label, ~canvas.ignore)
+
+    def _recolour(self, rng: Rng, canvas: paste.Canvas) -> None:
+        family = recolour.FAMILIES[int(rng.choice(len(recolour.FAMILIES), p=FAMILY_SHARES))]
+        canvas.density = recolour.recolour(rng, canvas.density, canvas.label, family)
+
+    def _other_organ(self, rng: Rng) -> Sample:
+        """Return tissue of other organs at any magnification, some of it in other colours; nothing to find in it."""
+        size = self.recipe.size_px
+        canvas = self._mosaic(rng, size, _log_uniform(rng, 0.5, 2.5), self._organs)
+        canvas.density = canvas.density * np.exp(rng.normal(0, 0.2)).astype(np.float32)
+        if rng.random() < 0.4:
+            self._recolour(rng, canvas)
+        image = degrade(rng, canvas.density, self.recipe.colour)
+        return Sample(image, np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_))
 
     def _draw_slide(self, rng: Rng) -> str:
         """Draw a slide; one of many glomeruli more often, but less so than their number."""
@@ -156,7 +212,9 @@ class Composer:
     def _weight(self, crop: Crop) -> float:
         return self.recipe.sclerotic_weight if crop.sclerotic else 1.0
 
-    def _mosaic(self, rng: Rng, size: int, um_px: float) -> paste.Canvas:
+    def _mosaic(
+        self, rng: Rng, size: int, um_px: float, tiles: Sequence[tuple[Level, ...]] | None = None
+    ) -> paste.Canvas:
         """Cover a square with pieces of tiles at one resolution, feathered into each other."""
         pixels = np.zeros((size, size, 5), dtype=np.float32)
         cell = int(min(size, max(48, rng.uniform(0.7, 1.0) * 1024 * TILE_UM_PX / um_px)))
@@ -164,21 +222,23 @@ class Composer:
         start_y, start_x = -rng.integers(0, cell, 2)
         for top in range(start_y, size, cell):
             for left in range(start_x, size, cell):
-                piece = self._piece(rng, cell + feather, um_px)
+                piece = self._piece(rng, cell + feather, um_px, tiles or self._tiles)
                 _lay(pixels, piece, top, left, feather)
         label = pixels[..., 3] >= 0.5
         ignore = pixels[..., 4] >= 0.5
         if not TRUSTED_UM_PX[0] <= um_px <= TRUSTED_UM_PX[1]:
-            ignore |= label
+            ignore |= ndimage.binary_dilation(label, iterations=MARGIN_PX)
             label = np.zeros_like(label)
         slivers = _smaller_than(label, self.recipe.sliver_share * np.pi / 4 * self.recipe.diameter_px**2)
         ignore, label = ignore | slivers, label & ~slivers
         return paste.Canvas(pixels[..., :3], label, ignore)
 
-    def _piece(self, rng: Rng, size: int, um_px: float, *, plain: bool = False) -> Float:
+    def _piece(
+        self, rng: Rng, size: int, um_px: float, tiles: Sequence[tuple[Level, ...]], *, plain: bool = False
+    ) -> Float:
         """Cut a square of (size, size, 5) from a tile at about `um_px`; `plain` looks for one without glomeruli."""
         for _ in range(6):
-            levels = self._tiles[int(rng.integers(len(self._tiles)))]
+            levels = tiles[int(rng.integers(len(tiles)))]
             level = max((lv for lv in levels if lv.um_px <= um_px), key=lambda lv: lv.um_px, default=levels[0])
             height, width = level.pixels.shape[:2]
             side = min(height, width, round(size * um_px / level.um_px))
@@ -200,7 +260,7 @@ class Composer:
             recipe.tissue_um_px[1],
         )  # closer, cells look like a mouse's glomerulus
         own = max(low, um_px) if rng.random() < 0.5 else _log_uniform(rng, low, high)
-        piece = self._piece(rng, max(shape.shape[:2]), own, plain=True)[: shape.shape[0], : shape.shape[1]]
+        piece = self._piece(rng, max(shape.shape[:2]), own, self._tiles, plain=True)[: shape.shape[0], : shape.shape[1]]
         if piece[..., 3:].any():
             return
         density = stain.transfer(piece[..., :3], self._tissue, target)
@@ -210,13 +270,14 @@ class Composer:
             density = shapes.with_gap(rng, density, shape[..., 3] >= 0.5)
         paste.blend(rng, canvas, density, shape[..., 3] >= 0.5, shape[..., 4], glomerulus=False)
 
-    def _paste_crop(self, rng: Rng, canvas: paste.Canvas, crop: Crop, scale: float, towards: Float | None) -> None:
+    def _paste_crop(
+        self, rng: Rng, canvas: paste.Canvas, crop: Crop, scale: float, recipe: Recipe, towards: Float | None
+    ) -> None:
         """Paste a glomerulus at the network's size; `towards` moves its stain to that of the tissue."""
-        recipe = self.recipe
         density, mask = stain.optical_density(crop.image), crop.mask
         if towards is not None:
             density = stain.transfer(density, self._densities[crop.slide], towards)
-        if rng.random() < 0.2:
+        if rng.random() < recipe.coarse_share:
             density, mask = shapes.coarse(rng, density, mask)
         diameter = recipe.diameter_px * np.clip(scale * _log_uniform(rng, 0.6, 1.4), *recipe.object_scale)
         patch = paste.shrink(rng, density, mask, diameter)

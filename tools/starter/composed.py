@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from glomseg.training.data.sampling import Draw, HardBox, TrainSample
 from glomseg.training.data.training_data import SPLIT_NAME, Data
 from tools.starter import compose
 from tools.starter.aidpath import TILE_UM_PX, Part, Split, Tile, joined, read_crops, read_tiles, split
+from tools.starter.organs import HISTOLAB, read_organs
 
 PARTS = ("train", "validation", "test")
 SEEDS = {"validation": 7_000_000, "test": 9_000_000}
@@ -42,25 +44,30 @@ def read_data(folder: Path) -> Split:
     return split(read_tiles(folder / "tiles"), read_crops(folder / "crops"))
 
 
-def data_of(folder: Path, config: TrainConfig) -> Data:
-    """Return what a training learns from and is judged on; a part with a share of 0 is learned from."""
+def data_of(folder: Path, config: TrainConfig, *, organs: Path | None = None) -> Data:
+    """Return what a training learns from and is judged on; a part with a share of 0 is learned from.
+
+    With a folder of other `organs` it is composed for all stains and for rodents (`compose.ALL_STAINS`).
+    """
     if not is_aidpath(folder):
         raise TrainingError(f"{folder}: no tiles/images and crops/images in it; give the folder of the AIDPATH data")
     data = read_data(folder)
     parts = [name for name in PARTS if not _is_held_out(name, config)]
     validation, test = (
-        ComposedImages(getattr(data, name), name, config) if _is_held_out(name, config) else None
+        ComposedImages(getattr(data, name), name, composer(getattr(data, name), config, organs), config.model_mpp)
+        if _is_held_out(name, config)
+        else None
         for name in ("validation", "test")
     )
     learned = joined(*(getattr(data, name) for name in parts))
     return Data(
-        source=ComposedSource(folder, parts, config),
+        source=ComposedSource(folder, parts, config, organs),
         training=None,
         validation=validation,
         test=test,
         model_mpp=config.model_mpp,
         digest=digest(data),
-        origins=(AIDPATH,),
+        origins=(AIDPATH, HISTOLAB) if organs else (AIDPATH,),
         describe=f"crops split by slide, tiles by runs of ids: {len(learned.tiles)} tiles and {len(learned.crops)} "
         "crops to learn from; judged on other tiles and on images composed of other crops",
         write=lambda output: write_parts(data, output / SPLIT_NAME),
@@ -76,9 +83,9 @@ class ComposedSource:
 
     shards = 1
 
-    def __init__(self, folder: Path, parts: Sequence[str], config: TrainConfig) -> None:
+    def __init__(self, folder: Path, parts: Sequence[str], config: TrainConfig, organs: Path | None = None) -> None:
         """Keep what to read."""
-        self._folder, self._parts, self._config = folder, tuple(parts), config
+        self._folder, self._parts, self._config, self._organs = folder, tuple(parts), config, organs
         self._composer: compose.Composer | None = None
 
     def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
@@ -90,7 +97,7 @@ class ComposedSource:
         if self._composer is None:
             data = read_data(self._folder)
             part = joined(*(getattr(data, name) for name in self._parts))
-            self._composer = composer(part, self._config)
+            self._composer = composer(part, self._config, self._organs)
         made = self._composer.sample(np.random.default_rng(draw.seed))
         return TrainSample(f"composed {draw.seed}", made.image, made.label.astype(np.uint8), made.weight)
 
@@ -99,18 +106,19 @@ class ComposedSource:
         return {**self.__dict__, "_composer": None}
 
 
-def composer(part: Part, config: TrainConfig) -> compose.Composer:
-    """Return the composer of a part, its images as large as the config says."""
-    return compose.Composer(part, compose.Recipe(size_px=config.data.crop_px))
+def composer(part: Part, config: TrainConfig, organs: Path | None = None) -> compose.Composer:
+    """Return the composer of a part, its images as large as the config says; with `organs` for all stains."""
+    recipe = compose.Recipe() if organs is None else compose.ALL_STAINS
+    tissue = () if organs is None else read_organs(organs)
+    return compose.Composer(part, replace(recipe, size_px=config.data.crop_px), tissue)
 
 
 class ComposedImages:
     """The tiles of a part at the spacing of the training, and images composed of it."""
 
-    def __init__(self, part: Part, name: str, config: TrainConfig) -> None:
+    def __init__(self, part: Part, name: str, made: compose.Composer, mpp: float) -> None:
         """Compose once."""
-        self._tiles = [(tile.name, tile_at(tile, config.model_mpp)) for tile in part.tiles]
-        made = composer(part, config)
+        self._tiles = [(tile.name, tile_at(tile, mpp)) for tile in part.tiles]
         for i in range(JUDGED):
             sample = made.sample(np.random.default_rng([SEEDS[name], i]))
             self._tiles.append((f"composed {i}", labelled(sample)))

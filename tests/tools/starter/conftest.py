@@ -26,3 +26,14 @@ def made_up(tmp_path_factory):
             Image.fromarray(painted(rng, mask)).save(folder / "crops/images" / kind / f"{name}.jpg", quality=95)
             Image.fromarray(mask).save(folder / "crops/masks" / f"{name}.png")
     return folder
+
+
+@pytest.fixture(scope="session")
+def organs(tmp_path_factory):
+    """Two tiles of other tissue, and a thumbnail that is not one."""
+    folder = tmp_path_factory.mktemp("organs")
+    rng = np.random.default_rng(1)
+    for name in ("low-level0", "high-level1", "thumbnail"):
+        pixels = rng.integers(90, 200, (96, 128, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((512, 400)).save(folder / f"{name}.png")
+    return folder

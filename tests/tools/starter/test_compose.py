@@ -1,10 +1,14 @@
 """Composed images: right kinds, decided by the seed alone, labels where the glomeruli are."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from glomseg.training.augment import stain
-from tools.starter.compose import Composer, Recipe
+from tools.starter.aidpath import Tile
+from tools.starter.compose import ALL_STAINS, MARGIN_PX, Composer, Recipe
 from tools.starter.composed import read_data
 from tools.starter.degrade import degrade
 
@@ -80,3 +84,29 @@ def test_degrade_keeps_the_size(size):
         image = degrade(np.random.default_rng(i), density)
         assert image.shape == (*size, 3)
         assert image.dtype == np.uint8
+
+
+def test_all_stains_rodents_and_other_organs(part):
+    organ = Tile("organ", np.full((300, 300, 3), (200, 90, 160), np.uint8), *[np.zeros((300, 300), np.bool_)] * 2)
+    recipe = replace(ALL_STAINS, size_px=128, organ_share=0.3)
+    composer = Composer(part, recipe, [organ])
+    samples = [composer.sample(np.random.default_rng(i)) for i in range(30)]
+    assert any(s.label.any() for s in samples)
+    assert any(not s.label.any() and s.weight.all() for s in samples)
+    assert not any((s.label & ~s.weight).any() for s in samples)
+    hues = {int(np.argmax(s.image.reshape(-1, 3).mean(axis=0) - 128)) for s in samples}
+    assert len(hues) > 1
+
+
+def test_around_magnified_glomeruli_nothing_is_learned(part):
+    recipe = Recipe(empty_share=1.0, max_decoys=0, empty_um_px=(1.1, 1.2), near_share=0.0)
+    composer = Composer(part, recipe)
+    margins = 0
+    for i in range(20):
+        sample = composer.sample(np.random.default_rng(i))
+        left_out = ~sample.weight
+        margins += bool(
+            left_out.any() and left_out.sum() > ndimage.binary_erosion(left_out, iterations=MARGIN_PX).sum()
+        )
+        assert not sample.label.any()
+    assert margins

