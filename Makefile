@@ -1,5 +1,6 @@
 # make demo    install into .venv and run the main job on a small sample
-# make test    install, then lint, types and tests
+# make test    install, then lint, types and the tests that take seconds: under five minutes on two cores
+# make test-slow  the others, on a real QuPath where there is one
 # make docs    the documentation as a site in site/, without network
 # make wheel   what users get: build it, install it into an environment of its own, and run the demo from there
 #
@@ -10,7 +11,7 @@ TORCH ?= torch
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 
-.PHONY: demo test docs wheel lint-groovy install benchmark clean
+.PHONY: demo test test-slow docs wheel lint-groovy install benchmark clean
 
 demo: $(INSTALLED)
 	$(BIN)/glomseg demo
@@ -19,7 +20,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'not (slow or qupath or long)'
+
+test-slow: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m '(slow or qupath) and not long'
 
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
