@@ -97,6 +97,13 @@ def segmenting(command: Command) -> Command:
             help="Keep the probabilities as pyramidal OME-TIFF, for `glomseg rethreshold`.",
         ),
         candidates_option,
+        click.option(
+            "--sclerosis",
+            is_flag=True,
+            help="Measure on each outline how probable global sclerosis is, and mark what is likely for the review. "
+            "Learned on PAS of human biopsies.",
+        ),
+        click.option("--classify", is_flag=True, help="As --sclerosis, and give what is likely the class at once."),
         resuming,
     )
 
@@ -116,6 +123,8 @@ class SegmentFlags(TypedDict):
     overlay_width: int
     keep_probability: bool
     candidates: CandidateChoice
+    sclerosis: bool
+    classify: bool
     resume: bool
     restart: bool
 
@@ -148,6 +157,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         resume=flags["resume"],
         restart=flags["restart"],
         command=command_line(),
+        sclerosis="classify" if flags["classify"] else "suggest" if flags["sclerosis"] else "off",
     )
 
 

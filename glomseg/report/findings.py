@@ -65,6 +65,9 @@ def _on_slides(slides: Sequence[MeasuredSlide]) -> list[Remark]:
             slide for slide in slides if _confidence(slide) < LOW_CONFIDENCE
         ],
         "Less sharp than the other slides": [s for s in slides if s.sharpness is not None and s.sharpness < limit],
+        "Global sclerosis suggested by a classifier and not reviewed; no part of the sclerotic profiles": [
+            slide for slide in slides if any(profile.suggested_sclerotic for profile in slide.profiles)
+        ],
         "No glomerulus on it": [slide for slide in slides if not slide.profiles],
     }
     return [Remark(what, ", ".join(slide.image.name for slide in those)) for what, those in which.items() if those]

@@ -75,6 +75,11 @@ def rethreshold_run(
         kept = _kept(former, listener)
         card = _card_of(former, listener)
         settings = _settings(former.parameters, options)
+        if former.parameters.sclerosis is not None:
+            listener.warning(
+                "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
+                "annotate` with that threshold and --sclerosis says it again"
+            )
         run_again = _begin(former, card, settings, options)
         for entry_id in kept:
             listener.started(former.images[entry_id].name)
@@ -136,6 +141,7 @@ def _begin(former: Run, card: ModelCard, settings: SegmentSettings, options: Ret
     )
     if parameters == former.parameters:
         raise RunError(f"run {former.run_id} was made with this threshold and sureness; there is nothing to change")
+    parameters = replace(parameters, sclerosis=None, classifier_sha256=None)  # no pixels are seen again
     run = resume_or_start(former.folder.parent, parameters, restart=True)
     run.command, run.device, run.model_folder = options.command, former.device, former.model_folder
     run.folder.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,9 @@ RECORD = "run.json"
 class RunParameters:
     """What decides the result beside the image: another value of any of these is another run.
 
-    `tile_px` and `halo_px` are in reading pixels; `region` names the class or the areas that were looked at. `others`
-    holds what another version of glomseg has written.
+    `tile_px` and `halo_px` are in reading pixels; `region` names the class or the areas that were looked at;
+    `sclerosis` is what a classifier did about it, `suggest` or `classify`. `others` holds what another version of
+    glomseg has written.
     """
 
     model: str | None = None
@@ -47,6 +48,8 @@ class RunParameters:
     tile_px: int | None = None
     halo_px: int | None = None
     region: str | None = None
+    sclerosis: str | None = None
+    classifier_sha256: str | None = None
     others: Mapping[str, Any] = field(default_factory=dict)
 
     def differing(self, other: RunParameters) -> list[str]:

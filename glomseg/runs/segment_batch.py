@@ -19,12 +19,14 @@ from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
 from glomseg.runs.predictions import is_readable
 from glomseg.runs.run import Run, checked_entry_id, printable
+from glomseg.runs.suggestions import with_suggestions
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.probability_map import remove_leftovers
 from glomseg.segment.region import Region
 from glomseg.segment.shape import measure_shape
+from glomseg.segment.suggest import Suggester
 from glomseg.segment.tissue_scale import check_scale, check_species, propose_mpp
 from glomseg.slides.slide import Slide, open_slide
 
@@ -61,27 +63,35 @@ class Job:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What a run makes of each slide beside its outlines: a picture, kept probabilities, candidates, suggestions."""
+
+    overlay: OverlayStyle | None = None
+    keep_probability: bool = False
+    candidates: CandidateChoice = "review"
+    suggester: Suggester | None = None
+
+
 def segment_all(
     jobs: Iterable[Job],
     model: Model,
     run: Run,
     settings: SegmentSettings,
     *,
-    overlay: OverlayStyle | None = None,
-    keep_probability: bool = False,
-    candidates: CandidateChoice = "review",
+    extras: Extras | None = None,
     listener: Listener | None = None,
 ) -> None:
     """Segment what is not yet done of `jobs` into the folder of `run`, whose record then says how each went.
 
     The folder must be this process's own (see `locked`). Raises RunError where it cannot be written.
     """
-    listener = listener or Listener()
+    extras, listener = extras or Extras(), listener or Listener()
     remove_leftovers(run.folder)
     for job in jobs:
         listener.started(job.name)
         try:
-            _segment_anew(job, model, run, settings, overlay, keep_probability, candidates, listener)
+            _segment_anew(job, model, run, settings, extras, listener)
         except GlomsegError as error:
             run.fail(job.entry_id, job.name, str(error))
         except Exception as error:  # one slide must not stop a night's batch
@@ -97,9 +107,7 @@ def _segment_anew(
     model: Model,
     run: Run,
     settings: SegmentSettings,
-    overlay: OverlayStyle | None,
-    keep_probability: bool,
-    candidates: CandidateChoice,
+    extras: Extras,
     listener: Listener,
 ) -> None:
     """Segment an image unless it is done already; one that cannot be reached keeps what was found before."""
@@ -110,14 +118,17 @@ def _segment_anew(
             raise
         listener.warning(f"{job.name}: {error}; what this run found on it before stays")
         return
-    kept = not keep_probability or probability_path(run, job.entry_id).is_file()
+    kept = not extras.keep_probability or probability_path(run, job.entry_id).is_file()
     done = run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)
-    if not (done and choose_candidates(run, job.entry_id, candidates)):
+    if not (done and choose_candidates(run, job.entry_id, extras.candidates)):
         run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
-        run.update(job.entry_id, _segment(job, model, run, settings, overlay, keep_probability, candidates, listener))
-    elif overlay is not None and not _overlay_path(run, job).is_file():
+        run.update(
+            job.entry_id,
+            _segment(job, model, run, settings, extras, listener),
+        )
+    elif extras.overlay is not None and not _overlay_path(run, job).is_file():
         with open_slide(job.path, mpp=job.mpp) as slide:
-            draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), overlay)
+            draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), extras.overlay)
 
 
 def probability_path(run: Run, entry_id: str) -> Path:
@@ -134,9 +145,7 @@ def _segment(
     model: Model,
     run: Run,
     settings: SegmentSettings,
-    overlay: OverlayStyle | None,
-    keep_probability: bool,
-    candidates: CandidateChoice,
+    extras: Extras,
     listener: Listener,
 ) -> ImageRecord:
     with open_slide(job.path, mpp=job.mpp) as slide:
@@ -153,14 +162,17 @@ def _segment(
             settings,
             region=job.region,
             scratch=run.folder,
-            probability=probability_path(run, job.entry_id) if keep_probability else None,
+            probability=probability_path(run, job.entry_id) if extras.keep_probability else None,
             progress=listener.tiles,
         )
         objects = path_objects(result.glomeruli, slide.pixel_size, model.card, run.run_id)
-        if overlay is not None:
-            draw_overlay(slide, objects, _overlay_path(run, job), overlay)
+        if extras.suggester is not None:
+            suggestions = extras.suggester.suggest(slide, [item.geometry for item in objects])
+            objects = with_suggestions(objects, suggestions, classify=extras.suggester.classify)
+        if extras.overlay is not None:
+            draw_overlay(slide, objects, _overlay_path(run, job), extras.overlay)
         doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
-        write_outlines(run, job.entry_id, objects, doubtful, candidates)
+        write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
         done = _done(run.images[job.entry_id], slide, result)
         return replace(done, remarks=(*slide.remarks, *_doubts(doubt, objects, model.card, settings.species)))
 

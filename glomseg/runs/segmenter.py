@@ -6,16 +6,20 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from glomseg.errors import ModelError
 from glomseg.models.card import DEFAULT_MODEL
+from glomseg.models.crop_classifier import load_classifier
 from glomseg.models.predict import Model, load_model
 from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.candidates import CandidateChoice
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import Run, RunParameters, now
-from glomseg.runs.segment_batch import Job, segment_all
+from glomseg.runs.segment_batch import Extras, Job, segment_all
 from glomseg.segment.pipeline import SegmentSettings, sureness_of, threshold_of
+from glomseg.segment.suggest import Suggester
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,9 @@ class SegmentOptions:
     level-0 pixel. `overlay` draws a
     picture of each image. `resume` demands a run to go on with, `restart` starts a new one; without them an
     unfinished run of the same settings goes on. `command` is kept in run.json.
+
+    `sclerosis` asks the shipped classifier which profiles look globally sclerosed: `suggest` measures how probable it
+    is and marks them for the review, `classify` gives them the class.
     """
 
     model: str | Path = DEFAULT_MODEL
@@ -45,6 +52,7 @@ class SegmentOptions:
     resume: bool = False
     restart: bool = False
     command: str | None = None
+    sclerosis: Literal["off", "suggest", "classify"] = "off"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +63,7 @@ class Segmenter:
     folder: Path
     settings: SegmentSettings
     options: SegmentOptions
+    suggester: Suggester | None = None
 
     @classmethod
     def load(cls, options: SegmentOptions, listener: Listener | None = None) -> Segmenter:
@@ -70,7 +79,16 @@ class Segmenter:
             tta=options.tta,
             batch_size=options.batch,
         )
-        return cls(model=model, folder=find_model(name).resolve(), settings=settings, options=options)
+        if options.sclerosis == "off":
+            suggester = None
+        elif model.card.num_classes == 1:
+            suggester = Suggester(load_classifier(), classify=options.sclerosis == "classify")
+        else:
+            raise ModelError(
+                f"{model.card.name} tells {', '.join(model.card.class_names)} apart itself; leave `sclerosis` away"
+            )
+        folder = find_model(name).resolve()
+        return cls(model=model, folder=folder, settings=settings, options=options, suggester=suggester)
 
     def parameters(self, *, region: str | None = None) -> RunParameters:
         """Name all that decides the result beside the image."""
@@ -86,6 +104,8 @@ class Segmenter:
             tile_px=card.patch_size_pixels,
             halo_px=card.halo_pixels,
             region=region,
+            sclerosis=None if self.suggester is None else self.options.sclerosis,
+            classifier_sha256=None if self.suggester is None else self.suggester.classifier.card.weights_sha256,
         )
 
     def segment(self, jobs: Sequence[Job], run: Run, listener: Listener | None = None) -> None:
@@ -100,9 +120,12 @@ class Segmenter:
             self.model,
             run,
             self.settings,
-            overlay=self.options.overlay,
-            keep_probability=self.options.keep_probability,
-            candidates=self.options.candidates,
+            extras=Extras(
+                overlay=self.options.overlay,
+                keep_probability=self.options.keep_probability,
+                candidates=self.options.candidates,
+                suggester=self.suggester,
+            ),
             listener=listener,
         )
         run.ended = now()

@@ -9,6 +9,7 @@ from glomseg.geometry import polygons
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, describe_spellings, is_area, is_class, left_out
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.suggestions import suggested_class
 from glomseg.segment.region import IGNORED
 from glomseg.study.records import MeasureSettings
 
@@ -21,6 +22,11 @@ def is_glomerulus(item: PathObject, settings: MeasureSettings) -> bool:
 def is_sclerotic(class_name: str | None, settings: MeasureSettings) -> bool:
     """Tell whether a class is one of globally sclerosed glomeruli, or derived from one."""
     return any(is_class(class_name, sclerotic) for sclerotic in settings.sclerotic)
+
+
+def is_suggested(item: PathObject, settings: MeasureSettings) -> bool:
+    """Tell whether a classifier suggests that an object is globally sclerosed, and nobody has given it that class."""
+    return is_sclerotic(suggested_class(item), settings)
 
 
 def is_cortex(item: PathObject, settings: MeasureSettings) -> bool:

@@ -29,7 +29,7 @@ from glomseg.slides.slide import Slide, open_slide
 from glomseg.study.coverage import doubt, why_not_measured
 from glomseg.study.density import density_map
 from glomseg.study.edges import Ground, depth_um, edges_that_cut, find_ground
-from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic, spellings, unused
+from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic, is_suggested, spellings, unused
 from glomseg.study.pas import measure_pas, sample_pixels
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, StudySlide
 from glomseg.study.sharpness import measure_sharpness
@@ -165,6 +165,7 @@ def _profiles(
     for position, item in enumerate(image.objects):
         if not is_glomerulus(item, settings):
             continue
+        is_reviewed = position in reviewed | persons
         outline = areas_of(item.geometry)
         if outline.area <= 0:
             continue
@@ -172,13 +173,14 @@ def _profiles(
             Profile(
                 item=replace(item, geometry=outline),
                 by_person=position in persons,
-                reviewed=position in reviewed | persons,
+                reviewed=is_reviewed,
                 sclerotic=is_sclerotic(item.class_name, settings),
                 shape_px=measure_shape(outline, 1, 1),
                 shape=measure_shape(outline, *mpp) if mpp else None,
                 inside=region.holds(outline) and (size is None or box(0, 0, *size).intersects(outline.centroid)),
                 cut_by=edges_that_cut(item, outline, size, region, ground),
                 edge_um=depth_um(ground, outline),
+                suggested_sclerotic=is_suggested(item, settings) and not is_reviewed,
             )
         )
     return _with_neighbours(profiles, mpp) if mpp else profiles

@@ -96,6 +96,7 @@ class MeasureSettings:
 class Profile:
     """One glomerular profile. `shape` is None without a pixel size; `shape_px` counts in level-0 pixels.
 
+    `suggested_sclerotic` tells that a classifier takes it for globally sclerosed, and nobody has looked.
     `inside` tells whether its centre lies in the reference region and not in an ignored one; `cut_by` names the
     edges that cut it ("image", "region", "ignored", "section").
     """
@@ -111,6 +112,7 @@ class Profile:
     nearest_um: float | None = None
     edge_um: float | None = None
     pas_fraction: float | None = None
+    suggested_sclerotic: bool = False
 
     @property
     def whole(self) -> bool:

@@ -9,6 +9,7 @@ from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters
+from glomseg.runs.suggestions import SCLEROTIC
 from glomseg.study.records import RunDescription, RunFinding
 
 
@@ -50,6 +51,7 @@ def describe_run(run: Run) -> RunDescription:
     parameters = run.parameters
     folder = model_folder(run)
     card = None if folder is None else read_card(folder)
+    given = (SCLEROTIC,) if parameters.sclerosis == "classify" else ()
     return RunDescription(
         run_id=run.run_id,
         started=run.started,
@@ -62,7 +64,7 @@ def describe_run(run: Run) -> RunDescription:
         threshold=parameters.threshold,
         reading_mpp=tuple(sorted({record.reading_mpp for record in run.images.values() if record.reading_mpp})),
         minimum_area_um2=None if card is None else _minimum_area_um2(card, parameters.species),
-        classes=() if card is None else card.class_names,
+        classes=() if card is None else (*card.class_names, *given),
     )
 
 

@@ -95,6 +95,11 @@ class StudySummary:
         return None if self.assessed is None else sum(profile.sclerotic for profile in self.assessed)
 
     @property
+    def suggested_sclerotic(self) -> int:
+        """Count the counted profiles that a classifier takes for globally sclerosed and that nobody has reviewed."""
+        return sum(profile.suggested_sclerotic for profile in self.inside)
+
+    @property
     def non_sclerotic(self) -> int | None:
         """Count the other profiles, of slides on which sclerosis was assessed."""
         return None if self.assessed is None else sum(not profile.sclerotic for profile in self.assessed)

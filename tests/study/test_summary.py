@@ -1,6 +1,7 @@
 """Sums by slide, animal and group against worked examples and a made-up cohort."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -253,3 +254,13 @@ def test_effect_sizes_have_an_interval_however_large_they_are(size: int) -> None
         large = hedges_g(list(rng.normal(3, 1, size)), list(rng.normal(0, 1, size)))
         assert large.low < large.value < large.high
     assert np.mean(covered) == pytest.approx(0.95, abs=0.03)
+
+
+def test_a_suggestion_that_nobody_reviewed_is_counted_as_that_alone() -> None:
+    """It is no sclerotic profile, and a slide with suggestions alone was not assessed."""
+    slide = make_slide([50, 50, 50], machine=True)
+    profiles = (replace(slide.profiles[0], suggested_sclerotic=True), *slide.profiles[1:])
+    row = summed_up(replace(slide, profiles=profiles))
+    assert row["suggested_sclerotic"] == 1
+    assert row["sclerotic"] is None
+    assert row["sclerotic_percent"] is None

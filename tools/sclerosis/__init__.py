@@ -1,0 +1,1 @@
+"""How the shipped classifier of global sclerosis was made."""
