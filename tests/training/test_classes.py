@@ -163,3 +163,12 @@ def test_preview_of_three(tiles, tmp_path):
     path = preview_training([tiles], tmp_path, TrainOptions(settings=SETTINGS, tile_mpp=MPP))
     with Image.open(path) as picture:
         assert min(picture.size) > 200
+
+
+@pytest.mark.slow
+def test_the_recipe_for_sclerosis_learns_its_two_classes_and_leaves_out_the_third(tiles, tmp_path):
+    words = [word for word in SETTINGS if not word.startswith(("model.classes", "loss.pos_weight"))]
+    options = TrainOptions(recipe="sclerosis", settings=tuple(words), tile_mpp=MPP, device="cpu")
+    card = train_model([tiles], tmp_path / "two", options).card
+    assert card.class_names == CLASSES[:2]
+    assert card.scores["validation"]["object_f1"] > 0.6, card.scores

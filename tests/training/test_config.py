@@ -21,7 +21,7 @@ from glomseg.training.optimise import check_network
 
 
 def test_recipes():
-    assert recipe_names() == ["glomseg", "kpis", "kpis-glomnet", "kpis-reference", "retrain"]
+    assert recipe_names() == ["glomseg", "kpis", "kpis-glomnet", "kpis-reference", "retrain", "sclerosis"]
     for name in recipe_names():
         assert isinstance(read_config(recipe=name), TrainConfig)
     assert read_config() == read_config(recipe="glomseg")
