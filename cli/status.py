@@ -69,6 +69,7 @@ def _content(status: ImageStatus) -> dict[str, Any]:
         "runs": [{"run": run.run_id, "state": run.state, "glomeruli": run.glomeruli} for run in status.runs],
         "conflict": status.conflict,
         "since": None if status.since is None else plain(status.since),
+        "remarks": list(status.image.remarks),
     }
 
 
@@ -80,6 +81,7 @@ def _row(status: ImageStatus) -> tuple[str, ...]:
         for run in status.runs
     ]
     remarks = [status.conflict, status.reviewed and f"reviewed: {status.reviewed}", status.problem]
+    remarks += status.image.remarks
     return (
         status.image.entry_id,
         status.image.name,

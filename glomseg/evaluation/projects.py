@@ -31,11 +31,18 @@ def find_side(path: Path, *, slides: Sequence[Path] = ()) -> list[Source]:
 def project_sources(project: Project) -> list[Source]:
     """Read the annotations of all images of a project, see `without_unread`; raises QuPathError.
 
-    Another level of the slide of one of them has a `data_problem` that says so.
+    Another level of the slide of one of them has a `data_problem` that says so, a second entry of one file a remark.
     """
-    levels = same_slides(project.images).other_levels
+    same = same_slides(project.images)
     images = read_annotated_images(project)
-    images = tuple(replace(image, data_problem=levels.get(image.entry_id, image.data_problem)) for image in images)
+    images = tuple(
+        replace(
+            image,
+            data_problem=same.other_levels.get(image.entry_id, image.data_problem),
+            remarks=(*image.remarks, *filter(None, [same.copies.get(image.entry_id)])),
+        )
+        for image in images
+    )
     return [Source(path=project.path, stem=stem_of(Path(image.name)), annotated=image) for image in images]
 
 

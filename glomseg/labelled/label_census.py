@@ -15,6 +15,11 @@ _STEPS = 3  # fewer values in steps are no soft edge
 _ROUGH = 0.1  # the most pixels of a numbered mask whose values are in steps
 _BETWEEN = 0.1  # the most steps at borders that a mask of numbers has; touching objects have some
 _FEW_BETWEEN = 16
+_PART_BETWEEN = 0.2  # of one number's borders that has another number, one pixel wide, before it
+_PART_LINED = 0.4  # of the borders of all numbers, which have such a line
+_LINE_PX = 4  # the width of what is a line around a number
+_ENOUGH = 20  # places of a number's border that tell
+_ALL_AROUND = 0.6  # of its borders that have a line before them
 
 
 class TooManyValues(Exception):
@@ -26,7 +31,8 @@ class LabelCensus:
     """How often each stored value occurs in the parts of a mask that were added, and how it lies there.
 
     `between` counts pixels that lie alone on a border with a smaller value on one side and a larger on the other, and
-    `borders` all places where the value changes.
+    `borders` all places where the value changes. `upper` counts those places by the larger value, `before` and `lined`
+    those of them where another value lies between, one pixel or a few pixels wide.
     """
 
     pixels: dict[int, int] = field(default_factory=dict)
@@ -34,6 +40,9 @@ class LabelCensus:
     flat: dict[int, int] = field(default_factory=dict)
     edge: dict[int, int] = field(default_factory=dict)
     between: dict[int, int] = field(default_factory=dict)
+    upper: dict[int, int] = field(default_factory=dict)
+    before: dict[int, int] = field(default_factory=dict)
+    lined: dict[int, int] = field(default_factory=dict)
     borders: int = 0
     coloured: bool = False
 
@@ -69,11 +78,19 @@ class LabelCensus:
     def _add_borders(self, values: NDArray[Any]) -> None:
         if values.dtype == np.bool_:
             return
-        changes = values[:, 1:] != values[:, :-1]
-        self.borders += int(np.count_nonzero(changes))
-        rows, columns = np.nonzero(changes[:, 1:] & changes[:, :-1])
-        before, here, after = (values[rows, columns + step] for step in range(3))
-        _count(self.between, here[(before < here) == (here < after)])
+        rows, columns = np.nonzero(values[:, 1:] != values[:, :-1])
+        self.borders += len(rows)
+        _count(self.upper, np.maximum(values[rows, columns], values[rows, columns + 1]))
+        width = np.where(rows[1:] == rows[:-1], np.diff(columns), _LINE_PX + 1)
+        narrow = np.flatnonzero(width <= _LINE_PX)
+        rows, first, last = rows[narrow], columns[narrow], columns[narrow + 1]
+        low, here, high = values[rows, first], values[rows, last], values[rows, last + 1]
+        inside = (low < here) == (here < high)
+        alone = inside & (width[narrow] == 1)
+        top = np.maximum(low, high)
+        _count(self.between, here[alone])
+        _count(self.before, top[alone])
+        _count(self.lined, top[inside])
 
     def fill_up(self, size: tuple[int, int]) -> None:
         """Count what was not added of an image of `size` (width, height), because no file stores it: it is 0."""
@@ -120,13 +137,21 @@ class LabelCensus:
     def is_interpolated(self) -> bool:
         """Tell whether the borders of numbers have numbers between them, as resizing with smoothing leaves them.
 
-        A class that is a thin line everywhere, as a border between objects, is none.
+        Looked at as a whole, and for each number but the smallest: numbers that have a line of another number all
+        around them are no objects beside others, whoever drew that line.
         """
         total = sum(self.between.values())
-        if total < _FEW_BETWEEN or total <= _BETWEEN * self.borders:
-            return False
-        lines = sum(count for value, count in self.between.items() if self._is_rough(value))
-        return lines < total / 2 or len(self.between) >= _STEPS
+        if total >= _FEW_BETWEEN and total > _BETWEEN * self.borders:
+            return True
+        smallest = min((value for value in self.pixels if value > 0), default=0)
+        others = {value: many for value, many in self.upper.items() if value > smallest}
+        lined = sum(
+            many
+            for value, many in others.items()
+            if self.before.get(value, 0) > _PART_BETWEEN * max(many, _ENOUGH)
+            or self.lined.get(value, 0) > _ALL_AROUND * max(many, _ENOUGH)
+        )
+        return lined > _PART_LINED * sum(others.values())
 
     def _is_rough(self, value: int) -> bool:
         return self.flat.get(value, 0) < _FLAT * self.compared.get(value, 0)

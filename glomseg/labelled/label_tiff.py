@@ -25,6 +25,8 @@ WORKERS = 2
 _LOSSY = (6, 7, 33007)  # JPEG in TIFF
 _CCITT = (2, 3, 4)
 _BLOCK_ROWS = 64
+_MOST = 2**31 - 1
+_AS_NUMBERS = "tifffile.imwrite('mask.tif', labels.astype('uint16'))"
 
 
 def tiff_label(path: Path) -> LabelPixels:
@@ -42,9 +44,9 @@ def tiff_label(path: Path) -> LabelPixels:
 
 
 def _check_planes(path: Path, tiff: tifffile.TiffFile, page: Any) -> None:
-    """Raise LabelError for a TIFF of other values than whole numbers, or of several planes."""
-    if page.dtype is None or page.dtype.kind not in "uib":
-        raise LabelError(f"{path} has values of type {page.dtype}; a mask holds whole numbers: convert it")
+    """Raise LabelError for a TIFF of other values than numbers, or of several planes."""
+    if page.dtype is None or page.dtype.kind not in "uibf":
+        raise LabelError(f"{path} has values of type {page.dtype}; a mask holds whole numbers: {_AS_NUMBERS}")
     size = page.imagewidth, page.imagelength
     alike = sum((other.imagewidth, other.imagelength) == size for other in map(_page, tiff.pages))
     planes = max(alike, page.imagedepth)
@@ -88,8 +90,9 @@ class _TiffLabel:
                 f"{path} is {width} x {height} px in one piece; write it in tiles: vips tiffsave IN OUT.tif --tile"
             )
         self.mpp = tiff_mpp(tiff, page).mpp
+        self._dtype = np.dtype(np.int32) if page.dtype.kind == "f" else page.dtype
         self.said = SaidOfValues(
-            dtype=page.dtype,
+            dtype=self._dtype,
             lossy=page.compression in _LOSSY,
             min_is_white=page.photometric == 0,
             palette=self._colours(),
@@ -123,14 +126,14 @@ class _TiffLabel:
         height, width = self._block
         y, x = row * height, column * width
         bottom, right = min(y + rows * height, self.size[1]), min(x + width, self.size[0])
-        values = np.zeros((bottom - y, right - x), self._page.dtype)
+        values = np.zeros((bottom - y, right - x), self._dtype)
         for index, part in enumerate(parts):
             if part is not None:
                 paste(values, part[0], 0, 0, 0, index * height)
         return LabelBlock(values, x, y, any(part is not None and part[1] for part in parts))
 
     def read(self, x: int, y: int, width: int, height: int) -> NDArray[Any]:
-        stored = np.zeros((height, width), self._page.dtype)
+        stored = np.zeros((height, width), self._dtype)
         down, across = self._block
         for row in range(max(0, y // down), min(self._down, -(-(y + height) // down))):
             for column in range(max(0, x // across), min(self._across, -(-(x + width) // across))):
@@ -150,6 +153,8 @@ class _TiffLabel:
         values = np.concatenate([plane for plane in planes if plane is not None], axis=2)
         height, width = self._block
         values = values[: self.size[1] - row * height, : self.size[0] - column * width]
+        if values.dtype.kind == "f":
+            values = _whole_numbers(values, self._path)
         if values.shape[2] == 1:
             return values[..., 0], False
         alpha = self._extra[:1] in ((1,), (2,)) and values.shape[2] in (2, 4)
@@ -175,6 +180,20 @@ class _TiffLabel:
 
     def close(self) -> None:
         self._tiff.close()
+
+
+def _whole_numbers(values: NDArray[Any], path: Path) -> NDArray[np.int32]:
+    """Turn numbers with a decimal point that are whole into such; raises LabelError for what is between them."""
+    exact = values.astype(np.float64)
+    whole = np.isfinite(exact) & (np.abs(exact) <= _MOST)
+    whole &= np.where(whole, exact, 0) == np.floor(np.where(whole, exact, 0))
+    if not whole.all():
+        odd = values[~whole].flat[0]
+        raise LabelError(
+            f"{path} has values such as {odd:.3g}, as probabilities have; a mask holds whole numbers: choose where "
+            "a glomerulus begins, tifffile.imwrite('mask.tif', (values >= 0.5).astype('uint8'))"
+        )
+    return values.astype(np.int32)
 
 
 def _segment_reader(page: Any) -> Callable[[int], bytes | None]:

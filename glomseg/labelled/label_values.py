@@ -224,7 +224,8 @@ def _refuse_interpolated(census: LabelCensus, name: str) -> None:
     if census.is_interpolated():
         raise LabelError(
             f"{name} has numbers between the numbers of neighbours along their borders, as smoothing leaves them: was "
-            "it resized so? each would count as an object; resize numbers to the nearest pixel, without interpolation"
+            "it resized so? each line would count as an object; resize to the nearest pixel, without interpolation, "
+            "and write one number for an object, its border included"
         )
 
 

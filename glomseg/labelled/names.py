@@ -21,14 +21,24 @@ _EITHER = rf"[ _.-]+(inst|manual|roi|glom|glomeruli|stardist){_LATER}"
 _LABEL_ENDING = re.compile(rf"{_LABEL}$", re.IGNORECASE)
 _EITHER_ENDING = re.compile(rf"{_EITHER}$", re.IGNORECASE)
 _ENDING = re.compile(rf"({_LABEL}|{_EITHER}|[ _.-]+(img|image|wsi|pred(icted|ictions?)?)|\.ome)$", re.IGNORECASE)
+_LABEL_BEGINNING = re.compile(
+    r"^(masks?|label(led|s)?|gt|ground[ _-]?truth|segmentations?|annotations?)([ _-]+(?=[^\s_-])|(?=\d))", re.IGNORECASE
+)
+_PICTURE_BEGINNING = re.compile(r"^(img|image|im)[ _-]*(?=\d)", re.IGNORECASE)
 
 
 def stem_of(path: Path) -> str:
-    """Name an image by its file: without the endings that say mask, label or prediction."""
+    """Name an image by its file: without what says mask, label or prediction, `a_mask.png` and `mask_a.png` alike.
+
+    `image_7.png` is named 7, as `mask_7.png` is. The names of QuPath's tiles begin as their image does.
+    """
     name = _without_suffix(path)
     while (shorter := _ENDING.sub("", name)) and shorter != name:
         name = shorter
-    return name
+    if "[" in name:
+        return name
+    bare = _LABEL_BEGINNING.sub("", name)
+    return _PICTURE_BEGINNING.sub("", name) if bare == name else bare
 
 
 def _without_suffix(path: Path) -> str:
@@ -37,8 +47,9 @@ def _without_suffix(path: Path) -> str:
 
 
 def has_label_name(path: Path) -> bool:
-    """Tell whether a file's name ends in a word for a mask."""
-    return _LABEL_ENDING.search(path.stem.removesuffix(".ome")) is not None
+    """Tell whether a file's name ends in a word for a mask, or begins with one: `a_mask.png`, `mask_7.png`."""
+    name = path.stem.removesuffix(".ome")
+    return _LABEL_ENDING.search(name) is not None or _LABEL_BEGINNING.search(name) is not None
 
 
 def may_have_label_name(path: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.qupath.project import ProjectImage
-from glomseg.slides.find_slides import dicom_series
+from glomseg.slides.find_slides import dicom_copies, dicom_series
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +34,16 @@ class SameSlides:
 def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
     """Tell which images of a project are of one slide; the largest level of a DICOM series stands for it.
 
-    Of each file no more than its header is read. A copy of a file under another path is a slide of its own.
+    Of each file no more than its header is read. A copy of a DICOM slide under another path is known as such by its
+    series; that of another file is a slide of its own.
     """
     by_file: dict[Path, list[ProjectImage]] = {}
     for image in images:
         if image.path is not None and image.problem is None:
             by_file.setdefault(image.path.resolve(), []).append(image)
     other_levels: dict[str, str] = {}
-    for first, *others in dicom_series(by_file):
+    series = dicom_series(by_file)
+    for first, *others in series:
         for image in (image for path in others for image in by_file.pop(path)):
             name = by_file[first][0].name
             other_levels[image.entry_id] = f"another level of the slide of {name}"
@@ -50,4 +52,8 @@ def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
         for first, *others in by_file.values()
         for image in others
     }
+    for copy, original in dicom_copies(series).items():
+        one = by_file[original][0]
+        said = f"of a copy of the slide of {one.name} (id {one.entry_id}); both count, as if of two slides"
+        copies.update({image.entry_id: said for image in by_file[copy]})
     return SameSlides(other_levels=other_levels, copies=copies)

@@ -86,8 +86,15 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
     project = read_project(path, slides=slides)
     runs_folder = project.folder / FOLDER
     runs, unreadable = read_runs(runs_folder)
-    levels = same_slides(project.images).other_levels
-    images = [replace(image, problem=levels.get(image.entry_id, image.problem)) for image in project.images]
+    same = same_slides(project.images)
+    images = [
+        replace(
+            image,
+            problem=same.other_levels.get(image.entry_id, image.problem),
+            remarks=(*image.remarks, *filter(None, [same.copies.get(image.entry_id)])),
+        )
+        for image in project.images
+    ]
     described = [describe_image(image, runs, runs_folder) for image in images]
     if not files_only:
         described = _with_changes(project, described, runs_folder)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,15 @@ def slides_of(paths: Iterable[Path]) -> FoundSlides:
             slides[path] = SlideFile(path=path)
     whole = {path.resolve(): slide for path, slide in reversed(slides.items())}
     unique = {slide.path: slide for slide in list(whole.values())[::-1]}
-    for first, *others in dicom_series(unique):
+    series = dicom_series(unique)
+    for first, *others in series:
         parts = {*others, *(part for path in (first, *others) for part in unique[path].parts)} - {first}
         unique[first] = SlideFile(path=first, parts=tuple(sorted(parts)))
         for other in others:
             del unique[other]
+    for copy, original in dicom_copies(series).items():
+        left_out.append(_copy(copy, original))
+        del unique[copy]
     return FoundSlides(slides=tuple(unique.values()), left_out=tuple(left_out))
 
 
@@ -118,9 +122,12 @@ def _sorted_out(items: Iterable[Path]) -> FoundSlides:
         else:
             images.append(item)
     parts = {path: _companions(path) for path in images}
-    for first, *others in dicom_series(images):
+    series = dicom_series(images)
+    for first, *others in series:
         parts[first] = tuple(others)
-    taken = {part for others in parts.values() for part in others}
+    copies = dicom_copies(series)
+    left_out.extend(_copy(copy, original) for copy, original in copies.items())
+    taken = {part for others in parts.values() for part in others} | copies.keys()
     left_out.extend(
         LeftOut(path=path, reason="a folder; name it as well to have what is in it")
         for path in folders
@@ -133,6 +140,10 @@ def _sorted_out(items: Iterable[Path]) -> FoundSlides:
         elif path not in taken:
             slides.append(SlideFile(path=path, parts=parts[path]))
     return FoundSlides(slides=tuple(slides), left_out=tuple(sorted(left_out, key=lambda item: item.path)))
+
+
+def _copy(path: Path, original: Path) -> LeftOut:
+    return LeftOut(path=path, reason=f"a copy of the slide of {original}")
 
 
 def _format_or_none(path: Path) -> object:
@@ -163,6 +174,20 @@ def dicom_series(paths: Iterable[Path]) -> list[list[Path]]:
             rank = (not header.is_level, -header.width * header.height, path.name, path)
             groups.setdefault((path.parent.resolve(), header.series_uid), []).append(rank)
     return [[rank[3] for rank in sorted(group)] for group in groups.values()]
+
+
+def dicom_copies(series: Iterable[Sequence[Path]]) -> dict[Path, Path]:
+    """Tell which of the DICOM slides of `dicom_series` lie in another folder again: copy to original, by first files.
+
+    Files copied in part or under other names are copies too.
+    """
+    originals: dict[str, Path] = {}
+    copies = {}
+    for first, *_ in series:
+        header = dicom_header(first)
+        if header is not None and (original := originals.setdefault(header.series_uid, first)) != first:
+            copies[first] = original
+    return copies
 
 
 def _dicom_problem(path: Path) -> str | None:

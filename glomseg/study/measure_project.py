@@ -127,6 +127,7 @@ def _remarks(study: Study) -> list[str]:
     """Say what was left out, and what stands in the way of comparing animals and groups."""
     remarks = [f"not measured: {names}: {why}" for why, names in _by_reason(study, lambda slide: slide.not_measured)]
     remarks += [f"{names}: {why}" for why, names in _by_reason(study, lambda slide: slide.doubt)]
+    remarks += [f"{slide.image.name}: {remark}" for slide in study.slides for remark in slide.image.remarks]
     if left_out := sum((slide.left_out for slide in study.slides), LeftOutObjects()):
         remarks.append(str(left_out))
     if lost := [slide.image.name for slide in study.slides if not slide.slide.sample.animal]:

@@ -22,7 +22,7 @@ from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import persons_objects, reviewed_objects
-from glomseg.segment.region import Region, off_image, read_region
+from glomseg.segment.region import IGNORED, Region, off_image, read_region
 from glomseg.segment.shape import measure_shape
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
@@ -147,7 +147,11 @@ def _off_slide(
     said = (off_image(outlines, *size, "glomeruli"), off_image(cortex, *size, f"areas of class {settings.cortex}"))
     remarks += [f"{text}, and are not counted" for text in said if text]
     if cortex and region.processed(*size).area == 0:
+        if region.area is not None and region.area.intersects(shapely.box(0, 0, *size)):
+            return f"all of its {settings.cortex} lies in areas of class {IGNORED}"
         return f"no area of class {settings.cortex} lies on the image, which is {size[0]} x {size[1]} px"
+    if region.processed(*size).area == 0:
+        return f"all of it lies in areas of class {IGNORED}"
     return ""
 
 

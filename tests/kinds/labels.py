@@ -202,7 +202,17 @@ LABELS = (
     LabelCase("grey_alpha.png", _png(np.dstack([WHITE, np.full_like(WHITE, 255)]), "LA"), _TOUCHING),
     LabelCase("big_endian_16.tif", _tif(_renumbered(1, 2, 3, 4, 5, dtype=np.uint16), byteorder=">"), _OBJECTS),
     LabelCase("bigtiff.tif", _tif(WHITE, bigtiff=True, tile=(64, 64), compression="deflate"), _TOUCHING),
-    LabelCase("float.tif", _tif(THERE.astype(np.float32)), None, "values of type float32"),
+    LabelCase("float.tif", _tif(THERE.astype(np.float32)), _TOUCHING),
+    LabelCase("float_white.tif", _tif(WHITE.astype(np.float64), tile=(64, 64)), _TOUCHING),
+    LabelCase("float_numbers.tif", _tif(NUMBERS.astype(np.float32), compression="deflate", predictor=3), _OBJECTS),
+    LabelCase("float_half.tif", _tif(THERE.astype(np.float16)), _TOUCHING),
+    LabelCase("probabilities.tif", _tif((THERE * 0.7).astype(np.float32)), None, "as probabilities have"),
+    LabelCase("float_nan.tif", _tif(np.where(THERE, 1, np.nan).astype(np.float32)), None, "values such as nan"),
+    LabelCase("complex.tif", _tif(THERE.astype(np.complex64)), None, "values of type complex64"),
+    LabelCase("one_number_smoothed.png", lambda path: _smoothed(2).save(path), None, "resized so"),
+    LabelCase("two_numbers_smoothed.png", lambda path: _smoothed(1, 3).save(path), None, "resized so"),
+    LabelCase("grey_smoothed.png", lambda path: _smoothed(100).save(path), None, "cannot be told from noise"),
+    LabelCase("border_class.png", lambda path: _bordered(path), None, "resized so"),
     LabelCase("below_zero.tif", _tif(NUMBERS.astype(np.int16) - 1), None, "values below 0"),
     LabelCase("channels.tif", _several_pages, None, "2 planes or channels"),
     LabelCase(
@@ -230,6 +240,18 @@ def _resaved(path: Path) -> None:
 def _halved(how: Image.Resampling) -> Image.Image:
     """Resize numbers as if they were brightness."""
     return Image.fromarray(NUMBERS.astype(np.uint8)).resize(_HALF, how)
+
+
+def _smoothed(*numbers: int) -> Image.Image:
+    """Enlarge one or two numbers as if they were brightness."""
+    values = np.array((0, *(numbers * 5)[:5]), np.uint8)[NUMBERS]
+    return Image.fromarray(values).resize((SIZE * 3 // 2,) * 2, Image.Resampling.BILINEAR)
+
+
+def _bordered(path: Path) -> None:
+    """Give each object a border of another number, as networks with a class for borders want it."""
+    inner = ndimage.binary_erosion(THERE, iterations=2)
+    Image.fromarray((THERE + inner.astype(np.uint8)).astype(np.uint8)).save(path)
 
 
 def _animated(path: Path) -> None:

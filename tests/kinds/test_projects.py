@@ -51,6 +51,8 @@ def test_read_and_shown_by_status(case: ProjectCase, slide: Path, tmp_path: Path
     if case.problem and not case.shows_when_opened:
         assert case.problem in str(image.problem)
     else:
+        assert row["remarks"] == list(image.remarks)
+        assert "um per pixel" not in case.says or case.says in "; ".join(image.remarks)
         assert image.problem is None
         assert image.mpp in (None, (1.0, 1.0))
 
@@ -79,6 +81,7 @@ def test_annotated_and_measured(
     assert case.says in said
     (record,) = json.loads(done.out)["images"].values()
     assert record["glomeruli"] == 4
+    assert "um per pixel" not in case.says or case.says in " ".join(measured.err.split())
     (row,) = json.loads(measured.out)["slides"]
     assert row["counted"] == 4
     assert row["mean_area_um2"] == pytest.approx(3848, rel=0.05)

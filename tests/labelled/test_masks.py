@@ -169,7 +169,7 @@ def test_what_is_no_mask_is_named(tmp_path: Path, name: str) -> None:
         tifffile.imwrite(path, blobs(), tile=(64, 64))
         path.write_bytes(path.read_bytes()[:40_000])
     if name == "float.tif":
-        tifffile.imwrite(path, np.zeros((8, 8), np.float32))
+        tifffile.imwrite(path, np.full((8, 8), 0.5, np.float32))
     if name == "noise.tif":
         tifffile.imwrite(path, np.random.default_rng(0).integers(0, 256, (1500, 1500), np.uint8))
     if name.startswith("colour"):

@@ -56,6 +56,15 @@ def touch(root: Path, *names: str) -> Path:
         ("t9_glom_mask.png", "t9"),
         ("t9_manual_mask.png", "t9"),
         ("t9_inst.png", "t9"),
+        ("mask_t9.png", "t9"),
+        ("Label-t9.tif", "t9"),
+        ("gt_t9_mask.png", "t9"),
+        ("mask007.png", "007"),
+        ("image_007.png", "007"),
+        ("IMG007.png", "007"),
+        ("image_of_mouse.png", "image_of_mouse"),
+        ("masked.png", "masked"),
+        ("labels [x=0,y=0,w=5,h=5].png", "labels [x=0,y=0,w=5,h=5]"),
         ("t9_Manual.png", "t9"),
         ("t9_ROI.png", "t9"),
         ("t9_glomeruli.png", "t9"),
@@ -96,6 +105,17 @@ def test_masks_beside_their_pictures_by_more_endings(tmp_path: Path, ending: str
     pairs, remarks = pair_up(images, labels)
     assert [pair.key for pair in pairs] == ["t10", "t9"]
     assert not remarks
+
+
+@pytest.mark.parametrize(("picture", "mask"), [("t9.png", "mask_t9.png"), ("image_7.png", "mask_7.png")])
+def test_a_word_for_mask_before_the_name(tmp_path: Path, picture: str, mask: str) -> None:
+    touch(tmp_path, picture, mask)
+    images, labels = find_pictures(tmp_path)
+    assert [item.path.name for item in images] == [picture]
+    assert [item.path.name for item in labels] == [mask]
+    (pair,), remarks = pair_up(images, labels)
+    assert pair.predicted.path.name == picture
+    assert remarks == []
 
 
 def test_pictures_that_are_called_as_some_masks_are_stay_pictures(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Numbers that were resized as if they were brightness are refused; whatever is hard at its borders is not."""
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -57,11 +58,41 @@ def test_cells_that_touch_are_read(step: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
-def test_a_class_of_thin_lines_around_another_is_read(width: int) -> None:
+def test_thin_lines_around_a_number_are_refused(width: int) -> None:
+    """They are left by smoothing, or a class for borders: both would count each object twice."""
     there = discs(100) > 0
     inner = ndimage.binary_erosion(there, iterations=width)
+    with pytest.raises(LabelError, match="write one number for an object"):
+        outline((there + inner.astype(np.uint8)).astype(np.uint8))
+
+
+def test_one_class_inside_another_is_read() -> None:
+    there = discs(100) > 0
+    inner = ndimage.binary_erosion(there, iterations=6)
     _, classes = outline((there + inner.astype(np.uint8)).astype(np.uint8))
     assert sorted(np.bincount(classes)[1:].tolist()) == [100, 100]
+
+
+@pytest.mark.parametrize("values", [[2], [3, 3, 3], [2, 3], [1, 2], [1, 3], [1] * 40 + [2] * 3, [1] * 60 + [3]])
+@pytest.mark.parametrize("how", [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.BOX])
+def test_few_smoothed_numbers_are_refused_or_right(values: list[int], how: Image.Resampling) -> None:
+    """One to three numbers leave few between them, so each border must be looked at."""
+    numbers = np.array([0, *values], np.uint8)[discs(len(values))]
+    for size in (150, 300, 420, 900):
+        smoothed = np.asarray(Image.fromarray(numbers).resize((size, size), how))
+        with contextlib.suppress(LabelError):
+            assert len(outline(smoothed)[0]) == len(values)
+
+
+def test_objects_that_touch_and_cover_each_other_are_read() -> None:
+    rng = np.random.default_rng(1)
+    for trial in range(4):
+        numbers = np.zeros((SIZE, SIZE), np.uint8)
+        for number in rng.permutation(rng.integers(5, 120)) + 1:
+            (row, column), radius = rng.uniform(0, SIZE, 2), rng.uniform(4, 35)
+            numbers[((y - row) ** 2 + (x - column) ** 2 < radius**2) & ((numbers == 0) | (trial % 2 == 0))] = number
+        numbers[0] = 0
+        assert len(outline(numbers)[0]) > 3
 
 
 def test_parts_of_a_mask_count_as_the_whole() -> None:

@@ -1,6 +1,7 @@
 """Entries of a project that are of one slide: no glomerulus is found or counted twice without a word."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +101,12 @@ def test_a_file_that_is_there_twice_is_measured_aloud(
     project = write_project(tmp_path / "p", path, path)
     assert "same file as s.tif (id 1)" in glomseg("annotate", project, "--model", oracle_folder).err
     assert "same file as s.tif (id 1)" in glomseg("measure", project).err
+
+
+def test_a_copy_of_a_dicom_slide_elsewhere_is_said(levels: list[Path], tmp_path: Path) -> None:
+    shutil.copytree(levels[0].parent, tmp_path / "copy")
+    images = read_project(write_project(tmp_path / "p", levels[0], tmp_path / "copy/level-1.dcm")).images
+    same = same_slides(images)
+    assert same.left(images) == images
+    (remark,) = same.remarks(images)
+    assert remark == "level-1.dcm: of a copy of the slide of level-0.dcm (id 1); both count, as if of two slides"

@@ -71,6 +71,19 @@ def test_a_dicom_series_is_one_slide(tmp_path, picture):
     assert slides_of([tmp_path / "one", files[1]]).paths == [files[0]]
 
 
+def test_a_copy_of_a_dicom_slide_is_no_second_slide(tmp_path, picture):
+    files = dicom_slide(tmp_path / "one", picture)
+    (tmp_path / "two").mkdir()
+    for file in files[:2]:  # not all of it was copied
+        shutil.copy(file, tmp_path / "two" / f"copy of {file.name}")
+    found = find_slides(tmp_path, recursive=True)
+    named = slides_of([tmp_path / "one", tmp_path / "two"])
+    for slides in (found, named):
+        assert len(slides.slides) == 1
+        assert slides.paths[0].parent.name == "one"
+        assert f"a copy of the slide of {slides.paths[0]}" in "; ".join(slides.remarks())
+
+
 def test_dicom_files_without_ending_and_several_series(tmp_path, picture):
     folder = tmp_path / "many"
     dicom_slide(folder, picture, ending="")

@@ -188,3 +188,11 @@ def test_a_cortex_off_the_image_is_no_zero(drawn: Path) -> None:
         "1 of 2 areas of class Cortex lie off the image, which is 2048 x 1536 px, and are not counted"
         in with_own.remarks
     )
+
+
+def test_what_is_all_to_be_ignored_is_no_zero(drawn: Path) -> None:
+    objects = [glomerulus(disc(*SPOTS[0])), glomerulus(box(0, 0, 2048, 1536), "Ignore*")]
+    whole = measure_slide(slide(drawn, *objects), SETTINGS)
+    assert whole.not_measured == "all of it lies in areas of class Ignore*"
+    cortex = measure_slide(slide(drawn, *objects, glomerulus(box(300, 300, 1000, 1000), "Cortex")), SETTINGS)
+    assert cortex.not_measured == "all of its Cortex lies in areas of class Ignore*"
