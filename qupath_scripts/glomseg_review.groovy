@@ -358,6 +358,10 @@ class Review extends ImageWindow {
         def kind = isCandidate(item) ? "candidate, " : ""
         def told = [Double.isNaN(certain) ? "drawn by hand" :
             kind + String.format(Locale.ROOT, "confidence %.2f", certain)]
+        def suggested = metadata["glomseg.suggestion"]
+        if (suggested && suggested != item.getPathClass()?.toString() && !shared.verdict(item))
+            told << String.format(Locale.ROOT, "%s %.2f?", suggested.tokenize(":").last().trim().toLowerCase(),
+                item.getMeasurementList().get("Sclerotic probability"))
         if (shared.verdict(item))
             told << "${shared.verdict(item)} by ${metadata['glomseg.initials']}, ${metadata['glomseg.judged']}"
         if (metadata["glomseg.grade"])

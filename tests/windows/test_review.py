@@ -32,6 +32,18 @@ def test_the_same_keys_judge_in_the_review_and_in_the_viewer(review):
     assert "reject by AB" in review.text()
 
 
+def test_what_a_classifier_suggests_is_asked_and_answered_by_a_verdict(review):
+    review.fx("""inOrder()[0].getMeasurementList().put("Sclerotic probability", 0.934d)
+        inOrder()[0].getMetadata()['glomseg.suggestion'] = 'Glomerulus: Sclerotic'""")
+    review.press("PAGE_DOWN")
+    review.press("PAGE_UP")
+    assert "1 of 5: confidence 0.50; sclerotic 0.93?" in review.text()
+    review.press("Y")
+    review.press("PAGE_UP")
+    assert "0.93?" not in review.text()
+    assert "[Glomerulus, true]" in review.fx("inOrder().collect { [it.getPathClass(), it.isLocked()] }")
+
+
 def test_a_held_key_judges_once_and_a_modified_one_never(review):
     review.press("Y", times=20)
     assert review.verdicts() == "accept - - - -"
