@@ -132,7 +132,11 @@ def _open_staged(staged: Staged) -> tuple[Any, Any]:
     entry = project.images[0]
     data = readable_data(staged.data_folder)
     expected = int(_read_hierarchy(data).nObjects()) if data else 0
-    if int(entry.hierarchy.java_object.nObjects()) < expected:
+    try:
+        count = int(entry.hierarchy.java_object.nObjects())
+    except OSError as error:  # as paquo answers an image that QuPath cannot open, and that has no data
+        raise ProjectError(f"QuPath cannot open {staged.name} ({error}); open it in QuPath to see why") from error
+    if count < expected:
         raise ProjectError(f"QuPath cannot read the data of {staged.name}; open it in QuPath to see why")
     return project, entry
 

@@ -14,12 +14,13 @@ from glomseg.slides.find_slides import dicom_copies, dicom_series
 class SameSlides:
     """What to say of the images that are of another one's slide, by entry id, in words that fit behind their names.
 
-    `other_levels` would be the whole slide again and are to be left out; `copies` are entries of the same file, which
-    a person made and which count, each for itself.
+    `other_levels` would be the whole slide again and are to be left out; `stand_for` gives the entry id of the image
+    that stands for each. `copies` are entries of the same file, which a person made and which count, each for itself.
     """
 
     other_levels: Mapping[str, str]
     copies: Mapping[str, str]
+    stand_for: Mapping[str, str]
 
     def left(self, images: Iterable[ProjectImage]) -> tuple[ProjectImage, ...]:
         """Return the images without the other levels of a slide."""
@@ -42,11 +43,13 @@ def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
         if image.path is not None and image.problem is None:
             by_file.setdefault(image.path.resolve(), []).append(image)
     other_levels: dict[str, str] = {}
+    stand_for: dict[str, str] = {}
     series = dicom_series(by_file)
     for first, *others in series:
         for image in (image for path in others for image in by_file.pop(path)):
-            name = by_file[first][0].name
-            other_levels[image.entry_id] = f"another level of the slide of {name}"
+            whole = by_file[first][0]
+            stand_for[image.entry_id] = whole.entry_id
+            other_levels[image.entry_id] = f"another level of the slide of {whole.name}"
     copies = {
         image.entry_id: f"of the same file as {first.name} (id {first.entry_id}); both count, as if of two slides"
         for first, *others in by_file.values()
@@ -56,4 +59,4 @@ def same_slides(images: Iterable[ProjectImage]) -> SameSlides:
         one = by_file[original][0]
         said = f"of a copy of the slide of {one.name} (id {one.entry_id}); both count, as if of two slides"
         copies.update({image.entry_id: said for image in by_file[copy]})
-    return SameSlides(other_levels=other_levels, copies=copies)
+    return SameSlides(other_levels=other_levels, copies=copies, stand_for=stand_for)

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from glomseg.errors import ProjectError
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.safe_write import readable_data
+from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_before_run
 from glomseg.runs.changes import Place, next_path
@@ -37,9 +39,29 @@ def collect_run(
     read = read_project(project, slides=options.slides)
     with locked(read.folder / FOLDER):
         chosen = find_run(read.folder / FOLDER, run)
-        entry_ids = tuple(chosen.images)
+        entry_ids = _one_of_each_slide(read, chosen, listener or Listener())
         collect_images(read, chosen, entry_ids, states={}, options=options, listener=listener)
     return RunResult(run=chosen, entry_ids=entry_ids)
+
+
+def _one_of_each_slide(project: Project, run: Run, listener: Listener) -> tuple[str, ...]:
+    """Leave out by name the other levels of a slide, which runs of before took for slides of their own.
+
+    One whose slide the run did not segment by the image that stands for it is recorded as not collected.
+    """
+    same = same_slides(project.images)
+    left = []
+    for entry_id, record in run.images.items():
+        whole = same.stand_for.get(entry_id)
+        if whole is None:
+            left.append(entry_id)
+        elif run.has_result(whole):
+            listener.warning(f"{record.name}: {same.other_levels[entry_id]}; left out")
+        elif record.is_done:
+            with recording(run, entry_id, Outcome.NOT_COLLECTED, "skip"):
+                raise ProjectError(f"{same.other_levels[entry_id]}, which counts for all; annotate that one")
+            left.append(entry_id)
+    return tuple(left)
 
 
 def collect_images(
@@ -57,11 +79,12 @@ def collect_images(
     """
     listener = listener or Listener()
     images = {image.entry_id: image for image in project.images}
+    other_levels = same_slides(project.images).other_levels
     listener.waiting("QuPath is starting")
     with qupath_process() as qupath:
         for entry_id in entry_ids:
             record = run.images.get(entry_id)
-            if record is None or not record.is_done:
+            if record is None or not record.is_done or entry_id in other_levels:
                 continue
             listener.in_project(record.name)
             with recording(run, entry_id, Outcome.NOT_COLLECTED, options.on_conflict):

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.dicom import dicom_slide
+from support.reviewer import make_project
+from support.runs import discs, made_run, standing
 from support.slides import Disc, disc_slide
 
 from glomseg.evaluation.projects import project_sources, without_unread
@@ -26,7 +28,8 @@ def write_project(folder: Path, *paths: Path) -> Path:
         }
         for number, path in enumerate(paths, 1)
     ]
-    (folder / "project.qpproj").write_text(json.dumps({"version": "0.6.0", "lastID": len(paths), "images": images}))
+    content = {"version": "0.6.0", "createTimestamp": 0, "modifyTimestamp": 0, "lastID": len(paths), "images": images}
+    (folder / "project.qpproj").write_text(json.dumps(content))
     return folder
 
 
@@ -92,6 +95,22 @@ def test_a_dicom_slide_is_evaluated_once(levels: list[Path], tmp_path: Path, qup
     kept, remarks = without_unread(pairs)
     assert [pair.key for pair in kept] == ["level-0"]
     assert remarks == [f"level-{n}: another level of the slide of level-0.dcm; left out" for n in (1, 2)]
+
+
+@pytest.mark.qupath
+def test_a_run_of_before_brings_one_slide_in_once(levels: list[Path], tmp_path: Path, one_process, glomseg) -> None:
+    """A run that took each level of a slide for a slide, and one that segmented another level alone."""
+    project = one_process.call(make_project, tmp_path / "p", levels[:3])
+    made_run(project, "run-1", discs("run-1", [(300, 300)]), ("1", "2", "3"))
+    result = glomseg("collect", project)
+    assert result.code == 0, result.err
+    assert result.err.count("another level of the slide of level-0.dcm; left out") == 2
+    assert [len(standing(one_process, project, key)) for key in "123"] == [1, 0, 0]
+    made_run(project, "run-2", discs("run-2", [(500, 300)]), ("2",))
+    refused = glomseg("collect", project)
+    assert refused.code == 1
+    assert "another level of the slide of level-0.dcm, which counts for all; annotate that one" in refused.err
+    assert [len(standing(one_process, project, key)) for key in "123"] == [1, 0, 0]
 
 
 def test_a_file_that_is_there_twice_is_measured_aloud(
