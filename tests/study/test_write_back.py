@@ -3,11 +3,13 @@
 import csv
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from shapely.geometry import box
+from support.qupath_side import twin
 from support.slides import disc_slide
 
 from glomseg import MeasureOptions, measure_project, write_measurements, write_tables
@@ -347,3 +349,24 @@ def test_what_is_not_in_the_project_is_not_measured(qupath, study: Path, tmp_pat
     assert measured()[:2] == ("1", "3")
     assert glomseg("undo", study).code == 0
     assert measured()[:2] == ("1", "1")
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
+def test_an_id_that_two_objects_have_is_left_alone_and_said(qupath, study: Path, glomseg, tmp_path: Path) -> None:
+    run = fake_run(study.parent, key="2", mpp=[0.5, 0.5])
+    stamped = [stamp(replace(item, name=None), run=run.name, model="m") for item in read_geojson(run / "2.geojson")]
+    write_geojson(run / "2.geojson", stamped)
+    assert glomseg("collect", study).code == 0
+    image = read_project(study).images[1]
+    assert qupath.call(twin, study, "2", image.path) == 1
+    before = qupath.call(read_annotations, study, "2")
+    (double,) = [key for key, count in Counter(item.object_id for item in before).items() if count > 1]
+    single = next(item.object_id for item in before if item.object_id != double and item.class_name == "Glomerulus")
+    labels = [Amendment(object_id=key, class_name="Glomerulus: Sclerotic") for key in (double, single)]
+    amended = amend_all(read_sources(study), {"2": labels})["2"]
+    assert amended.changed == 1
+    assert "1 objects left alone, as others have their id" in str(amended)
+    after = qupath.call(read_annotations, study, "2")
+    assert [item.class_name for item in after if item.object_id == double] == ["Glomerulus"] * 2
+    assert glomseg("measure", study, "--write", "-o", tmp_path / "t").code == 1

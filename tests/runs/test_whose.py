@@ -1,0 +1,87 @@
+"""The table of docs/ownership.md: each row says what becomes of whose object, and has tests that hold it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HELD = {
+    "`annotate`, `collect`": (
+        "runs/test_write_image.py::test_a_new_run_replaces_the_machines_objects_alone",
+        "runs/test_write_image.py::test_what_a_person_did_in_qupath_is_recognised_and_left_alone",
+        "runs/test_collect.py::test_nothing_is_put_on_what_a_person_drew_and_what_was_left_is_said",
+        "runs/test_write_image.py::test_a_deleted_prediction_stays_away",
+    ),
+    "`annotate --region`, `--within`": (
+        "runs/test_write_image.py::test_only_the_processed_area_is_replaced",
+        "runs/test_plan.py::test_a_region_is_obeyed_and_what_is_to_ignore_left_out",
+        "runs/test_plan.py::test_only_inside_the_areas_of_a_file",
+    ),
+    "`rethreshold`": ("runs/test_rethreshold.py::test_it_is_a_write_like_any_and_undo_takes_it_back",),
+    "`undo`": (
+        "runs/test_collect.py::test_undo_after_a_run_is_the_identity",
+        "runs/test_collect.py::test_what_was_deleted_since_stays_deleted",
+        "runs/test_undo.py::test_undo_leaves_what_a_person_made_of_an_object",
+    ),
+    "`restore`": ("runs/test_collect.py::test_a_backup_is_listed_and_restored",),
+    "`measure --write`": (
+        "study/test_write_back.py::test_values_in_qupath_equal_those_in_the_csv",
+        "study/test_write_back.py::test_measuring_leaves_the_machines_its_own_and_classes_are_a_persons",
+    ),
+    "`gallery --apply`": (
+        "report/test_gallery.py::test_classes_come_back_into_the_project",
+        "report/test_gallery.py::test_labels_that_no_longer_fit_are_named",
+    ),
+    "the review colours it": (
+        "qupath/test_scripts.py::test_a_review_in_qupath",
+        "runs/test_collect.py::test_what_a_person_added_in_qupath_outlives_the_next_run_and_undo",
+    ),
+    "`import_results` in QuPath": ("qupath/test_scripts.py::test_an_import_in_qupath_does_what_collect_does",),
+    "somebody saves the image meanwhile": (
+        "runs/test_collect.py::test_somebody_saves_while_we_write",
+        "qupath/test_safe_write.py::test_a_save_between_the_last_look_and_the_rename_is_put_back",
+    ),
+    "yesterday's data are put back": (
+        "runs/test_collect.py::test_what_is_remembered_is_true_of_the_data_that_stands",
+        "runs/test_any_order.py::test_a_short_while",
+    ),
+    "an open QuPath saves over a run": (
+        "runs/test_collect.py::test_a_qupath_that_was_open_saves_over_what_was_brought_in",
+    ),
+    "the image is duplicated in QuPath": (
+        "runs/test_collect.py::test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original",
+    ),
+    "two objects have one id": (
+        "runs/test_collect.py::test_two_objects_of_one_id_are_told_apart",
+        "study/test_write_back.py::test_an_id_that_two_objects_have_is_left_alone_and_said",
+    ),
+    "all outlines of a run are gone at once": (
+        "runs/test_collect.py::test_all_of_a_run_gone_at_once_is_said_and_not_believed",
+    ),
+    "`data.qpdata` is missing though `summary.json` tells of it": (
+        "runs/test_collect.py::test_data_that_is_missing_is_not_an_image_that_was_never_saved",
+    ),
+    "a glomseg is killed": (
+        "runs/test_kill.py::test_collect",
+        "runs/test_kill.py::test_undo",
+        "runs/test_kill.py::test_restore",
+        "runs/test_kill.py::test_measure_write",
+        "runs/test_kill.py::test_gallery_apply",
+        "runs/test_kill_import.py::test_a_kill_at_every_operation_of_the_import",
+        "runs/test_kill_import.py::test_qupath_killed_while_it_saves_an_import",
+        "training/test_kill_retrain.py::test_a_kill_at_many_operations",
+    ),
+}
+
+
+def test_every_row_of_the_table_has_its_tests():
+    text = (ROOT / "docs/ownership.md").read_text("utf-8")
+    rows = re.findall(r"^\| (.*?) \|.*\|$", text, re.MULTILINE)
+    assert [row for row in rows if row != "event"] == list(HELD)
+
+
+@pytest.mark.parametrize("test", sorted({test for tests in HELD.values() for test in tests}))
+def test_the_tests_of_the_table_are_there(test):
+    place, name = test.split("::")
+    assert re.search(rf"^def {name}\(", (ROOT / "tests" / place).read_text("utf-8"), re.MULTILINE)
