@@ -1,8 +1,8 @@
 /*
  * Purpose: outline the glomeruli of the open image, inside the selected annotations, of several images or of the whole
  *          project, and show them at once.
- * Input:   in a window: what to look at, species, region, model; the work can be cancelled. Without a window, arguments
- *          as name=value; all but python= are options of `glomseg annotate`:
+ * Input:   in a window: what to look at, species, region, model, and a pixel size where an image has none; the work can
+ *          be cancelled. Without a window, arguments as name=value; all but python= are options of `glomseg annotate`:
  *            python=/path/to/python   model=NAME   species=mouse|rat|human   region=CLASS   within=FILE.geojson ...
  * Output:  the images are saved, `glomseg annotate` leaves its run in the project's folder "glomseg", and
  *          import_results.groovy, which must lie beside this script, brings the outlines into the images.
@@ -27,7 +27,7 @@ import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
-def jobs = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_jobs.groovy"))
+def python = shared.load("glomseg_python")
 def imageData = getCurrentImageData()
 def project = getProject()
 def entry = getProjectEntry()
@@ -35,19 +35,19 @@ if (imageData == null || entry == null)
     throw new IllegalStateException("Open an image of a project first; the results are kept in the project.")
 def given = shared.named(binding.hasVariable("args") ? (args as List<String>) : [])
 if (getQuPath() != null && !given) {
-    inWindow(shared, jobs, project, entry, imageData)
+    inWindow(shared, python, project, entry)
     return
 }
 
-def python = given.remove("python")
-if (python == null || !jobs.hasGlomseg(python))
-    throw new IllegalArgumentException((python == null ? "Name glomseg's Python with python=. " :
-        "${python} has no glomseg. ") + jobs.REMEDY)
+def program = given.remove("python")
+if (program == null || !python.hasGlomseg(program))
+    throw new IllegalArgumentException((program == null ? "Name glomseg's Python with python=. " :
+        "${program} has no glomseg. ") + python.REMEDY)
 entry.saveImageData(imageData)  // what is drawn now counts: areas to ignore, and glomeruli to leave alone
 project.syncChanges()
 def options = given.collectMany { name, value -> value ? ["--" + name, value] : ["--" + name] }
 def command = ["annotate", project.getPath().toString(), "--image", entry.getID(), "--no-collect", "--json"] + options
-bringIn(GsonTools.getInstance().fromJson(jobs.glomseg(python, command), Map).folder, false)
+importer(GsonTools.getInstance().fromJson(python.glomseg(program, command), Map).folder, false).run()
 
 
 /** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
@@ -62,29 +62,31 @@ File besideThis(String name) {
     return file
 }
 
-/** Bring a run's outlines into the current image; tells by itself what came of it, unless it is to be quiet. */
-Map bringIn(String run, boolean quiet) {
+/** Return what brings a run's outlines into the current image; tells by itself what came of it, unless it is quiet. */
+Script importer(String run, boolean quiet) {
     def script = besideThis("import_results.groovy")
     def variables = [args: [run] as String[], "qupath.script.file": script.getPath()]
     if (quiet)
         variables.quiet = true
     if (binding.hasVariable("out"))
         variables.out = out
-    return new GroovyShell(getClass().getClassLoader(), new Binding(variables)).evaluate(script)
+    return new GroovyShell(getClass().getClassLoader(), new Binding(variables)).parse(script)
 }
 
 /** Ask what to do, do it, and bring the results into the images as they stand then. */
-void inWindow(def shared, def jobs, def project, def entry, def imageData) {
-    def python = jobs.findPython()
-    if (python == null || !askPixelSize(entry, imageData))
+void inWindow(def shared, def python, def project, def entry) {
+    def program = python.findPython()
+    def models = program == null ? null : python.ask(program, ["models", "list"], "Starting glomseg")
+    if (models == null)
         return
-    def models = GsonTools.getInstance().fromJson(jobs.glomseg(python, ["models", "list", "--json"]), Map).keySet()
     def selected = getSelectedObjects().findAll { it.isAnnotation() && it.getROI()?.isArea() } as List
-    def choice = FXUtils.callOnApplicationThread({ ask(project, entry, selected, models as List) } as Callable)
+    def names = models.keySet() as List
+    def choice = FXUtils.callOnApplicationThread({ ask(project, entry, selected, names) } as Callable)
     if (!choice)
         return
-    def command = ["annotate", jobs.savedProject()]
-    command += choice.entries.collectMany { ["--image", it.getID()] } + choice.options + ["--no-collect", "--json"]
+    def ids = choice.entries*.getID()
+    def file = python.savedProject()
+    def command = ["annotate", file] + ids.collectMany { ["--image", it] } + choice.options + ["--no-collect"]
     File within = null
     try {
         if (choice.inside) {
@@ -92,43 +94,118 @@ void inWindow(def shared, def jobs, def project, def entry, def imageData) {
             PathIO.exportObjectsAsGeoJSON(within, selected, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
             command += ["--within", within.getAbsolutePath()]
         }
-        def output = jobs.glomseg(python, command, "Looking for glomeruli: ${choice.where}")
-        if (output == null)
-            jobs.tell("Cancelled; the same command goes on where it stopped")
+        def title = "Looking for glomeruli: ${choice.where}".toString()
+        def result = python.ask(program, command, title)
+        if (result != null && giveSizes(shared, python, file, result))
+            result = python.ask(program, command, title)  // goes on with those that have a size now
+        if (result == null)
+            python.tell("Cancelled. The slides that were done are kept: annotating the same again goes on there")
         else
-            bringAllIn(shared, jobs, project, choice.entries, GsonTools.getInstance().fromJson(output, Map))
+            bringAllIn(shared, python, file, ids, result)
     } finally {
         within?.delete()
     }
 }
 
-/** Bring the results into each image: it may have been closed, changed and opened again meanwhile. */
-void bringAllIn(def shared, def jobs, def project, List entries, Map result) {
-    def done = entries.findAll { result.images[it.getID()]?.state == "done" }
-    def counts = done.collect { entry -> shared.withDataOfNow(project, entry) { bringIn(result.folder, true) } }
-    resetBatchProjectAndImage()
-    project.syncChanges()
+/** Bring the results into each image: it may have been closed, changed and opened again meanwhile, its project too. */
+void bringAllIn(def shared, def python, String file, List<String> ids, Map result) {
+    def stopped = [false]
+    def show = python.showProgress("Bringing the outlines into QuPath", false) { stopped[0] = true }
+    def counts = [], left = []
+    def importing = importer(result.folder, true)
+    try {
+        ids.eachWithIndex { id, number ->
+            def record = result.images[id]
+            def project = python.projectOfNow(file)
+            def entry = project.getImageList().find { it.getID() == id }
+            def name = record?.name ?: entry?.getImageName() ?: id
+            if (record?.state != "done" || entry == null || stopped[0]) {
+                left << name + ": " + (stopped[0] ? "cancelled; Import results brings it in" :
+                    entry == null ? "is no longer in the project" : inWindowWords(record?.reason))
+                return
+            }
+            show('@ ' + GsonTools.getInstance().toJson([waiting: "${number + 1} of ${ids.size()}: ${name}".toString()]))
+            try {
+                counts << shared.withDataOfNow(project, entry) { importing.run() }
+                project.syncChanges()
+            } catch (Exception error) {
+                left << name + ": " + (error.getMessage() ?: error.toString())
+            }
+        }
+    } finally {
+        resetBatchProjectAndImage()
+        show(null)
+    }
     def added = counts.collect { it?.added ?: 0 }.sum() ?: 0, removed = counts.collect { it?.removed ?: 0 }.sum() ?: 0
-    def where = entries.size() == 1 ? entries[0].getImageName() : "${done.size()} of ${entries.size()} images"
-    jobs.tell("${where}: ${added} outlines added, ${removed} of earlier runs removed")
-    def failed = (entries - done).collect { it.getImageName() + ": " + result.images[it.getID()]?.reason }
-    if (failed)
-        Dialogs.showErrorMessage("GlomSeg", failed.join("\n"))
+    def where = ids.size() == 1 ? result.images[ids[0]]?.name : "${counts.size()} of ${ids.size()} images"
+    if (counts)
+        python.tell("${where}: ${added} outlines added, ${removed} of earlier runs removed")
+    if (left)
+        Dialogs.showErrorMessage("GlomSeg", "Not annotated:\n\n" + left.join("\n\n"))
 }
 
-/** See that the image has a pixel size, which all sizes depend on; returns false where the user does not give one. */
-boolean askPixelSize(def entry, def imageData) {
-    if (imageData.getServer().getPixelCalibration().hasPixelSizeMicrons())
-        return true
-    def text = Dialogs.showInputDialog("GlomSeg", "${entry.getImageName()} has no pixel size. How many um wide is a " +
-        "pixel? QuPath keeps it with the image.", "")
-    if (!text?.trim())
+/** Say why an image failed without the options of the command line. */
+String inWindowWords(String reason) {
+    return (reason ?: "unknown").replaceAll(/: if you agree, give --mpp as .*/, "")
+}
+
+/** Ask for the pixel size of the images that failed for want of one and set it; tells whether any has one now. */
+boolean giveSizes(def shared, def python, String file, Map result) {
+    def failed = result.images.findAll { it.value.state != "done" }
+    if (!failed)
         return false
-    def size = text.trim().replace(",", ".")
-    if (!size.isNumber() || size.toDouble() <= 0 || size.toDouble() > 10)
-        throw new IllegalArgumentException("${text} is no pixel size in um, such as 0.25")
-    setPixelSizeMicrons(imageData, size.toDouble(), size.toDouble(), Double.NaN)
-    return true
+    def project = python.projectOfNow(file)
+    def without = project.getImageList().findAll { entry ->
+        entry.getID() in failed && !hasPixelSize(shared.shownData(project, entry), entry)
+    }
+    def given = false
+    without.groupBy { guess(failed[it.getID()].reason) }.each { guess, entries ->
+        def size = askPixelSize(python, entries*.getImageName(), guess)
+        if (size > 0)
+            entries.each { entry -> setSize(shared, project, entry, size) }
+        given |= size > 0
+    }
+    return given
+}
+
+boolean hasPixelSize(def shown, def entry) {
+    try {
+        def data = shown ?: entry.readImageData()
+        return data.getServer().getPixelCalibration().hasPixelSizeMicrons()
+    } catch (Exception ignored) {  // it cannot be read, which is another matter
+        return true
+    }
+}
+
+/** Return the pixel size that glomseg takes an image to have by its tissue, "" where it cannot tell. */
+String guess(String reason) {
+    def said = (reason ?: "") =~ /look like ([\d.]+) um/
+    return said.find() ? said.group(1) : ""
+}
+
+/** Ask for the pixel size of images in um; 0 where none is given. */
+double askPixelSize(def python, List<String> names, String guess) {
+    def which = names.size() == 1 ? "${names[0]} has no pixel size" :
+        "${names.size()} images have no pixel size (${python.few(names)})"
+    def likely = guess ? " By nuclei and glomeruli it is about ${guess}, to 15 %." : ""
+    def answer = guess
+    while (true) {
+        answer = Dialogs.showInputDialog("GlomSeg", "${which}, which all sizes depend on. How many um wide is a " +
+            "pixel?${likely}\n\nQuPath keeps it with the image.", answer)?.trim()
+        def size = answer?.replace(",", ".")
+        if (!size)
+            return 0
+        if (size.isNumber() && size.toDouble() > 0 && size.toDouble() <= 10)
+            return size.toDouble()
+        Dialogs.showErrorMessage("GlomSeg", "${answer} is no pixel size in um, such as 0.25")
+    }
+}
+
+void setSize(def shared, def project, def entry, double size) {
+    def data = shared.shownData(project, entry) ?: entry.readImageData()
+    setPixelSizeMicrons(data, size, size, Double.NaN)
+    entry.saveImageData(data)
+    project.syncChanges()
 }
 
 /** Show the dialog; returns the images and glomseg's options, or nothing where it was cancelled. */

@@ -11,6 +11,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 import javafx.application.Platform
 import javafx.scene.control.MenuItem
 import javafx.scene.control.SeparatorMenuItem
+import org.slf4j.LoggerFactory
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.gui.prefs.PathPrefs
@@ -53,7 +54,11 @@ def inBackground = { Closure what ->
             def cause = error
             while (cause.getCause() != null)
                 cause = cause.getCause()
-            Platform.runLater { Dialogs.showErrorMessage("GlomSeg", cause.getMessage() ?: cause.toString()) }
+            LoggerFactory.getLogger("GlomSeg").error(cause.toString(), error)
+            def plain = cause instanceof IllegalStateException || cause instanceof IllegalArgumentException
+            def text = plain && cause.getMessage() ? cause.getMessage() :
+                "Something went wrong that should not: ${cause}\n\nThe log (View > Show log) tells more; please report it."
+            Platform.runLater { Dialogs.showErrorMessage("GlomSeg", text) }
         }
     }
     def thread = new Thread(work, "glomseg")
