@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .commands import with_flags
+from .lines import tell_line, wants_lines
 
 if TYPE_CHECKING:
     from glomseg.runs.image_record import ImageRecord
@@ -63,6 +64,10 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.text import Text
 
+        if wants_lines():
+            tell_line(waiting=text)
+            yield lambda text: tell_line(waiting=text)
+            return
         if self.quiet:
             yield lambda text: None
             return

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Callable
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.status import Status
@@ -16,8 +13,7 @@ from rich.text import Text
 from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.listener import Listener
 
-LINES = "GLOMSEG_PROGRESS"
-"""Set to "lines" by a program that runs us: progress comes as lines "@ {json}" on standard error, for it to draw."""
+from .lines import tell_line, wants_lines
 
 
 class Display:
@@ -36,14 +32,14 @@ class Display:
 
     def listener(self) -> Listener:
         """Return the listener that draws here."""
-        if os.environ.get(LINES) == "lines":
+        if wants_lines():
             return Listener(
-                planned=lambda count: self._tell(slides=count),
-                started=lambda name: self._tell(slide=name),
+                planned=lambda count: tell_line(slides=count),
+                started=lambda name: tell_line(slide=name),
                 tiles=self._tell_tiles,
                 ended=self._end_in_lines,
-                waiting=lambda what: self._tell(waiting=what),
-                in_project=lambda name: self._tell(waiting=f"{self._writing}: {name}"),
+                waiting=lambda what: tell_line(waiting=what),
+                in_project=lambda name: tell_line(waiting=f"{self._writing}: {name}"),
                 remark=self._remark,
                 warning=self._warn,
             )
@@ -58,17 +54,13 @@ class Display:
             warning=self._warn,
         )
 
-    @staticmethod
-    def _tell(**what: str | int) -> None:
-        click.echo("@ " + json.dumps(what), err=True)
-
     def _tell_tiles(self, done: int, total: int) -> None:
         if done == total or time.monotonic() - self._told > 0.2:
             self._told = time.monotonic()
-            self._tell(tiles=done, of=total)
+            tell_line(tiles=done, of=total)
 
     def _end_in_lines(self, name: str, record: ImageRecord) -> None:
-        self._tell(ended=name)
+        tell_line(ended=name)
         self._end(name, record)
 
     def close(self) -> None:

@@ -93,3 +93,32 @@ def install(folder: Path | None, force: bool, quiet: bool, as_json: bool) -> int
     for path in changed:
         console.warn(f"{path} was changed by you and is left as it is; --force replaces it and keeps yours beside it")
     return int(bool(changed))
+
+
+@qupath.command("build-extension")
+@click.option(
+    "--output",
+    "-o",
+    default="glomseg-extension",
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder for the JAR.",
+)
+@click.option("--repository", metavar="URL", help="https://github.com/OWNER/NAME that releases it: write catalog.json.")
+@options.output
+def build(output: Path, repository: str | None, quiet: bool, as_json: bool) -> None:
+    """Pack glomseg's scripts as an extension of QuPath, compiled by the QuPath of this machine.
+
+    Drop the JAR onto QuPath's window, and the menu Extensions > GlomSeg is there from its next start on. With
+    --repository, catalog.json lets QuPath's extension manager offer it.
+    """
+    from glomseg.qupath.extension import build_extension
+
+    console = Console(quiet=quiet, as_json=as_json)
+    built = build_extension(output, repository=repository)
+    if as_json:
+        console.json({"jar": str(built.jar), "catalog": str(built.catalog) if built.catalog else None})
+    elif not quiet:
+        click.echo(str(built.jar))
+        if built.catalog is not None:
+            click.echo(str(built.catalog))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from .console import Console
+from .lines import tell_line, wants_lines
 
 if TYPE_CHECKING:
     from glomseg.training.history import EpochRow
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 @contextmanager
 def training_bars(console: Console) -> Iterator[Callable[[TrainProgress], None]]:
     """Draw two bars, epochs and what is being done in the one at hand, and a line an epoch."""
+    if wants_lines():
+        yield _tell_in_lines()
+        return
     from rich.console import Console as RichConsole
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -45,6 +50,22 @@ def training_bars(console: Console) -> Iterator[Callable[[TrainProgress], None]]
             bars.update(steps, description=progress.stage + loss, completed=progress.done, total=progress.total)
 
         yield tell
+
+
+def _tell_in_lines() -> Callable[[TrainProgress], None]:
+    epochs: list[int] = []
+    last = [0.0]
+
+    def tell(progress: TrainProgress) -> None:
+        if progress.row is not None:
+            epochs[:] = [progress.total]
+            tell_line(waiting=f"{progress.done} of {progress.total} epochs done; {epoch_line(progress.row)}")
+        elif time.monotonic() - last[0] > 0.2:
+            last[0] = time.monotonic()
+            of_all = f" of {epochs[0]}" if epochs else ""
+            tell_line(waiting=f"epoch {progress.epoch}{of_all}: {progress.stage} {progress.done} of {progress.total}")
+
+    return tell
 
 
 def epoch_line(row: EpochRow) -> str:

@@ -120,8 +120,8 @@ void bringAllIn(def shared, def python, String file, List<String> ids, Map resul
             def entry = project.getImageList().find { it.getID() == id }
             def name = record?.name ?: entry?.getImageName() ?: id
             if (record?.state != "done" || entry == null || stopped[0]) {
-                left << name + ": " + (stopped[0] ? "cancelled; Import results brings it in" :
-                    entry == null ? "is no longer in the project" : inWindowWords(record?.reason))
+                left << [name, stopped[0] ? "cancelled; Import results brings it in" :
+                    entry == null ? "no longer in the project" : inWindowWords(record?.reason)]
                 return
             }
             show('@ ' + GsonTools.getInstance().toJson([waiting: "${number + 1} of ${ids.size()}: ${name}".toString()]))
@@ -129,24 +129,47 @@ void bringAllIn(def shared, def python, String file, List<String> ids, Map resul
                 counts << shared.withDataOfNow(project, entry) { importing.run() }
                 project.syncChanges()
             } catch (Exception error) {
-                left << name + ": " + (error.getMessage() ?: error.toString())
+                left << [name, error.getMessage() ?: error.toString()]
             }
         }
     } finally {
         resetBatchProjectAndImage()
         show(null)
     }
-    def added = counts.collect { it?.added ?: 0 }.sum() ?: 0, removed = counts.collect { it?.removed ?: 0 }.sum() ?: 0
     def where = ids.size() == 1 ? result.images[ids[0]]?.name : "${counts.size()} of ${ids.size()} images"
     if (counts)
-        python.tell("${where}: ${added} outlines added, ${removed} of earlier runs removed")
+        python.tell("${where}: ${inWords(counts)}", remarksOf(ids.collect { result.images[it] }.findAll()))
     if (left)
-        Dialogs.showErrorMessage("GlomSeg", "Not annotated:\n\n" + left.join("\n\n"))
+        Dialogs.showErrorMessage("GlomSeg", "Not annotated:\n\n" + left.groupBy { it[1] }.collect { why, those ->
+            python.few(those*.first()) + ": " + why
+        }.join("\n\n"))
+}
+
+/** Tell what came of all outlines: "6 outlines added, 2 left to a person's". */
+String inWords(List<Map> counts) {
+    def sums = [:].withDefault { 0 }
+    counts.findAll().each { count -> count.each { what, number -> sums[what] += number } }
+    def words = [
+        added: "outlines added", removed: "of earlier runs removed", kept: "there before", person: "left to a person's",
+        rejected: "left out, as a person had deleted them",
+        doubtful: "of an earlier run gone at once, which is not taken for a review",
+    ]
+    def told = words.findAll { it.key == "added" || sums[it.key] }
+    return told.collect { what, text -> "${sums[what]} ${text}" }.join(", ")
+}
+
+/** Return what is to be known of images that went well, such as a doubtful pixel size; the name once, in front. */
+List<String> remarksOf(List<Map> records) {
+    return records.findAll { it.state == "done" }.collectMany { record ->
+        (record.remarks ?: []).collect { "${record.name} ${it}".toString() }
+    }
 }
 
 /** Say why an image failed without the options of the command line. */
 String inWindowWords(String reason) {
-    return (reason ?: "unknown").replaceAll(/: if you agree, give --mpp as .*/, "")
+    return (reason ?: "unknown").replaceAll(/: if you agree, give (--mpp|`mpp`) as .*/, "")
+        .replaceAll(/; give um per pixel with (--mpp|`mpp`)/, "")
+        .replace("leave `region` out", "look everywhere").replace("`", "")
 }
 
 /** Ask for the pixel size of the images that failed for want of one and set it; tells whether any has one now. */
@@ -171,7 +194,7 @@ boolean giveSizes(def shared, def python, String file, Map result) {
 boolean hasPixelSize(def shown, def entry) {
     try {
         def data = shown ?: entry.readImageData()
-        return data.getServer().getPixelCalibration().hasPixelSizeMicrons()
+        return !Double.isNaN(data.getServer().getPixelCalibration().getAveragedPixelSizeMicrons())
     } catch (Exception ignored) {  // it cannot be read, which is another matter
         return true
     }
@@ -187,17 +210,17 @@ String guess(String reason) {
 double askPixelSize(def python, List<String> names, String guess) {
     def which = names.size() == 1 ? "${names[0]} has no pixel size" :
         "${names.size()} images have no pixel size (${python.few(names)})"
-    def likely = guess ? " By nuclei and glomeruli it is about ${guess}, to 15 %." : ""
-    def answer = guess
+    def likely = guess ? "\nBy its nuclei and glomeruli it is about ${guess}, give or take 15 %." : ""
+    def answer = guess, before = ""
     while (true) {
-        answer = Dialogs.showInputDialog("GlomSeg", "${which}, which all sizes depend on. How many um wide is a " +
-            "pixel?${likely}\n\nQuPath keeps it with the image.", answer)?.trim()
+        answer = Dialogs.showInputDialog("GlomSeg", "${before}${which}, which all sizes depend on.\nHow many um wide " +
+            "is a pixel?${likely}\n\nQuPath keeps it with the image.", answer)?.trim()
         def size = answer?.replace(",", ".")
         if (!size)
             return 0
         if (size.isNumber() && size.toDouble() > 0 && size.toDouble() <= 10)
             return size.toDouble()
-        Dialogs.showErrorMessage("GlomSeg", "${answer} is no pixel size in um, such as 0.25")
+        before = "${answer} is no pixel size in um, such as 0.25.\n\n"
     }
 }
 

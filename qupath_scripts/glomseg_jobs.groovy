@@ -94,7 +94,8 @@ void train() {
         return
     }
     def scores = answer.scores.test ?: answer.scores.validation
-    def how = scores?.object_f1 == null ? "" : String.format(Locale.ROOT, ", object F1 %.2f", scores.object_f1 as double)
+    def how = scores?.object_f1 == null ? "" :
+        String.format(Locale.ROOT, ", object F1 %.2f", scores.object_f1 as double)
     python.tell("The model ${name} was trained for ${answer.epochs as int} epochs${how}; Annotate offers it",
         answer.remarks)
 }

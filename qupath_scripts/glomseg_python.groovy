@@ -24,6 +24,7 @@ import javafx.stage.Modality
 import javafx.stage.Stage
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
+import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.gui.prefs.PathPrefs
 import qupath.lib.io.GsonTools
 import qupath.lib.projects.ProjectIO
@@ -43,9 +44,11 @@ String findPython() {
     if (checked[CHECKED] && new File(checked[CHECKED].toString()).isFile())
         return checked[CHECKED]
     def own = new File(getClass().getProtectionDomain().getCodeSource().getLocation().toURI())
-    def beside = new File(own.getParentFile(), "python.txt")
+    def user = UserDirectoryManager.getInstance().getUserPath()
+    def folders = [own.getParentFile(), user?.resolve("scripts/GlomSeg")?.toFile()]
+    def named = folders.findAll().collect { new File(it, "python.txt") }.findAll { it.isFile() }
     def chosen = PathPrefs.createPersistentPreference("glomseg.python", "")
-    def known = [beside.isFile() ? beside.getText("UTF-8").trim() : "", chosen.get()].findAll { it }
+    def known = (named.collect { it.getText("UTF-8").trim() } + chosen.get()).findAll().unique()
     def good = known.find { hasGlomseg(it) } ?: askForPython(known)
     if (good != null && !(good in known))
         chosen.set(good)
@@ -103,7 +106,7 @@ String glomseg(String python, List<String> arguments, String title = null, boole
             process.getErrorStream().eachLine("UTF-8") { line ->
                 if (line.startsWith(REMARK))
                     said << line.substring(REMARK.length())
-                if (title == null && !line.startsWith(PROGRESS))
+                if (!line.startsWith(PROGRESS) && line.trim())
                     println line
                 show(line)
             }
@@ -115,7 +118,6 @@ String glomseg(String python, List<String> arguments, String title = null, boole
             return null
         if (code != 0 && !output.trim())  // else some images failed, and the output says which
             throw new IllegalStateException(inQuPath(said.join("; ")) ?: "glomseg ended with exit code ${code}")
-        said.each { println REMARK + it }
         return output
     } finally {
         show(null)
@@ -126,7 +128,7 @@ String glomseg(String python, List<String> arguments, String title = null, boole
 
 /** End a process and those that it started; one that does not listen is killed. */
 void end(Process process) {
-    def all = (process.descendants().iterator() as List) + [process.toHandle()]
+    def all = process.descendants().toList() + [process.toHandle()]
     all.each { it.destroy() }
     Thread.startDaemon {
         if (!process.waitFor(10, TimeUnit.SECONDS))
@@ -181,8 +183,8 @@ void follow(Map parts, Map told, String line) {
     if (parts.ending)
         return
     if (!line.startsWith(PROGRESS)) {
-        if (line.trim())
-            parts.label.setText(line.trim().take(100))
+        if (line.startsWith(REMARK))  // what Java or a library says is for the log
+            parts.label.setText(line.substring(REMARK.length()).take(100))
         return
     }
     def news = GsonTools.getInstance().fromJson(line.substring(PROGRESS.length()), Map)
@@ -196,21 +198,24 @@ void follow(Map parts, Map told, String line) {
     if (news.waiting != null) {
         def count = (news.waiting =~ /(\d+) of (\d+)/)
         def known = count.find() && count.group(2) != "0"
-        parts.bar.setProgress(known ? count.group(1).toInteger() / (double) count.group(2).toInteger() : -1)
-        parts.label.setText(news.waiting)
-        parts.left.setText("")
+        double share = known ? count.group(1).toInteger() / (double) count.group(2).toInteger() : -1
+        parts.bar.setProgress(share)
+        parts.label.setText(news.waiting.take(100))
+        parts.left.setText(news.waiting.contains("epoch") && share > 0.02 ? left(told, share) : "")
     } else if (news.tiles != null || news.ended != null) {
         double within = news.tiles == null ? 0 : news.tiles / Math.max(1.0d, news.of as double)
         double share = Math.min(1.0d, (told.ended + within) / (double) told.slides)
-        def which = "slide ${Math.min(told.ended + 1, told.slides)} of ${told.slides}: ${told.slide}"
-        parts.label.setText(news.tiles == null ? which : "${which}, tile ${news.tiles as int} of ${news.of as int}")
+        def number = Math.min(told.ended + 1, told.slides)
+        parts.label.setText(news.tiles == null ? "${told.ended} of ${told.slides} slides done" : "slide ${number} of " +
+            "${told.slides}: ${told.slide}, tile ${news.tiles as int} of ${news.of as int}")
         parts.bar.setProgress(share)
         if (share > 0.02)
-            parts.left.setText(timeLeft((System.nanoTime() - told.begun) / 1e9 * (1 - share) / share))
+            parts.left.setText(left(told, share))
     }
 }
 
-String timeLeft(double seconds) {
+String left(Map told, double share) {
+    double seconds = (System.nanoTime() - told.begun) / 1e9d * (1 - share) / share
     if (seconds < 60)
         return "less than a minute left"
     def minutes = Math.round(seconds / 60)

@@ -98,7 +98,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
             "which is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
     say(shared, imageData, "${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as before, " +
         "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
-    return [added: plan.add.size(), removed: plan.remove.size()]
+    return [added: plan.add.size(), removed: plan.remove.size(), kept: plan.keep.size(), person: plan.person,
+            rejected: plan.rejected, doubtful: plan.doubtful.size()]
 }
 
 /** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */

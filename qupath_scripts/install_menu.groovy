@@ -8,6 +8,7 @@
 
 import static qupath.lib.gui.scripting.QPEx.*
 
+import groovy.transform.Field
 import javafx.application.Platform
 import javafx.scene.control.MenuItem
 import javafx.scene.control.SeparatorMenuItem
@@ -15,6 +16,9 @@ import org.slf4j.LoggerFactory
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.gui.prefs.PathPrefs
+
+@Field static final String ANNOTATE = "annotate_current_image"
+@Field static final String RUNNING = "glomseg.running"  // property of QuPath's window: the job at work
 
 def labels = [
     annotate_current_image: "Annotate ...",
@@ -54,10 +58,11 @@ def inBackground = { Closure what ->
             def cause = error
             while (cause.getCause() != null)
                 cause = cause.getCause()
-            LoggerFactory.getLogger("GlomSeg").error(cause.toString(), error)
             def plain = cause instanceof IllegalStateException || cause instanceof IllegalArgumentException
+            LoggerFactory.getLogger("GlomSeg").error(cause.toString(), plain ? null : cause)
             def text = plain && cause.getMessage() ? cause.getMessage() :
-                "Something went wrong that should not: ${cause}\n\nThe log (View > Show log) tells more; please report it."
+                "Something went wrong that should not: ${cause}\n\nThe log (View > Show log) tells more; please " +
+                "report it."
             Platform.runLater { Dialogs.showErrorMessage("GlomSeg", text) }
         }
     }
@@ -79,15 +84,49 @@ Platform.runLater {
     }
     found.each { name, label ->
         def file = new File(folder, name + ".groovy")
-        add(label) { gui.runScript(file, file.getText("UTF-8")) }
+        add(label) { name == ANNOTATE ? alone(label) { runHere(file, loader) } : runHere(file, loader) }
     }
     if (jobs.isFile()) {
         menu.getItems().add(new SeparatorMenuItem())
-        jobLabels.each { name, label -> add(label) { new GroovyShell(loader).parse(jobs)."${name}"() } }
+        jobLabels.each { name, label ->
+            add(label) { alone(label) { new GroovyShell(loader).parse(jobs)."${name}"() } }
+        }
     }
 }
 def start = PathPrefs.startupScriptProperty()
-if (own && (!start.get() || !new File(start.get()).isFile())) {
+if (own && !binding.hasVariable("extension") && (!start.get() || !new File(start.get()).isFile())) {
     start.set(own.toString())
     println "QuPath starts with this menu from now on (Preferences > General > Startup script)."
+}
+
+/** Do a job while no other is at work, for they read and write the same project. */
+void alone(String label, Closure job) {
+    def running = getQuPath().getStage().getProperties()
+    synchronized (running) {
+        if (running[RUNNING])
+            throw new IllegalStateException("\"${running[RUNNING]}\" is at work. Wait until it is through, or cancel it.")
+        running[RUNNING] = label
+    }
+    try {
+        job()
+    } finally {
+        running.remove(RUNNING)
+    }
+}
+
+/** Run a script on the open image. QuPath's own runScript marks the image as changed, whatever the script did. */
+void runHere(File file, ClassLoader loader) {
+    def variables = [out: new PrintWriter(new LogWriter(), true), "qupath.script.file": file.getPath()]
+    new GroovyShell(loader, new Binding(variables)).evaluate(file)
+}
+
+/** Puts what a script prints into QuPath's log. */
+class LogWriter extends StringWriter {
+    @Override
+    void flush() {
+        def text = toString().trim()
+        getBuffer().setLength(0)
+        if (text)
+            LoggerFactory.getLogger("GlomSeg").info(text)
+    }
 }

@@ -33,6 +33,7 @@ def test_the_wheel_holds_all_that_the_commands_need(tmp_path: Path) -> None:
         "glomseg_models/pas-starter/weights.safetensors",
         "glomseg_models/pas-sclerosis/classifier.json",
         "glomseg_models/pas-sclerosis/weights.safetensors",
+        "glomseg_scripts/extension/GlomSegExtension.groovy",
         "glomseg_scripts/import_results.groovy",
     } <= names
     assert not any(name.startswith(("cli/", "models/", "qupath_scripts/", "tests/")) for name in names)

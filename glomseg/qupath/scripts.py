@@ -38,10 +38,11 @@ class Installed:
 
 def list_scripts() -> dict[str, Path]:
     """List the scripts that come with glomseg by name, without `.groovy`."""
-    return {path.stem: path for path in _files() if not path.stem.startswith(LIBRARY)}
+    return {path.stem: path for path in script_files() if not path.stem.startswith(LIBRARY)}
 
 
-def _files() -> list[Path]:
+def script_files() -> list[Path]:
+    """Return the files of the scripts, those that they load included."""
     return sorted(Path(str(importlib.resources.files("glomseg_scripts"))).glob("*.groovy"))
 
 
@@ -65,7 +66,7 @@ def install_scripts(scripts_folder: Path, *, force: bool) -> list[Installed]:
     record = folder / _RECORD
     known = _read_record(record)
     installed = []
-    for path in _files():
+    for path in script_files():
         installed.append(_install(path, folder / path.name, known.get(path.name), force))
         if installed[-1].state != "changed":
             known[path.name] = _digest(path)

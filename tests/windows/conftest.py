@@ -15,6 +15,7 @@ IMPORTS = """
 import javafx.scene.control.*
 import javafx.scene.input.*
 import javafx.scene.robot.Robot
+import javafx.stage.Popup
 import javafx.stage.Stage
 import javafx.stage.Window
 import qupath.lib.gui.QuPathGUI

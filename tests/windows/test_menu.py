@@ -31,6 +31,6 @@ def test_the_menu_runs_what_was_installed(desk, tmp_path):
 
 def test_measuring_runs_in_the_python_that_installed_the_scripts(desk, tmp_path):
     install_scripts(tmp_path, force=False)
-    jobs = tmp_path / SUBFOLDER / "glomseg_jobs.groovy"
+    jobs = tmp_path / SUBFOLDER / "glomseg_python.groovy"
     code = f"new GroovyShell(qupath.lib.gui.QuPathGUI.classLoader).parse(new File('{jobs}')).findPython()"
     assert desk.window.ask("eval", code, 60) == sys.executable

@@ -1,0 +1,169 @@
+"""The jobs of the menu, clicked in a real window: what they ask, what they tell, and that they can be cancelled."""
+
+import time
+
+import pytest
+
+from glomseg.qupath.scripts import SUBFOLDER, install_scripts
+from glomseg.runs.ownership import RUN
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+OPEN = "Window.getWindows().findAll { it.getScene()?.getRoot() instanceof DialogPane }"
+POPUPS = (
+    "Window.getWindows().findAll { it instanceof Popup }.collect { it.getScene().getRoot().lookupAll('*')"
+    ".findAll { it instanceof Labeled }*.getText() }.flatten().findAll().join(' ')"
+)
+PROGRESS = "Window.getWindows().find { it instanceof Stage && it.getTitle() == 'GlomSeg' && it.getScene()"
+PROGRESS += ".getRoot() instanceof javafx.scene.layout.VBox }"
+OURS = f"hierarchy.getAnnotationObjects().count {{ it.getMetadata().containsKey('{RUN}') }}"
+
+
+class Menu:
+    """The menu of installed scripts, in the hands of a person."""
+
+    def __init__(self, desk):
+        self.desk = desk
+
+    def click(self, label):
+        item = f"gui.getMenu('Extensions>GlomSeg', false).getItems().find {{ it.getText()?.startsWith('{label}') }}"
+        self.desk.fx(f"{item}.fire(); 1")
+
+    def dialog(self, code="1", seconds=60):
+        """Wait for a dialog, do something with its `pane`, and return what came of it."""
+        self.desk.until(f"{OPEN}.size()", "1", seconds)
+        return self.desk.fx(
+            f"""def pane = {OPEN}[0].getScene().getRoot()
+            def boxes = pane.lookupAll('*').findAll {{ it instanceof ChoiceBox }}
+            def field = pane.lookupAll('*').find {{ it instanceof TextField }}
+            {code}"""
+        )
+
+    def annotate(self, where, model="oracle"):
+        self.click("Annotate")
+        self.dialog(f"boxes[0].setValue(boxes[0].getItems().find {{ it.startsWith('{where}') }})")
+        self.dialog(f"boxes[3].setValue('{model}')")
+        self.desk.answer("OK")
+
+    def told(self, words, seconds=120):
+        """Wait for a notification with these words, and return it."""
+        ends = time.monotonic() + seconds
+        while words not in (text := self.desk.fx(POPUPS)):
+            dialogs = self.desk.fx(f"{OPEN}*.getScene()*.getRoot()*.getContentText().findAll()")
+            assert time.monotonic() < ends, f"{words!r} is not in {text!r}; open: {dialogs}\n{self.desk.window._tail()}"
+            time.sleep(0.1)
+        self.desk.until("gui.getStage().getProperties()['glomseg.running']", "null")
+        self.desk.fx("Window.getWindows().findAll { it instanceof Popup }*.hide(); 1")
+        return text
+
+
+@pytest.fixture(scope="module")
+def menu(desk, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scripts")
+    install_scripts(folder, force=False)
+    desk.window.ask("run", str(folder / SUBFOLDER / "install_menu.groovy"), 60)
+    desk.until("gui.getMenu('Extensions>GlomSeg', true).getItems().size() > 5", "true")
+    return Menu(desk)
+
+
+@pytest.fixture
+def empty(menu):
+    """The menu, nothing else open, and an image without objects."""
+    menu.desk.fx(f"{OPEN}*.hide(); Window.getWindows().findAll {{ it instanceof Popup }}*.hide(); 1")
+    menu.desk.until("gui.getStage().getProperties()['glomseg.running']", "null", 60)
+    menu.desk.open("kidney_02.tif")
+    menu.desk.fx("hierarchy.clearAll(); gui.getProject().getEntry(data).saveImageData(data)")
+    return menu
+
+
+def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
+    desk = empty.desk
+    empty.annotate("the whole project")
+    assert "#3.png has no pixel size" in empty.dialog("field.setText('wide'); pane.getContentText()", 120)
+    empty.dialog("pane.lookupButton(ButtonType.OK).fire(); 1")
+    desk.until(
+        f"{OPEN}[0]?.getScene()?.getRoot()?.getContentText() =~ /^wide is no pixel size in um/ ? 'yes' : ''", "yes"
+    )
+    empty.dialog("field.setText('0,5')")
+    desk.answer("OK")
+    assert "3 images: " in empty.told("outlines added")
+    assert desk.fx(OURS) == "3"
+    assert desk.fx("data.isChanged()") == "false"
+    size = "entryOf('Ünï cöde #3.png').readImageData().getServer().getPixelCalibration().getPixelWidthMicrons()"
+    assert desk.fx(size) == "0.5"
+
+    empty.click("Count")
+    assert "glomeruli: 3" in desk.answer("OK")
+    assert desk.fx("data.isChanged()") == "false"  # looking changes nothing
+
+    empty.click("Measure")
+    assert "on 3 of 3 images measured" in empty.told("images measured")
+    empty.click("Report")
+    empty.told("The report is")
+    assert (desk.project.parent / "glomseg/measurements/report.html").stat().st_size > 10_000
+
+    empty.click("Compare")
+    assert "No image is marked as fully reviewed" in desk.answer("Cancel")
+    desk.fx("""gui.getProject().getEntry(data).putMetadataValue('glomseg.reviewed', 'AB 2026-01-01')
+        hierarchy.removeObject(inOrder()[0], true)""")
+    empty.click("Compare")
+    text = empty.told("stand")
+    assert (
+        "on 1 fully reviewed images: of 3 outlines 2 stand, 2 glomeruli there are; precision 0.67, recall 1.00" in text
+    )
+
+    empty.click("Undo")
+    desk.answer("OK")
+    assert "earlier ones brought back" in empty.told("taken back")
+    desk.until("gui.getProject().getEntry(data).getImageName()", "kidney_02.tif")
+    desk.until(OURS, "0")
+
+
+def test_a_job_that_is_cancelled_leaves_no_process_and_the_next_goes_on(empty):
+    desk = empty.desk
+    empty.annotate("this image")
+    desk.until(f"{PROGRESS} != null", "true")
+    empty.click("Report")
+    assert '"Annotate ..." is at work' in desk.answer("OK")
+    children = "ProcessHandle.current().descendants().filter { it.isAlive() }.count()"
+    desk.until(f"{children} > 0", "true")
+    desk.fx(f"{PROGRESS}.getScene().getRoot().lookupAll('*').find {{ it instanceof Button }}.fire()")
+    empty.told("Cancelled")
+    desk.until(children, "0")
+    assert desk.fx(f"{PROGRESS} == null") == "true"
+    assert desk.fx(OURS) == "0"
+    assert not list((desk.project.parent / "glomseg").rglob(".[!l]*.geojson"))
+    empty.annotate("this image")
+    empty.told("3 outlines added")
+    assert desk.fx(OURS) == "3"
+
+
+def test_results_reach_a_project_that_was_closed_meanwhile_as_it_is_then(empty):
+    """Its list of images, changed in the meantime, is not overwritten by the one of the start."""
+    desk = empty.desk
+    empty.annotate("this image")
+    desk.until(f"{PROGRESS} != null", "true")
+    desk.fx("gui.getAllViewers().each { it.getImageData()?.setChanged(false) }; gui.setProject(null)")
+    desk.fx(f"""def other = ProjectIO.loadProject(new File('{desk.project}'), java.awt.image.BufferedImage)
+        other.getImageList().find {{ it.getImageName() == 'kidney_01.tif' }}.putMetadataValue('later', 'yes')
+        other.syncChanges()""")
+    empty.told("kidney_02.tif: 3 outlines added")
+    desk.open("kidney_02.tif")
+    assert desk.fx(OURS) == "3"
+    assert desk.fx("entryOf('kidney_01.tif').getMetadataValue('later')") == "yes"
+
+
+def test_what_cannot_be_done_is_told_with_the_way_out(empty):
+    desk = empty.desk
+    desk.fx("gui.getAllViewers().each { it.getImageData()?.setChanged(false) }; gui.setProject(null)")
+    for label, words in (("Annotate", "Open an image of a project first"), ("Measure", "Open a project first")):
+        empty.click(label)
+        assert words in desk.answer("OK")
+    desk.open("kidney_02.tif")
+    image = desk.project.parent.parent / "kidney_02.tif"
+    image.rename(image.with_suffix(".away"))
+    try:
+        empty.annotate("this image")
+        assert "kidney_02.tif: " in desk.answer("OK")
+    finally:
+        image.with_suffix(".away").rename(image)
