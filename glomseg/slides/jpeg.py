@@ -8,7 +8,9 @@ import simplejpeg
 
 BLIND_TO_HOLES = (33003, 33005, 34712, 50000, 50001)  # JPEG 2000, Zstd, WebP: they make pixels of anything
 HOLE = bytes(512)  # a sector that was not copied; compressed pixels hold no such run
+_RUN = bytes(128)  # of zeros, which baseline pixels hold only where zeros say "as before"
 _SOF, _SOS, _EOI = (0xC0, 0xC1, 0xC2), 0xDA, b"\xff\xd9"
+_PROGRESSIVE, _DHT = 0xC2, 0xC4
 _STORED_AS_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # an Adobe marker without colour transform
 
 
@@ -26,7 +28,11 @@ def joined(data: bytes, tables: bytes | None, *, stored_as_rgb: bool) -> bytes |
 
 
 def decode(data: bytes, *, grey: bool) -> npt.NDArray[np.uint8]:
-    """Decode a JPEG file to (H, W, 3), or (H, W, 1) where `grey`; raises ValueError for whatever libjpeg remarks."""
+    """Decode a JPEG file to (H, W, 3), or (H, W, 1) where `grey`.
+
+    Raises ValueError for whatever libjpeg remarks, and for a hole of zeros, on which it may get in step again.
+    """
+    _check_scan(data)
     pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "GRAY" if grey else "RGB", strict=True)
     return pixels
 
@@ -46,6 +52,37 @@ def _start_of_scan(data: bytes) -> int | None:
             known = True
         at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+def _check_scan(data: bytes) -> None:
+    """Raise ValueError where baseline pixels hold zeros that no encoder writes.
+
+    The code of zeros alone is that of the first symbol of a Huffman table. Where that says "no change" of a block's
+    mean and "end" of its details for each component, an even area is a run of zeros, and nothing is said.
+    """
+    start = _start_of_scan(data) if _RUN in data else None
+    if start is None or data.rfind(_RUN) <= start:
+        return
+    first: dict[int, int] = {}
+    at = 2
+    while at < start:
+        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+        if marker == _PROGRESSIVE:
+            return
+        if marker == _DHT:
+            _first_symbols(data[at + 4 : at + 2 + size], first)
+        at += 1 if marker == 0xFF else 2 + size
+    tables = [data[start + 6 + 2 * component] for component in range(data[start + 4])]
+    if any(first.get(pair >> 4, 0) or first.get(0x10 | pair & 15, 0) for pair in tables):
+        raise ValueError("a stretch of zeros lies in its compressed pixels")
+
+
+def _first_symbols(tables: bytes, first: dict[int, int]) -> None:
+    """Note the first symbol of each Huffman table in a segment, by class (4 bits) and number (4 bits)."""
+    at = 0
+    while at + 17 < len(tables):
+        first[tables[at]] = tables[at + 17]
+        at += 17 + sum(tables[at + 1 : at + 17])
 
 
 def check_holes(data: bytes) -> None:
