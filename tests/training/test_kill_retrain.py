@@ -19,13 +19,15 @@ from glomseg.training.train_model import TrainOptions, retrain_from_project
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
-KILLS = 14
+KILLS = 9
 TINY = (
     "data.crop_px=64",
     "data.margin_px=0",
     "data.samples_per_epoch=4",
     "data.mining_every=0",
     "data.workers=0",
+    "data.validation_share=0",
+    "data.test_share=0",
     "optimiser.precision=32-true",
     "optimiser.batch_size=2",
     "validation.patience=0",
@@ -46,11 +48,11 @@ def reviewed(moved, one_process, glomseg):
 
 
 def sums(folder):
-    """The content of every file below a folder."""
+    """The content of every file below a folder, but for records, which hold times."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file()
+        if path.is_file() and (path.suffix != ".json" or path.name == "summary.json")
     }
 
 
@@ -96,4 +98,4 @@ def test_a_kill_at_many_operations(reviewed, tmp_path):
         verify_model(output)
         assert sums(output / "corrections") == corrections, number
         assert sums(reviewed.parent) == project, number
-    assert went_on >= KILLS - 3
+    assert went_on >= KILLS - 2
