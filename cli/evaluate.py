@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM
+from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM, PostName
 
 from . import options
 from .commands import command
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from glomseg.evaluation.intervals import Interval
     from glomseg.evaluation.summary import GroupSummary, Summary
     from glomseg.labelled.pairs import Missing
+    from glomseg.segment.pipeline import Stitch
 
 WHOSE = "all, machine (untouched), person, or run:ID"
 PARTS = ("train", "validation", "test")
@@ -45,6 +46,10 @@ class Flags(TypedDict):
     threshold: float | None
     species: str | None
     tta: bool
+    tta_scales: tuple[float, ...]
+    post: PostName | None
+    stitch: Stitch
+    overlap: float | None
     sweep: bool
     device: str
 
@@ -55,7 +60,13 @@ class Flags(TypedDict):
 )
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PREDICTED TRUTH | DATA]")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
-@click.option("--model", "-m", help="Predict on DATA with this model (a name or folder) first.")
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    help="Predict on DATA with this model (a name or folder) first. Repeated: the mean of several.",
+)
 @click.option(
     "--suite", type=click.Path(path_type=Path), help="Evaluate all data sets of a suite (TOML, or its folder)."
 )
@@ -89,13 +100,14 @@ class Flags(TypedDict):
 )
 @click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="With --model: read at this scale.")
 @click.option("--tta", is_flag=True, help="With --model: average over flips.")
+@options.reading_options
 @click.option("--sweep", is_flag=True, help="With --model: score other thresholds too; keeps the probabilities.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @options.output
 def evaluate(
     paths: tuple[Path, ...],
     output: Path,
-    model: str | None,
+    models: tuple[str, ...],
     suite: Path | None,
     quiet: bool,
     as_json: bool,
@@ -115,8 +127,8 @@ def evaluate(
     from glomseg.evaluation.evaluate_model import evaluate_model, evaluate_predictions, evaluate_suite
 
     console = Console(quiet=quiet, as_json=as_json)
-    _check_call(paths, model, suite, flags)
-    asked = _options(model, flags)
+    _check_call(paths, models, suite, flags)
+    asked = _options(models, flags)
     if suite is not None:
         with console.listening() as listener:
             suite_result = evaluate_suite(suite, output, asked, listener=listener)
@@ -127,7 +139,7 @@ def evaluate(
             console.table(("set", *COLUMNS[1:]), [_row(name, overall) for name, overall in scores.items()])
         return int(not suite_result.passed)
     with console.listening() as listener:
-        if model is not None:
+        if models:
             result = evaluate_model(paths[0], output, asked, listener=listener)
         else:
             result = evaluate_predictions(paths[0], paths[-1], output, asked, listener=listener)
@@ -139,30 +151,34 @@ def evaluate(
     return 0
 
 
-def _check_call(paths: tuple[Path, ...], model: str | None, suite: Path | None, flags: Flags) -> None:
+def _check_call(paths: tuple[Path, ...], models: tuple[str, ...], suite: Path | None, flags: Flags) -> None:
     """Raise UsageError for a call that asks for nothing, or for two things."""
     if suite is not None:
         if paths:
             raise click.UsageError("--suite names its data itself; leave PREDICTED, TRUTH and DATA out")
         return
-    if model is not None and len(paths) != 1:
+    if models and len(paths) != 1:
         raise click.UsageError("--model takes one DATA: a folder of images with their truth, or a project")
-    if model is None and flags["sweep"]:
+    if not models and flags["sweep"]:
         raise click.UsageError("--sweep needs the probabilities of a --model")
-    if model is None and len(paths) != 2 and not (len(paths) == 1 and flags["predicted_set"] != flags["truth_set"]):
+    if not models and len(paths) != 2 and not (len(paths) == 1 and flags["predicted_set"] != flags["truth_set"]):
         raise click.UsageError("name PREDICTED and TRUTH; or one of them, with two of --predicted-set and --truth-set")
 
 
-def _options(model: str | None, flags: Flags) -> EvaluateOptions:
+def _options(models: tuple[str, ...], flags: Flags) -> EvaluateOptions:
     from glomseg.evaluation.evaluate_model import EvaluateOptions
     from glomseg.runs.segmenter import SegmentOptions
 
     segment = SegmentOptions(
-        model=model or DEFAULT_MODEL,
+        model=models or DEFAULT_MODEL,
         device=flags["device"],
         threshold=flags["threshold"],
         species=flags["species"],
         tta=flags["tta"],
+        tta_scales=flags["tta_scales"],
+        post=flags["post"],
+        stitch=flags["stitch"],
+        overlap=flags["overlap"],
     )
     return EvaluateOptions(
         class_name=flags["class_name"],
@@ -178,7 +194,7 @@ def _options(model: str | None, flags: Flags) -> EvaluateOptions:
         part=flags["part"],
         slides=flags["slides"],
         pictures=not flags["no_pictures"],
-        model=model,
+        model=models or None,
         segment=segment,
         sweep=flags["sweep"],
         command=options.command_line(),

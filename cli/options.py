@@ -6,15 +6,16 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, get_args
 
 import click
 
-from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM
+from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM, PostName
 
 if TYPE_CHECKING:
     from glomseg.runs.candidates import CandidateChoice
     from glomseg.runs.segmenter import SegmentOptions
+    from glomseg.segment.pipeline import Stitch
 
 DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
 
@@ -34,6 +35,50 @@ class PixelSize(click.ParamType[tuple[float, float]]):
             return value if isinstance(value, tuple) else parse_mpp(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class Numbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them, as in `0.8,1.25`."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Turn the text into numbers."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not numbers with commas between them, such as 0.8,1.25", param, ctx)
+
+
+_reading = (
+    click.option(
+        "--tta-scales",
+        type=Numbers(),
+        default=(),
+        metavar="FACTORS",
+        help="Average over enlargements too, as in 0.8,1.25: as many more times the work.",
+    ),
+    click.option(
+        "--post", type=click.Choice(get_args(PostName)), help="How probabilities become objects [model's, or glomseg]."
+    ),
+    click.option(
+        "--stitch",
+        type=click.Choice(("own", "mean")),
+        default="own",
+        show_default=True,
+        help="A pixel is decided by its own tile, or is the mean of all windows that show it.",
+    ),
+    click.option(
+        "--overlap", type=click.FloatRange(0, 0.9), help="With --stitch mean: what windows share of a side [0.5]."
+    ),
+)
+
+
+def reading_options(command: Command) -> Command:
+    """Add the options that say how a network reads, and what becomes of what it says."""
+    return _together(command, *_reading)
 
 
 _overlay_color = click.option(
@@ -65,7 +110,14 @@ def segmenting(command: Command) -> Command:
     """Add the options that say how to segment."""
     return _together(
         command,
-        click.option("--model", "-m", default=DEFAULT_MODEL, show_default=True, help="A model's name, or its folder."),
+        click.option(
+            "--model",
+            "-m",
+            multiple=True,
+            default=(DEFAULT_MODEL,),
+            show_default=DEFAULT_MODEL,
+            help="A model's name, or its folder. Repeated: the mean of several, and how much they agree.",
+        ),
         click.option(
             "--threshold", type=click.FloatRange(0, 1, True, True), help="Probability on the outline [model's]."
         ),
@@ -80,6 +132,7 @@ def segmenting(command: Command) -> Command:
             help="Read at this species' scale [the model's own].",
         ),
         click.option("--tta", is_flag=True, help="Average over flips: four times the work, steadier outlines."),
+        reading_options,
         click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
@@ -111,11 +164,15 @@ def segmenting(command: Command) -> Command:
 class SegmentFlags(TypedDict):
     """What the options of `segmenting` hand to a command."""
 
-    model: str
+    model: tuple[str, ...]
     threshold: float | None
     sureness: float | None
     species: str | None
     tta: bool
+    tta_scales: tuple[float, ...]
+    post: PostName | None
+    stitch: Stitch
+    overlap: float | None
     device: str
     batch: int | None
     overlay: bool
@@ -149,6 +206,10 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         sureness=flags["sureness"],
         species=flags["species"],
         tta=flags["tta"],
+        tta_scales=flags["tta_scales"],
+        post=flags["post"],
+        stitch=flags["stitch"],
+        overlap=flags["overlap"],
         batch=flags["batch"],
         mpp=mpp,
         overlay=style if flags["overlay"] else None,

@@ -51,7 +51,7 @@ class EvaluateOptions:
     part: str | None = None
     slides: tuple[Path, ...] = ()
     pictures: bool = True
-    model: str | Path | None = None
+    model: str | Path | Sequence[str | Path] | None = None
     segment: SegmentOptions = field(default_factory=SegmentOptions)
     sweep: bool = False
     command: str | None = None

@@ -15,7 +15,6 @@ from glomseg.evaluation.summary import VALIDATION
 from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.label_files import Outlines
 from glomseg.models.card import ModelCard
-from glomseg.models.planes import extras_of
 from glomseg.progress import ProgressCount
 from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
@@ -51,17 +50,19 @@ def sweep(
     card: ModelCard,
     settings: SegmentSettings,
     *,
+    extras: Sequence[str] = (),
     scratch: Path | None = None,
     progress: ProgressCount = lambda done, total: None,
 ) -> list[Point]:
     """Outline the kept probabilities at each of THRESHOLDS and score them; the network does not run again.
 
-    The threshold of `settings` is not used. Raises EvaluationError, SlideError where a probability is missing.
+    `extras` are the planes that the model gives beside the classes. The threshold of `settings` is not used.
+    Raises EvaluationError, SlideError where a probability is missing.
     """
     points = [Point(threshold, ObjectScore(), PixelScore(), ObjectScore(), PixelScore()) for threshold in THRESHOLDS]
     for done, image in enumerate(images):
         progress(done, len(images))
-        with _map(image, card, scratch) as probability:
+        with _map(image, card, extras, scratch) as probability:
             for index, point in enumerate(points):
                 counted, _ = outline_map(probability, card, replace(settings, threshold=point.threshold))
                 points[index] = _added(point, image, geometries([item.geometry for item in counted]))
@@ -87,11 +88,11 @@ def _added(point: Point, image: Kept, outlines: Geometries) -> Point:
     return replace(point, others=point.others + objects, others_pixels=point.others_pixels + pixels)
 
 
-def _map(image: Kept, card: ModelCard, scratch: Path | None) -> ProbabilityMap:
+def _map(image: Kept, card: ModelCard, extras: Sequence[str], scratch: Path | None) -> ProbabilityMap:
     """Lay the kept probabilities out again."""
     if not image.probability.is_file():
         raise EvaluationError(f"{image.probability} is not there; predict with `sweep` into a new `output`")
     try:
-        return ProbabilityMap.kept(image.probability, image.frame, card.num_classes, scratch, extras_of(card))
+        return ProbabilityMap.kept(image.probability, image.frame, card.num_classes, scratch, extras)
     except RunError as error:
         raise EvaluationError(str(error)) from error

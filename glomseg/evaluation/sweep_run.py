@@ -62,6 +62,7 @@ def sweep_run(
         kept,
         segmenter.model.card,
         segmenter.settings,
+        extras=segmenter.model.extras,
         scratch=run.folder,
         progress=lambda done, total: listener.waiting(f"thresholds, image {done} of {total}"),
     )

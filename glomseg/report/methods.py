@@ -80,6 +80,9 @@ def _outlining(study: Study, slides: Sequence[MeasuredSlide]) -> Iterable[str]:
 
 def _model(run: RunDescription) -> str:
     parts = [f"model {run.model}, SHA-256 {run.model_sha256[:12]}"]
+    for other in run.with_models:
+        name, _, digest = other.rpartition(" ")
+        parts.append(f"averaged with {name}, SHA-256 {digest[:12]}")
     if run.reading_mpp:
         read = " to ".join(dict.fromkeys(f"{mpp:.3g}" for mpp in (run.reading_mpp[0], run.reading_mpp[-1])))
         parts.append(f"read at {read} µm per pixel")

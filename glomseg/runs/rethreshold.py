@@ -16,6 +16,7 @@ from pathlib import Path
 
 from glomseg.errors import RunError
 from glomseg.models.card import ModelCard
+from glomseg.models.planes import SPREAD, extras_of
 from glomseg.models.store import read_card
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, read_project
@@ -33,6 +34,7 @@ from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, outline_map, sureness_of, threshold_of
+from glomseg.segment.post import post_named
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import ReadingFrame
 
@@ -130,7 +132,11 @@ def _settings(parameters: RunParameters, options: RethresholdOptions) -> Segment
     sureness = parameters.sureness if options.sureness is None else options.sureness
     # A run without a sureness counted all, whatever a card says by now.
     return SegmentSettings(
-        threshold=threshold, sureness=sureness or 0.0, species=parameters.species, tta=parameters.tta
+        threshold=threshold,
+        sureness=sureness or 0.0,
+        species=parameters.species,
+        tta=parameters.tta,
+        post=post_named(parameters.post),
     )
 
 
@@ -159,7 +165,9 @@ def _outline(
     frame = ReadingFrame.of(*record.size, *record.mpp, record.reading_mpp)
     _share(area_path(former, entry_id), area_path(run, entry_id))
     _share(probability_path(former, entry_id), probability_path(run, entry_id))
-    with ProbabilityMap.kept(probability_path(former, entry_id), frame, card.num_classes, run.folder) as values:
+    extras = (*extras_of(card), *((SPREAD,) if former.parameters.with_models else ()))
+    path = probability_path(former, entry_id)
+    with ProbabilityMap.kept(path, frame, card.num_classes, run.folder, extras) as values:
         parts = outline_map(values, card, settings)
     belongs = _belonging(run, entry_id)
     counted, doubtful = ([item for item in part if belongs(item)] for part in parts)

@@ -34,8 +34,9 @@ class RunParameters:
     """What decides the result beside the image: another value of any of these is another run.
 
     `tile_px` and `halo_px` are in reading pixels; `region` names the class or the areas that were looked at;
-    `sclerosis` is what a classifier did about it, `suggest` or `classify`. `others` holds what another version of
-    glomseg has written.
+    `sclerosis` is what a classifier did about it, `suggest` or `classify`. `with_models` are the models that predicted
+    together with `model`, each as its name and sha256; `post` is None for ours, `stitch` for what is not averaged.
+    `others` holds what another version of glomseg has written.
     """
 
     model: str | None = None
@@ -45,6 +46,11 @@ class RunParameters:
     sureness: float | None = None
     species: str | None = None
     tta: bool = False
+    tta_scales: tuple[float, ...] = ()
+    with_models: tuple[str, ...] = ()
+    post: str | None = None
+    stitch: str | None = None
+    overlap: float | None = None
     tile_px: int | None = None
     halo_px: int | None = None
     region: str | None = None

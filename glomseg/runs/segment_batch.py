@@ -229,6 +229,7 @@ def path_objects(
             **measure_shape(glomerulus.geometry, *pixel_size).measurements(),
             "Confidence": glomerulus.confidence,
             **{f"Confidence: {name}": value for name, value in by_class},
+            **({} if glomerulus.agreement is None else {"Agreement": glomerulus.agreement}),
             "Touches edge": float(glomerulus.touches_edge),
         }
         item = PathObject(

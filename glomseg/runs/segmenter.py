@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Literal
 
 from glomseg.errors import ModelError
-from glomseg.models.card import DEFAULT_MODEL
+from glomseg.models.card import DEFAULT_MODEL, PostName
 from glomseg.models.crop_classifier import load_classifier
-from glomseg.models.predict import Model, load_model
+from glomseg.models.ensemble import load_models, members_of
+from glomseg.models.predict import Model
 from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.candidates import CandidateChoice
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import Run, RunParameters, now
 from glomseg.runs.segment_batch import Extras, Job, segment_all
-from glomseg.segment.pipeline import SegmentSettings, sureness_of, threshold_of
+from glomseg.segment.pipeline import SegmentSettings, Stitch, outline_settings, sureness_of, threshold_of
 from glomseg.segment.suggest import Suggester
 
 
@@ -26,24 +27,29 @@ from glomseg.segment.suggest import Suggester
 class SegmentOptions:
     """How to segment the images of a project, or plain slides.
 
-    `model` is a name or a folder; `device` auto, cpu, cuda, cuda:N or mps. `threshold` (of the outline), `sureness`
-    (the mean probability from which an object counts; others are kept aside as candidates), `species` and `batch` are
-    the model's and the device's where they are None. `candidates` are dropped (none), kept in the run folder for the
-    review, or put among the outlines as well (all), under a class that nothing counts. `mpp` is (x, y) in um per
-    level-0 pixel. `overlay` draws a
-    picture of each image. `resume` demands a run to go on with, `restart` starts a new one; without them an
-    unfinished run of the same settings goes on. `command` is kept in run.json.
+    `model` is a name or a folder, or several that predict together. `device` is auto, cpu, cuda, cuda:N or mps.
+    `threshold` (of the outline), `sureness` (the mean probability from which an object counts; others are kept aside
+    as candidates), `species` and `batch` are the model's and the device's where they are None. `candidates` are
+    dropped (none), kept in the run folder for the review, or put among the outlines as well (all), under a class that
+    nothing counts. `mpp` is (x, y) in um per level-0 pixel. `overlay` draws a picture of each image. `resume` demands
+    a run to go on with, `restart` starts a new one; without them an unfinished run of the same settings goes on.
+    `tta_scales` averages over enlargements, `post` names how probabilities become objects (None: as the card says),
+    `stitch` and `overlap` are those of `SegmentSettings`. `command` is kept in run.json.
 
     `sclerosis` asks the shipped classifier which profiles look globally sclerosed: `suggest` measures how probable it
     is and marks them for the review, `classify` gives them the class.
     """
 
-    model: str | Path = DEFAULT_MODEL
+    model: str | Path | Sequence[str | Path] = DEFAULT_MODEL
     device: str = "auto"
     threshold: float | None = None
     sureness: float | None = None
     species: str | None = None
     tta: bool = False
+    tta_scales: tuple[float, ...] = ()
+    post: PostName | None = None
+    stitch: Stitch = "own"
+    overlap: float | None = None
     batch: int | None = None
     mpp: tuple[float, float] | None = None
     overlay: OverlayStyle | None = None
@@ -68,8 +74,8 @@ class Segmenter:
     @classmethod
     def load(cls, options: SegmentOptions, listener: Listener | None = None) -> Segmenter:
         """Load the model onto its device, before anything else can take time; raises ModelError, DeviceError."""
-        name = str(options.model)
-        model = load_model(name, options.device)
+        names = [options.model] if isinstance(options.model, str | Path) else list(options.model)
+        model = load_models(names, options.device)
         if listener is not None:
             listener.remark(f"model {model.card.name} on {model.device}")
         settings = SegmentSettings(
@@ -77,8 +83,13 @@ class Segmenter:
             sureness=options.sureness,
             species=options.species,
             tta=options.tta,
+            scales=options.tta_scales,
+            post=options.post,
+            stitch=options.stitch,
+            overlap=options.overlap,
             batch_size=options.batch,
         )
+        outline_settings(model.card, settings)  # what cannot be is refused before anything else
         if options.sclerosis == "off":
             suggester = None
         elif model.card.num_classes == 1:
@@ -87,12 +98,14 @@ class Segmenter:
             raise ModelError(
                 f"{model.card.name} tells {', '.join(model.card.class_names)} apart itself; leave `sclerosis` away"
             )
-        folder = find_model(name).resolve()
+        folder = find_model(names[0]).resolve()
         return cls(model=model, folder=folder, settings=settings, options=options, suggester=suggester)
 
     def parameters(self, *, region: str | None = None) -> RunParameters:
         """Name all that decides the result beside the image."""
-        card = self.model.card
+        settings, (card, *others) = self.settings, [member.card for member in members_of(self.model)]
+        post = settings.post or card.post
+        mean = settings.stitch == "mean"
         return RunParameters(
             model=card.name,
             model_sha256=card.weights_sha256,
@@ -101,8 +114,13 @@ class Segmenter:
             sureness=sureness_of(card, self.settings) or None,
             species=self.settings.species,
             tta=self.settings.tta,
+            tta_scales=self.settings.scales,
+            with_models=tuple(f"{other.name} {other.weights_sha256}" for other in others),
+            post=None if post == "glomseg" else post,
+            stitch=settings.stitch if mean else None,
+            overlap=(0.5 if settings.overlap is None else settings.overlap) if mean else None,
             tile_px=card.patch_size_pixels,
-            halo_px=card.halo_pixels,
+            halo_px=self.model.card.halo_pixels,
             region=region,
             sclerosis=None if self.suggester is None else self.options.sclerosis,
             classifier_sha256=None if self.suggester is None else self.suggester.classifier.card.weights_sha256,

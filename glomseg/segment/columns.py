@@ -17,6 +17,11 @@ PLACE: tuple[Column[PathObject], ...] = (
         lambda item: item.measurements.get("Confidence"),
     ),
     Column(
+        "agreement", "", "Agreement",
+        "How much several models agree: 1 less the mean range of their probabilities inside; empty of one model",
+        lambda item: item.measurements.get("Agreement"),
+    ),
+    Column(
         "x_px", "px", "x (px)", "Centre of area, from the left of the image, in full-resolution pixels",
         lambda item: item.geometry.centroid.x,
     ),

@@ -22,7 +22,7 @@ from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from glomseg.geometry import Bools, Bytes, polygons, small_parts
-from glomseg.models.planes import HOVER, hover_of
+from glomseg.models.planes import HOVER, SPREAD, hover_of
 from glomseg.segment.hover_split import margin_px, split_by_hover
 from glomseg.segment.post import HoverSplit
 from glomseg.segment.probability_map import ProbabilityMap
@@ -68,7 +68,8 @@ class OutlineSettings:
 class Glomerulus:
     """One profile: outline in level-0 pixels, mean probability inside it, cut by the slide's edge or not.
 
-    `class_index` is its class, `probabilities` the mean of each class inside it.
+    `class_index` is its class, `probabilities` the mean of each class inside it. `agreement` says how much several
+    models agree on it: 1 less the mean range of their probabilities inside; None of one model.
     """
 
     geometry: Polygon
@@ -76,6 +77,7 @@ class Glomerulus:
     touches_edge: bool
     class_index: int = 0
     probabilities: tuple[float, ...] = ()
+    agreement: float | None = None
 
 
 def find_glomeruli(probability: ProbabilityMap, settings: OutlineSettings) -> list[Glomerulus]:
@@ -124,6 +126,7 @@ def _outline(
         inner = classes[:, *crop]
         origin = (left + crop[1].start, top + crop[0].start)
         regions = _regions(mask, inner, _NEARLY * minimum_px, _splitter(probability, origin, settings))
+        spread = _spread(probability, origin, mask.shape)
         # What is above the threshold but of no region of this component is another's.
         own = np.where((values[crop] < lowest) | mask, values[crop], 0).astype(np.uint8)
         for region in range(1, int(regions.max()) + 1):
@@ -132,8 +135,16 @@ def _outline(
             levels = np.where(mine | (regions == 0), own, 0).astype(np.uint8)
             means = tuple(float(plane[mine].mean()) / 255 for plane in inner)
             confidence = float(own[mine].mean()) / 255
+            agreement = None if spread is None else 1 - float(spread[mine].mean()) / 255
             for outline, touches_edge in _polygons(levels, lowest, origin, frame, settings):
-                yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means)
+                yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means, agreement)
+
+
+def _spread(probability: ProbabilityMap, origin: tuple[int, int], shape: tuple[int, ...]) -> Bytes | None:
+    """Return by how much several models differ (H, W), None where the map is of one."""
+    if SPREAD not in probability.extras:
+        return None
+    return np.asarray(probability.read_extras((SPREAD,), *origin, shape[1], shape[0])[0])
 
 
 def _level(classes: Bytes, *, exclusive: bool) -> Bytes:

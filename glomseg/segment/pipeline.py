@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from glomseg.segment.outlines import Glomerulus, OutlineSettings, find_glomeruli
 from glomseg.segment.post import post_of
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.region import Region
+from glomseg.segment.stitch import MeanOfWindows, plan_windows
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.segment.tissue import find_tissue
 from glomseg.slides.slide import Slide
@@ -37,6 +39,8 @@ COARSEST = 4.0  # times the pixels that the model reads: what is coarser shows n
 READERS = 2
 BATCH_SIZE = {"cuda": 4, "mps": 2}  # on a CPU one tile alone is the fastest: what it needs stays in the cache
 TILES_AHEAD = 4
+Stitch = Literal["own", "mean"]
+MOST_OVERLAP = 0.9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,9 @@ class SegmentSettings:
     `threshold` is a probability (0..1), on the outline; `sureness` the mean probability (0..1) from which an object
     counts, `species` a key of SPECIES_DIAMETER_UM, `tta` averages over flips;
     `scales` over images enlarged by these factors too; `post` names how probabilities become objects;
-    `tile_px` and `halo_px` are in reading pixels.
+    `tile_px` and `halo_px` are in reading pixels. `stitch` is `own` (a pixel is decided by the tile that it is the core
+    of) or `mean` (by all windows of `tile_px` that show it, which share `overlap` of their side, half by default).
+    Raises ModelError for a value that makes no sense.
     """
 
     threshold: float | None = None
@@ -58,6 +64,17 @@ class SegmentSettings:
     tile_px: int | None = None
     halo_px: int | None = None
     batch_size: int | None = None
+    stitch: Stitch = "own"
+    overlap: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check what holds between settings."""
+        if self.overlap is not None and self.stitch != "mean":
+            raise ModelError("`overlap` is of windows that are averaged; give `stitch` as mean, or leave it out")
+        if self.overlap is not None and not 0 <= self.overlap <= MOST_OVERLAP:
+            raise ModelError(f"`overlap` is {self.overlap:g}; give a share from 0 to {MOST_OVERLAP:g}, such as 0.5")
+        if not all(0.25 <= scale <= 4 for scale in self.scales):
+            raise ModelError(f"`tta_scales` is {', '.join(map(str, self.scales))}; give factors from 0.25 to 4")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,12 +118,7 @@ def segment_slide(
     wanted = find_tissue(slide).blocks(frame)
     if region is not None:
         wanted &= region.blocks(frame, margin_um=model.card.training_diameter_um * _scale(model.card, settings.species))
-    tiles = plan_tiles(
-        wanted,
-        tile_px=settings.tile_px or model.card.patch_size_pixels,
-        halo_px=model.card.halo_pixels if settings.halo_px is None else settings.halo_px,
-        stride=model.stride,
-    )
+    tiles = _tiles(wanted, model, settings)
     clock.lap("tissue")
     with _memory_for(slide), ProbabilityMap(frame, model.card.num_classes, scratch, model.extras) as values:
         _fill(values, slide, model, settings, tiles, wanted, clock, progress)
@@ -126,6 +138,16 @@ def segment_slide(
         network_passes=_read_px(tiles) / tissue_px if tissue_px else 0.0,
         seconds=clock.laps(),
     )
+
+
+def _tiles(wanted: NDArray[np.bool_], model: Model, settings: SegmentSettings) -> list[Tile]:
+    """Plan what the network sees of the `wanted` blocks."""
+    side = settings.tile_px or model.card.patch_size_pixels
+    if settings.stitch == "mean":
+        overlap = 0.5 if settings.overlap is None else settings.overlap
+        return plan_windows(wanted, window_px=side, overlap=overlap, stride=model.stride)
+    halo = model.card.halo_pixels if settings.halo_px is None else settings.halo_px
+    return plan_tiles(wanted, tile_px=side, halo_px=halo, stride=model.stride)
 
 
 @contextmanager
@@ -213,10 +235,16 @@ def _fill(
     done = 0
     progress(done, len(tiles))
     batches = _batches(tiles, settings.batch_size or BATCH_SIZE.get(model.device.type, 1))
+    windows = None
+    if settings.stitch == "mean":
+        windows = MeanOfWindows(values, wanted, model.card.num_classes + len(model.extras))
     for batch, images in _read_ahead(slide, values.frame, batches):
         clock.lap("read")
         planes = model.predict_planes(images, tta=settings.tta, scales=settings.scales)
         for tile, read in zip(batch, planes, strict=True):
+            if windows is not None:
+                windows.add(tile, read)
+                continue
             rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
             mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
             mine = mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
@@ -224,6 +252,8 @@ def _fill(
         clock.lap("network")
         done += len(batch)
         progress(done, len(tiles))
+    if windows is not None:
+        windows.finish()
 
 
 def _batches(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:

@@ -85,11 +85,17 @@ POSTS: dict[PostName, Post] = {
 """Names that a card or `post` may give -> what they do."""
 
 
+def post_named(name: str | None) -> PostName:
+    """Return the name of a way as a run keeps it, None for ours; raise ModelError for one that is not known."""
+    for known in POSTS:
+        if (name or "glomseg") == known:
+            return known
+    raise ModelError(f"no post-processing is called {name!r}; give `post` as one of {', '.join(POSTS)}")
+
+
 def post_of(card: ModelCard, name: PostName | None) -> Post:
     """Return the way that is asked for, or the card's; raise ModelError where it needs a head that is not there."""
-    if name is not None and name not in POSTS:
-        raise ModelError(f"no post-processing is called {name!r}; give `post` as one of {', '.join(POSTS)}")
-    asked = name or card.post
+    asked = post_named(name or card.post)
     post = POSTS[asked]
     if post.split == "hover" and not card.hover:
         others = ", ".join(other for other, one in POSTS.items() if one.split != "hover")

@@ -45,6 +45,7 @@ class RunDescription:
     parameters: tuple[tuple[str, str], ...] = ()
     model: str = ""
     model_sha256: str = ""
+    with_models: tuple[str, ...] = ()
     threshold: float | None = None
     reading_mpp: tuple[float, ...] = ()
     minimum_area_um2: float | None = None

@@ -61,6 +61,7 @@ def describe_run(run: Run) -> RunDescription:
         parameters=tuple((name, "–" if value is None else str(value)) for name, value in _named(parameters)),
         model=parameters.model or "",
         model_sha256=parameters.model_sha256 or "",
+        with_models=parameters.with_models,
         threshold=parameters.threshold,
         reading_mpp=tuple(sorted({record.reading_mpp for record in run.images.values() if record.reading_mpp})),
         minimum_area_um2=None if card is None else _minimum_area_um2(card, parameters.species),

@@ -1,0 +1,86 @@
+"""Several models as one: the mean of what they say of a pixel, and by how much they differ there."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from glomseg.errors import ModelError
+from glomseg.geometry import Bytes
+from glomseg.models.card import ModelCard
+from glomseg.models.planes import SPREAD
+from glomseg.models.predict import Model, load_model
+
+AGREEING = ("mpp", "training_diameter_um", "class_names", "activation", "heads")
+"""Fields of a card that must be the same in all, in the order in which they are looked at."""
+
+
+class Ensemble(Model):
+    """Models that read at one scale and know the same classes; it stands wherever one model does.
+
+    The card is that of the first, which says how to outline, under the names of all.
+    """
+
+    def __init__(self, members: Sequence[Model]) -> None:
+        """Take the models; raises ModelError, which names what they do not agree on."""
+        first, *others = members
+        for other in others:
+            _check(first.card, other.card)
+        self.members = tuple(members)
+        self.card = dataclasses.replace(
+            first.card,
+            name=" + ".join(member.card.name for member in members)[:200],
+            halo_pixels=max(member.card.halo_pixels for member in members),
+        )
+        self.device, self.dtype = first.device, first.dtype
+        self.stride = math.lcm(*(member.stride for member in members))
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """Name the planes beside the classes: those of the models, and how much they differ."""
+        return (*self.members[0].extras, SPREAD)
+
+    def predict_planes(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
+        """Return the mean of what the models give, and behind it the range of their probabilities."""
+        classes = self.card.num_classes
+        first = self.members[0].predict_planes(images, tta=tta, scales=scales)
+        total, lowest, highest = first.astype(np.uint16), first[:, :classes], first[:, :classes]
+        for member in self.members[1:]:
+            planes = member.predict_planes(images, tta=tta, scales=scales)
+            total += planes
+            lowest, highest = np.minimum(lowest, planes[:, :classes]), np.maximum(highest, planes[:, :classes])
+        count = len(self.members)
+        mean = ((total + count // 2) // count).astype(np.uint8)
+        return np.concatenate([mean, (highest - lowest).max(axis=1, keepdims=True).astype(np.uint8)], axis=1)
+
+
+def load_models(names: Sequence[str | Path], device: str = "cpu") -> Model:
+    """Load one model, or several that predict together; raises ModelError where they cannot, DeviceError."""
+    if len(set(map(str, names))) < len(names):
+        raise ModelError(f"`model` names one twice: {', '.join(map(str, names))}; name each once")
+    models = [load_model(name, device) for name in names]
+    return models[0] if len(models) == 1 else Ensemble(models)
+
+
+def members_of(model: Model) -> tuple[Model, ...]:
+    """Return the models that predict together; of one model itself."""
+    return model.members if isinstance(model, Ensemble) else (model,)
+
+
+def _check(first: ModelCard, other: ModelCard) -> None:
+    for name in AGREEING:
+        mine, theirs = getattr(first, name), getattr(other, name)
+        same = math.isclose(mine, theirs, rel_tol=1e-3) if isinstance(mine, float) else mine == theirs
+        if not same:
+            raise ModelError(
+                f"{first.name} and {other.name} cannot predict together: {name} is {_said(mine)} and {_said(theirs)}; "
+                "give `model` only with models that agree on that"
+            )
+
+
+def _said(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
