@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from glomseg.errors import RunError
 
@@ -141,6 +142,14 @@ def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Read a CSV table in UTF-8 as `parse_csv` does; raises OSError, UnicodeDecodeError, csv.Error."""
     return parse_csv(path.read_bytes().decode("utf-8-sig"))
+
+
+def from_json(text: str | bytes) -> Any:
+    """Return what a JSON text says, whoever wrote it; raises ValueError, for lists without end and odd bytes too."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("lists within lists without end") from None
 
 
 def json_text(content: object) -> str:

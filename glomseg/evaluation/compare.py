@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
 from glomseg.evaluation.intervals import Scale, intervals, least_p, sign_flip_test
-from glomseg.files import read_csv
+from glomseg.files import from_json, read_csv
 
 COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", "hausdorff95_um",
             "mean_distance_um", "kpis_f1")  # fmt: skip
@@ -97,10 +96,13 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
     """Read the rows of per_slide.csv by image."""
     path = folder / PER_SLIDE
     try:
-        json.loads((folder / METRICS).read_text(encoding="utf-8"))
+        from_json((folder / METRICS).read_text(encoding="utf-8"))
         rows = {row["image"]: row for row in read_csv(path)[1]}
         if not rows or not all(row["true_objects"] and row["unit"] for row in rows.values()):
             raise ValueError("no rows")
+        for row in rows.values():
+            for name in COMPARED:
+                float(row.get(name) or 0)
         return rows
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise EvaluationError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import EvaluationError
+from glomseg.files import from_json
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.parts import PARTS
 from glomseg.models.card import ModelCard
@@ -50,14 +50,14 @@ def learned_from(model_folder: Path, infos: Sequence[ImageInfo]) -> LearnedFrom 
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = from_json(path.read_text(encoding="utf-8"))
         named = [
             (part, _parts(name)[1:] or _parts(name))
             for part in PARTS
             for names in content[part].values()
             for name in names
         ]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise EvaluationError(f"{path} cannot be read as a split ({error}); remove it, or train again") from error
     by_stem: dict[str, list[tuple[str, list[str]]]] = {}
     for part, parts in named:

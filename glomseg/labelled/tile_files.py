@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import LabelError
+from glomseg.files import from_json
 from glomseg.labelled.names import stem_of
+from glomseg.slides.pixel_size import MAX_MPP, stated_mpp
 
 TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
 EXPORT = "export.json"
@@ -37,7 +39,7 @@ def tile_labels(path: Path) -> TileLabels | None:
         return None
     try:
         classes = {int(item["label"]): str(item["classification"]) for item in _read(file).get("labels", [])}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise LabelError(f"{file} cannot be read ({error}); export the tiles again") from error
     classes.pop(0, None)
     if not classes:
@@ -48,10 +50,16 @@ def tile_labels(path: Path) -> TileLabels | None:
 
 
 def tile_mpp(path: Path) -> float | None:
-    """Tell um per pixel of a tile by the export.json above it; raises LabelError where that is damaged."""
+    """Tell um per pixel of a tile by the export.json above it; raises LabelError where that is damaged or odd."""
     file = _above(path.parent, EXPORT)
     said = None if file is None else _read(file).get("mpp")
-    return float(said) if isinstance(said, int | float) and said > 0 else None
+    if said is None:
+        return None
+    number = said if isinstance(said, int | float) and not isinstance(said, bool) and 0 < said < MAX_MPP else math.nan
+    stated = stated_mpp(number, number)
+    if stated.mpp is None:
+        raise LabelError(f"{file} says that its tiles have {str(said)[:20]!r} um per pixel; export the tiles again")
+    return stated.mpp[0]
 
 
 def _above(folder: Path, name: str) -> Path | None:
@@ -68,4 +76,4 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 @lru_cache(maxsize=64)
 def _parsed(path: Path, modified_ns: int) -> Mapping[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return dict(from_json(path.read_text(encoding="utf-8")))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ProjectError
+from glomseg.files import from_json
 from glomseg.qupath.objects import unpack_rgb
 
 
@@ -25,8 +25,8 @@ def read_classes(folder: Path) -> list[ProjectClass]:
     if not path.is_file():
         return []
     try:
-        listed = _table(json.loads(path.read_bytes())).get("pathClasses")
-    except (OSError, ValueError, RecursionError) as error:
+        listed = _table(from_json(path.read_bytes())).get("pathClasses")
+    except (OSError, ValueError) as error:
         raise ProjectError(f"{path} is damaged ({error!r}); restore it, or delete it in a copy") from error
     classes = [listed_class(item) for item in listed] if isinstance(listed, list) else []
     return [item for item in classes if item is not None]

@@ -22,7 +22,7 @@ from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
-from glomseg.files import replacing
+from glomseg.files import from_json, replacing
 from glomseg.qupath.geojson_shapes import excerpt, is_open, other_plane, read_geometry
 
 Color = tuple[int, int, int]
@@ -127,10 +127,10 @@ def _load(path: Path) -> Any:
     try:
         data = path.read_bytes()
         data = gzip.decompress(data) if path.suffix == ".gz" else data
-        return json.loads(data)
+        return from_json(data)
     except FileNotFoundError:
         raise GeoJSONError(f"{path} does not exist; export it from QuPath as GeoJSON") from None
-    except (OSError, EOFError, ValueError, zlib.error, RecursionError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise GeoJSONError(f"{path} is not readable GeoJSON ({error}); export it from QuPath again") from error
 
 

@@ -8,7 +8,6 @@ user sets goes into both at the next save.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ProjectError
+from glomseg.files import from_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
 from glomseg.qupath.image_servers import builder_problem, picture_problem, pixel_size, unwrapped
@@ -171,10 +171,10 @@ def folder_state(data_folder: Path) -> ImageState:
 def load_json(path: Path) -> dict[str, Any]:
     """Load the JSON object of a project file; raises ProjectError."""
     try:
-        content = json.loads(path.read_bytes())
+        content = from_json(path.read_bytes())
     except OSError as error:
         raise ProjectError(f"{path} cannot be read ({error.strerror}); check the file") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         backup = Path(f"{path}.backup")
         remedy = f"restore it from {backup.name}" if backup.exists() else "restore it from a backup"
         raise ProjectError(f"{path} is damaged ({error}); {remedy}") from error
@@ -292,7 +292,7 @@ def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
 
 def _summary(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = from_json(path.read_bytes())
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

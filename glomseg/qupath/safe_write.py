@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ConflictError, ProjectError, RunError
-from glomseg.files import replacing, write_json, write_text
+from glomseg.files import from_json, replacing, write_json, write_text
 from glomseg.qupath.class_list import ProjectClass, listed_class, read_classes
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_servers import unwrapped
@@ -97,9 +97,9 @@ def readable_data(data_folder: Path) -> Path | None:
 def _objects_said(data_folder: Path) -> int:
     """Return how many objects an image has by its summary; 0 where there is none that can be read."""
     try:
-        count = json.loads((data_folder / "summary.json").read_bytes())["hierarchy"]["nObjects"]
+        count = from_json((data_folder / "summary.json").read_bytes())["hierarchy"]["nObjects"]
         return int(count)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
         return 0
 
 
@@ -174,11 +174,13 @@ def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState 
 def _copy_of_data(folder: Path) -> Path | None:
     """Return the data of a copy, None where there was none; raises ProjectError for a copy that has changed."""
     try:
-        checksums = json.loads((folder / CHECKSUMS).read_bytes())
+        checksums = from_json((folder / CHECKSUMS).read_bytes())
     except FileNotFoundError:  # made by glomseg before there were checksums, or by the import script
         return readable_data(folder)
     except (OSError, ValueError) as error:
         raise ProjectError(f"{folder / CHECKSUMS} is damaged ({error}); choose another backup") from error
+    if not isinstance(checksums, dict):
+        raise ProjectError(f"{folder / CHECKSUMS} is damaged; choose another backup")
     for name, sha256 in checksums.items():
         if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
             raise ProjectError(f"{folder / name} is not what was backed up; choose another backup")
@@ -280,7 +282,7 @@ def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
     write_text(project_path, json.dumps(content, indent=2, ensure_ascii=False))
     server_path = project_path.parent / "data" / entry_id / "server.json"
     try:
-        server = json.loads(server_path.read_bytes())
+        server = from_json(server_path.read_bytes())
         unwrapped(server.get("builder", server))["uri"] = uri  # QuPath 0.5 puts the builder into "builder"
     except (OSError, ValueError, AttributeError):
         return
@@ -289,7 +291,7 @@ def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
 
 def _save_classes(path: Path, classes: Sequence[ProjectClass]) -> None:
     """Append the classes that the project's list lacks; those that are there keep their colours."""
-    read = json.loads(path.read_bytes()) if path.is_file() else {}
+    read = from_json(path.read_bytes()) if path.is_file() else {}
     content: dict[str, Any] = read if isinstance(read, dict) else {}
     listed = content.get("pathClasses")
     listed = listed if isinstance(listed, list) else []

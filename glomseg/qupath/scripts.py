@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from glomseg.errors import QuPathError
-from glomseg.files import write_json, write_text
+from glomseg.files import from_json, write_json, write_text
 
 SUBFOLDER = "GlomSeg"
 """The folder below QuPath's scripts, which QuPath shows as a submenu."""
@@ -100,7 +99,7 @@ def _digest(path: Path) -> str:
 
 def _read_record(path: Path) -> dict[str, str]:
     try:
-        content = json.loads(path.read_bytes())
+        content = from_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return {str(name): str(digest) for name, digest in content.items()} if isinstance(content, dict) else {}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from glomseg.errors import GeoJSONError, ProjectError, RunError
-from glomseg.files import write_text
+from glomseg.files import from_json, write_text
 from glomseg.qupath.objects import from_collection, to_collection
 from glomseg.qupath.project import folder_state
 from glomseg.qupath.safe_write import readable_data
@@ -199,7 +199,7 @@ def _paths(runs_folder: Path, entry_id: str) -> list[Path]:
 
 def _load(path: Path) -> Written:
     try:
-        content: dict[str, Any] = json.loads(path.read_bytes())
+        content: dict[str, Any] = from_json(path.read_bytes())
         if content["format_version"] not in READABLE:
             raise RunError(f"{path} has format {content['format_version']!r}; this glomseg reads {READABLE}")
         change = Change(

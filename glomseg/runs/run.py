@@ -11,7 +11,6 @@ backup/<key>/              what stood in the QuPath project before the first wri
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,7 +20,7 @@ from typing import Any
 
 from glomseg import __version__
 from glomseg.errors import RunError
-from glomseg.files import write_json
+from glomseg.files import from_json, write_json
 from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
 from glomseg.settings import read_record
 
@@ -181,7 +180,7 @@ def load_run(folder: Path) -> Run:
     """Read the record of a run; raises RunError where it is missing, damaged, or of a newer glomseg."""
     path = folder / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = from_json(path.read_text(encoding="utf-8"))
         if content["format_version"] != FORMAT_VERSION:
             raise RunError(f"{path} has format {content['format_version']!r}; this glomseg reads {FORMAT_VERSION}")
         images = {

@@ -12,12 +12,21 @@ from hypothesis import strategies as st
 from kinds.labels import LABELS, LabelCase
 
 from glomseg.errors import GlomsegError
+from glomseg.evaluation.compare import compare
 from glomseg.evaluation.learned import learned_from
 from glomseg.evaluation.suite import read_suite
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.label_files import Selection, read_outlines
 from glomseg.labelled.masks import look_at, read_mask
 from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet
+from glomseg.labelled.tile_files import tile_labels, tile_mpp
+from glomseg.models.store import read_card
+from glomseg.qupath.class_list import read_classes
+from glomseg.qupath.objects import read_objects
+from glomseg.qupath.project import read_project
+from glomseg.runs.run import load_run
+from glomseg.settings import parse_json
+from glomseg.training.data.splits import read_split
 
 TIMES = 12
 QUIET = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -88,6 +97,44 @@ def test_json_beside_tiles_and_weights_of_anything(content: object, tmp_path: Pa
     assert said == "" or ".json" in said or mask.name in said
     said = refusal(lambda: learned_from(tmp_path, [ImageInfo(key="a/s1")]))
     assert said == "" or "split.json" in said
+
+
+ODD_JSON = {
+    "lists without end": b"[" * 99_999,
+    "tables without end": b'{"a":' * 99_999,
+    "a number of 5000 digits": b'{"format_version": ' + b"9" * 5000 + b"}",
+    "endless numbers": b'{"mpp": 1e999, "seed": Infinity, "labels": [{"label": 1e999, "classification": "a"}], '
+    b'"by": "slide", "train": {}, "validation": {}, "test": {}, "hierarchy": {"nObjects": 1e999}}',
+    "bytes of no text": b"\xff\xfe\xff",
+    "a text": b'"x"',
+    "nothing": b"",
+    "null": b"null",
+    "numbers for names": b'{"train": {"a": [1]}, "validation": {}, "test": {"": [""]}, "by": 1, "seed": 0}',
+}
+READ_AS_JSON: dict[str, Callable[[Path], object]] = {
+    "s-tiles.json": lambda folder: tile_labels(folder / "s [x=0,y=0,w=9,h=9].png"),
+    "export.json": lambda folder: tile_mpp(folder / "s [x=0,y=0,w=9,h=9].png"),
+    "split.json": lambda folder: learned_from(folder, [ImageInfo(key="a/s1"), ImageInfo(key="")]),
+    "another split.json": lambda folder: read_split(folder / "another split.json", []),
+    "card.json": read_card,
+    "run.json": load_run,
+    "metrics.json": lambda folder: compare(folder, folder),
+    "project.qpproj": lambda folder: read_project(folder / "project.qpproj"),
+    "a.geojson": lambda folder: read_objects(folder / "a.geojson"),
+    "classifiers/classes.json": read_classes,
+    "config.json": lambda folder: parse_json(folder.joinpath("config.json").read_text("latin-1"), origin="config.json"),
+}
+
+
+@pytest.mark.parametrize("content", ODD_JSON)
+@pytest.mark.parametrize("name", READ_AS_JSON)
+def test_odd_json_in_any_file(name: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(ODD_JSON[content])
+    said = refusal(lambda: READ_AS_JSON[name](tmp_path))
+    assert said == "" or any(part in said for part in (name, tmp_path.name))
+    assert "\n" not in said
+    assert said or content not in ("lists without end", "tables without end", "nothing", "bytes of no text")
 
 
 @QUIET

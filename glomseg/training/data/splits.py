@@ -6,7 +6,6 @@ with the training says nothing. What the folders of the data say comes first.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from glomseg.errors import TrainingError
-from glomseg.files import write_json
+from glomseg.files import from_json, write_json
 from glomseg.training.data.examples import Example
 
 Unit = Literal["slide", "case"]
@@ -121,11 +120,11 @@ def read_split(path: Path, examples: Sequence[Example]) -> Split:
     Raises TrainingError for a file that is none, and where an example is gone.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = from_json(path.read_text(encoding="utf-8"))
         by, seed = str(content["by"]), int(content["seed"])
-        names = {name: part for part in PARTS for unit in content[part].values() for name in unit}
+        names = {str(name): part for part in PARTS for unit in content[part].values() for name in unit}
         units = {unit: part for part in PARTS for unit in content[part]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
         raise TrainingError(f"{path} cannot be read as a split ({error}); split the data anew") from error
     there = {example.name for example in examples}
     gone = sorted(name for name in names.keys() - there if not (names[name] == "test" and _uncut(name) in there))
