@@ -12,6 +12,9 @@ from . import options
 from .commands import command
 from .console import Console
 
+_TRIED = ((0, 6), (0, 7))
+"""The versions of QuPath that glomseg's windows were opened in."""
+
 
 @command(short_help="Show what is on this machine, and if slides can be read.", interrupted="nothing was changed")
 @click.argument("project", required=False, type=click.Path(path_type=Path))
@@ -48,7 +51,7 @@ def _software() -> list[tuple[str, str]]:
 
 def _qupath() -> list[tuple[str, str]]:
     from glomseg.errors import QuPathError
-    from glomseg.qupath.process import find_qupath
+    from glomseg.qupath.process import find_qupath, version_numbers
 
     try:
         found = find_qupath()
@@ -59,7 +62,9 @@ def _qupath() -> list[tuple[str, str]]:
             "none: results are GeoJSON only; install it from qupath.github.io, or set PAQUO_QUPATH_DIR to its folder"
         )
         return [("QuPath", remedy)]
-    return [("QuPath", f"{found.version} in {found.folder}"), ("Java", found.java_version or "unknown")]
+    tried = version_numbers(found.version)[:2] in _TRIED
+    remark = "" if tried else "; glomseg's windows were tried in 0.6 and 0.7, and in no other"
+    return [("QuPath", f"{found.version} in {found.folder}{remark}"), ("Java", found.java_version or "unknown")]
 
 
 def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) -> int:

@@ -3,7 +3,8 @@
  *          clicks.
  * Input:   the open image. Keys that QuPath does not use, in the window and in the viewer: Page Down next field not
  *          seen yet, Page Up back, E outline (then click on two opposite ends of the glomerulus), U take the last
- *          outline back. An outline follows the probabilities that the newest run kept of the image, where it did. The fields are as large as the viewer at the scale of 1 um a pixel of the screen.
+ *          outline back. An outline follows the probabilities that the newest run kept of the image, where it did. The
+ *          fields are as large as the viewer at the scale of 1 um a pixel of the screen.
  *          Without a window: prints how many fields of 1 mm hold tissue, and how many were seen.
  * Output:  annotations of class Glomerulus, a person's. Which fields were seen is kept with the image, which is saved.
  * QuPath 0.5, 0.6, 0.7

@@ -1,8 +1,8 @@
 /*
  * Purpose: outline a glomerulus of which two opposite ends are known: as the probabilities of the newest run say, if it
- *          kept them, else an ellipse that snaps to the edge. The other scripts load this file from their own folder; by
+ *          kept them, else an ellipse that snaps to the edge. find_missed loads this file from its own folder; by
  *          itself it does nothing.
- * Input:   <project folder>/glomseg/<run>/probability/<entry id>.tif, as `glomseg annotate --keep-probability` leaves it.
+ * Input:   <project folder>/glomseg/<run>/probability/<entry id>.tif, which `annotate --keep-probability` leaves.
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
  */

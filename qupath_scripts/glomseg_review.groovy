@@ -61,6 +61,7 @@ class Review extends ImageWindow {
         past.clear()
         judged.clear()
         readCandidates()
+        scale.begin()
         if (data != null) {
             data.getHierarchy().addListener(onObjects)
             gui.getAllViewers()*.getCustomOverlayLayers().findAll { !it.contains(brackets) }.each { it.add(brackets) }
@@ -190,7 +191,7 @@ class Review extends ImageWindow {
     void keepVerdicts(boolean undone) {
         def gone = judged.findAll { id, kept -> undone && kept.candidate != null && !byId.containsKey(id) }
         if (gone) {
-            data.getHierarchy().addObjects(gone.values()*.candidate)
+            shared.withoutStep { data.getHierarchy().addObjects(gone.values()*.candidate) }
             look()
         }
         def lost = judged.findAll { id, kept ->
@@ -241,7 +242,7 @@ class Review extends ImageWindow {
     /** Make a candidate an object of the image. */
     private void takeIn(PathObject item) {
         candidates.remove(item.getID())
-        data.getHierarchy().addObject(item)
+        shared.withoutStep { data.getHierarchy().addObject(item) }
         byId[item.getID()] = item
         tally[shared.TO_DO] = (tally[shared.TO_DO] ?: 0) + 1
     }
@@ -296,7 +297,7 @@ class Review extends ImageWindow {
 
     private void offerAgain(PathObject item) {
         judged.remove(item.getID())
-        data.getHierarchy().removeObject(item, true)
+        shared.withoutStep { data.getHierarchy().removeObject(item, true) }
         candidates[item.getID()] = item
         look()
     }
@@ -341,13 +342,13 @@ class Review extends ImageWindow {
             text = "Open an image of a project to review it."
         else if (at >= ids.size())
             text = left || candidates ? "End of the queue; ${left + candidates.size()} were passed over: Next goes " +
-                "through them." : "All have a verdict."
+                "through them." : "All have a verdict. Find what was missed (in the menu), then mark the image."
         else
             text = "${at + 1} of ${ids.size()}: " + (item == null ? "deleted" : inWords(item))
         def mark = entry?.getMetadataValue(shared.REVIEWED)
         def counted = data == null ? "" : shared.inWords(tally) + (mark ? "; fully reviewed by ${mark}" : "") +
             (candidates ? " (+ ${candidates.size()} candidates)" : "") +
-            "   |   project: ${wholeImages} of ${project.size()} images fully reviewed" +
+            "   |   project: ${wholeImages} of ${project.getImageList().size()} images fully reviewed" +
             (unsaved ? "" : "   |   saved")
         pane.tell(text, item, counted, byId ? countDone() / (double) byId.size() : 0.0d, mark != null)
     }
@@ -364,6 +365,8 @@ class Review extends ImageWindow {
                 item.getMeasurementList().get("Sclerotic probability"))
         if (shared.verdict(item))
             told << "${shared.verdict(item)} by ${metadata['glomseg.initials']}, ${metadata['glomseg.judged']}"
+        if (tool != null)
+            told << "redraw it, then accept"
         if (metadata["glomseg.grade"])
             told << "grade ${metadata['glomseg.grade']}"
         return told.join("; ")
@@ -404,7 +407,8 @@ class Review extends ImageWindow {
             Dialogs.showInfoNotification(title, "Every other image of the project is fully reviewed.")
             return
         }
-        save()
+        if (data.isChanged())
+            saveAnyway()
         gui.openImageEntry(next)
     }
 

@@ -56,6 +56,7 @@ class ReviewPane {
         def keys = review.keys
         layOutFields()
         layOutChoices()
+        finished.setPrefWidth(170)
         finished.setOnAction { review.act { review.finish() } }
         bar.setPrefWidth(140)
         def verdicts = new HBox(4.0d,

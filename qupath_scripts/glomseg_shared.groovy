@@ -17,6 +17,7 @@ import javafx.beans.value.ChangeListener
 import javafx.collections.ListChangeListener
 import org.codehaus.groovy.runtime.InvokerHelper
 import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.prefs.PathPrefs
 import qupath.lib.io.GsonTools
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.classes.PathClass
@@ -191,6 +192,18 @@ void changed(def hierarchy, List<PathObject> items) {
     hierarchy.fireObjectsChangedEvent(this, items, true)
 }
 
+/** Add or remove objects of ours without a step in QuPath's undo, which would copy all objects. */
+void withoutStep(Closure what) {
+    def most = PathPrefs.maxUndoHierarchySizeProperty()
+    def before = most.get()
+    most.set(0)
+    try {
+        what()
+    } finally {
+        most.set(before)
+    }
+}
+
 /** Return all that a verdict changes, so that it can be put back. */
 Map state(PathObject item) {
     return [
@@ -284,8 +297,8 @@ void refuseToOverwrite(def entry, def imageData) {
 void sync(def project) {
     def names = imagesMissedBy(project)
     if (names)
-        throw new IllegalStateException("The project's file lists images that are not known here (${names.join(', ')})" +
-            ": another program added them. It is not overwritten; open the project again.")
+        throw new IllegalStateException("The project's file lists images that are not known here " +
+            "(${names.join(', ')}): another program added them. It is not overwritten; open the project again.")
     project.syncChanges()
 }
 
@@ -295,8 +308,8 @@ List<String> imagesMissedBy(def project) {
         return []
     def known = project.getImageList()*.getID() as Set
     def content = GsonTools.getInstance().fromJson(Files.readString(file), Map)
-    def listed = content.images.findAll { it.entryID != null && !(String.format("%.0f", it.entryID as double) in known) }
-    return listed*.imageName*.toString()
+    def listed = content.images.findAll { it.entryID != null }
+    return listed.findAll { !(String.format("%.0f", it.entryID as double) in known) }*.imageName*.toString()
 }
 
 /**

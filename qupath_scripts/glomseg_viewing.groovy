@@ -63,7 +63,8 @@ class Brackets extends AbstractOverlay {
         graphics.setStroke(new BasicStroke(width))
         graphics.draw(outline)
         graphics.setColor(Color.WHITE)
-        graphics.setStroke(new BasicStroke(width, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1f, [step] as float[], 0f))
+        graphics.setStroke(new BasicStroke(width, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 1f, [step] as float[],
+            0f))
         graphics.draw(outline)
     }
 
@@ -75,6 +76,11 @@ class Scale {
     private Double scale = null  // um (px where the pixel size is unknown) a pixel of the screen
     private Double set = null  // the downsample that was set last
     private final remembered = PathPrefs.createPersistentPreference("glomseg.review.scale", 0.0d)
+
+    /** Begin with an image that was just opened: how it was zoomed on opening is nobody's wish. */
+    void begin() {
+        set = null
+    }
 
     /** Show a ROI in the middle; `rois` tells all of them, where there is no scale yet. */
     void centre(def viewer, def roi, Closure rois) {

@@ -134,6 +134,7 @@ abstract class ImageWindow {
     def project, entry, data
 
     private Map signatures = null  // of the objects when data in memory and on disk were one
+    private String complaint = null  // why saving failed, as it was said last
     private final HBox conflict = new HBox(8.0d)
     private final rememberedPlace
     private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
@@ -166,7 +167,7 @@ abstract class ImageWindow {
     /** Let go of data whose objects went over to others that were read from disk; take the rest along. */
     abstract void carryOver(def old, def there)
 
-    /** Show the window of a kind, the one that is there already where one is; another kind's is closed, with its keys. */
+    /** Show the window of a kind, the one that is there already where one is; one of another kind is closed. */
     static void show(def gui, String name, Closure make) {
         def properties = gui.getStage().getProperties()
         def before = properties.get("glomseg." + name)
@@ -267,10 +268,13 @@ abstract class ImageWindow {
         try {
             shared.save(project, entry, data)
             signatures = shared.signatures(data.getHierarchy())
+            complaint = null
             return true
         } catch (IOException | IllegalStateException error) {
-            Dialogs.showErrorNotification(title, error.getMessage())
-            return false
+            if (error.getMessage() != complaint)  // once, not after each verdict
+                Dialogs.showErrorNotification(title, error.getMessage())
+            complaint = error.getMessage()
+            return !data.isChanged()
         }
     }
 
@@ -291,7 +295,7 @@ abstract class ImageWindow {
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
-    private void takeBoth() {
+    void takeBoth() {
         def old = data
         def there = entry.readImageData()
         shared.doAgain(signatures, old.getHierarchy(), there)

@@ -1,7 +1,8 @@
 /*
  * Purpose: look at the glomeruli of the open image one after another and give each a verdict, a grade, a comment.
  * Input:   annotations of class Glomerulus and below; the queue holds what has no final verdict yet, so that a review
- *          goes on where it stopped, and in the window the candidates of the newest run, if wanted. With keys that QuPath does not use, here and in the viewer:
+ *          goes on where it stopped; in the window the candidates of the newest run, too, if wanted. With keys that
+ *          QuPath does not use, here and in the viewer:
  *            Y accept   X reject   K sclerotic   E edit   0 to 9 grades   U take the last verdict back
  *            Page Up, Page Down: back, next   T comment   I next image
  *          Without a window, arguments as name=value:

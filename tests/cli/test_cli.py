@@ -197,6 +197,15 @@ def test_doctor_names_what_is_here(glomseg, no_qupath: None) -> None:
     assert "PAQUO_QUPATH_DIR" in result.out
 
 
+@pytest.mark.parametrize(("version", "said"), [("0.5.1", True), ("0.6.0", False), ("0.7.0-rc1", False)])
+def test_doctor_says_where_the_windows_were_not_tried(glomseg, monkeypatch, tmp_path: Path, version, said) -> None:
+    from glomseg.qupath import process
+
+    info = process.QuPathInfo(version=version, folder=tmp_path, java_version="17")
+    monkeypatch.setattr(process, "find_qupath", lambda: info)
+    assert ("were tried in 0.6 and 0.7" in " ".join(glomseg("doctor").out.split())) == said
+
+
 def start(*arguments: object) -> subprocess.Popen[str]:
     """Start the command where Ctrl-C is heard, also where the tests run in the background and theirs is not."""
     command = [sys.executable, "-m", "glomseg_cli.main", *map(str, arguments)]

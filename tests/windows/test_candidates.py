@@ -71,8 +71,7 @@ def test_a_candidate_that_was_judged_goes_back_with_u_and_comes_back_after_qupat
     offered.press("Y")
     assert offered.fx(f"hierarchy.getAnnotationObjects().count {{ it.getMetadata()['{RUN}'] == 'run-7' }}") == "1"
     offered.fx("hierarchy.removeObject(inOrder()[0], true)")
-    offered.fx(UNDO)
-    offered.fx(UNDO)  # before the candidate came in
+    offered.fx(UNDO)  # to the last step before, which knows nothing of the candidate
     offered.until("hierarchy.getAnnotationObjects().count { verdict(it) == 'accept' }", "1")
     assert offered.fx("hierarchy.getAnnotationObjects().size()") == "3"
     choose(offered, "no candidates")

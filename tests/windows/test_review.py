@@ -181,7 +181,18 @@ def test_all_are_shown_at_one_scale(review):
     assert max(scales) == pytest.approx(min(scales))
     review.fx("gui.getViewer().setDownsampleFactor(3.0d)")
     review.press("PAGE_UP")
+    scale = (
+        "gui.getViewer().getDownsampleFactor() * data.getServer().getPixelCalibration().getAveragedPixelSizeMicrons()"
+    )
+    before = float(review.fx(scale))
     assert float(review.fx("gui.getViewer().getDownsampleFactor()")) == pytest.approx(3)
+    review.press("I")  # and so in the next image, however QuPath zooms on opening it
+    review.until("review.getTitle()", "Review: kidney_02.tif")
+    review.fx("""hierarchy.clearAll()
+        hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createEllipseROI(240, 240, 120, 120, null),
+            PathClass.fromString('Glomerulus')))""")
+    review.fx("within(ChoiceBox)[0].getOnAction().handle(null)")
+    assert float(review.fx(scale)) == pytest.approx(before)
 
 
 def test_the_next_of_two_thousand_comes_at_once(desk):
