@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,6 +15,9 @@ from glomseg.models.card import SPECIES_DIAMETER_UM
 from . import options
 from .commands import Commands
 from .console import Console
+
+if TYPE_CHECKING:
+    from glomseg.models.foreign import Architecture
 
 
 @click.group(cls=Commands)
@@ -61,13 +65,22 @@ def verify(name: str, quiet: bool, as_json: bool) -> None:
     _tell({card.name: card.weights_sha256}, [f"{card.name}: whole, sha256 {card.weights_sha256}"], quiet, as_json)
 
 
-@models.command("import", renamed={"--mpp": "--model-mpp"})
+@models.command("import", renamed={"--mpp": "--model-mpp", "--class-names": "--class"})
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--architecture",
-    type=click.Choice(("variable-unet",)),
-    expose_value=False,  # there is one so far
-    help="What the weights are of.",
+    type=click.Choice(("variable-unet", "mask2former", "segformer", "upernet")),
+    default="variable-unet",
+    show_default=True,
+    help="What the weights are of: the reference project's network, or one of mmsegmentation 1.x.",
+)
+@click.option(
+    "--class",
+    "class_names",
+    multiple=True,
+    default=("Glomerulus",),
+    metavar="NAME",
+    help="A class, in the order of the outputs, without a background. May be repeated [Glomerulus].",
 )
 @click.option("--model-mpp", type=click.FloatRange(0.05, 100), required=True, help="Um per pixel that it reads at.")
 @click.option(
@@ -81,10 +94,19 @@ def verify(name: str, quiet: bool, as_json: bool) -> None:
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
 @options.output
 def import_(
-    file: Path, model_mpp: float, species: str, patch_size: int | None, output: Path, quiet: bool, as_json: bool
+    file: Path,
+    architecture: Architecture,
+    class_names: tuple[str, ...],
+    model_mpp: float,
+    species: str,
+    patch_size: int | None,
+    output: Path,
+    quiet: bool,
+    as_json: bool,
 ) -> None:
-    """Take over a PyTorch state dict (.pth) of the reference project as a model folder.
+    """Take over a PyTorch state dict (.pth) as a model folder.
 
+    It is one of the reference project, or with --architecture one of mmsegmentation 1.x, whose size its shapes tell.
     Only tensors are read: a file that would run code on loading is refused.
     """
     from glomseg.models.foreign import import_state_dict
@@ -92,6 +114,8 @@ def import_(
     card = import_state_dict(
         file,
         output,
+        architecture=architecture,
+        class_names=class_names,
         mpp=model_mpp,
         training_diameter_um=SPECIES_DIAMETER_UM[species],
         species=species,

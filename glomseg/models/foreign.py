@@ -1,24 +1,35 @@
-"""Networks of others: the `.pth` state dicts of the reference project, made into a model folder."""
+"""Networks of others: `.pth` state dicts of the reference project and of mmsegmentation, made into a model folder."""
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from glomseg.errors import ModelError
 from glomseg.models.card import CARD_NAME, ModelCard, TrainingData
+from glomseg.models.mmseg import IMAGENET, read_mmseg, without_counterpart
+from glomseg.models.networks import build_network
 from glomseg.models.store import save_model
 from glomseg.models.variable_unet import VariableUNet, patch_size_of
+
+Architecture = Literal["variable-unet", "mask2former", "segformer", "upernet"]
+COLOURS = ((0, 200, 0), (200, 0, 0), (0, 0, 200), (230, 159, 0), (204, 121, 167), (86, 180, 233), (240, 228, 66))
+TILE, HALO = 512, 128
+"""Box and margin of a tile: with both it is the 768 px that the challenge's winners learned from."""
 
 
 def import_state_dict(
     path: Path,
     output: Path,
     *,
+    architecture: Architecture = "variable-unet",
+    class_names: tuple[str, ...] = ("Glomerulus",),
     mpp: float,
     training_diameter_um: float,
     species: str,
@@ -28,21 +39,23 @@ def import_state_dict(
     minimum_area_um2: float = 0.0,
     training_data: tuple[TrainingData, ...] = (),
 ) -> ModelCard:
-    """Turn a `.pth` state dict of the reference project into a model folder, and return its card.
+    """Turn a `.pth` state dict into a model folder, and return its card.
 
-    Only tensors are read: a file that needs code to unpickle is refused. `patch_size` is deduced from the shapes where
-    it is not given. Raises ModelError where the file is no such state dict, or where `output` holds a model already.
+    It is the reference project's, or one of mmsegmentation 1.x for the other architectures: their size is told by the
+    shapes, and outputs of one more than `class_names` begin with a background. Only tensors are read: a file that needs
+    code to unpickle is refused. `patch_size` is deduced from the shapes where it is not given. Raises ModelError where
+    the file is no such state dict, or where `output` holds a model already.
     """
     if (output / CARD_NAME).exists():
         raise ModelError(f"{output} holds a model already; remove it, or choose another `output`")
     state = _foreign_state(path)
-    patch_size = patch_size if patch_size is not None else patch_size_of(state)
-    net = VariableUNet(patch_size)
-    net.take_weights(state, path)
     card = ModelCard(
         name=name or output.resolve().name,
         description=f"Imported from {path.name}. Its training and its scores are not known to glomseg.",
-        architecture_args={"patch_size": patch_size},
+        architecture=architecture,
+        num_classes=len(class_names),
+        class_names=class_names,
+        class_colors=tuple(COLOURS[index % len(COLOURS)] for index in range(len(class_names))),
         mpp=mpp,
         threshold=threshold,
         minimum_area_um2=minimum_area_um2,
@@ -50,6 +63,37 @@ def import_state_dict(
         training_diameter_um=training_diameter_um,
         training_data=training_data,
     )
+    if architecture != "variable-unet":
+        return _of_mmseg(path, output, card, state)
+    patch_size = patch_size if patch_size is not None else patch_size_of(state)
+    net = VariableUNet(patch_size, len(class_names))
+    net.take_weights(state, path)
+    return save_model(output, dataclasses.replace(card, architecture_args={"patch_size": patch_size}), net)
+
+
+def _of_mmseg(path: Path, output: Path, card: ModelCard, state: Mapping[str, Tensor]) -> ModelCard:
+    """Save the network of an mmsegmentation state dict, whose classes and sizes its shapes tell."""
+    weights = read_mmseg(card.architecture, state, str(path))
+    background = weights.outputs == card.num_classes + 1
+    if not background and weights.outputs != card.num_classes:
+        raise ModelError(
+            f"{path} has {weights.outputs} outputs, and {card.num_classes} classes are named "
+            f"({', '.join(card.class_names)}); name as many in `class_names`, or one less for a background first"
+        )
+    left_out = f" {weights.left_out} tensors that only its training or no weight needs are left out."
+    card = dataclasses.replace(
+        card,
+        description=card.description + (left_out if weights.left_out else ""),
+        architecture_args={**weights.arguments, "background": background},
+        activation="softmax" if background else "sigmoid",
+        patch_size_pixels=TILE,
+        halo_pixels=HALO,
+        mean=IMAGENET[0],
+        std=IMAGENET[1],
+    )
+    net = build_network(card)
+    ours = {name: value for name, value in net.state_dict().items() if without_counterpart(name)}
+    net.take_weights({**ours, **weights.state}, path)
     return save_model(output, card, net)
 
 
