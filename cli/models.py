@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -52,6 +53,40 @@ def show(name: str) -> None:
     from glomseg.models.store import find_model, read_card
 
     click.echo(read_card(find_model(name)).to_json(), nl=False)
+
+
+@models.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def architectures(as_json: bool) -> None:
+    """List the networks that a training can have, in some of their sizes: what each needs, weighs and costs.
+
+    The cost is CPU time a pixel over that of the network of the shipped model, as measured; see the documentation.
+    """
+    from glomseg.models.architectures import list_architectures
+
+    found = list_architectures()
+    if as_json:
+        click.echo(json_text([dataclasses.asdict(info) for info in found]))
+        return
+    rows = []
+    for info in found:
+        remarks = [] if info.installed else [f"pip install 'glomseg[{info.extra}]'"]
+        remarks += [] if info.trainable else ["a file that comes as it is"]
+        remarks += ["hover"] if info.hover and info.trainable else []
+        remarks += [] if info.exportable or not info.trainable else ["no ONNX"]
+        rows.append(
+            (
+                info.architecture,
+                ", ".join(f"{key} {value}" for key, value in info.arguments.items()),
+                "" if info.parameters is None else f"{info.parameters / 1e6:.2f} M",
+                "" if info.cost is None else f"{info.cost:g}",
+                info.extra,
+                ", ".join(remarks),
+            )
+        )
+    Console(quiet=False, as_json=as_json).table(
+        ("architecture", "arguments", "parameters", "cost", "extra", "remarks"), rows
+    )
 
 
 @models.command()

@@ -32,7 +32,10 @@ def build_network(card: ModelCard) -> Network:
     """Return a new network as a card describes it; raise ModelError for an architecture that is not known."""
     if card.architecture not in NETWORKS:
         names = ", ".join(NETWORKS)
-        raise ModelError(f"{card.name}: architecture {card.architecture!r} is unknown; this glomseg knows {names}")
+        raise ModelError(
+            f"{card.name}: architecture {card.architecture!r} is unknown; this glomseg knows {names} "
+            "(`glomseg models architectures`)"
+        )
     kind = NETWORKS[card.architecture]
     if missing := [head for head in card.heads if head not in kind.heads]:
         able = ", ".join(name for name, other in NETWORKS.items() if set(missing) <= other.heads)

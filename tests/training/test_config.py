@@ -21,7 +21,10 @@ from glomseg.training.optimise import check_network
 
 
 def test_recipes():
-    assert recipe_names() == ["glomseg", "kpis", "kpis-glomnet", "kpis-reference", "retrain", "sclerosis"]
+    assert recipe_names() == [
+        "glomseg", "kpis", "kpis-glomnet", "kpis-mask2former", "kpis-reference", "kpis-segformer", "kpis-upernet",
+        "retrain", "sclerosis",
+    ]  # fmt: skip
     for name in recipe_names():
         assert isinstance(read_config(recipe=name), TrainConfig)
     assert read_config() == read_config(recipe="glomseg")

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from PIL import Image
+from support.architectures import SMALL as SMALL_NETWORKS
 from support.tissue import UM_PX
 
 from glomseg.models.store import verify_model
@@ -138,3 +139,26 @@ def test_data_that_are_none(fields, tmp_path, glomseg):
     assert first.name in result.err
     assert second.name in result.err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mask2former", "segformer", "upernet"])
+def test_recipes_of_the_published_networks(name, kpis_tree, tmp_path, glomseg):
+    """Each as it is, but for the size of its network and crops."""
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    sizes = {key: value for key, value in SMALL_NETWORKS[name].items() if name != "upernet" or key != "window"}
+    words = [f"model.arguments.{key}={value}" for key, value in sizes.items()]
+    words += ["data.crop_px=64", "data.mining_images=1", "validation.minimum_area_um2=20", "validation.limit=2"]
+    settings = [item for word in words for item in ("--set", word)]
+    recipe = f"kpis-{name}"
+    result = glomseg(
+        "train", kpis_tree, "--recipe", recipe, "-o", tmp_path / "out", *SMALL, *settings, "--device", "cpu"
+    )
+    assert result.code == 0, result.err
+    assert "nothing is downloaded" in result.err
+    assert "model.pretrained" in result.err
+    card = verify_model(tmp_path / "out")
+    assert (card.architecture, card.mpp, card.mean) == (name, 0.2395, (0.485, 0.456, 0.406))
+    published = read_config(recipe=recipe)
+    assert published.optimiser.backbone_rate == 0.1
+    assert not published.optimiser.decay_norms

@@ -1,0 +1,194 @@
+"""What each network costs, and what it learns in the same small training: one Markdown table.
+
+    python benchmarks/architectures.py [--tiles FOLDER] [--train NAME ...] [--samples 640] [--threads 1]
+
+Each row is a process of its own: parameters; CPU time of a forward pass of 512 px (float32, the median of three) over
+that of variable-unet of 512 in the same process; and the memory that building and running it took at the peak.
+
+Networks named with `--train` (`variable-unet`, or `smp-unet:1` for the second of its sizes) then learn from random
+weights, all from the same samples in the same order, and are scored on slides that none of them saw: Dice, object F1,
+PQ (IoU 0.5), all pixels and objects added up, and how many predicted objects cover several true ones. Tiles are those
+in `../shared/data/kidney/tiles` beside the repository, each a slide of its own, or `--tiles FOLDER` with `--tile-mpp`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SIDE = 512
+TILES = Path(__file__).parents[1] / "../shared/data/kidney/tiles"
+DEFAULT_TRAINED = ("variable-unet", "smp-unet", "segformer", "upernet", "mask2former")
+SETTINGS = (
+    "data.crop_px=192",
+    "data.margin_px=16",
+    "data.mining_every=0",
+    "data.workers=0",
+    "data.validation_share=0.15",
+    "data.test_share=0.25",
+    "optimiser.batch_size=4",
+    "optimiser.precision=32-true",
+    "optimiser.ema_decay=0.97",
+    "validation.every=1000",
+    "validation.thresholds=[0.3, 0.5, 0.7]",
+    "validation.patience=0",
+)
+RATES = {"variable-unet": 2e-3, "smp-unet": 1e-3}
+"""Learning rates that suit a network from random weights; 3e-4 for the others."""
+HEADER = (
+    "| network | arguments | parameters | cost | peak memory | trained | Dice | object F1 | PQ | merged |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tiles", type=Path, default=TILES)
+    parser.add_argument("--tile-mpp", type=float, default=0.5)
+    parser.add_argument("--train", nargs="*", default=list(DEFAULT_TRAINED), metavar="NAME")
+    parser.add_argument("--samples", type=int, default=640)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--row", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.row is not None:
+        print(json.dumps(row(options.row, options)))
+        return
+    from glomseg.models.architectures import VARIANTS
+
+    print("\n".join(HEADER), flush=True)
+    for index in range(len(VARIANTS)):
+        command = [sys.executable, __file__, "--row", str(index), *sys.argv[1:]]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(
+                f"| {VARIANTS[index].architecture} | {VARIANTS[index].told} | {done.stderr.strip().splitlines()[-1]} |"
+            )
+            continue
+        print(line(json.loads(done.stdout.splitlines()[-1])), flush=True)
+
+
+def line(made: dict) -> str:
+    cells = [made["network"], made["arguments"], f"{made['parameters'] / 1e6:.2f} M", f"{made['cost']:.1f}"]
+    cells.append(f"{made['memory_mb'] / 1e3:.1f} GB")
+    if "dice" in made:
+        cells += [f"{made['steps']} steps, {made['seconds']:.0f} s"]
+        cells += [f"{made[key]:.2f}" for key in ("dice", "f1", "pq")] + [f"{made['merged']} of {made['true']}"]
+    else:
+        cells += [""] * 5
+    return f"| {' | '.join(cells)} |"
+
+
+def row(index: int, options: argparse.Namespace) -> dict:
+    import torch
+
+    from glomseg.models.architectures import VARIANTS, count_parameters
+    from glomseg.models.networks import build_network
+
+    torch.set_num_threads(options.threads)
+    variant = VARIANTS[index]
+    parameters = count_parameters(variant)  # and its library is imported, before memory is looked at
+    reference = build_network(card(VARIANTS[0])).eval()
+    before = resident_mb()
+    net = build_network(card(variant)).eval()
+    ratios = []
+    with torch.inference_mode():
+        x = torch.rand(1, 3, SIDE, SIDE)
+        for _ in range(4):
+            ratios.append(seconds(net, x) / seconds(reference, x))
+    made = {
+        "network": variant.architecture,
+        "arguments": variant.told,
+        "parameters": parameters,
+        "cost": statistics.median(ratios[1:]),
+        "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before,
+    }
+    sizes = [number for number, other in enumerate(VARIANTS) if other.architecture == variant.architecture]
+    names = {f"{variant.architecture}:{sizes.index(index)}"} | ({variant.architecture} if sizes[0] == index else set())
+    if names & set(options.train):
+        made |= trained(variant, options)
+    return made
+
+
+def card(variant):
+    from glomseg.models.card import ModelCard
+
+    return ModelCard(
+        name=variant.architecture,
+        description="To be measured.",
+        architecture=variant.architecture,
+        architecture_args=dict(variant.arguments),
+        mpp=1.0,
+        minimum_area_um2=0.0,
+        species="human",
+        training_diameter_um=200.0,
+    )
+
+
+def seconds(net, x) -> float:
+    """CPU time, which what else runs on the machine changes little."""
+    began = time.process_time()
+    net(x)
+    return time.process_time() - began
+
+
+def resident_mb() -> float:
+    with Path("/proc/self/status").open(encoding="ascii") as file:
+        return next(int(text.split()[1]) / 1e3 for text in file if text.startswith("VmRSS"))
+
+
+def trained(variant, options: argparse.Namespace) -> dict:
+    """Train and score a network; the time is CPU time."""
+    from glomseg.models.predict import load_model
+    from glomseg.training.config_file import read_config
+    from glomseg.training.data.training_data import read_data
+    from glomseg.training.train import prepare, run
+
+    epochs = 4
+    words = [
+        *SETTINGS,
+        f"data.samples_per_epoch={options.samples // epochs}",
+        f"optimiser.learning_rate={RATES.get(variant.architecture, 3e-4)}",
+        f"model.architecture={variant.architecture}",
+        *(f"model.arguments.{key}={json.dumps(value)}" for key, value in variant.arguments.items()),
+    ]
+    config = read_config(words=words, over={"epochs": epochs})
+    data = read_data([options.tiles], config, tile_mpp=options.tile_mpp)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.process_time()
+        training = prepare(data, Path(folder) / "model", config, device="cpu")
+        run(training)
+        spent = time.process_time() - began
+        return scores(load_model(Path(folder) / "model"), data.test) | {
+            "steps": training.state.step,
+            "seconds": spent,
+        }
+
+
+def scores(model, images) -> dict:
+    from glomseg.evaluation.matching import match, merges, overlaps
+    from glomseg.evaluation.metrics import ObjectScore, PixelScore, object_score, pixel_score
+    from glomseg.labelled.masks import outline
+    from glomseg.training.validate import outlines_at, probability_of
+
+    objects, pixels, merged = ObjectScore(), PixelScore(), 0
+    for index in range(len(images)):
+        labelled = images.read(index)
+        probability = probability_of(model, labelled)
+        ((predicted, _),) = outlines_at(model, probability, (model.card.threshold,))
+        true = outline(labelled.label == 1)[0]
+        met = overlaps(predicted, true)
+        objects += object_score(met, match(met))
+        pixels += pixel_score(predicted, true, met)
+        merged += len(merges(met))
+    return {"dice": pixels.dice, "f1": objects.f1, "pq": objects.pq, "merged": merged, "true": objects.true}
+
+
+if __name__ == "__main__":
+    main()
