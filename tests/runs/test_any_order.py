@@ -1,18 +1,23 @@
-"""Runs, deletions, undos, restores, kills, data put back and duplicates in any order, on a real QuPath.
+"""Runs, imports, deletions, undos, restores, kills, saves by others, data put back and missing, in any order.
+
+All on files of a real project and a real QuPath.
 
 A person deletes outlines at places; what they deleted is true of the data in which they did it, and of all that is made
 of that data. A run may add an outline at every other place, and must not at these.
 """
 
 import random
+import shutil
 
 import pytest
-from support.kill import Killed, call_killed
+from support.groovy import import_run
+from support.kill import Killed, call_killed, killed_at
 from support.qupath_side import delete_at
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.errors import GlomsegError
 from glomseg.qupath.project import read_project
+from glomseg.qupath.safe_write import readable_data
 from glomseg.runs import collect, undo_run
 from glomseg.runs.backups import list_backups
 from glomseg.runs.collect import collect_run
@@ -37,6 +42,18 @@ class Killing:
         if result is None:
             raise Killed
         return result
+
+
+def let_save(data, content):
+    """Let somebody save at the moment of the next rename, in the process of QuPath; None lets nobody."""
+    from glomseg.qupath import safe_write, swap
+
+    def put(new, target):
+        safe_write.swap = swap.swap
+        data.write_bytes(content)
+        swap.swap(new, target)
+
+    safe_write.swap = swap.swap if content is None else put
 
 
 class Machine:
@@ -65,11 +82,16 @@ class Machine:
     def keep(self, gone):
         self.deleted.setdefault(self.data.read_bytes(), gone)
 
-    def annotate(self):
+    def new_run(self):
+        """Let a run find outlines at some places; returns its name and these."""
         self.number += 1
         name = f"run-{self.number:03d}"
         places = sorted(self.random.sample(range(len(FREE)), self.random.randint(3, len(FREE))))
         made_run(self.study, name, discs(name, [FREE[place] for place in places], shift=self.random.choice((0, 0, 6))))
+        return name, places
+
+    def annotate(self):
+        name, places = self.new_run()
         gone, stood = self.gone, self.places()
         self.process.at = self.random.choice((None, None, self.random.randrange(30)))
         try:
@@ -117,11 +139,55 @@ class Machine:
     def restore(self):
         backups = list_backups(self.study.parent / "glomseg", "1")
         if backups:
-            restore_image(self.study, "1", self.random.choice(backups).name)
-            assert self.data.read_bytes() in self.deleted
+            number = self.random.choice((None, self.random.randrange(20)))
+            try:
+                with killed_at(10**9 if number is None else number, can_exchange=self.random.random() < 0.5):
+                    restore_image(self.study, "1", self.random.choice(backups).name)
+            except Killed:
+                pass
+            assert readable_data(self.data.parent).read_bytes() in self.deleted
+            if not self.data.is_file():  # ended between aside and in place; QuPath reads on from the copy, too
+                shutil.copy(readable_data(self.data.parent), self.data)
 
-    def run(self, steps):
+    def import_by_script(self):
+        """The script of QuPath brings a run in."""
+        name, places = self.new_run()
+        gone = self.gone
+        made = self.process.call(import_run, self.study, "1", name)
+        assert made["doubtful"] == 0
+        self.keep(gone)
+        assert set(self.places()) == set(places) - gone
+
+    def missing(self):
+        """A share has not brought the data yet."""
+        content = self.data.read_bytes()
+        self.data.unlink()
+        name, _ = self.new_run()
+        record = collect_run(self.study, name).records["1"]
+        assert "is missing" in record.reason
+        assert not self.data.exists()
+        self.data.write_bytes(content)
+
+    def saved_meanwhile(self):
+        """Somebody saves between the last look and the rename."""
+        gone, content = self.gone, self.random.choice(list(self.deleted))
+        name, _ = self.new_run()
+        if content == self.data.read_bytes():
+            return
+        try:
+            self.process.qupath.call(let_save, self.data, content)
+            record = collect_run(self.study, name).records["1"]
+        finally:
+            self.process.qupath.call(let_save, self.data, None)
+        if record.outcome is None:  # nothing was to be written
+            self.keep(gone)
+        else:
+            assert record.conflict
+            assert self.data.read_bytes() == content
+
+    def run(self, steps, *, by_script):
         work = [self.annotate] * 3 + [self.delete] * 3 + [self.undo] * 2 + [self.put_back, self.restore]
+        work += [self.missing, self.saved_meanwhile, *[self.import_by_script] * by_script]
         for _ in range(steps):
             step = self.random.choice(work)
             self.told.append(step.__name__)
@@ -147,10 +213,10 @@ def machine(study, one_process, monkeypatch, seed):
 
 
 def test_a_short_while(study_0_6_0, one_process, monkeypatch):
-    machine(study_0_6_0, one_process, monkeypatch, seed=1).run(25)
+    machine(study_0_6_0, one_process, monkeypatch, seed=1).run(25, by_script=False)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("seed", range(2, 12))
+@pytest.mark.parametrize("seed", range(2, 15))
 def test_a_long_while(study_0_6_0, one_process, monkeypatch, seed):
-    machine(study_0_6_0, one_process, monkeypatch, seed).run(STEPS)
+    machine(study_0_6_0, one_process, monkeypatch, seed).run(STEPS, by_script=True)
