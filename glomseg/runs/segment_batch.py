@@ -110,9 +110,12 @@ def _segment_anew(
     extras: Extras,
     listener: Listener,
 ) -> None:
-    """Segment an image unless it is done already; one that cannot be reached keeps what was found before."""
+    """Segment an image unless it is done already; one that cannot be opened keeps what was found before."""
     try:
         inputs = job.inputs()
+        if run.has_result(job.entry_id):
+            with open_slide(job.path, mpp=job.mpp):
+                pass
     except SlideError as error:
         if not run.has_result(job.entry_id):
             raise
