@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from glomseg.runs.listener import Listener
     from glomseg.runs.result import RunResult
 
+MANY_ROWS = 50
+"""Longer tables are put together here: rich takes seconds for hundreds of rows."""
 COLUMNS = ("slide", "glomeruli", "outlined mm²", "seconds", "state")
 
 
@@ -48,14 +50,18 @@ class Console:
         from rich.console import Console as RichConsole
         from rich.table import Table
 
-        table = Table(box=SIMPLE)
-        for column in columns:
-            table.add_column(column, overflow="fold")
-        for row in rows:
-            table.add_row(*map(with_flags, row))
         console = RichConsole(markup=False, emoji=False, highlight=False)
         if not console.is_terminal:
             console.width = 400  # a file or a pipe has room for whole lines
+        heads, body = list(columns), [list(map(with_flags, row)) for row in rows]
+        if len(body) > MANY_ROWS and (lines := _plain_table(heads, body, console.width)):
+            click.echo("\n".join(lines))
+            return
+        table = Table(box=SIMPLE)
+        for column in heads:
+            table.add_column(column, overflow="fold")
+        for cells in body:
+            table.add_row(*cells)
         console.print(table)
 
     @contextmanager
@@ -105,6 +111,24 @@ class Console:
             self.say(text)
         self.say(f"results: {result.run.folder}")
         return int(bool(result.failed))
+
+
+def _plain_table(heads: Sequence[str], body: Sequence[Sequence[str]], room: int) -> list[str]:
+    """Lay a table out as rich does with its simple box; nothing where it does not fit, or a cell has several lines."""
+    from rich.cells import cell_len
+
+    if any("\n" in cell for cells in body for cell in cells):
+        return []
+    widths = [max(map(cell_len, column)) for column in zip(heads, *body, strict=True)]
+    total = sum(widths) + 3 * len(widths) + 1
+    if total > room:
+        return []
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+        return f"  {'   '.join(padded)}  "
+
+    return [" " * total, line(heads), f" {'─' * (total - 2)} ", *map(line, body), " " * total]
 
 
 def _row(record: ImageRecord) -> tuple[str, ...]:

@@ -70,8 +70,7 @@ def _qupath() -> list[tuple[str, str]]:
 def _check_project(console: Console, project: Path, slides: tuple[Path, ...]) -> int:
     from glomseg.errors import SlideError
     from glomseg.qupath.project import read_project
-    from glomseg.runs.segment_batch import check_size
-    from glomseg.slides.slide import open_slide
+    from glomseg.slides.slide import check_size, open_slide
 
     rows, failed = [], 0
     for image in read_project(project, slides=slides).images:

@@ -23,8 +23,11 @@ def qupath() -> None:
 @click.option("--image", help="Only on the image of this name or id [on every image].")
 @click.option("--arg", "arguments", multiple=True, help="Hand this to the script. May be repeated.")
 @click.option("--save", is_flag=True, help="Save each image afterwards.")
+@click.option("--json", "as_json", is_flag=True, help="Print images, what was printed, and errors as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="Print only what the script prints, and errors.")
-def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...], save: bool, quiet: bool) -> None:
+def run(
+    script: str, project: Path, image: str | None, arguments: tuple[str, ...], save: bool, quiet: bool, as_json: bool
+) -> None:
     """Run SCRIPT, a Groovy file or the name of one of glomseg's, in QuPath on the images of PROJECT.
 
     What the script prints goes to standard output. Exit code 1 where there is no such image, or where the script
@@ -34,16 +37,20 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
     from glomseg.qupath.project import read_project
     from glomseg.qupath.scripts import find_script
     from glomseg.runs.lock import locked
-    from glomseg.runs.plan import FOLDER, choose_images
+    from glomseg.runs.plan import choose_images
+    from glomseg.runs.run import FOLDER
 
-    console = Console(quiet=quiet, as_json=False)
+    console = Console(quiet=quiet, as_json=as_json)
     path = find_script(script)
+    printed: list[str] = []
     read = read_project(project)
     name = choose_images(read, [image])[0].name if image is not None else None
 
     def show(level: str, text: str) -> None:
         if not level:
-            click.echo(text)
+            printed.append(text)
+            if not as_json:
+                click.echo(text)
         elif level == "STDERR":
             click.echo(text, err=True)
         elif level in ("WARN", "ERROR", "TRACE") or (level == "INFO" and text.startswith("Running script")):
@@ -51,6 +58,8 @@ def run(script: str, project: Path, image: str | None, arguments: tuple[str, ...
 
     with locked(read.folder / FOLDER) if save else nullcontext():
         done = run_script(path, project=read.path, image=name, arguments=arguments, save=save, line=show)
+    if as_json:
+        console.json({"images": list(done.images), "printed": printed, "errors": list(done.errors), "code": done.code})
     check_run(done, image=name)
 
 

@@ -32,7 +32,7 @@ def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.ge
 def total = glomeruli.collect { it.getROI().getArea() }.inject(0.0d) { sum, area -> sum + area } * pixelArea
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
 def count = glomeruli.size()
-def columns = ["image_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
+def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
                "with_verdict"]
 def name = entry.getImageName()
 if (name =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/)
@@ -44,7 +44,8 @@ def row = [
 ]
 
 def lines = Files.exists(file) ? Files.readAllLines(file) : []
-lines = lines.findAll { it && it != columns.join(",") && !it.startsWith(entry.getID() + ",") } + [row.join(",")]
+def heads = [columns.join(","), columns.join(",").replace("entry_id", "image_id")]  // as older files say
+lines = lines.findAll { it && !(it in heads) && !it.startsWith(entry.getID() + ",") } + [row.join(",")]
 def temporary = file.resolveSibling("." + file.getFileName())
 Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
 Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)

@@ -16,9 +16,9 @@ from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
-from glomseg.runs.plan import FOLDER, ProjectPlan, choose_images, plan_project, read_areas, save_areas
+from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, read_runs, resume_or_start
+from glomseg.runs.run import FOLDER, Run, read_runs, resume_or_start
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 
 

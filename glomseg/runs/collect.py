@@ -20,10 +20,10 @@ from glomseg.runs.image_record import Collected, Outcome
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
-from glomseg.runs.plan import FOLDER, processed_area
+from glomseg.runs.plan import processed_area
 from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, find_run, now
+from glomseg.runs.run import FOLDER, Run, find_run, now
 from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 

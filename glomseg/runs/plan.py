@@ -21,9 +21,6 @@ from glomseg.runs.segment_batch import Job
 from glomseg.segment.region import IGNORED, Region, read_region
 from glomseg.slides.slide import open_slide
 
-FOLDER = "glomseg"
-"""The folder beside project.qpproj that holds the runs."""
-
 AREA = "Processed area"
 
 

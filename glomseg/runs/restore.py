@@ -13,8 +13,8 @@ from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import Undone
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
-from glomseg.runs.plan import FOLDER, choose_images
-from glomseg.runs.run import list_runs, now
+from glomseg.runs.plan import choose_images
+from glomseg.runs.run import FOLDER, list_runs, now
 
 LAST = "last"
 """What stands for the name of the newest backup."""

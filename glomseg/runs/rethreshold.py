@@ -26,10 +26,10 @@ from glomseg.runs.each_image import WriteOptions
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
-from glomseg.runs.plan import FOLDER, area_path, processed_area
+from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
-from glomseg.runs.run import Run, RunParameters, find_run, now, resume_or_start
+from glomseg.runs.run import FOLDER, Run, RunParameters, find_run, now, resume_or_start
 from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus

@@ -19,9 +19,8 @@ from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import VERDICT, deletions, owner
-from glomseg.runs.plan import FOLDER
 from glomseg.runs.rivals import split_overlapping
-from glomseg.runs.run import Run, RunParameters, list_runs
+from glomseg.runs.run import FOLDER, Run, RunParameters, list_runs
 
 CLASS_BEFORE = "glomseg.class_before"
 """Where the review script keeps the class that an object had before its verdict."""

@@ -24,6 +24,9 @@ from glomseg.files import from_json, write_json
 from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
 from glomseg.settings import read_record
 
+FOLDER = "glomseg"
+"""The folder beside project.qpproj that holds the runs."""
+
 FORMAT_VERSION = 1
 RECORD = "run.json"
 

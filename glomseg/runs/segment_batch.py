@@ -28,7 +28,7 @@ from glomseg.segment.region import Region
 from glomseg.segment.shape import measure_shape
 from glomseg.segment.suggest import Suggester
 from glomseg.segment.tissue_scale import check_scale, check_species, propose_mpp
-from glomseg.slides.slide import Slide, open_slide
+from glomseg.slides.slide import Slide, check_size, open_slide
 
 _DIAMETER = "Equivalent diameter µm"  # as `measure_shape` names it for QuPath
 
@@ -187,15 +187,6 @@ def _doubts(scale: str | None, objects: Sequence[PathObject], card: ModelCard, s
     species = species or card.species
     said = (scale, check_species(diameters, species) if species else None)
     return tuple(text for text in said if text is not None)
-
-
-def check_size(slide: Slide, size: tuple[int, int] | None) -> None:
-    """Raise SlideError where a slide has not the (width, height) that the project gives it."""
-    if size is not None and size != (slide.width, slide.height):
-        raise SlideError(
-            f"{slide.path} has {slide.width} x {slide.height} px and the project says {size[0]} x {size[1]}: "
-            "another image of that name? Outlines would land in the wrong place; name its folder with `slides`"
-        )
 
 
 def _done(begun: ImageRecord, slide: Slide, result: SlideResult) -> ImageRecord:

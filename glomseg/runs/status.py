@@ -18,8 +18,7 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.lock import Holder, read_holder
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT, owner
-from glomseg.runs.plan import FOLDER
-from glomseg.runs.run import Run, instant, read_runs
+from glomseg.runs.run import FOLDER, Run, instant, read_runs
 from glomseg.runs.since import PeoplesChanges, read_changes
 
 REVIEW = "glomseg.review"

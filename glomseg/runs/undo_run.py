@@ -18,9 +18,8 @@ from glomseg.runs.image_record import Outcome, Undone
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
-from glomseg.runs.plan import FOLDER
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, find_run, instant, list_runs, now
+from glomseg.runs.run import FOLDER, Run, find_run, instant, list_runs, now
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import Target, WrittenImage, undo_image
 

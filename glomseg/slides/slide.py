@@ -220,3 +220,12 @@ def _clip(part: Axis, start: int, size: int, downsample: float, level_size: int)
     low = int(start / downsample)
     high = min(level_size, int(-(-(start + size) // downsample)))
     return max(part.first, low), min(part.first + part.size, high)
+
+
+def check_size(slide: Slide, size: tuple[int, int] | None) -> None:
+    """Raise SlideError where a slide has not the (width, height) that the project gives it."""
+    if size is not None and size != (slide.width, slide.height):
+        raise SlideError(
+            f"{slide.path} has {slide.width} x {slide.height} px and the project says {size[0]} x {size[1]}: "
+            "another image of that name? Outlines would land in the wrong place; name its folder with `slides`"
+        )

@@ -17,9 +17,8 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
-from glomseg.runs.plan import FOLDER
 from glomseg.runs.reviewed import without_rejected
-from glomseg.runs.run import RECORD, Run, UnreadableRun, load_run, read_runs
+from glomseg.runs.run import FOLDER, RECORD, Run, UnreadableRun, load_run, read_runs
 from glomseg.study.records import RunDescription, StudySlide
 from glomseg.study.run_results import describe_run, failure, newest_result
 

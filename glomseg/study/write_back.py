@@ -13,7 +13,7 @@ from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import Project
 from glomseg.runs.backups import backup_folder
 from glomseg.runs.lock import locked
-from glomseg.runs.plan import FOLDER
+from glomseg.runs.run import FOLDER
 from glomseg.study.columns import GLOMERULI
 from glomseg.study.measure_project import StudyResult
 from glomseg.study.records import StudySlide

@@ -17,6 +17,7 @@ from support.slides import disc_slide
 
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.qupath.objects import read_geojson
+from glomseg_cli.console import Console
 from glomseg_cli.main import cli
 
 
@@ -204,6 +205,16 @@ def test_doctor_says_where_the_windows_were_not_tried(glomseg, monkeypatch, tmp_
     info = process.QuPathInfo(version=version, folder=tmp_path, java_version="17")
     monkeypatch.setattr(process, "find_qupath", lambda: info)
     assert ("were tried in 0.6 and 0.7" in " ".join(glomseg("doctor").out.split())) == said
+
+
+def test_a_long_table_looks_as_a_short_one(capsys, monkeypatch) -> None:
+    rows = [(str(number), f"漢字 {number}", "x" * (number % 7)) for number in range(60)]
+    tables = []
+    for many in (10, 100):
+        monkeypatch.setattr("glomseg_cli.console.MANY_ROWS", many)
+        Console(quiet=False, as_json=False).table(("id", "image", "state"), rows)
+        tables.append(capsys.readouterr().out)
+    assert tables[0] == tables[1]
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

@@ -1,5 +1,6 @@
 """Scripts in a real QuPath: what it hides behind exit code 0 is a failure; and scripts where QuPath shows them."""
 
+import json
 import shutil
 import sys
 
@@ -101,7 +102,7 @@ def test_install_updates_what_nobody_changed(tmp_path, monkeypatch):
     old = tmp_path / "old/a.groovy"
     old.parent.mkdir()
     old.write_text("// 1")
-    monkeypatch.setattr(scripts, "_files", lambda: [old])
+    monkeypatch.setattr(scripts, "script_files", lambda: [old])
     assert [item.state for item in install_scripts(tmp_path / "user", force=False)] == ["new"]
     old.write_text("// 2")
     assert [item.state for item in install_scripts(tmp_path / "user", force=False)] == ["updated"]
@@ -141,9 +142,12 @@ def test_a_script_runs_on_an_image_with_a_difficult_name(spaced, tmp_path, gloms
 def test_an_error_on_one_image_of_a_project_is_a_failure(spaced, tmp_path, glomseg):
     script = tmp_path / "fails.groovy"
     script.write_text('println getProjectEntry().getImageName()\nif (getProjectEntry().getID() == "2") nonsense.call()')
-    result = glomseg("qupath", "run", script, spaced, "--quiet")
+    result = glomseg("qupath", "run", script, spaced, "--json")
     assert result.code == 1
-    assert result.out.splitlines() == ["kidney_01.tif", "kidney_02.tif", "Ünï cöde #3.png"]
+    names = ["kidney_01.tif", "kidney_02.tif", "Ünï cöde #3.png"]
+    told = json.loads(result.out)  # nothing else is there, and nothing of Java's own on standard error
+    assert (told["images"], told["printed"], len(told["errors"])) == (names, names, 1)
+    assert "WARNING" not in result.err
     assert "Error running script for image: kidney_02.tif" in result.err
     assert "nonsense" in result.err
 

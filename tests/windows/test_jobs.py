@@ -1,5 +1,6 @@
 """The jobs of the menu, clicked in a real window: what they ask, what they tell, and that they can be cancelled."""
 
+import shutil
 import time
 
 import pytest
@@ -45,6 +46,9 @@ class Menu:
         self.dialog(f"boxes[3].setValue('{model}')")
         self.desk.answer("OK")
 
+    def close_dialogs(self):
+        self.desk.fx(f"{OPEN}*.hide(); Window.getWindows().findAll {{ it instanceof Popup }}*.hide(); 1")
+
     def told(self, words, seconds=120):
         """Wait for a notification with these words, and return it."""
         ends = time.monotonic() + seconds
@@ -68,8 +72,9 @@ def menu(desk, tmp_path_factory):
 
 @pytest.fixture
 def empty(menu):
-    """The menu, nothing else open, and an image without objects."""
-    menu.desk.fx(f"{OPEN}*.hide(); Window.getWindows().findAll {{ it instanceof Popup }}*.hide(); 1")
+    """The menu, nothing else open, an image without objects, and no run."""
+    menu.close_dialogs()
+    shutil.rmtree(menu.desk.project.parent / "glomseg", ignore_errors=True)
     menu.desk.until("gui.getStage().getProperties()['glomseg.running']", "null", 60)
     menu.desk.open("kidney_02.tif")
     menu.desk.fx("hierarchy.clearAll(); gui.getProject().getEntry(data).saveImageData(data)")
@@ -100,10 +105,12 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     assert "on 3 of 3 images measured" in empty.told("images measured")
     empty.click("Report")
     empty.told("The report is")
+    empty.close_dialogs()  # no browser opens here
     assert (desk.project.parent / "glomseg/measurements/report.html").stat().st_size > 10_000
 
     empty.click("Compare")
-    assert "No image is marked as fully reviewed" in desk.answer("Cancel")
+    assert "No image is marked as fully reviewed" in empty.dialog("pane.getContentText()")
+    desk.answer("Cancel")
     desk.fx("""gui.getProject().getEntry(data).putMetadataValue('glomseg.reviewed', 'AB 2026-01-01')
         hierarchy.removeObject(inOrder()[0], true)""")
     empty.click("Compare")
@@ -164,6 +171,8 @@ def test_what_cannot_be_done_is_told_with_the_way_out(empty):
     image.rename(image.with_suffix(".away"))
     try:
         empty.annotate("this image")
-        assert "kidney_02.tif: " in desk.answer("OK")
+        assert "Not annotated" in (said := empty.dialog("pane.getContentText()", 120))
+        assert "kidney_02.tif" in said
+        desk.answer("OK")
     finally:
         image.with_suffix(".away").rename(image)
