@@ -178,7 +178,7 @@ def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind
         return LabelKind.EMPTY, None
     white = _white(said.dtype, said.palette)
     if said.lossy or census.coloured:
-        return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, lossy=True)
+        return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, said)
     if len(marked) == 1:
         kinds = {1: LabelKind.ZERO_ONE, white: LabelKind.BLACK_AND_WHITE}
         if marked[0] == 1 == white:
@@ -189,7 +189,7 @@ def _kind(census: LabelCensus, said: SaidOfValues, name: str) -> tuple[LabelKind
         _refuse_interpolated(census, name)
         _refuse_ambiguous(values, name)
         return LabelKind.NUMBERED, None
-    return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, lossy=False)
+    return LabelKind.BLACK_AND_WHITE, _cut(census, white, name, said)
 
 
 def _white(dtype: np.dtype[Any], palette: object) -> int:
@@ -198,12 +198,13 @@ def _white(dtype: np.dtype[Any], palette: object) -> int:
     return int(np.iinfo(dtype).max) if dtype.itemsize <= 2 else 255
 
 
-def _cut(census: LabelCensus, white: int, name: str, *, lossy: bool) -> int:
+def _cut(census: LabelCensus, white: int, name: str, said: SaidOfValues) -> int:
     """Give the value from which on a black and white mask with blurred edges is white; raises LabelError."""
     top, total = max(census.pixels), sum(census.pixels.values())
     middle = (white + 1) // 2
     if top < middle:
-        what = "is a JPEG with values" if lossy else "has values in steps"
+        what = "is a JPEG with values" if said.lossy else "has values in steps"
+        what = "has channels that differ, with values" if census.coloured and not said.lossy else what
         raise LabelError(
             f"{name} {what} up to {top}, black to the eye, and they cannot be told from noise; "
             f"write 0 and {white}, or numbers, as PNG or TIFF without loss and without smoothing"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from glomseg.slides.formats import ENDINGS
 
@@ -27,7 +27,7 @@ _LABEL_BEGINNING = re.compile(
 _PICTURE_BEGINNING = re.compile(r"^(img|image|im)[ _-]*(?=\d)", re.IGNORECASE)
 
 
-def stem_of(path: Path) -> str:
+def stem_of(path: PurePath) -> str:
     """Name an image by its file: without what says mask, label or prediction, `a_mask.png` and `mask_a.png` alike.
 
     `image_7.png` is named 7, as `mask_7.png` is. The names of QuPath's tiles begin as their image does.
@@ -41,7 +41,7 @@ def stem_of(path: Path) -> str:
     return _PICTURE_BEGINNING.sub("", name) if bare == name else bare
 
 
-def _without_suffix(path: Path) -> str:
+def _without_suffix(path: PurePath) -> str:
     suffix = next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), "")
     return path.name[: len(path.name) - len(suffix)]
 

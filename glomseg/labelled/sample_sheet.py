@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from glomseg.errors import SampleSheetError
 from glomseg.files import plain_text
@@ -21,8 +22,11 @@ from glomseg.labelled.parts import PART_WORDS, part_named
 FIELDS = ("animal", "group", "section", "stain")
 SYNONYMS = {
     "image": ("image", "image name", "image_name", "name", "file", "filename", "file name", "file_name", "slide"),
-    "animal": ("animal", "patient", "case", "subject", "mouse", "rat", "donor", "unit"),
-    "group": ("group", "treatment", "condition"),
+    "animal": (
+        *("animal", "patient", "case", "subject", "mouse", "rat", "donor", "unit"),
+        *(f"{word}{sign}id" for word in ("animal", "patient", "case", "subject", "mouse", "rat") for sign in " _-"),
+    ),
+    "group": ("group", "treatment", "condition", "genotype", "arm"),
     "section": ("section",),
     "stain": ("stain", "staining"),
     "split": ("split", "part", "set", "subset"),
@@ -64,11 +68,11 @@ class SampleSheet:
 
         Raises SampleSheetError where the sheet says two things about images of one such name.
         """
-        for name in names:
+        for name in map(_composed, names):
             for written in (name, Path(name).stem):
                 if written in self.samples:
                     return self.samples[written]
-        for name in names:
+        for name in map(_composed, names):
             rows = self._by_stem.get(stem_of(Path(name)), {})
             if len(set(rows.values())) > 1:
                 raise SampleSheetError(
@@ -83,7 +87,7 @@ class SampleSheet:
     def _by_stem(self) -> dict[str, dict[str, Sample]]:
         by_stem: dict[str, dict[str, Sample]] = {}
         for written, sample in self.samples.items():
-            by_stem.setdefault(stem_of(Path(written)), {})[written] = sample
+            by_stem.setdefault(stem_of(PureWindowsPath(written)), {})[written] = sample
         return by_stem
 
     def has(self, column: str) -> bool:
@@ -134,9 +138,16 @@ def read_sample_sheet(path: Path) -> SampleSheet:
     return SampleSheet(path, samples, tuple(columns))
 
 
+def _composed(name: str) -> str:
+    """Write letters with marks as one sign each, whichever system named the file."""
+    return unicodedata.normalize("NFC", name)
+
+
 def _text(path: Path) -> str:
     try:
         data = path.read_bytes()
+        if data[:4] in (b"PK\3\4", b"\xd0\xcf\x11\xe0"):
+            raise SampleSheetError(f"the sample sheet {path} is a workbook of a spreadsheet; save it as CSV in UTF-8")
         utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff") and b"\0" in data
         return data.decode("utf-16" if utf16 else "utf-8-sig")
     except FileNotFoundError:
@@ -184,7 +195,7 @@ def _sample(row: Mapping[str, str], path: Path, line: int) -> tuple[str, Sample]
     if said["split"] and not split:
         raise SampleSheetError(f"{path} says split {said['split']!r} of {said['image']}; {PART_WORDS}")
     others = tuple((name, text) for name, text in row.items() if name not in taken.values())
-    return said["image"], Sample(**{name: said[name] for name in FIELDS}, split=split, others=others)
+    return _composed(said["image"]), Sample(**{name: said[name] for name in FIELDS}, split=split, others=others)
 
 
 def _column(row: Mapping[str, str], key: str, path: Path) -> str | None:

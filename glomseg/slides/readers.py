@@ -50,6 +50,7 @@ BROKEN = (
     Image.DecompressionBombError,
 )
 
+ORIENTATION = 274  # the tag of EXIF and TIFF
 _PILLOW_LIMIT = threading.Lock()  # it is Pillow's, and one for all threads
 
 
@@ -258,6 +259,15 @@ class PlainReader:
         self._whole.close()
 
 
+def turned(orientation: object) -> tuple[str, ...]:
+    """Say that a picture is shown turned or mirrored by other programs; QuPath and we read it as it is stored."""
+    if not isinstance(orientation, int) or orientation not in range(2, 9):
+        return ()
+    return (
+        f"is to be shown turned or mirrored (orientation {orientation}), and is read as it is stored, as by QuPath",
+    )
+
+
 class PillowFile:
     """PNG, JPEG, JPEG 2000, BMP or WebP."""
 
@@ -271,7 +281,9 @@ class PillowFile:
             self.stated = stated_mpp(25_400 / dpi[0], 25_400 / dpi[1]) if dpi[0] and dpi[1] else StatedMpp()
             self.width, self.height = image.width, image.height
             frames = getattr(image, "n_frames", 1)
-            self.remarks = (f"holds {frames} pictures, of which the first is read",) if frames > 1 else ()
+            several = (f"holds {frames} pictures, of which the first is read",) if frames > 1 else ()
+            exif = image.getexif() if image.format in ("JPEG", "MPO", "WEBP") else {}  # others decode for it
+            self.remarks = (*several, *turned(exif.get(ORIENTATION)))
 
     def _open(self) -> Image.Image:
         """Open lazily through Pillow, whose own limit on sizes is below ours."""

@@ -19,6 +19,7 @@ from glomseg.slides.ome import OmeImage
 from glomseg.slides.pixel_size import StatedMpp
 from glomseg.slides.readers import (
     BROKEN,
+    ORIENTATION,
     SUPPORTED,
     Level,
     OpenSlideReader,
@@ -29,6 +30,7 @@ from glomseg.slides.readers import (
     downsample,
     on_white,
     reason,
+    turned,
     vendor_of,
 )
 from glomseg.slides.tiff_mpp import tiff_mpp
@@ -59,7 +61,7 @@ def open_tiff(path: Path) -> Reader:
         if page.is_tiled:
             levels, said = pyramid(tiff, page, lambda level, index: _tile_or_none(tiff, level, index))
             if all(is_direct(level, vendor) for level in levels):
-                return TiffReader(path, tiff, levels, stated, (*picture.remarks, *said))
+                return TiffReader(path, tiff, levels, stated, (*picture.remarks, *said, *_turned(picture)))
             if vendor is not None and page is tiff.pages.first:
                 tiff.close()
                 return OpenSlideReader(path)
@@ -70,7 +72,11 @@ def open_tiff(path: Path) -> Reader:
 
 
 def _remarks(tiff: tifffile.TiffFile, picture: Picture) -> tuple[str, ...]:
-    return (*picture.remarks, *other_pictures(tiff, picture.page))
+    return (*picture.remarks, *other_pictures(tiff, picture.page), *_turned(picture))
+
+
+def _turned(picture: Picture) -> tuple[str, ...]:
+    return turned(picture.page.tags.valueof(ORIENTATION))
 
 
 def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome: OmeImage | None = None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from kinds.labels import LABELS, LabelCase
 from kinds.outlines import OUTLINES, OutlineCase
 from kinds.projects import PROJECTS, ProjectCase
+from kinds.slides import READ, REFUSED, SlideCase
 
 PAGE = Path(__file__).parents[2] / "docs/kinds.md"
 INTRODUCTION = f"""# Kinds of input
@@ -15,7 +16,7 @@ INTRODUCTION = f"""# Kinds of input
 What becomes of each kind of file that QuPath, people and other tools write: its value, or words of its refusal. Each
 line is a test, through every command that reads such a file; where two commands differ, the page says so. This page is
 written from those tests (`tests/kinds`): {len(LABELS)} masks, {len(OUTLINES)} files of outlines, {len(PROJECTS)}
-projects.
+projects, {len(READ) + len(REFUSED)} slides and pictures.
 """
 MASKS = """Five discs, two of which touch: five objects where a mask numbers them, four where it is black and white.
 `evaluate` and `train` read them alike."""
@@ -26,6 +27,9 @@ all others, which `train` leaves out. `annotate --within` looks inside all annot
 inside those of class `Ignore*`."""
 PROJECT = """A project of one image with four glomeruli. `status` shows it, `annotate` outlines it, `measure` measures
 that without QuPath. "Done" is four glomeruli of the right size."""
+SLIDE = """A picture of 512 x 384 px with seven glomeruli. `segment` (of a file or a folder), `annotate` and `measure`
+(of a project), `evaluate --model` and `export-tiles` read the same pixels of it, or refuse it with the same words; a
+folder names what it leaves out. Where no pixel size is told, `--mpp` must give it."""
 OUTLINE_COLUMNS = ("GeoJSON", "`evaluate`", "`export-tiles`", "`annotate --within`", "says")
 
 
@@ -34,10 +38,12 @@ def page() -> str:
     masks = [(case.name, _mask(case)) for case in LABELS]
     outlines = [(case.name, *_outline(case)) for case in OUTLINES]
     projects = [(case.name, *_project(case)) for case in PROJECTS]
+    slides = [(case.name, *_slide(case)) for case in (*READ, *REFUSED)]
     sections = (
         _section("Masks", MASKS, ("mask", "`evaluate`, `train`"), masks),
         _section("Outlines", SCENE, OUTLINE_COLUMNS, outlines),
         _section("Projects", PROJECT, ("project", "`status`", "`annotate`, `measure`", "says"), projects),
+        _section("Slides and pictures", SLIDE, ("file", "all commands", "um per pixel", "says"), slides),
     )
     return "\n".join((INTRODUCTION, *sections))
 
@@ -82,6 +88,16 @@ def _project(case: ProjectCase) -> tuple[str, str, str]:
         status = "shown" if case.shows_when_opened else "names the problem"
         return status, "the image fails, others go on", case.problem
     return counts or "shown", "done", case.says
+
+
+def _slide(case: SlideCase) -> tuple[str, str, str]:
+    """Fill the cells of what is read, of the pixel size, and what is said."""
+    if case.broken:
+        return _refused("damaged or cut off"), "", ""
+    if case.refusal:
+        return _refused(case.refusal.replace(".*", " ... ")), "", ""
+    size = case.mpp if isinstance(case.mpp, tuple) else (case.mpp,)
+    return "read", " x ".join("not told" if side is None else f"{side:g}" for side in size), case.says
 
 
 if __name__ == "__main__":

@@ -147,6 +147,23 @@ def _cut(write: Callable[[Path], Path], share: float) -> Callable[[Path], Path]:
     return cut
 
 
+def _turned_jpeg(folder: Path) -> Path:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(SCENE).save(folder / "a.jpg", quality=95, exif=exif, dpi=(0, 0))
+    return folder / "a.jpg"
+
+
+def _cmyk_jpeg(folder: Path) -> Path:
+    Image.fromarray(SCENE).convert("CMYK").save(folder / "a.jpg")
+    return folder / "a.jpg"
+
+
+def _animated_png(folder: Path) -> Path:
+    Image.fromarray(SCENE).save(folder / "a.png", save_all=True, append_images=[Image.fromarray(OTHER)])
+    return folder / "a.png"
+
+
 _NOISY: Pixels = SCENE - np.random.default_rng(0).integers(0, 60, SCENE.shape, dtype=np.uint8)
 _RESOLUTION = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}
 _ALPHA = np.dstack([SCENE, np.full(SCENE.shape[:2], 255, np.uint8)])
@@ -243,6 +260,16 @@ READ = (
     SlideCase(name="JPEG", write=_image("a.jpe", "JPEG", quality=95), off=4),
     SlideCase(name="progressive JPEG", write=_image("a.jpg", "JPEG", quality=95, progressive=True), off=4),
     SlideCase(name="grey JPEG", write=_image("a.jpg", "JPEG", GREY, quality=95), off=4, grey=True),
+    SlideCase(name="JPEG that says it is turned", write=_turned_jpeg, off=4, says="orientation 6"),
+    SlideCase(
+        name="TIFF that says it is turned",
+        write=_tiff("a.tif", extratags=[(274, 3, 1, 3, True)], **_RESOLUTION),
+        mpp=0.5,
+        says="orientation 3",
+    ),
+    SlideCase(name="animated PNG", write=_animated_png, says="holds 2 pictures"),
+    SlideCase(name="PNG with clear parts", write=_image("a.png", "PNG", np.dstack([SCENE, GREY * 0 + 255]))),
+    SlideCase(name="JPEG XL in TIFF", write=_tiff("a.tif", compression="jpegxl"), off=4),
     SlideCase(name="JPEG 2000 picture", write=_image("a.j2k", "JPEG2000")),
     SlideCase(name="BMP", write=_image("a.bmp", "BMP")),
     SlideCase(name="WebP", write=_image("a.webp", "WEBP", lossless=True)),
@@ -272,6 +299,12 @@ REFUSED = (
         name="a stack",
         write=_tiff("a.ome.tif", np.stack([GREY] * 4), photometric="minisblack", ome=True, metadata={"axes": "ZYX"}),
         refusal="stack of 4 planes",
+    ),
+    SlideCase(name="CMYK JPEG", write=_cmyk_jpeg, refusal="type CMYK"),
+    SlideCase(
+        name="ImageJ hyperstack",
+        write=_tiff("a.tif", np.stack([SCENE] * 2)[:, None, None], imagej=True, tile=None, metadata={"axes": "TZCYXS"}),
+        refusal="stack of 2 planes",
     ),
     SlideCase(name="16-bit PNG", write=_image("a.png", "PNG", GREY.astype(np.uint16)), refusal="8-bit"),
     SlideCase(name="LIF", write=_bytes("a.lif", b"\x70\0\0\0" + bytes(99)), refusal="LIF.*not read here; convert"),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -17,12 +18,16 @@ from kinds.slides import GREY, READ, REFUSED, SCENE, SlideCase, aperio, ome_imag
 from PIL import Image
 from support.dicom import dicom_slide
 
-from glomseg.errors import MissingMppError, SlideError
+from glomseg.errors import GlomsegError, MissingMppError, SlideError
 from glomseg.geometry import Box
+from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.slides.find_slides import find_slides
 from glomseg.slides.slide import Slide, open_slide
+from glomseg.training.tiles.annotations import export_slide
+from glomseg.training.tiles.plan import ExportSettings
 
+CUT = ExportSettings(downsample=1, size_px=384, overlap_px=0)
 FEW = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -77,6 +82,30 @@ def test_what_is_refused_is_named(refused: SlideCase, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_tiles_are_cut_from_what_is_read(case: SlideCase, tmp_path: Path) -> None:
+    export = export_slide(case.write(tmp_path), _outline(tmp_path / "a.geojson"), tmp_path / "out", CUT)
+    (image,) = export.images
+    assert image.mpp is None if case.mpp is None else image.mpp > 0
+    (tile,) = (tmp_path / "out").rglob("*].png")
+    expected = np.repeat(GREY[..., None], 3, axis=2) if case.grey else SCENE
+    with Image.open(tile) as picture:
+        assert np.abs(np.asarray(picture).astype(int) - expected[:384, :384]).mean() <= case.off
+
+
+def test_no_tile_is_cut_from_what_is_refused(refused: SlideCase, tmp_path: Path) -> None:
+    with pytest.raises(GlomsegError) as caught:
+        export_slide(refused.write(tmp_path), _outline(tmp_path / "a.geojson"), tmp_path / "out", CUT)
+    assert (
+        "damaged or cut off" in str(caught.value) if refused.broken else re.search(refused.refusal, str(caught.value))
+    )
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def _outline(path: Path) -> Path:
+    write_geojson(path, [PathObject(geometry=shapely.box(10, 10, 370, 370), class_name="Glomerulus")])
+    return path
+
+
 def project_of(folder: Path, *paths: Path, mpp: float | str | None = None, unit: str = "µm") -> Path:
     """Write a project as QuPath does, with the images of some files."""
     images = []
@@ -93,7 +122,8 @@ def project_of(folder: Path, *paths: Path, mpp: float | str | None = None, unit:
     return folder / "project.qpproj"
 
 
-def test_the_commands_say_the_same(tmp_path: Path, glomseg: Callable, oracle_folder: Path) -> None:
+@pytest.mark.slow
+def test_the_commands_say_the_same(tmp_path: Path, glomseg: Callable, oracle_folder: Path, no_qupath: None) -> None:
     """Every kind at once through a folder and through a project: what opens is done, the rest named, none lost."""
     folder, outcomes = tmp_path / "slides", {}
     for number, kind in enumerate((*READ, *REFUSED)):
@@ -121,9 +151,17 @@ def test_the_commands_say_the_same(tmp_path: Path, glomseg: Callable, oracle_fol
     assert annotated.code == 1
     run = next((tmp_path / "project/glomseg").glob("*/run.json"))
     again = {record["name"]: record["state"] for record in json.loads(run.read_text())["images"].values()}
-    assert {name for name, state in again.items() if state == "done"} == {
-        name for name, state in states.items() if state == "done"
-    }
+    right = {name for name, state in states.items() if state == "done"}
+    assert {name for name, state in again.items() if state == "done"} == right
+    rows = json.loads(glomseg("measure", project, "--mpp", "0.5", "--json").out)["slides"]
+    assert {row["image"] for row in rows if row["measured"]} == right
+
+    for name in outcomes:
+        _outline(folder / f"{Path(name).stem}.geojson")
+    scored = glomseg("evaluate", folder, "-o", tmp_path / "scores", *model, "--missing", "skip", "--no-pictures")
+    assert scored.code == 0, scored.err
+    by_stem = {Path(name).stem for name in right}
+    assert {line.split(",")[0] for line in (tmp_path / "scores/per_slide.csv").read_text().splitlines()[1:]} == by_stem
 
 
 @pytest.mark.parametrize(

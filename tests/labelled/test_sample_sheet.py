@@ -74,6 +74,23 @@ def test_what_cannot_be_meant_is_refused_by_name(tmp_path: Path, text: str, mess
     assert str(path) in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "written", ["Ü 2.svs", "U\u0308 2.svs", "C:\\slides\\Ü 2.svs", "/data/Ü 2.svs", "Ü 2", "Ü 2.SVS"]
+)
+def test_an_image_is_known_whichever_system_wrote_its_name(tmp_path: Path, written: str) -> None:
+    path = sheet(tmp_path, f"Image,Mouse_ID,Genotype\n{written},m1,KO\n")
+    matched, remarks = match_samples(read_sample_sheet(path), [("1", "Ü 2.svs", Sample())])
+    assert matched["1"] == Sample(animal="m1", group="KO")
+    assert remarks == []
+
+
+def test_a_workbook_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "samples.csv"
+    path.write_bytes(b"PK\3\4" + bytes(40))
+    with pytest.raises(SampleSheetError, match="a workbook of a spreadsheet; save it as CSV"):
+        read_sample_sheet(path)
+
+
 def test_a_sheet_of_windows_letters_is_named(tmp_path: Path) -> None:
     with pytest.raises(SampleSheetError, match="CSV UTF-8"):
         read_sample_sheet(sheet(tmp_path, "image,animal\nNiere_ü.svs,1\n", "cp1252"))
