@@ -74,10 +74,6 @@ class Segmenter:
     @classmethod
     def load(cls, options: SegmentOptions, listener: Listener | None = None) -> Segmenter:
         """Load the model onto its device, before anything else can take time; raises ModelError, DeviceError."""
-        names = [options.model] if isinstance(options.model, str | Path) else list(options.model)
-        model = load_models(names, options.device)
-        if listener is not None:
-            listener.remark(f"model {model.card.name} on {model.device}")
         settings = SegmentSettings(
             threshold=options.threshold,
             sureness=options.sureness,
@@ -89,6 +85,10 @@ class Segmenter:
             overlap=options.overlap,
             batch_size=options.batch,
         )
+        names = [options.model] if isinstance(options.model, str | Path) else list(options.model)
+        model = load_models(names, options.device)
+        if listener is not None:
+            listener.remark(f"model {model.card.name} on {model.device}")
         outline_settings(model.card, settings)  # what cannot be is refused before anything else
         if options.sclerosis == "off":
             suggester = None
