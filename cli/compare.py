@@ -25,6 +25,7 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
     from dataclasses import asdict
 
     from glomseg.evaluation.compare import compare as compare_results
+    from glomseg.evaluation.intervals import assumption
     from glomseg.evaluation.summary import clean
     from glomseg.files import json_text, write_text
 
@@ -50,6 +51,8 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
         ]
         console = Console(quiet=False, as_json=False)
         console.table(("score", "mean of A", "mean of B", "B - A", "95 % interval", "p", "n"), rows)
+        if any(item.low is not None for item in found):
+            console.say(f"95 % intervals hold {assumption(min(item.units for item in found))}")
         if floors := sorted({item.units for item in found if item.least_p > 0.05}):
             least = max(item.least_p for item in found)
             console.say(f"with {floors[0]} pairs p cannot be below {least:.3g}, however large the difference")

@@ -237,13 +237,13 @@ def _classes_found(summary: Summary) -> list[str]:
 
 def _explained(overall: GroupSummary, unit: str) -> str:
     """Say what the columns and the numbers in brackets are."""
-    from glomseg.evaluation.intervals import LEAST_UNITS
+    from glomseg.evaluation.intervals import LEAST_UNITS, assumption
 
     text = "mean: over images; pooled: areas and objects of all images added up, those with many count more"
     units = f"{overall.units} {unit}{'' if overall.units == 1 else 's'}"
     if overall.units < LEAST_UNITS:
         return f"{text}; no intervals over {units}: at least {LEAST_UNITS} carry one"
-    return f"{text}; in brackets 95 % intervals over the n = {units}"
+    return f"{text}; in brackets 95 % intervals over the n = {units}, {assumption(overall.units)}"
 
 
 def _row(name: str, group: GroupSummary) -> tuple[str, ...]:

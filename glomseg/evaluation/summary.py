@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.evaluation.curves import Agreement, Calibration, agreement, calibration, pr_curve
-from glomseg.evaluation.intervals import Interval, Scale, intervals
+from glomseg.evaluation.intervals import Interval, Scale, assumption, intervals
 from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore
 from glomseg.evaluation.score import ImageScore, object_values, pixel_values
 
@@ -100,7 +100,8 @@ class Summary:
         table = {
             "format_version": FORMAT_VERSION,
             "interval": f"95 %, Student's t over jackknife pseudo-values of whole units ({self.unit}); shares on the "
-            "logit scale, distances on the logarithm's; none for fewer than three units, nor where all are alike",
+            "logit scale, distances on the logarithm's; none for fewer than three units, nor where all are alike; "
+            f"{assumption(self.overall.units)}",
             **asdict(self),
         }
         return dict(clean(table))

@@ -6,7 +6,15 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from glomseg.evaluation.intervals import Interval, Scale, intervals, least_p, sign_flip_test
+from glomseg.evaluation.intervals import (
+    ENOUGH_UNITS,
+    Interval,
+    Scale,
+    assumption,
+    intervals,
+    least_p,
+    sign_flip_test,
+)
 
 DRAWS = 4000
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -36,6 +44,26 @@ def test_of_100_intervals_93_to_97_hold_the_true_mean(kind: str, count: int) -> 
     found = intervals(lambda some: values[some].mean(axis=0), [str(i) for i in range(count)], [scale] * DRAWS)
     covered = np.mean([item.low <= truth <= item.high for item in found])
     assert 0.93 <= covered <= 0.97
+
+
+def failing(share: float, high: tuple[int, int], low: tuple[int, int]) -> tuple[Draw, float]:
+    """Some units fail: `share` of them score around one value, the others around a lower one."""
+
+    def draw(rng: np.random.Generator, n) -> np.ndarray:
+        return np.where(rng.random(n) < share, rng.beta(*high, n), rng.beta(*low, n))
+
+    return draw, share * high[0] / sum(high) + (1 - share) * low[0] / sum(low)
+
+
+@pytest.mark.parametrize(("share", "high", "low"), [(0.8, (36, 4), (4, 16)), (0.7, (27, 3), (12, 8))])
+@pytest.mark.parametrize("count", [3, 5, 8, 12, 20])
+def test_where_some_fail_wholly_it_holds_what_the_output_says(share: float, high, low, count: int) -> None:
+    draw, truth = failing(share, high, low)
+    values = draw(np.random.default_rng(count), (count, DRAWS))
+    found = intervals(lambda some: values[some].mean(axis=0), list(map(str, range(count))), [Scale.SHARE] * DRAWS)
+    covered = np.mean([item.low <= truth <= item.high for item in found])
+    assert covered >= (0.91 if count >= ENOUGH_UNITS else 0.65)
+    assert ("65 to 90 %" in assumption(count)) == (count < ENOUGH_UNITS)
 
 
 def test_a_pooled_score_of_unequal_slides_is_covered_too() -> None:
