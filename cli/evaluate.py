@@ -124,7 +124,8 @@ def evaluate(
     Files match by name, less endings such as _mask, _seg, _wsi and -labelled. Writes metrics.json, per_slide.csv,
     per_object.csv, plots and galleries of the worst mistakes.
     """
-    from glomseg.evaluation.evaluate_model import evaluate_model, evaluate_predictions, evaluate_suite
+    from glomseg.evaluation.evaluate_model import evaluate_model, evaluate_predictions
+    from glomseg.evaluation.suite_run import TABLE, evaluate_suite
 
     console = Console(quiet=quiet, as_json=as_json)
     _check_call(paths, models, suite, flags)
@@ -137,6 +138,7 @@ def evaluate(
         elif not quiet:
             scores = {name: summary.overall for name, summary in suite_result.scores.items() if summary is not None}
             console.table(("set", *COLUMNS[1:]), [_row(name, overall) for name, overall in scores.items()])
+            console.say(f"results in {output}, as a table for a paper in {output / TABLE}")
         return int(not suite_result.passed)
     with console.listening() as listener:
         if models:

@@ -1,4 +1,4 @@
-"""Evaluate in one call: predictions against truth, a model on labelled images, or the data sets of a suite."""
+"""Evaluate in one call: predictions against truth, or a model on labelled images."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import EvaluationError, GlomsegError
+from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
 from glomseg.evaluation.learned import LearnedFrom, card_remarks, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
 from glomseg.evaluation.projects import find_side, is_project, without_unread
-from glomseg.evaluation.suite import SuiteSet, read_suite
 from glomseg.evaluation.summary import Summary
 from glomseg.evaluation.sweep_run import SweepResult, sweep_run
-from glomseg.files import write_json
 from glomseg.labelled.find_files import Source, find_images, images_named, left_out
 from glomseg.labelled.image_info import ImageInfo, info_of
 from glomseg.labelled.label_files import Selection
@@ -95,20 +93,6 @@ class EvaluationResult:
         return self.evaluation.summary
 
 
-@dataclass(frozen=True, kw_only=True)
-class SuiteResult:
-    """What came out of each set of a suite: its scores, None where it failed, and what lies below its minimum."""
-
-    name: str
-    scores: Mapping[str, Summary | None]
-    failures: Mapping[str, tuple[str, ...]]
-
-    @property
-    def passed(self) -> bool:
-        """Tell whether nothing failed."""
-        return not any(self.failures.values())
-
-
 def evaluate_predictions(
     predicted: Path,
     truth: Path,
@@ -170,54 +154,6 @@ def evaluate_model(
         model_folder=predictions.segmenter.folder,
         predictions=predictions if options.sweep else None,
     )
-
-
-def evaluate_suite(
-    suite: Path, output: Path, options: EvaluateOptions | None = None, *, listener: Listener | None = None
-) -> SuiteResult:
-    """Evaluate each data set of a suite into a folder of its own, and say which lie below their minimum.
-
-    A set that fails does not stop the others. Writes suite.json. Raises EvaluationError for a suite that is none.
-    """
-    options, listener = options or EvaluateOptions(), listener or Listener()
-    plan = read_suite(suite)
-    scores: dict[str, Summary | None] = {}
-    failures: dict[str, tuple[str, ...]] = {}
-    for item in plan.sets:
-        listener.remark(f"set {item.name}")
-        try:
-            summary = _evaluate_set(item, output / item.name, options, listener).summary
-            scores[item.name], failures[item.name] = summary, tuple(item.failures(summary))
-        except GlomsegError as error:
-            scores[item.name], failures[item.name] = None, (str(error),)
-        for failure in failures[item.name]:
-            listener.warning(f"{item.name}: {failure}")
-    result = SuiteResult(name=str(plan.name), scores=scores, failures=failures)
-    overall = {name: None if summary is None else summary.to_table()["overall"] for name, summary in scores.items()}
-    sets = {name: {"overall": overall[name], "failures": list(failures[name])} for name in scores}
-    write_json(output / "suite.json", {"suite": plan.name, "sets": sets, "passed": result.passed})
-    return result
-
-
-def _evaluate_set(item: SuiteSet, output: Path, options: EvaluateOptions, listener: Listener) -> EvaluationResult:
-    """Evaluate one set: what the suite says of it counts, and the options for the rest."""
-    options = replace(
-        options,
-        class_name=item.class_name,
-        mpp=options.mpp if item.mpp is None else (item.mpp, item.mpp),
-        samples=item.samples or options.samples,
-        group_by=item.group_by or options.group_by,
-        unit=item.unit or options.unit,
-        part=item.part or options.part,
-    )
-    if item.data is None:
-        assert item.predicted is not None
-        assert item.truth is not None
-        return evaluate_predictions(item.predicted, item.truth, output, options, listener=listener)
-    model = options.model or item.model
-    if model is None:
-        raise EvaluationError(f"set {item.name!r} needs a model to predict on its data; name one with `model`")
-    return evaluate_model(item.data, output, replace(options, model=model), listener=listener)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,8 @@
 """A suite: a named set of data sets in one TOML file, with the least that a model must reach on each.
 
     name = "our biopsies"
+    models = ["pas-starter", "models/ours"]   # each by itself; or one a set, or --model
+    tune = "validation"                       # the set whose validation images choose each model's threshold
 
     [[set]]
     name = "2024"
@@ -8,6 +10,7 @@
     mpp = 0.25
     samples = "2024/samples.csv"
     minimum = { dice = 0.85, f1 = 0.8 }   # means over images, named as in metrics.json
+    kpis = true                           # the KPIs challenge's own F1 too
 
 Paths are relative to the file, that of a model too; a model may also be named.
 """
@@ -44,6 +47,7 @@ class SuiteSet:
     class_name: str = limited("Glomerulus", key="class")
     part: str | None = limited(None, among=PARTS)
     model: str | None = None
+    kpis: bool = False
     minimum: Mapping[str, float] = limited({})
 
     def __post_init__(self) -> None:
@@ -68,17 +72,25 @@ class SuiteSet:
     def below(self, folder: Path) -> SuiteSet:
         """Take paths as relative to a folder; a model is a path where it looks like one, or where one is."""
         paths = {key: getattr(self, key) for key in ("data", "predicted", "truth", "samples")}
-        model = self.model
-        if model is not None and ("/" in model or "\\" in model or (folder / model).is_dir()):
-            model = str(folder / model)
+        model = None if self.model is None else _model_below(folder, self.model)
         return replace(self, **{key: folder / path for key, path in paths.items() if path is not None}, model=model)
+
+
+def _model_below(folder: Path, model: str) -> str:
+    return str(folder / model) if "/" in model or "\\" in model or (folder / model).is_dir() else model
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suite:
-    """A suite and its data sets."""
+    """A suite and its data sets.
+
+    Each of the `models`, if it names any, is evaluated by itself; `tune` names the set whose validation images choose
+    each model's threshold, which then holds for the other sets.
+    """
 
     name: str | None = None
+    models: tuple[str, ...] = ()
+    tune: str | None = None
     sets: tuple[SuiteSet, ...] = limited((), key="set")
 
 
@@ -93,4 +105,18 @@ def read_suite(path: Path) -> Suite:
     names = [item.name.lower() for item in suite.sets]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EvaluationError(f"{path} has two sets named {twice[0]!r}; rename one")
-    return Suite(name=suite.name or path.stem, sets=tuple(item.below(path.parent) for item in suite.sets))
+    folders = [Path(model).name.lower() for model in suite.models]
+    if len(set(folders)) < len(folders):
+        raise EvaluationError(f"{path} names a model twice ({', '.join(suite.models)}); give each its own folder name")
+    if suite.tune is not None:
+        tuned = next((item for item in suite.sets if item.name == suite.tune), None)
+        if tuned is None:
+            raise EvaluationError(f"{path}: tune is {suite.tune!r}; there are {', '.join(i.name for i in suite.sets)}")
+        if tuned.data is None:
+            raise EvaluationError(f"{path}: set {suite.tune!r} has no data, so no model can be tuned on it; give data")
+    return Suite(
+        name=suite.name or path.stem,
+        models=tuple(_model_below(path.parent, model) for model in suite.models),
+        tune=suite.tune,
+        sets=tuple(item.below(path.parent) for item in suite.sets),
+    )
