@@ -227,9 +227,12 @@ String savedProject() {
     def project = getQuPath().getProject()
     if (project == null)
         throw new IllegalStateException("Open a project first.")
-    for (data in getQuPath().getAllViewers()*.getImageData().findAll { it != null && it.isChanged() })
-        project.getEntry(data)?.saveImageData(data)
-    project.syncChanges()
+    for (data in getQuPath().getAllViewers()*.getImageData().findAll { it != null && it.isChanged() }) {
+        def entry = project.getEntry(data)
+        if (entry != null)
+            shared.saveData(entry, data)
+    }
+    shared.sync(project)
     return project.getPath().toString()
 }
 

@@ -335,41 +335,7 @@ class Review extends ImageWindow {
     }
 
     void tell() {
-        def item = current()
-        def left = countOpen()
-        def text
-        if (data == null)
-            text = "Open an image of a project to review it."
-        else if (at >= ids.size())
-            text = left || candidates ? "End of the queue; ${left + candidates.size()} were passed over: Next goes " +
-                "through them." : "All have a verdict. Find what was missed (in the menu), then mark the image."
-        else
-            text = "${at + 1} of ${ids.size()}: " + (item == null ? "deleted" : inWords(item))
-        def mark = entry?.getMetadataValue(shared.REVIEWED)
-        def counted = data == null ? "" : shared.inWords(tally) + (mark ? "; fully reviewed by ${mark}" : "") +
-            (candidates ? " (+ ${candidates.size()} candidates)" : "") +
-            "   |   project: ${wholeImages} of ${project.getImageList().size()} images fully reviewed" +
-            (unsaved ? "" : "   |   saved")
-        pane.tell(text, item, counted, byId ? countDone() / (double) byId.size() : 0.0d, mark != null)
-    }
-
-    String inWords(PathObject item) {
-        def certain = shared.confidence(item)
-        def metadata = item.getMetadata()
-        def kind = isCandidate(item) ? "candidate, " : ""
-        def told = [Double.isNaN(certain) ? "drawn by hand" :
-            kind + String.format(Locale.ROOT, "confidence %.2f", certain)]
-        def suggested = metadata["glomseg.suggestion"]
-        if (suggested && suggested != item.getPathClass()?.toString() && !shared.verdict(item))
-            told << String.format(Locale.ROOT, "%s %.2f?", suggested.tokenize(":").last().trim().toLowerCase(),
-                item.getMeasurementList().get("Sclerotic probability"))
-        if (shared.verdict(item))
-            told << "${shared.verdict(item)} by ${metadata['glomseg.initials']}, ${metadata['glomseg.judged']}"
-        if (tool != null)
-            told << "redraw it, then accept"
-        if (metadata["glomseg.grade"])
-            told << "grade ${metadata['glomseg.grade']}"
-        return told.join("; ")
+        pane.tell()
     }
 
     void paint(String how) {

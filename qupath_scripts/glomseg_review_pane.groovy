@@ -170,15 +170,56 @@ class ReviewPane {
     }
 
     /** Tell where in the queue the review is, what it has at hand, and how far the image and the project are. */
-    void tell(String text, def item, String counted, double share, boolean marked) {
-        place.setText(text)
+    void tell() {
+        def item = review.current()
+        place.setText(whereItIs(item))
         if (!comment.isFocused())
             comment.setText(item?.getDescription() ?: "")
         comment.setDisable(item == null)
-        finished.setText(marked ? "Take the mark back" : "Image fully reviewed")
+        def mark = review.entry?.getMetadataValue(shared.REVIEWED)
+        finished.setText(mark ? "Take the mark back" : "Image fully reviewed")
         finished.setDisable(review.data == null)
-        bar.setProgress(share)
-        counts.setText(counted)
+        def all = review.byId.size()
+        bar.setProgress(all ? review.countDone() / (double) all : 0.0d)
+        counts.setText(howFar(mark))
+    }
+
+    private String whereItIs(def item) {
+        def left = review.countOpen() + review.candidates.size()
+        if (review.data == null)
+            return "Open an image of a project to review it."
+        if (review.at < review.ids.size())
+            return "${review.at + 1} of ${review.ids.size()}: " + (item == null ? "deleted" : inWords(item))
+        return left ? "End of the queue; ${left} were passed over: Next goes through them." :
+            "All have a verdict. Find what was missed (in the menu), then mark the image."
+    }
+
+    private String howFar(String mark) {
+        if (review.data == null)
+            return ""
+        def offered = review.candidates.size()
+        return shared.inWords(review.tally) + (mark ? "; fully reviewed by ${mark}" : "") +
+            (offered ? " (+ ${offered} candidates)" : "") + "   |   project: ${review.wholeImages} of " +
+            "${review.project.getImageList().size()} images fully reviewed" + (review.unsaved ? "" : "   |   saved")
+    }
+
+    private String inWords(def item) {
+        def certain = shared.confidence(item)
+        def metadata = item.getMetadata()
+        def kind = review.isCandidate(item) ? "candidate, " : ""
+        def told = [Double.isNaN(certain) ? "drawn by hand" :
+            kind + String.format(Locale.ROOT, "confidence %.2f", certain)]
+        def suggested = metadata["glomseg.suggestion"]
+        if (suggested && suggested != item.getPathClass()?.toString() && !shared.verdict(item))
+            told << String.format(Locale.ROOT, "%s %.2f?", suggested.tokenize(":").last().trim().toLowerCase(),
+                item.getMeasurementList().get("Sclerotic probability"))
+        if (shared.verdict(item))
+            told << "${shared.verdict(item)} by ${metadata['glomseg.initials']}, ${metadata['glomseg.judged']}"
+        if (review.tool != null)
+            told << "redraw it, then accept"
+        if (metadata["glomseg.grade"])
+            told << "grade ${metadata['glomseg.grade']}"
+        return told.join("; ")
     }
 
     private void showLegend() {

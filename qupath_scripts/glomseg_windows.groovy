@@ -186,7 +186,7 @@ abstract class ImageWindow {
     }
 
     void open() {
-        shared.watch()
+        shared.saving().watch()
         layOut()
         layOutConflict()
         box.setPadding(new Insets(8))
@@ -241,10 +241,10 @@ abstract class ImageWindow {
 
     /** Return the signatures from which on changes are known to have been made here. */
     private Map signaturesNow(boolean elsewhere) {
-        def here = shared.signatures(data.getHierarchy())
+        def here = shared.saving().signatures(data.getHierarchy())
         if (!data.isChanged())
             return here
-        def there = shared.signatures(entry.readHierarchy())
+        def there = shared.saving().signatures(entry.readHierarchy())
         return elsewhere ? there.findAll { here.containsKey(it.key) } : there
     }
 
@@ -267,7 +267,7 @@ abstract class ImageWindow {
             return false
         try {
             shared.save(project, entry, data)
-            signatures = shared.signatures(data.getHierarchy())
+            signatures = shared.saving().signatures(data.getHierarchy())
             complaint = null
             return true
         } catch (IOException | IllegalStateException error) {
@@ -285,7 +285,7 @@ abstract class ImageWindow {
 
     /** Tell whether another program saved the image that is open here, and show what can be done. */
     boolean lookForOthers() {
-        def elsewhere = isCurrent() && shared.isSavedElsewhere(entry, data)
+        def elsewhere = isCurrent() && shared.saving().isSavedElsewhere(entry, data)
         if (elsewhere != conflict.isVisible()) {
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
@@ -298,7 +298,7 @@ abstract class ImageWindow {
     void takeBoth() {
         def old = data
         def there = entry.readImageData()
-        shared.doAgain(signatures, old.getHierarchy(), there)
+        shared.saving().doAgain(signatures, old.getHierarchy(), there)
         carryOver(old, there)
         there.setChanged(true)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
@@ -312,7 +312,7 @@ abstract class ImageWindow {
         def ours = new Button("Overwrite it")
         ours.setOnAction {
             act {
-                shared.inStep(entry, data)
+                shared.saving().inStep(entry, data)
                 lookForOthers()
                 data.setChanged(true)
                 saveAnyway()

@@ -71,6 +71,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def imageData = getCurrentImageData()
     def entry = getProjectEntry()
     def key = entry.getID()
+    shared.refuseToOverwrite(entry, imageData)
     def hierarchy = imageData.getHierarchy()
     def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
     def areaFile = run.resolve("area").resolve(key + ".geojson")
