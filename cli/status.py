@@ -33,6 +33,7 @@ def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: boo
     Without one, or with --files-only, a number with a ~ is from before that save; ? is unknown.
     """
     from glomseg.runs.status import project_status
+    from glomseg.settings import plain
 
     console = Console(quiet=quiet, as_json=as_json)
     stands = project_status(project, slides=slides, files_only=files_only)
@@ -40,11 +41,22 @@ def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: boo
         console.warn(problem)
     if stands.holder is not None:
         console.say(f"at work in it: {stands.holder}")
+    if stands.adapted_to is not None:
+        console.say(f"adapted to model {stands.adapted_to}; use it with --model {stands.adapted_to.folder}")
     if as_json:
         images = [_content(image) for image in stands.images]
         holder = str(stands.holder) if stands.holder else None
         path = str(stands.project.path)
-        console.json({"project": path, "images": images, "problems": list(stands.problems), "at_work": holder})
+        adapted = None if stands.adapted_to is None else plain(stands.adapted_to)
+        console.json(
+            {
+                "project": path,
+                "images": images,
+                "problems": list(stands.problems),
+                "at_work": holder,
+                "adapted_to": adapted,
+            }
+        )
     elif not quiet:
         console.table(COLUMNS, [_row(image) for image in stands.images])
 

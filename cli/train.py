@@ -25,6 +25,7 @@ class TrainFlags(TypedDict):
     settings: tuple[str, ...]
     species: str | None
     epochs: int | None
+    minutes: float | None
     seed: int | None
     split_by: Literal["slide", "case"] | None
     model_mpp: float | None
@@ -37,11 +38,14 @@ class TrainFlags(TypedDict):
     device: str
     resume: bool
     restart: bool
+    keep_anyway: bool
 
 
 @command(short_help="Learn from annotated tissue.", renamed={"--mpp": "--tile-mpp"})
 @click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
-@click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="Folder for the model [of --name, among the user's models]."
+)
 @click.option(
     "--from-project",
     "project",
@@ -60,6 +64,12 @@ class TrainFlags(TypedDict):
 @click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="Whose kidney it is [the recipe's].")
 @click.option("--start", metavar="MODEL", help="Begin with this model (a name or folder), not from nothing.")
 @click.option("--epochs", type=click.IntRange(1), help="How long to train [the recipe's].")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, 600, min_open=True),
+    help="Adapt the model it begins with in this time [5 with --from-project and no --epochs].",
+)
+@click.option("--keep-anyway", is_flag=True, help="Keep an adapted model that is worse than the one before.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @click.option("--seed", type=click.IntRange(0), help="Another seed, another training [0].")
 @click.option(
@@ -74,7 +84,7 @@ class TrainFlags(TypedDict):
 @options.output
 def train(
     data: tuple[Path, ...],
-    output: Path,
+    output: Path | None,
     project: Path | None,
     slides: tuple[Path, ...],
     preview: bool,
@@ -94,11 +104,19 @@ def train(
     DATA are folders of images with their labels; pairs match by name. The folder gets card.json and
     weights.safetensors (the best epoch so far), config.toml, split.json, history.csv, curves.png and worst.png.
     After an interruption the same command goes on.
+
+    --from-project adapts the model in five minutes (--minutes) and says on reviewed images left out what that gained,
+    and what it forgot of the starter's tissue; a worse model is not put in the place of a better one.
     """
+    from glomseg.models.store import user_models_folder
     from glomseg.training.train_model import TrainOptions, preview_training, retrain_from_project, train_model
 
     from .training import show_result, training_bars
 
+    if output is None:
+        if flags["name"] is None:
+            raise click.UsageError("Say where the model goes: --output FOLDER, or --name NAME among the user's models.")
+        output = user_models_folder() / flags["name"]
     if not data and project is None:
         raise click.UsageError("Nothing to learn from: name folders of tiles, or a project with --from-project.")
     first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started, one speaks
@@ -119,4 +137,5 @@ def train(
         console.say(f"drew {path}")
     elif first:
         show_result(console, result)
+        return int(result.adapted is not None and not result.adapted.is_kept)
     return 0

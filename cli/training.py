@@ -88,6 +88,8 @@ def show_result(console: Console, result: TrainResult) -> None:
             "name": result.card.name,
             "epochs": result.epochs,
             "threshold": result.card.threshold,
+            "sureness": result.card.sureness,
+            "kept": result.adapted is None or result.adapted.is_kept,
             "scores": dict(scores),
             "remarks": list(result.remarks),
         }
@@ -99,4 +101,6 @@ def show_result(console: Console, result: TrainResult) -> None:
                 f"{part}: object F1 {score['object_f1']:.3f}, precision {score['precision']:.3f}, "
                 f"recall {score['recall']:.3f}, Dice {score['dice']:.3f} on {score['images']} images"
             )
-    console.say(f"model in {result.output}, threshold {result.card.threshold:g}, best epoch {scores['best_epoch']}")
+    best = "" if result.adapted is not None else f", best epoch {scores['best_epoch']}"
+    sure = "" if result.card.sureness is None else f", sureness {result.card.sureness:g}"
+    console.say(f"model in {result.output}, threshold {result.card.threshold:g}{sure}{best}")

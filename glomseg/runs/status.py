@@ -13,6 +13,7 @@ from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.adapted_model import AdaptedTo, remembered_model
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.lock import Holder, read_holder
@@ -74,6 +75,7 @@ class ProjectStatus:
     images: tuple[ImageStatus, ...]
     problems: tuple[str, ...]
     holder: Holder | None
+    adapted_to: AdaptedTo | None = None
 
 
 def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool = False) -> ProjectStatus:
@@ -102,6 +104,7 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
         images=tuple(described),
         problems=tuple(run.problem for run in unreadable),
         holder=read_holder(runs_folder),
+        adapted_to=remembered_model(project.folder),
     )
 
 

@@ -186,9 +186,13 @@ class ValidationConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainConfig:
-    """All settings of a training; the recipes say why theirs are as they are."""
+    """All settings of a training; the recipes say why theirs are as they are.
+
+    With `minutes` a model is adapted in about that time, judging included; 0 trains for so many `epochs`.
+    """
 
     epochs: int = limited(40, low=1)
+    minutes: float = limited(0.0, low=0, high=600)
     seed: int = limited(0, low=0)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)

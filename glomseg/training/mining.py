@@ -38,7 +38,7 @@ def mine(
     """
     boxes: list[HardBox] = []
     for done, (index, labelled) in enumerate(read_ahead(images, indices), start=1):
-        ((predicted, _),) = outlines_at(model, probability_of(model, labelled), (THRESHOLD,))
+        ((predicted, _, _),) = outlines_at(model, probability_of(model, labelled), (THRESHOLD,))
         met = overlaps(predicted, outline(labelled.label > 0)[0])
         shared = np.bincount(met.predicted, met.shared, minlength=len(predicted))
         false = np.flatnonzero(shared <= OVERLAP * met.predicted_areas)

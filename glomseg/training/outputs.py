@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from glomseg.evaluation.metrics import ObjectScore
-from glomseg.models.card import Colour, ModelCard
+from glomseg.models.card import Colour, Dial, ModelCard
 from glomseg.models.predict import Model
 from glomseg.training.arrays import Pixels8
 from glomseg.training.augment.augment import Augment
@@ -17,8 +17,9 @@ from glomseg.training.config import TrainConfig
 from glomseg.training.data.loading import augmented, collate
 from glomseg.training.data.sampling import Images
 from glomseg.training.data.training_data import Data
+from glomseg.training.dials import ChosenDials
 from glomseg.training.sheets import contact_sheet
-from glomseg.training.validate import Judged, ThresholdScore, classes_at, probability_of
+from glomseg.training.validate import Judged, classes_at, probability_of
 
 HISTORY_NAME, CURVES_NAME, WORST_NAME, PREVIEW_NAME = "history.csv", "curves.png", "worst.png", "preview.png"
 SHOWN = 24
@@ -38,11 +39,16 @@ def card_of(
     data: Data,
     *,
     name: str,
-    threshold: float = 0.5,
+    dial: Dial | None = None,
+    dials: Sequence[Dial] = (),
     scores: Mapping[str, Any] | None = None,
     started_from: ModelCard | None = None,
 ) -> ModelCard:
-    """Return the card of a training's network; its digest is filled in when it is saved."""
+    """Return the card of a training's network; its digest is filled in when it is saved.
+
+    `dial` has the threshold, 0.5 where it names none, and the sureness; `dials` others for species or flips.
+    """
+    dial = dial or Dial()
     origins = (*data.origins, *(started_from.training_data if started_from else ()))
     begun = f" It started from {started_from.name}." if started_from else ""
     model = config.model
@@ -62,7 +68,9 @@ def card_of(
         mpp=data.model_mpp,
         mean=(model.mean[0], model.mean[1], model.mean[2]) if model.mean else None,
         std=(model.std[0], model.std[1], model.std[2]) if model.std else None,
-        threshold=threshold,
+        threshold=dial.threshold or 0.5,
+        sureness=dial.sureness,
+        dials=tuple(dials),
         minimum_area_um2=config.minimum_area_um2,
         minimum_solidity=config.validation.minimum_solidity,
         species=model.species,
@@ -78,9 +86,16 @@ def _colours(classes: Sequence[str], started_from: ModelCard | None) -> tuple[Co
     return tuple(colours.get(name) or COLOURS[index % len(COLOURS)] for index, name in enumerate(classes))
 
 
-def scores_of(point: ThresholdScore, images: int, class_names: Sequence[str]) -> dict[str, Any]:
-    """Put counts into the words of a card; of several classes F1 and Dice are means, and each stands for itself too."""
+def scores_of(chosen: ChosenDials, images: int, class_names: Sequence[str]) -> dict[str, Any]:
+    """Put counts into the words of a card; of several classes F1 and Dice are means, and each stands for itself too.
+
+    All is of what is sure but what says otherwise.
+    """
+    point, everything = chosen.sure, chosen.with_candidates.objects
     scores: dict[str, Any] = {"images": images, **_scores(point.f1, point.dice, point.objects)}
+    if chosen.sureness is not None:
+        scores["candidates"] = everything.predicted - point.objects.predicted
+        scores["recall_with_candidates"] = round(everything.recall, 4)
     if len(class_names) > 1:
         scores["classes"] = {
             name: _scores(score.objects.f1, score.pixels.dice, score.objects)

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from glomseg.errors import TrainingError
-from glomseg.models.card import ModelCard
+from glomseg.models.card import Dial, ModelCard
 from glomseg.models.predict import Model
 from glomseg.models.store import load_network, read_card, save_model
 from glomseg.training.augment.augment import Augment
@@ -26,6 +26,7 @@ from glomseg.training.config_file import CONFIG_NAME, write_config
 from glomseg.training.data.loading import Loader, augmented, batches_of
 from glomseg.training.data.sampling import Images
 from glomseg.training.data.training_data import Data
+from glomseg.training.dials import SURENESSES, ChosenDials, at_dials, choose_dials
 from glomseg.training.history import EpochRow, draw_curves, write_history
 from glomseg.training.mining import draw_indices, mine
 from glomseg.training.optimise import (
@@ -44,6 +45,8 @@ from glomseg.training.validate import Judged, Verdict, judge
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """What is tried at the end, unless the settings name one threshold, which then stands."""
+FLIPPED = 50
+"""Validation images on which the sureness with flips is chosen, at most: they take four times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +75,12 @@ class Training:
     state: TrainState
     report: Report
 
-    def card(self, *, threshold: float = 0.5, scores: dict[str, object] | None = None) -> ModelCard:
+    def card(
+        self, dial: Dial | None = None, *, dials: Sequence[Dial] = (), scores: dict[str, object] | None = None
+    ) -> ModelCard:
         """Return the card as far as it is known."""
-        state = self.state
-        return card_of(
-            self.config, self.data, name=state.name, started_from=state.started_from, threshold=threshold, scores=scores
-        )
+        name, start = self.state.name, self.state.started_from
+        return card_of(self.config, self.data, name=name, started_from=start, dial=dial, dials=dials, scores=scores)
 
     def model(self) -> Model:
         """Return the averaged network as it will predict."""
@@ -202,13 +205,17 @@ def validate_epoch(training: Training) -> Verdict | None:
 
 
 def judge_all(
-    training: Training, model: Model, images: Images, indices: Sequence[int], thresholds: Sequence[float]
+    training: Training,
+    model: Model,
+    images: Images,
+    indices: Sequence[int],
+    thresholds: Sequence[float],
+    *,
+    tta: bool = False,
 ) -> list[Judged]:
     """Judge images, each device its share of them."""
-    share = training.learner.share(list(indices))
-    judged = judge(
-        model, images, share, criterion_of(training.config), thresholds, progress=training.tell("validating")
-    )
+    share, tell = training.learner.share(list(indices)), training.tell("validating")
+    judged = judge(model, images, share, criterion_of(training.config), thresholds, tta=tta, progress=tell)
     return [image for part in training.learner.gathered(judged) for image in part]
 
 
@@ -236,7 +243,7 @@ def keep_epoch(training: Training, loss: float, verdict: Verdict | None) -> None
     state.rows.append(row)
     if learner.fabric.is_global_zero:
         if better:
-            card = training.card(threshold=verdict.best.threshold if verdict else 0.5)
+            card = training.card(Dial(threshold=verdict.best.threshold) if verdict else None)
             save_model(output, card, learner.averaged_net)
         write_history(state.rows, output / HISTORY_NAME)
         draw_curves(output / HISTORY_NAME, output / CURVES_NAME)
@@ -245,26 +252,22 @@ def keep_epoch(training: Training, loss: float, verdict: Verdict | None) -> None
 
 
 def finish(training: Training) -> ModelCard:
-    """Write the card of the best weights: their threshold, and what they score; return it."""
+    """Write the card of the best weights: where they outline, what counts, and what they score; return it."""
     data, learner, output = training.data, training.learner, training.output
     learner.fabric.barrier()
     card = read_card(output)
     net = load_network(output, card)
     model = Model(card, net, learner.fabric.device)
     scores: dict[str, object] = {"measured_on": "these weights", "method": METHOD, "data": data.describe}
-    threshold, judged = card.threshold, list[Judged]()
+    dial, dials, judged = Dial(threshold=card.threshold), tuple[Dial, ...](), list[Judged]()
     if data.validation is not None:
-        named = training.config.validation.thresholds
-        tried = named if len(named) == 1 else THRESHOLDS
-        sweep = judge_all(training, model, data.validation, range(len(data.validation)), tried)
-        best = Verdict.of(sweep).best
-        threshold = best.threshold
-        at = tried.index(threshold)
-        judged = [dataclasses.replace(image, points=(image.points[at],)) for image in sweep]
-        chose = "epoch" if len(named) == 1 else "epoch and threshold"
-        scores["validation"] = {**scores_of(best, len(data.validation), card.class_names), "chose": chose}
+        chosen, judged, dials = choose(training, model, data.validation)
+        dial = Dial(threshold=chosen.threshold, sureness=chosen.sureness)
+        named = len(training.config.validation.thresholds) == 1
+        chose = "epoch" if named else "epoch, threshold and sureness" if chosen.sureness else "epoch and threshold"
+        scores["validation"] = {**scores_of(chosen, len(data.validation), card.class_names), "chose": chose}
     scores["best_epoch"] = training.state.best_epoch
-    final = training.card(threshold=threshold, scores=scores)
+    final = training.card(dial, dials=dials, scores=scores)
     if learner.fabric.is_global_zero:
         final = save_model(output, final, net)
         if data.validation is not None:
@@ -275,6 +278,25 @@ def finish(training: Training) -> ModelCard:
             final = save_model(output, final, net)
     learner.fabric.barrier()
     return final
+
+
+def choose(training: Training, model: Model, images: Images) -> tuple[ChosenDials, list[Judged], tuple[Dial, ...]]:
+    """Choose threshold and sureness on validation images, and the sureness with flips, whose means are lower.
+
+    A single threshold in the settings stands, and then all counts. Also returns the images at that threshold.
+    """
+    named = training.config.validation.thresholds
+    tried, surenesses = (named, (0.0,)) if len(named) == 1 else (THRESHOLDS, SURENESSES)
+    judged = judge_all(training, model, images, range(len(images)), tried)
+    chosen = choose_dials([image.outlined for image in judged], tried, surenesses=surenesses)
+    at = tried.index(chosen.threshold)
+    dials: tuple[Dial, ...] = ()
+    if chosen.sureness:
+        some = spread(len(images), FLIPPED)
+        flipped = judge_all(training, model, images, some, (chosen.threshold,), tta=True)
+        with_flips = choose_dials([image.outlined for image in flipped], (chosen.threshold,))
+        dials = (Dial(tta=True, sureness=with_flips.sureness or 0.0),)
+    return chosen, [dataclasses.replace(image, points=(image.points[at],)) for image in judged], dials
 
 
 def score_test(training: Training, model: Model, images: Images) -> ModelCard:
@@ -291,5 +313,6 @@ def score_test(training: Training, model: Model, images: Images) -> ModelCard:
         ) from error
     if not on_test:
         return card
-    scores = {**card.scores, "test": scores_of(Verdict.of(on_test).best, len(images), card.class_names)}
-    return training.card(threshold=card.threshold, scores=scores)
+    reached = at_dials([image.outlined for image in on_test], card.threshold, card.sureness)
+    scores = {**card.scores, "test": scores_of(reached, len(images), card.class_names)}
+    return dataclasses.replace(card, scores=scores)

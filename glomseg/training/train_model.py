@@ -12,8 +12,12 @@ from typing import Any, Literal
 from glomseg.errors import TrainingError
 from glomseg.models.card import CARD_NAME, DEFAULT_MODEL, ModelCard
 from glomseg.models.store import find_model, read_card
+from glomseg.qupath.project import read_project
+from glomseg.runs.adapted_model import AdaptedTo, remember_model
 from glomseg.runs.reviewed import ReviewedProject, read_reviewed
+from glomseg.runs.run import now
 from glomseg.segment.pipeline import reading_mpp
+from glomseg.training.adapt_model import AdaptedModel, adapt_model
 from glomseg.training.checkpoint import check_clearable, check_settings, holds_training
 from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, Tell, read_config
@@ -39,7 +43,9 @@ class TrainOptions:
     """What a training is told beside its data; None and 0 leave it to the recipe.
 
     Settings come from a `recipe`, over it a TOML file `config`, over it `settings` as `key=value`, over them what
-    stands here. `tile_mpp` is um per pixel of images that do not say it, `model_mpp` that at which the network reads.
+    stands here. With `minutes` (those of the recipe retrain, unless `epochs` are given) the model `start` is adapted in
+    that time; where it gets worse it is kept under another name, or with `keep_anyway` all the same. `tile_mpp` is um
+    per pixel of images that do not say it, `model_mpp` that at which the network reads.
     It begins with the model `start`, a name or folder, or from nothing. A folder that holds the state of the same
     training is gone on with: `resume` insists on that, `restart` starts over.
     """
@@ -49,6 +55,7 @@ class TrainOptions:
     settings: tuple[str, ...] = ()
     species: str | None = None
     epochs: int | None = None
+    minutes: float | None = None
     seed: int | None = None
     split_by: Literal["slide", "case"] | None = None
     model_mpp: float | None = None
@@ -61,16 +68,22 @@ class TrainOptions:
     device: str = "auto"
     resume: bool = False
     restart: bool = False
+    keep_anyway: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainResult:
-    """The folder of a trained model, its card with the scores, and what was remarked on the way."""
+    """The folder of a trained model, its card with the scores, and what was remarked on the way.
+
+    `adapted` says what a model that was adapted in minutes gained and forgot; its `is_kept` is False where it is worse
+    than the one it began with, and lies in another folder than was asked for.
+    """
 
     output: Path
     card: ModelCard
     epochs: int
     remarks: tuple[str, ...]
+    adapted: AdaptedModel | None = None
 
 
 def train_model(
@@ -105,7 +118,25 @@ def retrain_from_project(
     looked for in `slides`. Hears and raises what `train_model` does, and ProjectError.
     """
     corrections, begun = _export_corrections(project, output, options or TrainOptions(), slides, tell)
-    return _train([*folders, corrections], output, begun, RETRAIN, progress, tell, from_project=True)
+    result = _train([*folders, corrections], output, begun, RETRAIN, progress, tell, from_project=True)
+    if result.adapted is not None and result.adapted.is_kept:
+        _remember(project, result.adapted, str(begun.start))
+    return result
+
+
+def _remember(project: Path, model: AdaptedModel, start: str) -> None:
+    """Write down beside the project's runs which model it was adapted to."""
+    gain = model.adapted.left_out
+    adapted_to = AdaptedTo(
+        name=model.card.name,
+        folder=str(model.folder.resolve()),
+        weights_sha256=model.card.weights_sha256,
+        at=now(),
+        started_from=start,
+        f1_before=round(gain.old.sure.f1, 4),
+        f1_now=round(gain.new.sure.f1, 4),
+    )
+    remember_model(read_project(project).folder, adapted_to)
 
 
 def preview_training(
@@ -151,6 +182,22 @@ def _train(
     config = _config(output, options, recipe, remark, resume=resume, from_project=from_project)
     if resume:
         check_settings(output, config)  # before the data are looked at, which takes its time
+    if config.minutes and options.start and not resume:
+        made = adapt_model(
+            folders,
+            output,
+            options.start,
+            config,
+            name=options.name,
+            licence=options.licence,
+            tile_mpp=options.tile_mpp,
+            device=options.device,
+            restart=options.restart,
+            keep_anyway=options.keep_anyway,
+            tell=remark,
+            progress=lambda stage, done, total: progress(TrainProgress(0, stage, done, total)),
+        )
+        return TrainResult(output=made.folder, card=made.card, epochs=0, remarks=tuple(remarks), adapted=made)
     data = _data(folders, output, config, options, progress, resume=resume)
     for line in (data.describe, *data.remarks):
         remark(line)
@@ -207,6 +254,7 @@ def _config(
             model = read_config(file=kept).model
             under = {f"model.{name}": getattr(model, name) for name in FROM_START}
     over = {
+        "minutes": 0.0 if options.epochs or resume else options.minutes,
         "epochs": options.epochs,
         "seed": options.seed,
         "data.split_by": options.split_by,

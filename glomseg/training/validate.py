@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from glomseg.evaluation.matching import match, overlaps
-from glomseg.evaluation.metrics import ObjectScore, PixelScore, object_score, pixel_score
-from glomseg.geometry import Geometries, geometries
+from glomseg.evaluation.metrics import object_score, pixel_score
+from glomseg.geometry import Geometries, Numbers, geometries
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.segment.pipeline import SegmentSettings, outline_map
@@ -24,72 +24,21 @@ from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.training.arrays import Pixels8
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.sampling import Images
+from glomseg.training.dials import Outlined, outlined
+from glomseg.training.scores import ClassScore, ThresholdScore
 
 READERS = 2
 AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
-class ClassScore:
-    """The counts of one class."""
-
-    objects: ObjectScore = field(default_factory=ObjectScore)
-    pixels: PixelScore = field(default_factory=PixelScore)
-
-    def __add__(self, other: ClassScore) -> ClassScore:
-        """Add the counts of two images."""
-        return ClassScore(self.objects + other.objects, self.pixels + other.pixels)
-
-
-@dataclass(frozen=True, slots=True)
-class ThresholdScore:
-    """What a threshold gives, class by class, added up over images."""
-
-    threshold: float
-    classes: tuple[ClassScore, ...] = ()
-
-    def __add__(self, other: ThresholdScore) -> ThresholdScore:
-        """Add the counts of two images; a point without any class yet adds nothing."""
-        if not self.classes:
-            return ThresholdScore(self.threshold, other.classes)
-        pairs = zip(self.classes, other.classes, strict=True)
-        return ThresholdScore(self.threshold, tuple(mine + theirs for mine, theirs in pairs))
-
-    @property
-    def objects(self) -> ObjectScore:
-        """The objects of all classes."""
-        return sum((score.objects for score in self.classes), ObjectScore())
-
-    @property
-    def pixels(self) -> PixelScore:
-        """The pixels of all classes."""
-        return sum((score.pixels for score in self.classes), PixelScore())
-
-    @property
-    def f1(self) -> float:
-        """The object F1, of several classes the mean over those that are there or were predicted."""
-        there = [score.objects.f1 for score in self.classes if score.objects.true or score.objects.predicted]
-        return sum(there) / len(there) if there else 1.0
-
-    @property
-    def dice(self) -> float:
-        """The Dice of the pixels, of several classes the mean over those that are there or were predicted."""
-        there = [score.pixels.dice for score in self.classes if score.pixels.true or score.pixels.predicted]
-        return sum(there) / len(there) if there else 1.0
-
-    @property
-    def rank(self) -> tuple[float, float]:
-        """What decides between two: object F1, then Dice."""
-        return self.f1, self.dice
-
-
-@dataclass(frozen=True, slots=True)
 class Judged:
-    """One image: its loss, and its counts at each threshold."""
+    """One image: its loss, its counts at each threshold, and what was outlined there, object by object."""
 
     index: int
     loss: float
     points: tuple[ThresholdScore, ...]
+    outlined: tuple[tuple[Outlined, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +62,15 @@ class Verdict:
         return max(self.points, key=lambda point: (*point.rank, -abs(point.threshold - 0.5)))
 
 
-def predict(model: Model, image: Pixels8) -> Pixels8:
-    """Return the probabilities 0..255, and the model's extras (planes, H, W), of an image (H, W, 3) of any size."""
+def predict(model: Model, image: Pixels8, *, tta: bool = False) -> Pixels8:
+    """Return the probabilities 0..255, and the model's extras (planes, H, W), of an image (H, W, 3) of any size.
+
+    With `tta` they are means over flips.
+    """
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        single: Pixels8 = model.predict_planes(image[None])[0]
+        single: Pixels8 = model.predict_planes(image[None], tta=tta)[0]
         return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
@@ -130,17 +82,17 @@ def predict(model: Model, image: Pixels8) -> Pixels8:
     result = np.zeros((planes, rows * BLOCK, columns * BLOCK), np.uint8)
     for tile in tiles:
         read = padded[tile.y : tile.y + tile.height + 2 * halo, tile.x : tile.x + tile.width + 2 * halo]
-        for plane, values in zip(result, model.predict_planes(read[None])[0], strict=True):
+        for plane, values in zip(result, model.predict_planes(read[None], tta=tta)[0], strict=True):
             plane[tile.y : tile.y + tile.height, tile.x : tile.x + tile.width] = tile.core(values)
     return result[:, :height, :width]
 
 
 def outlines_at(
     model: Model, probability: Pixels8, thresholds: Sequence[float]
-) -> Iterator[tuple[Geometries, NDArray[np.intp]]]:
-    """Yield, for each threshold, the outlines of what `predict` gave (planes, H, W) and the class of each, from 0.
+) -> Iterator[tuple[Geometries, NDArray[np.intp], Numbers]]:
+    """Yield, for each threshold, the outlines of (planes, H, W), the class of each, from 0, and its mean.
 
-    They are in pixels, and what segmenting a slide gives.
+    They are in pixels, and what segmenting a slide gives, candidates among them.
     """
     _, height, width = probability.shape
     mpp = model.card.mpp
@@ -151,9 +103,10 @@ def outlines_at(
     with ProbabilityMap(frame, model.card.num_classes, extras=model.extras) as values:
         values.write(whole, padded)
         for threshold in thresholds:
-            items, _ = outline_map(values, model.card, SegmentSettings(threshold=threshold))
+            items, _ = outline_map(values, model.card, SegmentSettings(threshold=threshold, sureness=0.0))
             kinds = np.array([item.class_index for item in items], np.intp)
-            yield geometries([item.geometry for item in items]), kinds
+            means = np.array([item.confidence for item in items], np.float64)
+            yield geometries([item.geometry for item in items]), kinds, means
 
 
 def judge(
@@ -163,22 +116,23 @@ def judge(
     criterion: nn.Module,
     thresholds: Sequence[float],
     *,
+    tta: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Judged]:
-    """Judge some of the images at each of the thresholds."""
+    """Judge some of the images at each of the thresholds, whatever sureness the model's card has."""
     judged = []
     for index, labelled in read_ahead(images, indices):
-        probability = probability_of(model, labelled)
-        points = points_of(model, probability, labelled, thresholds)
+        probability = probability_of(model, labelled, tta=tta)
+        points, objects = _compared(model, probability, labelled, thresholds)
         loss = _loss(criterion, probability[: model.card.num_classes], labelled)
-        judged.append(Judged(index, loss, points))
+        judged.append(Judged(index, loss, points, objects))
         progress(len(judged), len(indices))
     return judged
 
 
-def probability_of(model: Model, labelled: Labelled) -> Pixels8:
-    """Return what the model says of an image (planes, H, W), and 0 where that is not valid."""
-    return np.where(labelled.valid, predict(model, labelled.image), 0).astype(np.uint8)
+def probability_of(model: Model, labelled: Labelled, *, tta: bool = False) -> Pixels8:
+    """Return what the model says of an image (planes, H, W), with `tta` over flips, and 0 where that is not valid."""
+    return np.where(labelled.valid, predict(model, labelled.image, tta=tta), 0).astype(np.uint8)
 
 
 def classes_at(probability: Pixels8, threshold: float) -> Pixels8:
@@ -190,13 +144,31 @@ def classes_at(probability: Pixels8, threshold: float) -> Pixels8:
 def points_of(
     model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
 ) -> tuple[ThresholdScore, ...]:
-    """Score what `predict` gave (planes, H, W) at each of the thresholds."""
+    """Score what `predict` gave (planes, H, W) at each of the thresholds; all that is outlined counts."""
+    return _compared(model, probability, labelled, thresholds)[0]
+
+
+def outlined_of(
+    model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
+) -> tuple[tuple[Outlined, ...], ...]:
+    """Compare what each threshold outlines of planes (planes, H, W) with the truth, class by class."""
+    return _compared(model, probability, labelled, thresholds)[1]
+
+
+def _compared(
+    model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
+) -> tuple[tuple[ThresholdScore, ...], tuple[tuple[Outlined, ...], ...]]:
+    """Score what `predict` gave (planes, H, W) at each of the thresholds, as sums by class and object by object."""
     true = [_true(labelled, index + 1) for index in range(model.card.num_classes)]
-    points = []
-    for threshold, (items, kinds) in zip(thresholds, outlines_at(model, probability, thresholds), strict=True):
+    points, objects = [], []
+    for threshold, (items, kinds, means) in zip(thresholds, outlines_at(model, probability, thresholds), strict=True):
         scores = [_score(items[kinds == index], of_class) for index, of_class in enumerate(true)]
         points.append(ThresholdScore(threshold, tuple(scores)))
-    return tuple(points)
+        by_class = enumerate(true)
+        objects.append(
+            tuple(outlined(threshold, items[kinds == at], means[kinds == at], of_class) for at, of_class in by_class)
+        )
+    return tuple(points), tuple(objects)
 
 
 def _true(labelled: Labelled, kind: int) -> Geometries:

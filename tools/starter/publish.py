@@ -27,7 +27,8 @@ from glomseg.models.variable_unet import VariableUNet
 from glomseg.slides.slide import open_slide
 from glomseg.training.augment import stain
 from glomseg.training.data.examples import Labelled
-from glomseg.training.validate import ThresholdScore, points_of, probability_of
+from glomseg.training.scores import ThresholdScore
+from glomseg.training.validate import points_of, probability_of
 from tools.starter.compose import Composer
 from tools.starter.composed import AIDPATH, labelled, read_data, tile_at
 

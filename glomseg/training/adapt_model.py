@@ -1,0 +1,136 @@
+"""Adapt a model in one call: to a folder of its own where it is better than the one it began with, else beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from glomseg.files import write_json
+from glomseg.models.card import CARD_NAME, Dial, ModelCard, TrainingData
+from glomseg.models.store import save_model
+from glomseg.training.adapt import MAY_LOSE, Adapted, Tell, adapt, as_read, table_of, words_of
+from glomseg.training.checkpoint import clear_training
+from glomseg.training.config import TrainConfig
+from glomseg.training.config_file import CONFIG_NAME, write_config
+from glomseg.training.data.find import find_examples
+from glomseg.training.optimise import read_start
+
+NOT_BETTER = "-not-better"
+"""What is added to a folder's name for a model that is worse than the one it began with."""
+METHOD = (
+    "left_out: images dealt into two halves by slide; each half is judged by a model adapted to the other half, with "
+    "the threshold and sureness that the other half chooses, and by the model that one began with; the model here "
+    "learned from all of them. starter: tissue of the rehearsal data that was not rehearsed; the share of new weights "
+    "was chosen on it. Objects matched one to one at IoU 0.5, tiles overlap and count twice"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptedModel:
+    """Where an adapted model lies, its card, how it was made, and whether it lies where it was asked for."""
+
+    folder: Path
+    card: ModelCard
+    adapted: Adapted
+    is_kept: bool
+    remarks: tuple[str, ...]
+
+
+def adapt_model(
+    folders: Sequence[Path],
+    output: Path,
+    start: str | Path,
+    config: TrainConfig,
+    *,
+    name: str | None = None,
+    licence: str = "unstated",
+    tile_mpp: float | None = None,
+    device: str = "auto",
+    restart: bool = False,
+    keep_anyway: bool = False,
+    tell: Callable[[str], None] = lambda remark: None,
+    progress: Tell = lambda stage, done, total: None,
+) -> AdaptedModel:
+    """Adapt `start` to labelled images in `config.minutes`, and write it to `output` where it is at least as good.
+
+    A worse one is written beside, under the folder's name with `-not-better`, unless `keep_anyway` says otherwise.
+    Raises TrainingError, ModelError, DeviceError, RunError.
+    """
+    net, started = read_start(start)
+    card = as_read(started, config)
+    examples = find_examples(
+        folders, model_mpp=config.model_mpp, tile_mpp=tile_mpp, classes=config.model.classes, hold_out=False
+    )
+    done = adapt(examples, net, card, config, device=device, tell=progress)
+    remarks = _remarks(done, started.name)
+    kept = done.is_better or keep_anyway
+    folder = output if kept else output.with_name(output.resolve().name + NOT_BETTER)
+    origins = tuple(TrainingData(place.resolve().name, licence, f"folder {place.resolve().name}") for place in folders)
+    made = _card(done, card, started, name or folder.resolve().name, origins)
+    if restart and kept:
+        clear_training(folder)
+    elif not kept and (folder / CARD_NAME).is_file():
+        shutil.rmtree(folder)  # of an earlier try that was no better either
+    made = save_model(folder, made, done.net)
+    write_config(replace(config, minutes=config.minutes), folder / CONFIG_NAME)
+    write_json(folder / "adaptation.json", {"method": METHOD, **_scores(done)})
+    if not kept:
+        remarks.append(
+            f"so {output} is not made: the model lies in {folder}; review more images, or give `keep_anyway` to have it"
+        )
+    for remark in remarks:
+        tell(remark)
+    return AdaptedModel(folder, made, done, kept, tuple(remarks))
+
+
+def _remarks(done: Adapted, start: str) -> list[str]:
+    remarks = [words_of(done.left_out, f"on reviewed images left out, {start} and the new model")]
+    if done.starter is not None:
+        remarks.append(words_of(done.starter, "on the starter's own tissue, human PAS"))
+        if done.starter.difference < -MAY_LOSE:
+            remarks.append(
+                f"it forgets more of the starter's tissue than {MAY_LOSE}: keep {start} for slides like that"
+            )
+    if done.blend < 1:
+        remarks.append(f"{done.blend:.0%} of the new weights and the rest of the old ones, so as to forget less")
+    return remarks
+
+
+def _scores(done: Adapted) -> dict[str, Any]:
+    scores: dict[str, Any] = {"steps": done.steps, "share_of_new_weights": done.blend}
+    scores["left_out"] = table_of(done.left_out)
+    if done.starter is not None:
+        scores["starter"] = table_of(done.starter)
+    return scores
+
+
+def _card(
+    done: Adapted, card: ModelCard, started: ModelCard, name: str, origins: tuple[TrainingData, ...]
+) -> ModelCard:
+    """Return the card of an adapted model; of another species than it learned its dials stay those it had there."""
+    usual, flipped = started.dial(card.species), started.dial(card.species, tta=True)
+    dials: list[Dial] = []
+    if started.species != card.species and started.species in ("human", "mouse", "rat"):
+        theirs = started.dial(started.species)
+        dials.append(Dial(species=started.species, threshold=theirs.threshold, sureness=theirs.sureness))
+    if done.dials.sureness and usual.sureness and flipped.sureness:  # flips lower the means as they did before
+        shift = flipped.sureness - usual.sureness
+        dials.append(Dial(tta=True, sureness=round(max(0.0, done.dials.sureness + shift), 3)))
+    return replace(
+        card,
+        name=name,
+        description=f"{started.name}, adapted with glomseg train to {', '.join(item.name for item in origins)}. "
+        "Not for diagnosis.",
+        threshold=done.dials.threshold,
+        sureness=done.dials.sureness,
+        dials=tuple(dials),
+        training_data=tuple(dict.fromkeys((*origins, *started.training_data))),
+        scores={
+            "measured_on": "models adapted in the same way, see method",
+            "method": METHOD,
+            "adapted": _scores(done),
+        },
+    )
