@@ -1,6 +1,6 @@
 """How many corrections it takes to fit a model to another stain: a learning curve on tissue recoloured from PAS.
 
-    PYTHONPATH=. python benchmarks/adapt.py DATA OUTPUT.csv [--stain H&E] [--steps 40] [--seeds 3] [--corrections 5 10 20 40]
+    PYTHONPATH=. python benchmarks/adapt.py DATA OUTPUT.csv [--stain H&E] [--steps 40] [--seeds 3]
 
 DATA holds AIDPATH's `tiles` and `crops` (CC BY 4.0). Fields are composed of them as for the starter, unmixed into
 haematoxylin and PAS, and put together with the colours of another stain. Corrections are fields of the training's part

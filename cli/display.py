@@ -101,7 +101,7 @@ class Display:
             bars.advance(slides)
         if record.state is State.FAILED:
             self._warn(f"{name}: {record.reason}")
-        for remark in record.remarks:
+        for remark in (*record.remarks, *record.doubts):
             self._remark(f"{name} {remark}")
 
     def _say(self, text: str) -> None:

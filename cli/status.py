@@ -78,7 +78,10 @@ def _content(status: ImageStatus) -> dict[str, Any]:
         "review": status.review,
         "reviewed": status.reviewed,
         "saved": status.saved.isoformat(sep=" ", timespec="minutes") if status.saved else None,
-        "runs": [{"run": run.run_id, "state": run.state, "glomeruli": run.glomeruli} for run in status.runs],
+        "runs": [
+            {"run": run.run_id, "state": run.state, "glomeruli": run.glomeruli, "doubts": list(run.doubts)}
+            for run in status.runs
+        ],
         "conflict": status.conflict,
         "since": None if status.since is None else plain(status.since),
         "remarks": list(status.image.remarks),
@@ -92,8 +95,9 @@ def _row(status: ImageStatus) -> tuple[str, ...]:
         f"{run.run_id} {run.state}" + (f" ({run.glomeruli})" if run.glomeruli is not None else "")
         for run in status.runs
     ]
+    doubts = status.runs[-1].doubts if status.runs and not status.reviewed else ()
     remarks = [status.conflict, status.reviewed and f"reviewed: {status.reviewed}", status.problem]
-    remarks += status.image.remarks
+    remarks += [*status.image.remarks, *doubts]
     return (
         status.image.entry_id,
         status.image.name,

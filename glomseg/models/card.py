@@ -63,6 +63,26 @@ class Dial:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """The colours of the tissue that a model has learned (see `segment.look`), of a `stain`.
+
+    `mean` of four shares, `precision` the inverse of their covariance; a slide further away than `limit` is doubted.
+    `method` says on what these were measured.
+    """
+
+    stain: str = _text(100)
+    mean: tuple[float, float, float, float] = limited(low=-10, high=10)
+    precision: tuple[tuple[float, ...], ...] = limited(low=-1e9, high=1e9)
+    limit: float = limited(above=0, high=1e6)
+    method: str = _text(10_000, "")
+
+    def __post_init__(self) -> None:
+        """Check the size of the matrix; raises ValueError."""
+        if [len(row) for row in self.precision] != [4] * 4:
+            raise ValueError("precision has not four rows of four numbers; correct it")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ModelCard:
     """Everything about a model but its weights; keys in the file follow WSInfer's where the meaning is the same.
 
@@ -97,6 +117,7 @@ class ModelCard:
     threshold: float = limited(0.5, above=0, high=0.999)
     sureness: float | None = limited(None, low=0, high=1)
     dials: tuple[Dial, ...] = ()
+    look: Look | None = None
     minimum_area_um2: float = limited(low=0, high=1e8)
     minimum_solidity: float = limited(0.0, low=0, high=1)
     species: str = _text(100)
@@ -170,5 +191,6 @@ _OPTIONAL: dict[str, Any] = {
     "post": "glomseg",
     "sureness": None,
     "dials": (),
+    "look": None,
 }
 """Keys that older cards lack -> what such a card means."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError
 from glomseg.files import write_json
-from glomseg.runs.plan import FOLDER
+from glomseg.runs.run import FOLDER
 from glomseg.settings import parse_json, plain, read_record
 
 NAME = "model.json"

@@ -91,8 +91,9 @@ class ImageRecord:
 
     `size` is (width, height) in level-0 pixels, `mpp` um per level-0 pixel along x and y, `seconds` the wall time by
     stage, `candidates` the objects that were not sure enough to count, `remarks` what of its file was not read,
-    guessed or odd, in words that fit behind its name. `outcome` says what did not come about in the project, `reason`
-    why that or the segmenting failed, and `conflict` that it was because somebody else saved the image meanwhile.
+    guessed or odd, in words that fit behind its name, `doubts` why its outlines deserve a closer look. `outcome` says
+    what did not come about in the project, `reason` why that or the segmenting failed, and `conflict` that it was
+    because somebody else saved the image meanwhile.
     """
 
     name: str = ""
@@ -109,6 +110,7 @@ class ImageRecord:
     network_passes: float | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     collected: Collected | None = None
     standing: Standing | None = None
     undone: Undone | None = None
@@ -146,7 +148,7 @@ def table_of(record: ImageRecord) -> dict[str, Any]:
     if record.size is not None:
         del table["size"]
         table["width"], table["height"] = record.size
-    for name, empty in (("seconds", {}), ("remarks", []), ("conflict", False), ("name", "")):
+    for name, empty in (("seconds", {}), ("remarks", []), ("doubts", []), ("conflict", False), ("name", "")):
         if table.get(name) == empty:
             del table[name]
     return table

@@ -21,6 +21,7 @@ from glomseg.runs.predictions import is_readable
 from glomseg.runs.run import Run, checked_entry_id, printable
 from glomseg.runs.suggestions import with_suggestions
 from glomseg.runs.table import write_table
+from glomseg.segment.look import check_candidates, check_colours
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.probability_map import remove_leftovers
@@ -158,6 +159,7 @@ def _segment(
             listener.warning(f"{job.name}: {off}")
         if slide.mpp_x is None:
             raise MissingMppError(f"{slide.path} {propose_mpp(slide, model, species=settings.species)}")
+        colours = check_colours(slide, model.card)
         doubt = check_scale(slide, model, species=settings.species)
         result = segment_slide(
             slide,
@@ -177,6 +179,8 @@ def _segment(
         doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
         write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
         done = _done(run.images[job.entry_id], slide, result)
+        few_sure = check_candidates(len(result.glomeruli), len(result.candidates))
+        done = replace(done, doubts=tuple(text for text in (colours, few_sure) if text is not None))
         return replace(done, remarks=(*slide.remarks, *_doubts(doubt, objects, model.card, settings.species)))
 
 

@@ -46,6 +46,7 @@ class RunStatus:
     run_id: str
     state: str
     glomeruli: int | None
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +150,12 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) 
         review=image.metadata.get(REVIEW),
         reviewed=image.metadata.get(REVIEWED),
         runs=tuple(
-            RunStatus(run_id=run.run_id, state=_run_state(run, record, standing, lost), glomeruli=record.glomeruli)
+            RunStatus(
+                run_id=run.run_id,
+                state=_run_state(run, record, standing, lost),
+                glomeruli=record.glomeruli,
+                doubts=record.doubts,
+            )
             for run, record in records
         ),
         conflict=next((record.reason for _, record in reversed(records) if record.outcome and record.conflict), None),

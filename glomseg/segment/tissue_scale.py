@@ -69,7 +69,7 @@ def estimate_scale(slide: Slide, model: Model, *, species: str | None = None) ->
     Unsure unless nuclei are seen, agree, and `model` finds a glomerulus of the size of `species` at that scale.
     Raises SlideError where the file is damaged.
     """
-    places = _places(slide)
+    places = tissue_places(slide)
     side = min(_PATCH_PX, slide.width, slide.height)
     patches = [slide.read_downsampled(_around(slide, x, y, side, side), 1, 1) for x, y in places]
     estimate = scale_of_nuclei(patches)
@@ -86,7 +86,7 @@ def check_scale(slide: Slide, model: Model, *, species: str | None = None) -> st
     Where the nuclei look as they should nothing else is asked; that costs four small patches. What it returns fits
     behind the file's name. Raises MissingMppError, and SlideError where the file is damaged.
     """
-    mpp, places = slide.mpp, _places(slide)
+    mpp, places = slide.mpp, tissue_places(slide)
     seems = _glances(slide, places, mpp)
     if seems is None or max(seems / mpp, mpp / seems) < _CLOSE:
         return None
@@ -143,7 +143,7 @@ def scale_of_nuclei(patches: Sequence[UInt8]) -> ScaleEstimate:
     return ScaleEstimate(mpp=float(math.exp(np.median(logs))))
 
 
-def _places(slide: Slide) -> list[tuple[float, float]]:
+def tissue_places(slide: Slide) -> list[tuple[float, float]]:
     """Choose the centres of some patches, in level-0 pixels: cells of a coarse grid that absorb most red light."""
     image = slide.overview(_OVERVIEW_PX)
     side = min(_PATCH_PX, slide.width, slide.height)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.labelled.sample_sheet import Sample, SampleSheet, match_samples, read_sample_sheet, sample_of
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
@@ -67,6 +67,7 @@ def read_sources(
             "without QuPath the project cannot be read: measured are the outlines of the newest run, unreviewed"
         )
     remarks += [_unreadable(run, project.images, without_qupath) for run in unreadable]
+    remarks += _doubts(runs, project.images)
     described = [describe_run(run) for run in runs]
     images = read_annotated_images(
         project,
@@ -105,6 +106,18 @@ def _unreadable(run: UnreadableRun, images: Sequence[ProjectImage], without_qupa
         return f"{run.problem}; what it found is known only as far as it stands in the project"
     listed = ", ".join(names)
     return f"{run.problem}; its outlines of {listed} are not measured, and those of older runs are where there are any"
+
+
+def _doubts(runs: Sequence[Run], images: Sequence[ProjectImage]) -> list[str]:
+    """Say what the newest run of each image doubted; of an image that was reviewed a person knows better."""
+    unreviewed = [image for image in images if not image.metadata.get(REVIEWED)]
+    newest = [(image, _done_run(runs, image.entry_id)) for image in unreviewed]
+    return [
+        f"{image.name} {doubt}"
+        for image, run in newest
+        if run is not None
+        for doubt in run.images[image.entry_id].doubts
+    ]
 
 
 def _done_run(runs: Sequence[Run], entry_id: str) -> Run | None:

@@ -49,7 +49,7 @@ LEARNING = 0.8
 """Share of the time that is learned in; the rest is for judging."""
 _TIMED, _FEWEST_STEPS, _BATCH = 3, 10, 4
 
-Tell = Callable[[str, int, int], None]
+StageProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Adapted:
 
     @property
     def is_better(self) -> bool:
-        """Tell whether it is at least as good as the old one on images left out."""
+        """StageProgress whether it is at least as good as the old one on images left out."""
         return self.left_out.difference >= 0
 
 
@@ -95,7 +95,7 @@ def adapt(
     *,
     device: str = "cpu",
     steps: int = 0,
-    tell: Tell = lambda stage, done, total: None,
+    tell: StageProgress = lambda stage, done, total: None,
 ) -> Adapted:
     """Go on from `start` and its `card`, which reads as `config` says, for `config.minutes` or so many `steps`.
 
@@ -232,7 +232,7 @@ def learn(
     steps: int,
     device: str,
     stage: str,
-    tell: Tell,
+    tell: StageProgress,
 ) -> tuple[Network, int]:
     """Learn from examples for so many steps, or as many as fit into `seconds`; return the averaged network, and steps.
 

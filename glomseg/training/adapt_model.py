@@ -11,7 +11,7 @@ from typing import Any
 from glomseg.files import write_json
 from glomseg.models.card import CARD_NAME, Dial, ModelCard, TrainingData
 from glomseg.models.store import save_model
-from glomseg.training.adapt import MAY_LOSE, Adapted, Tell, adapt, as_read, table_of, words_of
+from glomseg.training.adapt import MAY_LOSE, Adapted, StageProgress, adapt, as_read, table_of, words_of
 from glomseg.training.checkpoint import clear_training
 from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import CONFIG_NAME, write_config
@@ -52,7 +52,7 @@ def adapt_model(
     restart: bool = False,
     keep_anyway: bool = False,
     tell: Callable[[str], None] = lambda remark: None,
-    progress: Tell = lambda stage, done, total: None,
+    progress: StageProgress = lambda stage, done, total: None,
 ) -> AdaptedModel:
     """Adapt `start` to labelled images in `config.minutes`, and write it to `output` where it is at least as good.
 

@@ -192,7 +192,6 @@ class TrainConfig:
     """
 
     epochs: int = limited(40, low=1)
-    minutes: float = limited(0.0, low=0, high=600)
     seed: int = limited(0, low=0)
     data: DataConfig = field(default_factory=DataConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -200,6 +199,7 @@ class TrainConfig:
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    minutes: float = limited(0.0, low=0, high=600)
 
     @property
     def diameter_um(self) -> float:

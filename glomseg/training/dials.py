@@ -18,7 +18,7 @@ FEWEST = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Outlined:
+class ComparedObjects:
     """What a threshold outlined of a class on one image: mean probability, IoU with the match or 0, area of each.
 
     Areas are in px; `shared` is what an object covers of the truth, `true` and `true_area` what there is to find.
@@ -32,13 +32,13 @@ class Outlined:
     true: int
     true_area: float
 
-    def __add__(self, other: Outlined) -> Outlined:
+    def __add__(self, other: ComparedObjects) -> ComparedObjects:
         """Put the objects of two images together."""
         pairs = ((self.confidence, other.confidence), (self.iou, other.iou), (self.area, other.area))
         confidence, iou, area = (np.concatenate(pair) for pair in pairs)
         shared = np.concatenate((self.shared, other.shared))
         true, true_area = self.true + other.true, self.true_area + other.true_area
-        return Outlined(self.threshold, confidence, iou, area, shared, true, true_area)
+        return ComparedObjects(self.threshold, confidence, iou, area, shared, true, true_area)
 
     def score(self, sureness: float | None) -> ClassScore:
         """Count what is at least so sure (None: all)."""
@@ -50,7 +50,7 @@ class Outlined:
         )
 
 
-OutlinedImage = tuple[tuple[Outlined, ...], ...]
+OutlinedImage = tuple[tuple[ComparedObjects, ...], ...]
 """What was outlined on an image: by threshold, then by class."""
 
 
@@ -64,14 +64,16 @@ class ChosenDials:
     with_candidates: ThresholdScore
 
 
-def outlined(threshold: float, predicted: Geometries, confidence: Numbers, true: Geometries) -> Outlined:
+def outlined(threshold: float, predicted: Geometries, confidence: Numbers, true: Geometries) -> ComparedObjects:
     """Compare the outlines of one class on one image with the truth."""
     met = overlaps(predicted, true)
     matching = match(met)
     iou, shared = np.zeros(len(predicted)), np.zeros(len(predicted))
     iou[matching.predicted] = matching.iou
     np.add.at(shared, met.predicted, met.shared)
-    return Outlined(threshold, confidence, iou, met.predicted_areas, shared, len(true), float(met.true_areas.sum()))
+    return ComparedObjects(
+        threshold, confidence, iou, met.predicted_areas, shared, len(true), float(met.true_areas.sum())
+    )
 
 
 def at_dials(images: Sequence[OutlinedImage], threshold: float, sureness: float | None) -> ChosenDials:
@@ -94,14 +96,14 @@ def choose_dials(
     return max(choices, key=lambda one: (*one.sure.rank, -(one.sureness or 0.0), -abs(one.threshold - 0.5)))
 
 
-def _at(totals: Sequence[Outlined], threshold: float, sureness: float | None) -> ChosenDials:
+def _at(totals: Sequence[ComparedObjects], threshold: float, sureness: float | None) -> ChosenDials:
     sure, everything = (
         ThresholdScore(threshold, tuple(one.score(least) for one in totals)) for least in (sureness, None)
     )
     return ChosenDials(threshold, sureness, sure, everything)
 
 
-def _totals(images: Sequence[OutlinedImage], threshold: float) -> list[Outlined]:
+def _totals(images: Sequence[OutlinedImage], threshold: float) -> list[ComparedObjects]:
     """Put the objects of all images at a threshold together, class by class."""
     at = next(number for number, one in enumerate(images[0]) if one[0].threshold == threshold)
     first, *rest = (image[at] for image in images)

@@ -24,7 +24,7 @@ from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.training.arrays import Pixels8
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.sampling import Images
-from glomseg.training.dials import Outlined, outlined
+from glomseg.training.dials import ComparedObjects, outlined
 from glomseg.training.scores import ClassScore, ThresholdScore
 
 READERS = 2
@@ -38,7 +38,7 @@ class Judged:
     index: int
     loss: float
     points: tuple[ThresholdScore, ...]
-    outlined: tuple[tuple[Outlined, ...], ...] = ()
+    outlined: tuple[tuple[ComparedObjects, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,14 +150,14 @@ def points_of(
 
 def outlined_of(
     model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
-) -> tuple[tuple[Outlined, ...], ...]:
+) -> tuple[tuple[ComparedObjects, ...], ...]:
     """Compare what each threshold outlines of planes (planes, H, W) with the truth, class by class."""
     return _compared(model, probability, labelled, thresholds)[1]
 
 
 def _compared(
     model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
-) -> tuple[tuple[ThresholdScore, ...], tuple[tuple[Outlined, ...], ...]]:
+) -> tuple[tuple[ThresholdScore, ...], tuple[tuple[ComparedObjects, ...], ...]]:
     """Score what `predict` gave (planes, H, W) at each of the thresholds, as sums by class and object by object."""
     true = [_true(labelled, index + 1) for index in range(model.card.num_classes)]
     points, objects = [], []

@@ -37,6 +37,7 @@ BAD = {
     "std": [[0, 1, 1], [0.5, 0.5, 0.5], [1, 1, 1e-30]],
     "threshold": [1.1, -0.1, "0.5", 0, 1],
     "sureness": [-0.1, 1.1, "0.9", True],
+    "look": [{}, {"stain": "PAS"}, {"stain": "PAS", "mean": [0, 0, 0, 0], "precision": [[1]], "limit": 1}],
     "dials": [{}, ["human"], [{"species": "dog"}], [{"tta": 1}], [{"sureness": 2}], [{"threshold": 0}]],
     "minimum_area_um2": [-1, None, 1e12],
     "minimum_solidity": [2],
@@ -58,7 +59,7 @@ def test_bad_card_field(name, value):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation", "sureness", "dials"}))
+@pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation", "sureness", "dials", "look"}))
 def test_missing_card_field(name):
     data = json.loads(card().to_json())
     del data[name]
@@ -69,9 +70,9 @@ def test_missing_card_field(name):
 def test_a_card_of_before_stays_as_it_is():
     """What came later is not written where it says nothing, so that a card and its sha256 in runs do not change."""
     data = json.loads(card().to_json())
-    assert not {"activation", "sureness", "dials"} & set(data)
+    assert not {"activation", "sureness", "dials", "look"} & set(data)
     made = ModelCard.from_json(json.dumps(data))
-    assert (made.activation, made.sureness, made.dials) == ("sigmoid", None, ())
+    assert (made.activation, made.sureness, made.dials, made.look) == ("sigmoid", None, (), None)
     newer = card(activation="softmax", sureness=0.95, dials=(Dial(species="mouse", sureness=0.9),))
     assert ModelCard.from_json(newer.to_json()) == newer
     shipped = shipped_folder() / "pas-starter"

@@ -12,7 +12,7 @@ from glomseg.runs.adapted_model import AdaptedTo, remember_model, remembered_mod
 from glomseg.training.adapt import Rehearsal, adapt, as_read, blended, halved
 from glomseg.training.config_file import read_config
 from glomseg.training.data.find import find_examples
-from glomseg.training.dials import Outlined, at_dials, choose_dials
+from glomseg.training.dials import ComparedObjects, at_dials, choose_dials
 from glomseg.training.optimise import read_start
 from glomseg.training.train_model import TrainOptions, train_model
 
@@ -34,7 +34,7 @@ def some(threshold, objects, true, lost=0.0):
     """Outline objects of (confidence, IoU with what they match), each of 100 px."""
     confidence, iou = (np.array(values, float) for values in zip(*objects, strict=True))
     area = np.full(len(objects), 100.0)
-    return ((Outlined(threshold, confidence, iou, area, area * (iou > 0) - lost, true, 100.0 * true),),)
+    return ((ComparedObjects(threshold, confidence, iou, area, area * (iou > 0) - lost, true, 100.0 * true),),)
 
 
 def test_the_sureness_leaves_out_what_is_wrong_and_no_more():
