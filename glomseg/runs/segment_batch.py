@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, MissingMppError, SlideError
+from glomseg.files import replacing
 from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
@@ -125,14 +127,39 @@ def _segment_anew(
     kept = not extras.keep_probability or probability_path(run, job.entry_id).is_file()
     done = run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)
     if not (done and choose_candidates(run, job.entry_id, extras.candidates)):
-        run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
-        run.update(
-            job.entry_id,
-            _segment(job, model, run, settings, extras, listener),
-        )
+        with _keeping(job, run, listener):
+            run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
+            run.update(
+                job.entry_id,
+                _segment(job, model, run, settings, extras, listener),
+            )
     elif extras.overlay is not None and not _overlay_path(run, job).is_file():
         with open_slide(job.path, mpp=job.mpp) as slide:
             draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), extras.overlay)
+
+
+@contextmanager
+def _keeping(job: Job, run: Run, listener: Listener) -> Iterator[None]:
+    """Keep what was found before on an image whose pixels cannot be read now; of another one of that name it goes."""
+    before, path = run.images.get(job.entry_id), run.result_path(job.entry_id)
+    content = path.read_bytes() if run.has_result(job.entry_id) else None
+    try:
+        yield
+    except SlideError as error:
+        if before is None or content is None or before.size != _size_of(job):
+            raise
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+        run.update(job.entry_id, before)
+        listener.warning(f"{job.name}: {error}; what this run found on it before stays")
+
+
+def _size_of(job: Job) -> tuple[int, int] | None:
+    try:
+        with open_slide(job.path, mpp=job.mpp) as slide:
+            return slide.width, slide.height
+    except SlideError:
+        return None
 
 
 def probability_path(run: Run, entry_id: str) -> Path:

@@ -12,7 +12,7 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, image_stat
 from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_folder
-from glomseg.runs.changes import Place, last_changes, next_path, runs_in
+from glomseg.runs.changes import Place, Written, last_changes, next_path, runs_in
 from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
 from glomseg.runs.image_record import Outcome, Undone
 from glomseg.runs.listener import Listener
@@ -72,39 +72,14 @@ def _undo(
     qupath: QuPathProcess, project: Project, run: Run, image: ProjectImage, path: Path, options: WriteOptions
 ) -> tuple[PathObject, ...]:
     """Take back what the run changed in one image; returns the deletions that were not believed."""
-    entry_id, runs_folder = image.entry_id, run.folder.parent
 
     def write(state: ImageState) -> WrittenImage:
-        previous = mark_of(readable_data(image.data_folder))
-        last = last_changes(runs_folder, entry_id, previous, state.sha256)
-        if last and last[-1].change.run != run.run_id:
-            later = last[-1].change.run
-            raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
-        if not last:
-            raise RunError(f"the image stands as before run {run.run_id}; nothing to undo")
-        mark = new_mark()
-        place = Place(
-            run=run.run_id,
-            path=next_path(run.folder, entry_id),
-            memory=memory_path(runs_folder, entry_id, mark),
-            mark=mark,
-            previous=previous,
-            kind="undo",
-            stands_as=last[0].previous,
-        )
-        target = Target(
-            project_path=project.path,
-            entry_id=entry_id,
-            image_path=path,
-            state=state,
-            backup_folder=backup_folder(runs_folder, entry_id, "undo"),
-            place=place,
-        )
+        last = _writes_of(run, image, state)
         return qupath.call(
             undo_image,
-            target,
+            _target(project, run, image, path, state, stands_as=last[0].previous),
             fold([written.change for written in last]),
-            memory=read_memory(runs_folder, entry_id, image.data_folder),
+            memory=read_memory(run.folder.parent, image.entry_id, image.data_folder),
             believe_deletions=options.believe_deletions,
         )
 
@@ -118,8 +93,43 @@ def _undo(
         left_alone=dict(written.persons),
     )
     record = replace(
-        run.images[entry_id], collected=None, standing=standing_after(written), undone=undone, outcome=None,
+        run.images[image.entry_id], collected=None, standing=standing_after(written), undone=undone, outcome=None,
         reason=None, conflict=False,
     )  # fmt: skip
-    run.update(entry_id, record)
+    run.update(image.entry_id, record)
     return written.doubtful
+
+
+def _writes_of(run: Run, image: ProjectImage, state: ImageState) -> list[Written]:
+    """Return what the run wrote last into an image; raises RunError where another run was after it, or it was not."""
+    last = last_changes(run.folder.parent, image.entry_id, mark_of(readable_data(image.data_folder)), state.sha256)
+    if last and last[-1].change.run != run.run_id:
+        later = last[-1].change.run
+        raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
+    if not last:
+        raise RunError(f"the image stands as before run {run.run_id}; nothing to undo")
+    return last
+
+
+def _target(
+    project: Project, run: Run, image: ProjectImage, path: Path, state: ImageState, *, stands_as: str | None
+) -> Target:
+    """Say where to write, and under which mark that is kept; `stands_as` is the write that is brought back."""
+    entry_id, runs_folder, mark = image.entry_id, run.folder.parent, new_mark()
+    place = Place(
+        run=run.run_id,
+        path=next_path(run.folder, entry_id),
+        memory=memory_path(runs_folder, entry_id, mark),
+        mark=mark,
+        previous=mark_of(readable_data(image.data_folder)),
+        kind="undo",
+        stands_as=stands_as,
+    )
+    return Target(
+        project_path=project.path,
+        entry_id=entry_id,
+        image_path=path,
+        state=state,
+        backup_folder=backup_folder(runs_folder, entry_id, "undo"),
+        place=place,
+    )

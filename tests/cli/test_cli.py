@@ -288,19 +288,20 @@ def test_two_at_once_on_one_folder(tmp_path: Path, oracle_folder: Path, glomseg)
 
 
 def test_a_slide_that_fails_later_leaves_no_old_result(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
-    """Another slide of that name opens, and its tiles are damaged; one that does not open at all is offline."""
+    """Another slide of that name, damaged, leaves nothing; the same one damaged, or none that opens, is offline."""
     truth = disc_slide(tmp_path / "slide.tif")
     out = tmp_path / "out"
     arguments = ("segment", truth.path, "-o", out, "--model", oracle_folder)
     assert glomseg(*arguments).code == 0
     whole, before = truth.path.read_bytes(), (out / "slide.geojson").read_bytes()
-    for content in (b"", b"a placeholder of a cloud"):
+    for content in (whole[:5000], b"", b"a placeholder of a cloud"):
         truth.path.write_bytes(content)
         offline = glomseg(*arguments)
         assert offline.code == 0, offline.err
         assert "what this run found on it before stays" in offline.err
         assert (out / "slide.geojson").read_bytes() == before
-    truth.path.write_bytes(whole[:5000])
+    other = disc_slide(tmp_path / "other.tif", size=(1536, 1024)).path
+    truth.path.write_bytes(other.read_bytes()[:5000])
     assert glomseg(*arguments).code == 1
     record = json.loads((out / "run.json").read_text())["images"]["slide"]
     assert record["state"] == "failed"

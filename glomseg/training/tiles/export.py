@@ -6,6 +6,7 @@ are, where the slide has a level of the tiles' scale; else ours are area means, 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.errors import GlomsegError, TrainingError
+from glomseg.errors import GlomsegError, SlideError, TrainingError
 from glomseg.files import replacing, write_json
 from glomseg.geometry import Box
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
@@ -102,10 +103,17 @@ def export_tiles(
     plans = [plan for plan in plans if plan.boxes]
     _check_plans(plans, [*problems, *off], settings)
     palette = _palette(requests, settings, colors or {})
+    written = []
     for plan in plans:
         progress(plan.request.image.name)
-        _write(plan, folder, settings, palette, version)
-    images = tuple(_result(plan) for plan in plans)
+        try:
+            _write(plan, folder, settings, palette, version)
+            written.append(plan)
+        except SlideError as error:  # it opened, and its pixels are damaged
+            shutil.rmtree(folder / plan.folder, ignore_errors=True)
+            problems.append(f"{plan.request.image.name}: {error}")
+    _check_plans(written, [*problems, *off], settings)
+    images = tuple(_result(plan) for plan in written)
     _write_record(folder, images, settings, project)
     return Export(
         images=images,

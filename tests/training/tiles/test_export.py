@@ -247,6 +247,19 @@ def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glom
         export_tiles([damaged], tmp_path / "none", ExportSettings())
 
 
+def test_an_image_whose_pixels_are_damaged_stops_no_other(source, tmp_path):
+    content = source.image.path.read_bytes()
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(content[: len(content) // 20])
+    damaged = replace(request_of("cut.tif", cut, *source.image.objects), folder="cut")
+    made = export_tiles([damaged, replace(source, folder="whole")], tmp_path / "both", ExportSettings())
+    assert made.problems[0].startswith("cut.tif: cannot read")
+    assert [image.folder for image in made.images] == ["whole"]
+    assert [path.name for path in (tmp_path / "both").iterdir() if path.is_dir()] == ["whole"]
+    with pytest.raises(TrainingError, match=r"cut.tif: cannot read"):
+        export_tiles([damaged], tmp_path / "none", ExportSettings())
+
+
 def test_without_qupath_a_project_names_the_other_way(project, tmp_path, no_qupath, glomseg):
     result = glomseg("export-tiles", project, "-o", tmp_path / "out")
     assert result.code == 1
