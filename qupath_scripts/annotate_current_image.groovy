@@ -43,8 +43,8 @@ def program = given.remove("python")
 if (program == null || !python.hasGlomseg(program))
     throw new IllegalArgumentException((program == null ? "Name glomseg's Python with python=. " :
         "${program} has no glomseg. ") + python.REMEDY)
-entry.saveImageData(imageData)  // what is drawn now counts: areas to ignore, and glomeruli to leave alone
-project.syncChanges()
+shared.saveData(entry, imageData)  // what is drawn now counts: areas to ignore, and glomeruli to leave alone
+shared.sync(project)
 def options = given.collectMany { name, value -> value ? ["--" + name, value] : ["--" + name] }
 def command = ["annotate", project.getPath().toString(), "--image", entry.getID(), "--no-collect", "--json"] + options
 importer(GsonTools.getInstance().fromJson(python.glomseg(program, command), Map).folder, false).run()
@@ -127,7 +127,7 @@ void bringAllIn(def shared, def python, String file, List<String> ids, Map resul
             show('@ ' + GsonTools.getInstance().toJson([waiting: "${number + 1} of ${ids.size()}: ${name}".toString()]))
             try {
                 counts << shared.withDataOfNow(project, entry) { importing.run() }
-                project.syncChanges()
+                shared.sync(project)
             } catch (Exception error) {
                 left << [name, error.getMessage() ?: error.toString()]
             }
@@ -227,8 +227,8 @@ double askPixelSize(def python, List<String> names, String guess) {
 void setSize(def shared, def project, def entry, double size) {
     def data = shared.shownData(project, entry) ?: entry.readImageData()
     setPixelSizeMicrons(data, size, size, Double.NaN)
-    entry.saveImageData(data)
-    project.syncChanges()
+    shared.saveData(entry, data)
+    shared.sync(project)
 }
 
 /** Show the dialog; returns the images and glomseg's options, or nothing where it was cancelled. */

@@ -56,8 +56,8 @@ void measure() {
     def images = answer.slides.findAll { it.measured }
     def glomeruli = (images.collect { it.profiles ?: 0 }.sum() ?: 0) as int
     python.tell("${glomeruli} glomeruli on ${images.size()} of ${answer.slides.size()} images measured; the tables " +
-        "are in ${answer.folder}", answer.remarks)
-    GuiTools.browseDirectory(new File(answer.folder))
+        "are in glomseg/measurements beside the project", answer.remarks)
+    show { GuiTools.browseDirectory(new File(answer.folder)) }
 }
 
 void report() {
@@ -70,8 +70,8 @@ void report() {
         return
     }
     def file = new File(answer.report)
-    python.tell("The report is ${file}")
-    GuiTools.browseURI(file.toURI())
+    python.tell("The report is glomseg/measurements/report.html beside the project")
+    show { GuiTools.browseURI(file.toURI()) }
 }
 
 void train() {
@@ -140,10 +140,20 @@ private void tellScores(Map scores, String run, String kind, File folder) {
         def value = scores.pooled[name]?.value
         value == null ? "unknown" : String.format(Locale.ROOT, "%.2f", value as double)
     }
-    python.tell("Run ${run} on ${scores.images as int} ${kind}images: of ${scores.predicted_objects as int} outlines " +
-        "${scores.matched as int} stand, ${scores.true_objects as int} glomeruli there are; precision " +
-        "${number('precision')}, recall ${number('recall')}. More in ${folder}")
-    GuiTools.browseDirectory(folder)
+    python.tell("Run ${run} on ${scores.images as int} ${kind}image(s): of " +
+        "${scores.predicted_objects as int} outlines ${scores.matched as int} stand, " +
+        "${scores.true_objects as int} glomeruli there are; precision " +
+        "${number('precision')}, recall ${number('recall')}. More in glomseg/${run}/evaluation beside the project")
+    show { GuiTools.browseDirectory(folder) }
+}
+
+/** Open a folder or a page; where no program does so, the notification has said where it is. */
+private void show(Closure open) {
+    try {
+        open()
+    } catch (UnsupportedOperationException error) {
+        println "${TITLE}: nothing here opens it (${error.getMessage()})"
+    }
 }
 
 String quoted(String text) {

@@ -37,6 +37,7 @@ import qupath.lib.projects.ProjectIO
 @Field static final String TITLE = "GlomSeg"
 @Field static final String CHECKED = "glomseg.python.checked"  // property of QuPath's window: good since its start
 @Field static final int SOME = 3
+@Field static final int WIDTH = 70  // characters of a line in a notification
 
 /** Return a Python that has glomseg: the one that installed these scripts, one chosen before, or one chosen now. */
 String findPython() {
@@ -222,7 +223,10 @@ String left(Map told, double share) {
     return minutes < 90 ? "about ${minutes} min left" : "about ${Math.round(minutes / 60)} h left"
 }
 
-/** Return the file of the open project, with all that is shown saved: the commands read what is on disk. */
+/**
+ * Return the file of the open project, with all that is shown saved: the commands read what is on disk. Throws where
+ * others saved an image that was changed here.
+ */
 String savedProject() {
     def project = getQuPath().getProject()
     if (project == null)
@@ -254,5 +258,18 @@ void tell(String text, Collection<String> remarks = []) {
     def more = remarks ? "\n" + remarks.take(SOME).join("\n") : ""
     if (remarks.size() > SOME)
         more += "\n${remarks.size() - SOME} more remarks are in the log (View > Show log)"
-    Platform.runLater { Dialogs.showInfoNotification(TITLE, text + more) }
+    Platform.runLater { Dialogs.showInfoNotification(TITLE, wrapped(text + more)) }
+}
+
+/** Break lines for a notification, which is as wide as its longest. */
+String wrapped(String text) {
+    return text.readLines().collect { line ->
+        def lines = [""]
+        line.split(" ").each { word ->
+            if (lines[-1] && lines[-1].size() + word.size() > WIDTH)
+                lines << ""
+            lines[-1] = (lines[-1] + " " + word).trim()
+        }
+        lines.join("\n")
+    }.join("\n")
 }

@@ -92,7 +92,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         hierarchy.removeObjects(plan.remove, true)
         hierarchy.addObjects(plan.add)
         imageData.setProperty(WRITE, WRITE + "=" + write)
-        entry.saveImageData(imageData)
+        shared.saveData(entry, imageData)
     }
     if (plan.doubtful)
         say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, " +

@@ -67,10 +67,15 @@ def find_qupath() -> QuPathInfo | None:
     places = _setting("qupath_search_dirs")
     places = _PLACES if places is None else [places] if isinstance(places, str) else places
     for place in places:
-        found = [info for folder in _candidates(Path(place).expanduser()) if (info := _inspect(folder))]
-        if found:
-            return max(found, key=lambda info: version_numbers(info.version))
+        if found := qupaths_in(Path(place).expanduser()):
+            return found[0]
     return None
+
+
+def qupaths_in(place: Path) -> list[QuPathInfo]:
+    """Find the QuPaths in a folder of programs, the newest first."""
+    found = [info for folder in _candidates(place) if (info := _inspect(folder))]
+    return sorted(found, key=lambda info: version_numbers(info.version), reverse=True)
 
 
 def require_qupath() -> QuPathInfo:

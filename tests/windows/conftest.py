@@ -1,6 +1,8 @@
 """A real QuPath with windows, started once for all tests of this folder."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,7 @@ from support.oracle import save_oracle
 from support.slides import Disc, disc_slide
 from support.window import Window
 
-from glomseg.qupath.process import find_qupath
+from glomseg.qupath.process import QuPathInfo, find_qupath
 from glomseg.qupath.scripts import list_scripts
 
 IMPORTS = """
@@ -133,12 +135,8 @@ def monkeypatch_session():
         yield patch
 
 
-@pytest.fixture(scope="session")
-def desk(data, tmp_path_factory, monkeypatch_session):
-    info = find_qupath()
-    if info is None:
-        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
-    folder = tmp_path_factory.mktemp("windows")
+def make_study(data: Path, folder: Path) -> Path:
+    """Make a project of three images in a folder, the second with three discs, and a model that finds these."""
     shutil.copytree(data / "qupath/project_0_6_0", folder / "study")
     for path in (data / "qupath").glob("*.*"):
         if path.is_file():
@@ -146,16 +144,47 @@ def desk(data, tmp_path_factory, monkeypatch_session):
     spots = [Disc(300, 300, 60, 60), Disc(700, 300, 60, 60), Disc(1240, 300, 60, 60)]
     disc_slide(folder / "kidney_02.tif", size=(2048, 1024), discs=spots, tissue=(0, 0, 2048, 1024))
     save_oracle(folder / "models" / "oracle")
-    monkeypatch_session.setenv("GLOMSEG_MODELS", str(folder / "models"))
     project = folder / "study/project.qpproj"
     project.chmod(0o644)
     project.write_text(project.read_text("utf-8").replace("file:///slides", folder.as_uri()), "utf-8")
+    return project
+
+
+@contextmanager
+def open_desk(info: QuPathInfo, data: Path, folder: Path, patch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """Open a QuPath with a project of its own."""
+    project = make_study(data, folder)
+    patch.setenv("GLOMSEG_MODELS", str(folder / "models"))
     window = Window(info, folder / "home")
     try:
         window.start(project, "kidney_01.tif")
         yield Desk(window, project)
     finally:
         window.stop()
+
+
+@pytest.fixture(scope="session")
+def desk(data, tmp_path_factory, monkeypatch_session):
+    info = find_qupath()
+    if info is None:
+        pytest.skip("no QuPath is installed here (searched the usual places and PAQUO_QUPATH_DIR)")
+    with open_desk(info, data, tmp_path_factory.mktemp("windows"), monkeypatch_session) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk_of():
+    return Desk
+
+
+@pytest.fixture
+def in_each_qupath(data, tmp_path, monkeypatch):
+    """Open a QuPath as `open_desk` does, after something was put into its home."""
+
+    def opened(info: QuPathInfo):
+        return open_desk(info, data, tmp_path, monkeypatch)
+
+    return opened
 
 
 @pytest.fixture

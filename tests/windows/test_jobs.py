@@ -1,64 +1,14 @@
 """The jobs of the menu, clicked in a real window: what they ask, what they tell, and that they can be cancelled."""
 
 import shutil
-import time
 
 import pytest
+from support.menu import OPEN, OURS, PROGRESS, Menu
+from support.runs import FREE, discs, made_run
 
 from glomseg.qupath.scripts import SUBFOLDER, install_scripts
-from glomseg.runs.ownership import RUN
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
-
-OPEN = "Window.getWindows().findAll { it.getScene()?.getRoot() instanceof DialogPane }"
-POPUPS = (
-    "Window.getWindows().findAll { it instanceof Popup }.collect { it.getScene().getRoot().lookupAll('*')"
-    ".findAll { it instanceof Labeled }*.getText() }.flatten().findAll().join(' ')"
-)
-PROGRESS = "Window.getWindows().find { it instanceof Stage && it.getTitle() == 'GlomSeg' && it.getScene()"
-PROGRESS += ".getRoot() instanceof javafx.scene.layout.VBox }"
-OURS = f"hierarchy.getAnnotationObjects().count {{ it.getMetadata().containsKey('{RUN}') }}"
-
-
-class Menu:
-    """The menu of installed scripts, in the hands of a person."""
-
-    def __init__(self, desk):
-        self.desk = desk
-
-    def click(self, label):
-        item = f"gui.getMenu('Extensions>GlomSeg', false).getItems().find {{ it.getText()?.startsWith('{label}') }}"
-        self.desk.fx(f"{item}.fire(); 1")
-
-    def dialog(self, code="1", seconds=60):
-        """Wait for a dialog, do something with its `pane`, and return what came of it."""
-        self.desk.until(f"{OPEN}.size()", "1", seconds)
-        return self.desk.fx(
-            f"""def pane = {OPEN}[0].getScene().getRoot()
-            def boxes = pane.lookupAll('*').findAll {{ it instanceof ChoiceBox }}
-            def field = pane.lookupAll('*').find {{ it instanceof TextField }}
-            {code}"""
-        )
-
-    def annotate(self, where, model="oracle"):
-        self.click("Annotate")
-        self.dialog(f"boxes[0].setValue(boxes[0].getItems().find {{ it.startsWith('{where}') }})")
-        self.dialog(f"boxes[3].setValue('{model}')")
-        self.desk.answer("OK")
-
-    def close_dialogs(self):
-        self.desk.fx(f"{OPEN}*.hide(); Window.getWindows().findAll {{ it instanceof Popup }}*.hide(); 1")
-
-    def told(self, words, seconds=120):
-        """Wait for a notification with these words, and return it."""
-        ends = time.monotonic() + seconds
-        while words not in (text := self.desk.fx(POPUPS)):
-            dialogs = self.desk.fx(f"{OPEN}*.getScene()*.getRoot()*.getContentText().findAll()")
-            assert time.monotonic() < ends, f"{words!r} is not in {text!r}; open: {dialogs}\n{self.desk.window._tail()}"
-            time.sleep(0.1)
-        self.desk.until("gui.getStage().getProperties()['glomseg.running']", "null")
-        self.desk.fx("Window.getWindows().findAll { it instanceof Popup }*.hide(); 1")
-        return text
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +55,6 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     assert "on 3 of 3 images measured" in empty.told("images measured")
     empty.click("Report")
     empty.told("The report is")
-    empty.close_dialogs()  # no browser opens here
     assert (desk.project.parent / "glomseg/measurements/report.html").stat().st_size > 10_000
 
     empty.click("Compare")
@@ -116,7 +65,8 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     empty.click("Compare")
     text = empty.told("stand")
     assert (
-        "on 1 fully reviewed images: of 3 outlines 2 stand, 2 glomeruli there are; precision 0.67, recall 1.00" in text
+        "on 1 fully reviewed image(s): of 3 outlines 2 stand, 2 glomeruli there are; precision 0.67, recall 1.00"
+        in text
     )
 
     empty.click("Undo")
@@ -158,6 +108,20 @@ def test_results_reach_a_project_that_was_closed_meanwhile_as_it_is_then(empty):
     desk.open("kidney_02.tif")
     assert desk.fx(OURS) == "3"
     assert desk.fx("entryOf('kidney_01.tif').getMetadataValue('later')") == "yes"
+
+
+def test_results_do_not_overwrite_what_another_program_saved_meanwhile(empty):
+    desk = empty.desk
+    made_run(desk.project, "run-1", discs("run-1", FREE[:3]), ("2",))
+    desk.fx("""def other = entryOf('kidney_02.tif').readImageData()
+        other.getHierarchy().addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(5, 5, 9, 9, null)))
+        entryOf('kidney_02.tif').saveImageData(other)""")
+    empty.click("Import")
+    assert "was saved by another program" in empty.dialog("pane.getContentText()")
+    desk.answer("OK")
+    assert desk.fx(OURS) == "0"
+    assert desk.fx("entryOf('kidney_02.tif').readHierarchy().getAnnotationObjects().size()") == "1"
+    assert not (desk.project.parent / "glomseg/run-1/changes").exists()
 
 
 def test_what_cannot_be_done_is_told_with_the_way_out(empty):
