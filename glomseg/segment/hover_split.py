@@ -11,6 +11,7 @@ from skimage.segmentation import watershed
 
 from glomseg.geometry import Bools
 from glomseg.segment.post import HoverSplit
+from glomseg.segment.waist import split_by_waist
 
 Places = NDArray[np.float32]
 
@@ -23,15 +24,19 @@ def margin_px(how: HoverSplit, mpp: float) -> int:
     return math.ceil(4 * max(how.sigma_um / mpp, SMALLEST_SIGMA_PX)) + 1
 
 
-def split_by_hover(mask: Bools, places: Places, how: HoverSplit, mpp: float) -> NDArray[np.int32]:
+def split_by_hover(
+    mask: Bools, places: Places, how: HoverSplit, mpp: float, *, waist_um: float | None = None
+) -> NDArray[np.int32]:
     """Number the objects of a mask (H, W) from 1, by the places (2, H, W) in them; what is not told apart is one.
 
-    No pixel of the mask is lost: borders go to the object that they are nearest to.
+    With `waist_um` borders narrow the mask, and it is split where it has a waist that deep; else markers lie deep
+    between borders. No pixel of the mask is lost: borders go to the object that they are nearest to.
     """
     border = _borders(places, how, mpp)
-    if not border.any():
-        return mask.astype(np.int32)
-    border = ndimage.distance_transform_edt(~border) * mpp <= how.widen_um
+    if border.any():
+        border = ndimage.distance_transform_edt(~border) * mpp <= how.widen_um
+    if waist_um is not None:
+        return split_by_waist(mask, waist_um / mpp, border)
     distance = ndimage.distance_transform_edt(mask & ~border)
     markers, count = ndimage.label(distance * mpp >= how.deep_um)
     if count <= 1:

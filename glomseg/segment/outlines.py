@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from shapely.affinity import affine_transform
 from shapely.geometry import Polygon, box
-from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from glomseg.geometry import Bools, Bytes, polygons, small_parts
@@ -27,6 +26,7 @@ from glomseg.segment.hover_split import margin_px, split_by_hover
 from glomseg.segment.post import HoverSplit
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame
+from glomseg.segment.waist import split_by_waist
 
 Splitter = Callable[[Bools], NDArray[np.int32]]
 
@@ -43,7 +43,7 @@ class OutlineSettings:
 
     `threshold` is the probability on the outline; holes smaller than `minimum_area_um2` are filled, objects
     smaller than it or less solid (area / convex area) than `minimum_solidity` dropped; two lobes are split where
-    the waist between them is narrower than the lobes by `split_depth_um` (None: never), or by what the map says of
+    the waist between them is narrower than the lobes by `split_depth_um` (None: never), and by what the map says of
     places in objects where `hover` says how; outlines are simplified by at most `tolerance_um`. `exclusive` says that a
     pixel is of one class at most, so that its probabilities add up. With `holes_um2` other holes are filled: those
     smaller than that.
@@ -198,25 +198,16 @@ def _splitter(probability: ProbabilityMap, origin: tuple[int, int], settings: Ou
     """Return what numbers the objects of a mask whose corner lies at `origin`, None where they are never split."""
     mpp, hover, depth_um = probability.frame.mpp, settings.hover, settings.split_depth_um
     if hover is None:
-        return None if depth_um is None else lambda mask: _split(mask, depth_um / mpp)
+        return None if depth_um is None else lambda mask: split_by_waist(mask, depth_um / mpp)
     margin = margin_px(hover, mpp)
 
     def by_hover(mask: Bools) -> NDArray[np.int32]:
         rows, columns = (slice(margin, margin + side) for side in mask.shape)
         high, wide = (side + 2 * margin for side in mask.shape)
         places = hover_of(probability.read_extras(HOVER, origin[0] - margin, origin[1] - margin, wide, high))
-        return split_by_hover(np.pad(mask, margin), places, hover, mpp)[rows, columns]
+        return split_by_hover(np.pad(mask, margin), places, hover, mpp, waist_um=depth_um)[rows, columns]
 
     return by_hover
-
-
-def _split(mask: Bools, depth_px: float) -> NDArray[np.int32]:
-    """Label the lobes of one object, where the waist between two is `depth_px` narrower than they are."""
-    distance = np.where(mask, ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0), -depth_px - 1)
-    # The summits of the distance after cutting `depth_px` off: a ridge between two peaks joins them, a waist does not.
-    summits = local_maxima(reconstruction(distance - depth_px, distance))
-    peaks, _ = ndimage.label(summits & mask, np.ones((3, 3)))
-    return np.asarray(watershed(-distance, peaks, mask=mask), np.int32)
 
 
 def _polygons(

@@ -211,7 +211,7 @@ def outline_settings(card: ModelCard, settings: SegmentSettings) -> OutlineSetti
         split_depth_um=post.waist_um * larger if post.split == "waist" else None,
         tolerance_um=0.25 * card.mpp * scale,
         exclusive=card.activation == "softmax",
-        hover=post.hover.times(larger) if post.hover else None,
+        hover=post.hover.times(larger) if post.hover and card.hover else None,
         holes_um2={"below": None, "all": math.inf, "none": 0.0}[post.holes],
     )
 

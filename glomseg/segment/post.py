@@ -21,14 +21,14 @@ class HoverSplit:
     The slope of the places is taken with the derivative of a Gaussian of `sigma_um`. A border is where, from the
     flattest to the steepest of an object, less the steepest way down, it falls by the share `fall` (`scaled`), or where
     places fall by `fall` (objects that touch: by 2, from 1 to -1). It is widened by `widen_um`, and a marker lies
-    `deep_um` away from borders and background.
+    `deep_um` away from borders and background; where the way splits by the waist too, borders narrow the waist.
     """
 
     sigma_um: float
     fall: float
     scaled: bool
     widen_um: float
-    deep_um: float
+    deep_um: float = 0.0
 
     def times(self, factor: float) -> HoverSplit:
         """Return the same for objects that are larger by a factor."""
@@ -46,7 +46,8 @@ class Post:
     """One way. An area or solidity of None is the card's.
 
     `holes`: which are filled, those `below` the smallest area of an object, `all` or `none`. `split`: `none`; by the
-    `waist` that is narrower than the lobes by `waist_um`; or by the places of the head `hover`.
+    `waist` that is narrower than the lobes by `waist_um`, and where the model has the head `hover` by its borders too;
+    or by the places of that head alone.
     """
 
     diameter_um: float
@@ -62,7 +63,7 @@ _20X_UM = 0.5
 """The um per pixel in which GLOMNET's constants are given."""
 
 POSTS: dict[PostName, Post] = {
-    "glomseg": Post(diameter_um=200, waist_um=12),
+    "glomseg": Post(diameter_um=200, waist_um=12, hover=HoverSplit(sigma_um=7, fall=0.15, scaled=False, widen_um=4)),
     # Moreau et al. 2024 (ISBI) and their code. Sobel of 21 px: the derivative of a Gaussian of sqrt(21 - 1) / 2 px.
     # Borders from 0.7 after min-max, dilated by 20 px; markers 50 px deep. For the KPIs challenge's mice objects below
     # 10,000 px of 40X (0.2395 um) were dropped, which for the 200 um of their human biopsies is 4,079 um2.

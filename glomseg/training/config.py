@@ -73,7 +73,7 @@ class ModelConfig:
     `arguments` are those of the architecture: `patch_size` decides the width of variable-unet. It reads at `mpp` um per
     pixel; 0 is that at which a glomerulus of `species` measures `diameter_px`. On slides it is run on tiles of
     `tile_px` with a margin of `halo_px`. `heads` are mask, and hover to tell objects apart that touch; `post` names how
-    probabilities become objects: where it is empty, glomnet with that head, glomseg without.
+    probabilities become objects.
 
     `pretrained` is a folder or file of safetensors with weights of the network's encoder, which nothing downloads;
     colours are brought to `mean` and `std` (of RGB in 0..1, three each, or none), as such weights expect.
@@ -88,7 +88,7 @@ class ModelConfig:
     tile_px: int = limited(512, low=64)
     halo_px: int = limited(48, low=0)
     heads: tuple[Head, ...] = ("mask",)
-    post: Literal["", PostName] = ""
+    post: PostName = "glomseg"
     pretrained: str = ""
     mean: tuple[float, ...] = limited((), low=0, high=1)
     std: tuple[float, ...] = limited((), low=1e-3, high=10)
@@ -106,11 +106,6 @@ class ModelConfig:
     def hover(self) -> bool:
         """Tell whether objects that touch are to come apart by a head of the network."""
         return "hover" in self.heads
-
-    @property
-    def post_name(self) -> PostName:
-        """The way from probabilities to objects."""
-        return self.post or ("glomnet" if self.hover else "glomseg")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -59,7 +59,7 @@ def card_of(
         architecture=model.architecture,
         architecture_args=dict(model.arguments),
         heads=model.heads,
-        post=model.post_name,
+        post=model.post,
         num_classes=len(model.classes),
         class_names=model.classes,
         class_colors=_colours(model.classes, started_from),

@@ -18,12 +18,17 @@ TOUCHING = ((300, 300, 100), (470, 300, 90), (760, 300, 100))
 """Discs of a human kidney in um (x, y, radius): two that run into each other, and one alone."""
 
 
-def scene(mpp: float, *, factor: float = 1.0, blur_um: float = 6.0) -> ProbabilityMap:
+PRESSED = ((300, 300, 100), (390, 300, 90), (760, 300, 100))
+"""Two of them lie against each other so that their outline shows hardly any waist."""
+Discs = tuple[tuple[float, float, float], ...]
+
+
+def scene(mpp: float, *, factor: float = 1.0, blur_um: float = 6.0, discs: Discs = TOUCHING) -> ProbabilityMap:
     """The map of a network that sees the discs, and blurs where each place is, as networks do."""
     height, width = (round(side * factor / mpp / BLOCK + 1) * BLOCK for side in (600, 1000))
     y, x = np.mgrid[:height, :width] * mpp + mpp / 2
     labels = np.zeros((height, width), np.int32)
-    for number, (cx, cy, radius) in enumerate(TOUCHING, start=1):
+    for number, (cx, cy, radius) in enumerate(discs, start=1):
         labels[(np.hypot(x - cx * factor, y - cy * factor) < radius * factor) & (labels == 0)] = number
     planes = np.concatenate([(labels > 0)[None] * np.uint8(230), places_of(labels, blur_px=blur_um * factor / mpp)])
     frame = ReadingFrame(mpp, 1, 1, width, height)
@@ -48,6 +53,15 @@ def test_touching_objects_come_apart_at_any_scale(mpp: float) -> None:
     assert areas[0] == pytest.approx(np.pi * 90**2, rel=0.12)
     assert areas[2] == pytest.approx(np.pi * 100**2, rel=0.12)
     assert len(outlined(scene(mpp), HOVER_CARD, "cap")) == 2  # components alone
+
+
+@pytest.mark.parametrize("mpp", [1.0, 2.5, 4.0])
+def test_what_has_no_waist_comes_apart_by_the_places(mpp: float) -> None:
+    """Our own way takes the waist, and the borders of the head where the model has it."""
+    ours, plain = (card(heads=heads) for heads in (("mask", "hover"), ("mask",)))
+    assert len(outlined(scene(mpp, discs=PRESSED), plain)) == 2
+    assert len(outlined(scene(mpp, discs=PRESSED), ours)) == 3
+    assert len(outlined(scene(mpp), ours)) == len(outlined(scene(mpp), plain)) == 3
 
 
 def test_touching_objects_of_a_mouse_come_apart_too() -> None:

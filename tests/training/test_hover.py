@@ -171,7 +171,7 @@ def test_it_trains_resumes_predicts_and_is_exported(touching: Path, tmp_path: Pa
         return run(prepare(data, tmp_path / "mine", config, device="cpu", **more))
 
     whole = training(2)
-    assert (whole.heads, whole.post) == (("mask", "hover"), "glomnet")
+    assert (whole.heads, whole.post) == (("mask", "hover"), "glomseg")
     again = training(2, resume=True)
     assert again.weights_sha256 == whole.weights_sha256
     model = load_model(tmp_path / "mine")
