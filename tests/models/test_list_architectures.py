@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,13 @@ def test_without_a_library_the_remedy_stands_beside_the_network(glomseg, monkeyp
     shown = glomseg("models", "architectures").out
     assert "pip install 'glomseg[smp]'" in shown
     assert "pip install 'glomseg[transformers]'" in shown
+
+
+def test_the_documentation_has_the_costs_that_the_command_tells():
+    text = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.count("|") == 11
+    ]
+    documented = {(row[0], row[1]): row[3] for row in rows[2:]}
+    told = {(item.architecture, item.told): "" if item.cost is None else f"{item.cost:.1f}" for item in VARIANTS}
+    assert documented == told
