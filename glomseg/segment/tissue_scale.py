@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import label, regionprops
 
-from glomseg.geometry import Box
 from glomseg.models.card import SPECIES_DIAMETER_UM
 from glomseg.models.predict import Model
 from glomseg.segment.nuclei import Nuclei, measure_nuclei
-from glomseg.segment.pipeline import SegmentSettings, outline_settings, reading_mpp
+from glomseg.segment.seen_glomerulus import box_around, shows_glomerulus
 from glomseg.slides.resample import axis, resample
 from glomseg.slides.slide import Slide
 
@@ -39,7 +37,6 @@ _PATCHES = 4
 _PATCH_PX = 1536  # of level 0, at most
 _FEWEST_NUCLEI = 12
 _PATCHES_DIFFER = 0.25  # standard deviation of the logarithm
-_FIELD_UM = 1500.0  # around a patch, in which a glomerulus is looked for
 _QUARTERS_DIFFER = 0.105  # of a single patch
 _SLOPE = 0.57  # of log sigma over log scale, about 1 um per pixel
 _CLOSE = 1.3  # nuclei that look so much too large or small are still as they should be
@@ -47,12 +44,7 @@ _OVERVIEW_PX = 1024
 _GLANCES = 4
 _INK = 60
 _FEWEST_GLOMERULI = 5
-_OFF = (0.71, 1.41)  # factors of the scale at which a glomerulus is still one
-_SAME_SIZE = 1.3
-_CORE = 0.85  # probability on the outline of what is looked at here, whatever a card draws
-_SURE = 0.972  # mean probability within that; what was seen on tissue without glomeruli had 0.970 at most
 _GLANCE_PX = 400  # of a patch that is looked at to confirm a stated size
-_GLOMERULUS = (0.5, 1.5)  # of the species' mean diameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +63,11 @@ def estimate_scale(slide: Slide, model: Model, *, species: str | None = None) ->
     """
     places = tissue_places(slide)
     side = min(_PATCH_PX, slide.width, slide.height)
-    patches = [slide.read_downsampled(_around(slide, x, y, side, side), 1, 1) for x, y in places]
+    patches = [slide.read_downsampled(box_around(slide, x, y, side, side), 1, 1) for x, y in places]
     estimate = scale_of_nuclei(patches)
     if estimate.mpp is None:
         return estimate
-    if not any(_shows_glomerulus(slide, x, y, estimate.mpp, model, species) for x, y in places):
+    if not any(shows_glomerulus(slide, x, y, estimate.mpp, model, species) for x, y in places):
         return ScaleEstimate(mpp=None, doubt="no glomerulus is seen at the scale of its nuclei")
     return estimate
 
@@ -90,7 +82,7 @@ def check_scale(slide: Slide, model: Model, *, species: str | None = None) -> st
     seems = _glances(slide, places, mpp)
     if seems is None or max(seems / mpp, mpp / seems) < _CLOSE:
         return None
-    if not any(_shows_glomerulus(slide, x, y, seems, model, species) for x, y in places):
+    if not any(shows_glomerulus(slide, x, y, seems, model, species) for x, y in places):
         return None
     estimate = estimate_scale(slide, model, species=species)
     if estimate.mpp is None or max(estimate.mpp / mpp, mpp / estimate.mpp) <= CONTRADICTION:
@@ -159,13 +151,6 @@ def tissue_places(slide: Slide) -> list[tuple[float, float]]:
     return [((at % columns + 0.5) * cell * scale, (at // columns + 0.5) * cell * scale) for at in map(int, best)]
 
 
-def _around(slide: Slide, x: float, y: float, width: float, height: float) -> Box:
-    """Give the box of a size around a place, moved into the slide where it fits."""
-    left = max(0.0, min(x - width / 2, slide.width - width))
-    top = max(0.0, min(y - height / 2, slide.height - height))
-    return Box(round(left), round(top), width, height)
-
-
 def _glances(slide: Slide, places: Sequence[tuple[float, float]], mpp: float) -> float | None:
     """Follow from the stated scale what the nuclei seem to say until they agree with it; None where they never do.
 
@@ -200,69 +185,10 @@ def _glance(slide: Slide, places: Sequence[tuple[float, float]], mpp: float) -> 
     step = reference / mpp
     for x, y in places:
         side = min(_GLANCE_PX * step, slide.width, slide.height)
-        nuclei = measure_nuclei(slide.read_downsampled(_around(slide, x, y, side, side), step, step))
+        nuclei = measure_nuclei(slide.read_downsampled(box_around(slide, x, y, side, side), step, step))
         if nuclei is not None and nuclei.count >= _FEWEST_NUCLEI:
             values.append((nuclei.log_sigma - math.log(size)) / _SLOPE)
     return float(np.median(values)) if values else None
-
-
-def _shows_glomerulus(slide: Slide, x: float, y: float, mpp: float, model: Model, species: str | None) -> bool:
-    """Tell whether the model sees a glomerulus near a place, were the pixels of `mpp` um.
-
-    It must be sure of it, find it of its size, and find the same thing where the scale is a little off: what a model
-    takes other tissue for changes with the scale.
-    """
-    diameter = SPECIES_DIAMETER_UM[species or model.card.species or "human"]
-    low, high = (share * diameter / mpp for share in _GLOMERULUS)
-    objects = [_objects(slide, x, y, mpp * factor, mpp, model, species) for factor in (1.0, *_OFF)]
-    return any(
-        item.sureness >= _SURE and low <= item.diameter_px <= high and any(item.is_like(other) for other in others)
-        for item in objects[0]
-        for others in objects[1:]
-    )
-
-
-@dataclass(frozen=True)
-class _SeenThing:
-    """Something that the model takes for a glomerulus: its centre and diameter in level-0 pixels, its mean value."""
-
-    x: float
-    y: float
-    diameter_px: float
-    sureness: float
-
-    def is_like(self, other: _SeenThing) -> bool:
-        """Tell whether another is of the same place and size."""
-        apart = math.hypot(self.x - other.x, self.y - other.y)
-        ratio = self.diameter_px / other.diameter_px
-        return apart < 0.3 * self.diameter_px and 1 / _SAME_SIZE <= ratio <= _SAME_SIZE
-
-
-def _objects(
-    slide: Slide, x: float, y: float, mpp: float, field_mpp: float, model: Model, species: str | None
-) -> list[_SeenThing]:
-    """List what the model finds around a place, in a field whose size follows from `field_mpp`."""
-    step = reading_mpp(model.card, species) / mpp
-    outline = outline_settings(model.card, SegmentSettings(species=species, threshold=_CORE))
-    field_um = min(_FIELD_UM, _FIELD_PX * reading_mpp(model.card, species))
-    width, height = (min(field_um / field_mpp, float(size)) for size in (slide.width, slide.height))
-    box = _around(slide, x, y, width, height)
-    pixels = slide.read_downsampled(box, step, step)
-    tall, wide = (-(-size // model.stride) * model.stride for size in pixels.shape[:2])
-    padded = np.full((1, tall, wide, 3), 255, np.uint8)
-    padded[0, : pixels.shape[0], : pixels.shape[1]] = pixels
-    values = model.predict(padded)[0].max(axis=0)[: pixels.shape[0], : pixels.shape[1]]
-    smallest = outline.minimum_area_um2 / reading_mpp(model.card, species) ** 2
-    return [
-        _SeenThing(
-            box.x + part.centroid[1] * step,
-            box.y + part.centroid[0] * step,
-            part.equivalent_diameter_area * step,
-            float(part.intensity_mean) / 255,
-        )
-        for part in regionprops(label(values >= outline.threshold * 255), values)
-        if part.area >= smallest and part.solidity >= outline.minimum_solidity
-    ]
 
 
 def _scale_of_patch(patch: UInt8) -> tuple[float, float] | None:

@@ -206,6 +206,33 @@ LABELS = (
     LabelCase("float_white.tif", _tif(WHITE.astype(np.float64), tile=(64, 64)), _TOUCHING),
     LabelCase("float_numbers.tif", _tif(NUMBERS.astype(np.float32), compression="deflate", predictor=3), _OBJECTS),
     LabelCase("float_half.tif", _tif(THERE.astype(np.float16)), _TOUCHING),
+    # as label tools write them
+    LabelCase("labelme_voc.png", _png(THERE * np.uint8(1), "P", [0, 0, 0, 128, 0, 0]), _TOUCHING),
+    LabelCase("cvat_numbers.png", _png(NUMBERS.astype(np.uint8), "P", [0, 0, 0, *range(30, 45)]), _OBJECTS),
+    LabelCase("red.png", _png(np.dstack([WHITE, 0 * WHITE, 0 * WHITE])), None, "colour picture"),
+    LabelCase(
+        "coco_panoptic.png",
+        _png(np.dstack([NUMBERS, 0 * NUMBERS, 0 * NUMBERS]).astype(np.uint8)),
+        None,
+        "channels that differ",
+    ),
+    LabelCase("ilastik_classes.tif", _tif((1 + THERE).astype(np.uint8)), None, "has no background"),
+    LabelCase(
+        "ilastik_probabilities.tif",
+        _tif(np.stack([THERE * 0.9] * 2).astype(np.float32), imagej=True, metadata={"axes": "CYX"}),
+        None,
+        "2 planes or channels",
+    ),
+    LabelCase("napari_one_plane.tif", _tif(NUMBERS[None].astype(np.int64)), _OBJECTS),
+    LabelCase("cellpose_16.png", _png(NUMBERS.astype(np.uint16)), _OBJECTS),
+    LabelCase("imagej_counts.tif", _tif(NUMBERS.astype(np.float32), imagej=True), _OBJECTS),
+    LabelCase("imagej_inverting.tif", _tif(WHITE, imagej=True, photometric="miniswhite"), _TOUCHING),
+    LabelCase("unknown_below_zero.tif", _tif(np.where(THERE, 1, -1).astype(np.int8)), None, "values below 0"),
+    LabelCase("cmyk.jpg", lambda path: Image.fromarray(WHITE).convert("CMYK").save(path, quality=95), _TOUCHING),
+    LabelCase("numbers.jpg", _png((50 * NUMBERS).astype(np.uint8), quality=95), None, "mostly grey"),
+    LabelCase(
+        "clear_white.png", _png(THERE * np.uint8(1), "P", _BLACK_WHITE[::-1], transparency=0), None, "which is backgr"
+    ),
     LabelCase("probabilities.tif", _tif((THERE * 0.7).astype(np.float32)), None, "as probabilities have"),
     LabelCase("float_nan.tif", _tif(np.where(THERE, 1, np.nan).astype(np.float32)), None, "values such as nan"),
     LabelCase("complex.tif", _tif(THERE.astype(np.complex64)), None, "values of type complex64"),
