@@ -25,7 +25,7 @@ def empty(menu):
     """The menu, nothing else open, an image without objects, and no run."""
     menu.close_dialogs()
     shutil.rmtree(menu.desk.project.parent / "glomseg", ignore_errors=True)
-    menu.desk.until("gui.getStage().getProperties()['glomseg.running']", "null", 60)
+    menu.desk.until("gui.getStage().getProperties()['glomseg.running']", "null", 300)
     menu.desk.open("kidney_02.tif")
     menu.desk.fx("hierarchy.clearAll(); gui.getProject().getEntry(data).saveImageData(data)")
     return menu
@@ -34,7 +34,7 @@ def empty(menu):
 def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     desk = empty.desk
     empty.annotate("the whole project")
-    assert "#3.png has no pixel size" in empty.dialog("field.setText('wide'); pane.getContentText()", 120)
+    assert "#3.png has no pixel size" in empty.dialog("field.setText('wide'); pane.getContentText()", 300)
     empty.dialog("pane.lookupButton(ButtonType.OK).fire(); 1")
     desk.until(
         f"{OPEN}[0]?.getScene()?.getRoot()?.getContentText() =~ /^wide is no pixel size in um/ ? 'yes' : ''", "yes"
@@ -135,7 +135,7 @@ def test_what_cannot_be_done_is_told_with_the_way_out(empty):
     image.rename(image.with_suffix(".away"))
     try:
         empty.annotate("this image")
-        assert "Not annotated" in (said := empty.dialog("pane.getContentText()", 120))
+        assert "Not annotated" in (said := empty.dialog("pane.getContentText()", 300))
         assert "kidney_02.tif" in said
         desk.answer("OK")
     finally:
