@@ -118,6 +118,10 @@ def _create(folder: Path, holder: Holder) -> None:
             raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
         try:
             os.write(file, text)
+        except OSError as error:  # an empty word would keep everybody out for as long as it may be young
+            with suppress(OSError):
+                path.unlink()
+            raise RunError(f"cannot write in {folder}: {error.strerror}; free space and try again") from error
         finally:
             os.close(file)
         return
@@ -183,8 +187,10 @@ def _touch(path: Path, ended: threading.Event) -> None:
 
 
 def _taken(folder: Path, holder: Holder | None) -> RunError:
-    who = f": {holder}" if holder else ""
-    return RunError(f"another glomseg is working in {folder}{who}; wait for it, or stop it")
+    if holder is None:
+        gone = f"it has not said who it is, and counts as gone {STALE_SECONDS / 60:.0f} minutes after it was last seen"
+        return RunError(f"another glomseg is working in {folder} ({gone}); wait for it, or stop it")
+    return RunError(f"another glomseg is working in {folder}: {holder}; wait for it, or stop it")
 
 
 def who() -> str:

@@ -119,3 +119,18 @@ def test_two_processes_on_a_share(tmp_path):
     assert times
     assert all(end <= begin for (_, end), (begin, _) in itertools.pairwise(times))
     assert not (tmp_path / HOLDER).exists()
+
+
+def test_a_full_disk_keeps_nobody_out(tmp_path, monkeypatch):
+    """The word that cannot be written is taken away again, so that the next command may work at once."""
+
+    def full(file, content):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(RunError, match="No space left on device; free space"), locked(tmp_path):
+            pass
+    assert not (tmp_path / HOLDER).exists()
+    with locked(tmp_path):
+        pass
