@@ -190,7 +190,7 @@ class ReviewPane {
             return "Open an image of a project to review it."
         if (review.at < review.ids.size())
             return "${review.at + 1} of ${review.ids.size()}: " + (item == null ? "deleted" : inWords(item))
-        return left ? "End of the queue; ${left} were passed over: Next goes through them." :
+        return left ? "End of the queue; ${left} passed over: Next goes through them." :
             "All have a verdict. Find what was missed (in the menu), then mark the image."
     }
 
@@ -199,7 +199,7 @@ class ReviewPane {
             return ""
         def offered = review.candidates.size()
         return shared.inWords(review.tally) + (mark ? "; fully reviewed by ${mark}" : "") +
-            (offered ? " (+ ${offered} candidates)" : "") + "   |   project: ${review.wholeImages} of " +
+            (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") + "   |   project: ${review.wholeImages} of " +
             "${review.project.getImageList().size()} images fully reviewed" + (review.unsaved ? "" : "   |   saved")
     }
 

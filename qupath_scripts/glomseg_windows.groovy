@@ -15,7 +15,6 @@ import javafx.beans.value.ChangeListener
 import javafx.collections.ListChangeListener
 import javafx.event.EventHandler
 import javafx.geometry.Insets
-import javafx.geometry.Pos
 import javafx.scene.Scene
 import javafx.scene.control.Button
 import javafx.scene.control.ComboBoxBase
@@ -135,7 +134,7 @@ abstract class ImageWindow {
 
     private Map signatures = null  // of the objects when data in memory and on disk were one
     private String complaint = null  // why saving failed, as it was said last
-    private final HBox conflict = new HBox(8.0d)
+    private final VBox conflict = new VBox(4.0d)
     private final rememberedPlace
     private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
     private final Timeline pulse
@@ -290,8 +289,16 @@ abstract class ImageWindow {
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
             stage.sizeToScene()
+            later { stayOnScreen() }
         }
         return elsewhere
+    }
+
+    void stayOnScreen() {
+        def screens = Screen.getScreensForRectangle(stage.getX(), stage.getY(), 50, 30)
+        def most = screens ? screens[0].getVisualBounds().getMaxY() - stage.getHeight() : stage.getY()
+        if (stage.getY() > most)
+            stage.setY(Math.max(0, most))
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
@@ -321,10 +328,10 @@ abstract class ImageWindow {
         def text = new Label("Another program (glomseg, another QuPath) saved this image meanwhile. Nothing is saved " +
             "here until you choose.")
         text.setStyle("-fx-font-weight: bold")
-        conflict.getChildren().addAll(text, both, ours)
-        conflict.setAlignment(Pos.CENTER_LEFT)
+        def buttons = new HBox(8.0d, both, ours)
+        conflict.getChildren().addAll(text, buttons)
         conflict.setStyle("-fx-border-color: #d9822b; -fx-border-width: 2; -fx-padding: 4")
-        conflict.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) }
+        [text, both, ours].each { it.setMinWidth(Region.USE_PREF_SIZE) }
         conflict.setVisible(false)
         conflict.setManaged(false)
         box.getChildren().add(conflict)
