@@ -23,6 +23,7 @@ from glomseg.training.data.training_data import read_data
 from glomseg.training.hover import hover_targets, numbered
 from glomseg.training.losses import BCEDiceLoss, HoverLoss
 from glomseg.training.train import prepare, run
+from glomseg.training.train_model import TrainOptions, train_model
 from glomseg.training.validate import points_of
 
 HOVER = ('model.heads=["mask","hover"]',)
@@ -197,3 +198,15 @@ def test_truth_that_touches_counts_as_two(touching: Path) -> None:
 
     (point,) = points_of(Oracle(), labelled.label[None] * np.uint8(255), labelled, (0.5,))  # type: ignore[arg-type]
     assert point.classes[0].objects.true == 2
+
+
+@pytest.mark.slow
+def test_the_recipe_of_glomnet_learns_from_the_kpis_tree(kpis_tree: Path, tmp_path: Path) -> None:
+    settings = (
+        "epochs=2", "data.crop_px=64", "data.margin_px=0", "data.samples_per_epoch=8", "data.workers=0", "model.mpp=2",
+        "model.arguments.patch_size=256", "optimiser.batch_size=4", "validation.limit=2", "validation.thresholds=[0.5]",
+        "optimiser.precision=32-true",
+    )  # fmt: skip
+    options = TrainOptions(recipe="kpis-glomnet", settings=settings, device="cpu")
+    result = train_model([kpis_tree], tmp_path / "glomnet", options)
+    assert (result.epochs, result.card.heads, result.card.post) == (2, ("mask", "hover"), "glomnet")
