@@ -113,6 +113,11 @@ def prepare(
     net, card = (None, None) if start is None or resume else read_start(start)
     state = TrainState(name=name or output.resolve().name, started_from=card, batch_size=config.optimiser.batch_size)
     blank = card_of(config, data, name=state.name)
+    if card is not None and (card.mean, card.std) != (blank.mean, blank.std):
+        raise TrainingError(
+            f"{start} takes colours normalised by the mean and std of its card ({card.mean}, {card.std}), the settings "
+            f"say {blank.mean}, {blank.std}; set model.mean and model.std as in the card"
+        )
     learner = Learner.of(config, blank, device, net, resume=resume)
     if resume:
         state, data = read_state(output, learner, config, data)
