@@ -58,8 +58,8 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     assert (desk.project.parent / "glomseg/measurements/report.html").stat().st_size > 10_000
 
     empty.click("Compare")
-    assert "No image is marked as fully reviewed" in empty.dialog("pane.getContentText()")
-    desk.answer("Cancel")
+    empty.dialog()
+    assert "No image is marked as fully reviewed" in desk.answer("Cancel")
     desk.fx("""gui.getProject().getEntry(data).putMetadataValue('glomseg.reviewed', 'AB 2026-01-01')
         hierarchy.removeObject(inOrder()[0], true)""")
     empty.click("Compare")
@@ -113,12 +113,13 @@ def test_results_reach_a_project_that_was_closed_meanwhile_as_it_is_then(empty):
 def test_results_do_not_overwrite_what_another_program_saved_meanwhile(empty):
     desk = empty.desk
     made_run(desk.project, "run-1", discs("run-1", FREE[:3]), ("2",))
+    desk.open("kidney_02.tif")
     desk.fx("""def other = entryOf('kidney_02.tif').readImageData()
         other.getHierarchy().addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(5, 5, 9, 9, null)))
         entryOf('kidney_02.tif').saveImageData(other)""")
     empty.click("Import")
-    assert "was saved by another program" in empty.dialog("pane.getContentText()")
-    desk.answer("OK")
+    empty.dialog()
+    assert "was saved by another program" in desk.answer("OK")
     assert desk.fx(OURS) == "0"
     assert desk.fx("entryOf('kidney_02.tif').readHierarchy().getAnnotationObjects().size()") == "1"
     assert not (desk.project.parent / "glomseg/run-1/changes").exists()
@@ -135,8 +136,9 @@ def test_what_cannot_be_done_is_told_with_the_way_out(empty):
     image.rename(image.with_suffix(".away"))
     try:
         empty.annotate("this image")
-        assert "Not annotated" in (said := empty.dialog("pane.getContentText()", 300))
+        empty.dialog(seconds=300)
+        said = desk.answer("OK")
+        assert "Not annotated" in said
         assert "kidney_02.tif" in said
-        desk.answer("OK")
     finally:
         image.with_suffix(".away").rename(image)
