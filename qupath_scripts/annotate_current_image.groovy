@@ -128,7 +128,7 @@ void bringAllIn(def shared, def python, String file, List<String> ids, Map resul
             try {
                 counts << shared.withDataOfNow(project, entry) { importing.run() }
                 shared.sync(project)
-            } catch (Exception error) {
+            } catch (Exception error) {  // groovylint-disable-line CatchException
                 left << [name, error.getMessage() ?: error.toString()]
             }
         }
@@ -195,7 +195,8 @@ boolean hasPixelSize(def shown, def entry) {
     try {
         def data = shown ?: entry.readImageData()
         return !Double.isNaN(data.getServer().getPixelCalibration().getAveragedPixelSizeMicrons())
-    } catch (Exception ignored) {  // it cannot be read, which is another matter
+    } catch (Exception ignored) {  // groovylint-disable-line CatchException
+        // it cannot be read, which is another matter
         return true
     }
 }

@@ -2,8 +2,8 @@
  * Purpose: export image tiles and their labels, to train a model on what was reviewed; what `glomseg train` reads.
  *          `glomseg export-tiles` does the same from outside QuPath.
  * Input:   annotations of the classes, by default Glomerulus and "Glomerulus: Sclerotic", on the open image or, with
- *          "Run for project", on every image. Rejected ones are left out; areas of class Ignore* have the last label, over
- *          all others, and `glomseg train` learns nothing from them. Arguments (none is needed), as name=value:
+ *          "Run for project", on every image. Rejected ones are left out; areas of class Ignore* have the last label,
+ *          over all others, and `glomseg train` learns nothing from them. Arguments (none is needed), as name=value:
  *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
  *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
  *            class=NAME   may be repeated; the first is label 1, and so on; a derived class that is not named has the
@@ -99,7 +99,8 @@ if (region != null) {
 }
 if (toIgnore != null)
     boxes = boxes.findAll { !toIgnore.covers(GeometryTools.regionToGeometry(it)) }
-def outlines = labelled.collect { it.getROI().getGeometry() }.collect { toIgnore == null ? it : it.difference(toIgnore) }
+def outlines = labelled.collect { it.getROI().getGeometry() }
+    .collect { toIgnore == null ? it : it.difference(toIgnore) }
 def annotated = boxes.findAll { box ->
     !labels.isEmptyRegion(box) && (toIgnore == null || outlines.any { !it.isEmpty() && isNear(it, box) })
 } as Set

@@ -123,7 +123,7 @@ class Review extends ImageWindow {
         try {
             def places = shared.judgedPlaces(data.getHierarchy())
             candidates = Candidates.read(project, entry, places).collectEntries { [(it.getID()): it] }
-        } catch (IOException | RuntimeException error) {
+        } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
             Dialogs.showWarningNotification(title, "The candidates of the run cannot be read: ${error.getMessage()}")
         }
     }

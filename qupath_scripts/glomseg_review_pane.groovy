@@ -199,8 +199,9 @@ class ReviewPane {
             return ""
         def offered = review.candidates.size()
         return shared.inWords(review.tally) + (mark ? "; fully reviewed by ${mark}" : "") +
-            (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") + "   |   project: ${review.wholeImages} of " +
-            "${review.project.getImageList().size()} images fully reviewed" + (review.unsaved ? "" : "   |   saved")
+            (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") +
+            "   |   project: ${review.wholeImages} of ${review.project.getImageList().size()} images fully reviewed" +
+            (review.unsaved ? "" : "   |   saved")
     }
 
     private String inWords(def item) {

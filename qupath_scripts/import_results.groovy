@@ -368,7 +368,7 @@ Path backupFolder(Path home, Path run, String key) {
     def first = run.resolve("backup").resolve(key)
     if (!(first.toFile().list() ?: []).any { it.endsWith(".qpproj") })
         return first
-    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS").format(new Date())
+    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
     return home.resolve("backup").resolve(key).resolve(time + "-collect")
 }
 

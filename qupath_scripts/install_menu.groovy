@@ -104,7 +104,8 @@ void alone(String label, Closure job) {
     def running = getQuPath().getStage().getProperties()
     synchronized (running) {
         if (running[RUNNING])
-            throw new IllegalStateException("\"${running[RUNNING]}\" is at work. Wait until it is through, or cancel it.")
+            throw new IllegalStateException(
+                "\"${running[RUNNING]}\" is at work. Wait until it is through, or cancel it.")
         running[RUNNING] = label
     }
     try {
