@@ -109,6 +109,14 @@ def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path)
     assert after > before + 0.1
     assert after > 0.9
 
+    quick = ("--minutes", 0.5, *QUICK)
+    adapted = glomseg("train", "--from-project", project, "-o", tmp_path / "adapted", *quick)
+    assert adapted.code == 0, adapted.err
+    assert "on reviewed images left out" in adapted.err
+    assert "gained" in adapted.err
+    assert "adapted to model adapted" in glomseg("status", project).err
+    assert object_f1(glomseg, tmp_path / "adapted", held_out, tmp_path / "then") > before + 0.1
+
     start.rename(tmp_path / "elsewhere")
     lost = glomseg("train", "--from-project", project, "-o", tmp_path / "none")
     assert lost.code == 1
