@@ -1,5 +1,7 @@
 """Every number by hand, and against independent implementations."""
 
+import sys
+
 import numpy as np
 import pytest
 import shapely
@@ -142,6 +144,8 @@ def test_agrees_with_matching_on_pixels(seed: int) -> None:
 
 def test_agrees_with_torchmetrics() -> None:
     usable_torchvision()  # which torchmetrics imports where it is there
+    for name in [name for name in sys.modules if name.startswith("torchmetrics")]:
+        del sys.modules[name]  # what is left of an import by another library before that
     functional = pytest.importorskip("torchmetrics.functional", reason="torchmetrics is not installed")
     import torch
 

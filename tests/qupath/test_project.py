@@ -421,13 +421,13 @@ def test_an_image_that_cannot_be_read_stops_no_other(tmp_path, entry):
     ("found", "said"), [(calibration(352.778), "352.8 um per pixel"), (calibration(0.25, 0.001), "implausible")]
 )
 def test_a_print_resolution_is_no_pixel_size(tmp_path, found, said):
-    """72 dpi are 352.8 um per pixel, which no microscope has: not used, and said."""
+    """72 dpi are 352.8 um per pixel, which no microscope has: the file's own is, and that is said."""
     touch(tmp_path / "study" / "a.tif")
     image = only(write(tmp_path / "study", builder(pixelCalibration=found)))
     assert image.mpp is None
     assert image.problem is None
     assert said in image.remarks[0]
-    assert "not used" in image.remarks[0]
+    assert "what the file itself says is used" in image.remarks[0]
 
 
 @pytest.mark.parametrize("odd", [{"value": "0,25", "unit": "µm"}, {"value": 0.25, "unit": "micrometre"}])

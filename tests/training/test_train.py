@@ -46,6 +46,7 @@ TINY = (
     "optimiser.batch_size=4",
     "epochs=3",
     "optimiser.ema_decay=0.5",
+    "optimiser.learning_rate=1e-3",  # slow enough to go on seeing what nobody drew
     "data.mining_every=1",
     "data.mining_images=12",
 )
