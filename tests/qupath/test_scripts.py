@@ -10,6 +10,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from support.another_process import EDIT, in_another_process
@@ -198,11 +199,16 @@ def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data,
     published = data / "qupath/tiles/qupath_0_6_0_beside/kidney_01"
     labels = list((tmp_path / "tiles/kidney_01").glob("*-labelled.png"))
     assert labels
+    marked = False
     for path in labels:
         assert path.with_name(path.name.replace("-labelled", "")).is_file()
         with Image.open(path) as ours, Image.open(published / path.name) as theirs:
             assert ours.mode == theirs.mode == "P"
-            assert ours.tobytes() == theirs.tobytes()
+            mine, qupaths = np.asarray(ours), np.asarray(theirs)
+        ignored = mine == 3  # the area of class Ignore*, which QuPath's exporter knows nothing of
+        assert np.array_equal(mine[~ignored], qupaths[~ignored])
+        marked |= bool(ignored.any())
+    assert marked
     assert not (tmp_path / "none").exists()
 
 

@@ -337,8 +337,8 @@ def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, mon
     glomseg("collect", study, "run-1")
     assert told(first()) == (8, 10, False)
     assert first()["runs"] == [
-        {"run": "run-1", "state": "collected", "glomeruli": None},
-        {"run": "run-2", "state": "done", "glomeruli": None},
+        {"run": "run-1", "state": "collected", "glomeruli": None, "doubts": []},
+        {"run": "run-2", "state": "done", "glomeruli": None, "doubts": []},
     ]
     judged_by_a_person(one_process, study, FREE[:3])
     assert told(json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]) == (8, 10, True)
