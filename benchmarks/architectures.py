@@ -88,15 +88,15 @@ def line(made: dict) -> str:
 def row(index: int, options: argparse.Namespace) -> dict:
     import torch
 
-    from glomseg.models.architectures import VARIANTS, count_parameters
+    from glomseg.models.architectures import VARIANTS, count_parameters, untrained_card
     from glomseg.models.networks import build_network
 
     torch.set_num_threads(options.threads)
     variant = VARIANTS[index]
     parameters = count_parameters(variant)  # and its library is imported, before memory is looked at
-    reference = build_network(card(VARIANTS[0])).eval()
+    reference = build_network(untrained_card(VARIANTS[0])).eval()
     before = resident_mb()
-    net = build_network(card(variant)).eval()
+    net = build_network(untrained_card(variant)).eval()
     ratios = []
     with torch.inference_mode():
         x = torch.rand(1, 3, SIDE, SIDE)
@@ -114,21 +114,6 @@ def row(index: int, options: argparse.Namespace) -> dict:
     if names & set(options.train):
         made |= trained(variant, options)
     return made
-
-
-def card(variant):
-    from glomseg.models.card import ModelCard
-
-    return ModelCard(
-        name=variant.architecture,
-        description="To be measured.",
-        architecture=variant.architecture,
-        architecture_args=dict(variant.arguments),
-        mpp=1.0,
-        minimum_area_um2=0.0,
-        species="human",
-        training_diameter_um=200.0,
-    )
 
 
 def seconds(net, x) -> float:

@@ -100,9 +100,16 @@ def _info(variant: Variant) -> ArchitectureInfo:
 
 def count_parameters(variant: Variant) -> int:
     """Count the weights of a network of one class that is never filled; raises ModelError where it cannot be built."""
-    card = ModelCard(
+    with torch.device("meta"):
+        net = build_network(untrained_card(variant))
+    return sum(weight.numel() for weight in net.parameters())
+
+
+def untrained_card(variant: Variant) -> ModelCard:
+    """Return the card of a network of one class at 1 um per pixel that has learned nothing."""
+    return ModelCard(
         name=variant.architecture,
-        description="For its size.",
+        description="Has learned nothing.",
         architecture=variant.architecture,
         architecture_args=dict(variant.arguments),
         mpp=1.0,
@@ -110,6 +117,3 @@ def count_parameters(variant: Variant) -> int:
         species="human",
         training_diameter_um=200.0,
     )
-    with torch.device("meta"):
-        net = build_network(card)
-    return sum(weight.numel() for weight in net.parameters())
