@@ -122,7 +122,8 @@ def evaluate(
     glomseg evaluate PROJECT -o DIR --predicted-set machine --truth-set person
 
     Files match by name, less endings such as _mask, _seg, _wsi and -labelled. Writes metrics.json, per_slide.csv,
-    per_object.csv, plots and galleries of the worst mistakes.
+    per_object.csv, plots and galleries of the worst mistakes. An image of a project that cannot be read is named and
+    left out, and the exit code is 1.
     """
     from glomseg.evaluation.evaluate_model import evaluate_model, evaluate_predictions
     from glomseg.evaluation.suite_run import TABLE, evaluate_suite
@@ -150,7 +151,7 @@ def evaluate(
     elif not quiet:
         _show(console, result.summary)
         console.say(f"results in {output}")
-    return 0
+    return int(bool(result.unread))
 
 
 def _check_call(paths: tuple[Path, ...], models: tuple[str, ...], suite: Path | None, flags: Flags) -> None:

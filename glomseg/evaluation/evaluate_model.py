@@ -80,12 +80,16 @@ class EvaluateOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
-    """What came out and lies in `folder`: scores, remarks, and with `sweep` what other thresholds give."""
+    """What came out and lies in `folder`: scores, remarks, and with `sweep` what other thresholds give.
+
+    `unread` names the images of a project that could not be read: the scores are those of the others.
+    """
 
     folder: Path
     evaluation: Evaluation
     remarks: tuple[str, ...]
     sweep: SweepResult | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def summary(self) -> Summary:
@@ -110,15 +114,17 @@ def evaluate_predictions(
     settings = options.settings()
     ours = find_side(predicted, slides=options.slides)
     theirs = ours if truth == predicted else find_side(truth, slides=options.slides)
-    pairs, remarks = pair_up(ours, theirs, missing=options.missing, images=_pictures(truth, theirs))
+    sides = list(ours.sources), list(theirs.sources)
+    pairs, remarks = pair_up(*sides, missing=options.missing, images=_pictures(truth, sides[1]))
     pairs, unread = without_unread(pairs)
     model = load_run(predicted).model_folder if (predicted / RECORD).is_file() else None
     work = _Work(options, settings, output, listener)
     return work.score(
         pairs,
-        [*_left_out(predicted, truth), *remarks, *unread],
+        [*_left_out(predicted, truth), *dict.fromkeys((*ours.remarks, *theirs.remarks)), *remarks],
         {"predicted": str(predicted), "truth": str(truth)},
         model_folder=None if model is None else Path(model),
+        unread=unread,
     )
 
 
@@ -153,6 +159,7 @@ def evaluate_model(
         {"data": str(data), **predictions.details()},
         model_folder=predictions.segmenter.folder,
         predictions=predictions if options.sweep else None,
+        unread=predictions.unread,
     )
 
 
@@ -173,8 +180,10 @@ class _Work:
         *,
         model_folder: Path | None = None,
         predictions: Predictions | None = None,
+        unread: Sequence[str] = (),
     ) -> EvaluationResult:
         """Score pairs of one part or of all, and write what came out."""
+        remarks = [*remarks, *unread]
         for remark in remarks:
             self.listener.remark(remark)
         learned = None
@@ -200,7 +209,9 @@ class _Work:
         everything = (*remarks, *more, *evaluation.remarks, *said)
         write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
                          pictures=self.options.pictures)  # fmt: skip
-        return EvaluationResult(folder=self.output, evaluation=evaluation, remarks=everything, sweep=swept)
+        return EvaluationResult(
+            folder=self.output, evaluation=evaluation, remarks=everything, sweep=swept, unread=tuple(unread)
+        )
 
     def info(self, pair: Pair) -> ImageInfo:
         """Tell what is known of an image beside its outlines; raises SampleSheetError."""

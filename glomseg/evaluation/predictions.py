@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError, MissingMppError
-from glomseg.evaluation.projects import is_project, project_sources, without_unread
+from glomseg.evaluation.projects import Side, is_project, project_side, without_unread
 from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.pairs import Missing, Pair, pair_up
@@ -27,10 +27,14 @@ PREDICTIONS = "predictions"
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions with their truth, what to say of them, and the run and model that they came from."""
+    """Predictions with their truth, what to say of them, and the run and model that they came from.
+
+    `unread` names the images of a project that could not be read and are left out.
+    """
 
     pairs: tuple[Pair, ...]
     remarks: tuple[str, ...]
+    unread: tuple[str, ...]
     run: Run
     segmenter: Segmenter
 
@@ -50,14 +54,15 @@ def predict(
 ) -> Predictions:
     """Segment the images of `data` into a run folder, and pair what came out with its truth.
 
-    Raises EvaluationError where images have no truth or could not be segmented, unless `missing` is "skip"; and what
-    `Segmenter.load` raises.
+    What a project cannot show as it is stands in `unread`. Raises EvaluationError where images have no truth or could
+    not be segmented, unless `missing` is "skip"; and what `Segmenter.load` raises.
     """
     listener = listener or Listener()
     pictures, truth = _data(data, slides)
-    asked, remarks = pair_up(pictures, truth, missing="skip" if missing == "skip" else "refuse")
-    asked, unread = without_unread(asked)
-    remarks += unread
+    skip: Missing = "skip" if missing == "skip" else "refuse"
+    asked, remarks = pair_up(list(pictures.sources), list(truth.sources), missing=skip)
+    asked, unread = without_unread(asked, pixels=True)
+    remarks = [*truth.remarks, *remarks]
     jobs = _jobs(asked, options.mpp)
     with locked(folder):
         segmenter = Segmenter.load(options, listener)
@@ -77,15 +82,15 @@ def predict(
             pairs.append(Pair(key=pair.key, predicted=ours, true=pair.true, image=job.path))
         else:
             remarks.append(f"{pair.key}: could not be segmented; left out")
-    return Predictions(tuple(pairs), tuple(remarks), run, segmenter)
+    return Predictions(tuple(pairs), tuple(remarks), tuple(unread), run, segmenter)
 
 
-def _data(data: Path, slides: Sequence[Path]) -> tuple[list[Source], list[Source]]:
+def _data(data: Path, slides: Sequence[Path]) -> tuple[Side, Side]:
     """Find the images and the truth of a data set."""
     if not is_project(data):
-        return find_images(data), find_labels(data)
-    truth = project_sources(read_project(data, slides=slides))
-    return [item for item in truth if item.image is not None], truth
+        return Side(sources=tuple(find_images(data))), Side(sources=tuple(find_labels(data)))
+    truth = project_side(read_project(data, slides=slides))
+    return truth, truth
 
 
 def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
@@ -99,8 +104,9 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
         while key.lower() in taken:  # `a/b` beside `a__b`
             key += "~"
         taken.add(key.lower())
-        annotated_mpp = pair.predicted.annotated.mpp if pair.predicted.annotated else None
-        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or annotated_mpp or _mpp_beside(path)))
+        image = pair.predicted.annotated
+        said = (image.mpp, image.size_px) if image else (None, None)
+        jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or said[0] or _mpp_beside(path), size=said[1]))
     if jobs and jobs[0].mpp is None:
         with open_slide(jobs[0].path) as slide:
             if slide.mpp_x is None:

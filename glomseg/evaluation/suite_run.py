@@ -135,7 +135,7 @@ def _row(
         seconds=seconds,
         device=device,
         peak_gb=_peak_gb() if item.data is not None else None,
-        failures=tuple(item.failures(result.summary)),
+        failures=(*item.failures(result.summary), *result.unread),
     )
     return row, None if result.sweep is None else result.sweep.best_threshold
 

@@ -304,3 +304,41 @@ def test_tiles_of_the_challenge_in_its_folders(tmp_path: Path, glomseg) -> None:
     assert metrics["groups"]["normal"]["mean"]["dice"]["value"] == pytest.approx(2 / 3, abs=0.02)
     assert metrics["overall"]["mean"]["dice"]["value"] == pytest.approx(5 / 6, abs=0.02)
     assert set(metrics["groups"]["56Nx"]["mean"]) >= {"kpis_f1"}
+
+
+@pytest.mark.qupath
+@pytest.mark.slow
+@pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
+def test_an_image_that_cannot_be_read_is_named_and_the_others_are_scored(
+    qupath, study: Path, oracle_folder: Path, tmp_path: Path, glomseg
+) -> None:
+    """Damaged annotations, a picture that QuPath shows turned, and another picture of that name: exit code 1."""
+    sides = ("--predicted-set", "all", "--truth-set", "person", "-o", tmp_path / "out", "--no-pictures")
+    whole = glomseg("evaluate", study, *sides)
+    assert whole.code == 0, whole.err
+    model = ("--model", oracle_folder, "--device", "cpu", "--mpp", "0.5", "-o", tmp_path / "model", "--no-pictures")
+    content = json.loads(study.read_text())
+    metadata = content["images"][1]["serverBuilder"]["metadata"]
+    content["images"][1]["serverBuilder"] = {
+        "builderType": "rotated", "rotation": "ROTATE_90", "builder": content["images"][1]["serverBuilder"],
+        "metadata": metadata,
+    }  # fmt: skip
+    study.write_text(json.dumps(content))
+    turned = glomseg("evaluate", study, *model)
+    assert turned.code == 1
+    assert "kidney_02: the image is rotated in QuPath" in turned.err
+    assert set(json.loads((tmp_path / "model/predictions/run.json").read_text())["images"]) == {
+        "kidney_01", "Ünï cöde #3"
+    }  # fmt: skip
+    assert (tmp_path / "model/metrics.json").is_file()
+    content["images"][2]["serverBuilder"]["metadata"]["width"] += 8
+    study.write_text(json.dumps(content))
+    other = glomseg("evaluate", study, *model, "--missing", "skip", "-o", tmp_path / "again")
+    assert "another image of that name?" in other.err
+    data = study.parent / "data/1/data.qpdata"
+    data.write_bytes(data.read_bytes()[:2000])
+    part = glomseg("evaluate", study, *sides)
+    assert part.code == 1
+    assert "kidney_01: " in part.err
+    assert "is damaged" in part.err
+    assert len((tmp_path / "out/per_slide.csv").read_text().splitlines()) == 3

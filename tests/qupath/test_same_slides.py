@@ -11,8 +11,7 @@ from support.reviewer import make_project
 from support.runs import discs, made_run, standing
 from support.slides import Disc, disc_slide
 
-from glomseg.evaluation.projects import project_sources, without_unread
-from glomseg.labelled.pairs import Pair
+from glomseg.evaluation.projects import project_side
 from glomseg.qupath.project import read_project
 from glomseg.qupath.same_slides import same_slides
 
@@ -90,11 +89,9 @@ def test_a_dicom_slide_is_annotated_and_measured_once(
 
 @pytest.mark.qupath
 def test_a_dicom_slide_is_evaluated_once(levels: list[Path], tmp_path: Path, qupath) -> None:
-    sources = project_sources(read_project(write_project(tmp_path / "p", *levels[:3])))
-    pairs = [Pair(key=source.stem, predicted=None, true=source) for source in sources]
-    kept, remarks = without_unread(pairs)
-    assert [pair.key for pair in kept] == ["level-0"]
-    assert remarks == [f"level-{n}: another level of the slide of level-0.dcm; left out" for n in (1, 2)]
+    side = project_side(read_project(write_project(tmp_path / "p", *levels[:3])))
+    assert [source.stem for source in side.sources] == ["level-0"]
+    assert side.remarks == tuple(f"level-{n}.dcm: another level of the slide of level-0.dcm; left out" for n in (1, 2))
 
 
 @pytest.mark.qupath
