@@ -85,11 +85,13 @@ def readable_data(data_folder: Path) -> Path | None:
         if path.is_file() and _is_complete(path):
             return path
     if data.is_file() or backup.is_file():
-        raise ProjectError(f"{data} is damaged; restore the image's data from a backup and try again")
+        raise ProjectError(
+            f"{data} is damaged; bring a backup back, yours or one that `glomseg restore PROJECT {data_folder.name}` lists"
+        )
     if count := _objects_said(data_folder):
         raise ProjectError(
-            f"{data} is missing, and summary.json beside it says that {count} objects stood there; wait until the "
-            "share has brought the file, or restore it from a backup"
+            f"{data} is missing, and summary.json beside it says that {count} objects stood there; wait until the share "
+            f"has brought the file, or bring a backup back: `glomseg restore PROJECT {data_folder.name}` lists them"
         )
     return None
 

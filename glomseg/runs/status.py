@@ -12,6 +12,7 @@ from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
+from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, remembered_model
 from glomseg.runs.changes import runs_in
@@ -138,15 +139,18 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) 
     records = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
     standing = runs_in(runs_folder, image.entry_id, image.data_folder)
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
+    state, problem, owners = ImageState(sha256=None), image.problem, OwnerCounts()
     try:
-        state, problem = image_state(image), image.problem
-    except ProjectError as error:
-        state, problem = ImageState(sha256=None), str(error)
+        state = image_state(image)
+        readable_data(image.data_folder)
+        owners = _owners(image, state, [record for _, record in records])
+    except ProjectError as error:  # what the summary says is then no more than what QuPath said once
+        problem = "; ".join(filter(None, [str(error), image.problem]))
     return ImageStatus(
         image=image,
         annotations=state.annotation_counts,
         saved=None if state.saved_ms is None else datetime.fromtimestamp(state.saved_ms / 1000),
-        owners=_owners(image, state, [record for _, record in records]),
+        owners=owners,
         review=image.metadata.get(REVIEW),
         reviewed=image.metadata.get(REVIEWED),
         runs=tuple(

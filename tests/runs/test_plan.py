@@ -280,3 +280,22 @@ def test_one_damaged_image_does_not_stop_the_project(project: Path, data: Path, 
     images = json.loads(result.out)["images"]
     assert images["1"]["state"] == "failed"
     assert "collected" in images["2"]
+
+
+@pytest.mark.parametrize(("damage", "word"), [("cut short", "is damaged"), ("missing", "is missing, and summary.json")])
+def test_status_says_that_data_cannot_be_believed(project: Path, no_qupath: None, glomseg, damage, word) -> None:
+    """What the summary says of data that is damaged or gone is no more than what QuPath said once."""
+    path = project / "data/1/data.qpdata"
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "cut short":
+        path.write_bytes(content[:3000])
+    first, second, _ = json.loads(glomseg("status", project, "--json").out)["images"]
+    assert word in first["problem"]
+    assert "glomseg restore PROJECT 1" in first["problem"]
+    assert (first["machine"], first["persons"], first["verdicts"]) == (None, None, None)
+    assert (second["machine"], second["persons"]) == (0, 1)
+    shown = glomseg("status", project)
+    assert shown.code == 0
+    assert word in shown.out
+    assert glomseg("restore", project, "1").code == 0
