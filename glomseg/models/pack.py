@@ -18,7 +18,7 @@ from typing import IO
 from glomseg.errors import ModelError
 from glomseg.files import new_folder, replacing
 from glomseg.models.card import CARD_NAME, FOREIGN_WEIGHTS, README_NAME, WEIGHTS_NAME, ModelCard
-from glomseg.models.store import find_model, read_card
+from glomseg.models.store import find_model, load_network, read_card
 
 SUMS_NAME = "SHA256SUMS"
 WEIGHTS = (WEIGHTS_NAME, *FOREIGN_WEIGHTS.values())
@@ -32,7 +32,10 @@ _SUM = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 
 def pack_models(names: tuple[str | Path, ...], output: Path) -> dict[str, str]:
-    """Write the models of these names or folders into one new file; return name -> sha256 of the weights."""
+    """Write the models of these names or folders into one new file; return name -> sha256 of the weights.
+
+    Raises ModelError for one that cannot be used here: its weights are damaged, do not fit or are not finite.
+    """
     folders = {folder.name: folder for folder in (find_model(name).resolve() for name in names)}
     if len(folders) < len(names):
         raise ModelError(f"{len(names)} models, but only {len(folders)} names; give each model and each name once")
@@ -46,12 +49,13 @@ def pack_models(names: tuple[str | Path, ...], output: Path) -> dict[str, str]:
     with replacing(output) as path, zipfile.ZipFile(path, "w") as archive:
         for name, folder in sorted(folders.items()):
             card = read_card(folder)
+            load_network(folder, card)
             for part in (CARD_NAME, README_NAME, card.weights_name):
                 if part != README_NAME or (folder / part).is_file():
                     sums[f"{name}/{part}"] = _add(archive, f"{name}/{part}", folder / part)
             weights[name] = sums[f"{name}/{card.weights_name}"]
             if weights[name] != card.weights_sha256:
-                raise ModelError(f"{folder}: the weights are not those of the card; fetch the model again")
+                raise ModelError(f"{folder}: the weights were changed meanwhile; try again")
         text = "".join(f"{digest}  {entry}\n" for entry, digest in sums.items())
         archive.writestr(_info(SUMS_NAME), text)
     return weights

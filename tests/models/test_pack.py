@@ -1,6 +1,8 @@
 """Models in one file: the same bytes for the same models, and nothing taken from a file that is not whole."""
 
+import functools
 import hashlib
+import io
 import json
 import shutil
 import zipfile
@@ -8,11 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save
+from torch import nn
 
 from glomseg.errors import GlomsegError, ModelError, RunError
 from glomseg.models.pack import pack_models, unpack_models
 from glomseg.models.predict import load_model
 from glomseg.models.store import find_model, list_models, shipped_folder
+from glomseg.models.variable_unet import VariableUNet
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 
 
 def model(folder: Path, weights: bytes = b"weights", **changes: object) -> Path:
@@ -24,6 +32,42 @@ def model(folder: Path, weights: bytes = b"weights", **changes: object) -> Path:
     (folder / "weights.safetensors").write_bytes(weights)
     (folder / "README.md").write_text("about it")
     return folder
+
+
+@functools.cache
+def weights(value: float) -> bytes:
+    """The weights of the smallest network, all of one value."""
+    with torch.device("meta"):
+        state = VariableUNet(256).state_dict()
+    return save(
+        {
+            name: torch.full(item.shape, value if item.is_floating_point() else 0, dtype=item.dtype)
+            for name, item in state.items()
+        }
+    )
+
+
+def usable(folder: Path, value: float = 0.0) -> Path:
+    """A model that can be loaded."""
+    return model(folder, weights(value), architecture_args={"patch_size": 256})
+
+
+class Brightness(nn.Module):
+    """How light a pixel is, times a factor."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.tensor(factor))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean(dim=1, keepdim=True).clamp(0, 1) * self.factor
+
+
+def script(factor: float) -> bytes:
+    """A network as TorchScript."""
+    content = io.BytesIO()
+    torch.jit.save(torch.jit.script(Brightness(factor)), content)
+    return content.getvalue()
 
 
 def written(folder: Path) -> dict[str, bytes]:
@@ -66,7 +110,7 @@ def test_a_shipped_model_there_and_back(tmp_path: Path, home: Path, glomseg) -> 
 
 
 def test_where_it_is_put(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, glomseg) -> None:
-    pack_models((model(tmp_path / "a"),), tmp_path / "a.glomseg")
+    pack_models((usable(tmp_path / "a"),), tmp_path / "a.glomseg")
     monkeypatch.setenv("GLOMSEG_MODELS", str(tmp_path / "first"))
     assert glomseg("models", "unpack", tmp_path / "a.glomseg").code == 0
     assert list_models()["a"] == tmp_path / "first" / "a"
@@ -76,7 +120,7 @@ def test_where_it_is_put(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_same_models_same_bytes(tmp_path: Path) -> None:
-    a, b = model(tmp_path / "a"), model(tmp_path / "b", b"others")
+    a, b = usable(tmp_path / "a"), usable(tmp_path / "b", 1)
     pack_models((a, b), tmp_path / "1.glomseg")
     (a / "card.json").touch()
     (a / "card.json").chmod(0o600)
@@ -85,19 +129,25 @@ def test_same_models_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_foreign_network_there_and_back(tmp_path: Path) -> None:
-    there = model(tmp_path / "f", architecture="onnx")
-    (there / "weights.safetensors").rename(there / "model.onnx")
+    there = model(tmp_path / "f", script(1.0), architecture="torchscript", architecture_args={"probabilities": True})
+    (there / "weights.safetensors").rename(there / "model.ts")
     pack_models((there,), tmp_path / "f.glomseg")
     unpack_models(tmp_path / "f.glomseg", tmp_path / "out")
     assert written(tmp_path / "out" / "f") == written(there)
-    entries = {f"f/{name}": data for name, data in written(there).items()} | {"f/model.ts": b"a program more"}
+    entries = {f"f/{name}": data for name, data in written(there).items()} | {"f/model.onnx": b"a program more"}
     with pytest.raises(ModelError, match="other files than its card names"):
         unpack_models(foreign(tmp_path / "more.glomseg", entries), tmp_path / "again")
     assert not (tmp_path / "again" / "f").exists()
+    bad = model(
+        tmp_path / "g", script(float("nan")), architecture="torchscript", architecture_args={"probabilities": True}
+    )
+    (bad / "weights.safetensors").rename(bad / "model.ts")
+    with pytest.raises(ModelError, match="not finite"):
+        pack_models((bad,), tmp_path / "g.glomseg")
 
 
 def test_the_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
-    pack_models((model(tmp_path / "a"),), tmp_path / "a.glomseg")
+    pack_models((usable(tmp_path / "a"),), tmp_path / "a.glomseg")
     with zipfile.ZipFile(tmp_path / "a.glomseg") as archive:
         lines = archive.read("SHA256SUMS").decode().splitlines()
     expected = {f"a/{name}": hashlib.sha256(data).hexdigest() for name, data in written(tmp_path / "a").items()}
@@ -105,12 +155,15 @@ def test_the_digests_are_those_of_sha256sum(tmp_path: Path) -> None:
 
 
 def test_what_is_not_packed(tmp_path: Path, glomseg) -> None:
-    good, other = model(tmp_path / "x" / "a"), model(tmp_path / "y" / "a", b"others")
-    damaged, hidden = model(tmp_path / "damaged"), model(tmp_path / ".hidden")
+    good, other = usable(tmp_path / "x" / "a"), usable(tmp_path / "y" / "a", 1)
+    damaged, hidden = usable(tmp_path / "damaged"), usable(tmp_path / ".hidden")
+    unlike, broken = model(tmp_path / "unlike"), usable(tmp_path / "broken", float("nan"))
     (damaged / "weights.safetensors").write_bytes(b"weightz")
     for names, word in (
         ((good, other), "each name once"),
-        ((damaged,), "not those of the card"),
+        ((damaged,), "the file is damaged"),
+        ((unlike,), "not a safetensors file"),
+        ((good, broken), "not finite"),
         ((hidden,), "rename"),
         (("no-such-model",), "no-such-model"),
     ):
@@ -125,7 +178,7 @@ def test_what_is_not_packed(tmp_path: Path, glomseg) -> None:
 
 
 def test_a_model_that_is_there_is_not_replaced(tmp_path: Path) -> None:
-    pack_models((model(tmp_path / "a"), model(tmp_path / "b")), tmp_path / "ab.glomseg")
+    pack_models((usable(tmp_path / "a"), usable(tmp_path / "b")), tmp_path / "ab.glomseg")
     mine = model(tmp_path / "out" / "b", b"mine")
     before = written(mine)
     with pytest.raises(RunError, match="exists already"):
@@ -134,7 +187,7 @@ def test_a_model_that_is_there_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_a_packed_model_given_as_a_model(tmp_path: Path) -> None:
-    pack_models((model(tmp_path / "a"),), tmp_path / "a.glomseg")
+    pack_models((usable(tmp_path / "a"),), tmp_path / "a.glomseg")
     with pytest.raises(ModelError, match="glomseg models unpack"):
         find_model(tmp_path / "a.glomseg")
 
@@ -142,8 +195,8 @@ def test_a_packed_model_given_as_a_model(tmp_path: Path) -> None:
 def test_no_damage_goes_unseen(tmp_path: Path) -> None:
     """Whatever byte is changed, and wherever the file ends: refused in one line, or the model is what it was."""
     original = written(model(tmp_path / "a"))
-    pack_models((tmp_path / "a",), tmp_path / "a.glomseg")
-    whole, bad = (tmp_path / "a.glomseg").read_bytes(), tmp_path / "bad.glomseg"
+    whole = foreign(tmp_path / "a.glomseg", {f"a/{name}": data for name, data in original.items()}).read_bytes()
+    bad = tmp_path / "bad.glomseg"
     cases = [whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :] for i in range(0, len(whole), 5)]
     cases += [whole[:i] for i in range(0, len(whole), 61)]
     refused = []
@@ -217,7 +270,7 @@ def test_a_link_comes_in_as_a_file(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path, full_disk) -> None:
-    folder = model(tmp_path / "a", bytes(500_000))
+    folder = usable(tmp_path / "a")
     pack_models((folder,), tmp_path / "a.glomseg")
     with full_disk(after_bytes=100_000):
         with pytest.raises(RunError, match=r"b\.glomseg.*free space"):
