@@ -15,11 +15,11 @@ import numpy as np
 from PIL import Image
 from shapely.geometry import Point
 
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.project import image_state, read_project
-from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.changes import Place, last_changes, next_path
 from glomseg.runs.memory import memory_path

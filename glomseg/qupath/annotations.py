@@ -15,11 +15,11 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, left_out
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.java import ImageObjects, read_image_objects
 from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, usable_path
-from glomseg.qupath.safe_write import readable_data
 
 REVIEWED = "glomseg.reviewed"
 """Metadata of an image that was reviewed as a whole, or of a region that was: who did it, and when."""

@@ -19,10 +19,11 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import ProjectError, QuPathError
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
-from glomseg.qupath.safe_write import Staged, check_state, readable_data, stage
+from glomseg.qupath.safe_write import Staged, check_state, stage
 from glomseg.qupath.write_mark import PROPERTY, property_value
 
 PAINTED = "glomseg.painted"

@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from glomseg.errors import GeoJSONError, ProjectError, RunError
 from glomseg.files import from_json, write_text
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import from_collection, to_collection
 from glomseg.qupath.project import folder_state
-from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.lock import who
 from glomseg.runs.run import checked_entry_id

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_before_run

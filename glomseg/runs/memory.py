@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject, read_geojson
-from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.changes import find_write
 from glomseg.runs.ownership import FINGERPRINT, Memory

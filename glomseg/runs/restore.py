@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
+from glomseg.qupath.image_copies import copy_image_data, restore_image_data
 from glomseg.qupath.project import ProjectImage, image_state, read_project
-from glomseg.qupath.safe_write import copy_image_data, restore_image_data
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import Undone

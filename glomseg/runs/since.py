@@ -9,8 +9,8 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError
 from glomseg.qupath.classes import ANNOTATION
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject
-from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.changes import find_write
 from glomseg.runs.memory import read_memory

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.qupath.safe_write import readable_data
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, remembered_model
 from glomseg.runs.changes import runs_in

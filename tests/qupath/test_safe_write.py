@@ -8,19 +8,12 @@ from dataclasses import replace
 import pytest
 
 from glomseg.errors import ConflictError, ProjectError, RunError
-from glomseg.qupath import safe_write as staging
-from glomseg.qupath import swap
+from glomseg.qupath import image_data, safe_write, swap
 from glomseg.qupath.class_list import ProjectClass
+from glomseg.qupath.image_copies import copy_image_data, restore_image_data
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.project import image_state, read_project
-from glomseg.qupath.safe_write import (
-    back_up,
-    check_state,
-    copy_image_data,
-    put_in_place,
-    readable_data,
-    restore_image_data,
-    stage,
-)
+from glomseg.qupath.safe_write import back_up, check_state, put_in_place, stage
 
 RED = ProjectClass(name="Glomerulus", color=(200, 0, 0))
 NEW = ProjectClass(name="Glomerulus: Cellular", color=(1, 2, 3))
@@ -166,9 +159,9 @@ def test_an_end_between_any_two_files_leaves_old_or_new_data(study, staged, monk
         written.append(path)
         return replacing(path, *before)
 
-    replacing = staging.replacing
-    monkeypatch.setattr(staging, "replacing", counting)
-    monkeypatch.setattr(staging, "write_text", lambda path, text: _write(counting, path, text))
+    replacing = image_data.replacing
+    monkeypatch.setattr(image_data, "replacing", counting)
+    monkeypatch.setattr(safe_write, "write_text", lambda path, text: _write(counting, path, text))
     try:
         put_in_place(staged, state, [NEW])
     except Full:
@@ -312,12 +305,12 @@ def saving(request, study, monkeypatch):
 
     def save_at_last(data):
         def put(new, target):
-            monkeypatch.setattr(staging, "swap", swap.swap)
+            monkeypatch.setattr(image_data, "swap", swap.swap)
             shutil.copy(theirs, data.with_name("new"))
             data.with_name("new").replace(data)
             swap.swap(new, target)
 
-        monkeypatch.setattr(staging, "swap", put)
+        monkeypatch.setattr(image_data, "swap", put)
         return theirs.read_bytes()
 
     return save_at_last

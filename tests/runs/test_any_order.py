@@ -16,8 +16,8 @@ from support.qupath_side import delete_at
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.errors import GlomsegError
+from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.project import read_project
-from glomseg.qupath.safe_write import readable_data
 from glomseg.runs import collect, undo_run
 from glomseg.runs.backups import list_backups
 from glomseg.runs.collect import collect_run
@@ -47,14 +47,14 @@ class Killing:
 
 def let_save(data, content):
     """Let somebody save at the moment of the next rename, in the process of QuPath; None lets nobody."""
-    from glomseg.qupath import safe_write, swap
+    from glomseg.qupath import image_data, swap
 
     def put(new, target):
-        safe_write.swap = swap.swap
+        image_data.swap = swap.swap
         data.write_bytes(content)
         swap.swap(new, target)
 
-    safe_write.swap = swap.swap if content is None else put
+    image_data.swap = swap.swap if content is None else put
 
 
 class Machine:

@@ -1,0 +1,78 @@
+"""Copies of what a project holds of one image: made before each write, checked, and brought back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from glomseg.errors import ConflictError, ProjectError
+from glomseg.files import from_json, write_json
+from glomseg.qupath.image_data import DATA, is_complete, put_file, readable_data, remove_data, replace_data
+from glomseg.qupath.project import ImageState, folder_state
+from glomseg.qupath.swap import sha256_of
+
+CHECKSUMS = "checksums.json"
+
+
+def copy_image_data(
+    project_path: Path, entry_id: str, folder: Path, memory: Path | None = None, *, expected: ImageState | None = None
+) -> None:
+    """Copy an image's data, and the `memory` of its predictions, to `folder`, unless a complete copy is there.
+
+    The project file goes last: where it is, the copy is complete. Beside it stand the sha256 of all files. Raises
+    RunError where nothing can be written, and ConflictError where the data is not in the `expected` state.
+    """
+    if (folder / project_path.name).is_file():
+        return
+    data_folder = project_path.parent / "data" / entry_id
+    names = (DATA, f"{DATA}.bkp", "summary.json", "server.json")
+    sources = [data_folder / name for name in names]
+    sources += [project_path.parent / "classifiers" / "classes.json", *([memory] if memory else [])]
+    checksums = {}
+    for source in sources:
+        if source.is_file():
+            put_file(source, folder / source.name)
+            checksums[source.name] = sha256_of(folder / source.name)
+    if expected is not None and checksums.get(DATA) != expected.sha256:
+        raise ConflictError(f"image {entry_id} was saved by somebody else meanwhile; run the same command again")
+    write_json(folder / CHECKSUMS, checksums)
+    put_file(project_path, folder / project_path.name)
+
+
+def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState | None = None) -> ImageState:
+    """Bring a copy that `copy_image_data` made back into an image's data folder.
+
+    An image that QuPath had never saved is so again. Raises ProjectError where the copy is damaged or incomplete, and
+    ConflictError where the image is not in the `expected` state; nothing is changed then.
+    """
+    data = _copy_of_data(folder)
+    summary = folder / "summary.json"
+    expected = expected or folder_state(data_folder)
+    if data is None:
+        remove_data(data_folder, expected)
+    else:
+        replace_data(data, data_folder, expected, f"image {data_folder.name}")
+    if data is not None and summary.is_file():
+        put_file(summary, data_folder / summary.name)
+    else:
+        (data_folder / summary.name).unlink(missing_ok=True)
+    (data_folder / f"{DATA}.bkp").unlink(missing_ok=True)
+    return folder_state(data_folder)
+
+
+def _copy_of_data(folder: Path) -> Path | None:
+    """Return the data of a copy, None where there was none; raises ProjectError for a copy that has changed."""
+    try:
+        checksums = from_json((folder / CHECKSUMS).read_bytes())
+    except FileNotFoundError:  # made by glomseg before there were checksums, or by the import script
+        return readable_data(folder)
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"{folder / CHECKSUMS} is damaged ({error}); choose another backup") from error
+    if not isinstance(checksums, dict):
+        raise ProjectError(f"{folder / CHECKSUMS} is damaged; choose another backup")
+    for name, sha256 in checksums.items():
+        if not (folder / name).is_file() or sha256_of(folder / name) != sha256:
+            raise ProjectError(f"{folder / name} is not what was backed up; choose another backup")
+    copies = [folder / name for name in (DATA, f"{DATA}.bkp") if name in checksums and is_complete(folder / name)]
+    if not copies and {DATA, f"{DATA}.bkp"} & set(checksums):
+        raise ProjectError(f"the data in {folder} was damaged when it was backed up; choose another backup")
+    return copies[0] if copies else None
