@@ -15,6 +15,7 @@ from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM, PostName
 if TYPE_CHECKING:
     from glomseg.runs.candidates import CandidateChoice
     from glomseg.runs.segmenter import SegmentOptions
+    from glomseg.runs.shard import Shard
     from glomseg.segment.pipeline import Stitch
 
 DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
@@ -50,6 +51,22 @@ class Numbers(click.ParamType[tuple[float, ...]]):
             return tuple(float(part) for part in str(value).split(","))
         except ValueError:
             self.fail(f"{value!r} is not numbers with commas between them, such as 0.8,1.25", param, ctx)
+
+
+class ShardNumber(click.ParamType["Shard"]):
+    """`2/5`: the second of five shares."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Turn the text into a shard."""
+        from glomseg.errors import RunError
+        from glomseg.runs.shard import Shard, parse_shard
+
+        try:
+            return value if isinstance(value, Shard) else parse_shard(str(value))
+        except RunError as error:
+            self.fail(str(error).removeprefix("`shard` "), param, ctx)
 
 
 _reading = (
@@ -156,6 +173,12 @@ def segmenting(command: Command) -> Command:
             help="Measure on each outline how probable global sclerosis is, and mark what is likely for the review. "
             "Learned on PAS of human biopsies.",
         ),
+        click.option(
+            "--shard",
+            type=ShardNumber(),
+            metavar="I/N",
+            help="Only share I of N, for job arrays: the shares are the same on every machine, and go into one run.",
+        ),
         click.option("--classify", is_flag=True, help="As --sclerosis, and give what is likely the class at once."),
         resuming,
     )
@@ -182,6 +205,7 @@ class SegmentFlags(TypedDict):
     candidates: CandidateChoice
     sclerosis: bool
     classify: bool
+    shard: Shard | None
     resume: bool
     restart: bool
 
@@ -218,6 +242,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         resume=flags["resume"],
         restart=flags["restart"],
         command=command_line(),
+        shard=flags["shard"],
         sclerosis="classify" if flags["classify"] else "suggest" if flags["sclerosis"] else "off",
     )
 

@@ -152,9 +152,9 @@ def from_json(text: str | bytes) -> Any:
         raise ValueError("lists within lists without end") from None
 
 
-def json_text(content: object) -> str:
-    """Return content as JSON for people and programs: indented, UTF-8, null for a number that is not finite."""
-    return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+def json_text(content: object, *, indent: int | None = 2) -> str:
+    """Return content as JSON for people and programs, UTF-8, null for a number that is not finite; None is one line."""
+    return json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
 def write_json(path: Path, content: object) -> None:

@@ -15,11 +15,12 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.listener import Listener
-from glomseg.runs.lock import locked
+from glomseg.runs.merge import working_in
 from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, read_runs, resume_or_start
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
+from glomseg.runs.shard import Shard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,8 @@ class AnnotateOptions(SegmentOptions):
 
     `images` are names or entry ids, all where it is empty; images that moved are looked for under `slides`. `region`
     is a class of annotations to look inside, `within` a GeoJSON file of areas: at most one of them is given. `mpp`
-    counts where neither QuPath nor the file knows it. With `collect` False the outlines stay in the run folder.
+    counts where neither QuPath nor the file knows it. With `collect` False, or with a `shard`, the outlines stay
+    in the run folder.
     """
 
     images: tuple[str, ...] = ()
@@ -57,22 +59,27 @@ def annotate_project(
         raise ProjectError("`region` and `within` both say where to look; give one of them")
     read = read_project(project, slides=options.slides)
     chosen = _one_of_each_slide(read, choose_images(read, options.images), listener)
+    mine = _mine(chosen, options.shard, listener)
     areas = read_areas(options.within) if options.within else GeoJSONObjects(objects=())
     for remark in areas.remarks:
         listener.warning(remark)
     has_qupath = find_qupath() is not None  # a wrong setting is better known before hours of work than after
     segmenter = Segmenter.load(options, listener)
-    with locked(read.folder / FOLDER):
-        plan = _plan(read, chosen, options, areas.objects, listener)
+    with working_in(read.folder / FOLDER, options.shard) as place:
+        plan = _plan(read, mine, options, areas.objects, listener)
         for unreadable in read_runs(read.folder / FOLDER)[1]:
             listener.warning(f"a run is left alone: {unreadable.problem}")
         parameters = segmenter.parameters(region=_where(options))
-        run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
-        _refuse(run, chosen, plan, listener)
-        save_areas(run, plan.jobs)
-        segmenter.segment(plan.jobs, run, listener)
-        entry_ids = tuple(image.entry_id for image in chosen)
-        if options.collect and has_qupath:
+        with place.alone():
+            run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
+            _refuse(run, mine, plan, listener)
+            save_areas(run, plan.jobs)
+            run.save()  # the next shard goes on with this run
+        segmenter.segment(plan.jobs, run, listener, place=place, everybody=[image.entry_id for image in chosen])
+        entry_ids = tuple(image.entry_id for image in mine)
+        if options.shard is not None:
+            listener.remark(_left_to_collect(read, run))
+        elif options.collect and has_qupath:
             writing = WriteOptions(
                 forget_rejections=options.forget_rejections,
                 believe_deletions=options.believe_deletions,
@@ -81,7 +88,7 @@ def annotate_project(
             collect_images(read, run, entry_ids, states=plan.states, options=writing, listener=listener)
         elif options.collect:
             listener.remark(_waiting(read, run))
-    is_waiting = not (options.collect and has_qupath)
+    is_waiting = not (options.collect and has_qupath) or options.shard is not None
     return RunResult(run=run, entry_ids=entry_ids, remarks=tuple(remarks.made), is_waiting=is_waiting)
 
 
@@ -112,6 +119,23 @@ def _one_of_each_slide(
     for remark in same.remarks(images):
         listener.warning(remark)
     return left
+
+
+def _mine(images: tuple[ProjectImage, ...], shard: Shard | None, listener: Listener) -> tuple[ProjectImage, ...]:
+    """Choose the images of a shard, and say how many of all they are."""
+    if shard is None:
+        return images
+    mine = shard.share(image.entry_id for image in images)
+    listener.remark(f"{shard}: {len(mine)} of {len(images)} slides")
+    return tuple(image for image in images if image.entry_id in mine)
+
+
+def _left_to_collect(project: Project, run: Run) -> str:
+    """Say what brings the outlines of all shards into the project: many at once cannot write into it."""
+    return (
+        f"the outlines wait in {run.folder}; when all shards are through, bring them into the project with "
+        f"`glomseg collect {project.path}`"
+    )
 
 
 def _plan(

@@ -12,9 +12,10 @@ import os
 import socket
 import sys
 import threading
+import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +29,9 @@ HOLDER = ".lock.json"
 TOUCH_SECONDS = 20.0
 STALE_SECONDS = 300.0
 """A holder that has not touched its file for so long, by the clock of the disk, is taken for dead."""
+
+WAIT_SECONDS = 600.0
+"""A shard waits so long for another that writes its share down: that takes moments, but many may stand in line."""
 
 _held: set[str] = set()
 
@@ -49,34 +53,74 @@ class Holder:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder for this process; raises RunError where another glomseg works in it or nothing can be written."""
+def locked(folder: Path, *, beside_shards: bool = False, wait_seconds: float = 0.0) -> Iterator[None]:
+    """Hold a folder for this process; raises RunError where another glomseg works in it or nothing can be written.
+
+    Shards that work there count as another, unless `beside_shards`; for who else holds it `wait_seconds` are waited.
+    """
+    until = time.monotonic() + wait_seconds
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=0)
+        lock = FileLock(folder / ".lock", timeout=wait_seconds)
         lock.acquire()
     except Timeout:
         raise _taken(folder, read_holder(folder)) from None
     except OSError as error:
         raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
     try:
-        with _written_down(folder):
+        with _written_down(folder, HOLDER, until):
+            if not beside_shards and (shards := shards_at_work(folder)):
+                raise _taken(folder, shards[0])
             yield
     finally:
         lock.release()
 
 
-def read_holder(folder: Path) -> Holder | None:
+@contextmanager
+def locked_as_shard(folder: Path, name: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Hold a shard's share of the work in a folder, beside other shards; yields what holds all of it for a moment.
+
+    Raises RunError where the same shard is at work, or a command that needs the folder for itself.
+    """
+
+    def alone() -> AbstractContextManager[None]:
+        return locked(folder, beside_shards=True, wait_seconds=WAIT_SECONDS)
+
+    with ExitStack() as stack:
+        with alone():
+            stack.enter_context(_written_down(folder, f".lock-{name}.json"))
+        yield alone
+
+
+def shards_at_work(folder: Path) -> list[Holder]:
+    """Tell which shards work in a folder; of those that died the word is taken away."""
+    alive = []
+    for path in sorted(folder.glob(".lock-*.json")):
+        holder = read_holder(folder, path.name)
+        if not _is_dead(path, holder):
+            alive.append(holder or _unknown(path))
+        else:
+            _clear(path, holder)
+    return alive
+
+
+def read_holder(folder: Path, name: str = HOLDER) -> Holder | None:
     """Tell who has written down that it holds a folder; None where nobody has, or where that cannot be read."""
     try:
-        text = (folder / HOLDER).read_text(encoding="utf-8")
-        return read_record(Holder, parse_json(text, origin=HOLDER), origin=HOLDER, unknown="leave")
+        text = (folder / name).read_text(encoding="utf-8")
+        return read_record(Holder, parse_json(text, origin=name), origin=name, unknown="leave")
     except (OSError, UnicodeDecodeError, GlomsegError):
         return None
 
 
+def _unknown(path: Path) -> Holder:
+    """Stand in for a holder that has not said yet who it is."""
+    return Holder(token="", person="somebody", host="a computer", process=0, since="now", command=path.stem)
+
+
 @contextmanager
-def _written_down(folder: Path) -> Iterator[None]:
+def _written_down(folder: Path, name: str, until: float = 0.0) -> Iterator[None]:
+    """Write down who holds the folder, in the file of this name; another is waited for `until` then."""
     holder = Holder(
         token=uuid.uuid4().hex,
         person=_person(),
@@ -85,8 +129,15 @@ def _written_down(folder: Path) -> Iterator[None]:
         since=datetime.now().astimezone().isoformat(sep=" ", timespec="seconds"),
         command=" ".join(["glomseg", *sys.argv[1:]])[:200],
     )
-    path = folder / HOLDER
-    _create(folder, holder)
+    path = folder / name
+    while True:
+        try:
+            _create(folder, path, holder)
+            break
+        except _TakenError:
+            if time.monotonic() >= until:
+                raise
+            time.sleep(0.1)
     _held.add(holder.token)
     ended = threading.Event()
     touching = threading.Thread(target=_touch, args=(path, ended), daemon=True)
@@ -96,23 +147,22 @@ def _written_down(folder: Path) -> Iterator[None]:
     finally:
         ended.set()
         _held.discard(holder.token)
-        now = read_holder(folder)
+        now = read_holder(folder, name)
         if now is None or now.token == holder.token:
             with suppress(OSError):
                 path.unlink()
 
 
-def _create(folder: Path, holder: Holder) -> None:
+def _create(folder: Path, path: Path, holder: Holder) -> None:
     """Write down who holds the folder, where nobody alive has; raises RunError."""
-    path = folder / HOLDER
     text = json.dumps(plain(holder), ensure_ascii=False).encode("utf-8", "backslashreplace")
     for _ in range(3):
         try:
             file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         except FileExistsError:
-            other = read_holder(folder)
+            other = read_holder(folder, path.name)
             if not _is_dead(path, other) or not _clear(path, other):
-                raise _taken(folder, read_holder(folder) or other) from None
+                raise _taken(folder, read_holder(folder, path.name) or other) from None
             continue
         except OSError as error:
             raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
@@ -125,7 +175,7 @@ def _create(folder: Path, holder: Holder) -> None:
         finally:
             os.close(file)
         return
-    raise _taken(folder, read_holder(folder))
+    raise _taken(folder, read_holder(folder, path.name))
 
 
 def _clear(path: Path, dead: Holder | None) -> bool:
@@ -186,11 +236,15 @@ def _touch(path: Path, ended: threading.Event) -> None:
             os.utime(path)
 
 
-def _taken(folder: Path, holder: Holder | None) -> RunError:
+class _TakenError(RunError):
+    """A folder that another glomseg holds, which may end."""
+
+
+def _taken(folder: Path, holder: Holder | None) -> _TakenError:
     if holder is None:
         gone = f"it has not said who it is, and counts as gone {STALE_SECONDS / 60:.0f} minutes after it was last seen"
-        return RunError(f"another glomseg is working in {folder} ({gone}); wait for it, or stop it")
-    return RunError(f"another glomseg is working in {folder}: {holder}; wait for it, or stop it")
+        return _TakenError(f"another glomseg is working in {folder} ({gone}); wait for it, or stop it")
+    return _TakenError(f"another glomseg is working in {folder}: {holder}; wait for it, or stop it")
 
 
 def who() -> str:

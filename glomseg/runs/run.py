@@ -1,6 +1,7 @@
 """The run folder: what was asked, what came out of it, and how far it got.
 
 run.json                   the record: parameters, model, device, state and timings of each image
+journal/<token>.jsonl      while it works: what was learned of images since run.json was written
 <key>.geojson              the result of one image; a file that is there is complete
 glomeruli.csv              one row a glomerulus
 overlay/<key>.png          with --overlay
@@ -22,6 +23,7 @@ from glomseg import __version__
 from glomseg.errors import RunError
 from glomseg.files import from_json, write_json
 from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
+from glomseg.runs.journal import Journal, read_journals
 from glomseg.settings import read_record
 
 FOLDER = "glomseg"
@@ -72,7 +74,8 @@ class Run:
     """One run and its folder: the record that is run.json, on disk after each `save`.
 
     `images` holds what is known of each image by its entry id; of a plain slide that is a name made of the file's.
-    `command` is how the run was last called, `device` where, and `model_folder` where its model lay.
+    `command` is how the run was last called, `device` where, and `model_folder` where its model lay. While images are
+    segmented they are kept in a `journal`, see `glomseg.runs.merge`; run.json holds `counted` bytes of each.
     """
 
     folder: Path
@@ -84,6 +87,8 @@ class Run:
     device: str | None = None
     model_folder: str | None = None
     images: dict[str, ImageRecord] = field(default_factory=dict)
+    journal: Journal | None = field(default=None, compare=False, repr=False)
+    counted: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def result_path(self, entry_id: str) -> Path:
         """Tell where the outlines of an image lie."""
@@ -129,7 +134,10 @@ class Run:
         before = self.images.get(checked_entry_id(entry_id))
         self.images[entry_id] = record
         try:
-            self.save()
+            if self.journal is None:
+                self.save()
+            else:
+                self.journal.append(entry_id, record)
         except (RunError, TypeError):
             if before is None:
                 del self.images[entry_id]
@@ -140,6 +148,8 @@ class Run:
     def save(self) -> None:
         """Write run.json; raises RunError."""
         content = {**self.summary(), "images": {key: table_of(record) for key, record in self.images.items()}}
+        if self.counted:
+            content["journals"] = self.counted
         write_json(self.folder / RECORD, content)
 
     def summary(self) -> dict[str, Any]:
@@ -190,7 +200,10 @@ def load_run(folder: Path) -> Run:
             checked_entry_id(key): read_image_record(table, origin=f"image {key}")
             for key, table in content["images"].items()
         }
-        run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images)
+        counted = {str(name): int(size) for name, size in content.get("journals", {}).items()}
+        since, counted = read_journals(folder, counted)
+        images |= {checked_entry_id(key): record for key, record in since.items()}
+        run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images, counted=counted)
         for name in ("started", "ended", "command", "device", "model_folder"):
             if content.get(name) is not None:
                 setattr(run, name, str(content[name]))

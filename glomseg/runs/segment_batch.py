@@ -21,12 +21,11 @@ from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
 from glomseg.runs.predictions import is_readable
 from glomseg.runs.run import Run, checked_entry_id, printable
+from glomseg.runs.shard import Shard
 from glomseg.runs.suggestions import with_suggestions
-from glomseg.runs.table import write_table
 from glomseg.segment.look import check_candidates, check_colours
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
-from glomseg.segment.probability_map import remove_leftovers
 from glomseg.segment.region import Region
 from glomseg.segment.shape import measure_shape
 from glomseg.segment.suggest import Suggester
@@ -66,6 +65,14 @@ class Job:
         )
 
 
+def share_of(jobs: Sequence[Job], shard: Shard | None) -> tuple[list[Job], tuple[str, ...]]:
+    """Return the jobs of a shard, in order, and how many of all these are; all of them where there is none."""
+    if shard is None:
+        return list(jobs), ()
+    mine = shard.share(job.entry_id for job in jobs)
+    return [job for job in jobs if job.entry_id in mine], (f"{shard}: {len(mine)} of {len(jobs)} slides",)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Extras:
     """What a run makes of each slide beside its outlines: a picture, kept probabilities, candidates, suggestions."""
@@ -90,7 +97,6 @@ def segment_all(
     The folder must be this process's own (see `locked`). Raises RunError where it cannot be written.
     """
     extras, listener = extras or Extras(), listener or Listener()
-    remove_leftovers(run.folder)
     for job in jobs:
         listener.started(job.name)
         try:
@@ -101,8 +107,6 @@ def segment_all(
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
         listener.ended(job.name, run.images[job.entry_id])
-    for problem in write_table(run):
-        listener.warning(problem)
 
 
 def _segment_anew(

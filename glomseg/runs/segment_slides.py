@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from glomseg.errors import RunError
+from glomseg.runs.journal import remove_journals
 from glomseg.runs.listener import Listener
-from glomseg.runs.lock import locked
+from glomseg.runs.merge import working_in
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run, printable, resume_or_start_in
-from glomseg.runs.segment_batch import Job
+from glomseg.runs.segment_batch import Job, share_of
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.find_slides import slides_of
 
@@ -36,17 +37,24 @@ def segment_slides(
     for remark in remarks:
         listener.remark(remark)
     segmenter = Segmenter.load(options, listener)
-    with locked(output):
-        if options.restart:
-            _discard_results(output)
-        run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
+    with working_in(output, options.shard) as place:
+        with place.alone():
+            if options.restart:
+                _discard_results(output)
+            run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
+            named = _entry_ids(slide_files.paths, run)
+            if place.shard is not None:
+                run.save()  # the next shard goes on with this run
         jobs = [
             Job(entry_id=entry_id, name=printable(path.name), path=path, mpp=options.mpp)
-            for entry_id, path in _entry_ids(slide_files.paths, run).items()
+            for entry_id, path in named.items()
         ]
-        segmenter.segment(jobs, run, listener)
-        if stray := _not_of(run):
-            remarks = (*remarks, f"in {output}, and not of this run: {', '.join(stray)}")
+        jobs, said = share_of(jobs, options.shard)
+        for remark in said:
+            listener.remark(remark)
+        segmenter.segment(jobs, run, listener, place=place, everybody=list(named))
+        if stray := sorted(set(_not_of(run)) - named.keys()):
+            remarks = (*remarks, f"in {output}, and not of this run: {', '.join(f'{name}.geojson' for name in stray)}")
             listener.warning(remarks[-1])
     return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=remarks, is_waiting=True)
 
@@ -62,10 +70,11 @@ def _discard_results(output: Path) -> None:
             path.unlink(missing_ok=True)
         for path in output.glob(f"probability/{glob.escape(entry_id)}.tif"):
             path.unlink(missing_ok=True)
+    remove_journals(output, old.counted)
 
 
 def _not_of(run: Run) -> list[str]:
-    return sorted(path.name for path in run.folder.glob("*.geojson") if path.stem not in run.images)
+    return [path.stem for path in run.folder.glob("*.geojson") if path.stem not in run.images]
 
 
 def _entry_ids(paths: Sequence[Path], run: Run) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from glomseg.errors import ModelError
+from glomseg.errors import ModelError, RunError
 from glomseg.models.card import DEFAULT_MODEL, PostName
 from glomseg.models.crop_classifier import load_classifier
 from glomseg.models.ensemble import load_models, members_of
@@ -17,8 +17,11 @@ from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.candidates import CandidateChoice
 from glomseg.runs.listener import Listener
-from glomseg.runs.run import Run, RunParameters, now
+from glomseg.runs.merge import WorkPlace, journaled, left_to_others
+from glomseg.runs.run import Run, RunParameters
 from glomseg.runs.segment_batch import Extras, Job, segment_all
+from glomseg.runs.shard import Shard
+from glomseg.runs.table import TABLE, write_table
 from glomseg.segment.pipeline import SegmentSettings, Stitch, outline_settings, sureness_of, threshold_of
 from glomseg.segment.suggest import Suggester
 
@@ -38,6 +41,8 @@ class SegmentOptions:
 
     `sclerosis` asks the shipped classifier which profiles look globally sclerosed: `suggest` measures how probable it
     is and marks them for the review, `classify` gives them the class.
+
+    `shard` segments this share of the images alone; others do theirs into the same run, at the same time or later.
     """
 
     model: str | Path | Sequence[str | Path] = DEFAULT_MODEL
@@ -59,6 +64,14 @@ class SegmentOptions:
     restart: bool = False
     command: str | None = None
     sclerosis: Literal["off", "suggest", "classify"] = "off"
+    shard: Shard | None = None
+
+    def __post_init__(self) -> None:
+        """Check what holds between options; raises RunError."""
+        if self.shard is not None and self.restart:
+            raise RunError(
+                "`restart` starts a run over that shards share; take its folder away, then start all shards without it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,25 +139,36 @@ class Segmenter:
             classifier_sha256=None if self.suggester is None else self.suggester.classifier.card.weights_sha256,
         )
 
-    def segment(self, jobs: Sequence[Job], run: Run, listener: Listener | None = None) -> None:
-        """Segment `jobs` into the folder of `run`, which must be this process's own; raises RunError."""
-        listener = listener or Listener()
+    def segment(
+        self,
+        jobs: Sequence[Job],
+        run: Run,
+        listener: Listener | None = None,
+        *,
+        place: WorkPlace | None = None,
+        everybody: Sequence[str] = (),
+    ) -> None:
+        """Segment `jobs` into the folder of `run`, which must be this process's own, or its `place`; raises RunError.
+
+        `everybody` are the entry ids of the images of all shards, in order; those of `jobs` where it is empty.
+        """
+        listener, place = listener or Listener(), place or WorkPlace(folder=run.folder)
+        everybody = everybody or [job.entry_id for job in jobs]
         run.command, run.device, run.model_folder = self.options.command, str(self.model.device), str(self.folder)
-        run.ended = None
-        run.save()
-        listener.planned(len(jobs))
-        segment_all(
-            jobs,
-            self.model,
-            run,
-            self.settings,
-            extras=Extras(
-                overlay=self.options.overlay,
-                keep_probability=self.options.keep_probability,
-                candidates=self.options.candidates,
-                suggester=self.suggester,
-            ),
-            listener=listener,
+        with journaled(run, place, everybody):
+            listener.planned(len(jobs))
+            segment_all(jobs, self.model, run, self.settings, extras=self._extras(), listener=listener)
+        if left := left_to_others(run, everybody):
+            listener.remark(f"{left} of {len(everybody)} slides are left to other shards; the last writes {TABLE}")
+            return
+        with place.alone():
+            for problem in write_table(run):
+                listener.warning(problem)
+
+    def _extras(self) -> Extras:
+        return Extras(
+            overlay=self.options.overlay,
+            keep_probability=self.options.keep_probability,
+            candidates=self.options.candidates,
+            suggester=self.suggester,
         )
-        run.ended = now()
-        run.save()

@@ -17,6 +17,7 @@ from support.slides import disc_slide
 
 from glomseg.models.variable_unet import VariableUNet
 from glomseg.qupath.objects import read_geojson
+from glomseg.runs.run import load_run
 from glomseg_cli.console import Console
 from glomseg_cli.main import cli
 
@@ -231,8 +232,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def wait_for_first_result(out: Path, process: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 60
-    record = out / "run.json"
-    while not (record.exists() and '"done"' in record.read_text()):
+    while not ((out / "run.json").exists() and any(record.is_done for record in load_run(out).images.values())):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -264,8 +264,7 @@ def test_interrupted_and_resumed(tmp_path: Path, oracle_folder: Path, glomseg, h
         assert process.returncode == 130
     for path in out.glob("*.geojson"):
         json.loads(path.read_text())
-    records = json.loads((out / "run.json").read_text())["images"]
-    results = [out / f"{key}.geojson" for key, record in records.items() if record["state"] == "done"]
+    results = [out / f"{key}.geojson" for key, record in load_run(out).images.items() if record.is_done]
     done = {path: path.stat().st_mtime_ns for path in results}
     assert len(done) < len(slides)
     assert glomseg(*arguments).code == 0
