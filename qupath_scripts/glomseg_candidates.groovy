@@ -35,9 +35,19 @@ class Candidates {
         return runs ? runs.max { it.getName() }.toPath() : null
     }
 
+    private static File fileOf(def project, def entry) {
+        return newestRun(project, entry)?.resolve("candidates")?.resolve(entry.getID() + ".geojson")?.toFile()
+    }
+
+    /** Return what tells the candidates of an image from those of another run. */
+    static List stamp(def project, def entry) {
+        def file = fileOf(project, entry)
+        return [file, file?.lastModified()]
+    }
+
     /** Read what nobody has judged yet: no glomerulus, and no rejected one, lies where it lies. */
     static List<PathObject> read(def project, def entry, List<PathObject> judged) {
-        def file = newestRun(project, entry)?.resolve("candidates")?.resolve(entry.getID() + ".geojson")?.toFile()
+        def file = fileOf(project, entry)
         if (!file?.isFile())
             return []
         def tree = new STRtree()

@@ -25,6 +25,7 @@ class Review extends ImageWindow {
     def tool = null  // what was in hand before the brush of an edit
     Map<Object, PathObject> byId = [:]  // the glomeruli as they stand now; made anew when objects come or go
     Map<Object, PathObject> candidates = [:]  // what is offered beside them, and not in the image yet
+    List candidatesOf = null  // which file they were read from
     Map<String, Integer> tally = [:]
     int wholeImages = 0
     Boolean namesBefore = null
@@ -118,7 +119,8 @@ class Review extends ImageWindow {
     /** Read what the newest run found beside what counts, as far as it is wanted and nobody judged it. */
     void readCandidates() {
         candidates = [:]
-        if (data == null || Candidates.choice().get() == "none")
+        candidatesOf = data == null || Candidates.choice().get() == "none" ? null : Candidates.stamp(project, entry)
+        if (candidatesOf == null)
             return
         try {
             def places = shared.judgedPlaces(data.getHierarchy())
@@ -126,6 +128,20 @@ class Review extends ImageWindow {
         } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
             Dialogs.showWarningNotification(title, "The candidates of the run cannot be read: ${error.getMessage()}")
         }
+    }
+
+    /** Offer what a run found that came to its end while the image was under review, in place of the one before. */
+    private void followRuns() {
+        if (Candidates.choice().get() == "none" || Candidates.stamp(project, entry) == candidatesOf)
+            return
+        def before = candidates.keySet()
+        readCandidates()
+        def gone = before.findAll { find(it) == null }
+        def left = at < ids.size() && ids[at] in gone
+        at -= ids.take(at).count { it in gone }
+        ids.removeAll(gone)
+        if (left)
+            later { show() }
     }
 
     void offer(String choice) {
@@ -178,6 +194,7 @@ class Review extends ImageWindow {
         def before = byId
         look()
         keepVerdicts(before && !before.any { id, item -> item.is(byId[id]) })
+        followRuns()
         def passed = ids.take(at + 1) as LinkedHashSet
         ids = (passed as List) + listOpen().findAll { !passed.contains(it) }
         tell()

@@ -10,13 +10,20 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
 import java.nio.file.Files
+import java.nio.file.Path
 import java.time.Instant
+import java.util.concurrent.Executors
+import java.util.concurrent.ThreadFactory
+import java.util.concurrent.TimeUnit
+import java.util.zip.CRC32
 import javafx.beans.value.ChangeListener
 import javafx.collections.ListChangeListener
+import qupath.fx.utils.FXUtils
 import qupath.lib.objects.PathObject
 
 @Field static final String WRITE = "glomseg.write"
 @Field static final String STAMPS = "glomseg.stamps"
+@Field static final long OFTEN = 200  // ms
 
 /**
  * Begin to note, for every image that QuPath shows, the state of its data file that it was read from. QuPath itself
@@ -26,7 +33,7 @@ void watch() {
     def gui = getQuPath()
     if (gui == null || stamps() != null)
         return
-    gui.getStage().getProperties().put(STAMPS, new WeakHashMap())
+    gui.getStage().getProperties().put(STAMPS, Collections.synchronizedMap(new WeakHashMap()))
     def follow = { viewer ->
         viewer.imageDataProperty().addListener({ source, old, now -> inStep(entryOf(now), now) } as ChangeListener)
     }
@@ -35,6 +42,24 @@ void watch() {
         while (change.next())
             change.getAddedSubList().each { follow(it) }
     } as ListChangeListener)
+    def clock = Executors.newSingleThreadScheduledExecutor({ new Thread(it, "glomseg").tap { daemon = true } }
+        as ThreadFactory)
+    clock.scheduleWithFixedDelay({ FXUtils.callOnApplicationThread { noteSaves() } }, OFTEN, OFTEN,
+        TimeUnit.MILLISECONDS)
+}
+
+/** Note soon what QuPath itself saved, so that what others save after that is not taken for it. */
+void noteSaves() {
+    getQuPath().getAllViewers()*.getImageData().findAll { it != null }.each { data ->
+        def known = stamps()?.get(data)
+        if (known != null && isReadOrSaved(known, data))
+            inStep(entryOf(data), data)
+    }
+}
+
+/** Tell whether data were read or saved since their stamp was taken: QuPath makes a new path whenever it does. */
+private boolean isReadOrSaved(Map known, def imageData) {
+    return !known.path.is(imageData.getLastSavedPath())
 }
 
 Map stamps() {
@@ -47,28 +72,46 @@ def entryOf(def imageData) {
 
 /** Note that data in memory and on disk are of one state: they were just read, or written. */
 void inStep(def entry, def imageData) {
-    if (entry != null && imageData != null)
-        stamps()?.put(imageData, [file: stamp(entry), path: imageData.getLastSavedPath()])
+    if (entry == null || imageData == null)
+        return
+    synchronized (entry) {
+        stamps()?.put(imageData, [file: stamp(entry), content: content(entry), path: imageData.getLastSavedPath()])
+    }
 }
 
 /** Tell whether the data of an image on disk are not those that were read or saved here. */
 boolean isSavedElsewhere(def entry, def imageData) {
-    def stamps = stamps()
-    if (stamps == null)
+    if (stamps() == null)
         return false
-    def known = stamps.get(imageData)
-    if (known == null)
-        stamps.put(imageData, [file: isSameAsOnDisk(entry, imageData) ? stamp(entry) : null,
-                               path: imageData.getLastSavedPath()])
-    else if (!known.path.is(imageData.getLastSavedPath()))  // QuPath makes a new one whenever it reads or saves
-        inStep(entry, imageData)
-    return stamps.get(imageData).file != stamp(entry)
+    synchronized (entry) {  // QuPath holds it while it saves
+        def known = stamps().get(imageData)
+        if (known == null ? isSameAsOnDisk(entry, imageData) : isReadOrSaved(known, imageData))
+            inStep(entry, imageData)
+        else if (known == null)
+            stamps().put(imageData, [file: null, content: null, path: imageData.getLastSavedPath()])
+        else if (known.file != stamp(entry) && known.content == content(entry))  // a copy, a server's clock
+            inStep(entry, imageData)
+        return stamps().get(imageData).file != stamp(entry)
+    }
 }
 
 /** Return what changes when a data file is written; of one that is not there, null would be that of no file. */
 List stamp(def entry) {
-    def file = entry.getEntryPath().resolve("data.qpdata")
+    def file = dataFile(entry)
     return Files.exists(file) ? [Files.getLastModifiedTime(file).toMillis(), Files.size(file)] : ["none"]
+}
+
+/** Return a checksum of a data file. */
+long content(def entry) {
+    def file = dataFile(entry)
+    def sum = new CRC32()
+    if (Files.exists(file))
+        sum.update(Files.readAllBytes(file))
+    return sum.getValue()
+}
+
+private Path dataFile(def entry) {
+    return entry.getEntryPath().resolve("data.qpdata")
 }
 
 /** Return what tells whether an annotation was changed, by id: its outline, and a digest of the rest. */
@@ -109,7 +152,7 @@ void doAgain(Map signatures, def hierarchy, def there) {
  * here, other objects mean nothing where the file is older than this QuPath's start.
  */
 boolean isSameAsOnDisk(def entry, def imageData) {
-    def file = entry.getEntryPath().resolve("data.qpdata")
+    def file = dataFile(entry)
     if (!Files.exists(file))
         return true
     def there = entry.readImageData()

@@ -125,8 +125,10 @@ class Desk:
             .sort {{ it.getROI().getCentroidX() }}.collect {{ verdict(it) ?: '-' }}.join(' ')""")
 
     def text(self) -> str:
-        """Tell all that the window of the review says."""
-        return self.fx("within(Labeled)*.getText().findAll { it }.join(' | ')")
+        """Tell all that the window of the review says to a person who looks at it."""
+        return self.fx("""def shown
+            shown = { node -> node == null || node.isVisible() && shown(node.getParent()) }
+            within(Labeled).findAll(shown)*.getText().findAll().join(' | ')""")
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,10 @@ UNDO = "gui.getUndoRedoManager().undoOnce()"
 def offered(desk):
     """A review of two discs by AB, and three candidates of the newest run, one of them where a disc stands."""
     runs = desk.project.parent / "glomseg"
-    desk.open("kidney_01.tif")
-    desk.draw(2)  # at 40 and 240 px, 100 px from above
     run = made_run(desk.project, "run-7", discs("run-7", [(70, 130)]))
     write_geojson(run.candidates_path("1"), discs("run-7", [(72, 128), (600, 500), (900, 500)]))
+    desk.open("kidney_01.tif")
+    desk.draw(2)  # at 40 and 240 px, 100 px from above
     desk.start_review()
     choose(desk, "candidates last")
     yield desk
@@ -76,6 +76,23 @@ def test_a_candidate_that_was_judged_goes_back_with_u_and_comes_back_after_qupat
     assert offered.fx("hierarchy.getAnnotationObjects().size()") == "3"
     choose(offered, "no candidates")
     assert "(+" not in offered.text()
+
+
+def test_a_run_that_ends_while_its_image_is_under_review_brings_its_candidates(offered):
+    choose(offered, "candidates among them")
+    for _ in range(2):
+        offered.press("PAGE_DOWN")
+    assert "3 of 4: candidate" in offered.text()
+    run = made_run(offered.project, "run-8", discs("run-8", [(70, 130)]))
+    try:
+        write_geojson(run.candidates_path("1"), discs("run-8", [(600, 500), (900, 500), (1200, 500)]))
+        offered.fx("hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(5, 5, 9, 9, null)))")
+        offered.until("within(Labeled).any { it.getText() =~ /2 to do .. 3 candidates/ }", "true")
+        assert "3 of 5: candidate" in offered.text()  # another one than before
+        offered.press("X")
+        assert offered.fx("hierarchy.getAnnotationObjects().count { verdict(it) == 'reject' }") == "1"
+    finally:
+        shutil.rmtree(run.folder)
 
 
 LOAD = """def file = new File('{folder}/glomseg_shared.groovy')

@@ -4,6 +4,9 @@ import hashlib
 import shutil
 
 import pytest
+from support.window import NotAnsweredError
+
+from glomseg.qupath.scripts import list_scripts
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -79,6 +82,30 @@ def test_saving_in_qupath_itself_is_no_other_program(review):
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept reject - - -"
     assert review.fx(WARNED) == "false"
+
+
+def test_a_file_that_another_program_touches_and_does_not_change_is_no_conflict(review):
+    """A copy, a backup or a server's clock may give it another time."""
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx("gui.getProject().getEntry(data).getEntryPath().resolve('data.qpdata').toFile().setLastModified(1000)")
+    review.press("X")
+    review.until("data.isChanged()", "false")
+    assert review.fx(WARNED) == "false"
+    assert review.on_disk() == "accept reject - - -"
+
+
+def test_what_others_save_after_qupaths_own_save_is_not_overwritten_without_a_window_of_ours(review):
+    review.fx("review.close()")
+    review.fx("data.setProperty('mine', '1'); gui.getProject().getEntry(data).saveImageData(data)")  # as Ctrl+S
+    review.window.ask("eval", "Thread.sleep(900)")
+    review.fx(ELSEWHERE + "theirs.getHierarchy().removeObject(ordered[4], true); there.saveImageData(theirs)")
+    ours = list_scripts()["find_missed"].with_name("glomseg_shared.groovy")
+    write = f"""new GroovyShell(getClass().getClassLoader()).parse(new File('{ours}'))
+        .saveData(gui.getProject().getEntry(data), data)"""
+    with pytest.raises(NotAnsweredError, match="was saved by another program"):
+        review.fx(write)
+    assert review.on_disk() == "- - - -"
 
 
 def test_images_that_another_program_added_to_the_project_stay_in_it(review):
