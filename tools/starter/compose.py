@@ -64,6 +64,8 @@ class Recipe:
 
 ALL_STAINS = Recipe(size_px=256, recolour_share=0.5, rodent_share=0.1, organ_share=0.05, gap_share=0.2)
 """For a network that is to read other stains and rodents too."""
+HARDER = replace(ALL_STAINS, sclerotic_weight=1.0, recolour_share=0.7, rodent_share=0.2, gap_share=0.3)
+"""The same with more of what such a network misses: sclerosed and pale tufts, other stains, rodents."""
 MARGIN_PX = 6
 """Around a glomerulus that is shown too large, nothing is learned either."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -52,9 +53,11 @@ def data_of(folder: Path, config: TrainConfig, *, organs: Path | None = None) ->
     if not is_aidpath(folder):
         raise TrainingError(f"{folder}: no tiles/images and crops/images in it; give the folder of the AIDPATH data")
     data = read_data(folder)
-    parts = [name for name in PARTS if not _is_held_out(name, config)]
+    parts = learned_parts(config)
     validation, test = (
-        ComposedImages(getattr(data, name), name, composer(getattr(data, name), config, organs), config.model_mpp)
+        ComposedImages(
+            getattr(data, name), name, partial(composer, getattr(data, name), config, organs), config.model_mpp
+        )
         if _is_held_out(name, config)
         else None
         for name in ("validation", "test")
@@ -74,6 +77,11 @@ def data_of(folder: Path, config: TrainConfig, *, organs: Path | None = None) ->
     )
 
 
+def learned_parts(config: TrainConfig) -> list[str]:
+    """Name the parts that are learned from."""
+    return [name for name in PARTS if not _is_held_out(name, config)]
+
+
 def _is_held_out(name: str, config: TrainConfig) -> bool:
     return bool({"validation": config.data.validation_share, "test": config.data.test_share}.get(name, 0))
 
@@ -83,9 +91,17 @@ class ComposedSource:
 
     shards = 1
 
-    def __init__(self, folder: Path, parts: Sequence[str], config: TrainConfig, organs: Path | None = None) -> None:
-        """Keep what to read."""
+    def __init__(
+        self,
+        folder: Path,
+        parts: Sequence[str],
+        config: TrainConfig,
+        organs: Path | None = None,
+        recipe: compose.Recipe = compose.ALL_STAINS,
+    ) -> None:
+        """Keep what to read; with other `organs` it is composed by `recipe`."""
         self._folder, self._parts, self._config, self._organs = folder, tuple(parts), config, organs
+        self._recipe = recipe
         self._composer: compose.Composer | None = None
 
     def draws(self, epoch: int, hard: Sequence[HardBox]) -> list[Draw]:
@@ -97,7 +113,7 @@ class ComposedSource:
         if self._composer is None:
             data = read_data(self._folder)
             part = joined(*(getattr(data, name) for name in self._parts))
-            self._composer = composer(part, self._config, self._organs)
+            self._composer = composer(part, self._config, self._organs, self._recipe)
         made = self._composer.sample(np.random.default_rng(draw.seed))
         return TrainSample(f"composed {draw.seed}", made.image, made.label.astype(np.uint8), made.weight)
 
@@ -106,9 +122,12 @@ class ComposedSource:
         return {**self.__dict__, "_composer": None}
 
 
-def composer(part: Part, config: TrainConfig, organs: Path | None = None) -> compose.Composer:
-    """Return the composer of a part, its images as large as the config says; with `organs` for all stains."""
-    recipe = compose.Recipe() if organs is None else compose.ALL_STAINS
+def composer(
+    part: Part, config: TrainConfig, organs: Path | None = None, recipe: compose.Recipe = compose.ALL_STAINS
+) -> compose.Composer:
+    """Return the composer of a part, its images as large as the config says; with other `organs` by `recipe`."""
+    if organs is None:
+        recipe = compose.Recipe()
     tissue = () if organs is None else read_organs(organs)
     return compose.Composer(part, replace(recipe, size_px=config.data.crop_px), tissue)
 
@@ -116,12 +135,16 @@ def composer(part: Part, config: TrainConfig, organs: Path | None = None) -> com
 class ComposedImages:
     """The tiles of a part at the spacing of the training, and images composed of it."""
 
-    def __init__(self, part: Part, name: str, made: compose.Composer, mpp: float) -> None:
-        """Compose once."""
-        self._tiles = [(tile.name, tile_at(tile, mpp)) for tile in part.tiles]
-        for i in range(JUDGED):
-            sample = made.sample(np.random.default_rng([SEEDS[name], i]))
-            self._tiles.append((f"composed {i}", labelled(sample)))
+    def __init__(self, part: Part, name: str, made: Callable[[], compose.Composer], mpp: float) -> None:
+        """Take what makes the composer; nothing is composed before it is asked for."""
+        self._part, self._seed, self._made, self._mpp = part, SEEDS[name], made, mpp
+
+    @cached_property
+    def _tiles(self) -> list[tuple[str, Labelled]]:
+        tiles = [(tile.name, tile_at(tile, self._mpp)) for tile in self._part.tiles]
+        made = self._made()
+        composed = (made.sample(np.random.default_rng([self._seed, i])) for i in range(JUDGED))
+        return tiles + [(f"composed {i}", labelled(sample)) for i, sample in enumerate(composed)]
 
     def __len__(self) -> int:
         """Count them."""
