@@ -96,9 +96,19 @@ def downsample(full: int, part: int) -> float:
 
 
 def colours(pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
-    """Drop the last sample of (h, w, samples) where the TIFF does not call it alpha: it may hold anything."""
-    alpha = tuple(page.extrasamples or ())[:1] in ((1,), (2,))
-    return pixels[:, :, :-1] if pixels.shape[2] in (2, 4) and not alpha else pixels
+    """Drop the last sample of (h, w, samples) where the TIFF does not call it alpha: it may hold anything.
+
+    Colours that alpha was multiplied into already (associated alpha, 1) are laid on white here.
+    """
+    if pixels.shape[2] not in (2, 4):
+        return pixels
+    match tuple(page.extrasamples or ())[:1]:
+        case (1,):
+            light: npt.NDArray[np.uint16] = pixels[:, :, :-1].astype(np.uint16) + (255 - pixels[:, :, -1:])
+            return np.minimum(light, 255).astype(np.uint8)
+        case (2,):
+            return pixels
+    return pixels[:, :, :-1]
 
 
 def on_white(pixels: npt.NDArray[Any], path: Path) -> Pixels:
@@ -268,6 +278,18 @@ def turned(orientation: object) -> tuple[str, ...]:
     )
 
 
+def _bits(path: Path, image: Image.Image) -> int:
+    """Tell the bits of a sample of PNG and JPEG 2000, of which Pillow hands out 8 whatever there are."""
+    if image.format not in ("PNG", "JPEG2000"):
+        return 8
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if image.format == "PNG":
+        return head[24]  # in IHDR, which comes first
+    size = head.find(b"\xff\x51")  # SIZ, the first segment of the code stream
+    return 8 if size < 0 or len(head) < size + 41 else (head[size + 40] & 0x7F) + 1
+
+
 class PillowFile:
     """PNG, JPEG, JPEG 2000, BMP or WebP."""
 
@@ -275,14 +297,17 @@ class PillowFile:
         """Read the header; raises SlideError for pixels of another type."""
         self._path = path
         with self._open() as image:
-            if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-                raise SlideError(f"{path} has pixels of type {image.mode}; {SUPPORTED}")
+            bits = _bits(path, image)
+            if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") or bits > 8:
+                kind = image.mode if bits <= 8 else f"{image.mode} of {bits} bits"
+                raise SlideError(f"{path} has pixels of type {kind}; {SUPPORTED}")
             dpi = image.info.get("dpi", (0, 0))
             self.stated = stated_mpp(25_400 / dpi[0], 25_400 / dpi[1]) if dpi[0] and dpi[1] else StatedMpp()
             self.width, self.height = image.width, image.height
             frames = getattr(image, "n_frames", 1)
             several = (f"holds {frames} pictures, of which the first is read",) if frames > 1 else ()
-            exif = image.getexif() if image.format in ("JPEG", "MPO", "WEBP") else {}  # others decode for it
+            at_hand = image.format in ("JPEG", "MPO", "WEBP") or "exif" in image.info  # others decode for it
+            exif = image.getexif() if at_hand else {}
             self.remarks = (*several, *turned(exif.get(ORIENTATION)))
 
     def _open(self) -> Image.Image:

@@ -61,7 +61,7 @@ def open_tiff(path: Path) -> Reader:
         if page.is_tiled:
             levels, said = pyramid(tiff, page, lambda level, index: _tile_or_none(tiff, level, index))
             if all(is_direct(level, vendor) for level in levels):
-                return TiffReader(path, tiff, levels, stated, (*picture.remarks, *said, *_turned(picture)))
+                return TiffReader(path, tiff, levels, stated, (*picture.remarks, *said, *_odd(picture)))
             if vendor is not None and page is tiff.pages.first:
                 tiff.close()
                 return OpenSlideReader(path)
@@ -72,11 +72,14 @@ def open_tiff(path: Path) -> Reader:
 
 
 def _remarks(tiff: tifffile.TiffFile, picture: Picture) -> tuple[str, ...]:
-    return (*picture.remarks, *other_pictures(tiff, picture.page), *_turned(picture))
+    return (*picture.remarks, *other_pictures(tiff, picture.page), *_odd(picture))
 
 
-def _turned(picture: Picture) -> tuple[str, ...]:
-    return turned(picture.page.tags.valueof(ORIENTATION))
+def _odd(picture: Picture) -> tuple[str, ...]:
+    page = picture.page
+    guessed = page.photometric == 1 and page.samplesperpixel == 3
+    said = ("does not say that its 3 channels are red, green and blue, and is read so",) if guessed else ()
+    return (*said, *turned(page.tags.valueof(ORIENTATION)))
 
 
 def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome: OmeImage | None = None) -> None:
@@ -86,6 +89,10 @@ def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage
     if page.photometric not in (1, 2, 6) or page.samplesperpixel not in (1, 2, 3, 4):
         name = getattr(page.photometric, "name", page.photometric)
         raise SlideError(f"{path} has {page.samplesperpixel} channels ({name}); {SUPPORTED}: convert it to 8-bit RGB")
+    if page.photometric == 1 and page.samplesperpixel in (2, 4) and not _has_alpha(page):
+        raise SlideError(f"{path} has {page.samplesperpixel} separate channels (fluorescence?); {SUPPORTED}")
+    if page.imagedepth > 1:
+        raise SlideError(f"{path} is a stack of {page.imagedepth} planes; {SUPPORTED}: export the plane to segment")
     channels = planes = 1
     if ome is not None:
         channels, planes = ome.channels, ome.planes
@@ -97,6 +104,10 @@ def check_supported(path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage
         raise SlideError(f"{path} is a stack of {planes} planes; {SUPPORTED}: export the plane to segment")
     if channels > page.samplesperpixel:
         raise SlideError(f"{path} has {channels} separate channels (fluorescence?); {SUPPORTED}")
+
+
+def _has_alpha(page: tifffile.TiffPage) -> bool:
+    return tuple(page.extrasamples or ())[-1:] in ((1,), (2,))
 
 
 def is_direct(page: tifffile.TiffPage, vendor: str | None) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
@@ -147,6 +148,18 @@ def _cut(write: Callable[[Path], Path], share: float) -> Callable[[Path], Path]:
     return cut
 
 
+def _turned_png(folder: Path) -> Path:
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(SCENE).save(folder / "a.png", exif=exif)
+    return folder / "a.png"
+
+
+def _encoded(name: str, codec: str, **options: object) -> Callable[[Path], Path]:
+    """Write 16 bits that hold 12, as cameras do."""
+    return lambda folder: _bytes(name, getattr(imagecodecs, codec)(SCENE.astype(np.uint16) * 16, **options))(folder)
+
+
 def _turned_jpeg(folder: Path) -> Path:
     exif = Image.Exif()
     exif[274] = 6
@@ -167,6 +180,8 @@ def _animated_png(folder: Path) -> Path:
 _NOISY: Pixels = SCENE - np.random.default_rng(0).integers(0, 60, SCENE.shape, dtype=np.uint8)
 _RESOLUTION = {"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}
 _ALPHA = np.dstack([SCENE, np.full(SCENE.shape[:2], 255, np.uint8)])
+_CLEARED = SCENE.min(axis=2, keepdims=True) // 2
+_MULTIPLIED = np.dstack([SCENE - _CLEARED, 255 - _CLEARED])  # what it leaves of white is SCENE
 _EMPTY_FOURTH = np.dstack([SCENE, np.zeros(SCENE.shape[:2], np.uint8)])
 
 READ = (
@@ -184,6 +199,12 @@ READ = (
     SlideCase(name="planes apart", write=_tiff("a.tif", SCENE.transpose(2, 0, 1).copy(), planarconfig="separate")),
     SlideCase(name="grey", write=_tiff("a.tif", GREY, photometric="minisblack"), grey=True),
     SlideCase(name="alpha", write=_tiff("a.tif", _ALPHA, extrasamples=["unassalpha"])),
+    SlideCase(name="alpha, multiplied in", write=_tiff("a.tif", _MULTIPLIED, extrasamples=["assocalpha"])),
+    SlideCase(
+        name="three channels without names",
+        write=_tiff("a.tif", photometric="minisblack", planarconfig="contig"),
+        says="does not say that its 3 channels are red, green and blue",
+    ),
     SlideCase(
         name="a fourth channel", write=_tiff("a.tif", _ALPHA * np.uint8([1, 1, 1, 0]), extrasamples=["unspecified"])
     ),
@@ -261,6 +282,7 @@ READ = (
     SlideCase(name="progressive JPEG", write=_image("a.jpg", "JPEG", quality=95, progressive=True), off=4),
     SlideCase(name="grey JPEG", write=_image("a.jpg", "JPEG", GREY, quality=95), off=4, grey=True),
     SlideCase(name="JPEG that says it is turned", write=_turned_jpeg, off=4, says="orientation 6"),
+    SlideCase(name="PNG that says it is turned", write=_turned_png, says="orientation 6"),
     SlideCase(
         name="TIFF that says it is turned",
         write=_tiff("a.tif", extratags=[(274, 3, 1, 3, True)], **_RESOLUTION),
@@ -307,6 +329,23 @@ REFUSED = (
         refusal="stack of 2 planes",
     ),
     SlideCase(name="16-bit PNG", write=_image("a.png", "PNG", GREY.astype(np.uint16)), refusal="8-bit"),
+    SlideCase(name="16-bit colour PNG", write=_encoded("a.png", "png_encode"), refusal="16 bits.*8-bit"),
+    SlideCase(name="16-bit JPEG 2000", write=_encoded("a.jp2", "jpeg2k_encode", level=0), refusal="16 bits.*8-bit"),
+    SlideCase(
+        name="four channels without names",
+        write=_tiff("a.tif", _ALPHA, photometric="minisblack", planarconfig="contig"),
+        refusal="4 separate channels",
+    ),
+    SlideCase(
+        name="grey and a channel without a name",
+        write=_tiff("a.tif", _ALPHA[..., :2].copy(), photometric="minisblack", extrasamples=["unspecified"]),
+        refusal="2 separate channels",
+    ),
+    SlideCase(
+        name="a block of planes",
+        write=_tiff("a.tif", np.stack([GREY] * 4), photometric="minisblack", tile=(4, 128, 128), volumetric=True),
+        refusal="stack of 4 planes",
+    ),
     SlideCase(name="LIF", write=_bytes("a.lif", b"\x70\0\0\0" + bytes(99)), refusal="LIF.*not read here; convert"),
     SlideCase(name="iSyntax", write=_bytes("a.isyntax", b"<DataObject"), refusal="iSyntax.*not read here; export"),
     SlideCase(name="HEIC", write=_bytes("a.heic", b"\0\0\0\x18ftypheic"), refusal="not read here; save it as PNG"),
