@@ -261,7 +261,7 @@ def table(results: dict[tuple[str, str], tuple[list, list, list, list]]) -> list
             counts = (sum(values[i] for i in chosen) / true for values in (merged, split))
             return np.array([total.pq, total.f1, *counts])
 
-        pq, f1, *counts = intervals(statistic, biopsies, (Scale.SHARE,) * 4)
+        pq, f1, *counts = intervals(statistic, biopsies, (Scale.SHARE,) * 4, enough=3)
         cells = [cell(pq, 1, 3), cell(f1, 1, 3), *(cell(one, 100, 1) for one in counts)]
         lines.append(f"| {what} | {way} | {' | '.join(cells)} |")
     (one, *_) = results.values()

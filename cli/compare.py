@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from . import options
 from .commands import command
 from .console import Console
+
+if TYPE_CHECKING:
+    from glomseg.evaluation.compare import Difference
 
 
 @command(short_help="Compare two evaluations of the same data.")
@@ -19,8 +23,9 @@ from .console import Console
 def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet: bool) -> int:
     """Compare two evaluations of the same data, given by the folders that `glomseg evaluate` wrote.
 
-    Tells for each score the means of A and B, B less A with its 95 % interval, and the p of a paired permutation
-    test. Pairs are animals or cases where the evaluations know them, else images.
+    Tells for each score the means of A and B over pairs, B less A with its 95 % interval (from 15 pairs on) or its
+    range over pairs, and the p of a paired permutation test. Pairs are animals or cases where the evaluations know
+    them, else images.
     """
     from dataclasses import asdict
 
@@ -43,17 +48,28 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
                 f"{item.a:.3f}",
                 f"{item.b:.3f}",
                 f"{item.difference:+.3f}",
-                "" if item.low is None else f"{item.low:+.3f} to {item.high:+.3f}",
+                _range(item),
                 "<0.001" if item.p < 0.001 else f"{item.p:.3f}",
                 str(item.units),
             )
             for item in found
         ]
         console = Console(quiet=False, as_json=False)
-        console.table(("score", "mean of A", "mean of B", "B - A", "95 % interval", "p", "n"), rows)
-        if any(item.low is not None for item in found):
-            console.say(f"95 % intervals hold {assumption(min(item.units for item in found))}")
+        console.table(("score", "mean of A", "mean of B", "B - A", "95 % interval [range]", "p", "n"), rows)
+        fewest = min(item.units for item in found)
+        intervals = any(item.low is not None for item in found)
+        console.say(f"95 % intervals hold {assumption(fewest)}" if intervals else assumption(fewest))
+        if any(item.low is None and item.lowest is not None for item in found):
+            console.say("in square brackets B - A of the lowest and of the highest pair")
+        console.say(f"{len(found)} scores are compared, and p is not adjusted for their number")
         if floors := sorted({item.units for item in found if item.least_p > 0.05}):
             least = max(item.least_p for item in found)
             console.say(f"with {floors[0]} pairs p cannot be below {least:.3g}, however large the difference")
     return 0
+
+
+def _range(item: Difference) -> str:
+    """Show the interval of a difference, or in square brackets its lowest and highest pair."""
+    if item.low is not None:
+        return f"{item.low:+.3f} to {item.high:+.3f}"
+    return "" if item.lowest is None else f"[{item.lowest:+.3f} to {item.highest:+.3f}]"

@@ -240,13 +240,16 @@ def _classes_found(summary: Summary) -> list[str]:
 
 def _explained(overall: GroupSummary, unit: str) -> str:
     """Say what the columns and the numbers in brackets are."""
-    from glomseg.evaluation.intervals import LEAST_UNITS, assumption
+    from glomseg.evaluation.intervals import ENOUGH_UNITS, assumption
 
     text = "mean: over images; pooled: areas and objects of all images added up, those with many count more"
     units = f"{overall.units} {unit}{'' if overall.units == 1 else 's'}"
-    if overall.units < LEAST_UNITS:
-        return f"{text}; no intervals over {units}: at least {LEAST_UNITS} carry one"
-    return f"{text}; in brackets 95 % intervals over the n = {units}, {assumption(overall.units)}"
+    if overall.units >= ENOUGH_UNITS:
+        text += f"; in brackets 95 % intervals over the n = {units}, {assumption(overall.units)}"
+        return f"{text}; in square brackets, where n is less than {ENOUGH_UNITS}, the lowest to the highest {unit}"
+    if overall.units > 1:
+        text += f"; in square brackets the lowest to the highest of the n = {units}"
+    return f"{text}; {assumption(overall.units)}"
 
 
 def _row(name: str, group: GroupSummary) -> tuple[str, ...]:
@@ -267,6 +270,8 @@ def _row(name: str, group: GroupSummary) -> tuple[str, ...]:
 def _value(entry: Interval) -> str:
     if not math.isfinite(entry.value):
         return ""
-    if entry.low is None or entry.high is None:
-        return f"{entry.value:.3f}"
-    return f"{entry.value:.3f} ({entry.low:.2f}-{entry.high:.2f})"
+    if entry.low is not None and entry.high is not None:
+        return f"{entry.value:.3f} ({entry.low:.2f}-{entry.high:.2f})"
+    if entry.lowest is not None and entry.highest is not None:
+        return f"{entry.value:.3f} [{entry.lowest:.2f}-{entry.highest:.2f}]"
+    return f"{entry.value:.3f}"

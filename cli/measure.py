@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from glomseg.columns import Row
     from glomseg.study.measure_project import MeasureOptions, StudyResult
 
-COLUMNS = ("slide", "glomeruli", "whole", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
+COLUMNS = ("slide", "counted", "in means", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
 
 
 @command(short_help="Measure the glomeruli: tables by glomerulus, slide, animal and group.")
@@ -86,7 +86,7 @@ def _cells(row: Row) -> list[str]:
     return [
         str(row["image"]),
         _text(row["counted"]),
-        _text(row["whole"]),
+        _text(row["in_means"]),
         _text(row["mean_area_um2"]),
         f"{density} of {row['reference']}" if density else "",
         "not assessed" if row["sclerotic"] is None and row["counted"] else sclerotic,

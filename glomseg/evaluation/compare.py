@@ -22,8 +22,9 @@ COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", 
 class Difference:
     """One score of A and of B: means over units, B less A with its 95 % interval, and the p of the paired test.
 
-    A unit's score is the mean over its images. The interval is None for fewer than three units, and where all differ
-    alike; `least_p` is the smallest p that so many units can give.
+    A unit's score is the mean over its images. The interval is None for fewer than ENOUGH_UNITS units, and where all
+    differ alike; `lowest` and `highest` are the differences of single units, None for one; `least_p` is the smallest p
+    that so many units can give.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Difference:
     p: float
     least_p: float
     units: int
+    lowest: float | None = None
+    highest: float | None = None
 
 
 def compare(first: Path, second: Path) -> list[Difference]:
@@ -85,6 +88,8 @@ def _difference(name: str, a: Mapping[str, Mapping[str, str]], b: Mapping[str, M
         p=sign_flip_test(difference),
         least_p=least_p(len(units)),
         units=len(units),
+        lowest=interval.lowest,
+        highest=interval.highest,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from glomseg.evaluation.intervals import Interval
+from glomseg.evaluation.intervals import ENOUGH_UNITS, Interval
 from glomseg.evaluation.summary import GroupSummary, Summary
 
 
@@ -88,15 +88,19 @@ def _costs(row: SuiteRow) -> list[str]:
 def _value(entry: Interval) -> str:
     if not math.isfinite(entry.value):
         return ""
-    if entry.low is None or entry.high is None:
-        return f"{100 * entry.value:.2f}"
-    return f"{100 * entry.value:.2f} ({100 * entry.low:.1f}-{100 * entry.high:.1f})"
+    if entry.low is not None and entry.high is not None:
+        return f"{100 * entry.value:.2f} ({100 * entry.low:.1f}-{100 * entry.high:.1f})"
+    if entry.lowest is not None and entry.highest is not None:
+        return f"{100 * entry.value:.2f} [{100 * entry.lowest:.1f}-{100 * entry.highest:.1f}]"
+    return f"{100 * entry.value:.2f}"
 
 
 def _legend(units: Sequence[str], official: bool, devices: Sequence[str]) -> str:
     text = (
         "Dice, object F1 and PQ in per cent: means over images, objects matched one to one at IoU 0.5; in brackets "
-        f"95 % intervals over the n units ({', '.join(units) or 'image'}). "
+        f"95 % intervals over the n units ({', '.join(units) or 'image'}), if units that fail wholly are no rarer than "
+        f"about one in five; in square brackets, where n is below {ENOUGH_UNITS} and carries no interval, the lowest "
+        "to the highest unit. "
     )
     if official:
         text += (

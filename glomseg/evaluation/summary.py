@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glomseg.evaluation.curves import Agreement, Calibration, agreement, calibration, pr_curve
-from glomseg.evaluation.intervals import Interval, Scale, assumption, intervals
+from glomseg.evaluation.intervals import ENOUGH_UNITS, Interval, Scale, assumption, intervals
 from glomseg.evaluation.metrics import IOU_THRESHOLDS, ObjectScore, PixelScore
 from glomseg.evaluation.score import ImageScore, object_values, pixel_values
 
@@ -99,9 +99,10 @@ class Summary:
         """Return what metrics.json says; numbers that are not known are None."""
         table = {
             "format_version": FORMAT_VERSION,
-            "interval": f"95 %, Student's t over jackknife pseudo-values of whole units ({self.unit}); shares on the "
-            "logit scale, distances on the logarithm's; none for fewer than three units, nor where all are alike; "
-            f"{assumption(self.overall.units)}",
+            "interval": f"95 %, over jackknife pseudo-values of whole units ({self.unit}): Student's t, shares on the "
+            "logit scale; distances on the logarithm's and differences midway between that and Hall's correction for "
+            f"skewness; none for fewer than {ENOUGH_UNITS} units, nor where all are alike; lowest and highest are of "
+            f"single units; {assumption(self.overall.units)}",
             **asdict(self),
         }
         return dict(clean(table))
@@ -135,7 +136,7 @@ def summarise(
 
 
 def summarise_group(images: Sequence[ImageScore]) -> GroupSummary:
-    """Summarise some images; each value comes with its interval, None where there are fewer than three units."""
+    """Summarise some images; each value has its interval, None where too few units carry one, and range over units."""
     tables = [image.values() for image in images]
     names = [name for name in MEAN if name in tables[0]]
     single = np.array([[table[name] for name in names] for table in tables], dtype=float)

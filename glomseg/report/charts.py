@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
 
 from glomseg.pictures.style import INK, LINE, PLUM, SOFT, STYLE, inline_svg
-from glomseg.study.groups import mean_interval, varies
+from glomseg.study.groups import Estimate, varies
 
 FEWEST = 10
 """Fewer profiles than these have no smooth curve: it would show the smoothing, not them."""
@@ -42,8 +42,10 @@ class Dot:
     value: float
 
 
-def dot_chart(title: str, groups: Mapping[str, Sequence[Dot]], colors: Mapping[str, str], *, means: bool = True) -> str:
-    """Draw each group's animals as dots, with their mean and its 95 % interval beside them where `means`."""
+def dot_chart(
+    title: str, groups: Mapping[str, Sequence[Dot]], colors: Mapping[str, str], *, means: Mapping[str, Estimate]
+) -> str:
+    """Draw each group's animals as dots; `means`, by group, and their 95 % intervals stand beside them."""
     with _drawing():
         figure, axes = _figure()
         axes.grid(visible=False, axis="x")
@@ -57,8 +59,8 @@ def dot_chart(title: str, groups: Mapping[str, Sequence[Dot]], colors: Mapping[s
                     place - 0.1 + 0.07 * at, dot.value, "o", color=colors[name], markersize=7, alpha=0.8,
                     markeredgecolor="white", markeredgewidth=0.8, gid=gid,
                 )  # fmt: skip
-            if means:
-                _draw_mean(axes, place + 0.22, [dot.value for dot in dots])
+            if name in means:
+                _draw_mean(axes, place + 0.22, means[name])
         axes.set_xlim(-0.6, len(groups) - 0.4)
         axes.set_xticks(range(len(groups)), [f"{_label(name)}\nn = {len(dots)}" for name, dots in groups.items()])
         axes.tick_params(axis="x", labelcolor=INK)
@@ -144,8 +146,7 @@ def _in_page(figure: Figure, title: str, tips: Mapping[str, str]) -> str:
     return f"<figure><figcaption>{escape(title)}</figcaption>{inline_svg(figure, title, tips)}</figure>"
 
 
-def _draw_mean(axes: Axes, place: float, values: Sequence[float]) -> None:
-    mean = mean_interval(values)
+def _draw_mean(axes: Axes, place: float, mean: Estimate) -> None:
     if math.isfinite(mean.low):
         axes.plot([place, place], [mean.low, mean.high], color=INK, linewidth=1.5, solid_capstyle="butt")
     axes.plot([place - 0.08, place + 0.08], [mean.value, mean.value], color=INK, linewidth=2.5, solid_capstyle="butt")

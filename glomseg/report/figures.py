@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from glomseg.pictures.style import COLORS
 from glomseg.report.charts import Dot, curve_chart, dot_chart, effect_chart
 from glomseg.study.columns import QUANTITIES, Quantity
-from glomseg.study.groups import Comparison
+from glomseg.study.groups import Comparison, group_mean
 from glomseg.study.records import MeasuredSlide, Profile, Study
 from glomseg.study.summary import StudySummary, animals
 
@@ -73,7 +73,8 @@ def _dots(quantity: Quantity, units: Sequence[_Unit], colors: Mapping[str, str],
             per.add(summary.reference or "")
     if sum(map(len, groups.values())) < 2 or (quantity.per_area and len(per) > 1):
         return ""
-    return dot_chart(quantity_title(quantity, "".join(per) if len(per) == 1 else ""), groups, colors, means=means)
+    drawn = {name: group_mean([dot.value for dot in dots], quantity.limits) for name, dots in groups.items() if means}
+    return dot_chart(quantity_title(quantity, "".join(per) if len(per) == 1 else ""), groups, colors, means=drawn)
 
 
 def _curves(study: Study, units: Sequence[_Unit], colors: Mapping[str, str]) -> list[str]:

@@ -8,6 +8,7 @@ from glomseg import __version__
 from glomseg.segment.tissue import MASK_MPP, TISSUE_DENSITY
 from glomseg.study.columns import QUANTITIES
 from glomseg.study.edges import ALONG_GLASS
+from glomseg.study.groups import LEAST_ANIMALS
 from glomseg.study.records import MeasuredSlide, RunDescription, Study
 from glomseg.study.summary import animals
 
@@ -158,7 +159,9 @@ def _statistics(study: Study) -> Iterable[str]:
     listed = ", ".join(f"{name} (n = {size})" for name, size in sorted(sizes.items()))
     yield (
         "The animal is the unit of analysis: values of an animal's sections were combined first, and groups are means "
-        f"of animals: {listed}; means are given with 95 % intervals from Student's t distribution."
+        f"of animals: {listed}; means are given with 95 % intervals from Student's t distribution, which take the "
+        f"animals' values to be normally distributed: none for fewer than {LEAST_ANIMALS} animals, nor where some lie "
+        "at an end of what is possible, such as 0 %."
     )
     primary = next((quantity for quantity in QUANTITIES if quantity.name == study.primary), None)
     yield (

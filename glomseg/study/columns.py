@@ -6,6 +6,7 @@ the comparison of groups (`Quantity`) all come from it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,13 @@ from glomseg.study.summary import FEW_PROFILES, Animal, StudySummary
 
 @dataclass(frozen=True)
 class Quantity(Column[StudySummary]):
-    """A column by which groups are compared; `per_area` where it relates to the cortex or to the tissue."""
+    """A column by which groups are compared; `per_area` where it relates to the cortex or to the tissue.
+
+    `limits` are the least and the most that it can be.
+    """
 
     per_area: bool = False
+    limits: tuple[float, float] = (0, math.inf)
 
 
 @dataclass(frozen=True)
@@ -137,17 +142,18 @@ QUANTITIES: tuple[Quantity, ...] = (
              lambda s: s.mean_of(lambda p: None if p.shape is None else p.shape.equivalent_diameter_um, s.in_means)),
     Quantity("mean_circularity", "", "Mean circularity", "Mean circularity of the profiles in means",
              lambda s: s.mean_of(lambda p: p.shape_px.circularity if p.shape is None else p.shape.circularity,
-                                 s.in_means)),
+                                 s.in_means), limits=(0, 1)),
     Quantity("density_per_mm2", "1/mm^2", "Profiles per mm²", "counted / reference area",
              lambda s: s.density_per_mm2, per_area=True),
     Quantity("non_sclerotic_density_per_mm2", "1/mm^2", "Non-sclerotic profiles per mm²",
              "non_sclerotic / reference area, of slides where sclerosis was assessed",
              lambda s: s.non_sclerotic_density_per_mm2, per_area=True),
     Quantity("sclerotic_percent", "%", "Globally sclerotic (%)",
-             "sclerotic / counted, of slides where sclerosis was assessed", lambda s: s.sclerotic_percent),
+             "sclerotic / counted, of slides where sclerosis was assessed", lambda s: s.sclerotic_percent,
+             limits=(0, 100)),
     Quantity("area_fraction_percent", "%", "Glomerular area fraction (%)",
              "Area of all outlines inside the reference area / reference area",
-             lambda s: None if s.area_fraction is None else 100 * s.area_fraction, per_area=True),
+             lambda s: None if s.area_fraction is None else 100 * s.area_fraction, per_area=True, limits=(0, 100)),
     Quantity("mean_volume_um3", "um^3", "Mean volume (µm³, Weibel-Gomez)",
              "Model-based, Weibel-Gomez: beta / k * A^1.5, A the mean area of the profiles in means",
              lambda s: s.mean_volume_um3),
@@ -156,7 +162,7 @@ QUANTITIES: tuple[Quantity, ...] = (
              "only if asked for): Na their counted profiles per mm^2, Vv = Na * A; no design-based stereology",
              lambda s: s.numerical_density_per_mm3, per_area=True),
     Quantity("mean_pas_fraction", "", "PAS-positive fraction", "Mean PAS-positive fraction of the profiles in means",
-             lambda s: s.mean_of(lambda p: p.pas_fraction, s.in_means)),
+             lambda s: s.mean_of(lambda p: p.pas_fraction, s.in_means), limits=(0, 1)),
     Quantity("mean_nearest_neighbour_um", "um", "Nearest neighbour (µm)",
              "Mean distance of counted profiles to the nearest one",
              lambda s: s.mean_of(lambda p: p.nearest_um, s.inside)),

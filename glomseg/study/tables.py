@@ -67,6 +67,7 @@ def _compare(quantity: Quantity, named: Sequence[Animal], study: Study) -> list[
             primary=quantity.name == study.primary,
             reference_group=study.reference_group,
             reference_values=values.get(study.reference_group or "", ()),
+            limits=quantity.limits,
         )
         for group in sorted(values, key=lambda group: (group != study.reference_group, group))
     ]

@@ -26,7 +26,8 @@ def test_the_difference_its_interval_and_the_p(tmp_path: Path) -> None:
     by_hand = [2 * (10 * h + 100) / (10 * h + 100 + 200) for h in (6, 7, 6, 8, 7, 6, 10, 9, 10, 9, 10, 8)]
     assert dice.a == pytest.approx(np.mean(by_hand[:6]), abs=1e-5)
     assert dice.b == pytest.approx(np.mean(by_hand[6:]), abs=1e-5)
-    assert dice.low > 0
+    assert dice.low is None  # six pairs carry none
+    assert 0 < dice.lowest < dice.difference < dice.highest
     assert dice.p == pytest.approx(2 / 64)
     assert dice.units == 6
     assert found["f1"].difference == 0
@@ -50,6 +51,8 @@ def test_few_pairs_say_how_small_p_can_be(tmp_path: Path, glomseg) -> None:
     results(tmp_path / "b", [10, 9, 10, 9])
     result = glomseg("compare", tmp_path / "a", tmp_path / "b")
     assert "with 4 pairs p cannot be below 0.125" in result.err
+    assert "no 95 % intervals below 15 units" in result.err
+    assert "in square brackets B - A of the lowest and of the highest pair" in result.err
     assert "0.125" in result.out
 
 

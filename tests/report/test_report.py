@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from glomseg.report.html import number, write_report
 from glomseg.report.methods import methods, references
 from glomseg.report.plates import SLIDE_BYTES, embed
 from glomseg.runs.ownership import stamp
+from glomseg.study.groups import group_mean
 from glomseg.study.measure_project import MeasureOptions, measure_project
 from glomseg.study.pas import PasSettings
 from glomseg.study.records import MeasureSettings
@@ -151,7 +153,8 @@ def test_charts_of_any_numbers_are_sound_and_of_one_piece(values: list[float]) -
     name = "a & <b> $x$"
     colors = {name: COLORS[0]}
     dots = [Dot(f"animal <{index}>", value) for index, value in enumerate(values)]
-    charts = [dot_chart("t & u", {name: dots}, colors), effect_chart("e", [(name, 0.5, -9.0, 12.0)])]
+    means = {name: group_mean(values, (-math.inf, math.inf))}
+    charts = [dot_chart("t & u", {name: dots}, colors, means=means), effect_chart("e", [(name, 0.5, -9.0, 12.0)])]
     if len(values) > 1:
         charts.append(curve_chart("c", {name: [values]}, colors))
     for chart in charts:

@@ -13,7 +13,14 @@ from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import stamp
 from glomseg.study.columns import GROUPS, QUANTITIES, SUMMARY
-from glomseg.study.groups import choose_reference, hedges_g, mean_difference, mean_interval
+from glomseg.study.groups import (
+    Comparison,
+    choose_reference,
+    group_mean,
+    hedges_g,
+    mean_difference,
+    mean_interval,
+)
 from glomseg.study.measuring import measure_slide
 from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, Study, StudySlide
 from glomseg.study.summary import StudySummary, mean_volume_um3, numerical_density_per_mm3
@@ -201,7 +208,7 @@ def test_no_spread_is_no_yardstick() -> None:
     assert math.isnan(hedges_g(a, b).value)
     assert mean_difference(a, b).value == pytest.approx(-0.4)
     assert mean_difference([0, 0, 0], [1, 2, 3]).low < -2 < mean_difference([0, 0, 0], [1, 2, 3]).high
-    slides = [make_slide([50] * 3, key=key, animal=key, group=key[0]) for key in ("a1", "a2", "b1", "b2")]
+    slides = [make_slide([50] * 3, key=key, animal=key, group=key[0]) for key in ("a1", "a2", "a3", "b1", "b2", "b3")]
     study = Study(name="s", settings=SETTINGS, slides=tuple(slides), reference_group="a")
     (row,) = [r for r in tables(study)["groups"] if (r["quantity"], r["group"]) == ("mean_area_um2", "b")]
     assert math.isnan(row["hedges_g"])
@@ -241,6 +248,41 @@ def test_intervals_cover_what_they_say(size: int) -> None:
     assert {name: round(float(np.mean(covered)), 3) for name, covered in hits.items()} == {
         name: pytest.approx(0.95, abs=0.021) for name in hits
     }
+
+
+def test_animals_at_an_end_of_what_can_be_carry_no_interval() -> None:
+    """Shares of sclerotic profiles, many of them 0: Student's interval of all draws holds 90 of 100."""
+    rng = np.random.default_rng(1)
+    every, given = [], []
+    for _ in range(1500):
+        values = list(100 * rng.binomial(60, rng.beta(1, 19, 5)) / 60)
+        plain, mean = mean_interval(values), group_mean(values, (0, 100))
+        every.append(plain.low <= 5 <= plain.high)
+        if not math.isnan(mean.low):
+            assert 0 <= mean.low <= mean.value <= mean.high <= 100
+            given.append(mean.low <= 5 <= mean.high)
+    assert np.mean(every) < 0.92
+    assert 0.92 < np.mean(given) < 0.97
+    assert 100 < len(given) < len(every)
+    row = Comparison(quantity="q", unit="%", title="Q", group="b", values=(1, 0, 4), limits=(0, 100),
+                     reference_group="a", reference_values=(1, 2, 3))  # fmt: skip
+    assert math.isnan(row.mean.low)
+    assert math.isnan(row.difference.low)
+    assert math.isnan(row.effect.low)
+    assert (row.difference.value, row.remark) == (pytest.approx(-1 / 3), "animals at 0 or 100: no intervals")
+
+
+def test_two_animals_carry_no_interval_of_a_difference() -> None:
+    """Welch's of two against five, of unlike spread, held it 89 times in 100."""
+    row = Comparison(quantity="q", unit="", title="Q", group="b", values=(1, 2), reference_group="a",
+                     reference_values=(1, 2, 3, 4, 5))  # fmt: skip
+    assert math.isnan(row.mean.low)
+    assert math.isnan(row.difference.low)
+    assert math.isnan(row.effect.value)
+    assert "fewer than 3 animals" in row.remark
+    absent = Comparison(quantity="q", unit="", title="Q", group="b", values=(1, 2, 4), reference_group="a")
+    assert absent.difference is None
+    assert absent.remark == "no value in a: no difference"
 
 
 @pytest.mark.parametrize("size", [3, 10])
