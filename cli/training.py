@@ -47,12 +47,14 @@ def training_bars(console: Console) -> Iterator[Callable[[TrainProgress], None]]
                     bars.console.print(epoch_line(progress.row), highlight=False, markup=False, soft_wrap=True)
                 return
             loss = "" if progress.loss is None else f", loss {progress.loss:.3f}"
-            bars.update(steps, description=progress.stage + loss, completed=progress.done, total=progress.total)
+            total = progress.total or None
+            bars.update(steps, description=progress.stage + loss, completed=progress.done, total=total)
 
         yield tell
 
 
 def _tell_in_lines() -> Callable[[TrainProgress], None]:
+    tell_line(waiting="looking at what there is to learn from")
     epochs: list[int] = []
     last = [0.0]
 
@@ -63,7 +65,9 @@ def _tell_in_lines() -> Callable[[TrainProgress], None]:
         elif time.monotonic() - last[0] > 0.2:
             last[0] = time.monotonic()
             of_all = f" of {epochs[0]}" if epochs else ""
-            tell_line(waiting=f"epoch {progress.epoch}{of_all}: {progress.stage} {progress.done} of {progress.total}")
+            epoch = f"epoch {progress.epoch}{of_all}: " if progress.epoch else ""  # an adaptation counts steps alone
+            count = f" {progress.done} of {progress.total}" if progress.total else ""
+            tell_line(waiting=f"{epoch}{progress.stage}{count}")
 
     return tell
 

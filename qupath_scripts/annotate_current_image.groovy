@@ -11,6 +11,7 @@
 
 import static qupath.lib.gui.scripting.QPEx.*
 
+import groovy.transform.Field
 import java.util.concurrent.Callable
 import javafx.collections.FXCollections
 import javafx.scene.control.ButtonType
@@ -25,6 +26,8 @@ import qupath.fx.utils.FXUtils
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
+
+@Field static final String USUAL = "pas-starter"  // glomseg's usual model
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 def python = shared.load("glomseg_python")
@@ -47,7 +50,8 @@ shared.saveData(entry, imageData)  // what is drawn now counts: areas to ignore,
 shared.sync(project)
 def options = given.collectMany { name, value -> value ? ["--" + name, value] : ["--" + name] }
 def command = ["annotate", project.getPath().toString(), "--image", entry.getID(), "--no-collect", "--json"] + options
-importer(GsonTools.getInstance().fromJson(python.glomseg(program, command), Map).folder, false).run()
+def folder = GsonTools.getInstance().fromJson(python.glomseg(program, command), Map).folder
+shared.load("glomseg_results").importer(folder, false, binding.getVariables()).run()
 
 
 /** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
@@ -62,17 +66,6 @@ File besideThis(String name) {
     return file
 }
 
-/** Return what brings a run's outlines into the current image; tells by itself what came of it, unless it is quiet. */
-Script importer(String run, boolean quiet) {
-    def script = besideThis("import_results.groovy")
-    def variables = [args: [run] as String[], "qupath.script.file": script.getPath()]
-    if (quiet)
-        variables.quiet = true
-    if (binding.hasVariable("out"))
-        variables.out = out
-    return new GroovyShell(getClass().getClassLoader(), new Binding(variables)).parse(script)
-}
-
 /** Ask what to do, do it, and bring the results into the images as they stand then. */
 void inWindow(def shared, def python, def project, def entry) {
     def program = python.findPython()
@@ -80,13 +73,15 @@ void inWindow(def shared, def python, def project, def entry) {
     if (models == null)
         return
     def selected = getSelectedObjects().findAll { it.isAnnotation() && it.getROI()?.isArea() } as List
-    def names = models.keySet() as List
-    def choice = FXUtils.callOnApplicationThread({ ask(project, entry, selected, names) } as Callable)
+    def usual = usualChoice(shared.load("glomseg_results"), project, models)
+    def choice = FXUtils.callOnApplicationThread({ ask(project, entry, selected, usual) } as Callable)
     if (!choice)
         return
     def ids = choice.entries*.getID()
     def file = python.savedProject()
-    def command = ["annotate", file] + ids.collectMany { ["--image", it] } + choice.options + ["--no-collect"]
+    // the probabilities are small, and what changes the sureness or outlines what was missed needs them
+    def command = ["annotate", file] + (choice.all ? [] : ids.collectMany { ["--image", it] }) + choice.options +
+        ["--no-collect", "--keep-probability"]
     File within = null
     try {
         if (choice.inside) {
@@ -99,77 +94,13 @@ void inWindow(def shared, def python, def project, def entry) {
         if (result != null && giveSizes(shared, python, file, result))
             result = python.ask(program, command, title)  // goes on with those that have a size now
         if (result == null)
-            python.tell("Cancelled. The slides that were done are kept: annotating the same again goes on there")
+            python.telling.tell("Cancelled. The slides that were done are kept: annotating the same again goes on " +
+                "there")
         else
-            bringAllIn(shared, python, file, ids, result)
+            shared.load("glomseg_results").bringAllIn(python, file, ids, result)
     } finally {
         within?.delete()
     }
-}
-
-/** Bring the results into each image: it may have been closed, changed and opened again meanwhile, its project too. */
-void bringAllIn(def shared, def python, String file, List<String> ids, Map result) {
-    def stopped = [false]
-    def show = python.showProgress("Bringing the outlines into QuPath", false) { stopped[0] = true }
-    def counts = [], left = []
-    def importing = importer(result.folder, true)
-    try {
-        ids.eachWithIndex { id, number ->
-            def record = result.images[id]
-            def project = python.projectOfNow(file)
-            def entry = project.getImageList().find { it.getID() == id }
-            def name = record?.name ?: entry?.getImageName() ?: id
-            if (record?.state != "done" || entry == null || stopped[0]) {
-                left << [name, stopped[0] ? "cancelled; Import results brings it in" :
-                    entry == null ? "no longer in the project" : inWindowWords(record?.reason)]
-                return
-            }
-            show('@ ' + GsonTools.getInstance().toJson([waiting: "${number + 1} of ${ids.size()}: ${name}".toString()]))
-            try {
-                counts << shared.withDataOfNow(project, entry) { importing.run() }
-                shared.sync(project)
-            } catch (Exception error) {  // groovylint-disable-line CatchException
-                left << [name, error.getMessage() ?: error.toString()]
-            }
-        }
-    } finally {
-        resetBatchProjectAndImage()
-        show(null)
-    }
-    def where = ids.size() == 1 ? result.images[ids[0]]?.name : "${counts.size()} of ${ids.size()} images"
-    if (counts)
-        python.tell("${where}: ${inWords(counts)}", remarksOf(ids.collect { result.images[it] }.findAll()))
-    if (left)
-        Dialogs.showErrorMessage("GlomSeg", "Not annotated:\n\n" + left.groupBy { it[1] }.collect { why, those ->
-            python.few(those*.first()) + ": " + why
-        }.join("\n\n"))
-}
-
-/** Tell what came of all outlines: "6 outlines added, 2 left to a person's". */
-String inWords(List<Map> counts) {
-    def sums = [:].withDefault { 0 }
-    counts.findAll().each { count -> count.each { what, number -> sums[what] += number } }
-    def words = [
-        added: "outlines added", removed: "of earlier runs removed", kept: "there before", person: "left to a person's",
-        rejected: "left out, as a person had deleted them",
-        doubtful: "of an earlier run gone at once, which is not taken for a review",
-    ]
-    def told = words.findAll { it.key == "added" || sums[it.key] }
-    return told.collect { what, text -> "${sums[what]} ${text}" }.join(", ")
-}
-
-/** Return what is to be known of images that went well, such as a doubtful pixel size; the name once, in front. */
-List<String> remarksOf(List<Map> records) {
-    return records.findAll { it.state == "done" }.collectMany { record ->
-        (record.remarks ?: []).collect { "${record.name} ${it}".toString() }
-    }
-}
-
-/** Say why an image failed without the options of the command line. */
-String inWindowWords(String reason) {
-    return (reason ?: "unknown").replaceAll(/: if you agree, give (--mpp|`mpp`) as .*/, "")
-        .replaceAll(/; give um per pixel with (--mpp|`mpp`)/, "")
-        .replace("leave `region` out", "look everywhere").replace("`", "")
 }
 
 /** Ask for the pixel size of the images that failed for want of one and set it; tells whether any has one now. */
@@ -210,7 +141,7 @@ String guess(String reason) {
 /** Ask for the pixel size of images in um; 0 where none is given. */
 double askPixelSize(def python, List<String> names, String guess) {
     def which = names.size() == 1 ? "${names[0]} has no pixel size" :
-        "${names.size()} images have no pixel size (${python.few(names)})"
+        "${names.size()} images have no pixel size (${python.telling.few(names)})"
     def likely = guess ? "\nBy its nuclei and glomeruli it is about ${guess}, give or take 15 %." : ""
     def answer = guess, before = ""
     while (true) {
@@ -232,8 +163,27 @@ void setSize(def shared, def project, def entry, double size) {
     shared.sync(project)
 }
 
+/**
+ * Return what the dialog proposes: the models by what is shown of them, first the one that the project was adapted to,
+ * else that of its newest run, else the usual one; and the species of the newest run where that model says another.
+ */
+Map usualChoice(def results, def project, Map cards) {
+    def home = project.getPath().getParent().resolve("glomseg")
+    def adapted = results.fromFile(home.resolve("model.json"))
+    def newest = (results.runsIn(home) ?: ["none"])[-1]
+    def parameters = results.fromFile(home.resolve(newest).resolve("run.json")).parameters ?: [:]
+    def (own, others) = cards.keySet().split { cards[it].weights_sha256 == adapted.weights_sha256 }
+    def models = own.collectEntries { [("${it} (adapted to this project)".toString()): it] }
+    if (!own && adapted.folder && new File(adapted.folder, "card.json").isFile())
+        models["${adapted.name} (adapted to this project)".toString()] = adapted.folder
+    def next = [parameters.model, USUAL].find { it in others }
+    models.putAll((next == null ? others : [next] + (others - next)).collectEntries { [(it): it] })
+    def said = cards[models.values()[0]]?.species ?: parameters.species
+    return [models: models, species: parameters.species == said ? null : parameters.species]
+}
+
 /** Show the dialog; returns the images and glomseg's options, or nothing where it was cancelled. */
-Map ask(def project, def entry, List selected, List models) {
+Map ask(def project, def entry, List selected, Map usual) {
     def images = project.getImageList()
     def places = ["this image", "the images chosen below", "the whole project (${images.size()} images)".toString()]
     if (selected)
@@ -249,13 +199,15 @@ Map ask(def project, def entry, List selected, List models) {
     def species = new ChoiceBox(FXCollections.observableArrayList("as the model says", "mouse", "rat", "human"))
     def classes = project.getPathClasses()*.toString().findAll { it && it != "null" && !it.contains("*") }
     def region = new ChoiceBox(FXCollections.observableArrayList(["everywhere"] + classes))
-    def model = new ChoiceBox(FXCollections.observableArrayList(models))
+    def model = new ChoiceBox(FXCollections.observableArrayList(usual.models.keySet()))
     def grid = new GridPane()
     grid.setHgap(8)
     grid.setVgap(8)
     def rows = ["Look at": where, "Images": list, "Species": species, "Only inside": region, "Model": model]
     rows.eachWithIndex { name, control, row -> grid.addRow(row, new Label(name), control) }
     [where, species, region, model].each { it.getSelectionModel().select(0) }
+    if (usual.species in species.getItems())
+        species.setValue(usual.species)
     def dialog = new Dialog()
     dialog.initOwner(getQuPath().getStage())
     dialog.setTitle("GlomSeg: annotate")
@@ -266,10 +218,10 @@ Map ask(def project, def entry, List selected, List models) {
     def inside = selected && where.getSelectionModel().getSelectedIndex() == 0
     def chosen = list.getSelectionModel().getSelectedIndices().collect { images[it] }
     def entries = where.getValue().startsWith("the whole") ? images : list.isDisabled() ? [entry] : chosen
-    def options = ["--model", model.getValue()]
+    def options = ["--model", usual.models[model.getValue()]]
     if (species.getSelectionModel().getSelectedIndex() > 0)
         options += ["--species", species.getValue()]
     if (!inside && region.getSelectionModel().getSelectedIndex() > 0)
         options += ["--region", region.getValue()]
-    return [entries: entries, options: options, inside: inside, where: where.getValue()]
+    return [entries: entries, all: entries.is(images), options: options, inside: inside, where: where.getValue()]
 }

@@ -1,6 +1,7 @@
 /*
  * Purpose: what the menu does with the whole project: measure, report, compare the last run with the review, train on
- *          the corrections, undo. install_menu.groovy loads this file from its own folder; by itself it does nothing.
+ *          the corrections, change the sureness, undo. install_menu.groovy loads this file from its own folder; by
+ *          itself it does nothing.
  * Input:   the open project, saved first; glomseg's Python, as glomseg_python.groovy finds it.
  * Output:  what the commands write: tables and report below the project's folder "glomseg", a model, evaluations. The
  *          result is told by a notification.
@@ -15,7 +16,6 @@ import java.time.LocalDate
 import java.util.concurrent.Callable
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.utils.FXUtils
-import qupath.lib.gui.tools.GuiTools
 import qupath.lib.projects.ProjectIO
 
 @Field static final String TITLE = "GlomSeg"
@@ -32,13 +32,21 @@ def getPython() {
     return calls
 }
 
+def getTelling() {
+    return python.telling
+}
+
+def getResults() {
+    return python.shared.load("glomseg_results")
+}
+
 File folderOfRuns(String project) {
     return new File(new File(project).getParentFile(), "glomseg")
 }
 
 /** Return the id of the newest run; throws where the project has none. */
 String newestRun(String project) {
-    def runs = folderOfRuns(project).listFiles().findAll { new File(it, "run.json").isFile() }*.getName().sort()
+    def runs = results.runsIn(folderOfRuns(project).toPath())
     if (!runs)
         throw new IllegalStateException("The project has no run yet; begin with Annotate.")
     return runs[-1]
@@ -50,14 +58,13 @@ void measure() {
         return
     def answer = python.ask(program, ["measure", python.savedProject()], "Measuring the project")
     if (answer == null) {
-        python.tell("Cancelled; the tables are as they were")
+        telling.tell("Cancelled; the tables are as they were")
         return
     }
     def images = answer.slides.findAll { it.measured }
     def glomeruli = (images.collect { it.profiles ?: 0 }.sum() ?: 0) as int
-    python.tell("${glomeruli} glomeruli on ${images.size()} of ${answer.slides.size()} images measured; the tables " +
-        "are in glomseg/measurements beside the project", answer.remarks)
-    show { GuiTools.browseDirectory(new File(answer.folder)) }
+    telling.showResult("${glomeruli} glomeruli on ${images.size()} of ${answer.slides.size()} images measured",
+        new File(answer.folder), answer.remarks)
 }
 
 void report() {
@@ -66,38 +73,94 @@ void report() {
         return
     def answer = python.ask(program, ["report", python.savedProject()], "Writing the report")
     if (answer == null) {
-        python.tell("Cancelled; the report is as it was")
+        telling.tell("Cancelled; the report is as it was")
         return
     }
     def file = new File(answer.report)
-    python.tell("The report is glomseg/measurements/report.html beside the project")
-    show { GuiTools.browseURI(file.toURI()) }
+    telling.showResult("The report is written, and opens in the browser", file)
+    telling.open(file)
 }
 
+/** Learn from what was reviewed; the new model is the one that Annotate proposes, where it is no worse. */
 void train() {
+    def program = python.findPython()
+    def models = program == null ? null : python.ask(program, ["models", "list"], "Starting glomseg")
+    if (models == null)
+        return
+    def file = python.savedProject()
+    def name = askName(file, models.keySet())
+    if (!name)
+        return
+    def answer = python.ask(program, ["train", "--from-project", file, "--name", name],
+        "Learning from the corrections, which takes some five minutes")
+    if (answer == null) {
+        telling.tell("Cancelled; there is no new model")
+        return
+    }
+    def folder = new File(answer.output)
+    def remarks = answer.remarks.findAll { !it.startsWith("so ") }
+    telling.showResult(answer.kept ? "The model ${name} is ready, and Annotate proposes it for this project." :
+        "The new model is worse on images left out of the learning, so Annotate proposes the one before. The new one " +
+        "is there as ${folder.getName()}. Review more images, above all where the model is wrong.", folder, remarks)
+}
+
+/** Ask for the name of a new model; nothing where none is given. */
+private String askName(String project, Set<String> taken) {
+    def study = new File(project).getParentFile().getName().replaceAll(/[^\w.-]+/, "-").replaceAll(/^[.-]+/, "")
+    def usual = (study ?: "retrained") + "-" + LocalDate.now()
+    def free = [usual] + (2..99).collect { "${usual}-${it}".toString() }
+    def name = free.find { !(it in taken) }, before = ""
+    while (true) {
+        name = Dialogs.showInputDialog(TITLE, "${before}Learn from the images and regions that are marked as fully " +
+            "reviewed.\nTwo images are needed, with 20 glomeruli or more better than with few.\n\n" +
+            "Name of the new model:", name)?.trim()
+        if (!name)
+            return null
+        if (!(name ==~ /[\w.-]+/) || name.startsWith(".") || name.startsWith("-"))
+            before = "${name} is no name for a model: use letters, numbers, - and _.\n\n"
+        else if (name in taken)
+            before = "There is a model ${name} already.\n\n"
+        else
+            return name
+    }
+}
+
+/** Let more or fewer of the newest run's outlines count, from the probabilities that it kept. */
+void changeSureness() {
     def program = python.findPython()
     if (program == null)
         return
     def file = python.savedProject()
-    newestRun(file)
-    def name = Dialogs.showInputDialog(TITLE, "Learn from what was reviewed in this project. Name of the new model:",
-        "retrained-" + LocalDate.now())?.trim()
-    if (!name)
+    def run = newestRun(file)
+    if (!new File(folderOfRuns(file), run + "/probability").isDirectory())
+        throw new IllegalStateException("The last run kept no probabilities, which this needs. Annotate once more: " +
+            "what Annotate does from this menu keeps them.")
+    def content = results.fromFile(new File(folderOfRuns(file), run + "/run.json").toPath())
+    def sureness = askSureness(content.parameters?.sureness ?: 0)
+    if (sureness < 0)
         return
-    if (!(name ==~ /[\w.-]+/) || name.startsWith("."))
-        throw new IllegalArgumentException("${name} is no name for a model; use letters, numbers, - and _")
-    def folder = new File(System.getProperty("user.home"), ".glomseg/models/" + name)
-    def answer = python.ask(program, ["train", "--from-project", file, "-o", folder.getPath()],
-        "Learning from the corrections (a long job)")
-    if (answer == null) {
-        python.tell("Cancelled; training under the name ${name} again goes on where it stopped")
-        return
+    def command = ["rethreshold", file, run, "--sureness", sureness.toString(), "--no-collect"]
+    def answer = python.ask(program, command, "Outlining the last run again")
+    if (answer == null)
+        telling.tell("Cancelled; nothing was changed")
+    else
+        results.bringAllIn(python, file, answer.images.keySet() as List, answer)
+}
+
+/** Ask from which sureness an outline counts; below 0 where none is given. */
+private double askSureness(double now) {
+    def answer = String.format(Locale.ROOT, "%.4g", now).replaceAll(/0+$/, "").replaceAll(/\.$/, ""), before = ""
+    while (true) {
+        answer = Dialogs.showInputDialog(TITLE, "${before}An outline counts from this mean probability on, 0 to 1.\n" +
+            "More: fewer outlines, of which more are right. Less: more are found, and more are wrong.\nWhat a person " +
+            "drew, changed or judged stays.\n\nSureness:", answer)?.trim()
+        def number = answer?.replace(",", ".")
+        if (!number)
+            return -1
+        if (number.isNumber() && number.toDouble() >= 0 && number.toDouble() <= 1)
+            return number.toDouble()
+        before = "${answer} is no number from 0 to 1.\n\n"
     }
-    def scores = answer.scores.test ?: answer.scores.validation
-    def how = scores?.object_f1 == null ? "" :
-        String.format(Locale.ROOT, ", object F1 %.2f", scores.object_f1 as double)
-    python.tell("The model ${name} was trained for ${answer.epochs as int} epochs${how}; Annotate offers it",
-        answer.remarks)
 }
 
 /** Compare what the newest run proposed with what stands after the review, on the images marked fully reviewed. */
@@ -126,7 +189,7 @@ void evaluate() {
         }
         def answer = python.ask(program, arguments, "Comparing run ${run} with the review")
         if (answer == null) {
-            python.tell("Cancelled; nothing was compared")
+            telling.tell("Cancelled; nothing was compared")
             return
         }
         tellScores(answer.overall, run, reviewed ? "fully reviewed " : "", folder)
@@ -140,20 +203,10 @@ private void tellScores(Map scores, String run, String kind, File folder) {
         def value = scores.pooled[name]?.value
         value == null ? "unknown" : String.format(Locale.ROOT, "%.2f", value as double)
     }
-    python.tell("Run ${run} on ${scores.images as int} ${kind}image(s): of " +
+    telling.showResult("Run ${run} on ${scores.images as int} ${kind}image(s): of " +
         "${scores.predicted_objects as int} outlines ${scores.matched as int} stand, " +
         "${scores.true_objects as int} glomeruli there are; precision " +
-        "${number('precision')}, recall ${number('recall')}. More in glomseg/${run}/evaluation beside the project")
-    show { GuiTools.browseDirectory(folder) }
-}
-
-/** Open a folder or a page; where no program does so, the notification has said where it is. */
-private void show(Closure open) {
-    try {
-        open()
-    } catch (UnsupportedOperationException error) {
-        println "${TITLE}: nothing here opens it (${error.getMessage()})"
-    }
+        "${number('precision')}, recall ${number('recall')}", folder)
 }
 
 String quoted(String text) {
@@ -184,13 +237,13 @@ void undo() {
         FXUtils.callOnApplicationThread({ reopen(file, open) } as Callable)
     }
     if (answer == null) {
-        python.tell("Cancelled; each image is as it was, or taken back. Undo again takes back the rest")
+        telling.tell("Cancelled; each image is as it was, or taken back. Undo again takes back the rest")
         return
     }
     def undone = answer.images.values()*.undone.findAll { it != null }
     def sum = { String what -> (undone.collect { it[what] ?: 0 }.sum() ?: 0) as int }
     def failed = answer.images.values().findAll { it.undone == null }
-    python.tell("Run ${answer.run} was taken back on ${undone.size()} images: ${sum('removed')} outlines removed, " +
+    telling.tell("Run ${answer.run} was taken back on ${undone.size()} images: ${sum('removed')} outlines removed, " +
         "${sum('restored')} earlier ones brought back")
     if (failed)
         Dialogs.showErrorMessage(TITLE, "Not taken back:\n" + failed.collect { "${it.name}: ${it.reason}" }.join("\n"))

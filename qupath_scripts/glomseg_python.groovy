@@ -11,17 +11,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
 import java.awt.image.BufferedImage
-import java.util.concurrent.CountDownLatch
 import java.util.concurrent.TimeUnit
-import javafx.application.Platform
-import javafx.geometry.Insets
-import javafx.scene.Scene
-import javafx.scene.control.Button
-import javafx.scene.control.Label
-import javafx.scene.control.ProgressBar
-import javafx.scene.layout.VBox
-import javafx.stage.Modality
-import javafx.stage.Stage
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.dialogs.FileChoosers
 import qupath.lib.gui.UserDirectoryManager
@@ -36,8 +26,11 @@ import qupath.lib.projects.ProjectIO
 @Field static final String REMARK = "glomseg: "
 @Field static final String TITLE = "GlomSeg"
 @Field static final String CHECKED = "glomseg.python.checked"  // property of QuPath's window: good since its start
-@Field static final int SOME = 3
-@Field static final int WIDTH = 70  // characters of a line in a notification
+
+/** Return the script that tells people how far a command is and what came of it. */
+def getTelling() {
+    return shared.load("glomseg_telling")
+}
 
 /** Return a Python that has glomseg: the one that installed these scripts, one chosen before, or one chosen now. */
 String findPython() {
@@ -97,7 +90,7 @@ String glomseg(String python, List<String> arguments, String title = null, boole
     Runtime.getRuntime().addShutdownHook(atExit)
     process.getOutputStream().close()
     def cancelled = [false]
-    def show = title == null ? { String line -> } : showProgress(title, alone) {
+    def show = title == null ? { String line -> } : telling.showProgress(title, alone) {
         cancelled[0] = true
         end(process)
     }
@@ -108,7 +101,7 @@ String glomseg(String python, List<String> arguments, String title = null, boole
                 if (line.startsWith(REMARK))
                     said << line.substring(REMARK.length())
                 if (!line.startsWith(PROGRESS) && line.trim())
-                    println line
+                    telling.log(line)
                 show(line)
             }
         }
@@ -143,86 +136,6 @@ String inQuPath(String message) {
         "the tab Image" : message
 }
 
-/** Show a small window with Cancel; returns what takes a line of glomseg's progress, and null to close it. */
-Closure showProgress(String title, boolean alone, Closure cancel) {
-    def parts = [:]
-    def ready = new CountDownLatch(1)
-    Platform.runLater {
-        parts.label = new Label("Starting ...")
-        parts.left = new Label("")
-        parts.bar = new ProgressBar()
-        parts.bar.setPrefWidth(420)
-        def button = new Button("Cancel")
-        def ending = {
-            button.setDisable(true)
-            parts.label.setText("Cancelling ...")
-            parts.ending = true
-            cancel()
-        }
-        button.setOnAction(ending)
-        def box = new VBox(8.0d, new Label(title), parts.bar, parts.label, parts.left, button)
-        box.setPadding(new Insets(12))
-        parts.stage = new Stage()
-        parts.stage.initOwner(getQuPath().getStage())
-        parts.stage.initModality(alone ? Modality.WINDOW_MODAL : Modality.NONE)
-        parts.stage.setTitle(TITLE)
-        parts.stage.setScene(new Scene(box))
-        parts.stage.setOnCloseRequest { event ->
-            event.consume()
-            ending()
-        }
-        parts.stage.show()
-        ready.countDown()
-    }
-    ready.await()
-    def told = [slides: 1, ended: 0, slide: "", begun: System.nanoTime()]
-    return { String line -> Platform.runLater { line == null ? parts.stage.close() : follow(parts, told, line) } }
-}
-
-/** Show a line of progress: how many slides and tiles are done, and how long the rest may take. */
-void follow(Map parts, Map told, String line) {
-    if (parts.ending)
-        return
-    if (!line.startsWith(PROGRESS)) {
-        if (line.startsWith(REMARK))  // what Java or a library says is for the log
-            parts.label.setText(line.substring(REMARK.length()).take(100))
-        return
-    }
-    def news = GsonTools.getInstance().fromJson(line.substring(PROGRESS.length()), Map)
-    if (news.slides != null) {
-        told.slides = Math.max(1, news.slides as int)
-        told.begun = System.nanoTime()
-    }
-    told.slide = news.slide ?: told.slide
-    if (news.ended != null)
-        told.ended++
-    if (news.waiting != null) {
-        def count = (news.waiting =~ /(\d+) of (\d+)/)
-        def known = count.find() && count.group(2) != "0"
-        double share = known ? count.group(1).toInteger() / (double) count.group(2).toInteger() : -1
-        parts.bar.setProgress(share)
-        parts.label.setText(news.waiting.take(100))
-        parts.left.setText(news.waiting.contains("epoch") && share > 0.02 ? left(told, share) : "")
-    } else if (news.tiles != null || news.ended != null) {
-        double within = news.tiles == null ? 0 : news.tiles / Math.max(1.0d, news.of as double)
-        double share = Math.min(1.0d, (told.ended + within) / (double) told.slides)
-        def number = Math.min(told.ended + 1, told.slides)
-        parts.label.setText(news.tiles == null ? "${told.ended} of ${told.slides} slides done" : "slide ${number} of " +
-            "${told.slides}: ${told.slide}, tile ${news.tiles as int} of ${news.of as int}")
-        parts.bar.setProgress(share)
-        if (share > 0.02)
-            parts.left.setText(left(told, share))
-    }
-}
-
-String left(Map told, double share) {
-    double seconds = (System.nanoTime() - told.begun) / 1e9d * (1 - share) / share
-    if (seconds < 60)
-        return "less than a minute left"
-    def minutes = Math.round(seconds / 60)
-    return minutes < 90 ? "about ${minutes} min left" : "about ${Math.round(minutes / 60)} h left"
-}
-
 /**
  * Return the file of the open project, with all that is shown saved: the commands read what is on disk. Throws where
  * others saved an image that was changed here.
@@ -244,32 +157,4 @@ String savedProject() {
 def projectOfNow(String file) {
     def open = getQuPath().getProject()
     return open?.getPath()?.toString() == file ? open : ProjectIO.loadProject(new File(file), BufferedImage)
-}
-
-/** Name a few of many: "a, b, c and 4 more". */
-String few(Collection names) {
-    def first = names.take(SOME).join(", ")
-    return names.size() > SOME ? "${first} and ${names.size() - SOME} more" : first
-}
-
-/** Tell a result by a notification, with what else is to be known, and in the log. */
-void tell(String text, Collection<String> remarks = []) {
-    println TITLE + ": " + text
-    def more = remarks ? "\n" + remarks.take(SOME).join("\n") : ""
-    if (remarks.size() > SOME)
-        more += "\n${remarks.size() - SOME} more remarks are in the log (View > Show log)"
-    Platform.runLater { Dialogs.showInfoNotification(TITLE, wrapped(text + more)) }
-}
-
-/** Break lines for a notification, which is as wide as its longest. */
-String wrapped(String text) {
-    return text.readLines().collect { line ->
-        def lines = [""]
-        line.split(" ").each { word ->
-            if (lines[-1] && lines[-1].size() + word.size() > WIDTH)
-                lines << ""
-            lines[-1] = (lines[-1] + " " + word).trim()
-        }
-        lines.join("\n")
-    }.join("\n")
 }

@@ -31,7 +31,8 @@ def labels = [
 ]
 def jobLabels = [
     measure: "Measure the project", report: "Report", evaluate: "Compare the last run with the review",
-    train: "Train on the corrections ...", undo: "Undo the last run",
+    train: "Train on the corrections ...", changeSureness: "Change the sureness of the last run ...",
+    undo: "Undo the last run",
 ]
 def own = binding.getVariables()["qupath.script.file"]
 def user = UserDirectoryManager.getInstance().getUserPath()

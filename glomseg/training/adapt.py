@@ -109,13 +109,16 @@ def adapt(
     after: dict[float, list[list[OutlinedImage]]] = {blend: [] for blend in BLENDS}
     for number, half in enumerate(halves):
         others = [item for other in halves if other is not half for item in other]
-        stage = f"learning without part {number + 1}"
-        net, taken = learn(others, rehearsal, start, card, config, seconds, steps, device, stage, tell)
+        stage = f"learning without part {number + 1}: step"
+        heard = _as_of_all(tell, number, len(halves) + 1)
+        net, taken = learn(others, rehearsal, start, card, config, seconds, steps, device, stage, heard)
         steps = steps or taken
         for blend in BLENDS:
             model = Model(card, blended(start, net, blend), old.device)
             after[blend].append(_outlined(model, ExampleImages(half, config)))
-    net, steps = learn(examples, rehearsal, start, card, config, seconds, steps, device, "learning", tell)
+    heard = _as_of_all(tell, len(halves), len(halves) + 1)
+    net, steps = learn(examples, rehearsal, start, card, config, seconds, steps, device, "learning: step", heard)
+    tell("judging what was gained and forgotten", 0, 0)
     threshold, sureness = card.threshold, card.sureness
     starter = None if rehearsal is None else _outlined(old, ExampleImages(rehearsal.check, config))
     for blend in BLENDS:
@@ -134,6 +137,11 @@ def adapt(
         sum(len(half) for half in before),
     )
     return Adapted(mixed, dials, steps, blend, gain, forgot)
+
+
+def _as_of_all(tell: StageProgress, number: int, stages: int) -> StageProgress:
+    """Tell the steps of one of several stages as steps of all, which are equally many in each."""
+    return lambda stage, done, total: tell(stage, number * total + done, stages * total)
 
 
 def _crossed(halves: Sequence[Sequence[OutlinedImage]]) -> ChosenDials:
@@ -261,7 +269,8 @@ def learn(
             began = time.perf_counter()
         elif not total and step == _TIMED + 1:
             total = max(_FEWEST_STEPS, int(seconds / ((time.perf_counter() - began) / _TIMED)))
-        tell(stage, step, total or step)
+        if total:
+            tell(stage, step, total)
     return learner.averaged_net.eval(), step
 
 

@@ -11,6 +11,7 @@ POPUPS = (
 )
 PROGRESS = "Window.getWindows().find { it instanceof Stage && it.getTitle() == 'GlomSeg' && it.getScene()"
 PROGRESS += ".getRoot() instanceof javafx.scene.layout.VBox }"
+RESULT = "Window.getWindows().find { it instanceof Stage && it.getTitle() == 'GlomSeg: result' && it.isShowing() }"
 OURS = f"hierarchy.getAnnotationObjects().count {{ it.getMetadata().containsKey('{RUN}') }}"
 
 
@@ -52,7 +53,8 @@ class Menu:
         ends = time.monotonic() + seconds
         while words not in (text := self.desk.fx(POPUPS)):
             logged = self.desk.window.log.read_text("utf-8", "replace")[self._logged :]
-            if words in (text := " ".join(logged.split("GlomSeg: ")[-1].split())):
+            if found := [part for part in logged.split("GlomSeg - ") if words in " ".join(part.split())]:
+                text = " ".join(found[-1].split())
                 break
             dialogs = self.desk.fx(f"{OPEN}*.getScene()*.getRoot()*.getContentText().findAll()")
             assert time.monotonic() < ends, f"{words!r} is not in {text!r}; open: {dialogs}\n{self.desk.window._tail()}"
@@ -61,3 +63,16 @@ class Menu:
         if not keep:
             self.desk.fx("Window.getWindows().findAll { it instanceof Popup }*.hide(); 1")
         return text
+
+    def result(self, words, seconds=300):
+        """Wait for the window of a result with these words; return its text and the path in it, and close it."""
+        self.told(words, seconds)
+        shown = f"{RESULT}?.getScene()?.getRoot()?.lookupAll('*')"
+        texts = f"({shown}?.findAll {{ it instanceof Labeled }} ?: [])*.getText().join(' ')"
+        self.desk.until(f"{texts}.contains('{words}')", "true")
+        text = self.desk.fx(texts)
+        self.desk.fx(f"{shown}.find {{ it instanceof Button && it.getText() == 'Copy the path' }}.fire(); 1")
+        copied = self.desk.fx("javafx.scene.input.Clipboard.getSystemClipboard().getString()")
+        assert copied == self.desk.fx(f"{shown}.find {{ it instanceof TextField }}.getText()")
+        self.desk.fx(f"{RESULT}.close(); 1")
+        return text, copied

@@ -1,6 +1,7 @@
 """The jobs of the menu, clicked in a real window: what they ask, what they tell, and that they can be cancelled."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from support.menu import OPEN, OURS, PROGRESS, Menu
@@ -52,10 +53,14 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     assert desk.fx("data.isChanged()") == "false"  # looking changes nothing
 
     empty.click("Measure")
-    assert "on 3 of 3 images measured" in empty.told("images measured")
+    text, folder = empty.result("images measured")
+    assert "on 3 of 3 images measured" in text
+    assert "samples" not in text  # no option of the command line, which a window does not have
+    assert (Path(folder) / "glomeruli.csv").is_file()
     empty.click("Report")
-    empty.told("The report is")
-    assert (desk.project.parent / "glomseg/measurements/report.html").stat().st_size > 10_000
+    _, page = empty.result("The report is written")
+    assert Path(page) == desk.project.parent / "glomseg/measurements/report.html"
+    assert Path(page).stat().st_size > 10_000
 
     empty.click("Compare")
     empty.dialog()
@@ -63,7 +68,8 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     desk.fx("""gui.getProject().getEntry(data).putMetadataValue('glomseg.reviewed', 'AB 2026-01-01')
         hierarchy.removeObject(inOrder()[0], true)""")
     empty.click("Compare")
-    text = empty.told("stand")
+    text, folder = empty.result("stand")
+    assert (Path(folder) / "metrics.json").is_file()
     assert (
         "on 1 fully reviewed image(s): of 3 outlines 2 stand, 2 glomeruli there are; precision 0.67, recall 1.00"
         in text

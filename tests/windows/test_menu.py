@@ -22,7 +22,7 @@ def test_the_menu_runs_what_was_installed(desk, tmp_path):
     desk.until(f"{ITEMS}.any {{ it.getText()?.startsWith('Review') }}", "true")
     labels = desk.fx(f"{ITEMS}*.getText().findAll {{ it }}.join('; ')")
     assert labels.startswith("Annotate ...; Import results; Review glomeruli")
-    assert labels.endswith("Train on the corrections ...; Undo the last run")
+    assert labels.endswith("Train on the corrections ...; Change the sureness of the last run ...; Undo the last run")
     assert desk.fx(f"{START}.get()") == str(menu)  # QuPath starts with it from now on
     desk.open("kidney_01.tif")
     desk.fx(f"{ITEMS}.find {{ it.getText().startsWith('Count') }}.fire()")
