@@ -115,7 +115,10 @@ def evaluate_predictions(
     ours = find_side(predicted, slides=options.slides)
     theirs = ours if truth == predicted else find_side(truth, slides=options.slides)
     sides = list(ours.sources), list(theirs.sources)
-    pairs, remarks = pair_up(*sides, missing=options.missing, images=_pictures(truth, sides[1]))
+    try:
+        pairs, remarks = pair_up(*sides, missing=options.missing, images=_pictures(truth, sides[1]))
+    except EvaluationError as error:
+        raise EvaluationError("; ".join((str(error), *_left_out(predicted, truth)))) from error
     pairs, unread = without_unread(pairs)
     model = load_run(predicted).model_folder if (predicted / RECORD).is_file() else None
     work = _Work(options, settings, output, listener)

@@ -10,22 +10,13 @@ from pathlib import Path
 
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.labelled.names import GEOJSON, MASKS, has_label_name, may_have_label_name, stem_of
+from glomseg.labelled.unread import other_picture, unread_label
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import RECORD, load_run
 from glomseg.slides.find_slides import find_slides
-from glomseg.slides.formats import ENDINGS, UNREAD, Format, format_of
+from glomseg.slides.formats import ENDINGS, Format, format_of
 
-UNREAD_LABELS = {
-    ".npy": "an array of numpy; write it as PNG or TIFF",
-    ".npz": "an array of numpy; write it as PNG or TIFF",
-    ".mat": "an array of Matlab; write it as PNG or TIFF",
-    ".nii": "NIfTI; write it as PNG or TIFF",
-    ".nii.gz": "NIfTI; write it as PNG or TIFF",
-    ".xml": "outlines as XML; export them as GeoJSON, from QuPath for example",
-    ".gif": "GIF; write it as PNG",
-}
-"""Label files of other tools that are not read, and what to do about them."""
 _MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelled", "truth", "groundtruth", "ground_truth", "gt"}
 _IMAGE_FOLDERS = {"img", "image", "images", "wsi", "slides", "tiles"}
 _SEVERAL_FILES = (".dcm", ".dicom", ".vms", ".vmu")
@@ -158,12 +149,14 @@ def left_out(path: Path) -> list[str]:
     """Say in words which files of a folder may hold labels or images and are not read, with the way to convert them."""
     if not path.is_dir() or (path / RECORD).is_file():
         return []
-    unread = {**{ending: f"{kind.name}; {kind.remedy}" for kind in UNREAD for ending in kind.endings}, **UNREAD_LABELS}
     reasons: dict[str, list[str]] = {}
     for item in _all_files(path):
-        ending = next((ending for ending in unread if item.name.lower().endswith(ending)), None)
-        if ending is not None:
-            reasons.setdefault(unread[ending], []).append(item.name)
+        reason = unread_label(item)
+        is_label = _is_label(item, path) or has_label_name(item)
+        if reason is None and is_label and not item.name.lower().endswith((*GEOJSON, *MASKS)):
+            reason = other_picture(item)
+        if reason is not None:
+            reasons.setdefault(reason, []).append(item.name)
     return [f"left out: {some(names)}: {reason}" for reason, names in reasons.items()]
 
 

@@ -68,7 +68,7 @@ def objects_of(runs: Runs, width: int, path: Path, *, wide: bool) -> tuple[Geome
     """
     if not len(runs):
         return geometries([]), np.zeros(0, np.int64)
-    labels = _components(runs, width)
+    labels = components(runs, width)
     values, by_value = np.unique(runs[:, 3], return_inverse=True)
     pieces = int(labels.max()) + 1
     if len(values) >= (2 if wide else _INSTANCES) and pieces <= _PIECES[wide] * len(values):
@@ -83,7 +83,7 @@ def objects_of(runs: Runs, width: int, path: Path, *, wide: bool) -> tuple[Geome
     return geometries([shapely.simplify(item, 0) for item in shapes]), runs[order[firsts], 3]
 
 
-def _components(runs: Runs, width: int) -> NDArray[np.intp]:
+def components(runs: Runs, width: int) -> NDArray[np.intp]:
     """Number the objects: runs of one value in neighbouring rows that touch, corners included."""
     row, left, right, value = runs.T
     stride = width + 2

@@ -15,6 +15,7 @@ from glomseg.errors import LabelError
 from glomseg.labelled.label_block import LabelPixels, WholeLabel, grey_of
 from glomseg.labelled.label_tiff import MAX_STRIP_PX, tiff_label
 from glomseg.labelled.label_values import SaidOfValues
+from glomseg.labelled.unread import other_picture, unread_label
 from glomseg.slides import jpeg
 from glomseg.slides.png import check_png
 from glomseg.slides.readers import BROKEN, reason
@@ -56,6 +57,8 @@ def label_pixels(path: Path) -> LabelPixels:
 def _plain(path: Path, magic: bytes) -> WholeLabel:
     opener = next((opener for start, opener in _PLUGINS.items() if magic.startswith(start)), None)
     if opener is None:
+        if said := unread_label(path) or other_picture(path):
+            raise LabelError(f"{path} is {said}")
         raise LabelError(f"{path} cannot be read as a mask (only PNG, JPEG, BMP and TIFF); export it again")
     with opener(path) as image:  # Pillow's limit on sizes is on Image.open; ours follows
         if image.width * image.height > MAX_STRIP_PX:

@@ -48,7 +48,13 @@ def _check_planes(path: Path, tiff: tifffile.TiffFile, page: Any) -> None:
     if page.dtype is None or page.dtype.kind not in "uibf":
         raise LabelError(f"{path} has values of type {page.dtype}; a mask holds whole numbers: {_AS_NUMBERS}")
     size = page.imagewidth, page.imagelength
-    alike = sum((other.imagewidth, other.imagelength) == size for other in map(_page, tiff.pages))
+    sizes = [(other.imagewidth, other.imagelength) for other in map(_page, tiff.pages)]
+    alike = sizes.count(size)
+    if odd := next((other for other in sizes if not _is_level(size, other)), None):
+        raise LabelError(
+            f"{path} begins with a page of {size[0]} x {size[1]} px and holds another of {odd[0]} x {odd[1]} px, which "
+            "is no smaller version of it; export the one that is meant"
+        )
     planes = max(alike, page.imagedepth)
     if tiff.is_imagej:
         said = tiff.imagej_metadata or {}
@@ -57,6 +63,13 @@ def _check_planes(path: Path, tiff: tifffile.TiffFile, page: Any) -> None:
         raise LabelError(
             f"{path} holds {planes} planes or channels of one size; export the one that shows the glomeruli"
         )
+
+
+def _is_level(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Tell whether a page has the shape of the first, and is not larger."""
+    across, down = size[0] / max(1, other[0]), size[1] / max(1, other[1])
+    slack = across / max(1, other[0]) + down / max(1, other[1])  # one pixel more or less in either size
+    return across >= 1 and down >= 1 and abs(across - down) <= slack
 
 
 def _page(page: Any) -> Any:

@@ -33,6 +33,9 @@ COLOUR = 48
 """Channels of a mask are alike; those of a picture differ by more than this. JPEG blurs a little."""
 MOSTLY = 0.5
 _GREY = (0.125, 0.875)  # neither black nor white, as parts of white; JPEG's ringing allowed for
+_GATHERED_IN, _GATHERED = 6, 0.6  # in a sixth of the greys lie most of them
+_PLATEAU = 0.1  # of all that is not black
+_MOST_GREYS = 2**16
 _FEW = 8
 _LEVELS = tuple({round(k * 255 / n) + d for k in range(1, n) for d in (0, -1, 1)} | {255} for n in (2, 3, 4))
 
@@ -217,7 +220,24 @@ def _cut(census: LabelCensus, white: int, name: str, said: SaidOfValues) -> int:
             f"{name} is mostly grey and no mask (a soft one, or a picture); write 0 for background and {white} for "
             "glomerulus"
         )
+    if inked and (plateau := _plateau(census, low, high, inked)) is not None:
+        raise LabelError(
+            f"{name} has regions of grey, about {plateau}, beside white ones, blurred as by JPEG: a class of its own? "
+            f"write numbers (1, 2, ...), or 0 and {white} alone, as PNG or TIFF without loss"
+        )
     return middle
+
+
+def _plateau(census: LabelCensus, low: int, high: int, inked: int) -> int | None:
+    """Find the grey around which most pixels between black and white gather, as those of edges do not; None without."""
+    if not 0 < high - low < _MOST_GREYS:
+        return None
+    counts = np.array([census.pixels.get(value, 0) for value in range(low, high)])
+    wide = max(1, len(counts) // _GATHERED_IN)
+    around = np.convolve(counts, np.ones(wide, np.int64), "same")
+    at = int(around.argmax())
+    gathered = around[at] > _GATHERED * counts.sum() and around[at] > _PLATEAU * inked
+    return low + at if gathered else None
 
 
 def _refuse_interpolated(census: LabelCensus, name: str) -> None:

@@ -20,6 +20,7 @@ from glomseg.labelled.label_block import LabelPixels
 from glomseg.labelled.label_census import LabelCensus, TooManyValues
 from glomseg.labelled.label_objects import MAX_RUNS, Runs, merged, objects_of, runs_of
 from glomseg.labelled.label_pixels import open_label
+from glomseg.labelled.label_rings import refuse_rings
 from glomseg.labelled.label_values import LabelKind, LabelReading, SaidOfValues, decide
 from glomseg.slides.pixel_size import Mpp
 
@@ -50,7 +51,9 @@ def look_at(path: Path, *, numbers: Collection[int] | None = None) -> LabelReadi
     could be meant in two ways.
     """
     with open_label(path) as pixels:
-        return decide(_census(pixels, path), _said(pixels, numbers), str(path))
+        reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
+        refuse_rings(_runs(pixels, reading, path), pixels.size[0], path, named=numbers is not None)
+    return reading
 
 
 def read_label(path: Path, *, numbers: Collection[int] | None = None, reading: LabelReading | None = None) -> Label:
@@ -60,6 +63,7 @@ def read_label(path: Path, *, numbers: Collection[int] | None = None, reading: L
         values = pixels.read(0, 0, width, height)
         if reading is None:
             reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
+            refuse_rings(_runs(pixels, reading, path), width, path, named=numbers is not None)
     return Label(numbers=reading.numbers_of(values), reading=reading)
 
 
@@ -71,15 +75,10 @@ def read_mask(path: Path, *, numbers: Collection[int] | None = None) -> Mask:
     """
     with open_label(path) as pixels:
         reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
-        runs: list[Runs] = []
-        count = 0
-        for block in pixels.blocks():
-            runs.append(runs_of(reading.numbers_of(block.values), block.x, block.y))
-            count += len(runs[-1])
-            if count > MAX_RUNS:
-                raise LabelError(f"{path} has objects in {count} pieces; is it a mask, and not a picture?")
+        runs = _runs(pixels, reading, path)
         size, mpp, bits = pixels.size, pixels.mpp, 8 * pixels.said.dtype.itemsize
-    shapes, kinds = objects_of(merged(runs), size[0], path, wide=bits > 8 and reading.kind is LabelKind.NUMBERED)
+    refuse_rings(runs, size[0], path, named=numbers is not None)
+    shapes, kinds = objects_of(runs, size[0], path, wide=bits > 8 and reading.kind is LabelKind.NUMBERED)
     return Mask(geometries=shapes, values=kinds, size=size, mpp=mpp, reading=reading)
 
 
@@ -99,6 +98,18 @@ def outline(values: NDArray[Any], path: Path = Path("mask")) -> tuple[Geometries
 
 def _said(pixels: LabelPixels, numbers: Collection[int] | None) -> SaidOfValues:
     return pixels.said if numbers is None else replace(pixels.said, numbers=frozenset(numbers))
+
+
+def _runs(pixels: LabelPixels, reading: LabelReading, path: Path) -> Runs:
+    """Cut a whole mask into runs, in reading order; raises LabelError for what has more than a mask has."""
+    runs: list[Runs] = []
+    count = 0
+    for block in pixels.blocks():
+        runs.append(runs_of(reading.numbers_of(block.values), block.x, block.y))
+        count += len(runs[-1])
+        if count > MAX_RUNS:
+            raise LabelError(f"{path} has objects in {count} pieces; is it a mask, and not a picture?")
+    return merged(runs)
 
 
 def _census(pixels: LabelPixels, path: Path) -> LabelCensus:

@@ -78,6 +78,16 @@ def _several_pages(path: Path) -> None:
         tiff.write(WHITE, metadata=None)
 
 
+def _small_page_first(path: Path) -> None:
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(np.zeros((48, 48), np.uint8), metadata=None)
+        tiff.write(WHITE, metadata=None)
+
+
+def _lossy(codec: str, **options: Any) -> Writer:
+    return _tif(WHITE, compression=codec, compressionargs=options)
+
+
 def _bit_depth(bits: int) -> Writer:
     def write(path: Path) -> None:
         import imagecodecs
@@ -104,6 +114,7 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 
 _SOFT = ndimage.gaussian_filter(WHITE.astype(float), 1).astype(np.uint8)
 _STEPS = np.clip(ndimage.gaussian_filter(THERE * 100.0, 2), 0, 255).astype(np.uint8)
+_RING = THERE & ~ndimage.binary_erosion(THERE, iterations=2)
 _HALF = (SIZE // 2, SIZE // 2)
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
 _RED_WHITE, _PURPLE_BLACK = [255, 0, 0, 255, 255, 255], [128, 0, 128, 0, 0, 0]
@@ -251,14 +262,30 @@ LABELS = (
     LabelCase("ome_channels.ome.tif", _tif(np.stack([WHITE, WHITE]), metadata={"axes": "CYX"}), None, "2 planes"),
     LabelCase("picture.png", _png(np.tile(np.arange(SIZE, dtype=np.uint8), (SIZE, 1))), None, "mostly grey"),
     LabelCase("animated.png", lambda path: _animated(path), None, "holds 2 pictures"),
+    LabelCase("rings.png", _png(_RING * np.uint8(255)), None, "holds outlines alone"),
+    LabelCase(
+        "rings_of_numbers.tif", _tif(np.where(_RING, NUMBERS, 0).astype(np.uint16)), None, "holds outlines alone"
+    ),
+    LabelCase(
+        "ring_around_a_core.png", _png(np.where(_RING, 2, THERE).astype(np.uint8)), None, "numbers that go around"
+    ),
+    LabelCase(
+        "grey_class_of_jpeg.png",
+        lambda path: _resaved(path, _renumbered(255, 255, 255, 128, 128)),
+        None,
+        "regions of grey",
+    ),
+    LabelCase("lossy_jpeg2000.tif", _lossy("jpeg2000", level=40, reversible=False), _TOUCHING),
+    LabelCase("lossy_jpegxl.tif", _lossy("jpegxl", level=50), _TOUCHING),
+    LabelCase("small_page_first.tif", _small_page_first, None, "begins with a page of 48 x 48 px"),
     LabelCase("text.png", lambda path: path.write_text("II*\0 no image"), None, "cannot be read"),
 )
 
 
-def _resaved(path: Path) -> None:
+def _resaved(path: Path, pixels: np.ndarray = WHITE) -> None:
     """Write as PNG what JPEG has blurred before."""
     blurred = path.with_suffix(".jpg")
-    Image.fromarray(WHITE).save(blurred, quality=60)
+    Image.fromarray(pixels).save(blurred, quality=60)
     with Image.open(blurred) as image:
         image.save(path)
     blurred.unlink()

@@ -2,13 +2,16 @@
 
 import gzip
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, LabelError
+from glomseg.evaluation.evaluate_model import evaluate_predictions
 from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out
+from glomseg.labelled.masks import read_mask
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import pair_up
 from glomseg.labelled.parts import part_named
@@ -245,3 +248,36 @@ def test_what_does_not_fit_at_all_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bare").mkdir()
     with pytest.raises(EvaluationError, match="holds no mask"):
         find_labels(tmp_path / "bare")
+
+
+UNREAD = {
+    "a.npz": (b"PK", "an array of numpy; write it as PNG"),
+    "a_mask.webp": (b"RIFF....WEBP", "a mask as WebP; write it as PNG"),
+    "a.roi": (b"Iout", "an outline of ImageJ; export the outlines as GeoJSON"),
+    "RoiSet.zip": (b"PK", "an archive, as ImageJ keeps outlines in"),
+    "a.xml": (b"<Annotations/>", "outlines as XML; export them as GeoJSON"),
+    "a.ndpi.ndpa": (b"<annotations/>", "outlines of NDP.view"),
+    "a.txt": (b"0 0.5 0.5 0.1 0.1\n", "as of YOLO"),
+    "a.json": (b'{"images": [{"file_name": "a.png"}], "annotations": []}', "outlines as COCO"),
+    "b.json": (b'{"shapes": [{"points": [[1, 1]]}]}', "outlines of LabelMe"),
+    "c.json": (b'{"a.png": {"regions": [{"shape_attributes": {}}]}}', "outlines of VIA"),
+}
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_labels_that_are_not_read_are_named_with_the_way(name: str, tmp_path: Path) -> None:
+    content, said = UNREAD[name]
+    (tmp_path / name).write_bytes(content)
+    (line,) = left_out(tmp_path)
+    assert line.startswith(f"left out: {name}: ")
+    assert said in line
+    if not name.endswith(".json"):
+        with pytest.raises(LabelError, match=re.escape(said)):
+            read_mask(tmp_path / name)
+
+
+def test_where_nothing_fits_what_was_left_out_is_said(tmp_path: Path) -> None:
+    touch(tmp_path / "ours", "a.png", "c.png")
+    touch(tmp_path / "theirs", "a.npy", "b.png", "notes.txt")
+    with pytest.raises(EvaluationError, match=r"no prediction .* left out: a\.npy: an array of numpy"):
+        evaluate_predictions(tmp_path / "ours", tmp_path / "theirs", tmp_path / "out")
