@@ -150,6 +150,8 @@ def evaluate(
         click.echo((output / "metrics.json").read_text(encoding="utf-8"), nl=False)
     elif not quiet:
         _show(console, result.summary)
+        if result.candidates is not None:
+            click.echo(result.candidates.in_words())
         console.say(f"results in {output}")
     return int(bool(result.unread))
 

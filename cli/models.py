@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +17,7 @@ from glomseg.models.card import SPECIES_DIAMETER_UM
 from . import options
 from .commands import Commands
 from .console import Console
+from .model_scores import show_scores
 
 if TYPE_CHECKING:
     from glomseg.models.foreign import Architecture
@@ -91,13 +93,60 @@ def architectures(as_json: bool) -> None:
 
 @models.command()
 @click.argument("name")
+@click.option(
+    "--scores",
+    "data",
+    type=click.Path(path_type=Path),
+    metavar="DATA",
+    help="Measure the card's figures again on DATA: images with their truth, or a project.",
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="With --scores: folder to keep what came out.")
+@click.option("--mpp", type=options.PixelSize(), help="With --scores: size of a pixel where the files do not say it.")
+@options.samples_option
+@click.option(
+    "--part",
+    type=click.Choice(("train", "validation", "test")),
+    help="With --scores: this part of the data alone [the test part of what the model learned from].",
+)
+@click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="With --scores: read at this scale.")
+@click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @options.output
-def verify(name: str, quiet: bool, as_json: bool) -> None:
-    """Check that the weights of model NAME are whole and fit its card."""
+def verify(
+    name: str,
+    data: Path | None,
+    output: Path | None,
+    mpp: tuple[float, float] | None,
+    samples: Path | None,
+    part: str | None,
+    species: str | None,
+    device: str,
+    quiet: bool,
+    as_json: bool,
+) -> int:
+    """Check that the weights of model NAME are whole and fit its card, and with --scores its figures as well.
+
+    The figures stand beside those of the card, with a word on whether DATA are what the card was measured on. The exit
+    code is 1 where they are, by the model's own split, and its figures do not come out again.
+    """
     from glomseg.models.store import verify_model
 
-    card = verify_model(name)
-    _tell({card.name: card.weights_sha256}, [f"{card.name}: whole, sha256 {card.weights_sha256}"], quiet, as_json)
+    if data is None:
+        if output or mpp or samples or part or species:
+            raise click.UsageError("--output, --mpp, --samples, --part and --species go with --scores")
+        card = verify_model(name)
+        _tell({card.name: card.weights_sha256}, [f"{card.name}: whole, sha256 {card.weights_sha256}"], quiet, as_json)
+        return 0
+    from glomseg.evaluation.evaluate_model import EvaluateOptions
+    from glomseg.evaluation.verify_scores import verify_scores
+    from glomseg.runs.segmenter import SegmentOptions
+
+    segment = SegmentOptions(species=species, device=device)
+    asked = EvaluateOptions(mpp=mpp, samples=samples, part=part, segment=segment, command=options.command_line())
+    console = Console(quiet=quiet, as_json=as_json)
+    with TemporaryDirectory() as scratch, console.listening() as listener:
+        result = verify_scores(name, data, output or Path(scratch), asked, listener=listener)
+    show_scores(console, result, data)
+    return int(result.is_repeated is False)
 
 
 @models.command("import", renamed={"--mpp": "--model-mpp", "--class-names": "--class"})

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError
+from glomseg.evaluation.candidates import WithCandidates, score_candidates
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
 from glomseg.evaluation.learned import LearnedFrom, card_remarks, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
@@ -82,7 +83,9 @@ class EvaluateOptions:
 class EvaluationResult:
     """What came out and lies in `folder`: scores, remarks, and with `sweep` what other thresholds give.
 
-    `unread` names the images of a project that could not be read: the scores are those of the others.
+    `unread` names the images of a project that could not be read: the scores are those of the others. `candidates` says
+    what those of the run would add, None where there is no run, or its model sets nothing aside. `learned` counts the
+    images by the part of the model's own split that they were in, empty where none is known.
     """
 
     folder: Path
@@ -90,6 +93,8 @@ class EvaluationResult:
     remarks: tuple[str, ...]
     sweep: SweepResult | None = None
     unread: tuple[str, ...] = ()
+    candidates: WithCandidates | None = None
+    learned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def summary(self) -> Summary:
@@ -201,19 +206,29 @@ class _Work:
         if predictions is not None:
             swept = sweep_run(predictions, pairs, evaluation, self.output, self.listener)
             said.append(swept.in_words())
+        candidates = score_candidates(pairs, evaluation.images, self.settings.predicted)
         self.listener.waiting("drawing")
         for remark in (*more, *evaluation.remarks, *said):
             self.listener.remark(remark)
         content = {"command": self.options.command, **details, "part": self.options.part}
-        if learned is not None:
-            content["learned_from"] = {part: learned.count(part) for part in PARTS}
+        counts = {} if learned is None else {part: learned.count(part) for part in PARTS}
+        if counts:
+            content["learned_from"] = counts
         if swept is not None:
             content["threshold_sweep"] = swept.to_table()
+        if candidates is not None:
+            content["candidates"] = candidates.to_table()
         everything = (*remarks, *more, *evaluation.remarks, *said)
         write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
                          pictures=self.options.pictures)  # fmt: skip
         return EvaluationResult(
-            folder=self.output, evaluation=evaluation, remarks=everything, sweep=swept, unread=tuple(unread)
+            folder=self.output,
+            evaluation=evaluation,
+            remarks=everything,
+            sweep=swept,
+            unread=tuple(unread),
+            candidates=candidates,
+            learned=counts,
         )
 
     def info(self, pair: Pair) -> ImageInfo:
