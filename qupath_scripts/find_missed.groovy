@@ -1,12 +1,14 @@
 /*
- * Purpose: find glomeruli that were missed: walk the tissue that was not seen yet, field by field, and outline with two
- *          clicks.
- * Input:   the open image. Keys that QuPath does not use, in the window and in the viewer: Page Down next field not
- *          seen yet, Page Up back, E outline (then click on two opposite ends of the glomerulus), U take the last
- *          outline back. An outline follows the probabilities that the newest run kept of the image, where it did. The
- *          fields are as large as the viewer at the scale of 1 um a pixel of the screen.
+ * Purpose: find glomeruli that were missed: walk the tissue that was not seen yet, field by field, judge what the
+ *          newest run was not sure of there, and outline with two clicks.
+ * Input:   the open image. Keys that QuPath does not use, in the window and in the viewer: Page Down next candidate of
+ *          the field, then the next field not seen yet, Page Up back, Y accept and X reject the candidate at hand,
+ *          E outline (then click on two opposite ends of the glomerulus), U take the last of these back. An outline
+ *          follows the probabilities that the newest run kept of the image, where it did. The fields are as large as
+ *          the viewer at the scale of 1 um a pixel of the screen.
  *          Without a window: prints how many fields of 1 mm hold tissue, and how many were seen.
- * Output:  annotations of class Glomerulus, a person's. Which fields were seen is kept with the image, which is saved.
+ * Output:  annotations of class Glomerulus, a person's; what was a candidate with a verdict, as the review gives it.
+ *          Which fields were seen is kept with the image, which is saved.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -25,10 +27,7 @@ if (getQuPath() == null) {
     println entry.getImageName() + ": " + tissue.told(imageData)
     return
 }
-Platform.runLater {
-    def window = shared.load("glomseg_walk")
-    window.show(getQuPath(), "missed") { window.newInstance(shared, getQuPath()) }
-}
+Platform.runLater { shared.openWindow("missed", getQuPath()) }
 
 
 /** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */

@@ -6,8 +6,6 @@
  */
 
 import java.lang.ref.WeakReference
-import javafx.animation.PauseTransition
-import javafx.util.Duration
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.viewer.tools.PathTools
 import qupath.lib.objects.PathObject
@@ -28,12 +26,10 @@ class Review extends ImageWindow {
     List candidatesOf = null  // which file they were read from
     Map<String, Integer> tally = [:]
     int wholeImages = 0
-    Boolean namesBefore = null
 
     final pane = new ReviewPane(this)
     final scale = new Scale()
     final brackets
-    final PauseTransition rest = new PauseTransition(Duration.millis(700))
     final PathObjectHierarchyListener onObjects = { event ->
         if (event.getSource() !== shared)
             later { refresh() }
@@ -46,16 +42,11 @@ class Review extends ImageWindow {
 
     void layOut() {
         pane.layOut(box)
-        rest.setOnFinished { save() }
-        namesBefore = gui.getOverlayOptions().getShowNames()
-        gui.getOverlayOptions().setShowNames(false)
     }
 
     void close() {
         super.close()
-        gui.getAllViewers().each { it.getCustomOverlayLayers().remove(brackets) }
-        if (namesBefore)
-            gui.getOverlayOptions().setShowNames(true)
+        brackets.takeOff(gui)
     }
 
     void turnTo() {
@@ -65,7 +56,7 @@ class Review extends ImageWindow {
         scale.begin()
         if (data != null) {
             data.getHierarchy().addListener(onObjects)
-            gui.getAllViewers()*.getCustomOverlayLayers().findAll { !it.contains(brackets) }.each { it.add(brackets) }
+            brackets.putOn(gui)
             pane.showColouring(data.getProperty(shared.COLOURING) ?: "none")
         }
         restart()
@@ -239,7 +230,7 @@ class Review extends ImageWindow {
     /** Give the glomerulus at hand a verdict, and go to the next; an edit stays on it until it is accepted. */
     void decide(String verdict, String grade = null) {
         def item = current()
-        def initials = item == null ? "" : pane.askInitials()
+        def initials = item == null ? "" : pane.initials.ask()
         if (!initials)
             return
         layDown()
@@ -363,7 +354,7 @@ class Review extends ImageWindow {
     }
 
     void finish() {
-        def initials = pane.askInitials()
+        def initials = pane.initials.ask()
         if (!initials)
             return
         def marked = entry.getMetadataValue(shared.REVIEWED) != null

@@ -2,7 +2,7 @@
  * Purpose: the controls in the window of the review. review_glomeruli loads this file from its own folder; by itself it
  *          does nothing.
  * Input:   none.
- * Output:  the initials, the list of grades: remembered by QuPath.
+ * Output:  the list of grades: remembered by QuPath.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -22,7 +22,6 @@ import javafx.scene.layout.Region
 import javafx.scene.layout.VBox
 import javafx.scene.paint.Color
 import javafx.scene.shape.Rectangle
-import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.prefs.PathPrefs
 
 
@@ -32,24 +31,25 @@ class ReviewPane {
     private static final List<String> COLOURINGS = ["none", "confidence", "verdict"]
 
     private final review, shared
-    final initials = new TextField()
+    final initials
     final comment = new TextField()
     private final order = new ChoiceBox()
     private final colours = new ChoiceBox()
     private final offered = new ChoiceBox()
     private final place = new Label()
     private final counts = new Label()
+    private final missed = new Button("Find what was missed")
     private final bar = new ProgressBar(0)
     private final legend = new HBox(8.0d)
     private final grades = new HBox(4.0d)
     private final finished = new Button("Image fully reviewed")
-    private final rememberedInitials = PathPrefs.createPersistentPreference("glomseg.initials", "")
     private final gradeNames = PathPrefs.createPersistentPreference("glomseg.grades",
         "0, 1, 2, 3, 4, sclerotic, crescent")
 
     ReviewPane(def review) {
         this.review = review
         shared = review.shared
+        initials = new Initials(review)
     }
 
     void layOut(VBox box) {
@@ -58,6 +58,7 @@ class ReviewPane {
         layOutChoices()
         finished.setPrefWidth(170)
         finished.setOnAction { review.act { review.finish() } }
+        missed.setOnAction { review.later { shared.openWindow("missed", review.gui) } }
         bar.setPrefWidth(140)
         def verdicts = new HBox(4.0d,
             keys.button("Accept", KeyCode.Y) { review.decide("accept") },
@@ -73,21 +74,18 @@ class ReviewPane {
             comment.requestFocus()
         }
         layOutGrades()
-        def settings = new HBox(6.0d, new Label("Initials"), initials, order, offered, colours, finished)
+        def settings = new HBox(6.0d, new Label("Initials"), initials.field, order, offered, colours, finished)
         def room = new Region()
         HBox.setHgrow(room, Priority.ALWAYS)
-        def told = new HBox(10.0d, bar, place, room, comment)
+        def told = new HBox(10.0d, bar, place, missed, room, comment)
         [settings, told].each { row -> row.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) } }
         room.setMinWidth(0)
         [verdicts, settings, told, legend, grades].each { it.setAlignment(Pos.CENTER_LEFT) }
-        [order, offered, colours, finished].each { it.setFocusTraversable(false) }
+        [order, offered, colours, finished, missed].each { it.setFocusTraversable(false) }
         box.getChildren().addAll(verdicts, grades, settings, legend, told, counts)
     }
 
     private void layOutFields() {
-        initials.setText(rememberedInitials.get())
-        initials.setPrefColumnCount(5)
-        initials.setOnAction { review.box.requestFocus() }
         comment.setPromptText("Comment (T)")
         comment.setPrefColumnCount(14)
         comment.setOnAction {
@@ -151,19 +149,6 @@ class ReviewPane {
         return order.getSelectionModel().getSelectedIndex() == 1
     }
 
-    /** Return the initials; "" where there are none, and says so. */
-    String askInitials() {
-        def text = initials.getText().trim()
-        if (text) {
-            rememberedInitials.set(text)
-            return text
-        }
-        Dialogs.showWarningNotification(review.title, "Type your initials first.")
-        review.stage.requestFocus()
-        initials.requestFocus()
-        return ""
-    }
-
     void showColouring(String how) {
         colours.getSelectionModel().select(Math.max(0, COLOURINGS.indexOf(how)))
         showLegend()
@@ -173,6 +158,9 @@ class ReviewPane {
     void tell() {
         def item = review.current()
         place.setText(whereItIs(item))
+        def through = review.data != null && review.at >= review.ids.size()
+        missed.setVisible(through)
+        missed.setManaged(through)
         if (!comment.isFocused())
             comment.setText(item?.getDescription() ?: "")
         comment.setDisable(item == null)
@@ -191,7 +179,7 @@ class ReviewPane {
         if (review.at < review.ids.size())
             return "${review.at + 1} of ${review.ids.size()}: " + (item == null ? "deleted" : inWords(item))
         return left ? "End of the queue; ${left} passed over: Next goes through them." :
-            "All have a verdict. Find what was missed (in the menu), then mark the image."
+            "All have a verdict."
     }
 
     private String howFar(String mark) {

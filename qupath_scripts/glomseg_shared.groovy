@@ -39,10 +39,12 @@ import qupath.lib.objects.classes.PathClass
 @Field final Map loaded = [:]
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
-    glomseg_review_pane: ["glomseg_windows", "glomseg_candidates"],
+    glomseg_review_pane: ["glomseg_windows", "glomseg_candidates", "glomseg_initials"],
     glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane"],
-    glomseg_walk: ["glomseg_windows", "glomseg_tissue", "glomseg_candidates", "glomseg_outline"],
+    glomseg_walk: ["glomseg_windows", "glomseg_viewing", "glomseg_tissue", "glomseg_candidates", "glomseg_outline",
+                   "glomseg_initials"],
 ]
+@Field static final Map<String, String> WINDOWS = [review: "glomseg_review", missed: "glomseg_walk"]
 
 /**
  * Return another of glomseg's files, from this one's folder: a script with its functions, or the first class of a file
@@ -58,6 +60,12 @@ def load(String name) {
             type
     }
     return loaded[name]
+}
+
+/** Show a window of ours; there is one of its kind, and no other. Runs on JavaFX's thread. */
+void openWindow(String name, def gui) {
+    def window = load(WINDOWS[name])
+    window.show(gui, name) { window.newInstance(this, gui) }
 }
 
 /** Read arguments of the form name=value; one without "=" has the value "". */

@@ -1,6 +1,6 @@
 /*
- * Purpose: how the review shows a glomerulus in the viewer: in brackets, all at one scale. review_glomeruli loads this
- *          file from its own folder; by itself it does nothing.
+ * Purpose: how our windows show a glomerulus in the viewer: in brackets, and the review all at one scale. The other
+ *          scripts load this file from their own folder; by itself it does nothing.
  * Input:   none.
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
@@ -23,21 +23,29 @@ import qupath.lib.regions.ImageRegion
 class Brackets extends AbstractOverlay {
 
     private static final double GAP = 0.15
-    private final review
+    private final window
 
-    Brackets(OverlayOptions options, def review) {
+    Brackets(OverlayOptions options, def window) {
         super(options)
-        this.review = review
+        this.window = window
+    }
+
+    void putOn(def gui) {
+        gui.getAllViewers()*.getCustomOverlayLayers().findAll { !it.contains(this) }.each { it.add(this) }
+    }
+
+    void takeOff(def gui) {
+        gui.getAllViewers().each { it.getCustomOverlayLayers().remove(this) }
     }
 
     /* groovylint-disable-next-line UnusedMethodParameter */
     void paintOverlay(Graphics2D graphics, ImageRegion region, double downsample, ImageData<BufferedImage> shown,
                       boolean completely) {
-        def item = shown.is(review.data) ? review.current() : null
+        def item = shown.is(window.data) ? window.current() : null
         def roi = item?.getROI()
         if (roi == null)
             return
-        if (review.isCandidate(item))
+        if (window.isCandidate(item))
             dash(graphics, roi.getShape(), downsample)
         def gap = GAP * Math.max(roi.getBoundsWidth(), roi.getBoundsHeight())
         def left = roi.getBoundsX() - gap, right = roi.getBoundsX() + roi.getBoundsWidth() + gap

@@ -7,6 +7,8 @@
  */
 
 import javafx.event.EventHandler
+import javafx.geometry.Pos
+import javafx.scene.control.Button
 import javafx.scene.control.Label
 import javafx.scene.control.ProgressBar
 import javafx.scene.input.KeyCode
@@ -14,6 +16,7 @@ import javafx.scene.input.MouseButton
 import javafx.scene.input.MouseEvent
 import javafx.scene.layout.HBox
 import qupath.fx.dialogs.Dialogs
+import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
 
@@ -21,14 +24,20 @@ import qupath.lib.objects.classes.PathClass
 /** The window. */
 class Walk extends ImageWindow {
 
-    private static final int MARGIN = 90  // px of the viewer that the window covers
+    private static final int MARGIN = 130  // px of the viewer that the window covers
 
     List fields = []
     Seen seen
     int at = -1
     Probability map = null  // what the newest run said of the image, where it kept that
     List clicks = null  // the ends that were clicked on, null where no outline is being made
-    final List drawn = []
+    Map<Object, PathObject> candidates = [:]  // of the newest run; no objects of the image until they are judged
+    Map<Object, Map> states = [:]  // what they were before a verdict
+    Object offered = null  // the id of the candidate at hand
+    final Set passed = []
+    final List past = []  // what U takes back: ids
+    final Initials initials = new Initials(this)
+    final brackets
     final place = new Label()
     final bar = new ProgressBar(0)
     private def watched = null  // the node whose clicks are looked at
@@ -36,6 +45,7 @@ class Walk extends ImageWindow {
 
     Walk(def shared, def gui) {
         super("Find what was missed", "missed", shared, gui)
+        brackets = new Brackets(gui.getOverlayOptions(), this)
     }
 
     void layOut() {
@@ -44,16 +54,32 @@ class Walk extends ImageWindow {
             keys.button("Back", KeyCode.PAGE_UP) { back() },
             keys.button("Outline by two clicks", KeyCode.E) { arm() },
             keys.button("Undo", KeyCode.U) { takeBack() })
+        def review = new Button("Review")
+        review.setFocusTraversable(false)
+        review.setOnAction { later { shared.openWindow("review", gui) } }
+        def verdicts = new HBox(4.0d,
+            keys.button("Accept the candidate", KeyCode.Y) { judge("accept") },
+            keys.button("Reject it", KeyCode.X) { judge("reject") },
+            new Label("  Initials"), initials.field, review)
+        verdicts.setAlignment(Pos.CENTER_LEFT)
         bar.setPrefWidth(160)
-        box.getChildren().addAll(buttons, new HBox(10.0d, bar, place))
+        box.getChildren().addAll(buttons, verdicts, new HBox(10.0d, bar, place))
+    }
+
+    void close() {
+        super.close()
+        brackets.takeOff(gui)
     }
 
     void turnTo() {
         fields = []
         at = -1
-        drawn.clear()
+        [past, passed, candidates, states].each { it.clear() }
+        offered = null
         map = null
         if (data != null) {
+            brackets.putOn(gui)
+            readCandidates()
             map = Probability.of(Candidates.newestRun(project, entry), entry.getID())
             seen = Seen.read(data)
             def scale = 1 / Tissue.pixelSize(data.getServer())
@@ -64,8 +90,19 @@ class Walk extends ImageWindow {
         tell()
     }
 
+    private void readCandidates() {
+        try {
+            def places = shared.judgedPlaces(data.getHierarchy())
+            candidates = Candidates.read(project, entry, places).collectEntries { [(it.getID()): it] }
+            states = candidates.collectEntries { id, item -> [(id): shared.state(item)] }
+        } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
+            warn("The candidates of the run cannot be read: ${error.getMessage()}")
+        }
+    }
+
     /** Save what was seen, where a viewer still shows the image. */
     void leave() {
+        rest.stop()
         disarm()
         save()
     }
@@ -85,21 +122,71 @@ class Walk extends ImageWindow {
         Seen.read(old).boxes.each { all.add(there, it) }
     }
 
-    /** Take the field at hand for seen, and show the next that was not. */
+    /** Return the candidate at hand. */
+    PathObject current() {
+        return candidates[offered]
+    }
+
+    boolean isCandidate(PathObject item) {
+        return item != null && item.is(current())
+    }
+
+    /** Show the next candidate of the field at hand; without one take the field for seen, and show the next. */
     void next() {
-        if (at >= 0 && at < fields.size())
+        if (at >= 0 && at < fields.size()) {
+            passed << offered
+            offer()
+            if (offered != null) {
+                tell()
+                return
+            }
             seen.add(data, fields[at])
+        }
         def found = fields.findIndexOf { !seen.covers(it) }
         at = found < 0 ? fields.size() : found
         show()
     }
 
+    /** Take the first candidate in the field that is no object of the image and was not passed over. */
+    void offer() {
+        offered = null
+        if (at >= 0 && at < fields.size()) {
+            def standing = data.getHierarchy().getAnnotationObjects()*.getID() as Set
+            def (x, y, width, height) = fields[at]
+            offered = candidates.find { id, item ->
+                def roi = item.getROI()
+                !(id in passed) && !(id in standing) && roi.getCentroidX() >= x && roi.getCentroidX() < x + width &&
+                    roi.getCentroidY() >= y && roi.getCentroidY() < y + height
+            }?.key
+            if (offered != null)
+                shared.putBack(candidates[offered], states[offered])
+        }
+        gui.getViewerManager().repaintAllViewers()
+    }
+
+    /** Make the candidate at hand an object of the image, with a verdict, and offer the next of the field. */
+    void judge(String verdict) {
+        def item = current()
+        def by = item == null ? "" : initials.ask()
+        if (!by)
+            return
+        data.getHierarchy().addObject(item)
+        shared.judge(data, item, verdict, by)
+        past << item.getID()
+        passed << item.getID()
+        rest.playFromStart()
+        offer()
+        tell()
+    }
+
     void back() {
         at = Math.max(0, at - 1)
+        passed.clear()
         show()
     }
 
     void show() {
+        offer()
         tell()
         if (at < 0 || at >= fields.size())
             return
@@ -113,8 +200,13 @@ class Walk extends ImageWindow {
         bar.setProgress(fields ? done / (double) fields.size() : 0)
         def standing = data == null ? "Open an image of a project." :
             at >= fields.size() ? "All tissue was seen." :
-            "${done} of ${fields.size()} fields seen" + (drawn ? ", ${drawn.size()} outlined" : "")
+            "${done} of ${fields.size()} fields seen" + (past ? ", ${past.size()} added" : "") + inWords(current())
         place.setText(text ?: standing)
+    }
+
+    private String inWords(PathObject item) {
+        return item == null ? "" : String.format(Locale.ROOT, "; candidate, confidence %.2f: accept, reject, or next",
+            shared.confidence(item))
     }
 
     void arm() {
@@ -158,17 +250,22 @@ class Walk extends ImageWindow {
         }
         def item = PathObjects.createAnnotationObject(roi, PathClass.fromString(shared.BASE))
         data.getHierarchy().addObject(item)
-        drawn << item.getID()
+        past << item.getID()
+        rest.playFromStart()
         tell()
     }
 
     void takeBack() {
-        def id = drawn ? drawn.pop() : null
+        def id = past ? past.pop() : null
         def item = id == null ? null : data.getHierarchy().getAnnotationObjects().find { it.getID() == id }
-        if (item == null)
-            Dialogs.showInfoNotification(title, "There is no outline to take back.")
-        else
+        if (item == null) {
+            Dialogs.showInfoNotification(title, "There is nothing to take back.")
+        } else {
             data.getHierarchy().removeObject(item, true)
+            passed.remove(id)
+            rest.playFromStart()
+            offer()
+        }
         tell()
     }
 

@@ -9,6 +9,7 @@
 import java.util.concurrent.TimeUnit
 import javafx.animation.Animation
 import javafx.animation.KeyFrame
+import javafx.animation.PauseTransition
 import javafx.animation.Timeline
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
@@ -138,6 +139,8 @@ abstract class ImageWindow {
     private final rememberedPlace
     private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
     private final Timeline pulse
+    final PauseTransition rest = new PauseTransition(Duration.millis(700))  // of the keys, before a save
+    private Boolean namesBefore = null
 
     ImageWindow(String title, String name, def shared, def gui) {
         this.title = title
@@ -147,6 +150,7 @@ abstract class ImageWindow {
         rememberedPlace = PathPrefs.createPersistentPreference("glomseg." + name + ".place", "")
         pulse = new Timeline(new KeyFrame(Duration.seconds(1), { event -> lookForOthers() } as EventHandler))
         pulse.setCycleCount(Animation.INDEFINITE)
+        rest.setOnFinished { save() }
     }
 
     abstract void layOut()
@@ -186,6 +190,8 @@ abstract class ImageWindow {
 
     void open() {
         shared.saving().watch()
+        namesBefore = gui.getOverlayOptions().getShowNames()
+        gui.getOverlayOptions().setShowNames(false)
         layOut()
         layOutConflict()
         box.setPadding(new Insets(8))
@@ -205,6 +211,8 @@ abstract class ImageWindow {
 
     void close() {
         pulse.stop()
+        if (namesBefore)
+            gui.getOverlayOptions().setShowNames(true)
         rememberedPlace.set([stage.getX(), stage.getY()].join(","))
         keys.end()
         gui.imageDataProperty().removeListener(onShown)
@@ -275,6 +283,11 @@ abstract class ImageWindow {
             complaint = error.getMessage()
             return !data.isChanged()
         }
+    }
+
+    /** Tell what keeps a key or a button from doing its work. */
+    void warn(String text) {
+        Dialogs.showWarningNotification(title, text)
     }
 
     /** Do something on JavaFX's thread, after what happens now. */

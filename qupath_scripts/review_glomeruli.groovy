@@ -91,6 +91,5 @@ void openWindow(def shared, def imageData) {
         Dialogs.showErrorMessage("Review", "Open the image in a viewer; \"Run for project\" cannot review.")
         return
     }
-    def window = shared.load("glomseg_review")
-    window.show(gui, "review") { window.newInstance(shared, gui) }
+    shared.openWindow("review", gui)
 }

@@ -95,6 +95,40 @@ def test_a_run_that_ends_while_its_image_is_under_review_brings_its_candidates(o
         shutil.rmtree(run.folder)
 
 
+def test_the_walk_offers_candidates_in_their_fields_and_the_review_leads_there_and_back(offered):
+    walk = "gui.getStage().getProperties().get('glomseg.missed')"
+    said = f"{walk}.getScene().getRoot().lookupAll('.label').find {{ it.getText() =~ /seen/ }}?.getText()"
+    ours = f"hierarchy.getAnnotationObjects().findAll {{ it.getMetadata()['{RUN}'] == 'run-7' }}"
+    for _ in range(4):
+        offered.press("PAGE_DOWN")
+    offered.fx("within(Button).find { it.getText() == 'Find what was missed' }.fire()")
+    offered.until(f"{walk}?.isShowing()", "true")
+    assert offered.fx("[review.isShowing(), gui.getOverlayOptions().getShowNames()]") == "[false, false]"
+    for _ in range(9):
+        if "candidate, confidence 0.75" in offered.fx(said):
+            break
+        offered.press("PAGE_DOWN", window=walk)
+    offered.press("Y", window=walk)
+    assert offered.fx(f"{ours}.collect {{ [it.getPathClass(), verdict(it), it.isLocked()] }}") == (
+        "[[Glomerulus, accept, true]]"
+    )
+    offered.press("U", window="gui.getStage()")
+    assert offered.fx(f"{ours}.size()") == "0"
+    offered.press("X", window="gui.getStage()")
+    offered.fx(UNDO)
+    assert offered.fx(f"{ours}.size()") == "0"
+    offered.press("PAGE_UP", window=walk)
+    offered.press("PAGE_DOWN", window=walk)
+    assert "candidate, confidence 0.75" in offered.fx(said)
+    offered.press("X", window=walk)
+    offered.until("data.isChanged()", "false")
+    assert "[Rejected, reject, run-7]" in offered.fx(ON_DISK)
+    offered.fx(f"{walk}.getScene().getRoot().lookupAll('.button').find {{ it.getText() == 'Review' }}.fire()")
+    offered.until("review.isShowing()", "true")
+    assert "2 to do, 1 reject" in offered.text() or "1 reject, 2 to do" in offered.text()
+    assert "(+ 1 candidate)" in offered.text()
+
+
 LOAD = """def file = new File('{folder}/glomseg_shared.groovy')
 def shared = new GroovyShell(qupath.lib.gui.QuPathGUI.classLoader).parse(file)
 def walk = shared.load('glomseg_walk')
