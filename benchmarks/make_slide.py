@@ -68,7 +68,7 @@ def make_slide(
 def read_tissue(folder: Path) -> list[dict[int, Pixels]]:
     """Read the tiles that are nearly all tissue, at the size of every level."""
     found = []
-    for path in sorted(folder.glob("*.png")):
+    for path in sorted((*folder.glob("*.png"), *folder.glob("*.jpg"))):
         image = Image.open(path).convert("RGB")
         if np.mean(np.asarray(image.resize((64, 64), Image.Resampling.BOX))[:, :, 1] < 225) > 0.8:
             full = np.asarray(image.resize((CELL, CELL), Image.Resampling.BICUBIC))

@@ -54,6 +54,18 @@ def dtype_for(device: torch.device) -> torch.dtype:
     return torch.float16 if device.type == "cuda" else torch.float32
 
 
+def free_bytes(device: torch.device) -> int:
+    """Return how much memory a CUDA device has left, what torch keeps for its next batch included."""
+    free, _ = torch.cuda.mem_get_info(device)
+    return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+
+
+def give_back(device: torch.device) -> None:
+    """Give memory that torch keeps for its next batch back to a CUDA device."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 _FULL = (  # in any letters
     "out of memory",
     "can't allocate memory",
@@ -89,9 +101,9 @@ def memory_guard(device: torch.device, what: str) -> Iterator[None]:
 def keep_memory() -> bool:
     """Tell glibc to keep freed memory for the next batch, instead of giving it back and faulting it in again.
 
-    A network allocates and frees the same large maps for every tile. By default glibc maps and unmaps each, and the
-    page faults cost as much as the arithmetic. The process keeps its peak instead. Does nothing, and returns False,
-    where there is no glibc.
+    A network allocates and frees the same large maps for every tile, and so do the threads that read. By default
+    glibc maps and unmaps each, and the page faults cost as much as the arithmetic. The process keeps its peak instead.
+    Does nothing, and returns False, where there is no glibc.
     """
     if not sys.platform.startswith("linux"):
         return False

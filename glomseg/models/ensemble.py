@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from glomseg.errors import ModelError
 from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
+from glomseg.models.pixels import PixelBatch
 from glomseg.models.planes import SPREAD
 from glomseg.models.predict import Model, load_model
 
@@ -44,18 +45,29 @@ class Ensemble(Model):
         """Name the planes beside the classes: those of the models, and how much they differ."""
         return (*self.members[0].extras, SPREAD)
 
-    def predict_planes(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
-        """Return the mean of what the models give, and behind it the range of their probabilities."""
-        classes = self.card.num_classes
-        first = self.members[0].predict_planes(images, tta=tta, scales=scales)
-        total, lowest, highest = first.astype(np.uint16), first[:, :classes], first[:, :classes]
-        for member in self.members[1:]:
-            planes = member.predict_planes(images, tta=tta, scales=scales)
-            total += planes
-            lowest, highest = np.minimum(lowest, planes[:, :classes]), np.maximum(highest, planes[:, :classes])
-        count = len(self.members)
-        mean = ((total + count // 2) // count).astype(np.uint8)
-        return np.concatenate([mean, (highest - lowest).max(axis=1, keepdims=True).astype(np.uint8)], axis=1)
+    def room_px(self) -> int:
+        """Return how many pixels a batch may have for the device's memory, whichever model needs most."""
+        return min(member.room_px() for member in self.members) // len(self.members)
+
+    def begin(
+        self, images: Bytes | PixelBatch, *, tta: bool = False, scales: Sequence[float] = ()
+    ) -> Callable[[], Bytes]:
+        """Begin with all models; what comes is their mean, and behind it the range of their probabilities."""
+        waiting = [member.begin(images, tta=tta, scales=scales) for member in self.members]
+
+        def finish() -> Bytes:
+            classes = self.card.num_classes
+            first = waiting[0]()
+            total, lowest, highest = first.astype(np.uint16), first[:, :classes], first[:, :classes]
+            for wait in waiting[1:]:
+                planes = wait()
+                total += planes
+                lowest, highest = np.minimum(lowest, planes[:, :classes]), np.maximum(highest, planes[:, :classes])
+            count = len(waiting)
+            mean = ((total + count // 2) // count).astype(np.uint8)
+            return np.concatenate([mean, (highest - lowest).max(axis=1, keepdims=True).astype(np.uint8)], axis=1)
+
+        return finish
 
 
 def load_models(names: Sequence[str | Path], device: str = "cpu") -> Model:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +14,46 @@ from torch import Tensor
 from glomseg.errors import ModelError
 from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
-from glomseg.models.device import dtype_for, keep_memory, memory_guard, resolve_device
+from glomseg.models.device import dtype_for, free_bytes, keep_memory, memory_guard, resolve_device
 from glomseg.models.network import Network, activated
+from glomseg.models.pixels import PixelBatch
 from glomseg.models.planes import extras_of
 from glomseg.models.store import find_model, load_network, read_card
 
+_SMALL_PX = 512
+_SHARE_OF_MEMORY = 0.4  # of a GPU's that a batch may take: what it needs grows a little faster than its pixels
 FLIPS: tuple[list[int], ...] = ([], [2], [3], [2, 3])
 
 
 class Model:
     """A network on a device, with the card that says how to feed it."""
 
-    def __init__(self, card: ModelCard, net: Network, device: torch.device) -> None:
-        """Prepare a copy of `net` for prediction on `device`."""
+    def __init__(self, card: ModelCard, net: Network, device: torch.device, dtype: torch.dtype | None = None) -> None:
+        """Prepare a copy of `net` for prediction on `device`, in the type that is fastest there unless one is given."""
         self.card = card
         self.device = device
-        self.dtype = torch.float32 if net.single_precision else dtype_for(device)
-        if device.type == "cpu":
-            keep_memory()
+        self.dtype = dtype or (torch.float32 if net.single_precision else dtype_for(device))
+        keep_memory()
         folded = net.folded().to(device=device, dtype=self.dtype)
         self.stride = net.stride
+        self._bytes_a_pixel: float | None = None
         self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @property
     def extras(self) -> tuple[str, ...]:
         """Name the planes that `predict_planes` gives beside the classes."""
         return extras_of(self.card)
+
+    def room_px(self) -> int:
+        """Return how many pixels a batch may have for its device's memory, judged by what a small picture takes."""
+        if self.device.type != "cuda":
+            return sys.maxsize
+        if self._bytes_a_pixel is None:
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+            self.predict_planes(np.zeros((1, _SMALL_PX, _SMALL_PX, 3), np.uint8))
+            self._bytes_a_pixel = max(1, torch.cuda.max_memory_allocated(self.device) - before) / _SMALL_PX**2
+        return int(_SHARE_OF_MEMORY * free_bytes(self.device) / self._bytes_a_pixel)
 
     def predict(self, images: Bytes, *, tta: bool = False, scales: Sequence[float] = ()) -> Bytes:
         """Return the probabilities 0..255 (N, classes, H, W) uint8 of RGB `images` (N, H, W, 3) uint8.
@@ -56,23 +71,43 @@ class Model:
         """
         if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
             raise ValueError(f"predict takes (N, H, W, 3) uint8, not {images.shape} {images.dtype}")
-        planes = self.card.num_classes + len(self.extras)
         if images.size == 0:
+            planes = self.card.num_classes + len(self.extras)
             return np.zeros((len(images), planes, *images.shape[1:3]), dtype=np.uint8)
-        size = " x ".join(map(str, images.shape[:3]))
+        return self.begin(images, tta=tta, scales=scales)()
+
+    def begin(
+        self, images: Bytes | PixelBatch, *, tta: bool = False, scales: Sequence[float] = ()
+    ) -> Callable[[], Bytes]:
+        """Begin what `predict_planes` does, and return what waits for its result; a GPU works on meanwhile.
+
+        Raises what `predict` raises, here or there.
+        """
+        with memory_guard(self.device, "a batch"), torch.inference_mode():
+            pixels = images.on_device() if isinstance(images, PixelBatch) else self._uploaded(images)
+        size = " x ".join(map(str, pixels.shape[:3]))
         with memory_guard(self.device, f"{size} px"), torch.inference_mode():
-            values = self._values(images, tta, scales)
-            if not bool(torch.isfinite(values).all()):
-                raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
+            values = self._values(pixels, tta, scales)
+            finite = torch.isfinite(values).all()
             if self.card.hover:
                 places = values[:, self.card.num_classes :]
                 places.clamp_(-1, 1).mul_(127 / 255).add_(128 / 255)
-            result: Bytes = values.mul_(255).round_().to(torch.uint8).cpu().numpy()
-        return result
+            planes, finite, arrived = _downloading(values.mul_(255).round_().to(torch.uint8), finite)
 
-    def _values(self, images: Bytes, tta: bool, scales: Sequence[float]) -> Tensor:
+        def finish() -> Bytes:
+            with memory_guard(self.device, f"{size} px"):
+                arrived()
+            if not bool(finite):
+                raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
+            return np.asarray(planes.numpy(), np.uint8)
+
+        return finish
+
+    def _uploaded(self, images: Bytes) -> Tensor:
+        return torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
+
+    def _values(self, pixels: Tensor, tta: bool, scales: Sequence[float]) -> Tensor:
         """Return probabilities and places (N, planes, H, W), on the device; their mean over what is asked for."""
-        pixels = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
         x = self._normalised(pixels.permute(0, 3, 1, 2))  # a view of (N, H, W, 3) is channels-last already
         if not tta and not scales:
             return self._activated(x)
@@ -107,6 +142,23 @@ class Model:
             return activated(values, self.card.activation)
         classes = self.card.num_classes
         return torch.cat([activated(values[:, :classes], self.card.activation), values[:, classes:]], dim=1)
+
+
+def _downloading(planes: Tensor, finite: Tensor) -> tuple[Tensor, Tensor, Callable[[], None]]:
+    """Send results to the CPU; of a GPU they have arrived once what is returned last has returned."""
+    if planes.device.type != "cuda":
+        return planes.cpu(), finite.cpu(), lambda: None
+    down = torch.cuda.Stream(planes.device)
+    down.wait_stream(torch.cuda.current_stream(planes.device))
+    with torch.cuda.stream(down):
+        here = torch.empty(planes.shape, dtype=planes.dtype, pin_memory=True)
+        here.copy_(planes, non_blocking=True)
+        sound = torch.empty((), dtype=torch.bool, pin_memory=True)
+        sound.copy_(finite, non_blocking=True)
+        planes.record_stream(down)
+        finite.record_stream(down)
+        arrived = down.record_event()
+    return here, sound, arrived.synchronize
 
 
 def _resized(values: Tensor, size: tuple[int, ...]) -> Tensor:

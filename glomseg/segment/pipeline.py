@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,7 @@ from glomseg.segment.post import post_of
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.region import Region
 from glomseg.segment.stitch import MeanOfWindows, plan_windows
+from glomseg.segment.stream import Pace, pace_for, predict_tiles
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.segment.tissue import find_tissue
 from glomseg.slides.slide import Slide
@@ -36,9 +35,6 @@ from glomseg.slides.slide import Slide
 """Called with the number of tiles done and the number of all tiles."""
 
 COARSEST = 4.0  # times the pixels that the model reads: what is coarser shows no glomeruli, and needs a huge canvas
-READERS = 2
-BATCH_SIZE = {"cuda": 4, "mps": 2}  # on a CPU one tile alone is the fastest: what it needs stays in the cache
-TILES_AHEAD = 4
 Stitch = Literal["own", "mean"]
 MOST_OVERLAP = 0.9
 
@@ -99,12 +95,14 @@ def segment_slide(
     region: Region | None = None,
     scratch: Path | None = None,
     probability: Path | None = None,
+    pace: Pace | None = None,
     progress: ProgressCount = lambda done, total: None,
 ) -> SlideResult:
     """Find the glomeruli of a slide, inside `region` where one is given.
 
     The probabilities of the slide lie in a temporary file in `scratch` while it works, and are kept as a pyramidal
-    OME-TIFF at `probability` where that is given. Raises SlideError, MissingMppError, RunError, and what
+    OME-TIFF at `probability` where that is given. `pace` is how the device is kept busy, where another than its own is
+    wanted. Raises SlideError, MissingMppError, RunError, and what
     `Model.predict` raises.
     """
     clock = _Clock()
@@ -121,7 +119,7 @@ def segment_slide(
     tiles = _tiles(wanted, model, settings)
     clock.lap("tissue")
     with _memory_for(slide), ProbabilityMap(frame, model.card.num_classes, scratch, model.extras) as values:
-        _fill(values, slide, model, settings, tiles, wanted, clock, progress)
+        _fill(values, slide, model, settings, tiles, wanted, pace, clock, progress)
         glomeruli, candidates = outline_map(values, model.card, settings)
         if region is not None:
             glomeruli = [one for one in glomeruli if region.holds(one.geometry)]
@@ -228,19 +226,27 @@ def _fill(
     settings: SegmentSettings,
     tiles: list[Tile],
     wanted: NDArray[np.bool_],
+    pace: Pace | None,
     clock: _Clock,
     progress: ProgressCount,
 ) -> None:
     """Put the network's answer for every tile into the map; blocks that nobody wanted stay zero."""
     done = 0
     progress(done, len(tiles))
-    batches = _batches(tiles, settings.batch_size or BATCH_SIZE.get(model.device.type, 1))
     windows = None
     if settings.stitch == "mean":
         windows = MeanOfWindows(values, wanted, model.card.num_classes + len(model.extras))
-    for batch, images in _read_ahead(slide, values.frame, batches):
-        clock.lap("read")
-        planes = model.predict_planes(images, tta=settings.tta, scales=settings.scales)
+    stream = predict_tiles(
+        slide,
+        model,
+        values.frame,
+        tiles,
+        pace=pace or pace_for(model, settings.batch_size),
+        tta=settings.tta,
+        scales=settings.scales,
+        waited=lambda: clock.lap("read"),
+    )
+    for batch, planes in stream:
         for tile, read in zip(batch, planes, strict=True):
             if windows is not None:
                 windows.add(tile, read)
@@ -254,37 +260,6 @@ def _fill(
         progress(done, len(tiles))
     if windows is not None:
         windows.finish()
-
-
-def _batches(tiles: list[Tile], size: int) -> Iterator[list[Tile]]:
-    """Group tiles of one shape, at most `size` together."""
-    batch: list[Tile] = []
-    for tile in tiles:
-        if batch and (len(batch) == size or (tile.width, tile.height) != (batch[0].width, batch[0].height)):
-            yield batch
-            batch = []
-        batch.append(tile)
-    if batch:
-        yield batch
-
-
-def _read_ahead(
-    slide: Slide, frame: ReadingFrame, batches: Iterator[list[Tile]]
-) -> Iterator[tuple[list[Tile], NDArray[np.uint8]]]:
-    """Yield batches with their pixels (N, H, W, 3), read in threads while the network works on earlier ones."""
-    with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
-        waiting: deque[tuple[list[Tile], list[Future[NDArray[np.uint8]]]]] = deque()
-        try:
-            for batch in batches:
-                waiting.append((batch, [pool.submit(slide.read, tile.read_box(frame), frame.mpp) for tile in batch]))
-                if len(waiting) * len(batch) >= TILES_AHEAD:
-                    ready, pixels = waiting.popleft()
-                    yield ready, np.stack([future.result() for future in pixels])
-            while waiting:
-                ready, pixels = waiting.popleft()
-                yield ready, np.stack([future.result() for future in pixels])
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _read_px(tiles: list[Tile]) -> int:

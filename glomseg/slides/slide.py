@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +29,10 @@ CHUNK_PX = 3072  # a side of what is read from a level at once: 28 MB of pixels,
 FINER = 1.05  # a level this much coarser than asked for still serves: 40x scanners have 0.2525 um, and 4 x that is 1.01
 
 
+def _empty(shape: tuple[int, int, int]) -> Pixels:
+    return np.empty(shape, np.uint8)
+
+
 def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = None) -> Slide:
     """Open a slide or an image; `mpp` (um per level-0 pixel, one value or x and y) overrides the file's own.
 
@@ -41,6 +48,22 @@ def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = No
         given = said.mpp
     reader = open_reader(path)
     return Slide(path, reader, given)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a box that is read at once: its (top, left) pixel in the box, and what of a level it is made of."""
+
+    top: int
+    left: int
+    level: int
+    rows: Axis
+    columns: Axis
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Its height and width in pixels of the box."""
+        return len(self.rows.starts), len(self.columns.starts)
 
 
 class Slide:
@@ -62,8 +85,10 @@ class Slide:
         self.mpp_x: float | None = used[0] if used else None
         self.mpp_y: float | None = used[1] if used else None
         self.remarks: tuple[str, ...] = (*reader.remarks, *_size_remarks(self.stated, mpp))
+        self.cache_bytes = CACHE_BYTES
         self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
         self._cached_bytes = 0
+        self._decoding: dict[tuple[int, int, int], Future[Pixels | None]] = {}
         self._lock = threading.Lock()
         self._closed = False
 
@@ -101,20 +126,33 @@ class Slide:
 
         Memory beyond the result is bounded, even where a large box is read from a slide without low levels.
         """
-        width = max(1, round(box.width / downsample_x))
-        height = max(1, round(box.height / downsample_y))
+        parts = self._parts(box, downsample_x, downsample_y, CHUNK_PX)
+        if len(parts) == 1:
+            return self.read_part(parts[0])
+        out = np.empty((*_size(box, downsample_x, downsample_y), 3), np.uint8)
+        for part in parts:
+            height, width = part.shape
+            out[part.top : part.top + height, part.left : part.left + width] = self.read_part(part)
+        return out
+
+    def parts(self, box: Box, mpp: float, most_px: int = CHUNK_PX) -> list[Part]:
+        """Cut what `read` would read into parts of about `most_px` pixels of a level a side, for several threads."""
+        mpp_x, mpp_y = self.pixel_size
+        return self._parts(box, mpp / mpp_x, mpp / mpp_y, most_px)
+
+    def read_part(self, part: Part) -> Pixels:
+        """Read a part: (H, W, 3), the same pixels as `read` gives."""
+        region = self.read_source(part)
+        return np.full((*part.shape, 3), 255, np.uint8) if region is None else resample(region, part.rows, part.columns)
+
+    def _parts(self, box: Box, downsample_x: float, downsample_y: float, most_px: int) -> list[Part]:
+        height, width = _size(box, downsample_x, downsample_y)
         index = self._best_level(downsample_x, downsample_y)
         level = self.levels[index]
-        columns = _chunks((box.x + self._left) / level.downsample_x, downsample_x / level.downsample_x, width)
-        rows = _chunks((box.y + self._top) / level.downsample_y, downsample_y / level.downsample_y, height)
-        if len(rows) == len(columns) == 1:
-            return self._resampled(index, rows[0][1], columns[0][1])
-        out = np.empty((height, width, 3), np.uint8)
-        for top, down in rows:
-            for left, across in columns:
-                part = self._resampled(index, down, across)
-                out[top : top + part.shape[0], left : left + part.shape[1]] = part
-        return out
+        step_x, step_y = downsample_x / level.downsample_x, downsample_y / level.downsample_y
+        columns = _chunks((box.x + self._left) / level.downsample_x, step_x, width, most_px)
+        rows = _chunks((box.y + self._top) / level.downsample_y, step_y, height, most_px)
+        return [Part(top, left, index, down, across) for top, down in rows for left, across in columns]
 
     def overview(self, max_px: int) -> Pixels:
         """Read the whole slide with its longer side at most `max_px` pixels: (H, W, 3)."""
@@ -146,16 +184,13 @@ class Slide:
         ]
         return max(fits, key=lambda index: self.levels[index].downsample_x, default=0)
 
-    def _resampled(self, index: int, rows: Axis, columns: Axis) -> Pixels:
-        """Read what two axes need of a level and average it; white where the file holds nothing."""
-        region = self._region(index, rows, columns)
-        if region is None:
-            return np.full((len(rows.starts), len(columns.starts), 3), 255, np.uint8)
-        return resample(region, rows, columns)
+    def read_source(self, part: Part, empty: Callable[[tuple[int, int, int]], Pixels] = _empty) -> Pixels | None:
+        """Read what a part is made of: a stretch of its level (rows.size, columns.size, 3), not yet averaged.
 
-    def _region(self, index: int, rows: Axis, columns: Axis) -> Pixels | None:
-        """Assemble a stretch of a level (rows.size, columns.size, 3), white off the bounds; None if all is white."""
-        level = self.levels[index]
+        White off the bounds; None where all of it is white. `empty` gives the memory that it is put into.
+        """
+        rows, columns = part.rows, part.columns
+        level = self.levels[part.level]
         region: Pixels | None = None
         left, right = _clip(columns, self._left, self.width, level.downsample_x, level.width)
         top, bottom = _clip(rows, self._top, self.height, level.downsample_y, level.height)
@@ -164,11 +199,12 @@ class Slide:
         tall, wide = level.block_height, level.block_width
         for row in range(top // tall, -(-bottom // tall)):
             for column in range(left // wide, -(-right // wide)):
-                block = self._block(index, column, row)
+                block = self._block(part.level, column, row)
                 if block is None:
                     continue
                 if region is None:
-                    region = np.full((rows.size, columns.size, 3), 255, np.uint8)
+                    region = empty((rows.size, columns.size, 3))
+                    region[:] = 255
                 y, x = row * tall, column * wide
                 y0, y1 = max(top, y), min(bottom, y + block.shape[0])
                 x0, x1 = max(left, x), min(right, x + block.shape[1])
@@ -177,7 +213,7 @@ class Slide:
         return region
 
     def _block(self, level: int, column: int, row: int) -> Pixels | None:
-        """Give one block of a level, from the cache where it was used lately."""
+        """Give one block of a level, from the cache where it was used lately; no two threads decode the same."""
         if self._closed:
             raise SlideError(f"{self.path} was closed; open it again to read")
         key = (level, column, row)
@@ -185,16 +221,34 @@ class Slide:
             if key in self._cache:
                 self._cache.move_to_end(key)
                 return self._cache[key]
-        block = self._reader.block(level, column, row)
-        if block is None or block.nbytes > CACHE_BYTES // 4:
+            elsewhere = self._decoding.get(key)
+            if elsewhere is None:
+                mine = self._decoding[key] = Future[Pixels | None]()
+        if elsewhere is not None:
+            return elsewhere.result()
+        try:
+            block = self._reader.block(level, column, row)
+        except BaseException as error:
+            mine.set_exception(error)
+            raise
+        else:
+            self._keep(key, block)
+            mine.set_result(block)
             return block
+        finally:
+            with self._lock:
+                del self._decoding[key]
+
+    def _keep(self, key: tuple[int, int, int], block: Pixels | None) -> None:
+        """Put a block into the cache, and drop what was not used for longest."""
+        if block is None or block.nbytes > self.cache_bytes // 4:
+            return
         with self._lock:
             if key not in self._cache:
                 self._cache[key] = block
                 self._cached_bytes += block.nbytes
-            while self._cached_bytes > CACHE_BYTES:
+            while self._cached_bytes > self.cache_bytes:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return block
 
 
 def _size_remarks(stated: StatedMpp, given: Mpp) -> tuple[str, ...]:
@@ -209,9 +263,14 @@ def _size_remarks(stated: StatedMpp, given: Mpp) -> tuple[str, ...]:
     return (*remarks, f"says {own} um per pixel and is read with {given[0]:g} x {given[1]:g}, as given")
 
 
-def _chunks(start: float, step: float, count: int) -> list[tuple[int, Axis]]:
-    """Cut an axis into (first output pixel, Axis) of at most about CHUNK_PX source pixels each."""
-    most = max(1, int(CHUNK_PX / max(step, 1.0)))
+def _size(box: Box, downsample_x: float, downsample_y: float) -> tuple[int, int]:
+    """Give the height and width of a box in pixels of so many level-0 pixels each."""
+    return max(1, round(box.height / downsample_y)), max(1, round(box.width / downsample_x))
+
+
+def _chunks(start: float, step: float, count: int, most_px: int) -> list[tuple[int, Axis]]:
+    """Cut an axis into (first output pixel, Axis) of at most about `most_px` source pixels each."""
+    most = max(1, int(most_px / max(step, 1.0)))
     return [(at, axis(start, step, min(most, count - at), at)) for at in range(0, count, most)]
 
 
