@@ -131,9 +131,8 @@ def segmenting(command: Command) -> Command:
             "--model",
             "-m",
             multiple=True,
-            default=(DEFAULT_MODEL,),
-            show_default=DEFAULT_MODEL,
-            help="A model's name, or its folder. Repeated: the mean of several, and how much they agree.",
+            help="A model's name, or its folder. Repeated: the mean of several, and how much they agree "
+            f"[the one that the project was adapted to, else {DEFAULT_MODEL}].",
         ),
         click.option(
             "--threshold", type=click.FloatRange(0, 1, True, True), help="Probability on the outline [model's]."
@@ -224,7 +223,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         width_px=flags["overlay_width"], color_by="confidence" if flags["overlay_color"] == "confidence" else "class"
     )
     return SegmentOptions(
-        model=flags["model"],
+        model=flags["model"] or None,
         device=flags["device"],
         threshold=flags["threshold"],
         sureness=flags["sureness"],

@@ -42,7 +42,7 @@ def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: boo
     if stands.holder is not None:
         console.say(f"at work in it: {stands.holder}")
     if stands.adapted_to is not None:
-        console.say(f"adapted to model {stands.adapted_to}; use it with --model {stands.adapted_to.folder}")
+        console.say(f"adapted to model {stands.adapted_to}; `glomseg annotate` takes it where --model names none")
     if as_json:
         images = [_content(image) for image in stands.images]
         holder = str(stands.holder) if stands.holder else None

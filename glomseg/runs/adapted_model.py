@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.errors import GlomsegError
+from glomseg.errors import GlomsegError, ModelError
 from glomseg.files import write_json
+from glomseg.models.card import CARD_NAME, DEFAULT_MODEL
+from glomseg.models.store import read_card
 from glomseg.runs.run import FOLDER
 from glomseg.settings import parse_json, plain, read_record
 
@@ -45,3 +47,23 @@ def remembered_model(project_folder: Path) -> AdaptedTo | None:
         return read_record(AdaptedTo, parse_json(text, origin=NAME), origin=NAME, unknown="leave")
     except (OSError, UnicodeDecodeError, GlomsegError):
         return None
+
+
+def model_of_project(project_folder: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """Return the folder of the model that a project was adapted to, None where there is none, and what to say of it.
+
+    Raises ModelError where that model is gone: the outlines of another one would be taken for its own.
+    """
+    adapted = remembered_model(project_folder)
+    if adapted is None:
+        return None, ()
+    folder = Path(adapted.folder)
+    if not (folder / CARD_NAME).is_file():
+        raise ModelError(
+            f"this project was adapted to model {adapted.name}, which is not in {folder} any more; put it back, or "
+            f"give `model` with its new folder, or {DEFAULT_MODEL} for the shipped one"
+        )
+    said = [f"this project was adapted to model {adapted}; it is used: give `model` {DEFAULT_MODEL} for the shipped"]
+    if read_card(folder).weights_sha256 != adapted.weights_sha256:
+        said.append(f"the weights in {folder} are others than those that the project was adapted to")
+    return folder, tuple(said)

@@ -12,6 +12,7 @@ from glomseg.qupath.objects import GeoJSONObjects, PathObject
 from glomseg.qupath.process import REMEDY, find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.adapted_model import model_of_project
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.listener import Listener
@@ -64,7 +65,7 @@ def annotate_project(
     for remark in areas.remarks:
         listener.warning(remark)
     has_qupath = find_qupath() is not None  # a wrong setting is better known before hours of work than after
-    segmenter = Segmenter.load(options, listener)
+    segmenter = Segmenter.load(_with_model(options, read, listener), listener)
     with working_in(read.folder / FOLDER, options.shard) as place:
         plan = _plan(read, mine, options, areas.objects, listener)
         for unreadable in read_runs(read.folder / FOLDER)[1]:
@@ -106,6 +107,16 @@ class _Remarks:
     def _keep(self, text: str, pass_on: Callable[[str], None]) -> None:
         self.made.append(text)
         pass_on(text)
+
+
+def _with_model(options: AnnotateOptions, project: Project, listener: Listener) -> AnnotateOptions:
+    """Take the model that a project was adapted to where none is asked for, and say so; raises ModelError."""
+    if options.model is not None:
+        return options
+    folder, remarks = model_of_project(project.folder)
+    for remark in remarks:
+        listener.remark(remark)
+    return replace(options, model=folder)
 
 
 def _one_of_each_slide(

@@ -30,7 +30,8 @@ from glomseg.segment.suggest import Suggester
 class SegmentOptions:
     """How to segment the images of a project, or plain slides.
 
-    `model` is a name or a folder, or several that predict together. `device` is auto, cpu, cuda, cuda:N or mps.
+    `model` is a name or a folder, or several that predict together; None is the shipped one, and in a project the one
+    that it was adapted to. `device` is auto, cpu, cuda, cuda:N or mps.
     `threshold` (of the outline), `sureness` (the mean probability from which an object counts; others are kept aside
     as candidates), `species` and `batch` are the model's and the device's where they are None. `candidates` are
     dropped (none), kept in the run folder for the review, or put among the outlines as well (all), under a class that
@@ -45,7 +46,7 @@ class SegmentOptions:
     `shard` segments this share of the images alone; others do theirs into the same run, at the same time or later.
     """
 
-    model: str | Path | Sequence[str | Path] = DEFAULT_MODEL
+    model: str | Path | Sequence[str | Path] | None = None
     device: str = "auto"
     threshold: float | None = None
     sureness: float | None = None
@@ -98,7 +99,8 @@ class Segmenter:
             overlap=options.overlap,
             batch_size=options.batch,
         )
-        names = [options.model] if isinstance(options.model, str | Path) else list(options.model)
+        asked = DEFAULT_MODEL if options.model is None else options.model
+        names = [asked] if isinstance(asked, str | Path) else list(asked)
         model = load_models(names, options.device)
         if listener is not None:
             listener.remark(f"model {model.card.name} on {model.device}")
