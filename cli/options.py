@@ -178,6 +178,19 @@ def segmenting(command: Command) -> Command:
             metavar="I/N",
             help="Only share I of N, for job arrays: the shares are the same on every machine, and go into one run.",
         ),
+        click.option(
+            "--workers",
+            type=click.IntRange(0),
+            help="Processes that share the slides; 0 is this one alone [by cores, memory and slides].",
+        ),
+        click.option(
+            "--slide-timeout",
+            type=click.FloatRange(1),
+            default=900,
+            show_default=True,
+            metavar="SECONDS",
+            help="With workers: give up a slide that makes no step for so long, tried twice.",
+        ),
         click.option("--classify", is_flag=True, help="As --sclerosis, and give what is likely the class at once."),
         resuming,
     )
@@ -205,6 +218,8 @@ class SegmentFlags(TypedDict):
     sclerosis: bool
     classify: bool
     shard: Shard | None
+    workers: int | None
+    slide_timeout: float
     resume: bool
     restart: bool
 
@@ -242,6 +257,8 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         restart=flags["restart"],
         command=command_line(),
         shard=flags["shard"],
+        workers="auto" if flags["workers"] is None else flags["workers"],
+        slide_timeout=flags["slide_timeout"],
         sclerosis="classify" if flags["classify"] else "suggest" if flags["sclerosis"] else "off",
     )
 

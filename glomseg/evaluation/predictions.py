@@ -19,6 +19,7 @@ from glomseg.runs.lock import locked
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import Run, resume_or_start_in
 from glomseg.runs.segment_batch import Job
+from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.slide import open_slide
 
@@ -67,7 +68,7 @@ def predict(
     with locked(folder):
         segmenter = Segmenter.load(options, listener)
         run = resume_or_start_in(folder, segmenter.parameters(), restart=False)
-        segmenter.segment(jobs, run, listener)
+        segment_jobs(segmenter, jobs, run, listener)
     failed = [job.entry_id for job in jobs if not run.images[job.entry_id].is_done]
     if failed and missing == "refuse":
         raise EvaluationError(

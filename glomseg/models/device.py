@@ -34,6 +34,22 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def limit_threads(count: int) -> None:
+    """Let a network take at most so many of this machine's cores; it gives the same with any number."""
+    torch.set_num_threads(count)
+
+
+def devices_for(name: str, processes: int) -> list[str]:
+    """Name the device of each of several processes: the GPUs of this machine in turn, or for all what was asked for.
+
+    Raises DeviceError as `resolve_device`.
+    """
+    kind = resolve_device(name).type
+    if kind != "cuda" or ":" in name:
+        return [name] * processes
+    return [f"cuda:{number % torch.cuda.device_count()}" for number in range(processes)]
+
+
 def _cpu_has_bf16() -> bool:
     """Say whether this CPU multiplies bfloat16 itself; where it only emulates it, float32 is faster."""
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")

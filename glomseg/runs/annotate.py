@@ -20,6 +20,7 @@ from glomseg.runs.merge import working_in
 from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, read_runs, resume_or_start
+from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.runs.shard import Shard
 
@@ -76,7 +77,7 @@ def annotate_project(
             _refuse(run, mine, plan, listener)
             save_areas(run, plan.jobs)
             run.save()  # the next shard goes on with this run
-        segmenter.segment(plan.jobs, run, listener, place=place, everybody=[image.entry_id for image in chosen])
+        segment_jobs(segmenter, plan.jobs, run, listener, place=place, everybody=[image.entry_id for image in chosen])
         entry_ids = tuple(image.entry_id for image in mine)
         if options.shard is not None:
             listener.remark(_left_to_collect(read, run))

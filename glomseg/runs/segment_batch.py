@@ -75,12 +75,16 @@ def share_of(jobs: Sequence[Job], shard: Shard | None) -> tuple[list[Job], tuple
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What a run makes of each slide beside its outlines: a picture, kept probabilities, candidates, suggestions."""
+    """What a run makes of each slide beside its outlines: a picture, kept probabilities, candidates, suggestions.
+
+    The map of a slide lies in `scratch` while it works, in the run folder by default.
+    """
 
     overlay: OverlayStyle | None = None
     keep_probability: bool = False
     candidates: CandidateChoice = "review"
     suggester: Suggester | None = None
+    scratch: Path | None = None
 
 
 def segment_all(
@@ -99,14 +103,21 @@ def segment_all(
     extras, listener = extras or Extras(), listener or Listener()
     for job in jobs:
         listener.started(job.name)
-        try:
-            _segment_anew(job, model, run, settings, extras, listener)
-        except GlomsegError as error:
-            run.fail(job.entry_id, job.name, str(error))
-        except Exception as error:  # one slide must not stop a night's batch
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
+        segment_one(job, model, run, settings, extras, listener)
         listener.ended(job.name, run.images[job.entry_id])
+
+
+def segment_one(
+    job: Job, model: Model, run: Run, settings: SegmentSettings, extras: Extras, listener: Listener
+) -> None:
+    """Segment one image unless it is done; whatever goes wrong with it stands in its record. Raises RunError."""
+    try:
+        _segment_anew(job, model, run, settings, extras, listener)
+    except GlomsegError as error:
+        run.fail(job.entry_id, job.name, str(error))
+    except Exception as error:  # one slide must not stop a night's batch
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
 
 
 def _segment_anew(
@@ -197,7 +208,7 @@ def _segment(
             model,
             settings,
             region=job.region,
-            scratch=run.folder,
+            scratch=extras.scratch or run.folder,
             probability=probability_path(run, job.entry_id) if extras.keep_probability else None,
             progress=listener.tiles,
         )

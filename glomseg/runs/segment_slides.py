@@ -16,6 +16,7 @@ from glomseg.runs.merge import working_in
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run, printable, resume_or_start_in
 from glomseg.runs.segment_batch import Job, share_of
+from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.find_slides import slides_of
 
@@ -52,7 +53,7 @@ def segment_slides(
         jobs, said = share_of(jobs, options.shard)
         for remark in said:
             listener.remark(remark)
-        segmenter.segment(jobs, run, listener, place=place, everybody=list(named))
+        segment_jobs(segmenter, jobs, run, listener, place=place, everybody=list(named))
         if stray := sorted(set(_not_of(run)) - named.keys()):
             remarks = (*remarks, f"in {output}, and not of this run: {', '.join(f'{name}.geojson' for name in stray)}")
             listener.warning(remarks[-1])

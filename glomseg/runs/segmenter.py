@@ -17,11 +17,9 @@ from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
 from glomseg.runs.candidates import CandidateChoice
 from glomseg.runs.listener import Listener
-from glomseg.runs.merge import WorkPlace, journaled, left_to_others
-from glomseg.runs.run import Run, RunParameters
-from glomseg.runs.segment_batch import Extras, Job, segment_all
+from glomseg.runs.run import RunParameters
+from glomseg.runs.segment_batch import Extras
 from glomseg.runs.shard import Shard
-from glomseg.runs.table import TABLE, write_table
 from glomseg.segment.pipeline import SegmentSettings, Stitch, outline_settings, sureness_of, threshold_of
 from glomseg.segment.suggest import Suggester
 
@@ -44,6 +42,8 @@ class SegmentOptions:
     is and marks them for the review, `classify` gives them the class.
 
     `shard` segments this share of the images alone; others do theirs into the same run, at the same time or later.
+    `workers` processes share the images out among them, as many as fit this machine for "auto"; 0 is this process. One
+    that dies or says nothing for `slide_timeout` seconds is replaced, and its slide tried once more by another.
     """
 
     model: str | Path | Sequence[str | Path] | None = None
@@ -66,6 +66,8 @@ class SegmentOptions:
     command: str | None = None
     sclerosis: Literal["off", "suggest", "classify"] = "off"
     shard: Shard | None = None
+    workers: int | Literal["auto"] = 0
+    slide_timeout: float = 900.0
 
     def __post_init__(self) -> None:
         """Check what holds between options; raises RunError."""
@@ -141,36 +143,12 @@ class Segmenter:
             classifier_sha256=None if self.suggester is None else self.suggester.classifier.card.weights_sha256,
         )
 
-    def segment(
-        self,
-        jobs: Sequence[Job],
-        run: Run,
-        listener: Listener | None = None,
-        *,
-        place: WorkPlace | None = None,
-        everybody: Sequence[str] = (),
-    ) -> None:
-        """Segment `jobs` into the folder of `run`, which must be this process's own, or its `place`; raises RunError.
-
-        `everybody` are the entry ids of the images of all shards, in order; those of `jobs` where it is empty.
-        """
-        listener, place = listener or Listener(), place or WorkPlace(folder=run.folder)
-        everybody = everybody or [job.entry_id for job in jobs]
-        run.command, run.device, run.model_folder = self.options.command, str(self.model.device), str(self.folder)
-        with journaled(run, place, everybody):
-            listener.planned(len(jobs))
-            segment_all(jobs, self.model, run, self.settings, extras=self._extras(), listener=listener)
-        if left := left_to_others(run, everybody):
-            listener.remark(f"{left} of {len(everybody)} slides are left to other shards; the last writes {TABLE}")
-            return
-        with place.alone():
-            for problem in write_table(run):
-                listener.warning(problem)
-
-    def _extras(self) -> Extras:
+    def extras(self, scratch: Path | None = None) -> Extras:
+        """Name what is made of each slide beside its outlines."""
         return Extras(
             overlay=self.options.overlay,
             keep_probability=self.options.keep_probability,
             candidates=self.options.candidates,
             suggester=self.suggester,
+            scratch=scratch,
         )

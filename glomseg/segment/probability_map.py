@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
 import tempfile
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -140,8 +142,13 @@ class ProbabilityMap:
                     subfiletype=int(factor > 1),
                     resolution=(1e4 / mpp, 1e4 / mpp),
                     resolutionunit="CENTIMETER",
-                    metadata=metadata | names if factor == 1 else None,
+                    metadata=metadata | names | self._identity(path.stem) if factor == 1 else None,
                 )
+
+    def _identity(self, name: str) -> dict[str, str]:
+        """Return the id of the file, the same for the same values under the same name, so that the same is written."""
+        content = hashlib.sha256(repr((name, self.frame, self._all)).encode() + self.peaks.tobytes())
+        return {"UUID": str(uuid.uuid5(uuid.NAMESPACE_OID, content.hexdigest()))}
 
     def _tiles(self, height: int, width: int, factor: int) -> Iterator[Bytes]:
         """Yield the tiles of a level that is `factor` times smaller, means of the values, class by class."""

@@ -13,6 +13,7 @@ RUN_ID = "20260101-100000"
 
 def small_slides(folder: Path, count: int) -> list[Path]:
     """Draw small slides with a few discs; of many, some show the same."""
+    folder.mkdir(parents=True, exist_ok=True)
     drawn = [
         disc_slide(folder / f"made-{seed}.tif", size=(256, 256), mpp=1.0, count=3, radius_um=25, seed=seed)
         for seed in range(min(count, KINDS))
