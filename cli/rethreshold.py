@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     short_help="Outline a run again at another threshold or sureness, without the network.",
     interrupted="what is in the project stays there; give the same command again, or collect the new run",
 )
-@options.project_argument
+@click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.argument("run", required=False)
 @click.option("--threshold", type=click.FloatRange(0, 1, True, True), help="Probability on the outline [the run's].")
 @click.option(
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 @options.believe_deletions_option
 @options.on_conflict_option
 @click.option("--no-collect", is_flag=True, help="Leave the outlines in the run folder.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="With DIR: the new folder for its outlines.")
 @options.output
 def rethreshold(
     project: Path,
@@ -44,6 +45,7 @@ def rethreshold(
     believe_deletions: bool,
     on_conflict: OnConflict,
     no_collect: bool,
+    output: Path | None,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -52,6 +54,8 @@ def rethreshold(
     Takes seconds: the network does not run. The outlines are a new run, which replaces the old one's in the project and
     leaves a person's work as it is; `glomseg undo PROJECT` brings the old ones back. The run must have been made with
     --keep-probability. Close the project in QuPath first.
+
+    DIR is a folder that `glomseg segment` made; its new outlines go into the folder of --output.
     """
     from glomseg.runs.rethreshold import RethresholdOptions, rethreshold_run
 
@@ -65,6 +69,7 @@ def rethreshold(
         believe_deletions=believe_deletions,
         on_conflict=on_conflict,
         collect=not no_collect,
+        output=output,
         command=options.command_line(),
     )
     with console.listening() as listener:

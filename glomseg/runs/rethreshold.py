@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,7 +29,17 @@ from glomseg.runs.lock import locked
 from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
-from glomseg.runs.run import FOLDER, Run, RunParameters, find_run, now, resume_or_start
+from glomseg.runs.run import (
+    FOLDER,
+    RECORD,
+    Run,
+    RunParameters,
+    find_run,
+    load_run,
+    now,
+    resume_or_start,
+    resume_or_start_in,
+)
 from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
@@ -43,13 +53,15 @@ from glomseg.segment.tiles import ReadingFrame
 class RethresholdOptions(WriteOptions):
     """What to change of a run, None for what stays: the probability on the outline, the mean from which it counts.
 
-    With `collect` False the outlines stay in the folder of the new run. `command` is kept in its run.json.
+    With `collect` False the outlines stay in the folder of the new run. `output` is that folder where the run is one of
+    plain slides. `command` is kept in its run.json.
     """
 
     threshold: float | None = None
     sureness: float | None = None
     candidates: CandidateChoice = "review"
     collect: bool = True
+    output: Path | None = None
     command: str | None = None
 
 
@@ -62,6 +74,7 @@ def rethreshold_run(
 ) -> RunResult:
     """Outline a run, the newest by default, again from its kept probabilities, and bring that into its project.
 
+    `project` can also be the folder that `segment_slides` made: the outlines go into the folder `options.output` then.
     An image without probabilities keeps the outlines of the former run, with a warning. Without a QuPath on this
     machine the outlines wait in the new run's folder. Raises RunError where nothing is to change, where the run kept no
     probabilities or its model is gone, and otherwise as `collect_run`.
@@ -69,28 +82,17 @@ def rethreshold_run(
     options, listener = options or RethresholdOptions(), listener or Listener()
     if options.threshold is None and options.sureness is None:
         raise RunError("nothing is to change; give `threshold`, `sureness` or both")
+    if (project / RECORD).is_file():
+        return _rethreshold_folder(project, run, options, listener)
+    if options.output is not None:
+        raise RunError("the new run of a project lies beside its others; leave `output` away")
     read = read_project(project, slides=options.slides)
     runs_folder = read.folder / FOLDER
     has_qupath = find_qupath() is not None
     with locked(runs_folder):
         former = find_run(runs_folder, run)
-        kept = _kept(former, listener)
-        card = _card_of(former, listener)
-        settings = _settings(former.parameters, options)
-        if former.parameters.sclerosis is not None:
-            listener.warning(
-                "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
-                "annotate` with that threshold and --sclerosis says it again"
-            )
-        run_again = _begin(former, card, settings, options)
-        for entry_id in kept:
-            listener.started(former.images[entry_id].name)
-            run_again.update(entry_id, _outline(former, run_again, entry_id, card, settings, options.candidates))
-            listener.ended(former.images[entry_id].name, run_again.images[entry_id])
-        run_again.ended = now()
-        run_again.save()
-        for problem in write_table(run_again):
-            listener.warning(problem)
+        kept = _kept(former, listener, "annotate", f"the outlines of run {former.run_id} stay")
+        run_again = _outline_again(former, kept, options, listener)
         collected = options.collect and has_qupath
         if collected:
             collect_images(read, run_again, kept, states={}, options=options, listener=listener)
@@ -99,20 +101,62 @@ def rethreshold_run(
     return RunResult(run=run_again, entry_ids=kept, is_waiting=not collected)
 
 
-def _kept(run: Run, listener: Listener) -> tuple[str, ...]:
-    """List the images whose probabilities a run kept; raises RunError where there are none."""
+def _rethreshold_folder(folder: Path, run: str | None, options: RethresholdOptions, listener: Listener) -> RunResult:
+    """Outline the run that a folder of plain slides holds again, into another folder; raises RunError."""
+    former, output = load_run(folder), options.output
+    if run is not None:
+        raise RunError(f"{folder} holds one run, {former.run_id}; leave its name away")
+    if folder.resolve().parent.name == FOLDER and any(folder.resolve().parents[1].glob("*.qpproj")):
+        project = folder.resolve().parents[1]
+        raise RunError(f"{folder} is a run of a project; give: glomseg rethreshold {project} {former.run_id}")
+    if output is None:
+        raise RunError(f"{folder} holds the run of before, which stays; give another folder with `output`")
+    if (output / RECORD).exists():
+        raise RunError(f"{output} holds a run already; give another folder with `output`")
+    with locked(output):
+        kept = _kept(former, listener, "segment", f"it is not in {output}")
+        run_again = _outline_again(former, kept, options, listener)
+        if (former.folder / "overlay").is_dir():
+            listener.remark(f"pictures with the outlines are those of before, in {former.folder / 'overlay'}")
+    return RunResult(run=run_again, entry_ids=kept, is_waiting=True)
+
+
+def _outline_again(former: Run, kept: Sequence[str], options: RethresholdOptions, listener: Listener) -> Run:
+    """Outline the images of a run whose probabilities were kept, as a run of its own."""
+    card = _card_of(former, listener)
+    settings = _settings(former.parameters, options)
+    if former.parameters.sclerosis is not None:
+        listener.warning(
+            "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
+            "annotate` with that threshold and --sclerosis says it again"
+        )
+    run_again = _begin(former, card, settings, options)
+    for entry_id in kept:
+        listener.started(former.images[entry_id].name)
+        run_again.update(entry_id, _outline(former, run_again, entry_id, card, settings, options.candidates))
+        listener.ended(former.images[entry_id].name, run_again.images[entry_id])
+    run_again.ended = now()
+    run_again.save()
+    for problem in write_table(run_again):
+        listener.warning(problem)
+    return run_again
+
+
+def _kept(run: Run, listener: Listener, command: str, otherwise: str) -> tuple[str, ...]:
+    """List the images whose probabilities a run kept; raises RunError where there are none.
+
+    `command` made the run, `otherwise` says what becomes of an image without.
+    """
     done = [entry_id for entry_id in run.images if run.has_result(entry_id)]
     kept = tuple(entry_id for entry_id in done if probability_path(run, entry_id).is_file())
     if not kept:
         raise RunError(
-            f"run {run.run_id} kept no probabilities, which it would take; run the same `glomseg annotate` once more "
-            "with --keep-probability, and this will do afterwards"
+            f"run {run.run_id} kept no probabilities, which it would take; run the same `glomseg {command}` once "
+            "more with --keep-probability, and this will do afterwards"
         )
     for entry_id in done:
         if entry_id not in kept:
-            listener.warning(
-                f"{run.images[entry_id].name}: its probabilities were not kept; the outlines of run {run.run_id} stay"
-            )
+            listener.warning(f"{run.images[entry_id].name}: its probabilities were not kept; {otherwise}")
     return kept
 
 
@@ -148,7 +192,10 @@ def _begin(former: Run, card: ModelCard, settings: SegmentSettings, options: Ret
     if parameters == former.parameters:
         raise RunError(f"run {former.run_id} was made with this threshold and sureness; there is nothing to change")
     parameters = replace(parameters, sclerosis=None, classifier_sha256=None)  # no pixels are seen again
-    run = resume_or_start(former.folder.parent, parameters, restart=True)
+    if options.output is None:
+        run = resume_or_start(former.folder.parent, parameters, restart=True)
+    else:
+        run = resume_or_start_in(options.output, parameters, restart=True)
     run.command, run.device, run.model_folder = options.command, former.device, former.model_folder
     run.folder.mkdir(parents=True, exist_ok=True)
     run.save()

@@ -76,6 +76,46 @@ def test_what_is_kept_gives_what_the_network_would(study_0_6_0: Path, no_qupath:
     assert len(list_runs(study_0_6_0.parent / "glomseg")) == 4
 
 
+def test_a_folder_of_plain_slides_is_outlined_again_into_another(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    discs = [Disc(300, 300, 60, 60), Disc(700, 300, 60, 60, colour=PALE)]
+    for name in "ab":
+        disc_slide(tmp_path / f"{name}.tif", discs=discs)
+    first, again, afresh = tmp_path / "first", tmp_path / "again", tmp_path / "afresh"
+    command = ("segment", tmp_path / "a.tif", tmp_path / "b.tif", "--model", oracle_folder, "--device", "cpu")
+    assert glomseg(*command, "-o", first).code == 0
+    refused = glomseg("rethreshold", first, "-o", again, "--sureness", "0.9")
+    assert "run the same `glomseg segment` once more with --keep-probability" in refused.err
+    assert glomseg(*command, "-o", first, "--keep-probability").code == 0
+    (first / "probability/b.tif").unlink()
+    assert "give another folder with --output" in glomseg("rethreshold", first, "--sureness", "0.9").err
+    assert "holds a run already" in glomseg("rethreshold", first, "--sureness", "0.9", "-o", first).err
+    result = glomseg("rethreshold", first, "--sureness", "0.9", "-o", again)
+    assert result.code == 0, result.err
+    assert f"b.tif: its probabilities were not kept; it is not in {again}" in result.err
+    assert (of(first), of(again), of(again / "candidates")) == (
+        [("Glomerulus", 300), ("Glomerulus", 700)], [("Glomerulus", 300)], [("Glomerulus", 700)],
+    )  # fmt: skip
+    assert not (again / "b.geojson").exists()
+    assert len((again / "glomeruli.csv").read_text().splitlines()) == 2
+    assert glomseg(*command[:2], *command[3:], "-o", afresh, "--sureness", "0.9").code == 0
+    assert of(afresh) == of(again)
+    measured = glomseg("measure", again)
+    assert measured.code == 0, measured.err
+
+
+def test_a_run_of_a_project_is_named_by_its_project(study_0_6_0: Path, no_qupath: None, glomseg) -> None:
+    run = library_run(study_0_6_0)
+    refused = glomseg("rethreshold", run.folder, "--sureness", "0.9", "-o", study_0_6_0.parent / "x")
+    assert refused.code == 1
+    assert f"glomseg rethreshold {study_0_6_0.parent.resolve()} {run.run_id}" in refused.err
+    assert "leave --output away" in glomseg("rethreshold", study_0_6_0, "--sureness", "0.9", "-o", "x").err
+
+
+def library_run(project: Path):
+    options = AnnotateOptions(keep_probability=True, mpp=(0.5, 0.5), images=("1",), device="cpu")
+    return glomseg.annotate_project(project, options).run
+
+
 @pytest.mark.qupath
 def test_it_is_a_write_like_any_and_undo_takes_it_back(study_0_6_0: Path, one_process, glomseg) -> None:
     assert glomseg("annotate", study_0_6_0, "--mpp", 0.5, "--image", "2", "--keep-probability").code == 0
