@@ -70,7 +70,7 @@ def _content(status: ImageStatus) -> dict[str, Any]:
         "name": image.name,
         "path": str(image.path) if image.path else None,
         "problem": status.problem,
-        "annotations": dict(status.annotations),
+        "annotations": None if status.annotations is None else dict(status.annotations),
         "machine": owners.machine,
         "persons": owners.persons,
         "verdicts": None if owners.verdicts is None else dict(owners.verdicts),
@@ -101,7 +101,7 @@ def _row(status: ImageStatus) -> tuple[str, ...]:
     return (
         status.image.entry_id,
         status.image.name,
-        _counts(status.annotations) or "none",
+        "?" if status.annotations is None else _counts(status.annotations) or "none",
         "?" if owners.machine is None else f"{mark}{owners.machine}",
         "?" if owners.persons is None else f"{mark}{owners.persons}",
         status.review or ("?" if owners.verdicts is None else mark + (_counts(owners.verdicts) or "none")),

@@ -72,6 +72,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def entry = getProjectEntry()
     def key = entry.getID()
     shared.refuseToOverwrite(entry, imageData)
+    refuseAnotherImage(run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
     def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
     def areaFile = run.resolve("area").resolve(key + ".geojson")
@@ -79,6 +80,9 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
     def memoryFile = memoryOf(home, key, before)
     def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
+    if (before != null && !Files.exists(memoryFile))
+        say(shared, imageData, "WARNING: what was remembered of it is lost (${memoryFile} is gone), so outlines that " +
+            "people deleted before may be offered again")
     def existing = hierarchy.getAnnotationObjects() as List
     def plan = planUpdate(existing, predictions, area, earlier, [known: before != null, forget: forget,
                                                                      detections: large(hierarchy, predictions)])
@@ -101,6 +105,22 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
     return [added: plan.add.size(), removed: plan.remove.size(), kept: plan.keep.size(), person: plan.person,
             rejected: plan.rejected, doubtful: plan.doubtful.size()]
+}
+
+/** Refuse a run that looked at another image under this id, by the rules of glomseg's same_image.py. */
+void refuseAnotherImage(Path run, def entry, def imageData) {
+    def record = GsonTools.getInstance().fromJson(run.resolve("run.json").toFile().getText("UTF-8"), Map)
+        .images?.get(entry.getID())
+    def server = imageData.getServer()
+    def isOfSize = record?.width == null || (record.width == server.getWidth() && record.height == server.getHeight())
+    def uri = server.getURIs().find { it.getScheme() == "file" }
+    def file = uri == null ? null : new File(uri)
+    def was = record?.inputs?.file
+    def isSame = was == null || file == null || record.name == entry.getImageName() || was == file.getName() ||
+        record.inputs.bytes == file.length()
+    if (!isOfSize || !isSame)
+        throw new IllegalStateException("Run ${run.getFileName()} looked at another image under the id " +
+            "${entry.getID()} (${record.name}); its outlines do not belong on ${entry.getImageName()}.")
 }
 
 /** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */

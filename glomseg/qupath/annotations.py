@@ -15,7 +15,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, left_out
-from glomseg.qupath.image_data import readable_data
+from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.java import ImageObjects, read_image_objects
 from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
@@ -138,5 +138,5 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
         state=state,
         data_problem=problem,
         others=content.others,
-        remarks=(*image.remarks, *content.remarks),
+        remarks=(*image.remarks, *say_other_copies(image.data_folder), *content.remarks),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import ConflictError, ProjectError
@@ -11,6 +13,8 @@ from glomseg.qupath.project import ImageState, folder_state
 from glomseg.qupath.swap import sha256_of
 
 CHECKSUMS = "checksums.json"
+MADE = "backup.json"
+"""When a copy was made: a copy of the copy, by hand or by a sync tool, has other times of files."""
 
 
 def copy_image_data(
@@ -18,7 +22,8 @@ def copy_image_data(
 ) -> None:
     """Copy an image's data, and the `memory` of its predictions, to `folder`, unless a complete copy is there.
 
-    The project file goes last: where it is, the copy is complete. Beside it stand the sha256 of all files. Raises
+    The project file goes last: where it is, the copy is complete. Beside it stand the sha256 of all files, and when it
+    was made: never before the data was written, though the clock was set back since. Raises
     RunError where nothing can be written, and ConflictError where the data is not in the `expected` state.
     """
     if (folder / project_path.name).is_file():
@@ -35,7 +40,19 @@ def copy_image_data(
     if expected is not None and checksums.get(DATA) != expected.sha256:
         raise ConflictError(f"image {entry_id} was saved by somebody else meanwhile; run the same command again")
     write_json(folder / CHECKSUMS, checksums)
+    data = data_folder / DATA
+    made = max(time.time(), data.stat().st_mtime + 1e-3 if data.is_file() else 0)
+    write_json(folder / MADE, {"made": datetime.fromtimestamp(made).astimezone().isoformat()})
     put_file(project_path, folder / project_path.name)
+
+
+def made_at(folder: Path) -> datetime:
+    """Tell when a copy was made, in the time of this computer."""
+    try:
+        made = datetime.fromisoformat(from_json((folder / MADE).read_bytes())["made"])
+        return made.astimezone().replace(tzinfo=None)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):  # of a glomseg that did not write it down
+        return datetime.fromtimestamp(folder.stat().st_mtime)
 
 
 def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState | None = None) -> ImageState:

@@ -41,6 +41,26 @@ def readable_data(data_folder: Path) -> Path | None:
     return None
 
 
+def other_copies(data_folder: Path) -> list[Path]:
+    """List what lies beside an image's data and may be it: a sync tool's copy after a conflict, or one that we kept."""
+    return sorted(
+        path
+        for path in data_folder.glob("*.qpdata")
+        if path.name != DATA and not path.name.startswith(".") and path.is_file() and is_complete(path)
+    )
+
+
+def say_other_copies(data_folder: Path) -> tuple[str, ...]:
+    """Say that there are such copies: what people did in them is neither seen nor counted."""
+    names = ", ".join(path.name for path in other_copies(data_folder))
+    if not names:
+        return ()
+    return (
+        f"beside its data lies {names}, which nobody reads: of two who saved at once, the work of one may be in there; "
+        f"`glomseg restore PROJECT {data_folder.name}` lists it, too",
+    )
+
+
 def _objects_said(data_folder: Path) -> int:
     """Return how many objects an image has by its summary; 0 where there is none that can be read."""
     try:

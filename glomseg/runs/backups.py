@@ -11,25 +11,41 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from glomseg.errors import ProjectError
+from glomseg.qupath.find_images import path_of_uri
+from glomseg.qupath.image_copies import made_at
+from glomseg.qupath.image_data import other_copies
+from glomseg.qupath.image_servers import unwrapped
+from glomseg.qupath.project import ProjectImage, load_json
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.memory import memory_path
-from glomseg.runs.run import checked_entry_id
+from glomseg.runs.run import checked_entry_id, printable
+from glomseg.runs.same_image import file_name
 
 _WHY = {"collect": "the run went on", "undo": "an undo", "restore": "a restore", "values": "measurements or classes"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Backup:
-    """A complete copy of what a project held of one image; `name` is what a user calls it."""
+    """A complete copy of what a project held of one image; `name` is what a user calls it.
+
+    `other` names the image that it is of, where that is not the one that has the entry id now. One that is no backup
+    of ours, but a copy of the data that lies beside it, is in `file`.
+    """
 
     name: str
     why: str
     folder: Path
     made: datetime
+    other: str | None = None
+    file: Path | None = None
 
 
-def list_backups(runs_folder: Path, entry_id: str) -> list[Backup]:
-    """List the complete backups of an image, the newest first, whoever made them and whatever became of their run."""
+def list_backups(runs_folder: Path, entry_id: str, image: ProjectImage | None = None) -> list[Backup]:
+    """List the complete backups of an image, the newest first, whoever made them and whatever became of their run.
+
+    Those of another image of this id are named as such where `image` says which one has it now.
+    """
     entry_id = checked_entry_id(entry_id)
     candidates = [
         (folder.parents[1].name, "before the run", folder) for folder in runs_folder.glob(f"*/backup/{entry_id}")
@@ -39,11 +55,37 @@ def list_backups(runs_folder: Path, entry_id: str) -> list[Backup]:
     for folder in sorted((runs_folder / "backup").glob(f"*/{entry_id}")):  # where the first versions put some
         candidates.append((folder.parent.name, "before measure or gallery", folder))
     backups = [
-        Backup(name=name, why=why, folder=folder, made=datetime.fromtimestamp(folder.stat().st_mtime))
+        Backup(name=name, why=why, folder=folder, made=made_at(folder), other=_other_image(folder, image))
         for name, why, folder in candidates
         if folder.is_dir() and any(folder.glob("*.qpproj"))
     ]
+    if image is not None:
+        backups += [_copy_beside(path) for path in other_copies(image.data_folder)]
     return sorted(backups, key=lambda backup: (backup.made, backup.name), reverse=True)
+
+
+def _copy_beside(path: Path) -> Backup:
+    made = datetime.fromtimestamp(path.stat().st_mtime)
+    return Backup(name=path.name, why="in a copy that lies beside the data", folder=path.parent, made=made, file=path)
+
+
+def _other_image(folder: Path, image: ProjectImage | None) -> str | None:
+    """Name the image of a backup where its file and its name, or its size, are not those of `image`."""
+    if image is None:
+        return None
+    try:
+        entries = load_json(next(folder.glob("*.qpproj"))).get("images", [])
+        entry = next(entry for entry in entries if str(entry["entryID"]) == image.entry_id)
+        builder = unwrapped(entry["serverBuilder"])
+        name, file = str(entry["imageName"]), printable(path_of_uri(builder["uri"]).name)
+        seen = builder.get("metadata") or entry["serverBuilder"].get("metadata") or {}
+        size = seen.get("width"), seen.get("height")
+    except (ProjectError, StopIteration, KeyError, TypeError, AttributeError, ValueError):
+        return None
+    is_same = name == image.name or file == file_name(image)
+    if is_same and (image.size_px is None or None in size or size == image.size_px):
+        return None
+    return name
 
 
 def backup_folder(runs_folder: Path, entry_id: str, why: str) -> Path:

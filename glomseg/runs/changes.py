@@ -103,14 +103,18 @@ def find_write(runs_folder: Path, entry_id: str, mark: str) -> Written | None:
 def last_changes(runs_folder: Path, entry_id: str, mark: str | None, sha256: str | None) -> list[Written]:
     """Return the writes that the last run made to an image one after another, the oldest first.
 
-    `mark` and `sha256` are those of the image's data as it stands. Raises RunError where the record of one of these
-    writes is lost or damaged.
+    `mark` and `sha256` are those of the image's data as it stands. Raises RunError where the record of the very last
+    write is lost, or one of that run's is damaged. What was before writes whose records are gone is not known.
     """
+    kept = _Kept(runs_folder, entry_id)
+    standing, lost = _standing(kept, mark, sha256)
     last: list[Written] = []
-    for written in _standing(runs_folder, entry_id, mark, sha256):
+    for written in standing:
         if last and written.change.run != last[0].change.run:
             break
         last.insert(0, written)
+    if lost is not None and len(last) == len(standing) and (not last or last[0].change.run in kept.damaged_runs):
+        raise lost
     return last
 
 
@@ -122,24 +126,26 @@ def runs_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[str]:
     runs: list[str] = []
     try:
         mark, sha256 = mark_of(readable_data(data_folder)), folder_state(data_folder).sha256
-        for written in _standing(runs_folder, entry_id, mark, sha256):
+        for written in _standing(_Kept(runs_folder, entry_id), mark, sha256)[0]:
             if written.change.run not in runs:
                 runs.append(written.change.run)
-    except (RunError, ProjectError):
+    except ProjectError:
         pass
     return runs
 
 
-def _standing(runs_folder: Path, entry_id: str, mark: str | None, sha256: str | None) -> list[Written]:
-    """Return the writes that stand in an image, the last first."""
-    kept = _Kept(runs_folder, entry_id)
+def _standing(kept: _Kept, mark: str | None, sha256: str | None) -> tuple[list[Written], RunError | None]:
+    """Return the writes that stand in an image, the last first, and what keeps one before them from being known."""
     standing: list[Written] = []
-    mark = kept.effective(mark)
-    while mark is not None:
-        written = kept.marked(mark)
-        standing.append(written)
-        mark = kept.effective(written.previous)
-    return standing + kept.unmarked(sha256)
+    try:
+        mark = kept.effective(mark)
+        while mark is not None:
+            written = kept.marked(mark)
+            standing.append(written)
+            mark = kept.effective(written.previous)
+    except RunError as error:
+        return standing, error
+    return standing + kept.unmarked(sha256), None
 
 
 class _Kept:
@@ -152,6 +158,7 @@ class _Kept:
         self._own = _paths(runs_folder, entry_id)
         self._marked: dict[str, Written] = {}
         self._unread = list(self._paths)
+        self.damaged_runs: set[str] = set()
 
     def marked(self, mark: str) -> Written:
         """Find the write of a mark; raises RunError where its record is lost."""
@@ -160,13 +167,14 @@ class _Kept:
             try:
                 written = _load(path)
             except RunError:
+                self.damaged_runs.add(path.parents[2].name)
                 continue
             if written.mark is not None:
                 self._marked.setdefault(written.mark, written)
         if mark not in self._marked:
             raise RunError(
-                f"what the last write changed in image {self._entry_id} is lost or damaged; take it back with: glomseg "
-                f"restore PROJECT {self._entry_id}"
+                f"what the last write changed in image {self._entry_id} is lost or damaged; take it back with `glomseg "
+                f"restore PROJECT {self._entry_id}`, or let a new run replace its outlines: `glomseg annotate PROJECT`"
             )
         return self._marked[mark]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.image_data import readable_data
+from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
@@ -15,7 +15,16 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_before_run
 from glomseg.runs.changes import Place, next_path
-from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
+from glomseg.runs.each_image import (
+    WriteOptions,
+    doubt,
+    forgotten,
+    merging,
+    reachable,
+    recording,
+    same_image,
+    standing_after,
+)
 from glomseg.runs.image_record import Collected, Outcome
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
@@ -89,11 +98,12 @@ def collect_images(
             listener.in_project(record.name)
             with recording(run, entry_id, Outcome.NOT_COLLECTED, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
+                same_image(image, run)
                 state = states.get(entry_id) or image_state(image)
                 predictions, problems = read_predictions(run, entry_id)
-                for problem in problems:
+                for problem in (*problems, *say_other_copies(image.data_folder)):
                     listener.warning(f"{record.name}: {problem}")
-                write = _Collect(qupath, project, run, image, path, tuple(predictions), options)
+                write = _Collect(qupath, project, run, image, path, tuple(predictions), options, listener)
                 written = merging(options.on_conflict, image, state, write)
                 _keep(run, entry_id, written)
                 if written.doubtful:
@@ -111,15 +121,19 @@ class _Collect:
     path: Path
     predictions: tuple[PathObject, ...]
     options: WriteOptions
+    listener: Listener
 
     def __call__(self, state: ImageState) -> WrittenImage:
         entry_id, runs_folder = self.image.entry_id, self.run.folder.parent
+        memory = read_memory(runs_folder, entry_id, self.image.data_folder)
+        if memory.lost is not None:
+            self.listener.warning(f"{self.image.name}: {forgotten(memory)}")
         return self.qupath.call(
             collect_image,
             self._target(state),
             self.predictions,
             processed_area=processed_area(self.run, entry_id),
-            memory=read_memory(runs_folder, entry_id, self.image.data_folder),
+            memory=memory,
             forget_rejections=self.options.forget_rejections,
             believe_deletions=self.options.believe_deletions,
         )

@@ -12,8 +12,9 @@ from glomseg.errors import ConflictError, GlomsegError, ProjectError
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState, ProjectImage, image_state
 from glomseg.runs.image_record import ImageRecord, Outcome, Standing
-from glomseg.runs.ownership import RUN
+from glomseg.runs.ownership import RUN, Memory
 from glomseg.runs.run import Run, now
+from glomseg.runs.same_image import another_image
 from glomseg.runs.write_image import WrittenImage
 
 OnConflict = Literal["stop", "skip", "merge"]
@@ -70,6 +71,16 @@ def merging(on_conflict: OnConflict, image: ProjectImage, state: ImageState, wri
     return write(state)
 
 
+def same_image(image: ProjectImage, run: Run) -> ProjectImage:
+    """Return the image that a run looked at; raises ProjectError where its id is another image's now."""
+    if other := another_image(run.images[image.entry_id], image):
+        raise ProjectError(
+            f"run {run.run_id} looked at another image under the id {image.entry_id} ({other}), so its outlines do not "
+            f"belong on {image.name}; annotate that one anew: `glomseg annotate PROJECT --image {image.entry_id}`"
+        )
+    return image
+
+
 def reachable(image: ProjectImage | None) -> tuple[ProjectImage, Path]:
     """Return an image and where it lies; raises ProjectError for one that is gone or cannot be used."""
     if image is None or image.path is None or image.problem:
@@ -85,6 +96,14 @@ def standing_after(written: WrittenImage) -> Standing:
         machine=written.machine,
         persons=sum(written.persons.values()),
         verdicts=dict(written.verdicts),
+    )
+
+
+def forgotten(memory: Memory) -> str:
+    """Say what it means that the memory of an image is lost."""
+    return (
+        f"what was remembered of it is lost ({memory.lost}), so outlines that people deleted before may be offered "
+        "again; where a share or a backup still has that file, bring it back first"
     )
 
 

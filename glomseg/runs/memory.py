@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from glomseg.errors import GeoJSONError
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.write_mark import mark_of
-from glomseg.runs.changes import find_write
+from glomseg.runs.changes import Written, find_write
 from glomseg.runs.ownership import FINGERPRINT, Memory
 from glomseg.runs.run import checked_entry_id
 
@@ -29,21 +30,28 @@ def memory_path(runs_folder: Path, entry_id: str, mark: str | None) -> Path:
 def read_memory(runs_folder: Path, entry_id: str, data_folder: Path) -> Memory:
     """Read what is remembered of an image, as is true of the data that stands; a duplicate has that of its original.
 
-    Raises ProjectError where the data cannot be read, GeoJSONError where the memory is damaged.
+    Where its file is gone or damaged, that is said in the memory, and the record of the write stands in as far as it
+    can. Raises ProjectError where the data cannot be read.
     """
     mark = mark_of(readable_data(data_folder))
     path = memory_path(runs_folder, entry_id, mark)
     if mark is not None and not path.is_file():
         path = next(iter(sorted((runs_folder / "memory").glob(f"*/{mark}.geojson"))), path)
-    predictions = read_geojson(path) if path.is_file() else _from_change(runs_folder, entry_id, mark)
-    return Memory(predictions=tuple(predictions), is_of_data=mark is not None)
-
-
-def _from_change(runs_folder: Path, entry_id: str, mark: str | None) -> list[PathObject]:
-    """Gather from the record of a write what its lost memory held, but for what was rejected just before it."""
+    lost = None
+    if path.is_file():
+        try:
+            return Memory(predictions=tuple(read_geojson(path)), is_of_data=mark is not None)
+        except GeoJSONError as error:
+            lost = str(error)
+    elif mark is not None:
+        lost = f"{path} is gone"
     written = None if mark is None else find_write(runs_folder, entry_id, mark)
-    if written is None:
-        return []
+    predictions = () if written is None else _from_change(written)
+    return Memory(predictions=tuple(predictions), is_of_data=mark is not None, lost=lost)
+
+
+def _from_change(written: Written) -> list[PathObject]:
+    """Gather from the record of a write what its lost memory held, but for what was rejected just before it."""
     change = written.change
     gone = {item.metadata.get(FINGERPRINT) for item in change.removed}
     return [*(item for item in change.remembered if item.metadata.get(FINGERPRINT) not in gone), *change.added]

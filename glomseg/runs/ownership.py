@@ -52,11 +52,13 @@ class Deletions:
 class Memory:
     """The predictions that stood in an image after a write of ours, and those that a person had rejected before it.
 
-    `is_of_data` tells that the image's data is known to be based on that write.
+    `is_of_data` tells that the image's data is known to be based on that write, `lost` what became of the file that
+    remembered it, None where it is whole.
     """
 
     predictions: tuple[PathObject, ...] = ()
     is_of_data: bool = False
+    lost: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

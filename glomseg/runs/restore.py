@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.image_copies import copy_image_data, restore_image_data
-from glomseg.qupath.project import ProjectImage, image_state, read_project
+from glomseg.qupath.image_data import DATA
+from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import Undone
@@ -17,7 +23,7 @@ from glomseg.runs.plan import choose_images
 from glomseg.runs.run import FOLDER, list_runs, now
 
 LAST = "last"
-"""What stands for the name of the newest backup."""
+"""What stands for the name of the newest backup of the image itself."""
 
 
 def image_backups(project: Path, image: str) -> tuple[ProjectImage, list[Backup]]:
@@ -30,7 +36,7 @@ def image_backups(project: Path, image: str) -> tuple[ProjectImage, list[Backup]
     if len(chosen) > 1:
         ids = ", ".join(item.entry_id for item in chosen)
         raise ProjectError(f"{len(chosen)} images are named {image}; name one by its id: {ids}")
-    return chosen[0], list_backups(read.folder / FOLDER, chosen[0].entry_id)
+    return chosen[0], list_backups(read.folder / FOLDER, chosen[0].entry_id, chosen[0])
 
 
 def restore_image(project: Path, image: str, backup: str) -> Backup:
@@ -40,22 +46,57 @@ def restore_image(project: Path, image: str, backup: str) -> Backup:
     """
     read = read_project(project)
     runs_folder = read.folder / FOLDER
-    with locked(runs_folder):
-        item, backups = image_backups(project, image)
-        entry_id = item.entry_id
-        name = backups[0].name if backup == LAST and backups else backup
-        chosen = next((listed for listed in backups if listed.name == name), None)
-        if chosen is None:
-            known = ", ".join(listed.name for listed in backups) or "none"
-            raise ProjectError(f"{item.name} has no backup {name!r}; there are: {known}")
-        state, stood = image_state(item), runs_in(runs_folder, entry_id, item.data_folder)
-        before = backup_folder(runs_folder, entry_id, "restore")
-        copy_image_data(read.path, entry_id, before, memory_path(runs_folder, entry_id, None), expected=state)
-        restore_image_data(chosen.folder, item.data_folder, expected=state)
-        restore_memory(chosen, runs_folder, entry_id)
-        gone = set(stood) - set(runs_in(runs_folder, entry_id, item.data_folder))
-        for run in list_runs(runs_folder):
-            if run.run_id in gone and entry_id in run.images:
-                undone = Undone(at=now(), restored_from=name)
-                run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=undone))
+    again: str | None = None
+    try:
+        with locked(runs_folder):
+            item, backups = image_backups(project, image)
+            chosen = _chosen(item, backups, backup)
+            again = f"glomseg restore PROJECT {item.entry_id} {shlex.quote(chosen.name)}"
+            _restore(read, item, chosen)
+    except KeyboardInterrupt as error:
+        if again is None:
+            raise
+        raise KeyboardInterrupt(  # the `last` one may be what stood there before, by now
+            f"the image is as it was, or as in the backup; give again: {again}"
+        ) from error
     return chosen
+
+
+def _chosen(image: ProjectImage, backups: list[Backup], name: str) -> Backup:
+    """Find a backup by its name, or the last; raises ProjectError for an unknown one."""
+    its_own = [listed for listed in backups if listed.other is None and listed.file is None]
+    if name == LAST and its_own:
+        return its_own[0]
+    chosen = next((listed for listed in backups if listed.name == name), None)
+    if chosen is None:
+        known = ", ".join(listed.name for listed in backups) or "none"
+        raise ProjectError(f"{image.name} has no backup {name!r}; there are: {known}")
+    return chosen
+
+
+def _restore(project: Project, image: ProjectImage, backup: Backup) -> None:
+    """Bring a backup back, after one of what stands there; runs that are gone with that are recorded as undone."""
+    runs_folder, entry_id = project.folder / FOLDER, image.entry_id
+    state, stood = image_state(image), runs_in(runs_folder, entry_id, image.data_folder)
+    before = backup_folder(runs_folder, entry_id, "restore")
+    copy_image_data(project.path, entry_id, before, memory_path(runs_folder, entry_id, None), expected=state)
+    with _folder_of(backup) as folder:
+        restore_image_data(folder, image.data_folder, expected=state)
+    if backup.file is None:
+        restore_memory(backup, runs_folder, entry_id)
+    gone = set(stood) - set(runs_in(runs_folder, entry_id, image.data_folder))
+    for run in list_runs(runs_folder):
+        if run.run_id in gone and entry_id in run.images:
+            undone = Undone(at=now(), restored_from=backup.name)
+            run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=undone))
+
+
+@contextmanager
+def _folder_of(backup: Backup) -> Iterator[Path]:
+    """Yield the folder of a backup; of a copy that lies beside the data, one that holds nothing else."""
+    if backup.file is None:
+        yield backup.folder
+        return
+    with tempfile.TemporaryDirectory(prefix="glomseg-restore-") as folder:
+        shutil.copy2(backup.file, Path(folder, DATA))
+        yield Path(folder)

@@ -21,6 +21,7 @@ from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import VERDICT, deletions, owner
 from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters, list_runs
+from glomseg.runs.same_image import without_strangers
 
 CLASS_BEFORE = "glomseg.class_before"
 """Where the review script keeps the class that an object had before its verdict."""
@@ -92,7 +93,7 @@ def read_reviewed(
     project = read_project(path, slides=slides)
     reviewed: list[ReviewedImage] = []
     remarks: list[str] = []
-    runs = list_runs(project.folder / FOLDER)
+    runs = without_strangers(list_runs(project.folder / FOLDER), project.images)[0]
     same = same_slides(project.images)
     remarks += same.remarks(project.images)
     images = read_annotated_images(project, same.left(project.images), progress=progress)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
-from glomseg.qupath.image_data import readable_data
+from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.same_slides import same_slides
@@ -21,6 +21,7 @@ from glomseg.runs.lock import Holder, read_holder
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT, owner
 from glomseg.runs.run import FOLDER, Run, instant, read_runs
+from glomseg.runs.same_image import another_image, without_strangers
 from glomseg.runs.since import PeoplesChanges, read_changes
 
 REVIEW = "glomseg.review"
@@ -46,7 +47,7 @@ class RunStatus:
 
     run_id: str
     state: str
-    glomeruli: int | None
+    glomeruli: int | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -54,11 +55,12 @@ class RunStatus:
 class ImageStatus:
     """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong.
 
-    `since` is what people changed since the last write of ours; None where that was not read, or nothing is ours.
+    `annotations` is None where QuPath's summary of the data is gone. `since` is what people changed since the last
+    write of ours; None where that was not read, or nothing is ours.
     """
 
     image: ProjectImage
-    annotations: Mapping[str, int]
+    annotations: Mapping[str, int] | None
     saved: datetime | None
     owners: OwnerCounts
     review: str | None
@@ -131,12 +133,17 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
     machine = sum(owner(item) == "machine" for item in read.objects)
     verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
     owners = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
-    return replace(status, since=since, owners=owners)
+    counted = Counter(item.class_name or "Unclassified" for item in read.objects)  # as QuPath's summary says it
+    annotations = counted if status.annotations is None else status.annotations
+    return replace(status, since=since, owners=owners, annotations=annotations)
 
 
 def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> ImageStatus:
     """Gather what the project's files and the records of `runs`, the oldest first, say about an image."""
-    records = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
+    looked_at = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
+    others = {run.run_id: other for run, record in looked_at if (other := another_image(record, image))}
+    records = [(run, record) for run, record in looked_at if run.run_id not in others]
+    runs = without_strangers(runs, [image])[0]
     standing = runs_in(runs_folder, image.entry_id, image.data_folder)
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
     state, problem, owners = ImageState(sha256=None), image.problem, OwnerCounts()
@@ -147,9 +154,9 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) 
     except ProjectError as error:  # what the summary says is then no more than what QuPath said once
         problem = "; ".join(filter(None, [str(error), image.problem]))
     return ImageStatus(
-        image=image,
-        annotations=state.annotation_counts,
-        saved=None if state.saved_ms is None else datetime.fromtimestamp(state.saved_ms / 1000),
+        image=replace(image, remarks=(*image.remarks, *say_other_copies(image.data_folder))),
+        annotations=None if state.sha256 is not None and state.object_count is None else state.annotation_counts,
+        saved=_saved(state),
         owners=owners,
         review=image.metadata.get(REVIEW),
         reviewed=image.metadata.get(REVIEWED),
@@ -161,10 +168,18 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) 
                 doubts=record.doubts,
             )
             for run, record in records
-        ),
+        )
+        + tuple(RunStatus(run_id=run, state=f"of another image ({other})") for run, other in others.items()),
         conflict=next((record.reason for _, record in reversed(records) if record.outcome and record.conflict), None),
         problem=problem,
     )
+
+
+def _saved(state: ImageState) -> datetime | None:
+    """Tell when an image was saved, by the time of its file where QuPath's summary is gone; None for never."""
+    if state.saved_ms is not None:
+        return datetime.fromtimestamp(state.saved_ms / 1000)
+    return None if state.modified_ns is None else datetime.fromtimestamp(state.modified_ns / 1e9)
 
 
 def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecord]) -> OwnerCounts:
@@ -176,7 +191,7 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     if last is not None and last.data_sha256 == state.sha256:
         return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts, current=True)
     data = (image.data_folder / "data.qpdata").read_bytes()  # holds text as it is, though little else is readable
-    if RUN.encode() not in data:
+    if RUN.encode() not in data and state.object_count is not None:
         verdicts: dict[str, int] | None = None if VERDICT.encode() in data else {}
         return OwnerCounts(machine=0, persons=sum(state.annotation_counts.values()), verdicts=verdicts, current=True)
     if last is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from glomseg.errors import RunError
+from glomseg.errors import ProjectError, RunError
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
@@ -30,27 +30,41 @@ def undo_run(
     """Take back what a run, by default the last one brought in, changed in its project.
 
     The result holds the images that it had changed. Raises RunError where there are none, and otherwise as
-    `collect_run`.
+    `collect_run`. The text of a KeyboardInterrupt names the run that is taken back.
     """
     options, listener = options or WriteOptions(), listener or Listener()
     read = read_project(project, slides=options.slides)
     runs_folder = read.folder / FOLDER
-    with locked(runs_folder):
-        chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
-        images = {image.entry_id: image for image in read.images}
-        entry_ids = tuple(key for key in chosen.images if (chosen.folder / "changes" / key).is_dir())
-        if not entry_ids:
-            raise RunError(f"run {chosen.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
-        listener.waiting("QuPath is starting")
-        with qupath_process() as qupath:
-            for entry_id in entry_ids:
-                listener.in_project(chosen.images[entry_id].name)
-                with recording(chosen, entry_id, Outcome.NOT_UNDONE, options.on_conflict):
-                    image, path = reachable(images.get(entry_id))
-                    doubtful = _undo(qupath, read, chosen, image, path, options)
-                    if doubtful:
-                        listener.warning(f"{image.name}: {doubt(doubtful)}")
+    chosen: Run | None = None
+    try:
+        with locked(runs_folder):
+            chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
+            entry_ids = _undo_images(read, chosen, options, listener)
+    except KeyboardInterrupt as error:
+        if chosen is None:
+            raise
+        raise KeyboardInterrupt(  # without its name, the same command would go on with the run before
+            f"each image is as it was, or taken back; the rest is taken back by: glomseg undo PROJECT {chosen.run_id}"
+        ) from error
     return RunResult(run=chosen, entry_ids=entry_ids)
+
+
+def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Listener) -> tuple[str, ...]:
+    """Take back what a run changed, image by image; returns the ids of those that it had changed."""
+    images = {image.entry_id: image for image in project.images}
+    entry_ids = tuple(key for key in run.images if (run.folder / "changes" / key).is_dir())
+    if not entry_ids:
+        raise RunError(f"run {run.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
+    listener.waiting("QuPath is starting")
+    with qupath_process() as qupath:
+        for entry_id in entry_ids:
+            listener.in_project(run.images[entry_id].name)
+            with recording(run, entry_id, Outcome.NOT_UNDONE, options.on_conflict):
+                image, path = reachable(images.get(entry_id))
+                doubtful = _undo(qupath, project, run, image, path, options)
+                if doubtful:
+                    listener.warning(f"{image.name}: {doubt(doubtful)}")
+    return entry_ids
 
 
 def last_collected(project: Project, runs_folder: Path) -> Run:
@@ -64,8 +78,19 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
                 collected = run.images[image.entry_id].collected if image.entry_id in run.images else None
                 last = max(last or (0.0, -1), (instant(collected.at) if collected else 0.0, number))
     if last is None:
+        _refuse_lost(project, runs_folder)
         raise RunError(f"no run in {runs_folder} has changed the project; nothing to undo")
     return next(run for number, run in runs.values() if number == last[1])
+
+
+def _refuse_lost(project: Project, runs_folder: Path) -> None:
+    """Raise RunError where outlines of ours stand in an image, and the record of that write is gone."""
+    for image in project.images:
+        try:
+            mark = mark_of(readable_data(image.data_folder))
+        except ProjectError:
+            continue
+        last_changes(runs_folder, image.entry_id, mark, None)
 
 
 def _undo(
@@ -104,6 +129,8 @@ def _writes_of(run: Run, image: ProjectImage, state: ImageState) -> list[Written
     """Return what the run wrote last into an image; raises RunError where another run was after it, or it was not."""
     last = last_changes(run.folder.parent, image.entry_id, mark_of(readable_data(image.data_folder)), state.sha256)
     if last and last[-1].change.run != run.run_id:
+        if run.run_id not in runs_in(run.folder.parent, image.entry_id, image.data_folder):
+            raise RunError(f"nothing of run {run.run_id} stands in the image; nothing to undo")
         later = last[-1].change.run
         raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
     if not last:

@@ -19,6 +19,7 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, UnreadableRun, load_run, read_runs
+from glomseg.runs.same_image import without_strangers
 from glomseg.study.records import RunDescription, StudySlide
 from glomseg.study.run_results import describe_run, failure, newest_result
 
@@ -56,11 +57,12 @@ def read_sources(
         return _from_run(path, slides, sheet)
     project = read_project(path, slides=slides)
     runs, unreadable = read_runs(project.folder / FOLDER)
+    runs, strangers = without_strangers(runs, project.images)
     matched, remarks = match_samples(
         sheet, [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images]
     )
     same = same_slides(project.images)
-    remarks += same.remarks(project.images)
+    remarks += [*same.remarks(project.images), *strangers]
     without_qupath = find_qupath() is None
     if without_qupath and project.images:
         remarks.append(

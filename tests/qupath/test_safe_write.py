@@ -234,6 +234,7 @@ def test_the_backup_holds_what_stood_before_the_first_write(study, staged, tmp_p
     back_up(staged, folder)  # the second write of a run keeps the first copy
     assert (folder / "data.qpdata").read_bytes() == old
     assert {path.name for path in folder.iterdir()} == {
+        "backup.json",
         "checksums.json",
         "classes.json",
         "data.qpdata",

@@ -52,6 +52,18 @@ HELD = {
     "the image is duplicated in QuPath": (
         "runs/test_collect.py::test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original",
     ),
+    "the id is another image's now (a project made again, a run folder copied)": (
+        "runs/test_careless.py::test_a_run_looked_at_another_image_under_this_id",
+        "runs/test_careless.py::test_a_backup_of_another_image_is_not_the_last_one",
+        "runs/test_careless.py::test_an_import_looks_whose_outlines_they_are",
+    ),
+    "run folders, or what was remembered, are deleted": (
+        "runs/test_careless.py::test_the_folder_of_an_older_run_is_deleted",
+        "runs/test_careless.py::test_what_was_remembered_is_lost",
+    ),
+    "a sync tool leaves a second copy of the data": (
+        "runs/test_careless.py::test_a_copy_that_a_sync_tool_left_is_said_and_can_be_brought_back",
+    ),
     "two objects have one id": (
         "runs/test_collect.py::test_two_objects_of_one_id_are_told_apart",
         "study/test_write_back.py::test_an_id_that_two_objects_have_is_left_alone_and_said",
@@ -62,7 +74,9 @@ HELD = {
     "`data.qpdata` is missing though `summary.json` tells of it": (
         "runs/test_collect.py::test_data_that_is_missing_is_not_an_image_that_was_never_saved",
     ),
-    "a glomseg is killed": (
+    "a glomseg is killed, or stopped with Ctrl-C": (
+        "runs/test_interrupt.py::test_at_every_operation",
+        "runs/test_interrupt.py::test_a_real_process_ends_as_by_hand",
         "runs/test_kill.py::test_collect",
         "runs/test_kill.py::test_undo",
         "runs/test_kill.py::test_restore",

@@ -1,0 +1,61 @@
+"""Whether the image that a run looked at is the one that has its entry id now.
+
+QuPath never gives an id twice. But ids begin anew where a project is made again in its old folder, and mean other
+images where a run folder is copied from another project or two projects share one: outlines of one slide would come to
+lie on another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from glomseg.qupath.find_images import path_of_uri
+from glomseg.qupath.project import ProjectImage
+from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.run import Run, printable
+
+
+def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
+    """Say which other image a run looked at under the entry id of `image`; None where nothing tells them apart.
+
+    An image of another size is another one. So is one of another name whose file has another name and length; a file
+    that was renamed, or an image that was, is the same.
+    """
+    if record.size and image.size_px and record.size != image.size_px:
+        return f"{record.name}, {record.size[0]} x {record.size[1]} px"
+    inputs, file = record.inputs, file_name(image)
+    if inputs is None or inputs.file is None or file is None or record.name == image.name or inputs.file == file:
+        return None
+    if image.path is not None and image.path.is_file() and image.path.stat().st_size == inputs.bytes:
+        return None
+    return f"{record.name}, {inputs.file}"
+
+
+def file_name(image: ProjectImage) -> str | None:
+    """Return the name of an image's file, where it lies now or as the project says."""
+    try:
+        return printable(image.path.name if image.path is not None else path_of_uri(image.uri).name)
+    except ValueError:
+        return None
+
+
+def without_strangers(runs: Sequence[Run], images: Iterable[ProjectImage]) -> tuple[list[Run], list[str]]:
+    """Leave out of runs, which are not to be saved then, what they found on other images than those of their ids now.
+
+    Also says of which image of which run that is so.
+    """
+    listed = {image.entry_id: image for image in images}
+    left, remarks = [], []
+    for run in runs:
+        strange = {
+            entry_id: other
+            for entry_id, record in run.images.items()
+            if entry_id in listed and (other := another_image(record, listed[entry_id]))
+        }
+        remarks += [
+            f"{listed[entry_id].name}: run {run.run_id} looked at another image under its id ({other}); left out"
+            for entry_id, other in strange.items()
+        ]
+        left.append(replace(run, images={key: item for key, item in run.images.items() if key not in strange}))
+    return left, remarks

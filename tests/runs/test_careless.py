@@ -1,0 +1,195 @@
+"""What a careless user does with the files around a project, and what glomseg says and does then."""
+
+import json
+import os
+import shutil
+
+import pytest
+from support.qupath_side import delete_predictions
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.qupath.project import read_project
+from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.backups import list_backups
+from glomseg.runs.image_record import ImageRecord, Inputs, State
+from glomseg.runs.ownership import RUN
+
+pytestmark = pytest.mark.qupath
+
+
+@pytest.fixture
+def collected(moved, one_process, glomseg):
+    """A project into which two runs were brought."""
+    for run, shift in (("run-1", 0), ("run-2", 4)):
+        made_run(moved, run, discs(run, FREE, shift))
+        assert glomseg("collect", moved).code == 0
+    return moved
+
+
+def runs_of(objects):
+    return sorted({item.metadata[RUN] for item in objects.values() if RUN in item.metadata})
+
+
+def exchanged(study, *, with_data=True):
+    """Give the first two images each other's ids, as where a project is made again in its folder."""
+    content = json.loads(study.read_text("utf-8"))
+    one, two = content["images"][:2]
+    one["entryID"], two["entryID"] = two["entryID"], one["entryID"]
+    study.write_text(json.dumps(content), "utf-8")
+    if with_data:
+        data = study.parent / "data"
+        for old, new in (("1", "x"), ("2", "1"), ("x", "2")):
+            (data / old).rename(data / new)
+
+
+def image_1(glomseg, study, *arguments):
+    return json.loads(glomseg("status", study, "--json", *arguments).out)["images"][0]
+
+
+def test_the_folder_of_an_older_run_is_deleted(collected, one_process, glomseg):
+    """The newest run still stands, and can be taken back; before that of which nothing is known there is a way out."""
+    shutil.rmtree(collected.parent / "glomseg/run-1")
+    assert [(run["run"], run["state"]) for run in image_1(glomseg, collected)["runs"]] == [("run-2", "collected")]
+    assert glomseg("undo", collected).code == 0
+    assert runs_of(standing(one_process, collected)) == ["run-1"]
+    refused = glomseg("undo", collected)
+    assert refused.code == 1
+    assert "is lost or damaged; take it back with `glomseg restore PROJECT 1`" in refused.err
+    made_run(collected, "run-3", discs("run-3", FREE, 8))
+    assert glomseg("collect", collected).code == 0
+    assert runs_of(standing(one_process, collected)) == ["run-3"]
+
+
+def test_a_damaged_record_of_the_run_itself_is_no_reason_to_undo_half_of_it(collected, one_process, glomseg):
+    image = read_project(collected).images[0]
+    made_run(collected, "run-2", discs("run-2", FREE[:5], 4))
+    assert glomseg("collect", collected).code == 0
+    (collected.parent / "glomseg/run-2/changes/1/2.json").write_text("{")
+    before = (image.data_folder / "data.qpdata").read_bytes()
+    refused = glomseg("undo", collected)
+    assert refused.code == 1
+    assert "lost or damaged" in refused.err
+    assert (image.data_folder / "data.qpdata").read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["all is gone", "the memory is gone", "the memory is half"])
+def test_what_was_remembered_is_lost(collected, one_process, glomseg, damage):
+    """What people deleted may come back then, which is said; the last write's record stands in where there is one."""
+    image = read_project(collected).images[0]
+    one_process.call(delete_predictions, collected, "1", image.path, 5)
+    runs = collected.parent / "glomseg"
+    if damage == "all is gone":
+        shutil.rmtree(runs)
+    for path in runs.glob("memory/1/*"):
+        if damage == "the memory is gone":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[:100])
+    made_run(collected, "run-3", discs("run-3", FREE, 1))
+    brought = glomseg("collect", collected)
+    assert brought.code == 0
+    assert "kidney_01.tif: what was remembered of it is lost (" in brought.err
+    rejected = json.loads((runs / "run-3/run.json").read_text())["images"]["1"]["collected"]["dropped_as_rejected"]
+    assert rejected == (0 if damage == "all is gone" else 3)
+    assert runs_of(standing(one_process, collected)) == ["run-3"]
+
+
+@pytest.mark.parametrize("told_by", ["the size", "the file"])
+def test_a_run_looked_at_another_image_under_this_id(moved, one_process, glomseg, tmp_path, told_by):
+    """Its outlines come on no other slide, and its results count for none."""
+    size = (2048, 1024) if told_by == "the size" else None
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    inputs = Inputs(file="elsewhere.svs", bytes=3, modified_ns=1)
+    run.update("1", ImageRecord(name="elsewhere", state=State.DONE, size=size, inputs=inputs, glomeruli=8))
+    before = (moved.parent / "data/1/data.qpdata").read_bytes()
+    brought = glomseg("collect", moved)
+    assert brought.code == 1
+    assert "run run-1 looked at another image under the id 1 (elsewhere, " in brought.err
+    assert "do not belong on kidney_01.tif; annotate that one anew: `glomseg annotate PROJECT --image 1`" in brought.err
+    assert (moved.parent / "data/1/data.qpdata").read_bytes() == before
+    assert image_1(glomseg, moved)["runs"][0]["state"].startswith("of another image (elsewhere, ")
+    measured = glomseg("measure", moved, "-o", tmp_path / "measured")
+    assert "run run-1 looked at another image under its id" in measured.err
+
+
+def test_a_renamed_file_or_image_is_the_same(moved, one_process, glomseg):
+    path = read_project(moved).images[0].path
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    inputs = Inputs(file="as it was called.tif", bytes=path.stat().st_size, modified_ns=1)
+    run.update("1", ImageRecord(name="as it was called", state=State.DONE, size=(2048, 2048), inputs=inputs))
+    assert glomseg("collect", moved).code == 0
+    assert runs_of(standing(one_process, moved)) == ["run-1"]
+
+
+def test_a_backup_of_another_image_is_not_the_last_one(collected, one_process, glomseg):
+    exchanged(collected)
+    listed = glomseg("restore", collected, "1")
+    assert listed.out.count("of ANOTHER image: kidney_01.tif") == 2
+    data = collected.parent / "data/1/data.qpdata"
+    before = data.read_bytes()
+    refused = glomseg("restore", collected, "1", "last")
+    assert refused.code == 1
+    assert "has no backup 'last'" in refused.err
+    assert data.read_bytes() == before
+
+
+def test_the_newest_backup_is_the_last_made(collected, one_process, glomseg):
+    """However a project was copied since, and though the clock was set back."""
+    runs = collected.parent / "glomseg"
+    for folder in (runs / "run-1/backup/1", runs / "run-2/backup/1"):
+        os.utime(folder, (2e9, 2e9) if "run-1" in str(folder) else (1e9, 1e9))
+    assert [backup.name for backup in list_backups(runs, "1")] == ["run-2", "run-1"]
+    data = collected.parent / "data/1/data.qpdata"
+    os.utime(data, (3e9, 3e9))  # as written by a clock that was set back since
+    made_run(collected, "run-3", discs("run-3", FREE, 8))
+    assert glomseg("collect", collected, "run-3").code == 0
+    assert list_backups(runs, "1")[0].name == "run-3"
+    assert glomseg("restore", collected, "1", "last").code == 0
+    assert runs_of(standing(one_process, collected)) == ["run-2"]
+
+
+def test_a_copy_that_a_sync_tool_left_is_said_and_can_be_brought_back(collected, one_process, glomseg, tmp_path):
+    image = read_project(collected).images[0]
+    name = "data (Ada's conflicted copy).qpdata"
+    shutil.copy(image.data_folder / "data.qpdata", image.data_folder / name)
+    one_process.call(delete_predictions, collected, "1", image.path, 5)
+    assert any(name in remark for remark in image_1(glomseg, collected)["remarks"])
+    assert name in glomseg("measure", collected, "-o", tmp_path / "measured").err
+    made_run(collected, "run-3", discs("run-3", FREE, 1))
+    assert name in glomseg("collect", collected).err
+    assert name in glomseg("restore", collected, "1").out
+    assert glomseg("restore", collected, "1", name).code == 0
+    stands = standing(one_process, collected)
+    assert len([item for item in stands.values() if RUN in item.metadata]) == len(FREE)
+    status = image_1(glomseg, collected, "--files-only")
+    assert (status["annotations"], status["persons"], status["machine"]) == (None, 10, 8)
+    assert image_1(glomseg, collected)["saved"] is not None
+    assert glomseg("restore", collected, "1", "last").code == 0
+    assert len(standing(one_process, collected)) == 10 + 5
+
+
+def test_outlines_without_a_record_are_not_lost_with_the_summary(moved, no_qupath, glomseg):
+    """A summary that is gone says nothing: it is no proof that nothing stands there."""
+    (moved.parent / "data/1/summary.json").unlink()
+    status = image_1(glomseg, moved)
+    assert (status["annotations"], status["persons"]) == (None, None)
+    assert "?" in glomseg("status", moved).out
+
+
+@pytest.mark.slow
+def test_an_import_looks_whose_outlines_they_are(moved, one_process, glomseg):
+    imports = list_scripts()["import_results"]
+    data = moved.parent / "data/1/data.qpdata"
+    before = data.read_bytes()
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    for told in ({"size": (2048, 1024)}, {"inputs": Inputs(file="elsewhere.svs", bytes=3, modified_ns=1)}):
+        run.update("1", ImageRecord(name="elsewhere", state=State.DONE, **told))
+        refused = glomseg("qupath", "run", imports, moved, "--image", "kidney_01.tif")
+        assert refused.code == 1
+        assert "looked at another image under the id 1 (elsewhere)" in refused.out + refused.err
+        assert data.read_bytes() == before
+    path = read_project(moved).images[0].path
+    inputs = Inputs(file="as it was called.tif", bytes=path.stat().st_size, modified_ns=1)
+    run.update("1", ImageRecord(name="elsewhere", state=State.DONE, size=(2048, 2048), inputs=inputs))
+    assert glomseg("qupath", "run", imports, moved, "--image", "kidney_01.tif").code == 0
+    assert runs_of(standing(one_process, moved)) == ["run-1"]
