@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -45,10 +50,17 @@ cli.add_section("Measure", (measure, report, gallery, evaluate, compare))
 cli.add_section("Models and training", (export_tiles, train, models))
 
 
+class Ended(KeyboardInterrupt):
+    """A request to end the process, as a queue makes it or a terminal that closes: it does what Ctrl-C does."""
+
+    number: int = signal.SIGINT
+
+
 def main() -> None:
     """Run the command line: exit code 0 for success, 1 where something failed, 2 for a wrong call, 130 for Ctrl-C."""
     try:
-        code = cli.main(standalone_mode=False)
+        with _ended_as_by_hand():
+            code = cli.main(standalone_mode=False)
     except GlomsegError as error:  # speaks of flags already, see `Command`
         click.echo(f"glomseg: {error}", err=True)
         code = 1
@@ -56,8 +68,9 @@ def main() -> None:
         error.show()
         code = error.exit_code
     except (Interrupted, KeyboardInterrupt, click.Abort) as error:
-        click.echo("glomseg: interrupted" + (f"; {error}" if str(error) else ""), err=True)
-        code = 130
+        with suppress(OSError):  # a terminal that has closed hears nothing
+            click.echo("glomseg: interrupted" + (f"; {error}" if str(error) else ""), err=True)
+        code = 128 + _signal_of(error)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         code = 1
@@ -65,6 +78,39 @@ def main() -> None:
         click.echo(f"glomseg: {error.filename or 'output'}: {error.strerror or error}; check the path", err=True)
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _signal_of(error: BaseException | None) -> int:
+    while error is not None:
+        if isinstance(error, Ended):
+            return error.number
+        error = error.__cause__
+    return signal.SIGINT
+
+
+@contextmanager
+def _ended_as_by_hand() -> Iterator[None]:
+    """Take a request to end for Ctrl-C, where nobody has said otherwise, as nohup does."""
+    process = os.getpid()
+
+    def end(number: int, frame: object) -> None:
+        if os.getpid() != process:  # a child that was forked ends as it would
+            os._exit(128 + number)
+        ended = Ended()
+        ended.number = number
+        raise ended
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

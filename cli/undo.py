@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @command(
     short_help="Take back what a run changed in its project.",
-    interrupted="each image is as it was, or taken back; the same command takes back the rest",
+    interrupted="each image is as it was, or taken back; which of them says: glomseg status PROJECT",
 )
 @options.project_argument
 @click.argument("run", required=False)

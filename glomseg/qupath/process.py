@@ -121,13 +121,19 @@ class QuPathProcess:
         """Wait for the call in progress, and end the process."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
+    def kill(self) -> None:
+        """End the process at once, and come back when it is gone: what it was writing is as before, or as after."""
+        for worker in list((self._executor._processes or {}).values()):
+            worker.kill()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
 
 @contextmanager
 def qupath_process() -> Iterator[QuPathProcess]:
     """Hold a process with QuPath's JVM, started at the first call; raises QuPathError where there is none.
 
     What QuPath prints goes to stderr. Ctrl-C does not reach the process: leaving the block waits until the call in
-    progress is through, so that no write is cut short.
+    progress is through, so that no write is cut short; Ctrl-C once more ends the process.
     """
     info = require_qupath()
     with tempfile.TemporaryDirectory(prefix="glomseg-qupath-", ignore_cleanup_errors=True) as preferences:
@@ -147,7 +153,11 @@ def qupath_process() -> Iterator[QuPathProcess]:
         try:
             yield process
         finally:
-            process.close()
+            try:
+                process.close()
+            except KeyboardInterrupt:  # asked again while a call was waited for
+                process.kill()
+                raise
 
 
 def _settle(folder: str, options: Sequence[str]) -> None:

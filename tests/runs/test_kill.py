@@ -6,20 +6,18 @@ what a person would lose by: their objects, what they deleted, a way back.
 
 import json
 import shutil
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.kill import Killed, call_killed, killed_at
+from support.kill import Killed, call_killed, killed_at, using
 from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, standing
 
-from glomseg.qupath import annotations
 from glomseg.qupath.amend import amend_image
 from glomseg.qupath.process import QuPathProcess
 from glomseg.qupath.project import read_project
 from glomseg.report.judgements import apply_labels
-from glomseg.runs import collect, undo_run
+from glomseg.runs import undo_run
 from glomseg.runs.backups import list_backups
 from glomseg.runs.collect import collect_run
 from glomseg.runs.ownership import FINGERPRINT, RUN, owner
@@ -71,25 +69,6 @@ def reviewed(qupath, tmp_path_factory):
     qupath.call(delete_predictions, study, "1", read_project(study).images[0].path, len(FREE) - DELETED)
     made_run(study, "run-2", discs("run-2", FREE[:4], shift=6) + discs("run-2", FREE[4:]))
     return folder
-
-
-@contextmanager
-def using(process):
-    """Let the library use this process of QuPath."""
-    before = collect.qupath_process
-
-    @contextmanager
-    def running():
-        yield process
-
-    modules = (collect, undo_run, annotations, write_back)
-    for module in modules:
-        module.qupath_process = running
-    try:
-        yield
-    finally:
-        for module in modules:
-            module.qupath_process = before
 
 
 @pytest.fixture
