@@ -191,6 +191,12 @@ def segmenting(command: Command) -> Command:
             metavar="SECONDS",
             help="With workers: give up a slide that makes no step for so long, tried twice.",
         ),
+        click.option(
+            "--cache",
+            type=click.Path(file_okay=False, path_type=Path),
+            metavar="DIR",
+            help="Copy slides to this folder, on a disk of this machine, while those before them are segmented.",
+        ),
         click.option("--classify", is_flag=True, help="As --sclerosis, and give what is likely the class at once."),
         resuming,
     )
@@ -220,6 +226,7 @@ class SegmentFlags(TypedDict):
     shard: Shard | None
     workers: int | None
     slide_timeout: float
+    cache: Path | None
     resume: bool
     restart: bool
 
@@ -259,6 +266,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         shard=flags["shard"],
         workers="auto" if flags["workers"] is None else flags["workers"],
         slide_timeout=flags["slide_timeout"],
+        cache=flags["cache"],
         sclerosis="classify" if flags["classify"] else "suggest" if flags["sclerosis"] else "off",
     )
 

@@ -34,7 +34,7 @@ def segment(
     """Outline the glomeruli of plain slides, without a QuPath project.
 
     SLIDE is an image or a folder of images. Writes DIR/<slide name>.geojson (drag it onto the slide in QuPath),
-    glomeruli.csv and run.json. The same command again goes on where it stopped.
+    glomeruli.csv, run.json and summary.md. The same command again goes on where it stopped.
     """
     from glomseg.runs.segment_slides import segment_slides
 

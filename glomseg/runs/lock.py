@@ -202,12 +202,13 @@ def _is_dead(path: Path, holder: Holder | None) -> bool:
     if holder is not None and holder.host == socket.gethostname():
         if holder.process == os.getpid():
             return holder.token not in _held
-        if os.name == "nt" or not _is_alive(holder.process):  # on Windows the lock itself is proof enough
+        if os.name == "nt" or not is_alive(holder.process):  # on Windows the lock itself is proof enough
             return True
     return _age(path) > STALE_SECONDS
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Tell whether a process of this machine lives."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

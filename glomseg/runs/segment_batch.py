@@ -39,7 +39,8 @@ _DIAMETER = "Equivalent diameter µm"  # as `measure_shape` names it for QuPath
 class Job:
     """One image to segment. `entry_id` names its results; `mpp` and `size` are what is known of it beside the file.
 
-    `mpp` is (x, y) in um and wins over the file's; `size` (width, height) in level-0 pixels must be the file's.
+    `mpp` is (x, y) in um and wins over the file's; `size` (width, height) in level-0 pixels must be the file's. The
+    pixels are read from `copy`, where there is one.
     """
 
     entry_id: str
@@ -48,6 +49,11 @@ class Job:
     mpp: tuple[float, float] | None = None
     size: tuple[int, int] | None = None
     region: Region | None = None
+    copy: Path | None = None
+
+    def open(self) -> Slide:
+        """Open the image, or its copy."""
+        return open_slide(self.copy or self.path, mpp=self.mpp)
 
     def inputs(self) -> Inputs:
         """Describe what the result depends on, so that a changed image or region is segmented again."""
@@ -87,26 +93,6 @@ class Extras:
     scratch: Path | None = None
 
 
-def segment_all(
-    jobs: Iterable[Job],
-    model: Model,
-    run: Run,
-    settings: SegmentSettings,
-    *,
-    extras: Extras | None = None,
-    listener: Listener | None = None,
-) -> None:
-    """Segment what is not yet done of `jobs` into the folder of `run`, whose record then says how each went.
-
-    The folder must be this process's own (see `locked`). Raises RunError where it cannot be written.
-    """
-    extras, listener = extras or Extras(), listener or Listener()
-    for job in jobs:
-        listener.started(job.name)
-        segment_one(job, model, run, settings, extras, listener)
-        listener.ended(job.name, run.images[job.entry_id])
-
-
 def segment_one(
     job: Job, model: Model, run: Run, settings: SegmentSettings, extras: Extras, listener: Listener
 ) -> None:
@@ -114,7 +100,7 @@ def segment_one(
     try:
         _segment_anew(job, model, run, settings, extras, listener)
     except GlomsegError as error:
-        run.fail(job.entry_id, job.name, str(error))
+        run.fail(job.entry_id, job.name, str(error).replace(str(job.copy or job.path), str(job.path)))
     except Exception as error:  # one slide must not stop a night's batch
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
@@ -132,7 +118,7 @@ def _segment_anew(
     try:
         inputs = job.inputs()
         if run.has_result(job.entry_id):
-            with open_slide(job.path, mpp=job.mpp):
+            with job.open():
                 pass
     except SlideError as error:
         if not run.has_result(job.entry_id):
@@ -149,7 +135,7 @@ def _segment_anew(
                 _segment(job, model, run, settings, extras, listener),
             )
     elif extras.overlay is not None and not _overlay_path(run, job).is_file():
-        with open_slide(job.path, mpp=job.mpp) as slide:
+        with job.open() as slide:
             draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), extras.overlay)
 
 
@@ -171,7 +157,7 @@ def _keeping(job: Job, run: Run, listener: Listener) -> Iterator[None]:
 
 def _size_of(job: Job) -> tuple[int, int] | None:
     try:
-        with open_slide(job.path, mpp=job.mpp) as slide:
+        with job.open() as slide:
             return slide.width, slide.height
     except SlideError:
         return None
@@ -194,7 +180,7 @@ def _segment(
     extras: Extras,
     listener: Listener,
 ) -> ImageRecord:
-    with open_slide(job.path, mpp=job.mpp) as slide:
+    with job.open() as slide:
         check_size(slide, job.size)
         off = job.region.check_on_image(slide.width, slide.height) if job.region is not None else ""
         if off:

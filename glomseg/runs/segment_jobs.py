@@ -9,8 +9,10 @@ from glomseg.runs.capacity import count_workers
 from glomseg.runs.listener import Listener
 from glomseg.runs.merge import WorkPlace, journaled, left_to_others
 from glomseg.runs.run import Run
-from glomseg.runs.segment_batch import Job, segment_all
+from glomseg.runs.run_summary import write_summary
+from glomseg.runs.segment_batch import Job, segment_one
 from glomseg.runs.segmenter import Segmenter
+from glomseg.runs.slide_cache import SlideCache, caching
 from glomseg.runs.table import TABLE, write_table
 from glomseg.runs.task import Task
 from glomseg.runs.workers import work_through
@@ -24,10 +26,12 @@ def segment_jobs(
     *,
     place: WorkPlace | None = None,
     everybody: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> None:
     """Segment `jobs` into the folder of `run`, which must be this process's own, or its `place`; raises RunError.
 
-    `everybody` are the entry ids of the images of all shards, in order; those of `jobs` where it is empty.
+    `everybody` are the entry ids of the images of all shards, in order; those of `jobs` where it is empty. `left_out`
+    says for the summary what was not taken for a slide.
     """
     listener, place = listener or Listener(), place or WorkPlace(folder=run.folder)
     everybody = everybody or [job.entry_id for job in jobs]
@@ -35,30 +39,46 @@ def segment_jobs(
     run.model_folder = str(segmenter.folder)
     with journaled(run, place, everybody):
         listener.planned(len(jobs))
-        _segment(segmenter, jobs, run, listener)
+        notes = _segment(segmenter, jobs, run, listener)
     if left := left_to_others(run, everybody):
         listener.remark(f"{left} of {len(everybody)} slides are left to other shards; the last writes {TABLE}")
         return
     with place.alone():
-        for problem in write_table(run):
-            listener.warning(problem)
+        problems = write_table(run)
+        write_summary(run, left_out, (*notes, *problems))
+    for problem in problems:
+        listener.warning(problem)
 
 
-def _segment(segmenter: Segmenter, jobs: Sequence[Job], run: Run, listener: Listener) -> None:
-    workers = count_workers(segmenter.options.workers, len(jobs), segmenter.model.device.type)
-    if not workers:
-        segment_all(jobs, segmenter.model, run, segmenter.settings, extras=segmenter.extras(), listener=listener)
-        return
-    tasks = [
-        Task(
-            job=job,
-            before=run.images.get(job.entry_id),
-            run_folder=run.folder,
-            run_id=run.run_id,
-            options=segmenter.options,
-        )
-        for job in jobs
-    ]
-    devices = devices_for(segmenter.options.device, workers)
-    share = work_through(tasks, run, devices, segmenter.options.slide_timeout, listener)
+def _segment(segmenter: Segmenter, jobs: Sequence[Job], run: Run, listener: Listener) -> tuple[str, ...]:
+    """Segment what is not yet done of `jobs`; returns how the work went, in sentences."""
+    options = segmenter.options
+    workers = count_workers(options.workers, len(jobs), segmenter.model.device.type)
+    fresh = [job for job in jobs if not run.has_result(job.entry_id)]
+    with caching(options.cache, fresh, max(1, workers), listener.warning) as cache:
+        if not workers:
+            _one_by_one(segmenter, jobs, run, cache, listener)
+            return ()
+        tasks = [
+            Task(
+                job=job,
+                before=run.images.get(job.entry_id),
+                run_folder=run.folder,
+                run_id=run.run_id,
+                options=options,
+            )
+            for job in jobs
+        ]
+        devices = devices_for(options.device, workers)
+        share = work_through(tasks, run, devices, options.slide_timeout, cache, listener)
     listener.remark(str(share))
+    return (str(share),)
+
+
+def _one_by_one(segmenter: Segmenter, jobs: Sequence[Job], run: Run, cache: SlideCache, listener: Listener) -> None:
+    extras = segmenter.extras()
+    for job in jobs:
+        listener.started(job.name)
+        segment_one(cache.take(job), segmenter.model, run, segmenter.settings, extras, listener)
+        cache.drop(job)
+        listener.ended(job.name, run.images[job.entry_id])

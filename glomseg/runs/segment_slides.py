@@ -28,9 +28,9 @@ def segment_slides(
 ) -> RunResult:
     """Outline the glomeruli of slides, or of all in folders, into the run folder `output`.
 
-    Writes <slide name>.geojson, glomeruli.csv and run.json. Images that are done already are left as they are. How
-    each image went stands in its record. Raises SlideError for a folder without images, ModelError, DeviceError, and
-    RunError where the folder holds a run with other parameters or cannot be written.
+    Writes <slide name>.geojson, glomeruli.csv, summary.md and run.json. Images that are done already are left as they
+    are. How each image went stands in its record. Raises SlideError for a folder without images, ModelError,
+    DeviceError, and RunError where the folder holds a run with other parameters or cannot be written.
     """
     options, listener = options or SegmentOptions(), listener or Listener()
     slide_files = slides_of(slides)
@@ -53,7 +53,7 @@ def segment_slides(
         jobs, said = share_of(jobs, options.shard)
         for remark in said:
             listener.remark(remark)
-        segment_jobs(segmenter, jobs, run, listener, place=place, everybody=list(named))
+        segment_jobs(segmenter, jobs, run, listener, place=place, everybody=list(named), left_out=remarks)
         if stray := sorted(set(_not_of(run)) - named.keys()):
             remarks = (*remarks, f"in {output}, and not of this run: {', '.join(f'{name}.geojson' for name in stray)}")
             listener.warning(remarks[-1])

@@ -43,7 +43,8 @@ class SegmentOptions:
 
     `shard` segments this share of the images alone; others do theirs into the same run, at the same time or later.
     `workers` processes share the images out among them, as many as fit this machine for "auto"; 0 is this process. One
-    that dies or says nothing for `slide_timeout` seconds is replaced, and its slide tried once more by another.
+    that dies or says nothing for `slide_timeout` seconds is replaced, and its slide tried once more by another. Slides
+    are copied to the folder `cache` while those before them are segmented, and removed when they are done with.
     """
 
     model: str | Path | Sequence[str | Path] | None = None
@@ -68,6 +69,7 @@ class SegmentOptions:
     shard: Shard | None = None
     workers: int | Literal["auto"] = 0
     slide_timeout: float = 900.0
+    cache: Path | None = None
 
     def __post_init__(self) -> None:
         """Check what holds between options; raises RunError."""

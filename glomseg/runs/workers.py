@@ -25,6 +25,7 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import Run
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
+from glomseg.runs.slide_cache import SlideCache
 from glomseg.runs.task import Task, TaskResult, remove_leftovers_of, run_task
 
 TRIES = 2
@@ -56,14 +57,14 @@ class _Worker:
 
 
 def work_through(
-    tasks: Sequence[Task], run: Run, devices: Sequence[str], slide_timeout: float, listener: Listener
+    tasks: Sequence[Task], run: Run, devices: Sequence[str], slide_timeout: float, cache: SlideCache, listener: Listener
 ) -> WorkShare:
     """Have tasks done by one worker for each of `devices`, and keep what comes of them in `run`.
 
     Raises RunError where the record cannot be written, or workers end before they begin. Whatever ends this, no worker
     outlives it.
     """
-    pool = _Pool(run, tasks, slide_timeout, listener)
+    pool = _Pool(run, tasks, slide_timeout, cache, listener)
     own, begun = time.process_time(), time.monotonic()
     try:
         for device in devices:
@@ -84,8 +85,10 @@ def work_through(
 class _Pool:
     """The workers, and the tasks that wait for one; those begun before wait until all others are through."""
 
-    def __init__(self, run: Run, tasks: Sequence[Task], slide_timeout: float, listener: Listener) -> None:
-        self._run, self._timeout, self._listener = run, slide_timeout, listener
+    def __init__(
+        self, run: Run, tasks: Sequence[Task], slide_timeout: float, cache: SlideCache, listener: Listener
+    ) -> None:
+        self._run, self._timeout, self._cache, self._listener = run, slide_timeout, cache, listener
         self._waiting, self._again = deque(tasks), deque[Task]()
         self._options = tasks[0].options
         self._tries: dict[str, int] = {}
@@ -116,7 +119,8 @@ class _Pool:
             if worker.is_idle and (task := self._next()) is not None:
                 self._give(worker, task)
         told = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(told), timeout=1.0):
+        copying = bool(self._waiting) and not self._cache.is_there(self._waiting[0].job)
+        for connection in wait(list(told), timeout=0.05 if copying else 1.0):
             worker = told[connection]  # type: ignore[index]
             try:
                 self._hear(worker, worker.connection.recv())
@@ -143,12 +147,13 @@ class _Pool:
     def _next(self) -> Task | None:
         """Choose what is begun next; what ended a worker before is begun again alone, with all memory to itself."""
         if self._waiting:
-            return self._waiting.popleft()
+            return self._waiting.popleft() if self._cache.is_there(self._waiting[0].job) else None
         if self._again and not any(worker.task for worker in self._workers):
             return self._again.popleft()
         return None
 
     def _give(self, worker: _Worker, task: Task) -> None:
+        task = replace(task, job=self._cache.take(task.job))
         worker.task, worker.tiles = task, (0, 0)
         worker.begun = worker.heard = time.monotonic()
         self._tries[task.job.entry_id] = self._tries.get(task.job.entry_id, 0) + 1
@@ -172,6 +177,7 @@ class _Pool:
             worker.is_ready, self._failed_starts = True, 0
 
     def _end(self, task: Task, record: ImageRecord, warnings: Sequence[str] = ()) -> None:
+        self._cache.drop(task.job)
         self._run.update(task.job.entry_id, record)
         for warning in warnings:
             self._listener.warning(warning)
@@ -203,6 +209,7 @@ class _Pool:
 
     def _give_up(self, task: Task, why: str) -> None:
         entry_id, name = task.job.entry_id, task.job.name
+        self._cache.drop(task.job)
         reason = f"{TRIES} processes that segmented it ended (the last one {why}); the others went on without it"
         self._run.fail(entry_id, name, reason)
         self._listener.ended(name, self._run.images[entry_id])

@@ -121,7 +121,7 @@ def _sorted_out(items: Iterable[Path]) -> FoundSlides:
             left_out.append(LeftOut(path=item, reason="no image"))
         else:
             images.append(item)
-    parts = {path: _companions(path) for path in images}
+    parts = {path: companions(path) for path in images}
     series = dicom_series(images)
     for first, *others in series:
         parts[first] = tuple(others)
@@ -154,7 +154,7 @@ def _format_or_none(path: Path) -> object:
         raise SlideError(f"{path} cannot be read: {error.strerror}; check its rights") from error
 
 
-def _companions(path: Path) -> tuple[Path, ...]:
+def companions(path: Path) -> tuple[Path, ...]:
     """Name what belongs to a slide beside its main file: MIRAX' folder, the pictures that a .vms lists."""
     ending = path.suffix.lower()
     if ending == ".mrxs":

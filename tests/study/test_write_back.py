@@ -53,15 +53,19 @@ def fake_run(project: Path, key: str = "1", shapes=((100, 100, 200, 200), (300, 
 def segmented(tmp_path_factory, oracle_folder: Path):
     """Two slides, segmented."""
     from glomseg.models.predict import load_model
+    from glomseg.runs.listener import Listener
     from glomseg.runs.run import RunParameters, resume_or_start_in
-    from glomseg.runs.segment_batch import Job, segment_all
+    from glomseg.runs.segment_batch import Extras, Job, segment_one
+    from glomseg.runs.table import write_table
     from glomseg.segment.pipeline import SegmentSettings
 
     folder = tmp_path_factory.mktemp("cohort")
     slides = [disc_slide(folder / f"{name}.tif", count=3 + seed, seed=seed) for seed, name in enumerate("ab")]
     run = resume_or_start_in(folder / "out", RunParameters(), restart=False)
     jobs = [Job(entry_id=slide.path.stem, name=slide.path.name, path=slide.path) for slide in slides]
-    segment_all(jobs, load_model(oracle_folder, "cpu"), run, SegmentSettings())
+    for job in jobs:
+        segment_one(job, load_model(oracle_folder, "cpu"), run, SegmentSettings(), Extras(), Listener())
+    write_table(run)
     return folder, slides
 
 

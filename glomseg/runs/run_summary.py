@@ -1,0 +1,88 @@
+"""summary.md: what a run did, for people: how, how much, what was left out, and what failed and why."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from datetime import datetime
+
+from glomseg import __version__
+from glomseg.files import write_text
+from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.run import Run
+
+SUMMARY = "summary.md"
+LISTED = 200
+"""More images are not listed one by one; run.json has them all."""
+
+
+def write_summary(run: Run, left_out: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
+    """Write summary.md into the run folder; raises RunError.
+
+    `left_out` says what was not taken for a slide, and `notes` how the work went, a sentence each.
+    """
+    records = list(run.images.values())
+    done = [record for record in records if record.is_done]
+    failed = [record for record in records if not record.is_done]
+    parts = [
+        f"# Run {run.run_id}",
+        _counts(run, done, failed, len(records)),
+        _list("How the work went", notes),
+        _dials(run),
+        _list("Failed", [f"**{_plain(one.name)}**: {_plain(one.reason or 'not done yet')}" for one in failed]),
+        _list("Left out", [_plain(text) for text in left_out]),
+        _list("Deserve a closer look", [f"**{_plain(one.name)}** {_plain(why)}" for one in done for why in one.doubts]),
+        _list("Said of the files", [f"**{_plain(one.name)}** {_plain(why)}" for one in done for why in one.remarks]),
+    ]
+    write_text(run.folder / SUMMARY, "\n\n".join(part for part in parts if part) + "\n")
+
+
+def _counts(run: Run, done: Sequence[ImageRecord], failed: Sequence[ImageRecord], images: int) -> str:
+    seconds = [record.seconds["total"] for record in done if "total" in record.seconds]
+    slowest = f"median {statistics.median(seconds):.1f}, most {max(seconds):.1f}" if seconds else ""
+    rows = {
+        "images": f"{images}: {len(done)} done, {len(failed)} failed or not done",
+        "glomeruli": str(sum(record.glomeruli or 0 for record in done)),
+        "candidates, less sure than what counts": str(sum(record.candidates or 0 for record in done)),
+        "tissue": f"{sum(record.tissue_area_um2 or 0 for record in done) / 1e6:.1f} mm²",
+        "started, ended": f"{run.started or '?'}, {run.ended or 'not yet'}{_lasted(run)}",
+        "seconds a slide": f"{slowest}, of all {sum(seconds):.0f}" if seconds else "",
+        "command": f"`{_plain(run.command)}`" if run.command else "",
+        "device": run.device or "",
+        "glomseg": __version__,
+    }
+    return _table("what", rows)
+
+
+def _dials(run: Run) -> str:
+    """Write the model and all that decides the result beside the images."""
+    rows = {name: _plain(str(value)) for name, value in run.summary()["parameters"].items() if value not in (None, ())}
+    return f"## Model and settings\n\n{_table('setting', rows)}"
+
+
+def _table(head: str, rows: dict[str, str]) -> str:
+    lines = [f"| {name} | {text} |" for name, text in rows.items() if text]
+    return "\n".join([f"| {head} | |", "|---|---|", *lines])
+
+
+def _list(title: str, texts: Sequence[str]) -> str:
+    if not texts:
+        return ""
+    lines = [f"- {text}" for text in texts[:LISTED]]
+    if len(texts) > LISTED:
+        lines.append(f"- and {len(texts) - LISTED} more, see run.json")
+    return "\n".join([f"## {title} ({len(texts)})", "", *lines])
+
+
+def _lasted(run: Run) -> str:
+    try:
+        lasted = datetime.fromisoformat(run.ended or "") - datetime.fromisoformat(run.started)
+    except ValueError:
+        return ""
+    return f" ({lasted.total_seconds():.0f} s)"
+
+
+def _plain(text: str) -> str:
+    """Return text of others as Markdown shows it: no table cells, tags or lines of its own."""
+    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return flat.replace("|", "\\|").replace("`", "'").replace("*", "\\*")
