@@ -1,186 +1,225 @@
-"""Measure trained weights on what they never saw, and publish them as the starter model.
+"""Measure a trained model as its card shall say, and publish it as the starter model.
 
-Run as `python -m tools.starter.publish DATA_DIR MEASURED.safetensors --output models/pas-starter`, with
-`--weights FINAL.safetensors` when the weights to ship were trained on everything afterwards: the scores on the card are
-then those of the same recipe on its own split, and the card says so.
+    python -m tools.starter.publish MODEL SETS.toml --output models/pas-starter [--composed DATA] [--before OLD=FOLDER]
+
+MODEL is a folder as `train.py` leaves it, its thresholds chosen and its `look` written (looks.py). SETS.toml names the
+pictures, with a path relative to it:
+
+    description = "Starter model: finds ..."
+    measured_on = "these weights"
+    chose = "What chose what: ..."      # which pictures chose weights, threshold and sureness, in words
+
+    [[set]]                             # as `glomseg evaluate --model` reads them; none of them trained on
+    name = "somebody/pictures, 25 PAS fields, human"
+    data = "pictures/pas"
+    mpp = 0.5                           # where the files do not say it
+    species = "human"
+
+    [[organs]]                          # tissue without a glomerulus
+    name = "skin H&E (CMU-1)"
+    slides = ["CMU-1.svs"]
+    mpp = 0.5
+
+With `--composed` (the AIDPATH folder) fields composed of its test part are measured too, in each stain, as human tissue
+and as rodents'; a model that learned from that part is flattered by them, which belongs into `chose`.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import torch
-from safetensors.torch import load_file
-from scipy import ndimage
 
-from glomseg.geometry import Box
+from glomseg.errors import GlomsegError
+from glomseg.evaluation.evaluate_model import EvaluateOptions, EvaluationResult, evaluate_model
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
-from glomseg.models.predict import Model
-from glomseg.models.store import save_model
-from glomseg.models.variable_unet import VariableUNet
-from glomseg.slides.slide import open_slide
-from glomseg.training.augment import stain
-from glomseg.training.data.examples import Labelled
-from glomseg.training.scores import ThresholdScore
-from glomseg.training.validate import points_of, probability_of
-from tools.starter.compose import Composer
-from tools.starter.composed import AIDPATH, labelled, read_data, tile_at
+from glomseg.models.predict import Model, load_model
+from glomseg.models.store import load_network, read_card, save_model
+from glomseg.runs.segment_slides import segment_slides
+from glomseg.runs.segmenter import SegmentOptions
+from glomseg.settings import limited, parse_toml, read_record, read_text
+from glomseg.training.augment import paste, recolour
+from glomseg.training.dials import at_dials
+from glomseg.training.validate import outlined_of, probability_of
+from tools.starter.compose import ALL_STAINS, Composer, Recipe
+from tools.starter.composed import labelled, read_data
 
-SPACING_UM_PX = 3.0
-DIAMETER_UM = 200.0
-COMPOSED_SEED = 9_000_000
-SLIVER_UM2 = 4000.0
-"""A true object smaller than this is the sliver of a glomerulus at the border of its tile, and is not asked for."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PostProcessing:
-    """What turns probability into objects when the model is measured, and what its card recommends."""
-
-    threshold: float = 0.85
-    minimum_area_um2: float = 6000.0
-    minimum_solidity: float = 0.85
-
-
-def measure(model: Model, images: Sequence[Labelled], um_px: float) -> tuple[ThresholdScore, float]:
-    """Return the added counts of images, outlined as the card says, and their tissue outside glomeruli in mm2."""
-    threshold = model.card.threshold
-    total, tissue_px = ThresholdScore(threshold), 0
-    for image in images:
-        asked = without_slivers(image, SLIVER_UM2 / um_px**2)
-        (point,) = points_of(model, probability_of(model, asked), asked, (threshold,))
-        total += point
-        density = stain.optical_density(image.image).mean(axis=-1)
-        tissue_px += int(((density > stain.GLASS_OD) & (image.label == 0) & image.valid).sum())
-    return total, tissue_px * um_px**2 / 1e6
-
-
-def without_slivers(image: Labelled, area_px: float) -> Labelled:
-    """Take labelled objects of less than `area_px` out of what is asked."""
-    labels, _ = ndimage.label(image.label)
-    small = np.bincount(labels.ravel()) < area_px
-    small[0] = False
-    sliver = small[labels]
-    return Labelled(image.image, np.where(sliver, np.uint8(0), image.label), image.valid & ~sliver)
-
-
-def measure_all(model: Model, data: Path) -> dict[str, Any]:
-    """Return the scores on the test part, as they stand on the card."""
-    test = read_data(data).test
-    made = Composer(test)
-    composed = [labelled(made.sample(np.random.default_rng([COMPOSED_SEED, i]))) for i in range(64)]
-    magnified = []
-    for tile in (tile_at(tile, SPACING_UM_PX * 0.55) for tile in test.tiles):
-        # A tile's own glomeruli are far too large there: only its tissue is asked about.
-        around = ndimage.binary_dilation(tile.label, iterations=6)
-        magnified.append(Labelled(tile.image, np.zeros_like(tile.label), tile.valid & ~around))
-    trials = {
-        "tiles": ([tile_at(tile, SPACING_UM_PX) for tile in test.tiles], SPACING_UM_PX),
-        "tiles_soft": ([tile_at(tile, SPACING_UM_PX, soft=True) for tile in test.tiles], SPACING_UM_PX),
-        "composed": (composed, SPACING_UM_PX),
-        "tissue_magnified": (magnified, SPACING_UM_PX * 0.55),
-    }
-    return {name: _told(*measure(model, samples, um_px)) for name, (samples, um_px) in trials.items()}
-
-
-def measure_unrelated(model: Model, path: Path) -> dict[str, Any]:
-    """Return what is found on a slide without a glomerulus, read as human and as mouse tissue is."""
-    told: dict[str, Any] = {"slide": path.name}
-    with open_slide(path) as slide:
-        for species in ("human", "mouse"):
-            um_px = SPACING_UM_PX * SPECIES_DIAMETER_UM[species] / DIAMETER_UM
-            image = slide.read(Box(0, 0, slide.width, slide.height), um_px)
-            size = image.shape[:2]
-            nothing = Labelled(image, np.zeros(size, np.uint8), np.ones(size, np.bool_))
-            result, tissue_mm2 = measure(model, [nothing], um_px)
-            told[f"read_as_{species}"] = _told(result, tissue_mm2)
-    return told
-
-
-def _told(result: ThresholdScore, tissue_mm2: float) -> dict[str, float]:
-    objects = result.objects
-    false = objects.predicted - objects.matched
-    told: dict[str, float] = {
-        "glomeruli": objects.true,
-        "matched": objects.matched,
-        "false": false,
-        "tissue_mm2": round(tissue_mm2, 3),
-        "false_per_mm2": round(false / tissue_mm2, 2),
-    }
-    if objects.true:
-        told |= {"object_f1": round(objects.f1, 3), "dice": round(result.pixels.dice, 3)}
-    return told
-
-
+NAME = "pas-starter"
 METHOD = (
-    "Never trained on: 6 tiles (ids 10102, 10103, 10210, 10215, 10220, 10224) and the 204 crops of 6 slides "
-    "(SAS_21908, SAS_21942, SESCAM_4, SESCAM_9, VUHSK_1622, VUHSK_1992). Objects matched one to one at IoU 0.5 "
-    "after the card's threshold, minimum area and solidity; slivers under 4000 um2 at a tile's border not asked for; "
-    "Dice over all pixels. tiles: read at 3 um/px; tiles_soft: the same, upsampled from 6 um/px; composed: 64 "
-    "made-up fields of those tiles and crops with strong changes of colour, blur and JPEG; tissue_magnified: tissue "
-    "without glomeruli, at 1.65 um/px. The ids of tiles name no slide, so a test tile may share a biopsy with a "
-    "training tile. With the weights that are shipped: unrelated_tissue, skin in H&E, and what is under elsewhere."
+    "As `glomseg evaluate --model` outlines and scores, at this card's threshold, sureness and smallest area: objects "
+    "matched one to one at IoU 0.5, counts and areas added up over pictures; 95 % intervals over whole pictures, none "
+    "where fewer than 15 or equal ones carry none, the lowest and the highest picture in their place. Every picture "
+    "of a set counts, those without a glomerulus too. composed: fields made up of the test part of AIDPATH's tiles and "
+    "crops. other_organs: tissue without a glomerulus, what counts there and what is set aside."
 )
-
-DESCRIPTION = (
-    "Starter model: finds glomeruli on PAS-stained kidney. VariableUNet of base width 16, trained on two CPU cores "
-    "in about two hours on 24 tiles and 946 crops of human biopsies (AIDPATH). Looked at on pictures of human and "
-    "mouse tissue of other laboratories, but not validated on whole slides; not for diagnosis. Review what it draws, "
-    "correct it, and train on that."
-)
+COMPOSED_SEED = 9_000_000
+FIELDS = 64
 
 
-def card_of(scores: dict[str, Any], post: PostProcessing, *, trained_on_all: bool) -> ModelCard:
-    """Return the card of the starter model; its digest is filled in when it is saved."""
-    shipped = (
-        "an earlier stage of these weights, before the last quarter of the training: it had not seen the test part of "
-        "the split; the last quarter saw all data, so that unrelated_tissue and elsewhere alone measure its result"
+@dataclass(frozen=True, kw_only=True)
+class PictureSet:
+    """Pictures with their truth: `data` as `evaluate` reads it."""
+
+    name: str = limited(pattern=r"(?s).{1,300}", what="a text of 1 to 300 characters")
+    data: Path
+    mpp: float | None = limited(None, above=0, high=100)
+    species: str | None = limited(None, among=SPECIES_DIAMETER_UM)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherOrgan:
+    """Slides on which there is no glomerulus."""
+
+    name: str = limited(pattern=r"(?s).{1,300}", what="a text of 1 to 300 characters")
+    slides: tuple[Path, ...]
+    mpp: float | None = limited(None, above=0, high=100)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """What a card is measured on, and what it says in words."""
+
+    description: str = limited(pattern=r"(?s).{1,10000}", what="a text of 1 to 10,000 characters")
+    measured_on: str = limited("these weights", pattern=r"(?s).{1,2000}", what="a text of 1 to 2,000 characters")
+    chose: str = limited("", pattern=r"(?s).{0,5000}", what="a text of at most 5,000 characters")
+    pictures: tuple[PictureSet, ...] = limited((), key="set")
+    organs: tuple[OtherOrgan, ...] = ()
+
+
+def read_sets(path: Path) -> Sets:
+    """Read what to measure on; raises GlomsegError."""
+    text = read_text(path, what="a TOML file of sets")
+    sets = read_record(Sets, parse_toml(text, origin=str(path)), origin=str(path))
+    return replace(
+        sets,
+        pictures=tuple(replace(item, data=path.parent / item.data) for item in sets.pictures),
+        organs=tuple(replace(item, slides=tuple(path.parent / slide for slide in item.slides)) for item in sets.organs),
     )
-    return ModelCard(
-        name="pas-starter",
-        description=DESCRIPTION,
-        patch_size_pixels=2048,
-        halo_pixels=64,
-        mpp=SPACING_UM_PX,
-        threshold=post.threshold,
-        minimum_area_um2=post.minimum_area_um2,
-        minimum_solidity=post.minimum_solidity,
-        species="human",
-        training_diameter_um=DIAMETER_UM,
-        training_data=(AIDPATH,),
-        scores={"measured_on": shipped if trained_on_all else "these weights", "method": METHOD, **scores},
-    )
+
+
+def measure_pictures(model: Path, item: PictureSet, folder: Path) -> EvaluationResult:
+    """Evaluate a model on one set."""
+    mpp = None if item.mpp is None else (item.mpp, item.mpp)
+    options = EvaluateOptions(model=model, mpp=mpp, pictures=False, segment=SegmentOptions(species=item.species))
+    return evaluate_model(item.data, folder, options)
+
+
+def figures(result: EvaluationResult) -> dict[str, Any]:
+    """Return the figures of a set as a card has them."""
+    overall = result.summary.overall
+    f1 = overall.pooled["f1"]
+    told: dict[str, Any] = {
+        "glomeruli": overall.true_objects,
+        "pictures": overall.images,
+        "matched": overall.matched,
+        "false": overall.predicted_objects - overall.matched,
+        "object_f1": round(f1.value, 3),
+        "dice": round(overall.pooled["dice"].value, 3),
+    }
+    if f1.low is not None and f1.high is not None:
+        told["interval"] = [round(f1.low, 2), round(f1.high, 2)]
+    elif f1.lowest is not None and f1.highest is not None:
+        told["lowest_and_highest_picture"] = [round(f1.lowest, 2), round(f1.highest, 2)]
+    if result.candidates is not None:
+        told["matched_with_candidates"] = result.candidates.everything.matched
+        told["shown_with_candidates"] = result.candidates.everything.predicted
+    return told
+
+
+def measure_organ(model: Path, item: OtherOrgan, folder: Path) -> dict[str, Any]:
+    """Return what counts and what is set aside on tissue without a glomerulus, read as human's and as mouse's."""
+    told: dict[str, Any] = {}
+    for species in ("human", "mouse"):
+        mpp = None if item.mpp is None else (item.mpp, item.mpp)
+        options = SegmentOptions(model=model, species=species, mpp=mpp)
+        records = segment_slides(item.slides, folder / species, options).records.values()
+        if failed := [record.name for record in records if not record.is_done]:
+            raise GlomsegError(f"{item.name}: {', '.join(failed)} could not be segmented; mend or leave it out")
+        told[f"read_as_{species}"] = {
+            "tissue_mm2": round(sum(record.tissue_area_um2 or 0 for record in records) / 1e6, 2),
+            "false": sum(record.glomeruli or 0 for record in records),
+            "candidates": sum(record.candidates or 0 for record in records),
+        }
+    return told
+
+
+class OneStain(Composer):
+    """Composes fields that are all of one stain; None leaves that of the data."""
+
+    family: recolour.StainFamily | None = None
+
+    def _recolour(self, rng: np.random.Generator, canvas: paste.Canvas) -> None:
+        if self.family is not None:
+            canvas.density = recolour.recolour(rng, canvas.density, canvas.label, self.family)
+
+
+def measure_composed(model: Model, data: Path, fields: int = FIELDS) -> dict[str, Any]:
+    """Return object F1 on fields composed of the test part, by species and stain."""
+    part, told = read_data(data).test, {}
+    for species, share in (("human", 0.0), ("rodent", 1.0)):
+        made = OneStain(part, _recipe(share))
+        for family in (None, *recolour.FAMILIES):
+            made.family = family
+            samples = [labelled(made.sample(np.random.default_rng([COMPOSED_SEED, i]))) for i in range(fields)]
+            card = model.card
+            compared = [outlined_of(model, probability_of(model, one), one, (card.threshold,)) for one in samples]
+            objects = at_dials(compared, card.threshold, card.sureness).sure.objects
+            told[f"{species} {family or 'AIDPATH'}"] = {"glomeruli": objects.true, "object_f1": round(objects.f1, 3)}
+    return told
+
+
+def _recipe(rodent_share: float) -> Recipe:
+    return replace(ALL_STAINS, rodent_share=rodent_share, organ_share=0.0, recolour_share=1.0)
+
+
+def publish(
+    model: Path, sets: Sets, output: Path, *, composed: Path | None = None, before: Mapping[str, Path] | None = None
+) -> ModelCard:
+    """Measure `model` on all sets, write it with its card into `output`, and return the card; raises GlomsegError."""
+    card = read_card(model)
+    scores: dict[str, Any] = {
+        "measured_on": sets.measured_on,
+        "method": f"{METHOD} {sets.chose}".strip(),
+        "pictures": {},
+    }
+    with TemporaryDirectory() as scratch:
+        for number, item in enumerate(sets.pictures):
+            row = {"these_weights": figures(measure_pictures(model, item, Path(scratch, f"{number}")))}
+            for name, old in (before or {}).items():
+                row[f"weights_before, {name}"] = figures(measure_pictures(old, item, Path(scratch, f"{number} {name}")))
+            scores["pictures"][item.name] = row
+        if composed is not None:
+            scores["composed"] = measure_composed(load_model(model), composed)
+        if sets.organs:
+            scores["other_organs"] = {
+                item.name: measure_organ(model, item, Path(scratch, f"organ {number}"))
+                for number, item in enumerate(sets.organs)
+            }
+    card = replace(card, name=NAME, description=sets.description, scores=scores)
+    return save_model(output, card, load_network(model, read_card(model)))
 
 
 def main() -> None:
     """Measure and publish from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("measured", type=Path, help="weights trained on the training part")
-    parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, help="weights to ship, trained on everything")
-    parser.add_argument("--unrelated", type=Path, help="a slide without glomeruli that was never trained on")
-    parser.add_argument("--elsewhere", type=Path, help="JSON of scores on other data, with how they were measured")
-    arguments = parser.parse_args()
-    post = PostProcessing()
-    blank = card_of({}, post, trained_on_all=False)
-    measured = VariableUNet(512)
-    measured.load_state_dict(load_file(arguments.measured))
-    scores = measure_all(Model(blank, measured, torch.device("cpu")), arguments.data)
-    if arguments.weights:
-        measured.load_state_dict(load_file(arguments.weights))
-    if arguments.unrelated:
-        model = Model(blank, measured, torch.device("cpu"))
-        scores["unrelated_tissue"] = measure_unrelated(model, arguments.unrelated)
-    if arguments.elsewhere:
-        scores["elsewhere"] = json.loads(arguments.elsewhere.read_text(encoding="utf-8"))
-    save_model(arguments.output, card_of(scores, post, trained_on_all=bool(arguments.weights)), measured)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("sets", type=Path)
+    parser.add_argument("--output", "-o", type=Path, required=True)
+    parser.add_argument("--composed", type=Path, help="the AIDPATH folder, for composed fields")
+    parser.add_argument("--before", action="append", default=[], metavar="NAME=FOLDER", help="an older model, beside")
+    options = parser.parse_args()
+    before = {name: Path(folder) for name, _, folder in (text.partition("=") for text in options.before)}
+    try:
+        card = publish(options.model, read_sets(options.sets), options.output, composed=options.composed, before=before)
+    except GlomsegError as error:
+        sys.exit(f"{error}")
+    print(card.to_json())
 
 
 if __name__ == "__main__":

@@ -1,61 +1,83 @@
-"""Publishing: the card holds the scores of the weights that were measured."""
+"""Publishing: the card holds what was measured, in the form of the shipped one."""
 
-import dataclasses
+import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from PIL import Image
+from support.oracle import save_oracle
+from support.slides import DISC, disc_slide, draw
 
-from glomseg.models.predict import Model, load_model
-from glomseg.models.store import save_model
-from glomseg.models.variable_unet import VariableUNet
-from glomseg.training.data.examples import Labelled
-from tools.starter.aidpath import read_tiles
-from tools.starter.composed import tile_at
-from tools.starter.publish import PostProcessing, card_of, measure, without_slivers
-
-
-class Oracle(Model):
-    """A model that sees purple."""
-
-    def predict_planes(self, images, *, tta=False, scales=()):
-        return np.where(images[..., 1] < 115, 255, 0).astype(np.uint8)[:, None]
+from glomseg.errors import GlomsegError
+from glomseg.evaluation.verify_scores import stated_figures
+from glomseg.models.card import Dial
+from glomseg.models.store import find_model, read_card, verify_model
+from tools.starter.publish import measure_composed, publish, read_sets
 
 
 @pytest.fixture(scope="module")
-def oracle():
-    card = card_of({}, PostProcessing(minimum_area_um2=500.0), trained_on_all=False)
-    return Oracle(dataclasses.replace(card, threshold=0.5), VariableUNet(512).eval(), torch.device("cpu"))
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pictures with their truth, one of tissue without any, and a file that names them."""
+    root = tmp_path_factory.mktemp("sets")
+    for number, name in enumerate(("one", "two")):
+        image = root / f"pictures/{name}.tif"
+        image.parent.mkdir(exist_ok=True)
+        slide = disc_slide(image, size=(512, 448), count=2, radius_um=25, seed=number, mpp=0.5)
+        there = (draw((512, 448), slide.tissue, slide.discs) == DISC).all(axis=2)
+        Image.fromarray(there * np.uint8(255)).save(image.with_name(f"{name}_mask.png"))
+    disc_slide(root / "skin.tif", size=(512, 448), count=0, mpp=0.5)
+    (root / "sets.toml").write_text(
+        'description = "finds discs"\nchose = "Nothing was chosen."\n'
+        '[[set]]\nname = "drawn, 2 pictures"\ndata = "pictures"\nspecies = "mouse"\n'
+        '[[organs]]\nname = "skin"\nslides = ["skin.tif"]\n'
+    )
+    return root
 
 
-@pytest.mark.parametrize("soft", [False, True])
-def test_an_oracle_scores_one(made_up, oracle, soft):
-    tiles = read_tiles(made_up / "tiles")
-    images = [tile_at(tile, 3.0, soft=soft) for tile in tiles]
-    assert images[0].image.shape == (85, 85, 3)
-    result, tissue_mm2 = measure(oracle, images, 3.0)
-    assert (result.objects.matched, result.objects.predicted, result.objects.true) == (10, 10, 10)
-    assert result.pixels.dice > 0.9
-    tissue = sum((~t.label).sum() for t in tiles) * 0.25 / 1e6
-    assert 0.8 * tissue < tissue_mm2 < tissue
+def test_the_card_has_the_form_of_the_shipped_one(folder: Path, tmp_path: Path) -> None:
+    model = save_oracle(tmp_path / "model", sureness=0.995, dials=(Dial(tta=True, sureness=0.9),))
+    older = save_oracle(tmp_path / "older", threshold=0.9)
+    card = publish(model, read_sets(folder / "sets.toml"), tmp_path / "out", before={"threshold 0.9": older})
+    assert card == verify_model(tmp_path / "out")
+    assert (card.name, card.description, card.sureness, card.dials) == (
+        "pas-starter", "finds discs", 0.995, (Dial(tta=True, sureness=0.9),),
+    )  # fmt: skip
+    scores = json.loads(card.to_json())["scores"]
+    assert scores["method"].endswith("Nothing was chosen.")
+    row = scores["pictures"]["drawn, 2 pictures"]
+    ours = row["these_weights"]
+    assert (ours["glomeruli"], ours["pictures"], ours["matched_with_candidates"]) == (4, 2, 4)
+    assert ours["matched"] <= ours["shown_with_candidates"] == 4
+    assert "interval" not in ours  # two pictures carry none
+    assert "lowest_and_highest_picture" in ours
+    assert set(row) == {"these_weights", "weights_before, threshold 0.9"}
+    assert scores["other_organs"]["skin"]["read_as_mouse"]["false"] == 0
+    assert scores["other_organs"]["skin"]["read_as_human"]["tissue_mm2"] > 0
+    shipped = read_card(find_model("pas-starter")).scores
+    assert set(scores) - {"composed"} <= set(shipped)
+    theirs = next(iter(shipped["pictures"].values()))["these_weights"]
+    assert set(ours) - {"lowest_and_highest_picture"} <= set(theirs)
+    (stated,) = stated_figures(card.scores)
+    assert stated.figures["recall_with_candidates"] == 1
 
 
-def test_slivers_are_not_asked_for():
-    label = np.zeros((40, 40), np.uint8)
-    label[5:25, 5:25] = 1
-    label[30:40, 38:40] = 1
-    valid = np.ones((40, 40), bool)
-    asked = without_slivers(Labelled(np.zeros((40, 40, 3), np.uint8), label, valid), 50)
-    assert asked.label.sum() == 400
-    assert (~asked.valid).sum() == 20
+def test_composed_fields_are_measured_by_species_and_stain(made_up: Path) -> None:
+    from glomseg.models.predict import load_model
+
+    told = measure_composed(load_model(find_model("pas-starter"), "cpu"), made_up, fields=2)
+    shipped = read_card(find_model("pas-starter")).scores["composed"]
+    assert set(told) == set(shipped)
+    assert all(0 <= row["object_f1"] <= 1 for row in told.values())
 
 
-def test_card_is_valid_and_says_what_was_measured(tmp_path):
-    net = VariableUNet(512).eval()
-    for on_all in (False, True):
-        made = card_of({"tiles": {"object_f1": 0.5}}, PostProcessing(), trained_on_all=on_all)
-        save_model(tmp_path / str(on_all), made, net)
-        loaded = load_model(tmp_path / str(on_all))
-        assert isinstance(loaded, Model)
-        assert loaded.device == torch.device("cpu")
-        assert ("all data" in loaded.card.scores["measured_on"]) == on_all
+def test_what_cannot_be_measured_is_refused(folder: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(folder, tmp_path / "sets"))
+    (copied / "sets.toml").write_text('description = "d"\n[[organs]]\nname = "skin"\nslides = ["gone.tif"]\n')
+    model = save_oracle(tmp_path / "model")
+    with pytest.raises(GlomsegError, match=r"gone.tif"):
+        publish(model, read_sets(copied / "sets.toml"), tmp_path / "out")
+    (copied / "sets.toml").write_text('description = "d"\nsett = 1\n')
+    with pytest.raises(GlomsegError, match="sett"):
+        read_sets(copied / "sets.toml")
