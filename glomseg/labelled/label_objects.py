@@ -85,7 +85,15 @@ def objects_of(runs: Runs, width: int, path: Path, *, wide: bool) -> tuple[Geome
 
 def components(runs: Runs, width: int) -> NDArray[np.intp]:
     """Number the objects: runs of one value in neighbouring rows that touch, corners included."""
-    row, left, right, value = runs.T
+    below, over = touching_rows(runs, width)
+    alike = runs[below, 3] == runs[over, 3]
+    graph = coo_array((np.ones(int(alike.sum()), np.int8), (below[alike], over[alike])), shape=(len(runs), len(runs)))
+    return np.asarray(connected_components(graph, directed=False)[1], np.intp)
+
+
+def touching_rows(runs: Runs, width: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Pair each run with those of the row above that it touches, corners included, whatever their values."""
+    row, left, right, _ = runs.T
     stride = width + 2
     above = (row - 1) * stride
     low = np.searchsorted(row * stride + right, above + left, "left")
@@ -93,7 +101,4 @@ def components(runs: Runs, width: int) -> NDArray[np.intp]:
     counts = np.maximum(high - low, 0)
     below = np.repeat(np.arange(len(runs)), counts)
     skip = np.repeat(np.cumsum(counts) - counts, counts)
-    over = np.repeat(low, counts) + np.arange(len(below)) - skip
-    alike = value[below] == value[over]
-    graph = coo_array((np.ones(int(alike.sum()), np.int8), (below[alike], over[alike])), shape=(len(runs), len(runs)))
-    return np.asarray(connected_components(graph, directed=False)[1], np.intp)
+    return below, np.repeat(low, counts) + np.arange(len(below)) - skip

@@ -36,7 +36,15 @@ _GREY = (0.125, 0.875)  # neither black nor white, as parts of white; JPEG's rin
 _GATHERED_IN, _GATHERED = 6, 0.6  # in a sixth of the greys lie most of them
 _PLATEAU = 0.1  # of all that is not black
 _MOST_GREYS = 2**16
+_DARK = 0.05  # of all that is not black
+_DARK_FLAT = 0.75  # of the pixels of one value lie in flat regions; of what coding leaves around white, half at most
+_FEW_GREY = 300  # pixels; a sliver at the edge of a tile may be all edge
 _FEW = 8
+INTERPOLATED = (
+    "has numbers between the numbers of neighbours along their borders, as smoothing leaves them: was it resized so? "
+    "each line would count as an object; resize to the nearest pixel, without interpolation, and write one number for "
+    "an object, its border included"
+)
 _LEVELS = tuple({round(k * 255 / n) + d for k in range(1, n) for d in (0, -1, 1)} | {255} for n in (2, 3, 4))
 
 
@@ -215,7 +223,14 @@ def _cut(census: LabelCensus, white: int, name: str, said: SaidOfValues) -> int:
     low, high = (round(part * white) for part in _GREY)
     grey = sum(count for value, count in census.pixels.items() if low <= value < high)
     inked = sum(count for value, count in census.pixels.items() if value >= low)
-    if grey > max(0.5 * inked, 0.005 * total):
+    dark = max((value for value in census.flat if 0 < value < low), key=census.flat.__getitem__, default=0)
+    if dark and census.flat[dark] > max(_DARK * inked, _DARK_FLAT * census.pixels[dark]):
+        raise LabelError(
+            f"{name} has regions of {dark}, black to the eye, beside white ones with soft edges: are they objects too? "
+            f"write numbers (1, 2, ...), or 0 and {white} alone, without smoothing"
+        )
+    few = 0.005 * total if said.lossy or census.coloured else min(0.001 * total, _FEW_GREY)
+    if grey > max(0.5 * inked, few):
         raise LabelError(
             f"{name} is mostly grey and no mask (a soft one, or a picture); write 0 for background and {white} for "
             "glomerulus"
@@ -243,11 +258,7 @@ def _plateau(census: LabelCensus, low: int, high: int, inked: int) -> int | None
 def _refuse_interpolated(census: LabelCensus, name: str) -> None:
     """Raise LabelError where numbers were averaged with their neighbours: each would be an object."""
     if census.is_interpolated():
-        raise LabelError(
-            f"{name} has numbers between the numbers of neighbours along their borders, as smoothing leaves them: was "
-            "it resized so? each line would count as an object; resize to the nearest pixel, without interpolation, "
-            "and write one number for an object, its border included"
-        )
+        raise LabelError(f"{name} {INTERPOLATED}")
 
 
 def _refuse_ambiguous(values: list[int], name: str) -> None:

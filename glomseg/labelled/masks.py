@@ -19,8 +19,8 @@ from glomseg.geometry import Geometries
 from glomseg.labelled.label_block import LabelPixels
 from glomseg.labelled.label_census import LabelCensus, TooManyValues
 from glomseg.labelled.label_objects import MAX_RUNS, Runs, merged, objects_of, runs_of
+from glomseg.labelled.label_pieces import refuse_pieces
 from glomseg.labelled.label_pixels import open_label
-from glomseg.labelled.label_rings import refuse_rings
 from glomseg.labelled.label_values import LabelKind, LabelReading, SaidOfValues, decide
 from glomseg.slides.pixel_size import Mpp
 
@@ -52,7 +52,7 @@ def look_at(path: Path, *, numbers: Collection[int] | None = None) -> LabelReadi
     """
     with open_label(path) as pixels:
         reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
-        refuse_rings(_runs(pixels, reading, path), pixels.size[0], path, named=numbers is not None)
+        refuse_pieces(_runs(pixels, reading, path), pixels.size, path, named=numbers is not None)
     return reading
 
 
@@ -63,7 +63,7 @@ def read_label(path: Path, *, numbers: Collection[int] | None = None, reading: L
         values = pixels.read(0, 0, width, height)
         if reading is None:
             reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
-            refuse_rings(_runs(pixels, reading, path), width, path, named=numbers is not None)
+            refuse_pieces(_runs(pixels, reading, path), pixels.size, path, named=numbers is not None)
     return Label(numbers=reading.numbers_of(values), reading=reading)
 
 
@@ -77,7 +77,7 @@ def read_mask(path: Path, *, numbers: Collection[int] | None = None) -> Mask:
         reading = decide(_census(pixels, path), _said(pixels, numbers), str(path))
         runs = _runs(pixels, reading, path)
         size, mpp, bits = pixels.size, pixels.mpp, 8 * pixels.said.dtype.itemsize
-    refuse_rings(runs, size[0], path, named=numbers is not None)
+    refuse_pieces(runs, size, path, named=numbers is not None)
     shapes, kinds = objects_of(runs, size[0], path, wide=bits > 8 and reading.kind is LabelKind.NUMBERED)
     return Mask(geometries=shapes, values=kinds, size=size, mpp=mpp, reading=reading)
 

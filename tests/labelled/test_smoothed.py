@@ -102,3 +102,24 @@ def test_parts_of_a_mask_count_as_the_whole() -> None:
         parts.add(values[top : top + 50], y=top, size=(300, 300))
     assert parts.is_interpolated()
     assert sum(parts.between.values()) > 0.5 * parts.borders
+
+
+@pytest.mark.parametrize("values", [[2], [7], [1, 2], [3, 3, 3], [1, 255], [1] * 60 + [3], list(range(1, 21))])
+@pytest.mark.parametrize("size", [590, 700])
+@pytest.mark.parametrize("how", ["BILINEAR", "BOX", "HAMMING"])
+def test_a_few_specks_of_smoothing_are_refused_or_right(values: list[int], size: int, how: str, tmp_path: Path) -> None:
+    """A size that is nearly the same leaves a few pixels between; no file may count more objects than it had."""
+    path = tmp_path / "a.png"
+    numbers = np.array([0, *values], np.uint8)[discs(len(values))]
+    Image.fromarray(numbers).resize((size, size), Image.Resampling[how]).save(path)
+    with contextlib.suppress(LabelError):
+        assert len(read_mask(path).geometries) == len(values)
+
+
+def test_specks_that_no_smoothing_left_are_read(tmp_path: Path) -> None:
+    """What painting over leaves of a neighbour, and what a tile's edge does."""
+    numbers = discs(100)
+    numbers[22:24, 36:44] = 1
+    for path, values in ((tmp_path / "a.png", numbers), (tmp_path / "b.png", numbers[:, 33:])):
+        Image.fromarray(np.ascontiguousarray(values)).save(path)
+        assert len(np.unique(read_mask(path).values)) == 100

@@ -1,4 +1,4 @@
-"""Find masks whose objects are drawn as outlines alone: counts are right in them, areas and overlaps are not."""
+"""Find masks whose pieces are no objects: outlines alone, borders with numbers of their own, specks of smoothing."""
 
 from __future__ import annotations
 
@@ -10,24 +10,29 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from glomseg.errors import LabelError
-from glomseg.labelled.label_objects import Runs, components, merged
+from glomseg.labelled.label_objects import Runs, components, merged, touching_rows
+from glomseg.labelled.label_values import INTERPOLATED
 
 _HOLLOW = 0.5  # of what an outline encloses is drawn, at most; a line a quarter of a radius wide has 0.44
 _MOST = 0.5  # of the objects
 _BORDERS = 1 / 3  # of the objects are borders, where each has one
+_SPECKLED = 0.1  # of the objects that can have specks have some; painting over others leaves a third of that
+_THICK_PX = 2
+_LARGER = 4
 _LEAST_PX = 30  # enclosed; below it nothing can be told
 _MOST_PX = 25_000_000  # around an object that is filled to look at it
 _LOOKED_AT = 200
 
 
-def refuse_rings(runs: Runs, width: int, path: Path, *, named: bool = False) -> None:
-    """Raise LabelError where objects of a mask are rings with nothing within, or around other numbers.
+def refuse_pieces(runs: Runs, size: tuple[int, int], path: Path, *, named: bool = False) -> None:
+    """Raise LabelError where objects of a mask are rings with nothing within, or around other numbers, or specks.
 
-    `runs` are those of the whole mask, of `width` px, in reading order. Where what the numbers mean is `named`, one may
-    be around another.
+    `runs` are those of the whole mask, of `size` (width, height), in reading order. Where what the numbers mean is
+    `named`, one may be around another.
     """
     if not len(runs):
         return
+    width = size[0]
     there = runs.copy()
     there[:, 3] = 1
     if _share_of_rings(merged([there]), width) > _MOST:
@@ -35,7 +40,11 @@ def refuse_rings(runs: Runs, width: int, path: Path, *, named: bool = False) -> 
             f"{path} holds outlines alone, with nothing within, and areas and overlaps would be those of the lines: "
             "fill them (in ImageJ: Process > Binary > Fill Holes), or export the polygons as GeoJSON"
         )
-    if not named and (runs[:, 3] != runs[0, 3]).any() and _share_of_rings(runs, width) > _BORDERS:
+    if (runs[:, 3] == runs[0, 3]).all():
+        return
+    if _share_with_specks(runs, size) > _SPECKLED:
+        raise LabelError(f"{path} {INTERPOLATED}")
+    if not named and _share_of_rings(runs, width) > _BORDERS:
         raise LabelError(
             f"{path} has numbers that go around others, as a class for borders does, and each ring would count as an "
             "object: write one number for an object, its border included"
@@ -56,6 +65,33 @@ def _share_of_rings(runs: Runs, width: int) -> float:
     seen = hollow[:: 1 + len(hollow) // _LOOKED_AT]
     rings = sum(_is_ring(runs[order[starts[index] : starts[index + 1]]]) for index in seen)
     return rings / len(seen) * len(hollow) / large
+
+
+def _share_with_specks(runs: Runs, size: tuple[int, int]) -> float:
+    """Give the part of the objects that have specks of a smaller number at their border.
+
+    A speck is a piece one or two pixels thick, off the image's edge, that touches a far larger one of a larger number.
+    The objects of the smallest number can have none.
+    """
+    width, height = size
+    labels = components(runs, width)
+    count = int(labels.max()) + 1
+    area = np.bincount(labels, runs[:, 2] - runs[:, 1], count)
+    value = np.zeros(count, np.int64)
+    value[labels] = runs[:, 3]
+    low, high = np.full((2, count), width + height), np.zeros((2, count), np.int64)
+    for axis, (first, last) in enumerate(((runs[:, 0], runs[:, 0] + 1), (runs[:, 1], runs[:, 2]))):
+        np.minimum.at(low[axis], labels, first)
+        np.maximum.at(high[axis], labels, last)
+    thin = area <= _THICK_PX * (high - low).max(axis=0)
+    thin &= (low > 0).all(axis=0) & (high[0] < height) & (high[1] < width)
+    below, over = touching_rows(runs, width)
+    beside = np.flatnonzero((runs[1:, 0] == runs[:-1, 0]) & (runs[1:, 1] == runs[:-1, 2]))
+    ones, others = labels[np.concatenate([below, beside])], labels[np.concatenate([over, beside + 1])]
+    small, large = np.where(value[ones] < value[others], (ones, others), (others, ones))
+    specked = thin[small] & (value[small] < value[large]) & (area[large] >= _LARGER * area[small])
+    able = int(((value > value.min()) & ~thin).sum())
+    return len(np.unique(large[specked])) / able if able else 0.0
 
 
 def _enclosed(runs: Runs, labels: NDArray[np.intp], count: int) -> NDArray[Any]:
