@@ -185,7 +185,7 @@ class _TiffLabel:
         """Raise ValueError for damage of which the decoder makes pixels."""
         page = self._page
         if page.compression in jpeg.BLIND_TO_HOLES:
-            jpeg.check_holes(data)
+            jpeg.check_holes(data, page.compression)
         if page.compression in _LOSSY and page.samplesperpixel in (1, 3) and page.jpegheader is None:
             whole = jpeg.joined(data, page.jpegtables, stored_as_rgb=page.photometric == 2 and page.planarconfig == 1)
             if whole is not None:

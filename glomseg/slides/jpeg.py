@@ -6,7 +6,10 @@ import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-BLIND_TO_HOLES = (33003, 33005, 34712, 50000, 50001)  # JPEG 2000, Zstd, WebP: they make pixels of anything
+from glomseg.slides.jpeg2000 import check_jpeg2000
+
+_JPEG2000 = (33003, 33004, 33005, 34712)
+BLIND_TO_HOLES = (*_JPEG2000, 50000, 50001)  # and Zstd, WebP: they make pixels of anything
 HOLE = bytes(512)  # a sector that was not copied; compressed pixels hold no such run
 _RUN = bytes(128)  # of zeros, which baseline pixels hold only where zeros say "as before"
 _SOF, _SOS, _EOI = (0xC0, 0xC1, 0xC2), 0xDA, b"\xff\xd9"
@@ -85,7 +88,12 @@ def _first_symbols(tables: bytes, first: dict[int, int]) -> None:
         at += 17 + sum(tables[at + 1 : at + 17])
 
 
-def check_holes(data: bytes) -> None:
-    """Raise ValueError where compressed pixels hold a sector of zeros, for decoders that do not notice."""
-    if HOLE in data:
+def check_holes(data: bytes, compression: int | None = None) -> None:
+    """Raise ValueError where compressed pixels hold a sector of zeros, for decoders that do not notice.
+
+    `compression` is a TIFF's; JPEG 2000 says itself how many zeros it may hold.
+    """
+    if compression in _JPEG2000:
+        check_jpeg2000(data)
+    elif HOLE in data:
         raise ValueError("a stretch of zeros lies in its compressed pixels")

@@ -17,6 +17,7 @@ from PIL import Image
 
 from glomseg.errors import SlideError
 from glomseg.slides import jpeg
+from glomseg.slides.jpeg2000 import check_jpeg2000
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number, stated_mpp
 from glomseg.slides.png import check_png
 
@@ -322,7 +323,9 @@ class PillowFile:
     def decode(self) -> Pixels:
         """Decode to (h, w, 3); raises one of BROKEN."""
         with self._open() as image:
-            if image.format in ("JPEG2000", "WEBP"):
+            if image.format == "JPEG2000":
+                check_jpeg2000(self._path.read_bytes())
+            if image.format == "WEBP":
                 jpeg.check_holes(self._path.read_bytes())
             if image.format == "PNG":
                 check_png(self._path.read_bytes())

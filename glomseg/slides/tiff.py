@@ -204,7 +204,7 @@ class Segments:
             return None
         data = self._bytes(self._offsets[index], self._counts[index])
         if self._is_blind:
-            jpeg.check_holes(data)
+            jpeg.check_holes(data, self._page.compression)
         if self._is_jpeg:
             whole = jpeg.joined(data, self._tables, stored_as_rgb=self._stored_as_rgb)
             pixels = None if whole is None else jpeg.decode(whole, grey=self._is_grey)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -13,6 +14,7 @@ from support.slides import draw, strew, write_pyramid
 
 from glomseg.errors import SlideError
 from glomseg.geometry import Box
+from glomseg.slides.jpeg2000 import check_jpeg2000
 from glomseg.slides.slide import open_slide
 
 AREA = (20, 20, 980, 980)
@@ -59,6 +61,46 @@ def test_a_hole_of_zeros_in_a_tiff(tmp_path, picture, compression, tile, size):
         said = error_of(damaged(path, tmp_path / "hole.tif", offset + at, size))
         assert said is not None
         assert "damaged or cut off" in said
+
+
+@pytest.mark.parametrize("size", [64, 200])
+def test_a_small_hole_in_jpeg_2000(tmp_path, data, size):
+    """No tile of a real slide looks damaged; each does with a few bytes gone."""
+    path = data / "slides/tcga_no_mpp.svs"
+    with tifffile.TiffFile(path) as tiff:
+        page, rng = tiff.pages.first, random.Random(size)
+        tiles = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    whole = path.read_bytes()
+    for offset, count in tiles:
+        check_jpeg2000(whole[offset : offset + count])
+    columns = -(-page.imagewidth // page.tilewidth)
+    large = [index for index, (_, count) in enumerate(tiles) if count > 4000]
+    for index in large[:: len(large) // 6]:
+        offset, count = tiles[index]
+        at = offset + rng.randrange(400, count - 400)
+        x, y = index % columns * page.tilewidth, index // columns * page.tilelength
+        with (
+            open_slide(damaged(path, tmp_path / "hole.svs", at, size), mpp=0.5) as slide,
+            pytest.raises(SlideError, match=f"tile {index} of level 0.*damaged or cut off"),
+        ):
+            slide.read(Box(x, y, 8, 8), 0.5)
+
+
+@pytest.mark.parametrize("size", [64, 200])
+def test_a_small_hole_in_a_made_jpeg_2000(picture, size):
+    rng = random.Random(size)
+    flat = np.full((256, 256, 3), 244, np.uint8)
+    for pixels in (picture[:256, :256].copy(), flat):
+        for options in ({}, {"level": 40, "reversible": False}, {"resolutions": 2}):
+            whole = imagecodecs.jpeg2k_encode(pixels, **options)
+            check_jpeg2000(whole)
+            if pixels is flat:
+                continue
+            for at in (rng.randrange(300, len(whole) - size - 10) for _ in range(20)):
+                with pytest.raises(ValueError, match="zeros"):
+                    check_jpeg2000(whole[:at] + bytes(size) + whole[at + size :])
+            with pytest.raises(ValueError, match="ends early"):
+                check_jpeg2000(whole[: len(whole) // 2])
 
 
 @pytest.mark.parametrize("kind", ["png", "jpg", "jp2", "webp"])
