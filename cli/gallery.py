@@ -59,7 +59,7 @@ def gallery(
             color_by="confidence" if overlay_color == "confidence" else "class",
             progress=update,
         )
-    for problem in (*result.sources.remarks, *result.problems, *made.problems):
+    for problem in (*result.sources.remarks, *result.problems, *made.problems, *made.remarks):
         console.warn(problem)
     if as_json:
         console.json({"folder": str(made.folder), "glomeruli": made.glomeruli})

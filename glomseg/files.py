@@ -144,6 +144,21 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return parse_csv(path.read_bytes().decode("utf-8-sig"))
 
 
+def refuse_other_table(path: Path, columns: Sequence[str]) -> None:
+    """Raise RunError where a table stands at `path` that has few of these columns: it is a person's, such as a sheet.
+
+    A table of another version has most of them.
+    """
+    try:
+        found = read_csv(path)[0]
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, csv.Error):
+        found = []
+    if len(set(found) & set(columns)) < len(columns) / 3:
+        raise RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
+
+
 def from_json(text: str | bytes) -> Any:
     """Return what a JSON text says, whoever wrote it; raises ValueError, for lists without end and odd bytes too."""
     try:

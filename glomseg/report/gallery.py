@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from glomseg.columns import Column, Row, names, row
-from glomseg.errors import GlomsegError, SlideError
+from glomseg.errors import GlomsegError, MeasureError, RunError, SlideError
 from glomseg.files import replacing, write_csv
 from glomseg.pictures.contact_sheet import draw_contact_sheet
 from glomseg.pictures.overlay import ColorBy, paint_crop
+from glomseg.report.judgements import read_labels
 from glomseg.slides.slide import open_slide
 from glomseg.study.columns import GLOMERULI
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
@@ -28,11 +30,12 @@ _SHOWN = (
 
 @dataclass(frozen=True, kw_only=True)
 class GalleryResult:
-    """How many glomeruli have a picture in `folder`, and what could not be read."""
+    """How many glomeruli have a picture in `folder`, what could not be read, and what else to know."""
 
     folder: Path
     glomeruli: int
     problems: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ def write_gallery(
 ) -> GalleryResult:
     """Write crops/<entry id>-<number>.jpg, contact-<n>.jpg and labels.csv, whose column new_class waits for a person.
 
-    Memory is that of one contact sheet. Raises RunError.
+    Classes that wait in the table of a former gallery are kept beside the new one, and said. Memory is that of one
+    contact sheet. Raises RunError.
     """
     rows: list[Row] = []
     problems: list[str] = []
@@ -70,8 +74,28 @@ def write_gallery(
         except GlomsegError as error:
             problems.append(f"{slide.image.name}: {error}")
     sheets.finish()
+    remarks = _keep_waiting(folder / LABELS, {str(item["object_id"]): str(item["class"]) for item in rows})
     write_csv(folder / LABELS, names(COLUMNS), rows)
-    return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems))
+    return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems), remarks=remarks)
+
+
+def _keep_waiting(path: Path, classes: Mapping[str, str]) -> tuple[str, ...]:
+    """Keep a table in which a person wrote classes that no object has yet, by its id in `classes`; say where."""
+    if not path.is_file():
+        return ()
+    try:
+        waiting = sum(classes.get(label.object_id) != label.new_class for label in read_labels(path))
+    except MeasureError:
+        waiting = 1  # whatever it is, a person made it
+    if not waiting:
+        return ()
+    numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
+    kept = next(place for place in numbers if not place.exists())
+    try:
+        path.rename(kept)
+    except OSError as error:
+        raise RunError(f"{path} holds classes that a person wrote, and cannot be kept ({error.strerror})") from error
+    return (f"{path.name} held classes that wait to be set; it is {kept} now, for: glomseg gallery PROJECT --apply",)
 
 
 def _crops(study: Study, slide: MeasuredSlide, color_by: ColorBy) -> Iterator[tuple[_Crop, Image.Image]]:

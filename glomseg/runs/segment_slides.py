@@ -9,15 +9,20 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from glomseg.errors import RunError
+from glomseg.columns import names
+from glomseg.errors import GeoJSONError, RunError
+from glomseg.files import refuse_other_table
+from glomseg.qupath.objects import read_geojson
 from glomseg.runs.journal import remove_journals
 from glomseg.runs.listener import Listener
 from glomseg.runs.merge import working_in
+from glomseg.runs.ownership import owner
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run, printable, resume_or_start_in
 from glomseg.runs.segment_batch import Job, share_of
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
+from glomseg.runs.table import COLUMNS, TABLE
 from glomseg.slides.find_slides import slides_of
 
 _LONGEST = 150  # bytes of a name: file systems take 255
@@ -44,6 +49,7 @@ def segment_slides(
                 _discard_results(output)
             run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
             named = _entry_ids(slide_files.paths, run)
+            _refuse_to_overwrite(run, named.keys() - run.images.keys())
             if place.shard is not None:
                 run.save()  # the next shard goes on with this run
         jobs = [
@@ -60,12 +66,31 @@ def segment_slides(
     return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=remarks, is_waiting=True)
 
 
+def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
+    """Raise RunError where a result would take the place of outlines that no run made, such as a person's own."""
+    theirs = []
+    for path in map(run.result_path, entry_ids):
+        try:
+            if path.is_file() and any(owner(item) == "person" for item in read_geojson(path)):
+                theirs.append(path)
+        except GeoJSONError:
+            theirs.append(path)
+    if theirs:
+        listed = ", ".join(path.name for path in theirs[:3]) + (" ..." if theirs[3:] else "")
+        raise RunError(
+            f"{run.folder} holds {len(theirs)} files that would be replaced and are not of a run, or a person changed "
+            f"them since ({listed}); choose another `output`, or move them away"
+        )
+    refuse_other_table(run.folder / TABLE, names(COLUMNS))
+
+
 def _discard_results(output: Path) -> None:
     """Remove what an earlier run left in a folder, so that nothing made with other parameters lies beside the new."""
     try:
         old = load_run(output)
     except RunError:  # none, or one that cannot be read: what is not of the new run is named in the end
         return
+    _refuse_to_overwrite(old, old.images)
     for entry_id in old.images:
         for path in (old.result_path(entry_id), *output.glob(f"overlay/{glob.escape(entry_id)}.png")):
             path.unlink(missing_ok=True)

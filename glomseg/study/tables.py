@@ -10,7 +10,7 @@ from typing import Any
 from glomseg import __version__
 from glomseg.columns import Column, Row, dictionary, names, row
 from glomseg.errors import MeasureError
-from glomseg.files import replacing, write_csv, write_json
+from glomseg.files import refuse_other_table, replacing, write_csv, write_json
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
@@ -81,8 +81,11 @@ def _number(quantity: Quantity, animal: Animal) -> float | None:
 def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[Path]:
     """Write all tables, the dictionary of their columns, and how they were made; returns the files.
 
-    Raises RunError where nothing can be written, MeasureError for Parquet without pyarrow.
+    Raises RunError where nothing can be written, or where a table of that name is not ours, such as a sample sheet;
+    MeasureError for Parquet without pyarrow.
     """
+    for name, columns in TABLES.items():
+        refuse_other_table(folder / f"{name}.csv", names(columns))
     written = []
     for name, rows in tables(study).items():
         write_csv(folder / f"{name}.csv", names(TABLES[name]), rows)

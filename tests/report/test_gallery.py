@@ -63,6 +63,25 @@ def test_a_picture_of_every_glomerulus(tmp_path: Path, glomseg) -> None:
     assert len(table(tmp_path / "g2" / "labels.csv")) == 30
 
 
+def test_classes_that_wait_outlive_the_next_gallery(tmp_path: Path, glomseg) -> None:
+    """Written into the table and not yet set: a new gallery keeps them, and says how they are set."""
+    out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=3))
+    labels = out / "gallery/labels.csv"
+    assert glomseg("gallery", out).code == 0
+    assert glomseg("gallery", out).code == 0
+    assert not labels.with_name("labels-1.csv").exists()
+    labels.write_text(labels.read_text()[:-1] + "Glomerulus: Sclerotic\n")
+    waiting = labels.read_text()
+    again = glomseg("gallery", out)
+    assert again.code == 0
+    assert f"it is {labels.with_name('labels-1.csv')} now, for: glomseg gallery PROJECT --apply" in again.err
+    assert labels.with_name("labels-1.csv").read_text() == waiting
+    assert {row["new_class"] for row in table(labels)} == {""}
+    labels.write_text("nothing that we know\n")
+    assert glomseg("gallery", out).code == 0
+    assert labels.with_name("labels-2.csv").read_text() == "nothing that we know\n"
+
+
 def test_crops_show_the_glomerulus_undistorted(tmp_path: Path) -> None:
     """Where pixels are twice as high as wide, a round glomerulus is an ellipse of pixels, and round in its crop."""
     path = disc_slide(tmp_path / "s.png", discs=[Disc(800, 500, 200, 100)], mpp=None, kind="png").path
