@@ -199,6 +199,8 @@ Map ask(def project, def entry, List selected, Map usual) {
     def species = new ChoiceBox(FXCollections.observableArrayList("as the model says", "mouse", "rat", "human"))
     def classes = project.getPathClasses()*.toString().findAll { it && it != "null" && !it.contains("*") }
     def region = new ChoiceBox(FXCollections.observableArrayList(["everywhere"] + classes))
+    if (selected)
+        region.disableProperty().bind(where.valueProperty().isEqualTo(places[0]))
     def model = new ChoiceBox(FXCollections.observableArrayList(usual.models.keySet()))
     def grid = new GridPane()
     grid.setHgap(8)
@@ -221,7 +223,7 @@ Map ask(def project, def entry, List selected, Map usual) {
     def options = ["--model", usual.models[model.getValue()]]
     if (species.getSelectionModel().getSelectedIndex() > 0)
         options += ["--species", species.getValue()]
-    if (!inside && region.getSelectionModel().getSelectedIndex() > 0)
+    if (!region.isDisabled() && region.getSelectionModel().getSelectedIndex() > 0)
         options += ["--region", region.getValue()]
     return [entries: entries, all: entries.is(images), options: options, inside: inside, where: where.getValue()]
 }

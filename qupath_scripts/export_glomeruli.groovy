@@ -56,8 +56,11 @@ for (item in glomeruli) {
     ].join(",")
 }
 Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
-def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" +
-    (calibrated ? "" : "; its pixel size is not set, so areas are left out")
+def without = calibrated ? "" : "; its pixel size is not set, so areas are left out"
+def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" + without
 println "${name}: ${text}"
-if (getQuPath()?.getViewer()?.getImageData() === imageData)
+if (binding.hasVariable("showResult"))  // of the menu
+    showResult("${name}: ${glomeruli.size()} glomeruli as GeoJSON and CSV${without}".toString(),
+        folder.resolve(stem + ".geojson").toFile())
+else if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showInfoNotification(name, text)

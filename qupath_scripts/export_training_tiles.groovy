@@ -143,14 +143,17 @@ def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serial
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
 def unused = (annotations - labelled - ignored).countBy { it.getPathClass()?.toString() ?: "without a class" }
 def leftOut = unused ? "; left out: " + unused.collect { name, count -> "${count} ${name}" }.join(", ") : ""
-say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background in ${target}${leftOut}")
+say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${leftOut}", target)
 
-/** Tell a result: in the log, and by a notification where the window shows the image. */
-void say(String text) {
+/** Tell a result: in the log, and by a notification where the window shows the image; from the menu, where it is. */
+void say(String text, File where = null) {
     def name = getProjectEntry().getImageName()
-    println "${name}: ${text}"
-    if (getQuPath()?.getViewer()?.getImageData() === getCurrentImageData())
-        Dialogs.showInfoNotification(name, text)
+    def full = where ? "${text}, in ${where}" : text
+    println "${name}: ${full}"
+    if (where && binding.hasVariable("showResult"))
+        showResult("${name}: ${text}".toString(), where)
+    else if (getQuPath()?.getViewer()?.getImageData() === getCurrentImageData())
+        Dialogs.showInfoNotification(name, full)
 }
 
 /* The class whose label a class has: itself, else the nearest parent that is named. */

@@ -44,9 +44,10 @@ File folderOfRuns(String project) {
     return new File(new File(project).getParentFile(), "glomseg")
 }
 
-/** Return the id of the newest run; throws where the project has none. */
+/** Return the id of the newest run that was not taken back; throws where the project has none. */
 String newestRun(String project) {
-    def runs = results.runsIn(folderOfRuns(project).toPath())
+    def home = folderOfRuns(project).toPath()
+    def runs = results.runsIn(home).findAll { !results.isTakenBack(home.resolve(it)) }
     if (!runs)
         throw new IllegalStateException("The project has no run yet; begin with Annotate.")
     return runs[-1]
@@ -77,7 +78,8 @@ void report() {
         return
     }
     def file = new File(answer.report)
-    telling.showResult("The report is written, and opens in the browser", file)
+    telling.showResult("The report is written, and opens in the browser; where it does not, open it there yourself",
+        file)
     telling.open(file)
 }
 
@@ -112,7 +114,7 @@ private String askName(String project, Set<String> taken) {
     def name = free.find { !(it in taken) }, before = ""
     while (true) {
         name = Dialogs.showInputDialog(TITLE, "${before}Learn from the images and regions that are marked as fully " +
-            "reviewed.\nTwo images are needed, with 20 glomeruli or more better than with few.\n\n" +
+            "reviewed.\nTwo images are needed; 20 to 60 glomeruli in several are better.\n\n" +
             "Name of the new model:", name)?.trim()
         if (!name)
             return null

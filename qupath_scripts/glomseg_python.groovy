@@ -132,8 +132,9 @@ void end(Process process) {
 
 /** Give a message of the command line the way out that there is in a window. */
 String inQuPath(String message) {
-    return message.contains("--mpp") ? message + "\n\nIn QuPath: open the image, and double-click Pixel width in " +
-        "the tab Image" : message
+    def text = message.replace("with the script review_glomeruli", "in Review glomeruli, with Image fully reviewed")
+    return text.contains("--mpp") ? text + "\n\nIn QuPath: open the image, and double-click Pixel width in the tab " +
+        "Image" : text
 }
 
 /**

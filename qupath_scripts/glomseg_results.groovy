@@ -20,6 +20,15 @@ List<String> runsIn(Path home) {
     return folders.findAll { new File(it, "run.json").isFile() }*.getName().sort()
 }
 
+/** Tell whether a run was taken back wherever it had changed an image: the last that it did there is an undo. */
+boolean isTakenBack(Path run) {
+    def images = run.resolve("changes").toFile().listFiles() ?: new File[0]
+    def last = images.collect { image -> image.listFiles().findAll { it.getName() ==~ /\d+\.json/ } }.findAll()
+    return last && last.every { files ->
+        fromFile(files.max { it.getName().takeBefore(".").toInteger() }.toPath()).kind == "undo"
+    }
+}
+
 /** Read a JSON file; nothing where it is not there or cannot be read. */
 Map fromFile(Path file) {
     try {

@@ -210,16 +210,20 @@ List<Path> runsOf(Path home, String wanted, String key) {
 Path chooseRun(List<Path> runs, boolean inWindow) {
     if (runs.size() < 2 || !inWindow)  // "Run for project" asks nothing
         return runs[-1]
-    def names = runs.collect { it.getFileName().toString() }.reverse()
+    def named = runs.reverse().collectEntries { run ->
+        def content = GsonTools.getInstance().fromJson(Files.readString(run.resolve("run.json")), Map)
+        [("${run.getFileName()}, by ${content.parameters?.model ?: 'an unknown model'}".toString()): run]
+    }
+    def names = named.keySet() as List
     def picked = Dialogs.showChoiceDialog("Import results", "Bring in the outlines of this run:", names, names[0])
-    return picked == null ? null : runs.find { it.getFileName().toString() == picked }
+    return picked == null ? null : named[picked]
 }
 
 /** Decide what changes, by the rules of glomseg's ownership.py. */
 Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map how) {
     if (predictions.any { !it.getMetadata().containsKey(RUN) })
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
-    def written = earlier.collectEntries { [(mark(it)): it.getMeasurementList().getNames() as Set] }
+    def written = earlier.collectEntries { [(mark(it)): it.getMeasurements().keySet() as Set] }
     def (machine, persons) = existing.split { isMachines(it) && !hasOwnMeasurements(it, written[mark(it)]) }
     def personsIndex = index(persons + how.detections)
     def left = predictions.findAll { !overlaps(it, personsIndex, true) }
@@ -255,7 +259,7 @@ List deletions(List existing, List missing, boolean known) {
 /** Tell whether a person gave an outline measurements that neither the run nor `measure --write` did. */
 boolean hasOwnMeasurements(PathObject item, Set<String> written) {
     def known = (item.getMetadata()[MEASURED] ?: "").split(";") as List
-    return written != null && item.getMeasurementList().getNames().any { !(it in written) && !(it in known) }
+    return written != null && item.getMeasurements().keySet().any { !(it in written) && !(it in known) }
 }
 
 boolean isMachines(PathObject item) {

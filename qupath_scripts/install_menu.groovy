@@ -119,6 +119,11 @@ void alone(String label, Closure job) {
 /** Run a script on the open image. QuPath's own runScript marks the image as changed, whatever the script did. */
 void runHere(File file, ClassLoader loader) {
     def variables = [out: new PrintWriter(new LogWriter(), true), "qupath.script.file": file.getPath()]
+    def shared = new File(file.getParentFile(), "glomseg_shared.groovy")
+    if (shared.isFile())
+        variables.showResult = { String text, File where ->
+            new GroovyShell(loader).parse(shared).load("glomseg_telling").showResult(text, where)
+        }
     new GroovyShell(loader, new Binding(variables)).evaluate(file)
 }
 

@@ -1,5 +1,6 @@
 """The jobs of the menu, clicked in a real window: what they ask, what they tell, and that they can be cancelled."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -80,6 +81,47 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     assert "earlier ones brought back" in empty.told("taken back")
     desk.until("gui.getProject().getEntry(data).getImageName()", "kidney_02.tif")
     desk.until(OURS, "0")
+
+
+def test_outlines_are_looked_for_inside_what_is_selected(empty):
+    desk = empty.desk
+    desk.fx("""def area = PathObjects.createAnnotationObject(ROIs.createRectangleROI(200, 200, 200, 200, null))
+        hierarchy.addObject(area)
+        hierarchy.getSelectionModel().setSelectedObject(area)""")
+    empty.annotate("inside the selected annotation")
+    assert "kidney_02.tif: 1 outlines added" in empty.told("outlines added")
+    assert desk.fx(OURS) == "1"
+
+
+def test_the_sureness_of_the_last_run_that_stands_is_changed_and_compared(empty):
+    desk = empty.desk
+    empty.annotate("this image")
+    empty.told("3 outlines added")
+    empty.click("Change the sureness")
+    empty.dialog("field.setText('sure'); pane.lookupButton(ButtonType.OK).fire(); 1")
+    desk.until(f"{OPEN}[0]?.getScene()?.getRoot()?.getContentText() =~ /^sure is no number/ ? 'yes' : ''", "yes")
+    empty.dialog("field.setText('1')")
+    desk.answer("OK")
+    empty.told("0 outlines added, 3 of earlier runs removed")
+    assert desk.fx(OURS) == "0"
+    empty.click("Undo")
+    desk.answer("OK")
+    empty.told("3 earlier ones brought back")
+    desk.until(OURS, "3")
+    empty.click("Compare")
+    desk.answer("OK")
+    assert "of 3 outlines 3 stand" in empty.result("stand")[0]  # of the first run, for the second was taken back
+
+
+def test_tiles_and_glomeruli_are_exported(empty):
+    desk = empty.desk
+    desk.draw(3, side=90)
+    empty.click("Export training tiles")
+    _, folder = empty.result("annotated tiles")
+    assert len(list(Path(folder).glob("*-labelled.png"))) > 0
+    empty.click("Export glomeruli")
+    _, file = empty.result("3 glomeruli as")
+    assert json.loads(Path(file).read_text("utf-8"))["features"]
 
 
 def test_a_job_that_is_cancelled_leaves_no_process_and_the_next_goes_on(empty):
