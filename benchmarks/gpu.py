@@ -21,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ def main() -> None:
         try:
             section(options)
         except Exception as error:  # the next section may still say something
-            print(f"  FAILED: {type(error).__name__}: {error}", flush=True)
+            print(f"  FAILED: {type(error).__name__}: {error}\n{''.join(traceback.format_exc()[-1500:])}", flush=True)
     print(f"\nall of it: {time.perf_counter() - start:.0f} s")
     if options.json:
         options.json.write_text(json.dumps(RESULTS, indent=1))
