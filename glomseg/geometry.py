@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy import ndimage
 from shapely.geometry import Polygon
 from shapely.geometry.base import BaseGeometry
 
@@ -16,6 +17,8 @@ Geometries = NDArray[np.object_]
 Numbers = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+
+_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,16 @@ def polygons(geometry: BaseGeometry) -> list[Polygon]:
 
 def small_parts(mask: NDArray[np.bool_], area_px: float, *, diagonal: bool = False) -> NDArray[np.bool_]:
     """Mark the connected parts of a mask that are smaller than `area_px`; `diagonal` neighbours may connect too."""
-    from skimage.morphology import remove_small_objects
-
     largest = math.ceil(area_px) - 1
     if largest < 1:
         return np.zeros_like(mask)
-    return np.asarray(mask & ~remove_small_objects(mask, max_size=largest, connectivity=1 + diagonal))
+    labels, count = ndimage.label(mask, np.ones((3, 3)) if diagonal else None)
+    sizes = np.zeros(count + 1, np.int64)
+    for rows in np.array_split(labels, max(1, labels.size // _AT_ONCE)):  # bincount copies to eight bytes a pixel
+        sizes += np.bincount(rows.ravel(), minlength=count + 1)
+    small = sizes <= largest
+    small[0] = False
+    return np.asarray(small[labels])
 
 
 def paint(geometry: BaseGeometry, box: Box, shape: tuple[int, int]) -> NDArray[np.bool_]:

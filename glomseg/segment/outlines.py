@@ -9,8 +9,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Literal, cast
 
 import contourpy
 import numpy as np
@@ -23,6 +23,14 @@ from skimage.segmentation import watershed
 from glomseg.geometry import Bools, Bytes, polygons, small_parts
 from glomseg.models.planes import HOVER, SPREAD, hover_of
 from glomseg.segment.hover_split import margin_px, split_by_hover
+from glomseg.segment.large_groups import (
+    LARGE_PX,
+    CoarseMap,
+    ConnectedPart,
+    blocks_to_pixels,
+    connected_parts,
+    factor_for,
+)
 from glomseg.segment.post import HoverSplit
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame
@@ -69,7 +77,8 @@ class Glomerulus:
     """One profile: outline in level-0 pixels, mean probability inside it, cut by the slide's edge or not.
 
     `class_index` is its class, `probabilities` the mean of each class inside it. `agreement` says how much several
-    models agree on it: 1 less the mean range of their probabilities inside; None of one model.
+    models agree on it: 1 less the mean range of their probabilities inside; None of one model. `merged_px` is more
+    than 1 where it is so large that its outline was traced on means of so many reading pixels a side.
     """
 
     geometry: Polygon
@@ -78,6 +87,7 @@ class Glomerulus:
     class_index: int = 0
     probabilities: tuple[float, ...] = ()
     agreement: float | None = None
+    merged_px: int = 1
 
 
 def find_glomeruli(probability: ProbabilityMap, settings: OutlineSettings) -> list[Glomerulus]:
@@ -106,19 +116,87 @@ def _outline(
     settings: OutlineSettings,
 ) -> Iterator[Glomerulus]:
     """Outline what lies in one group of touching blocks."""
-    frame = probability.frame
-    height, width = blocks.shape[0] * BLOCK, blocks.shape[1] * BLOCK
-    left, top = where[1].start * BLOCK - 1, where[0].start * BLOCK - 1
-    inside = np.pad(blocks.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1), 1)
-    classes = np.where(inside, probability.read(left, top, width + 2, height + 2), 0).astype(np.uint8)
+    corner, (high, wide) = (where[1].start * BLOCK, where[0].start * BLOCK), (side * BLOCK for side in blocks.shape)
+    if high * wide <= LARGE_PX:
+        rows, columns = range(-1, high + 1), range(-1, wide + 1)
+        yield from _outline_box(
+            probability, corner, rows, columns, blocks_to_pixels(blocks, rows, columns), lowest, settings
+        )
+        return
+
+    def level(first: int, count: int) -> Bytes:
+        rows, columns = range(first, first + count), range(wide)
+        inside = blocks_to_pixels(blocks, rows, columns)
+        return _level(_inside_frame(probability, corner, rows, columns, inside), exclusive=settings.exclusive)
+
+    for part in connected_parts(level, high, wide, lowest):
+        if part.box_px < _NEARLY * settings.minimum_area_um2 / probability.frame.mpp**2:
+            continue
+        yield from _outline_part(probability, corner, blocks, part, lowest, settings)
+
+
+def _outline_part(
+    probability: ProbabilityMap,
+    corner: tuple[int, int],
+    blocks: Bools,
+    part: ConnectedPart,
+    lowest: int,
+    settings: OutlineSettings,
+) -> Iterator[Glomerulus]:
+    """Outline one connected part of a large group; on merged pixels where it is itself too large."""
+    if part.box_px <= LARGE_PX:
+        rows, columns = range(part.top - 1, part.bottom + 1), range(part.left - 1, part.right + 1)
+        inside, seed = blocks_to_pixels(blocks, rows, columns), (part.row - rows.start, part.column - columns.start)
+        yield from _outline_box(probability, corner, rows, columns, inside, lowest, settings, seed=seed)
+        return
+    coarse = CoarseMap(probability, factor_for(part.box_px))
+    factor = coarse.factor
+    rows = range(part.top // factor - 1, -(-part.bottom // factor) + 1)
+    columns = range(part.left // factor - 1, -(-part.right // factor) + 1)
+    inside = blocks_to_pixels(blocks, rows, columns, BLOCK // factor)
+    corner = (corner[0] // factor, corner[1] // factor)
+    whole = replace(settings, split_depth_um=None, hover=None)
+    for outlined in _outline_box(coarse, corner, rows, columns, inside, lowest, whole, seed="largest"):
+        yield replace(outlined, merged_px=factor)
+
+
+def _inside_frame(
+    probability: ProbabilityMap | CoarseMap, corner: tuple[int, int], rows: range, columns: range, inside: Bools
+) -> Bytes:
+    """Read rows and columns, counted from a corner (classes, H, W); zero off the frame and where not `inside`."""
+    frame, left, top = probability.frame, corner[0] + columns.start, corner[1] + rows.start
+    classes = probability.read(left, top, len(columns), len(rows))
+    classes *= inside
     classes[:, max(0, frame.height - top) :, :] = 0
     classes[:, :, max(0, frame.width - left) :] = 0
+    return classes
+
+
+def _outline_box(
+    probability: ProbabilityMap | CoarseMap,
+    corner: tuple[int, int],
+    rows: range,
+    columns: range,
+    inside: Bools,
+    lowest: int,
+    settings: OutlineSettings,
+    *,
+    seed: tuple[int, int] | Literal["largest"] | None = None,
+) -> Iterator[Glomerulus]:
+    """Outline what lies in a box; with `seed` only what is connected to that (row, column), or the largest part."""
+    frame = probability.frame
+    left, top = corner[0] + columns.start, corner[1] + rows.start
+    classes = _inside_frame(probability, corner, rows, columns, inside)
+    del inside
     values = _level(classes, exclusive=settings.exclusive)
     minimum_px = settings.minimum_area_um2 / frame.mpp**2
     components, _ = ndimage.label(
         _without_small_holes(values >= lowest, min(settings.filled_um2 / frame.mpp**2, values.size))
     )
+    wanted = _label_of(components, seed)
     for label, component in enumerate(ndimage.find_objects(components), start=1):
+        if wanted not in (None, label):
+            continue
         crop = _grown(component)
         mask = components[crop] == label
         if mask.sum() < _NEARLY * minimum_px:
@@ -128,19 +206,32 @@ def _outline(
         regions = _regions(mask, inner, _NEARLY * minimum_px, _splitter(probability, origin, settings))
         spread = _spread(probability, origin, mask.shape)
         # What is above the threshold but of no region of this component is another's.
-        own = np.where((values[crop] < lowest) | mask, values[crop], 0).astype(np.uint8)
-        for region in range(1, int(regions.max()) + 1):
+        own = values[crop] * ((values[crop] < lowest) | mask)
+        count = int(regions.max())
+        for region in range(1, count + 1):
             mine = regions == region
             # Another region's pixels count as just outside, so that neighbours meet and do not overlap.
-            levels = np.where(mine | (regions == 0), own, 0).astype(np.uint8)
+            levels = own if count == 1 else own * (mine | (regions == 0))
             means = tuple(float(plane[mine].mean()) / 255 for plane in inner)
             confidence = float(own[mine].mean()) / 255
             agreement = None if spread is None else 1 - float(spread[mine].mean()) / 255
+            del mine
             for outline, touches_edge in _polygons(levels, lowest, origin, frame, settings):
                 yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means, agreement)
 
 
-def _spread(probability: ProbabilityMap, origin: tuple[int, int], shape: tuple[int, ...]) -> Bytes | None:
+def _label_of(components: NDArray[np.int32], seed: tuple[int, int] | Literal["largest"] | None) -> int | None:
+    """Return the number of the component that is asked for, None for all of them."""
+    if seed is None:
+        return None
+    if seed != "largest":
+        return int(components[seed])
+    boxes = ndimage.find_objects(components)
+    areas = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes]
+    return 1 + int(np.argmax(areas)) if areas else 0
+
+
+def _spread(probability: ProbabilityMap | CoarseMap, origin: tuple[int, int], shape: tuple[int, ...]) -> Bytes | None:
     """Return by how much several models differ (H, W), None where the map is of one."""
     if SPREAD not in probability.extras:
         return None
@@ -156,15 +247,22 @@ def _level(classes: Bytes, *, exclusive: bool) -> Bytes:
     return np.asarray(classes.max(axis=0), np.uint8)
 
 
-def _regions(mask: Bools, classes: Bytes, minimum_px: float, split: Splitter | None) -> NDArray[np.int32]:
+def _regions(mask: Bools, classes: Bytes, minimum_px: float, split: Splitter | None) -> NDArray[Any]:
     """Number the objects of one connected mask: its parts by class, each split further."""
+    if len(classes) == 1 and (split is None or not _has_room(mask, minimum_px)):
+        return mask.view(np.uint8)
     regions = np.zeros(mask.shape, np.int32)
     for part in _parts_by_class(mask, classes, minimum_px):
         lobes = part.astype(np.int32)
-        if split is not None and 2 * minimum_px < part.sum() < _SPLIT_PX:  # room for two, and not all of the slide
+        if split is not None and _has_room(part, minimum_px):
             lobes = split(part)
         regions[part] = lobes[part] + regions.max()
     return regions
+
+
+def _has_room(part: Bools, minimum_px: float) -> bool:
+    """Say whether two objects have room in one, which is not all of the slide."""
+    return bool(2 * minimum_px < part.sum() < _SPLIT_PX)
 
 
 def _parts_by_class(mask: Bools, classes: Bytes, minimum_px: float) -> Iterator[Bools]:
@@ -187,14 +285,16 @@ def _parts_by_class(mask: Bools, classes: Bytes, minimum_px: float) -> Iterator[
 
 def _grown(region: tuple[slice, slice]) -> tuple[slice, slice]:
     rows, columns = region
-    return slice(rows.start - 1, rows.stop + 1), slice(columns.start - 1, columns.stop + 1)
+    return slice(max(0, rows.start - 1), rows.stop + 1), slice(max(0, columns.start - 1), columns.stop + 1)
 
 
 def _without_small_holes(mask: Bools, area_px: float) -> Bools:
     return mask | small_parts(ndimage.binary_fill_holes(mask) & ~mask, area_px)
 
 
-def _splitter(probability: ProbabilityMap, origin: tuple[int, int], settings: OutlineSettings) -> Splitter | None:
+def _splitter(
+    probability: ProbabilityMap | CoarseMap, origin: tuple[int, int], settings: OutlineSettings
+) -> Splitter | None:
     """Return what numbers the objects of a mask whose corner lies at `origin`, None where they are never split."""
     mpp, hover, depth_um = probability.frame.mpp, settings.hover, settings.split_depth_um
     if hover is None:

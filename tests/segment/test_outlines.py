@@ -119,3 +119,34 @@ def test_fills_the_disk_no_more_than_it_must(tmp_path: Path) -> None:
         assert found.geometry.centroid.distance(Point(4 * 16_064, 4 * 20_064)) < 1
         assert sum(path.stat().st_blocks * 512 for path in tmp_path.iterdir()) < 50e6
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_group_gives_what_it_gives_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Discs, rings and specks whose blocks all touch, told apart in strips and outlined each in its own box."""
+    rng = np.random.default_rng(4)
+    values = np.full((700, 900), 90.0)
+    for _ in range(60):
+        x, y, radius = rng.uniform(0, 900), rng.uniform(0, 700), rng.uniform(3, 40)
+        values = np.maximum(values, 90 + 165 * disc(values.shape, x, y, radius, soft=5))
+        values = np.where(disc(values.shape, x, y, radius * rng.choice([0, 0.2, 0.5])) > 0, 60, values)
+    probability = painted((values + rng.uniform(0, 38, values.shape)).clip(0, 255).astype(np.uint8))
+    whole = find_glomeruli(probability, SETTINGS)
+    assert len(whole) > 15
+    monkeypatch.setattr("glomseg.segment.outlines.LARGE_PX", 300_000)
+    monkeypatch.setattr("glomseg.segment.large_groups._STRIP_PX", 20_000)
+    assert find_glomeruli(probability, SETTINGS) == whole
+
+
+def test_what_covers_all_of_the_tissue_is_outlined_on_merged_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.round(255 * disc((1200, 1300), 610, 590, 500, soft=8)).astype(np.uint8)
+    values[580:620, 600:620] = 0
+    values[20:80, 20:80] = 255
+    monkeypatch.setattr("glomseg.segment.outlines.LARGE_PX", 200_000)
+    monkeypatch.setattr("glomseg.segment.large_groups.LARGE_PX", 200_000)
+    monkeypatch.setattr("glomseg.segment.large_groups._STRIP_PX", 100_000)
+    small, large = find_glomeruli(painted(values, downsample=(4, 4)), SETTINGS)
+    assert (small.merged_px, large.merged_px) == (1, 4)
+    assert small.geometry.bounds == (80, 80, 320, 320)
+    assert large.geometry.area == pytest.approx(np.pi * 2000**2 - 40 * 20 * 16, rel=0.01)
+    assert large.geometry.centroid.x == pytest.approx(4 * 610, abs=6)
+    assert len(large.geometry.interiors) == 1
