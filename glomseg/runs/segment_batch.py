@@ -23,7 +23,7 @@ from glomseg.runs.predictions import is_readable
 from glomseg.runs.run import Run, checked_entry_id, printable
 from glomseg.runs.shard import Shard
 from glomseg.runs.suggestions import with_suggestions
-from glomseg.segment.look import check_candidates, check_colours
+from glomseg.segment.look import check_candidates, check_colours, check_merged
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.region import Region
@@ -208,7 +208,9 @@ def _segment(
         write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
         done = _done(run.images[job.entry_id], slide, result)
         few_sure = check_candidates(len(result.glomeruli), len(result.candidates))
-        done = replace(done, doubts=tuple(text for text in (colours, few_sure) if text is not None))
+        outlined = (*result.glomeruli, *result.candidates)
+        large = check_merged([glomerulus.merged_px for glomerulus in outlined], result.reading_mpp)
+        done = replace(done, doubts=tuple(text for text in (colours, few_sure, large) if text is not None))
         return replace(done, remarks=(*slide.remarks, *_doubts(doubt, objects, model.card, settings.species)))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -87,3 +89,14 @@ def check_candidates(sure: int, candidates: int) -> str | None:
     if seen < _FEWEST_OBJECTS or candidates <= _UNSURE_SHARE * seen:
         return None
     return f"has {candidates} candidates beside {sure} that are sure: review both, or adapt the model"
+
+
+def check_merged(merged_px: Sequence[int], reading_mpp: float) -> str | None:
+    """Say where outlines are so large that they were traced on merged pixels; `merged_px` is that of each outline."""
+    merged = [count for count in merged_px if count > 1]
+    if not merged:
+        return None
+    return (
+        f"has {len(merged)} outline(s) far larger than any glomerulus, traced on pixels of "
+        f"{max(merged) * reading_mpp:g} um: is the model made for this tissue, and `mpp` right?"
+    )

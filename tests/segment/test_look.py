@@ -9,7 +9,7 @@ from support.oracle import oracle_card, oracle_net
 from support.slides import disc_slide
 
 from glomseg.models.store import read_card, save_model, shipped_folder
-from glomseg.segment.look import check_candidates, check_colours, colour_distance, colours_of
+from glomseg.segment.look import check_candidates, check_colours, check_merged, colour_distance, colours_of
 from glomseg.slides.slide import open_slide
 
 
@@ -57,3 +57,8 @@ def test_a_doubt_is_said_and_kept(tmp_path, glomseg, starter):
     assert "a.tif has other colours than the PAS that oracle has learned" in done.err
     (record,) = json.loads((tmp_path / "out/run.json").read_text())["images"].values()
     assert "adapt the model" in record["doubts"][0]
+
+
+def test_an_outline_on_merged_pixels_is_said() -> None:
+    assert check_merged([1, 1], 3.0) is None
+    assert "1 outline(s) far larger than any glomerulus, traced on pixels of 12 um" in str(check_merged([1, 4], 3.0))
