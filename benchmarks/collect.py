@@ -2,7 +2,7 @@
 
     python benchmarks/collect.py [NUMBER]
 
-Needs a QuPath. Asserts nothing on time; the aim is 10,000 polygons in less than 10 s.
+Needs a QuPath. Asserts nothing on time; the aim is 10,000 polygons in less than 5 s.
 """
 
 import json

@@ -5,6 +5,7 @@ Geometry is in level-0 pixels.
 
 from __future__ import annotations
 
+import functools
 import re
 import tempfile
 from collections import Counter
@@ -20,7 +21,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import ProjectError, QuPathError
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects
 from glomseg.qupath.image_data import readable_data
-from glomseg.qupath.objects import PathObject, unpack_rgb
+from glomseg.qupath.objects import Color, PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, stage
@@ -167,6 +168,8 @@ def java_detections(hierarchy: Any, places: Iterable[PathObject]) -> list[tuple[
     writer, kind = java.WKBWriter(2), _java_class("qupath.lib.objects.PathDetectionObject").class_
     region = _java_class("qupath.lib.regions.ImageRegion")
     read: dict[str, tuple[PathObject, Any]] = {}
+    if hierarchy.getDetectionObjects().isEmpty():  # thousands of places need not be asked then
+        return []
     for place in places:
         x, y, right, top = (round(value) for value in place.geometry.bounds)
         box = region.createInstance(x, y, max(1, right - x), max(1, top - y), 0, 0)
@@ -236,23 +239,31 @@ def _to_path_object(item: Any, writer: Any, *, kind: str = ANNOTATION) -> PathOb
     )
 
 
-def to_java(item: PathObject, listed: Collection[str]) -> Any:
-    """Make QuPath's annotation of an object."""
+def to_java(items: Iterable[PathObject], listed: Collection[str]) -> Any:
+    """Make QuPath's annotations of objects, in a list of Java's; what many have in common is made once."""
     from paquo import java
 
-    shape = java.WKBReader(java.GeometryTools.getDefaultFactory()).read(shapely.to_wkb(item.geometry))
-    roi = java.GeometryTools.geometryToROI(shape, None)
-    made = java.PathObjects.createAnnotationObject(roi, path_class(item, listed))
-    made.setLocked(item.is_locked)
-    if item.name:
-        made.setName(java.String(item.name))
-    if item.object_id and _UUID.fullmatch(item.object_id):  # another program's id is none of QuPath's
-        made.setID(_java_class("java.util.UUID").fromString(item.object_id))
-    measurements, metadata = made.getMeasurementList(), made.getMetadata()
-    for key, value in item.measurements.items():
-        measurements.put(java.String(key), float(value))
-    for key, text in item.metadata.items():
-        metadata.put(java.String(key), java.String(text))
+    reader, uuids = java.WKBReader(java.GeometryTools.getDefaultFactory()), _java_class("java.util.UUID")
+    text = functools.lru_cache(maxsize=1000)(java.String)
+    classes: dict[tuple[str | None, Color | None], Any] = {}
+    made = java.ArrayList()
+    for item in items:
+        kind = item.class_name, item.color
+        if kind not in classes:
+            classes[kind] = path_class(item, listed)
+        roi = java.GeometryTools.geometryToROI(reader.read(shapely.to_wkb(item.geometry)), None)
+        annotation = java.PathObjects.createAnnotationObject(roi, classes[kind])
+        annotation.setLocked(item.is_locked)
+        if item.name:
+            annotation.setName(java.String(item.name))
+        if item.object_id and _UUID.fullmatch(item.object_id):  # another program's id is none of QuPath's
+            annotation.setID(uuids.fromString(item.object_id))
+        measurements, metadata = annotation.getMeasurementList(), annotation.getMetadata()
+        for key, value in item.measurements.items():
+            measurements.put(text(key), float(value))
+        for key, words in item.metadata.items():
+            metadata.put(text(key), text(words))
+        made.add(annotation)
     return made
 
 
@@ -264,11 +275,9 @@ def exchange_objects(project: Any, entry: Any, *, remove: Iterable[Any], add: It
     from paquo import java
 
     listed = {str(item.toString()) for item in project.java_object.getPathClasses()}
-    removed, added = java.ArrayList(), java.ArrayList()
+    removed, added = java.ArrayList(), to_java(add, listed)
     for java_object in remove:
         removed.add(java_object)
-    for item in add:
-        added.add(to_java(item, listed))
     hierarchy = entry.hierarchy.java_object
     hierarchy.removeObjects(removed, True)
     hierarchy.addObjects(added)

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import geojson
+import numpy as np
 import shapely
-from shapely.geometry import mapping
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
@@ -28,6 +27,10 @@ from glomseg.qupath.geojson_shapes import excerpt, is_open, other_plane, read_ge
 Color = tuple[int, int, int]
 
 DEFAULT_COLOR: Color = (200, 0, 0)
+DECIMALS = 6
+"""Of a coordinate: what RFC 7946 advises, and finer than the grid that outlines are snapped to."""
+
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 _KINDS_IN_ID = {
     "PathAnnotationObject": "annotation",
@@ -85,14 +88,18 @@ def write_geojson(path: Path, objects: Iterable[PathObject]) -> None:
 
     One invalid polygon makes QuPath drop a whole file: an invalid or empty geometry raises GeoJSONError.
     """
-    text = json.dumps(to_collection(objects), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = collection_text(objects)
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def to_collection(objects: Iterable[PathObject]) -> dict[str, Any]:
-    """Return `objects` as the FeatureCollection that `write_geojson` writes; raises GeoJSONError."""
-    return dict(geojson.FeatureCollection([_to_feature(item) for item in objects]))
+def collection_text(objects: Iterable[PathObject]) -> str:
+    """Return `objects` as the text of the FeatureCollection that `write_geojson` writes; raises GeoJSONError.
+
+    Object by object: the corners of many at once, each a list, would keep Python's garbage collector busy.
+    """
+    features = ",".join(_JSON.encode(_to_feature(item)) for item in objects)
+    return f'{{"type":"FeatureCollection","features":[{features}]}}'
 
 
 def read_geojson(path: Path) -> list[PathObject]:
@@ -201,7 +208,7 @@ def _features(content: Any, path: Path) -> list[Any]:
     raise GeoJSONError(f"{path} holds no objects (its type is {kind!r}); export them from QuPath as GeoJSON")
 
 
-def _to_feature(item: PathObject) -> geojson.Feature:
+def _to_feature(item: PathObject) -> dict[str, Any]:
     geometry = item.geometry
     if geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon") or not geometry.is_valid:
         reason = "empty" if geometry.is_empty else shapely.is_valid_reason(geometry)
@@ -218,11 +225,22 @@ def _to_feature(item: PathObject) -> geojson.Feature:
         properties["measurements"] = finite
     if item.metadata:
         properties["metadata"] = dict(item.metadata)
-    return geojson.Feature(
-        id=item.object_id or str(uuid.uuid4()),
-        geometry=mapping(geometry),
-        properties=properties,
-    )
+    return {
+        "type": "Feature",
+        "id": item.object_id or str(uuid.uuid4()),
+        "geometry": _to_geometry(geometry),
+        "properties": properties,
+    }
+
+
+def _to_geometry(geometry: BaseGeometry) -> dict[str, Any]:
+    """Return a polygon, or several, with corners of 6 decimals, all of a ring rounded at once."""
+    if geometry.geom_type == "Polygon":
+        rings = [geometry] if not shapely.get_num_interior_rings(geometry) else shapely.get_rings(geometry)
+        corners = [np.round(shapely.get_coordinates(ring), DECIMALS).tolist() for ring in rings]
+    else:
+        corners = [_to_geometry(part)["coordinates"] for part in shapely.get_parts(geometry)]
+    return {"type": geometry.geom_type, "coordinates": corners}
 
 
 def _classification(class_name: str, color: Color) -> dict[str, Any]:

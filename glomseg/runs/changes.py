@@ -18,7 +18,7 @@ from typing import Any, Literal
 from glomseg.errors import GeoJSONError, ProjectError, RunError
 from glomseg.files import from_json, write_text
 from glomseg.qupath.image_data import readable_data
-from glomseg.qupath.objects import from_collection, to_collection
+from glomseg.qupath.objects import collection_text, from_collection
 from glomseg.qupath.project import folder_state
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.lock import who
@@ -78,11 +78,11 @@ def save_change(place: Place, change: Change, *, after: str | None) -> None:
         "after_sha256": after,
         "stood": sorted(change.stood),
         "ids": change.ids,
-        "added": to_collection(change.added),
-        "removed": to_collection(change.removed),
-        "remembered": to_collection(change.remembered),
     }
-    write_text(place.path, json.dumps(content, ensure_ascii=False, separators=(",", ":")))
+    objects = {"added": change.added, "removed": change.removed, "remembered": change.remembered}
+    text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).removesuffix("}")
+    text += "".join(f',"{name}":{collection_text(items)}' for name, items in objects.items())
+    write_text(place.path, text + "}")
 
 
 def forget(place: Place) -> None:

@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
+from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box, mapping
 
 from glomseg.errors import GeoJSONError
 from glomseg.qupath.objects import PathObject, read_geojson, read_objects, repair, write_geojson
@@ -35,6 +35,20 @@ def test_round_trip_keeps_everything(tmp_path: Path) -> None:
         assert getattr(read[0], name) == getattr(written[0], name)
     assert read[2].class_name is None
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_coordinates_are_those_of_the_shape_to_six_decimals(tmp_path: Path) -> None:
+    ring = Point(40123.456, 7.1).buffer(33.3).difference(Point(40123.456, 7.1).buffer(4))
+    shapes = [ring, MultiPolygon([ring, box(0, 0, 1 / 3, 2 / 3)]), Point(5, 5).buffer(3 + 1 / 256)]
+    write_geojson(tmp_path / "a.geojson", [PathObject(geometry=shape) for shape in shapes])
+    features = json.loads((tmp_path / "a.geojson").read_text())["features"]
+
+    def rounded(value: object) -> object:
+        return round(value, 6) if isinstance(value, float) else [rounded(one) for one in value]
+
+    for feature, shape in zip(features, shapes, strict=True):
+        assert feature["geometry"]["type"] == shape.geom_type
+        assert feature["geometry"]["coordinates"] == rounded(mapping(shape)["coordinates"])
 
 
 def test_writes_what_qupath_demands(tmp_path: Path) -> None:
