@@ -6,6 +6,8 @@
  */
 
 import java.lang.ref.WeakReference
+import javafx.animation.PauseTransition
+import javafx.util.Duration
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.viewer.tools.PathTools
 import qupath.lib.objects.PathObject
@@ -14,6 +16,8 @@ import qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
 
 /** The window of the review. It holds ids and looks each object up, for QuPath's undo puts copies in their place. */
 class Review extends ImageWindow {
+
+    private static final int MOST = 20  // verdicts that are not saved where the keys never rest
 
     List ids = []
     int at = 0
@@ -26,6 +30,8 @@ class Review extends ImageWindow {
     List candidatesOf = null  // which file they were read from
     Map<String, Integer> tally = [:]
     int wholeImages = 0
+
+    private final PauseTransition soon = new PauseTransition(Duration.millis(100))  // after the next one is shown
 
     final pane = new ReviewPane(this)
     final scale = new Scale()
@@ -42,6 +48,7 @@ class Review extends ImageWindow {
 
     void layOut() {
         pane.layOut(box)
+        soon.setOnFinished { save() }
     }
 
     void close() {
@@ -64,7 +71,7 @@ class Review extends ImageWindow {
 
     /** Look after verdicts that are not saved yet, of an image that the active viewer no longer shows. */
     void leave() {
-        rest.stop()
+        [rest, soon].each { it.stop() }
         layDown()
         data.getHierarchy().removeListener(onObjects)
         byId = [:]
@@ -82,7 +89,7 @@ class Review extends ImageWindow {
     }
 
     void save() {
-        rest.stop()
+        [rest, soon].each { it.stop() }
         if (unsaved && write()) {
             unsaved = 0
             tell()
@@ -223,8 +230,8 @@ class Review extends ImageWindow {
     void touched() {
         unsaved++
         rest.playFromStart()
-        if (unsaved >= 20)
-            later { save() }
+        if (unsaved % MOST == 0)
+            soon.playFromStart()
     }
 
     /** Give the glomerulus at hand a verdict, and go to the next; an edit stays on it until it is accepted. */

@@ -56,7 +56,6 @@ class ReviewPane {
         def keys = review.keys
         layOutFields()
         layOutChoices()
-        finished.setPrefWidth(170)
         finished.setOnAction { review.act { review.finish() } }
         missed.setOnAction { review.later { shared.openWindow("missed", review.gui) } }
         bar.setPrefWidth(140)
@@ -221,7 +220,7 @@ class ReviewPane {
         legend.setVisible(!shown.isEmpty())
         legend.setManaged(!shown.isEmpty())
         if (review.stage.isShowing())
-            review.stage.sizeToScene()
+            review.fit()
     }
 
 }

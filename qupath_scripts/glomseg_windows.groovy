@@ -205,6 +205,7 @@ abstract class ImageWindow {
         rebind()
         stage.sizeToScene()
         settleDown()
+        fit()
         box.requestFocus()
         pulse.play()
     }
@@ -301,10 +302,15 @@ abstract class ImageWindow {
         if (elsewhere != conflict.isVisible()) {
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
-            stage.sizeToScene()
-            later { stayOnScreen() }
+            fit()
         }
         return elsewhere
+    }
+
+    /** Make the window as large as what it shows, and keep all of it on its screen. */
+    void fit() {
+        stage.sizeToScene()
+        later { stayOnScreen() }
     }
 
     void stayOnScreen() {

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -25,7 +26,7 @@ class Window:
     def __init__(self, info, home: Path) -> None:
         self.info, self.home, self.commands = info, home, home / "commands"
         self.commands.mkdir(parents=True)
-        self.log = home / "log.txt"
+        self.log, self._looked_at = home / "log.txt", 0
         self._numbers = itertools.count()
         self._process = None
 
@@ -78,6 +79,13 @@ class Window:
             if time.monotonic() > ends:
                 raise NotAnsweredError(f"{answer!r}, not {wanted!r}, after {seconds} s: {body}\n{self._tail()}")
             time.sleep(0.2)
+
+    def failures(self) -> list[str]:
+        """Return what failed unseen in our scripts since the last look: what nobody caught, as the log tells it."""
+        text = self.log.read_text("utf-8", "replace")
+        new, self._looked_at = text[self._looked_at :], len(text)
+        entries = re.split(r"^(?=\d\d:\d\d:\d\d\.\d+ \[)", new, flags=re.MULTILINE)
+        return [entry for entry in entries if "UncaughtExceptionHandler" in entry and "glomseg_" in entry]
 
     def settle(self) -> None:
         """Wait until all that is queued on JavaFX's thread is done."""

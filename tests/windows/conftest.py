@@ -174,6 +174,15 @@ def desk(data, tmp_path_factory, monkeypatch_session):
         yield opened
 
 
+@pytest.fixture(autouse=True)
+def nothing_goes_wrong_unseen(request):
+    """Fail where something failed on JavaFX's thread: QuPath only logs that, and notifies."""
+    yield
+    if "desk" in request.fixturenames:
+        window = request.getfixturevalue("desk").window
+        assert not window.failures()
+
+
 @pytest.fixture
 def desk_of():
     return Desk
