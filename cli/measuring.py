@@ -43,8 +43,14 @@ _OPTIONS = (
         "--primary", metavar="QUANTITY",
         help="The primary outcome, shown first: a column of animals.csv such as mean_area_um2.",
     ),
-    click.option("--beta", type=float, default=1.38, show_default=True, help="Weibel-Gomez shape coefficient."),
-    click.option("--k", type=float, default=1.01, show_default=True, help="Weibel-Gomez size coefficient."),
+    click.option(
+        "--beta", type=click.FloatRange(0, 10, min_open=True), default=1.38, show_default=True,
+        help="Weibel-Gomez shape coefficient.",
+    ),
+    click.option(
+        "--k", type=click.FloatRange(0, 10, min_open=True), default=1.01, show_default=True,
+        help="Weibel-Gomez size coefficient.",
+    ),
     click.option("--pas", is_flag=True, help="Measure the PAS-positive fraction by colour deconvolution."),
     click.option(
         "--pas-threshold", type=click.FloatRange(0, 3, True), default=0.3, show_default=True,

@@ -14,6 +14,7 @@ from glomseg.evaluation.plots import draw_plots
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import Summary, clean, summarise
 from glomseg.files import write_csv, write_json
+from glomseg.labelled.alike import say_alike
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.image_info import ImageInfo, info_of
 from glomseg.labelled.label_files import (
@@ -114,6 +115,9 @@ def evaluate_outlines(
             f"{len(alone)} of {len(images)} images have no {settings.unit or 'animal'} in the sample sheet "
             f"({alone[0]}); each counts for itself"
         )
+    remarks += say_alike("groups", (image.info.group for image in images))
+    if settings.samples is not None:
+        remarks += say_alike(f"{settings.unit or 'animal'}s", (image.info.unit for image in images))
     if overruled:
         remarks.append(
             f"{len(overruled)} of {len(images)} images say another size of their pixels than `mpp` ({overruled[0]}): "

@@ -11,6 +11,7 @@ from glomseg.study.edges import ALONG_GLASS
 from glomseg.study.groups import LEAST_ANIMALS
 from glomseg.study.records import MeasuredSlide, RunDescription, Study
 from glomseg.study.summary import animals
+from glomseg.study.tables import comparisons
 
 WORKS = {
     "Bankhead 2017": "Bankhead P, et al. QuPath: open source software for digital pathology image analysis. Sci Rep "
@@ -86,12 +87,33 @@ def _model(run: RunDescription) -> str:
         parts.append(f"averaged with {name}, SHA-256 {digest[:12]}")
     if run.reading_mpp:
         read = " to ".join(dict.fromkeys(f"{mpp:.3g}" for mpp in (run.reading_mpp[0], run.reading_mpp[-1])))
-        parts.append(f"read at {read} µm per pixel")
+        parts.append(f"read at {read} µm per pixel" + (f", the scale of {run.species}" if run.species else ""))
+    if run.region:
+        parts.append(f"inside {run.region} only")
+    parts += _averages(run)
     if run.threshold is not None:
         parts.append(f"outlines at a probability of {run.threshold:g}")
+    if run.post:
+        parts.append(f"told apart as {run.post} does")
+    if run.sureness:
+        parts.append(f"objects counted from a mean probability of {run.sureness:g}")
     smallest = "the smallest area in its card" if run.minimum_area_um2 is None else f"{run.minimum_area_um2:,.0f} µm²"
     parts.append(f"objects below {smallest} dropped")
+    if run.minimum_solidity:
+        parts.append(f"and those of a solidity below {run.minimum_solidity:g}")
+    if run.sclerosis == "classify":
+        parts.append("global sclerosis classified by a second network")
     return ", ".join(parts)
+
+
+def _averages(run: RunDescription) -> Iterable[str]:
+    """Say over what the probabilities are means."""
+    if run.tta:
+        yield "averaged over flips"
+    if run.tta_scales:
+        yield f"averaged over enlargements of {', '.join(f'{scale:g}' for scale in run.tta_scales)}"
+    if run.stitch == "mean":
+        yield f"averaged over windows that share {run.overlap or 0.5:g} of a side"
 
 
 def _morphometry(study: Study, slides: Sequence[MeasuredSlide]) -> Iterable[str]:
@@ -101,7 +123,10 @@ def _morphometry(study: Study, slides: Sequence[MeasuredSlide]) -> Iterable[str]
     sizes = sorted(mpp for slide in slides for mpp in slide.mpp or ())
     ends = dict.fromkeys(f"{mpp:.4g}" for mpp in sizes[:1] + sizes[-1:])
     size = f" (pixel size {' to '.join(ends)} µm)" if sizes else ""
-    yield f"Area, perimeter, Feret diameters and circularity (4πA/P²) were computed from the outlines{size}."
+    yield (
+        f"Area, perimeter, Feret diameters and circularity (4πA/P²) were computed from the outlines of class "
+        f"{settings.class_name}{size}."
+    )
     yield (
         "Profiles were counted where their centre lay in the reference area, and left out of means where an edge cut "
         f"them ({cut:,} of {len(inside):,} counted): the edge of the image, of the reference or an excluded area, or "
@@ -164,9 +189,9 @@ def _statistics(study: Study) -> Iterable[str]:
         "at an end of what is possible, such as 0 %."
     )
     primary = next((quantity for quantity in QUANTITIES if quantity.name == study.primary), None)
+    compared = len({row.quantity for row in comparisons(study)})
     yield (
-        f"{_count(len(QUANTITIES), 'quantity').replace('quantitys', 'quantities')} are compared and no primary outcome "
-        "was named."
+        f"{compared} {'quantity is' if compared == 1 else 'quantities are'} compared and no primary outcome was named."
         if primary is None
         else f"The primary outcome is: {primary.title}; the other quantities are secondary."
     )

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from glomseg.errors import MeasureError
+from glomseg.labelled.alike import say_alike
 from glomseg.progress import ProgressText
-from glomseg.qupath.classes import LeftOutObjects
+from glomseg.qupath.classes import LeftOutObjects, is_class
 from glomseg.study.columns import QUANTITIES
 from glomseg.study.groups import choose_reference
+from glomseg.study.kinds import is_cortex
 from glomseg.study.measuring import measure_slide, sample_stain
 from glomseg.study.pas import estimate_study_stains
-from glomseg.study.records import MeasuredSlide, MeasureSettings, Study
+from glomseg.study.records import CORTEX, SCLEROTIC_CLASSES, MeasuredSlide, MeasureSettings, Study
 from glomseg.study.sources import Sources, read_sources
 from glomseg.study.summary import animals
 
@@ -127,7 +129,6 @@ def _remarks(study: Study) -> list[str]:
     """Say what was left out, and what stands in the way of comparing animals and groups."""
     remarks = [f"not measured: {names}: {why}" for why, names in _by_reason(study, lambda slide: slide.not_measured)]
     remarks += [f"{names}: {why}" for why, names in _by_reason(study, lambda slide: slide.doubt)]
-    remarks += [f"{slide.image.name}: {remark}" for slide in study.slides for remark in slide.image.remarks]
     if left_out := sum((slide.left_out for slide in study.slides), LeftOutObjects()):
         remarks.append(str(left_out))
     if lost := [slide.image.name for slide in study.slides if not slide.slide.sample.animal]:
@@ -138,6 +139,9 @@ def _remarks(study: Study) -> list[str]:
             remarks.append(f"animal {animal.name} is in several groups ({', '.join(groups)}), so in none")
         elif not animal.group:
             remarks.append(f"animal {animal.name} is of no group")
+    remarks += say_alike("groups", (slide.slide.sample.group for slide in study.slides))
+    remarks += say_alike("animals", (slide.slide.sample.animal for slide in study.slides))
+    remarks += _unknown_classes(study)
     if len({slide.reference for slide in study.slides if slide.measured} - {""}) > 1:
         remarks.append(
             f"some slides have an annotated {study.settings.cortex} and others have none: densities per mm² of cortex "
@@ -145,6 +149,20 @@ def _remarks(study: Study) -> list[str]:
         )
     if not any(slide.profiles for slide in study.slides):
         remarks.append(f"no annotation of class {study.settings.class_name} anywhere; run: glomseg annotate PROJECT")
+    return remarks
+
+
+def _unknown_classes(study: Study) -> list[str]:
+    """Say so where a class that was named for the sclerotic or the cortex is on no image: another word for zero."""
+    settings = study.settings
+    objects = [item for slide in study.slides for item in slide.image.objects]
+    remarks = [
+        f"no object has the class {name}: nothing counts as globally sclerotic by it (`sclerotic`)"
+        for name in settings.sclerotic
+        if settings.sclerotic != SCLEROTIC_CLASSES and not any(is_class(item.class_name, name) for item in objects)
+    ]
+    if settings.cortex != CORTEX and not any(is_cortex(item, settings) for item in objects):
+        remarks.append(f"no area has the class {settings.cortex}: densities refer to all tissue (`cortex`)")
     return remarks
 
 

@@ -65,6 +65,14 @@ class PasSettings:
     per_slide: bool = False
     mpp: float = 0.5
 
+    def __post_init__(self) -> None:
+        """Refuse what is no density and no resolution; raises MeasureError."""
+        if not (0 < self.threshold <= 3 and 0 < self.mpp <= COARSEST_MPP):
+            raise MeasureError(
+                f"a PAS density of {self.threshold:g} at {self.mpp:g} um per pixel cannot be measured; give above 0, "
+                f"at most 3 and {COARSEST_MPP:g}"
+            )
+
 
 def parse_stains(text: str) -> Stains | None:
     """Read `estimate` or `per-slide` (None), `standard`, or `r,g,b;r,g,b` for haematoxylin and PAS.

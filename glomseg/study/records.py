@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
+from glomseg.errors import MeasureError
 from glomseg.labelled.sample_sheet import Sample
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects
 from glomseg.qupath.objects import PathObject
 from glomseg.segment.shape import Shape
+from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.pas import PasSettings, Stains
+
+MOST_COEFFICIENT = 10.0
+SCLEROTIC_CLASSES = ("Glomerulus: Sclerotic",)
+CORTEX = "Cortex"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +41,8 @@ class RunDescription:
     """How the outlines of a run were made.
 
     `parameters` are those in run.json as text; `reading_mpp` the um per pixel at which slides were read, the finest
-    first. `minimum_area_um2` and `classes` come from the model's card, None and none where it is no longer found.
+    first. `minimum_area_um2`, `minimum_solidity` and `classes` come from the model's card, None and none where it is no
+    longer found. The rest is as in `RunParameters`.
     """
 
     run_id: str
@@ -49,7 +57,17 @@ class RunDescription:
     threshold: float | None = None
     reading_mpp: tuple[float, ...] = ()
     minimum_area_um2: float | None = None
+    minimum_solidity: float | None = None
     classes: tuple[str, ...] = ()
+    sureness: float | None = None
+    species: str | None = None
+    tta: bool = False
+    tta_scales: tuple[float, ...] = ()
+    post: str | None = None
+    stitch: str | None = None
+    overlap: float | None = None
+    region: str | None = None
+    sclerosis: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,13 +98,23 @@ class MeasureSettings:
     """
 
     class_name: str = "Glomerulus"
-    sclerotic: tuple[str, ...] = ("Glomerulus: Sclerotic",)
-    cortex: str = "Cortex"
+    sclerotic: tuple[str, ...] = SCLEROTIC_CLASSES
+    cortex: str = CORTEX
     beta: float = 1.38
     k: float = 1.01
     mpp: tuple[float, float] | None = None
     pas: PasSettings | None = None
     sclerotic_in_means: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse coefficients and sizes that cannot be; raises MeasureError."""
+        for name, value in (("beta", self.beta), ("k", self.k)):
+            if not 0 < value <= MOST_COEFFICIENT:
+                raise MeasureError(
+                    f"`{name}` is {value:g}; what Weibel and Gomez have is more than 0: beta 1.38 for spheres, k near 1"
+                )
+        if self.mpp is not None and stated_mpp(*self.mpp).mpp is None:
+            raise MeasureError(f"`mpp` {stated_mpp(*self.mpp).remark}; give um per pixel such as 0.25")
 
     def enters_means(self, profile: Profile) -> bool:
         """Tell whether the size and form of a profile enter means."""
@@ -122,8 +150,9 @@ class Profile:
 
     @property
     def confidence(self) -> float | None:
-        """Return the model's mean probability inside the outline, None for one that a person drew."""
-        return self.item.measurements.get("Confidence")
+        """Return the model's mean probability inside the outline, None for one that a person drew, or what is none."""
+        value = self.item.measurements.get("Confidence")
+        return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -65,7 +65,17 @@ def describe_run(run: Run) -> RunDescription:
         threshold=parameters.threshold,
         reading_mpp=tuple(sorted({record.reading_mpp for record in run.images.values() if record.reading_mpp})),
         minimum_area_um2=None if card is None else _minimum_area_um2(card, parameters.species),
+        minimum_solidity=None if card is None else card.minimum_solidity,
         classes=() if card is None else (*card.class_names, *given),
+        sureness=parameters.sureness,
+        species=parameters.species,
+        tta=parameters.tta,
+        tta_scales=parameters.tta_scales,
+        post=parameters.post,
+        stitch=parameters.stitch,
+        overlap=parameters.overlap,
+        region=parameters.region,
+        sclerosis=parameters.sclerosis,
     )
 
 

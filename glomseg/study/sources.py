@@ -20,6 +20,7 @@ from glomseg.runs.outlines import image_of_run
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, UnreadableRun, load_run, read_runs
 from glomseg.runs.same_image import without_strangers
+from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide
 from glomseg.study.run_results import describe_run, failure, newest_result
 
@@ -142,7 +143,7 @@ def _source(image: AnnotatedImage, runs: Sequence[Run]) -> str:
 def _with_mpp(image: AnnotatedImage, runs: Sequence[Run]) -> AnnotatedImage:
     """Add the pixel size that the newest run knew, where the project knows none."""
     records = [run.images[image.entry_id] for run in runs if image.entry_id in run.images]
-    sizes = [record.mpp for record in records if record.mpp is not None]
+    sizes = [record.mpp for record in records if record.mpp is not None and stated_mpp(*record.mpp).mpp is not None]
     return image if image.mpp or not sizes else replace(image, mpp=sizes[-1])
 
 
