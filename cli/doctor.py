@@ -41,7 +41,7 @@ def _software() -> list[tuple[str, str]]:
         gpus.append("Apple GPU (mps)")
     return [
         ("glomseg", __version__),
-        ("Python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}"),
+        ("Python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}, {sys.executable}"),
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         ("GPU", ", ".join(gpus) or "none: the CPU does the work"),
         ("OpenSlide", openslide.__library_version__),

@@ -1,8 +1,8 @@
 /*
  * Purpose: call glomseg's commands from QuPath's windows, with progress, cancel, and what they say told. The other
  *          scripts load this file from their own folder; by itself it does nothing.
- * Input:   glomseg's Python: named in python.txt beside this file by `glomseg qupath install-scripts`, else asked for
- *          once and remembered.
+ * Input:   glomseg's Python: named in python.txt beside this file by `glomseg qupath install-scripts`, else that of the
+ *          glomseg on the PATH, else asked for once and remembered.
  * Output:  none of its own.
  * QuPath 0.5, 0.6, 0.7
  */
@@ -20,8 +20,9 @@ import qupath.lib.io.GsonTools
 import qupath.lib.projects.ProjectIO
 
 @Field static final String REMEDY = "Install glomseg (pip install glomseg, or from its checkout) and run " +
-    "\"glomseg qupath install-scripts\" there, or choose the python of that installation: .venv/bin/python, or " +
+    "\"glomseg qupath install-scripts\" there, or name the python of that installation: .venv/bin/python, or " +
     ".venv\\Scripts\\python.exe on Windows."
+@Field static final List<String> PYTHONS = ["bin/python", "Scripts/python.exe", "python", "python3", "python.exe"]
 @Field static final String PROGRESS = "@ "
 @Field static final String REMARK = "glomseg: "
 @Field static final String TITLE = "GlomSeg"
@@ -43,21 +44,50 @@ String findPython() {
     def named = folders.findAll().collect { new File(it, "python.txt") }.findAll { it.isFile() }
     def chosen = PathPrefs.createPersistentPreference("glomseg.python", "")
     def known = (named.collect { it.getText("UTF-8").trim() } + chosen.get()).findAll().unique()
-    def good = known.find { hasGlomseg(it) } ?: askForPython(known)
+    def good = (known + pythonsOnPath()).find { hasGlomseg(it) } ?: askForPython(known)
     if (good != null && !(good in known))
         chosen.set(good)
     checked[CHECKED] = good
     return good
 }
 
+/** Ask for the Python: a path that is typed or pasted, as file choosers hide folders such as .venv; else a file. */
 private String askForPython(List<String> bad) {
-    def why = bad ? "${bad.join(' and ')} cannot run glomseg.\n\n" : ""
-    if (!Dialogs.showConfirmDialog(TITLE, "${why}Choose the Python that glomseg is installed in.\n\n${REMEDY}"))
-        return null
-    def file = FileChoosers.promptForFile("Python with glomseg")
-    if (file != null && !hasGlomseg(file.getAbsolutePath()))
-        throw new IllegalStateException("${file} has no glomseg. ${REMEDY}")
-    return file?.getAbsolutePath()
+    def before = bad ? "${bad.join(' and ')} cannot run glomseg.\n\n" : "", answer = ""
+    while (true) {
+        answer = Dialogs.showInputDialog(TITLE, "${before}Which Python is glomseg installed in?\nPaste its path, " +
+            "which \"glomseg doctor\" shows, or the folder of its environment.\nLeave it empty to choose a file.\n\n" +
+            "Not yet installed: pip install glomseg, or from its checkout.", answer)
+        if (answer == null)
+            return null
+        answer = answer.trim() ?: FileChoosers.promptForFile("Python with glomseg")?.getAbsolutePath() ?: ""
+        def good = pythonsAt(answer).find { hasGlomseg(it) }
+        if (good != null)
+            return good
+        before = answer ? "${answer} has no glomseg.\n\n" : ""
+    }
+}
+
+/** Return what may be meant by a path: a Python, the folder of an environment or of a checkout, or a command in it. */
+private List<String> pythonsAt(String text) {
+    if (!text)
+        return []
+    def file = new File(text.replaceAll(/^["']|["']$/, "").replaceFirst(/^~/, System.getProperty("user.home")))
+    def folders = [file, new File(file, ".venv"), file.getParentFile()].findAll { it?.isDirectory() }
+    def inside = folders.collectMany { folder -> PYTHONS.collect { new File(folder, it) } }
+    return ((file.getName() =~ /(?i)python/ ? [file] : []) + inside).findAll { it.isFile() }*.getAbsolutePath()
+}
+
+/** Return the Python of the glomseg that a terminal would run; nothing where there is none. */
+private List<String> pythonsOnPath() {
+    def folders = (System.getenv("PATH") ?: "").split(File.pathSeparator).findAll().collect { new File(it) } +
+        [new File(System.getProperty("user.home"), ".local/bin")]
+    def commands = folders.collectMany { [new File(it, "glomseg"), new File(it, "glomseg.exe")] }
+    return commands.findAll { it.isFile() }.collectMany { command ->
+        def begin = command.withInputStream { new String(it.readNBytes(500), "ISO-8859-1") }.readLines()[0] ?: ""
+        (begin.startsWith("#!") ? [begin.substring(2).trim()] : []) + pythonsAt(command.getPath()) +
+            pythonsAt(command.getParentFile().getParent())  // Scripts/glomseg.exe, where conda has python.exe above it
+    }.unique()
 }
 
 boolean hasGlomseg(String python) {

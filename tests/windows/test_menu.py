@@ -34,3 +34,28 @@ def test_measuring_runs_in_the_python_that_installed_the_scripts(desk, tmp_path)
     jobs = tmp_path / SUBFOLDER / "glomseg_python.groovy"
     code = f"new GroovyShell(qupath.lib.gui.QuPathGUI.classLoader).parse(new File('{jobs}')).findPython()"
     assert desk.window.ask("eval", code, 60) == sys.executable
+
+
+def test_a_python_that_is_not_known_is_asked_for_by_its_path(desk, tmp_path):
+    """By that of its environment, too; file choosers hide folders such as .venv."""
+    install_scripts(tmp_path, force=False)
+    script = tmp_path / SUBFOLDER / "glomseg_shared.groovy"
+    ask = f"""def loader = qupath.lib.gui.QuPathGUI.classLoader
+        def python = new GroovyShell(loader).parse(new File('{script}')).load("glomseg_python")
+        """
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    checkout = tmp_path / "checkout/.venv/bin"
+    checkout.mkdir(parents=True)
+    (checkout / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n', "utf-8")
+    (checkout / "python").chmod(0o755)
+    desk.window.ask(
+        "eval", f"{ask} Thread.startDaemon {{ System.setProperty('said', python.askForPython(['/bad'])) }}; 1"
+    )
+    dialog = "Window.getWindows().find { it.getScene()?.getRoot() instanceof DialogPane }?.getScene()?.getRoot()"
+    for words, path in (("/bad cannot run glomseg", empty), (f"{empty} has no glomseg", checkout.parents[1])):
+        desk.until(f"{dialog}?.getContentText()?.startsWith('{words}').toString()", "true", 60)
+        desk.fx(f"""{dialog}.lookupAll('*').find {{ it instanceof TextField }}.setText('{path}')
+            {dialog}.lookupButton(ButtonType.OK).fire()
+            1""")
+    desk.until("System.getProperty('said')", str(checkout / "python"), 60)
