@@ -197,6 +197,11 @@ def segmenting(command: Command) -> Command:
             metavar="DIR",
             help="Copy slides to this folder, on a disk of this machine, while those before them are segmented.",
         ),
+        click.option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Have the workers of this dask.distributed scheduler do the slides (pip install 'glomseg[cluster]').",
+        ),
         click.option("--classify", is_flag=True, help="As --sclerosis, and give what is likely the class at once."),
         resuming,
     )
@@ -227,6 +232,7 @@ class SegmentFlags(TypedDict):
     workers: int | None
     slide_timeout: float
     cache: Path | None
+    scheduler: str | None
     resume: bool
     restart: bool
 
@@ -267,6 +273,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         workers="auto" if flags["workers"] is None else flags["workers"],
         slide_timeout=flags["slide_timeout"],
         cache=flags["cache"],
+        scheduler=flags["scheduler"],
         sclerosis="classify" if flags["classify"] else "suggest" if flags["sclerosis"] else "off",
     )
 

@@ -32,6 +32,7 @@ OWNERS = {
     "matplotlib": {"evaluation/plots.py", "pictures/style.py", "report/charts.py", "training/history.py"},
     "imagecodecs": {"slides/tiff.py"},
     "simplejpeg": {"slides/jpeg.py"},
+    "distributed": {"runs/cluster.py"},
     "pydicom": set(),
     "torch": {"glomseg/models/", "glomseg/training/", "cli/doctor.py"},
     "kornia": {"training/augment/"},

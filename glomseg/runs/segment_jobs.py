@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from glomseg.models.device import devices_for
 from glomseg.runs.capacity import count_workers
+from glomseg.runs.cluster import work_on_cluster
 from glomseg.runs.listener import Listener
 from glomseg.runs.merge import WorkPlace, journaled, left_to_others
 from glomseg.runs.run import Run
@@ -53,26 +54,33 @@ def segment_jobs(
 def _segment(segmenter: Segmenter, jobs: Sequence[Job], run: Run, listener: Listener) -> tuple[str, ...]:
     """Segment what is not yet done of `jobs`; returns how the work went, in sentences."""
     options = segmenter.options
-    workers = count_workers(options.workers, len(jobs), segmenter.model.device.type)
-    fresh = [job for job in jobs if not run.has_result(job.entry_id)]
-    with caching(options.cache, fresh, max(1, workers), listener.warning) as cache:
-        if not workers:
-            _one_by_one(segmenter, jobs, run, cache, listener)
-            return ()
-        tasks = [
-            Task(
-                job=job,
-                before=run.images.get(job.entry_id),
-                run_folder=run.folder,
-                run_id=run.run_id,
-                options=options,
-            )
-            for job in jobs
-        ]
-        devices = devices_for(options.device, workers)
-        share = work_through(tasks, run, devices, options.slide_timeout, cache, listener)
+    if options.scheduler is not None:
+        share = work_on_cluster(_tasks(segmenter, jobs, run), run, options.scheduler, listener)
+    else:
+        workers = count_workers(options.workers, len(jobs), segmenter.model.device.type)
+        fresh = [job for job in jobs if not run.has_result(job.entry_id)]
+        with caching(options.cache, fresh, max(1, workers), listener.warning) as cache:
+            if not workers:
+                _one_by_one(segmenter, jobs, run, cache, listener)
+                return ()
+            devices = devices_for(options.device, workers)
+            tasks = _tasks(segmenter, jobs, run)
+            share = work_through(tasks, run, devices, options.slide_timeout, cache, listener)
     listener.remark(str(share))
     return (str(share),)
+
+
+def _tasks(segmenter: Segmenter, jobs: Sequence[Job], run: Run) -> list[Task]:
+    return [
+        Task(
+            job=job,
+            before=run.images.get(job.entry_id),
+            run_folder=run.folder,
+            run_id=run.run_id,
+            options=segmenter.options,
+        )
+        for job in jobs
+    ]
 
 
 def _one_by_one(segmenter: Segmenter, jobs: Sequence[Job], run: Run, cache: SlideCache, listener: Listener) -> None:

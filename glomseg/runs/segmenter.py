@@ -44,7 +44,8 @@ class SegmentOptions:
     `shard` segments this share of the images alone; others do theirs into the same run, at the same time or later.
     `workers` processes share the images out among them, as many as fit this machine for "auto"; 0 is this process. One
     that dies or says nothing for `slide_timeout` seconds is replaced, and its slide tried once more by another. Slides
-    are copied to the folder `cache` while those before them are segmented, and removed when they are done with.
+    are copied to the folder `cache` while those before them are segmented, and removed when they are done with. A
+    `scheduler` of dask.distributed, by its address, deals them out to its own workers instead.
     """
 
     model: str | Path | Sequence[str | Path] | None = None
@@ -70,9 +71,12 @@ class SegmentOptions:
     workers: int | Literal["auto"] = 0
     slide_timeout: float = 900.0
     cache: Path | None = None
+    scheduler: str | None = None
 
     def __post_init__(self) -> None:
         """Check what holds between options; raises RunError."""
+        if self.scheduler is not None and self.workers not in (0, "auto"):
+            raise RunError("`scheduler` and `workers` both say who does the slides; give one of them")
         if self.shard is not None and self.restart:
             raise RunError(
                 "`restart` starts a run over that shards share; take its folder away, then start all shards without it"

@@ -13,7 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 from support.batches import begun, files_of, small_slides
-from support.kill_workers import holder_of, killing_at_random, workers_of
+from support.kill_workers import Killer, holder_of, workers_of
 
 import glomseg
 from glomseg import Listener, SegmentOptions
@@ -133,23 +133,21 @@ def test_what_kills_its_workers_and_what_stalls_fail_alone(slides, options, whol
     assert ours.keys() == theirs.keys()
 
 
-def disturbed(slides, options, folder, full_disk, *, seed, every_seconds, most):
-    """Segment with the disk full for a while, and workers killed at random; how often each slide came to an end."""
-    heard = Heard()
+def disturbed(slides, options, folder, full_disk, *, one_in):
+    """Segment with the disk full for a while, and workers killed at random; returns who was killed."""
     with full_disk(after_bytes=3000), suppress(RunError):
-        glomseg.segment_slides(slides[: len(slides) // 2], folder, options, listener=heard.listener)
+        glomseg.segment_slides(slides[: len(slides) // 10], folder, options)
     assert not [record for record in load_run(folder).images.values() if record.is_done]
-    with killing_at_random(every_seconds=every_seconds, seed=seed, most=most) as killed:
-        result = glomseg.segment_slides(slides, folder, options, listener=heard.listener)
-    assert killed
+    killer = Killer(one_in=one_in, seed=1)
+    result = glomseg.segment_slides(slides, folder, options, listener=Listener(ended=killer))
     for record in result.failed.values():  # killed twice by chance: the same command does it
         assert "2 processes" in record.reason
-    assert len(result.failed) <= len(slides) // 10
+    assert len(result.failed) <= len(killer.killed) // 2
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.geojson")}
-    again = glomseg.segment_slides(slides, folder, options)
+    again = glomseg.segment_slides(slides, folder, replace(options, workers=0))
     assert not again.failed
     assert all(path.stat().st_mtime_ns == modified for path, modified in before.items())
-    return killed
+    return killer.killed
 
 
 @pytest.mark.slow
@@ -158,7 +156,7 @@ def test_killed_at_random_with_a_full_disk(oracle_folder, tmp_path, full_disk) -
     slides = small_slides(tmp_path / "slides", 30)
     whole = undisturbed(slides, options, tmp_path / "whole")
     folder = begun(tmp_path / "out", load_run(whole).parameters)
-    disturbed(slides, replace(options, workers=2), folder, full_disk, seed=1, every_seconds=3.0, most=3)
+    assert disturbed(slides, replace(options, workers=2), folder, full_disk, one_in=10)
     assert files_of(folder) == files_of(whole)
 
 
@@ -168,8 +166,7 @@ def test_a_thousand_slides(oracle_folder, tmp_path, full_disk) -> None:
     slides = small_slides(tmp_path / "slides", 1000)
     whole = undisturbed(slides, options, tmp_path / "whole")
     folder = begun(tmp_path / "out", load_run(whole).parameters)
-    killed = disturbed(slides, replace(options, workers=4), folder, full_disk, seed=1, every_seconds=5.0, most=40)
-    assert len(killed) >= 10
+    assert len(disturbed(slides, replace(options, workers=4), folder, full_disk, one_in=50)) >= 10
     assert files_of(folder) == files_of(whole)
 
 

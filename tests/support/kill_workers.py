@@ -3,9 +3,7 @@
 import os
 import random
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -32,23 +30,17 @@ def holder_of(path: Path) -> int | None:
     return None
 
 
-@contextmanager
-def killing_at_random(*, every_seconds: float, seed: int, most: int) -> Iterator[list[int]]:
-    """Kill one of the workers of this process again and again, chosen at random; yields who was killed."""
-    chance, killed, ended = random.Random(seed), [], threading.Event()
+class Killer:
+    """Kills one of the workers of this process, chosen at random, after one in so many of the slides that end."""
 
-    def kill() -> None:
-        while len(killed) < most and not ended.wait(every_seconds * chance.uniform(0.5, 1.5)):
-            if workers := workers_of(os.getpid()):
-                victim = chance.choice(workers).pid
-                with suppress(ProcessLookupError):
-                    os.kill(victim, signal.SIGKILL)
-                    killed.append(victim)
+    def __init__(self, *, one_in: int, seed: int) -> None:
+        self._chance, self._one_in = random.Random(seed), one_in
+        self.killed: list[int] = []
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    try:
-        yield killed
-    finally:
-        ended.set()
-        thread.join()
+    def __call__(self, name: str, record: object) -> None:
+        workers = workers_of(os.getpid())
+        if workers and self._chance.randrange(self._one_in) == 0:
+            victim = self._chance.choice(workers).pid
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+                self.killed.append(victim)

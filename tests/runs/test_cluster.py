@@ -1,0 +1,77 @@
+"""A cluster of dask's: the files of one process, whichever worker is killed."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import psutil
+import pytest
+from support.batches import begun, files_of, small_slides
+
+import glomseg
+from glomseg import Listener, SegmentOptions
+from glomseg.errors import RunError
+from glomseg.runs import cluster
+from glomseg.runs.run import load_run
+from glomseg.runs.segmenter import Segmenter
+
+CLUSTER = """
+import sys
+from distributed import LocalCluster
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0") as cluster:
+        print(cluster.scheduler_address, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def local_cluster(tmp_path):
+    """A scheduler and two workers in processes of their own."""
+    pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
+    script = tmp_path / "cluster.py"
+    script.write_text(CLUSTER)
+    with subprocess.Popen(
+        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process.stdout.readline().strip(), process
+        process.communicate("")
+
+
+@pytest.mark.slow
+def test_the_same_files_though_a_worker_is_killed(oracle_folder, tmp_path, local_cluster) -> None:
+    address, process = local_cluster
+    options = SegmentOptions(model=oracle_folder, device="cpu")
+    slides = small_slides(tmp_path / "in", 8)
+    parameters = Segmenter.load(options).parameters()
+    whole, folder = begun(tmp_path / "whole", parameters), begun(tmp_path / "out", parameters)
+    glomseg.segment_slides(slides, whole, options)
+    killed, said = [], []
+
+    def kill_one(name, record):
+        if not killed:
+            workers = [one for one in psutil.Process(process.pid).children() if "spawn_main" in " ".join(one.cmdline())]
+            killed.append(workers[0].pid)
+            os.kill(workers[0].pid, signal.SIGKILL)
+
+    heard = Listener(ended=kill_one, remark=said.append)
+    result = glomseg.segment_slides(slides, folder, replace(options, scheduler=address), listener=heard)
+    assert killed
+    assert not result.failed, [record.reason for record in result.failed.values()]
+    assert files_of(folder) == files_of(whole)
+    assert list(load_run(folder).images) == list(load_run(whole).images)
+    assert [text for text in said if "their dashboard is http://" in text]
+    assert [text for text in said if "2 workers did 8 slides" in text]
+
+
+def test_no_scheduler_and_two_ways_at_once(oracle_folder, tmp_path, monkeypatch) -> None:
+    with pytest.raises(RunError, match="`scheduler` and `workers`"):
+        SegmentOptions(scheduler="tcp://localhost:1", workers=2)
+    pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    slides = small_slides(tmp_path / "in", 1)
+    options = SegmentOptions(model=oracle_folder, device="cpu", scheduler="tcp://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"no scheduler answers at `scheduler` tcp://127\.0\.0\.1:9"):
+        glomseg.segment_slides(slides, tmp_path / "out", options)
