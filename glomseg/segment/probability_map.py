@@ -216,4 +216,5 @@ class ProbabilityMap:
 def _peaks(plane: Bytes) -> Bytes:
     """Return the highest value of each block of (H, W)."""
     height, width = plane.shape
-    return np.asarray(plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).max(axis=(1, 3)))
+    rows = plane.reshape(height // BLOCK, BLOCK, width).max(axis=1)  # along rows of memory, which is far faster
+    return np.asarray(rows.reshape(height // BLOCK, width // BLOCK, BLOCK).max(axis=2))
