@@ -205,7 +205,11 @@ def import_(
         species=species,
         patch_size=patch_size,
     )
-    _tell({card.name: str(output)}, [f"{card.name}: {output}"], quiet, as_json)
+    lines = [f"{card.name}: {output}"]
+    if architecture == "variable-unet" and patch_size is None:
+        size = card.architecture_args["patch_size"]
+        lines.append(f"patch size {size} by its weights{', which those of 512 have too' if size == 256 else ''}")
+    _tell({card.name: str(output)}, lines, quiet, as_json)
 
 
 @models.command()

@@ -188,7 +188,7 @@ def patch_size_of(state: Mapping[str, Tensor]) -> int:
     if first is None or first.ndim != 4:
         raise ModelError("not a VariableUNet: the state dict has no 'enc1.double_conv.0.weight'; check the file")
     width = int(first.shape[0])
-    patch_size = max(256, 32 * width)
+    patch_size = 256 if width == 16 else 32 * width  # 256 and 512 have one network
     if width < 16 or patch_size % STRIDE or base_width(patch_size) != width:
         raise ModelError(f"not a VariableUNet: its first level is {width} channels wide, which no patch size gives")
     return patch_size

@@ -119,6 +119,19 @@ def test_slides_of_task_2_keep_their_part_and_animal(tasks):
     assert {item.part for item in single} == {"test"}, "also where that folder alone is given"
 
 
+@pytest.mark.slow
+def test_a_training_on_slides_opens_the_test_part_after_the_choice(tasks, tmp_path):
+    """With damaged slides there the model is chosen and written, and only its score on that part is missing."""
+    for path in (tasks / NAMES["test"]).rglob("*.tiff"):
+        path.write_bytes(b"not to be opened")
+    options = TrainOptions(recipe="kpis", settings=(*SETTINGS, "model.mpp=1"), device="cpu")
+    with pytest.raises(TrainingError, match="whole but for its score on the test part"):
+        train_model([tasks], tmp_path / "out", options)
+    scores = json.loads((tmp_path / "out/card.json").read_text())["scores"]
+    assert "object_f1" in scores["validation"]
+    assert "test" not in scores
+
+
 def test_the_same_tissue_twice_is_said(tasks, tmp_path):
     case = tasks / NAMES["train"] / "Task1_patch_level/train/DN/12_116"
     rng = np.random.default_rng(0)
