@@ -55,9 +55,6 @@ def _on_slides(slides: Sequence[MeasuredSlide]) -> list[Remark]:
         "Global sclerosis not assessed: nobody reviewed the slide, and the model has no class for it": [
             slide for slide in with_profiles if not slide.sclerosis_assessed
         ],
-        "Reviewed in part: what nobody looked at counts as not sclerotic": [
-            slide for slide in with_profiles if _partly_judged(slide)
-        ],
         "Densities per mm² of all tissue, medulla and capsule included: no cortex is annotated": [
             slide for slide in slides if slide.reference == "tissue"
         ],
@@ -81,12 +78,6 @@ def _few(study: Study) -> list[Remark]:
     ]
     text = f"Fewer than {FEW_PROFILES} profiles in means, so the mean area is not reliable (Hoy 2006)"
     return [Remark(text, ", ".join(few))] if few else []
-
-
-def _partly_judged(slide: MeasuredSlide) -> bool:
-    """Tell whether sclerosis rests on a person's judgement of some profiles only."""
-    reviewed = sum(profile.reviewed for profile in slide.profiles)
-    return slide.sclerosis_judged_by == "person" and 0 < reviewed < len(slide.profiles)
 
 
 def _confidence(slide: MeasuredSlide) -> float:

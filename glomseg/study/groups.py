@@ -94,7 +94,8 @@ class Comparison:
         if not varies(self.values):
             return "no spread between animals: no interval of the mean"
         if at_limit(self.values, self.limits):
-            return f"animals at {' or '.join(f'{bound:g}' for bound in self.limits)}: no intervals"
+            ends = [f"{end:g}" for end in self.limits if end in self.values]
+            return f"animals at {' and '.join(ends)}: no intervals"
         if self._bounded:
             return "animals of the reference group at the least or most that can be: no interval of the difference"
         if self.effect is not None and math.isnan(self.effect.low):

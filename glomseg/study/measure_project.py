@@ -139,6 +139,8 @@ def _remarks(study: Study) -> list[str]:
             remarks.append(f"animal {animal.name} is in several groups ({', '.join(groups)}), so in none")
         elif not animal.group:
             remarks.append(f"animal {animal.name} is of no group")
+    if partly := [slide.image.name for slide in study.slides if slide.measured and slide.sclerosis_partly_judged]:
+        remarks.append(f"reviewed in part, where what nobody looked at counts as not sclerotic: {', '.join(partly)}")
     remarks += say_alike("groups", (slide.slide.sample.group for slide in study.slides))
     remarks += say_alike("animals", (slide.slide.sample.animal for slide in study.slides))
     remarks += _unknown_classes(study)

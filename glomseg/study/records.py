@@ -192,6 +192,12 @@ class MeasuredSlide:
         return bool(self.sclerosis_judged_by)
 
     @property
+    def sclerosis_partly_judged(self) -> bool:
+        """Tell whether sclerosis rests on a person's judgement of some profiles only."""
+        reviewed = sum(profile.reviewed for profile in self.profiles)
+        return self.sclerosis_judged_by == "person" and 0 < reviewed < len(self.profiles)
+
+    @property
     def measured(self) -> bool:
         """Tell whether somebody or something looked for glomeruli on it."""
         return not self.not_measured

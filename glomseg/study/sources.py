@@ -153,7 +153,8 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
     done = {entry_id: record for entry_id, record in run.images.items() if record.is_done}
     if not done:
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
-    matched, remarks = match_samples(sheet, [(entry_id, record.name, Sample()) for entry_id, record in done.items()])
+    images = [(entry_id, record.name, Sample()) for entry_id, record in run.images.items()]
+    matched, remarks = match_samples(sheet, images)
     locator = Locator(folder, None, [path.absolute() for path in slides])
     read, problems, described = [], [], describe_run(run)
     for entry_id, record in run.images.items():

@@ -144,6 +144,23 @@ def test_a_pixel_size_that_no_microscope_has_is_not_taken(measured, tmp_path: Pa
     assert result.err.count("slide 0.tif: run r1 says") == 1
 
 
+def test_what_was_not_looked_at_is_said(tmp_path: Path, glomseg) -> None:
+    """A slide without any, one that failed, and slides of which a person judged some profiles."""
+    folder = write_cohort(tmp_path / "odd", [40, 44, 47, 52])
+    (folder / "0.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    record = json.loads((folder / "run.json").read_text())
+    record["images"]["3"] |= {"state": "failed", "reason": "broken"}
+    (folder / "run.json").write_text(json.dumps(record))
+    sheet = write_sheet(tmp_path / "four.csv", *[(f"A{n}", "c") for n in range(4)])
+    result = glomseg("measure", folder, "--samples", sheet)
+    assert "not measured: slide 3.tif: broken" in result.err
+    assert "names images that are not here" not in result.err
+    assert "what nobody looked at counts as not sclerotic: slide 1.tif, slide 2.tif" in result.err
+    rows = list(csv.DictReader((folder / "measurements/groups.csv").open()))
+    assert (of(rows, "c")["animals"], of(rows, "c", "density_per_mm2")["animals"]) == ("2", "3")
+    assert of(rows, "c", "density_per_mm2")["remarks"] == "animals at 0: no intervals"
+
+
 @pytest.mark.parametrize("confidence", [float("nan"), float("inf")])
 def test_a_confidence_that_is_no_number_is_none(measured, tmp_path: Path, confidence: float, glomseg) -> None:
     folder = write_cohort(tmp_path / "odd", [40], confidence=confidence)

@@ -269,7 +269,7 @@ def test_animals_at_an_end_of_what_can_be_carry_no_interval() -> None:
     assert math.isnan(row.mean.low)
     assert math.isnan(row.difference.low)
     assert math.isnan(row.effect.low)
-    assert (row.difference.value, row.remark) == (pytest.approx(-1 / 3), "animals at 0 or 100: no intervals")
+    assert (row.difference.value, row.remark) == (pytest.approx(-1 / 3), "animals at 0: no intervals")
 
 
 def test_two_animals_carry_no_interval_of_a_difference() -> None:
