@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--train", nargs="*", default=list(DEFAULT_TRAINED), metavar="NAME")
     parser.add_argument("--samples", type=int, default=640)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="where networks learn; what they cost is measured on the CPU")
     parser.add_argument("--row", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.row is not None:
@@ -129,7 +130,7 @@ def resident_mb() -> float:
 
 
 def trained(variant, options: argparse.Namespace) -> dict:
-    """Train and score a network; the time is CPU time."""
+    """Train and score a network; the time is CPU time, also where a GPU learns."""
     from glomseg.models.predict import load_model
     from glomseg.training.config_file import read_config
     from glomseg.training.data.training_data import read_data
@@ -147,10 +148,10 @@ def trained(variant, options: argparse.Namespace) -> dict:
     data = read_data([options.tiles], config, tile_mpp=options.tile_mpp)
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()
-        training = prepare(data, Path(folder) / "model", config, device="cpu")
+        training = prepare(data, Path(folder) / "model", config, device=options.device)
         run(training)
         spent = time.process_time() - began
-        return scores(load_model(Path(folder) / "model"), data.test) | {
+        return scores(load_model(Path(folder) / "model", device=options.device), data.test) | {
             "steps": training.state.step,
             "seconds": spent,
         }
@@ -166,7 +167,7 @@ def scores(model, images) -> dict:
     for index in range(len(images)):
         labelled = images.read(index)
         probability = probability_of(model, labelled)
-        ((predicted, _),) = outlines_at(model, probability, (model.card.threshold,))
+        ((predicted, _, _),) = outlines_at(model, probability, (model.card.threshold,))
         true = outline(labelled.label == 1)[0]
         met = overlaps(predicted, true)
         objects += object_score(met, match(met))

@@ -24,9 +24,7 @@ from glomseg.geometry import Bools, Bytes, polygons, small_parts
 from glomseg.models.planes import HOVER, SPREAD, hover_of
 from glomseg.segment.hover_split import margin_px, split_by_hover
 from glomseg.segment.large_groups import (
-    AROUND,
     LARGE_PX,
-    PIECE_PX,
     CoarseMap,
     ConnectedPart,
     blocks_to_pixels,
@@ -119,9 +117,7 @@ def _outline(
 ) -> Iterator[Glomerulus]:
     """Outline what lies in one group of touching blocks."""
     corner, (high, wide) = (where[1].start * BLOCK, where[0].start * BLOCK), (side * BLOCK for side in blocks.shape)
-    # Where any hole is filled, however large, what lies in one must be seen together with what is around it.
-    in_parts = high * wide > (PIECE_PX if settings.filled_um2 <= settings.minimum_area_um2 else LARGE_PX)
-    if not in_parts:
+    if high * wide <= LARGE_PX:
         rows, columns = range(-1, high + 1), range(-1, wide + 1)
         yield from _outline_box(
             probability, corner, rows, columns, blocks_to_pixels(blocks, rows, columns), lowest, settings
@@ -187,7 +183,7 @@ def _outline_box(
     *,
     seed: tuple[int, int] | Literal["largest"] | None = None,
 ) -> Iterator[Glomerulus]:
-    """Outline what lies in a box; with `seed` only what touches the part of that (row, column), or the largest."""
+    """Outline what lies in a box; with `seed` only what is connected to that (row, column), or the largest part."""
     frame = probability.frame
     left, top = corner[0] + columns.start, corner[1] + rows.start
     classes = _inside_frame(probability, corner, rows, columns, inside)
@@ -197,9 +193,9 @@ def _outline_box(
     components, _ = ndimage.label(
         _without_small_holes(values >= lowest, min(settings.filled_um2 / frame.mpp**2, values.size))
     )
-    wanted = None if seed is None else _labels_of(components, values >= lowest, seed)
+    wanted = _label_of(components, seed)
     for label, component in enumerate(ndimage.find_objects(components), start=1):
-        if wanted is not None and label not in wanted:
+        if wanted not in (None, label):
             continue
         crop = _grown(component)
         mask = components[crop] == label
@@ -224,15 +220,15 @@ def _outline_box(
                 yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means, agreement)
 
 
-def _labels_of(components: NDArray[np.int32], mask: Bools, seed: tuple[int, int] | Literal["largest"]) -> set[int]:
-    """Return the numbers of the components that are asked for."""
+def _label_of(components: NDArray[np.int32], seed: tuple[int, int] | Literal["largest"] | None) -> int | None:
+    """Return the number of the component that is asked for, None for all of them."""
+    if seed is None:
+        return None
     if seed != "largest":
-        parts, _ = ndimage.label(mask, AROUND)
-        return set(np.unique(components[parts == parts[seed]]).tolist())
-    areas = [
-        (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in ndimage.find_objects(components)
-    ]
-    return {1 + int(np.argmax(areas))} if areas else set()
+        return int(components[seed])
+    boxes = ndimage.find_objects(components)
+    areas = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes]
+    return 1 + int(np.argmax(areas)) if areas else 0
 
 
 def _spread(probability: ProbabilityMap | CoarseMap, origin: tuple[int, int], shape: tuple[int, ...]) -> Bytes | None:
@@ -327,8 +323,6 @@ def _polygons(
     """
     um2 = frame.mpp**2
     scale_x, scale_y = frame.downsample_x, frame.downsample_y
-    slide = box(0, 0, frame.width * scale_x, frame.height * scale_y)
-    edge = box(*slide.bounds).buffer(-max(scale_x, scale_y))
     for outer in _contours(values, lowest - 0.5):
         holes = [ring for ring in outer.interiors if Polygon(ring).area * um2 >= settings.filled_um2]
         outline = Polygon(outer.exterior, holes).simplify(settings.tolerance_um / frame.mpp)
@@ -336,12 +330,14 @@ def _polygons(
             outline,
             (scale_x, 0, 0, scale_y, (origin[0] + 0.5) * scale_x, (origin[1] + 0.5) * scale_y),
         )
+        slide = box(0, 0, frame.width * scale_x, frame.height * scale_y)
         outline = max(polygons(outline.intersection(slide)), key=lambda part: part.area, default=Polygon())
         area_um2 = outline.area / (scale_x * scale_y) * um2
         if area_um2 < max(settings.minimum_area_um2, um2):
             continue
         if outline.area < settings.minimum_solidity * outline.convex_hull.area:
             continue
+        edge = box(*slide.bounds).buffer(-max(scale_x, scale_y))
         yield outline, not edge.contains(outline)
 
 

@@ -253,8 +253,8 @@ def _fill(
                 continue
             rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
             mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
-            core = tile.core(read)[:, : mine.shape[0] * BLOCK, : mine.shape[1] * BLOCK]
-            values.write(tile, core if mine.all() else core * mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1))
+            mine = mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
+            values.write(tile, tile.core(read)[:, : mine.shape[0], : mine.shape[1]] * mine)
         clock.lap("network")
         done += len(batch)
         progress(done, len(tiles))
