@@ -36,6 +36,7 @@ class Walk extends ImageWindow {
     Object offered = null  // the id of the candidate at hand
     final Set passed = []
     final List past = []  // what U takes back: ids
+    private final List<Button> verdicts = []  // of the candidate at hand
     final Initials initials = new Initials(this)
     final brackets
     final place = new Label()
@@ -57,13 +58,12 @@ class Walk extends ImageWindow {
         def review = new Button("Review")
         review.setFocusTraversable(false)
         review.setOnAction { later { shared.openWindow("review", gui) } }
-        def verdicts = new HBox(4.0d,
-            keys.button("Accept the candidate", KeyCode.Y) { judge("accept") },
-            keys.button("Reject it", KeyCode.X) { judge("reject") },
-            new Label("  Initials"), initials.field, review)
-        verdicts.setAlignment(Pos.CENTER_LEFT)
+        verdicts << keys.button("Accept the candidate", KeyCode.Y) { judge("accept") }
+        verdicts << keys.button("Reject it", KeyCode.X) { judge("reject") }
+        def second = new HBox(4.0d, *verdicts, new Label("  Initials"), initials.field, review)
+        second.setAlignment(Pos.CENTER_LEFT)
         bar.setPrefWidth(160)
-        box.getChildren().addAll(buttons, verdicts, new HBox(10.0d, bar, place))
+        box.getChildren().addAll(buttons, second, new HBox(10.0d, bar, place))
     }
 
     void close() {
@@ -202,11 +202,11 @@ class Walk extends ImageWindow {
             at >= fields.size() ? "All tissue was seen." :
             "${done} of ${fields.size()} fields seen" + (past ? ", ${past.size()} added" : "") + inWords(current())
         place.setText(text ?: standing)
+        verdicts*.setDisable(current() == null)
     }
 
     private String inWords(PathObject item) {
-        return item == null ? "" : String.format(Locale.ROOT, "; candidate, confidence %.2f: accept, reject, or next",
-            shared.confidence(item))
+        return item == null ? "" : String.format(Locale.ROOT, "; candidate, confidence %.2f", shared.confidence(item))
     }
 
     void arm() {

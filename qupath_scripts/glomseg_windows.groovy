@@ -310,14 +310,16 @@ abstract class ImageWindow {
     /** Make the window as large as what it shows, and keep all of it on its screen. */
     void fit() {
         stage.sizeToScene()
-        later { stayOnScreen() }
+        stayOnScreen()
+        later { stayOnScreen() }  // where the height is known only now
     }
 
     void stayOnScreen() {
         def screens = Screen.getScreensForRectangle(stage.getX(), stage.getY(), 50, 30)
-        def most = screens ? screens[0].getVisualBounds().getMaxY() - stage.getHeight() : stage.getY()
-        if (stage.getY() > most)
-            stage.setY(Math.max(0, most))
+        if (!screens)
+            return
+        def bounds = screens[0].getVisualBounds()
+        stage.setY(Math.min(stage.getY(), Math.max(bounds.getMinY(), bounds.getMaxY() - stage.getHeight())))
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */

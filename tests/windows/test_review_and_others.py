@@ -213,9 +213,8 @@ def test_the_window_keeps_its_place_and_the_names_of_objects_are_out_of_the_way_
         == "true"
     )
     place = "javafx.stage.Screen.getPrimary().getVisualBounds().getMaxY()"
-    review.fx(f"review.setY({place} - 60); review.close()")
+    review.fx(f"""review.close()
+        def place = qupath.lib.gui.prefs.PathPrefs.createPersistentPreference('glomseg.review.place', '')
+        place.set('33,' + ({place} - 60))""")
     review.start_review()  # lower than it is high
     review.until(f"review.getY() + review.getHeight() <= {place}", "true")
-    review.fx("within(ChoiceBox)[2].getSelectionModel().select(2)")  # with a legend it is higher
-    review.until(f"review.getY() + review.getHeight() <= {place}", "true")
-    review.fx("within(ChoiceBox)[2].getSelectionModel().select(0)")
