@@ -118,8 +118,8 @@ def install(folder: Path | None, force: bool, quiet: bool, as_json: bool) -> int
 def build(output: Path, repository: str | None, quiet: bool, as_json: bool) -> None:
     """Pack glomseg's scripts as an extension of QuPath, compiled by the QuPath of this machine.
 
-    Drop the JAR onto QuPath's window, and the menu Extensions > GlomSeg is there from its next start on. With
-    --repository, catalog.json lets QuPath's extension manager offer it.
+    Drop the JAR onto QuPath's window, and the menu Extensions > GlomSeg is there, at the latest when QuPath starts
+    again. With --repository, catalog.json lets QuPath's extension manager offer it.
     """
     from glomseg.qupath.extension import build_extension
 

@@ -41,7 +41,7 @@ import qupath.lib.io.GsonTools
 @Field static final double BREAK = 560.0d  // pixels of a line in the window of a result
 @Field static final double EDGE = 24.0d  // pixels from its window's corner to that of QuPath's
 
-/** Show a small window with Cancel; returns what takes a line of glomseg's progress, and null to close it. */
+/** Show a small window with Cancel; returns what takes a line of progress, and null to close it. A result is closed. */
 Closure showProgress(String title, boolean alone, Closure cancel) {
     def parts = [:]
     def ready = new CountDownLatch(1)
@@ -60,6 +60,7 @@ Closure showProgress(String title, boolean alone, Closure cancel) {
         button.setOnAction(ending)
         def box = new VBox(8.0d, new Label(title), parts.bar, parts.label, parts.left, button)
         box.setPadding(new Insets(12))
+        getQuPath().getStage().getProperties()[RESULT]?.close()  // of the job before
         parts.stage = new Stage()
         parts.stage.initOwner(getQuPath().getStage())
         parts.stage.initModality(alone ? Modality.WINDOW_MODAL : Modality.NONE)
@@ -187,6 +188,7 @@ void showResult(String text, File file, Collection<String> remarks = []) {
                 stage.close()
         }
         stage.show()
+        path.end()  // which says more than the beginning of a long one
         close.requestFocus()
         stage.setX(Math.max(0.0d, owner.getX() + owner.getWidth() - stage.getWidth() - EDGE))
         stage.setY(Math.max(0.0d, owner.getY() + owner.getHeight() - stage.getHeight() - EDGE))
