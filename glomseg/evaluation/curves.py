@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import t
 
 from glomseg.evaluation.score import ImageScore
 from glomseg.geometry import Numbers
 
 BINS = 10
+LEAST_PAIRS = 3
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,10 @@ def calibration(images: Iterable[ImageScore]) -> Calibration | None:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Bland and Altman 1986: the mean difference of two measurements, and mean +- 1.96 SD, within which 95 % lie.
+    """The mean difference of two measurements, and limits of agreement (Bland and Altman 1986) around it.
 
-    The limits are None for fewer than two images.
+    Between them lie 95 % of further differences, if these are normally distributed: of n pairs they are Student's
+    t * SD * sqrt(1 + 1/n), which of many is 1.96 SD. None for fewer than three pairs, and where all differ alike.
     """
 
     bias: float
@@ -104,7 +107,9 @@ def agreement(predicted: Sequence[float], true: Sequence[float]) -> Agreement | 
     if not len(difference):
         return None
     bias = float(difference.mean())
-    if len(difference) < 2:
-        return Agreement(bias, None, None, 1)
-    spread = 1.96 * float(difference.std(ddof=1))
-    return Agreement(bias, bias - spread, bias + spread, len(difference))
+    count = len(difference)
+    spread = float(difference.std(ddof=1)) if count >= LEAST_PAIRS else 0.0
+    if spread <= 1e-9 * float(np.abs(difference).max()):
+        return Agreement(bias, None, None, count)
+    reach = float(t.ppf(0.975, count - 1)) * spread * (1 + 1 / count) ** 0.5
+    return Agreement(bias, bias - reach, bias + reach, count)

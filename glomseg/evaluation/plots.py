@@ -67,6 +67,10 @@ def draw_sweep(points: Sequence[Point], folder: Path) -> None:
         _save(figure, folder, "thresholds")
 
 
+FEWEST_IN_BOX = 5
+"""Quartiles of fewer values are no more than these, which are drawn anyway."""
+
+
 def _save(figure: Figure, folder: Path, name: str) -> None:
     for suffix in (".png", ".svg"):
         with replacing(folder / f"{name}{suffix}") as temporary:
@@ -141,8 +145,8 @@ def _difference(axes: Axes, pairs: Sequence[tuple[float, float]], what: str, *, 
     assert limits is not None
     lines = [(limits.bias, "-", "bias")]
     if limits.low is not None and limits.high is not None:
-        lines += [(limits.high, "--", "+1.96 SD"), (limits.low, "--", "-1.96 SD")]
-    for value, style, name in lines if len(lines) == 1 or limits.low != limits.high else lines[:1]:
+        lines += [(limits.high, "--", "95 % limit"), (limits.low, "--", "95 % limit")]
+    for value, style, name in lines:
         axes.axhline(value, color=ORANGE, linestyle=style, linewidth=1.2)
         axes.annotate(
             f"{name} {value:.2f}", (1, value), (-2, 3), xycoords=("axes fraction", "data"),
@@ -158,10 +162,13 @@ def _groups(images: Sequence[ImageScore]) -> Figure:
     figure = _figure(len(_BOXES), width=max(2.6, 1.2 + 0.7 * len(groups)))
     for axes, (name, title) in zip(figure.subplots(1, len(_BOXES), sharey=True), _BOXES, strict=True):
         values = [[image.values()[name] for image in images if image.info.group == group] for group in groups]
-        axes.boxplot(
-            values, widths=0.55, showfliers=False, medianprops={"color": ORANGE, "linewidth": 2},
-            boxprops={"color": GREY}, whiskerprops={"color": GREY}, capprops={"color": GREY},
-        )  # fmt: skip
+        boxed = {place: group for place, group in enumerate(values, start=1) if len(group) >= FEWEST_IN_BOX}
+        if boxed:
+            axes.boxplot(
+                list(boxed.values()), positions=list(boxed), widths=0.55, showfliers=False,
+                medianprops={"color": ORANGE, "linewidth": 2}, boxprops={"color": GREY},
+                whiskerprops={"color": GREY}, capprops={"color": GREY},
+            )  # fmt: skip
         rng = np.random.default_rng(0)
         for place, group in enumerate(values, start=1):
             spots = place + rng.uniform(-0.16, 0.16, len(group))

@@ -14,6 +14,7 @@ from PIL import Image
 
 from glomseg.errors import GlomsegError
 from glomseg.pictures.overlay import ColorBy, paint_crop, paint_overlay
+from glomseg.report.charts import FEWEST
 from glomseg.report.figures import caption
 from glomseg.slides.slide import open_slide
 from glomseg.study.records import Profile, Study
@@ -65,11 +66,14 @@ def paint_pictures(
 
 
 def paint_density_maps(study: Study) -> tuple[float, list[tuple[str, str]]]:
-    """Paint the density maps of the slides on one scale; return its upper end, and (name, picture)."""
+    """Paint the density maps of the slides on one scale; return its upper end, and (name, picture).
+
+    Slides of fewer than FEWEST counted profiles have none: it would show the smoothing, not them.
+    """
     maps = [
         (slide.image.name, slide.density)
         for slide in study.slides
-        if slide.measured and slide.inside and slide.density is not None
+        if slide.measured and len(slide.inside) >= FEWEST and slide.density is not None
     ]
     on_tissue = [values[np.isfinite(values)] for _, values in maps]
     top = max((float(np.percentile(values, 99)) for values in on_tissue if values.size), default=0.0)

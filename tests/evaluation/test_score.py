@@ -131,12 +131,20 @@ def test_an_image_without_an_animal_counts_for_itself_aloud() -> None:
 
 
 def test_bland_altman_by_hand() -> None:
-    """Differences 1, 0, -1, 2: mean 0.5, SD 1.291."""
+    """Differences 1, 0, -1, 2: mean 0.5, SD 1.291; of four pairs the limits are t * SD * sqrt(1.25)."""
     found = agreement([4, 4, 4, 5], [3, 4, 5, 3])
     assert found.bias == 0.5
-    assert found.high == pytest.approx(0.5 + 1.96 * 1.2909944)
-    assert found.low == pytest.approx(0.5 - 1.96 * 1.2909944)
+    assert found.high == pytest.approx(0.5 + 3.1824463 * 1.2909944 * 1.25**0.5)
+    assert found.low == pytest.approx(0.5 - 3.1824463 * 1.2909944 * 1.25**0.5)
     assert agreement([4], [3]).low is None
+    assert agreement([4, 5], [3, 3]).low is None  # two carry none
+    assert agreement([4, 5, 6], [3, 4, 5]).low is None  # all differ alike: no limits of width zero
+    rng, inside = np.random.default_rng(0), []
+    for _ in range(1500):
+        *first, later = rng.normal(2, 3, 6)
+        limits = agreement(first, [0] * 5)
+        inside.append(limits.low <= later <= limits.high)
+    assert 0.93 <= np.mean(inside) <= 0.97  # 1.96 SD of five held 85
     assert agreement([], []) is None
 
 

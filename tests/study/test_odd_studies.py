@@ -161,6 +161,13 @@ def test_what_was_not_looked_at_is_said(tmp_path: Path, glomseg) -> None:
     assert of(rows, "c", "density_per_mm2")["remarks"] == "animals at 0: no intervals"
 
 
+def test_no_map_of_few_profiles(tmp_path: Path, glomseg) -> None:
+    few, many = (write_cohort(tmp_path / str(n), [40], per_slide=n) for n in (9, 10))
+    for folder, there in ((few, False), (many, True)):
+        assert glomseg("report", folder, "-o", tmp_path / "r.html").code == 0
+        assert ("Density of glomeruli</h3>" in (tmp_path / "r.html").read_text()) == there
+
+
 @pytest.mark.parametrize("confidence", [float("nan"), float("inf")])
 def test_a_confidence_that_is_no_number_is_none(measured, tmp_path: Path, confidence: float, glomseg) -> None:
     folder = write_cohort(tmp_path / "odd", [40], confidence=confidence)
