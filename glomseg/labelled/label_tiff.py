@@ -19,6 +19,7 @@ from glomseg.labelled.label_block import LabelBlock, LabelPixels, WholeLabel, gr
 from glomseg.labelled.label_values import SaidOfValues
 from glomseg.slides import jpeg
 from glomseg.slides.tiff_mpp import tiff_mpp
+from glomseg.slides.tiff_pages import check_extent
 
 MAX_STRIP_PX = 500_000_000
 WORKERS = 2
@@ -35,6 +36,7 @@ def tiff_label(path: Path) -> LabelPixels:
     try:
         page = tiff.pages.first
         _check_planes(path, tiff, page)
+        check_extent(page)
         if page.compression in _CCITT:
             return _fax(path, tiff, page)
         return _TiffLabel(path, tiff, page)

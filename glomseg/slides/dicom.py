@@ -49,6 +49,8 @@ def dicom_header(path: Path) -> DicomHeader | None:
     The mark after the preamble tells, for most of these files have no ending.
     """
     try:
+        if not path.is_file():  # a pipe would wait for ever
+            return None
         with path.open("rb") as file:
             if file.read(132)[128:] != b"DICM":
                 return None

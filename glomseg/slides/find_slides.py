@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from os.path import realpath
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 
 from glomseg.errors import SlideError
 from glomseg.slides.dicom import dicom_header
-from glomseg.slides.formats import UnreadFormat, format_of
+from glomseg.slides.formats import Format, UnreadFormat, format_by_ending, format_of
 
 _NAMED = 4  # names of what was left out that a line lists
 
@@ -83,7 +86,7 @@ def slides_of(paths: Iterable[Path]) -> FoundSlides:
             left_out.extend(found.left_out)
         else:
             slides[path] = SlideFile(path=path)
-    whole = {path.resolve(): slide for path, slide in reversed(slides.items())}
+    whole = {realpath(path): slide for path, slide in reversed(slides.items())}
     unique = {slide.path: slide for slide in list(whole.values())[::-1]}
     series = dicom_series(unique)
     for first, *others in series:
@@ -97,13 +100,14 @@ def slides_of(paths: Iterable[Path]) -> FoundSlides:
     return FoundSlides(slides=tuple(unique.values()), left_out=tuple(left_out))
 
 
-def _inside(folder: Path, recursive: bool) -> Iterator[Path]:
+def _inside(folder: Path, recursive: bool, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    above = (*above, folder.resolve())
     for item in sorted(folder.iterdir()):
         if item.name.startswith("."):
             continue
         yield item
-        if recursive and item.is_dir() and format_of(item) is None:
-            yield from _inside(item, recursive)
+        if recursive and item.is_dir() and item.resolve() not in above and format_of(item) is None:
+            yield from _inside(item, recursive, above)
 
 
 def _sorted_out(items: Iterable[Path]) -> FoundSlides:
@@ -111,7 +115,11 @@ def _sorted_out(items: Iterable[Path]) -> FoundSlides:
     images: list[Path] = []
     left_out: list[LeftOut] = []
     folders: list[Path] = []
-    for item in items:
+    seen: dict[tuple[int, int], Path] = {}
+    for item in sorted(items, key=Path.is_symlink):  # of a file and a link to it the link is left out
+        if said := _no_file(item, seen):
+            left_out.append(LeftOut(path=item, reason=said))
+            continue
         kind = _format_or_none(item)
         if isinstance(kind, UnreadFormat):
             left_out.append(LeftOut(path=item, reason=f"{kind.name} is not read here; {kind.remedy}"))
@@ -121,6 +129,7 @@ def _sorted_out(items: Iterable[Path]) -> FoundSlides:
             left_out.append(LeftOut(path=item, reason="no image"))
         else:
             images.append(item)
+    images.sort()
     parts = {path: companions(path) for path in images}
     series = dicom_series(images)
     for first, *others in series:
@@ -146,12 +155,28 @@ def _copy(path: Path, original: Path) -> LeftOut:
     return LeftOut(path=path, reason=f"a copy of the slide of {original}")
 
 
-def _format_or_none(path: Path) -> object:
+def _format_or_none(path: Path) -> Format | UnreadFormat | None:
     """Tell the format; a file that cannot be read counts by its ending, so that opening it names the fault."""
     try:
         return format_of(path)
+    except OSError:
+        return format_by_ending(path)
+
+
+def _no_file(path: Path, seen: dict[tuple[int, int], Path]) -> str | None:
+    """Say why an item of a folder is no file of its own; None for one that is, and for folders."""
+    try:
+        stat = path.stat()
     except OSError as error:
-        raise SlideError(f"{path} cannot be read: {error.strerror}; check its rights") from error
+        nowhere = error.errno == errno.ELOOP or (path.is_symlink() and format_by_ending(path) is None)
+        return "a link that leads nowhere" if nowhere else None
+    if S_ISDIR(stat.st_mode):
+        return None
+    if not S_ISREG(stat.st_mode):
+        return "no file, but a pipe or a device"
+    key = stat.st_dev, stat.st_ino
+    first = seen.setdefault(key, path) if stat.st_ino else path
+    return None if first == path else f"the same file as {first.name}"
 
 
 def companions(path: Path) -> tuple[Path, ...]:

@@ -105,13 +105,18 @@ UNREAD = (
 ENDINGS = tuple(ending for kind in FORMATS for ending in kind.endings)
 
 
+def format_by_ending(path: Path) -> Format | UnreadFormat | None:
+    """Tell the format by a file's ending alone; None for an ending that no format has."""
+    name = path.name.lower()
+    return next((kind for kind in (*UNREAD, *FORMATS) if name.endswith(kind.endings)), None)
+
+
 def format_of(path: Path) -> Format | UnreadFormat | None:
     """Tell the format of a file or folder by its content, else by its ending; None for what is no image.
 
     Raises OSError where the file cannot be read.
     """
-    name = path.name.lower()
-    by_ending = next((kind for kind in (*UNREAD, *FORMATS) if name.endswith(kind.endings)), None)
+    by_ending = format_by_ending(path)
     if path.is_dir():
         return by_ending if isinstance(by_ending, UnreadFormat) else None
     if by_ending is not None and by_ending.signature is None:
@@ -129,6 +134,8 @@ def open_reader(path: Path) -> Reader:
     """
     if not path.exists():
         raise SlideError(f"no such image: {path}; check the path")
+    if not (path.is_file() or path.is_dir()):
+        raise SlideError(f"{path} is no file, but a pipe or a device; name a file")
     try:
         kind = format_of(path)
         if isinstance(kind, UnreadFormat):

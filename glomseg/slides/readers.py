@@ -24,6 +24,7 @@ from glomseg.slides.png import check_png
 Pixels = npt.NDArray[np.uint8]
 
 MAX_WHOLE_PX = 500_000_000  # an image without tiles is decoded at once: 1.5 GB at this size
+MAX_TILE_PX = 2**26
 PLAIN_FORMATS = ("PNG", "JPEG", "JPEG2000", "BMP", "WEBP")  # not all that Pillow opens: some start other programs
 PYRAMID_HINT = (
     "convert it to a pyramidal tiled TIFF, for example `vips tiffsave IN OUT.tif --tile --pyramid --compression jpeg`"
@@ -161,6 +162,7 @@ class OpenSlideReader:
             )
             for index, (w, h) in enumerate(self._slide.level_dimensions)
         )
+        _check_tiles(properties, len(self.levels))
         self.bounds = bounds_of(properties, (0, 0, width, height))
         self.stated = stated_by(properties)
         self.remarks: tuple[str, ...] = ()
@@ -186,6 +188,14 @@ class OpenSlideReader:
     def close(self) -> None:
         """Close the slide."""
         self._slide.close()
+
+
+def _check_tiles(properties: Any, levels: int) -> None:
+    """Raise ValueError for tiles of a size that no slide has: OpenSlide would end the whole process over the memory."""
+    for level in range(levels):
+        sides = [int(properties.get(f"openslide.level[{level}].tile-{side}", 1)) for side in ("width", "height")]
+        if sides[0] * sides[1] > MAX_TILE_PX:
+            raise ValueError(f"it says that its tiles are {sides[0]} x {sides[1]} px, which no slide's are")
 
 
 def stated_by(properties: Any) -> StatedMpp:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy.typing as npt
 import tifffile
 
 from glomseg.errors import SlideError
-from glomseg.slides import jpeg
 from glomseg.slides.ome import OmeImage
 from glomseg.slides.pixel_size import StatedMpp
 from glomseg.slides.readers import (
@@ -34,14 +34,16 @@ from glomseg.slides.readers import (
     vendor_of,
 )
 from glomseg.slides.tiff_mpp import tiff_mpp
-from glomseg.slides.tiff_pages import Picture, main_picture, other_pictures, pyramid
+from glomseg.slides.tiff_pages import Picture, check_extent, main_picture, other_pictures, pyramid
+from glomseg.slides.tiff_segments import Segments, WholeTiff
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it says on stderr what we raise as an error
 
 _JPEG = (7, 33007)
 _SUBSAMPLED_DIRECT = (6, *_JPEG)
-_POSITION = threading.Lock()  # of a file, where it is read without pread; one for all files does
-_UNCONVERTED = (1, 5, 8, 32773, 32946, 50000)  # codecs that leave YCbCr as it is stored
+_NO_SUCH = re.compile(
+    "is not a valid (PLANARCONFIG|PHOTOMETRIC|COMPRESSION|PREDICTOR|FILLORDER|SAMPLEFORMAT|EXTRASAMPLE)"
+)
 
 
 def open_tiff(path: Path) -> Reader:
@@ -52,23 +54,56 @@ def open_tiff(path: Path) -> Reader:
     vendor = vendor_of(path)
     if vendor not in (None, "aperio", "generic-tiff"):
         return OpenSlideReader(path)
+    with _listening() as heard:
+        return _open(path, vendor, heard)
+
+
+def _open(path: Path, vendor: str | None, heard: list[str]) -> Reader:
+    """Open a TIFF that no vendor's reader is for; `heard` fills with what its header lacks or contradicts."""
     tiff = tifffile.TiffFile(path)
     try:
         picture = main_picture(path, tiff)
         page = picture.page
         check_supported(path, tiff, page, picture.ome)
+        check_extent(page)
         stated = tiff_mpp(tiff, page, picture.ome)
         if page.is_tiled:
             levels, said = pyramid(tiff, page, lambda level, index: _tile_or_none(tiff, level, index))
             if all(is_direct(level, vendor) for level in levels):
-                return TiffReader(path, tiff, levels, stated, (*picture.remarks, *said, *_odd(picture)))
+                remarks = (*picture.remarks, *said, *_odd(picture), *_damage(heard))
+                return TiffReader(path, tiff, levels, stated, remarks)
             if vendor is not None and page is tiff.pages.first:
                 tiff.close()
                 return OpenSlideReader(path)
-        return PlainReader(path, WholeTiff(path, tiff, page), stated, _remarks(tiff, picture))
+        return PlainReader(path, WholeTiff(path, tiff, page), stated, (*_remarks(tiff, picture), *_damage(heard)))
     except BaseException:
         tiff.close()
         raise
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """Collect what tifffile says in this thread of damaged tags: it goes on without them."""
+    heard: list[str] = []
+    thread = threading.get_ident()
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said = record.getMessage()
+            if record.thread == thread and (record.levelno >= logging.ERROR or _NO_SUCH.search(said)):
+                heard.append(said.partition("> ")[2] or said)
+
+    logger, listener = logging.getLogger("tifffile"), Listener()
+    logger.addHandler(listener)
+    try:
+        yield heard
+    finally:
+        logger.removeHandler(listener)
+
+
+def _damage(heard: Sequence[str]) -> tuple[str, ...]:
+    more = f" and {len(heard) - 1} more" if len(heard) > 1 else ""
+    return (f"has a damaged header ({' '.join(heard[0].split())[:100]}{more}): compare what is read",) if heard else ()
 
 
 def _remarks(tiff: tifffile.TiffFile, picture: Picture) -> tuple[str, ...]:
@@ -177,93 +212,6 @@ class TiffReader:
     def close(self) -> None:
         """Close the file."""
         self._tiff.close()
-
-
-class Segments:
-    """The tiles or strips of one page, decoded from many threads; damage that a decoder can see is an error."""
-
-    def __init__(self, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
-        """Look up what decoding needs."""
-        self._handle = tiff.filehandle
-        self._page = page
-        self._decode = page.decode
-        self._tables, self._header = page.jpegtables, page.jpegheader
-        self._offsets, self._counts = page.dataoffsets, page.databytecounts
-        self._is_jpeg = page.compression in _JPEG and page.samplesperpixel in (1, 3) and self._header is None
-        self._stored_as_rgb = page.photometric == 2 and page.planarconfig == 1 and not page.is_jfif
-        self._is_grey = page.photometric == 1 or page.planarconfig != 1
-        self._is_blind = page.compression in jpeg.BLIND_TO_HOLES
-
-    def __len__(self) -> int:
-        """Count them."""
-        return len(self._offsets)
-
-    def decode(self, index: int) -> Pixels | None:
-        """Decode one to (h, w, samples), None where nothing is stored; raises one of BROKEN."""
-        if self._counts[index] == 0:
-            return None
-        data = self._bytes(self._offsets[index], self._counts[index])
-        if self._is_blind:
-            jpeg.check_holes(data, self._page.compression)
-        if self._is_jpeg:
-            whole = jpeg.joined(data, self._tables, stored_as_rgb=self._stored_as_rgb)
-            pixels = None if whole is None else jpeg.decode(whole, grey=self._is_grey)
-            if pixels is not None and pixels.shape[:2] == (self._page.tilelength, self._page.tilewidth):
-                return pixels
-        options = {} if self._tables is None and self._header is None else self._jpeg_options()
-        tile: npt.NDArray[Any] | None = self._decode(data, index, **options)[0]
-        return None if tile is None else as_rgb(tile[0], self._page)
-
-    def _jpeg_options(self) -> dict[str, Any]:
-        return {"jpegtables": self._tables, "jpegheader": self._header}
-
-    def _bytes(self, offset: int, count: int) -> bytes:
-        """Read a stretch of the file; safe from many threads."""
-        if hasattr(os, "pread"):
-            data = os.pread(self._handle.fileno(), count, offset)
-        else:
-            with _POSITION:
-                self._handle.seek(offset)
-                data = self._handle.read(count)
-        if len(data) < count:
-            raise EOFError("unexpected end of file")
-        return data
-
-
-class WholeTiff:
-    """A page without tiles, or with tiles that only tifffile decodes, to be decoded at once."""
-
-    def __init__(self, path: Path, tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
-        """Take over an open file."""
-        self._path, self._tiff, self._page = path, tiff, page
-        self.width, self.height = int(page.imagewidth), int(page.imagelength)
-
-    def decode(self) -> Pixels:
-        """Decode to (h, w, 3); raises one of BROKEN."""
-        page = self._page
-        segments = Segments(self._tiff, page)
-        if page.compression in (*_JPEG, *jpeg.BLIND_TO_HOLES):  # decoded a second time, for the sake of the errors
-            for index in range(len(segments)):
-                segments.decode(index)
-        pixels = page.asarray()
-        if pixels.ndim == 3 and page.planarconfig == 2:
-            pixels = pixels.transpose(1, 2, 0)
-        pixels = as_rgb(pixels[:, :, None] if pixels.ndim == 2 else pixels, page)
-        return on_white(colours(pixels, page), self._path)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._tiff.close()
-
-
-def as_rgb(pixels: npt.NDArray[Any], page: tifffile.TiffPage) -> npt.NDArray[Any]:
-    """Turn YCbCr (h, w, 3) that a codec without colours stored into RGB; TIFF 6.0, section 21."""
-    if page.photometric != 6 or page.compression not in _UNCONVERTED or pixels.shape[2] != 3:
-        return pixels
-    luma, blue, red = np.moveaxis(pixels.astype(np.float32), 2, 0)
-    blue, red = blue - 128, red - 128
-    rgb = np.stack([luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue], axis=2)
-    return np.clip(rgb + 0.5, 0, 255).astype(np.uint8)
 
 
 def _tile_or_none(tiff: tifffile.TiffFile, page: tifffile.TiffPage, index: int) -> npt.NDArray[Any] | None:

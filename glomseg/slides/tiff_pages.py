@@ -15,6 +15,10 @@ import tifffile
 from glomseg.errors import SlideError
 from glomseg.slides.ome import OmeImage, read_ome
 
+_LONGEST_PX = 2**24  # 30 cm of the finest pixels
+_OF_ONE_BIT = (2, 3, 4)
+_HEADER_BYTES = 8
+_PADDED = 1.5
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _WINDOWS = 4  # places at which two pages are compared
 _WINDOW_PX = 128
@@ -73,6 +77,10 @@ def _ome_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
         return Picture(page=first, ome=image, remarks=(said,))
     others = [f"{item.name or 'another'} ({item.width} x {item.height} px)" for item in slides if item is not image]
     remarks = (f"holds other images too, which are not read: {_some(others)}",) if others else ()
+    larger = [item for item in map(_page, tiff.pages) if _area(item) > _area(page)]
+    if larger and not others:
+        what = "calls a label, macro or thumbnail" if len(here) > 1 else "does not describe"
+        remarks = (f"holds a larger picture, which its OME-XML {what} and which is not read: {_size(larger[0])}",)
     return Picture(page=page, ome=image, remarks=remarks)
 
 
@@ -88,6 +96,41 @@ def _shown_by(tiff: tifffile.TiffFile, image: OmeImage) -> tifffile.TiffPage | N
     return fitting[0] if len(fitting) == 1 else None
 
 
+def check_extent(page: tifffile.TiffPage) -> None:
+    """Raise ValueError where a page's size is none that a slide has, or its tiles or strips are too few for it."""
+    width, height = page.imagewidth, page.imagelength
+    if not all(isinstance(size, int) for size in (width, height, page.tilewidth, page.tilelength, page.rowsperstrip)):
+        raise ValueError("the sizes in its header are no whole numbers")
+    if not 0 < max(width, height) <= _LONGEST_PX:
+        raise ValueError(f"it says that it is {width} x {height} px, which no slide is")
+    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, width)
+    if rows < 1 or columns < 1:
+        raise ValueError(f"it says that its tiles are {columns} x {rows} px")
+    needed = -(-width // columns) * -(-height // rows) * (page.samplesperpixel if page.planarconfig == 2 else 1)
+    there = min(len(page.dataoffsets), len(page.databytecounts))
+    if there < needed:
+        raise ValueError(f"it is {_size(page)} and holds {there} of {needed} tiles or strips")
+    _check_samples(page, rows if page.is_tiled else min(rows, height), columns)
+
+
+def _check_samples(page: tifffile.TiffPage, rows: int, columns: int) -> None:
+    """Raise ValueError where what a header says of a pixel contradicts itself, or the bytes that are stored for it."""
+    samples, bits = page.samplesperpixel, page.tags.get(258)
+    if (page.photometric == 2 and samples < 3) or (page.photometric == 6 and samples != 3):
+        raise ValueError(f"it says that its pixels are of three colours and of {samples} samples")
+    if bits is not None and bits.count not in (1, samples):
+        raise ValueError(f"it says the bits of {bits.count} samples and has {samples}")
+    if page.compression in _OF_ONE_BIT and page.bitspersample != 1:
+        raise ValueError(f"it says that it is coded as a fax and has {page.bitspersample} bits")
+    in_a_row = columns * (1 if page.planarconfig == 2 else samples) * page.bitspersample
+    expected, first = -(-in_a_row // 8) * rows * page.imagedepth, page.databytecounts[0]
+    is_plain = page.compression == 1 and not page.is_subsampled
+    if is_plain and first and not expected <= first <= _PADDED * expected + 8:
+        raise ValueError(f"a tile or strip of it holds {first} bytes, and its header says {expected}")
+    if any(0 < offset < _HEADER_BYTES for offset in page.dataoffsets):
+        raise ValueError("its pixels are said to lie within its header")
+
+
 def pyramid(
     tiff: tifffile.TiffFile, full: tifffile.TiffPage, tile: DecodeTile
 ) -> tuple[list[tifffile.TiffPage], tuple[str, ...]]:
@@ -100,6 +143,8 @@ def pyramid(
     # The other top-level pages of an OME-TIFF are other images, or planes of this one.
     pages = [*(full.pages or []), *([] if tiff.is_ome else tiff.pages)]
     for page in sorted(map(_page, pages), key=_area, reverse=True):
+        if page.is_tiled:
+            check_extent(page)
         if page.offset == full.offset or int(page.subfiletype) & _MASK:
             continue
         marked = tiff.is_ome or _is_below(full, page) or _is_marked(page)

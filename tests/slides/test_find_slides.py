@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 
@@ -238,3 +239,33 @@ def test_content_counts_more_than_the_ending(tmp_path, picture):
     shutil.copy(tmp_path / "scan.tif", tmp_path / "scan.gif")
     with open_slide(tmp_path / "scan.gif") as slide:
         assert slide.width == 600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_link_counts_no_slide_twice_and_nothing_odd_stops_a_folder(tmp_path):
+    """Links, also in a circle and to nowhere, and a pipe, which would never be read to its end."""
+    folder = tmp_path / "slides"
+    (folder / "below").mkdir(parents=True)
+    Image.fromarray(np.full((8, 8, 3), 200, np.uint8)).save(folder / "b.png")
+    (folder / "a.png").symlink_to(folder / "b.png")
+    (folder / "c.png").hardlink_to(folder / "b.png")
+    (folder / "circle.png").symlink_to(folder / "circle.png")
+    (folder / "gone.png").symlink_to(tmp_path / "gone.png")
+    (folder / "notes").symlink_to(tmp_path / "gone")
+    (folder / "below/up").symlink_to(folder)
+    os.mkfifo(folder / "pipe.tif")
+    found = find_slides(folder)
+    assert [path.name for path in found.paths] == ["b.png", "gone.png"]
+    assert {item.path.name: item.reason for item in found.left_out} == {
+        "a.png": "the same file as b.png",
+        "below": "a folder; name it as well to have what is in it",
+        "c.png": "the same file as b.png",
+        "circle.png": "a link that leads nowhere",
+        "notes": "a link that leads nowhere",
+        "pipe.tif": "no file, but a pipe or a device",
+    }
+    assert find_slides(folder, recursive=True).paths == found.paths
+    for name, said in (("gone.png", "no such image"), ("circle.png", "no such image"), ("pipe.tif", "a pipe")):
+        with pytest.raises(SlideError, match=said):
+            open_slide(folder / name)
+        assert slides_of([folder / name]).paths == [folder / name]
