@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import math
 import re
@@ -143,8 +144,7 @@ def _record(kind: Any, table: Any, prefix: str, *, leave: bool) -> Any:
     if not isinstance(table, Mapping):
         name = prefix.removesuffix(".")
         raise _Wrong(f"{name} is {table!r}, not a table; write {name}.key=value" if name else "not a table; correct it")
-    hints = get_type_hints(kind)
-    fields = {_key(item): item for item in dataclasses.fields(kind) if item.init}
+    hints, fields = _described(kind)
     values = {}
     for key, value in table.items():
         if key in fields:
@@ -160,6 +160,12 @@ def _record(kind: Any, table: Any, prefix: str, *, leave: bool) -> Any:
         raise
     except ValueError as error:
         raise _Wrong(str(error)) from error
+
+
+@functools.cache
+def _described(kind: Any) -> tuple[dict[str, Any], dict[str, dataclasses.Field[Any]]]:
+    """Return the types of a record's fields by name, and its fields by key: once for all of thousands of records."""
+    return get_type_hints(kind), {_key(item): item for item in dataclasses.fields(kind) if item.init}
 
 
 def _is_needed(item: dataclasses.Field[Any]) -> bool:
