@@ -18,6 +18,7 @@ FIGURES = ("images", "true_objects", "object_f1", "dice", "precision", "recall",
 REPEATED = 0.02
 """Figures that are measured again on the same images differ by less: tiles and devices round otherwise."""
 PARTS = ("test", "validation")
+NAMED = 3
 _SYNONYMS = {"glomeruli": "true_objects", "pictures": "images", "object_precision": "precision"}
 _OTHER_WEIGHTS = "before"
 
@@ -62,12 +63,15 @@ class VerifiedScores:
         if self.same:
             verdict = "come out again" if self.is_repeated else f"do NOT come out again (within {REPEATED:g})"
             return f"these are the images of {self.same!r} in the card, by the model's own split; its figures {verdict}"
-        measured_on = self.card.scores.get("measured_on", "other data")
         if self.alike:
             return f"as many images and glomeruli as {self.alike!r} in the card, and so probably those"
+        names = [item.name.removeprefix("pictures: ") for item in self.stated]
+        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        learned = "; ".join(item.name for item in self.card.training_data) or "what it does not say"
         return (
-            f"these are other data than the card's (it was measured on: {measured_on}): figures that differ say how "
-            "the model does here, and not that the card is wrong"
+            f"these are other data than the card's, which was measured on {'; '.join(names[:NAMED])}{rest}: figures "
+            f"that differ say how the model does here, and not that the card is wrong. It learned from {learned}: on "
+            "those, figures say little"
         )
 
 

@@ -62,7 +62,7 @@ def test_other_data_are_said_to_be_other(labelled: Path, tmp_path: Path, glomseg
     made = model(tmp_path / "model", f1=0.5, split=False)
     result = glomseg("models", "verify", made, "--scores", labelled, "--device", "cpu", "-o", tmp_path / "kept")
     assert result.code == 0, result.err
-    assert "these are other data than the card's (it was measured on: these weights)" in result.out
+    assert "these are other data than the card's, which was measured on test: figures that differ" in result.out
     assert (tmp_path / "kept/metrics.json").is_file()
     one = tmp_path / "one"
     shutil.copytree(labelled / "b", one)
