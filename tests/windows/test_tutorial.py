@@ -91,6 +91,14 @@ def test_one_slide_from_the_menu_to_the_comparison(tutorial, tmp_path):
     desk.press("X")
     for _ in range(count - 1):
         desk.press("Y")
+
+    desk.fx("within(Button).find { it.getText() == 'Find what was missed' }.fire()")
+    walk = "gui.getStage().getProperties().get('glomseg.missed')"
+    desk.until(f"{walk}?.isShowing()", "true", 60)
+    desk.press("PAGE_DOWN", window=walk)
+    picture("missed")
+    desk.fx(f"{walk}.getScene().getRoot().lookupAll('.button').find {{ it.getText() == 'Review' }}.fire()")
+    desk.until("review.isShowing()", "true", 60)
     desk.fx("""javafx.application.Platform.runLater { within(Button).find { it.getText() =~ /fully/ }.fire() }
         1""")
     marked = "gui.getProject().getEntry(data).getMetadataValue('glomseg.reviewed') != null"
