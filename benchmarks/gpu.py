@@ -191,7 +191,7 @@ def device_seconds(options: argparse.Namespace, model: Model) -> dict[str, float
     for event in profile.events():
         if event.device_type != torch.autograd.DeviceType.CUDA:
             continue
-        seconds = getattr(event, "device_time_total", getattr(event, "cuda_time_total", 0)) / 1e6
+        seconds = (event.device_time_total if hasattr(event, "device_time_total") else event.cuda_time_total) / 1e6
         kind = "upload_s" if "HtoD" in event.name else "download_s" if "DtoH" in event.name else "kernels_s"
         sums[kind] += seconds
         kinds[event.name] = kinds.get(event.name, 0.0) + seconds
@@ -281,7 +281,7 @@ def stages(options: argparse.Namespace) -> None:
 
 
 def feeding(options: argparse.Namespace) -> None:
-    """Segment with one thing different at a time; wall and CPU time as ratios to the default beside it."""
+    """Read and predict with one thing different at a time; wall and CPU time as ratios to the default."""
     mpp = options.variants_mpp
     model = model_at(options, mpp)
     default = pace_for(model)
@@ -295,11 +295,8 @@ def feeding(options: argparse.Namespace) -> None:
         ("1 batch in flight", model, {"in_flight": 1}),
         ("4 batches in flight", model, {"in_flight": 4}),
         ("1 tile a batch", model, {"batch": 1}),
-        ("4 tiles a batch", model, {"batch": 4}),
         ("batches of 64 MP", model, {"batch_px": 64_000_000}),
-        ("float32", model_at(options, mpp, torch.float32), {}),
-        ("float16", model_at(options, mpp, torch.float16), {}),
-        ("bfloat16", model_at(options, mpp, torch.bfloat16), {}),
+        *((str(dtype), model_at(options, mpp, dtype), {}) for dtype in (torch.float32, torch.bfloat16)),
     ]
     base_wall, base_cpu = median_of(options, model, default)
     say("feeding", "default", wall_s=base_wall, cpu_s=base_cpu)
@@ -316,10 +313,11 @@ def feeding(options: argparse.Namespace) -> None:
 
 
 def median_of(options: argparse.Namespace, model: Model, pace: Pace, warm: int = 1) -> tuple[float, float]:
+    """Return the wall and CPU seconds from the tissue to the probabilities of its tiles."""
     rounds = []
     for number in range(warm + options.repeats):
         with timed() as timer:
-            segment(options, model, pace)
+            planes_of(options, model, pace)
         if number >= warm:
             rounds.append((timer.wall, timer.cpu))
     wall, cpu = (statistics.median(values) for values in zip(*rounds, strict=True))
@@ -414,7 +412,7 @@ def at_once(options: argparse.Namespace) -> None:
             minute = 60 * 2 * count / timer.wall
             name = f"{count} threads at {mpp:g} um/px"
             say("at once", name, slides_a_minute=minute, ratio=minute / rate, cpu_s_a_slide=timer.cpu / 2 / count)
-        for count in (2, 4):
+        for count in (2, 4, 8):
             if over(options):
                 return
             minute = processes(options, mpp, count)

@@ -36,7 +36,8 @@ from glomseg.models.card import ModelCard
 from glomseg.models.predict import Model
 from glomseg.models.store import find_model, load_network, read_card, save_model
 from glomseg.models.variable_unet import VariableUNet
-from glomseg.segment.outlines import OutlineSettings, find_glomeruli
+from glomseg.segment.contours import OutlineSettings
+from glomseg.segment.outlines import find_glomeruli
 from glomseg.segment.pipeline import SegmentSettings, outline_settings
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import ReadingFrame, Tile

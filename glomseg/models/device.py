@@ -64,10 +64,19 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def dtype_for(device: torch.device) -> torch.dtype:
-    """Return the type that a device predicts fastest in."""
-    if has_fast_bf16(device):
-        return torch.bfloat16
-    return torch.float16 if device.type == "cuda" else torch.float32
+    """Return the type that a device predicts fastest in.
+
+    On a GPU float16, which is eight times finer than bfloat16 and as fast or faster; its numbers end at 65,504, see
+    `wider_dtype`.
+    """
+    if device.type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if has_fast_bf16(device) else torch.float32
+
+
+def wider_dtype(device: torch.device) -> torch.dtype:
+    """Return the type for a network whose numbers float16 cannot hold."""
+    return torch.bfloat16 if has_fast_bf16(device) else torch.float32
 
 
 def free_bytes(device: torch.device) -> int:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from glomseg.errors import ModelError
 from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
-from glomseg.models.device import dtype_for, free_bytes, keep_memory, memory_guard, resolve_device
+from glomseg.models.device import dtype_for, free_bytes, keep_memory, memory_guard, resolve_device, wider_dtype
 from glomseg.models.network import Network, activated
 from glomseg.models.pixels import PixelBatch
 from glomseg.models.planes import extras_of
@@ -34,10 +34,15 @@ class Model:
         self.device = device
         self.dtype = dtype or (torch.float32 if net.single_precision else dtype_for(device))
         keep_memory()
-        folded = net.folded().to(device=device, dtype=self.dtype)
         self.stride = net.stride
         self._bytes_a_pixel: float | None = None
-        self._net = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._source = net if dtype is None and self.dtype is torch.float16 else None
+        self._net = self._prepared(net)
+
+    def _prepared(self, net: Network) -> nn.Module:
+        folded = net.folded().to(device=self.device, dtype=self.dtype)
+        prepared: nn.Module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return prepared
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -85,7 +90,7 @@ class Model:
         """
         with memory_guard(self.device, "a batch"), torch.inference_mode():
             pixels = images.on_device() if isinstance(images, PixelBatch) else self._uploaded(images)
-        size = " x ".join(map(str, pixels.shape[:3]))
+        size, dtype = " x ".join(map(str, pixels.shape[:3])), self.dtype
         with memory_guard(self.device, f"{size} px"), torch.inference_mode():
             values = self._values(pixels, tta, scales)
             finite = torch.isfinite(values).all()
@@ -98,10 +103,20 @@ class Model:
             with memory_guard(self.device, f"{size} px"):
                 arrived()
             if not bool(finite):
+                if self._source is not None or dtype is not self.dtype:
+                    self._widen()
+                    return self.begin(images, tta=tta, scales=scales)()
                 raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
             return np.asarray(planes.numpy(), np.uint8)
 
         return finish
+
+    def _widen(self) -> None:
+        """Compute from now on with a type that holds larger numbers than float16."""
+        source, self._source = self._source, None
+        if source is not None:
+            self.dtype = wider_dtype(self.device)
+            self._net = self._prepared(source)
 
     def _uploaded(self, images: Bytes) -> Tensor:
         return torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
@@ -138,6 +153,8 @@ class Model:
     def _activated(self, x: Tensor) -> Tensor:
         """Return the probabilities, and places in objects (N, planes, H, W), of normalised pixels, in float32."""
         values = self._net(x).float()
+        if self.dtype is torch.float16:  # what is too large for it must not look like a sure answer
+            values.masked_fill_(~values.isfinite(), torch.nan)
         if not self.card.hover:
             return activated(values, self.card.activation)
         classes = self.card.num_classes

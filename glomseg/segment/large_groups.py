@@ -11,14 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from glomseg.geometry import Bools, Bytes
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame
 
+PIECE_PX = 250_000
+"""Pixels of a group from which on its parts are outlined apart: most of its box is empty."""
 LARGE_PX = 10_000_000
 """Pixels that are outlined in one piece, at up to forty bytes each, most of them contourpy's."""
+AROUND = np.ones((3, 3))
 _STRIP_PX = 2_000_000
 
 
@@ -45,22 +49,24 @@ class ConnectedPart:
 
 
 def connected_parts(level: Callable[[int, int], Bytes], height: int, width: int, lowest: int) -> list[ConnectedPart]:
-    """List the connected parts that are at least `lowest`; `level` gives (rows, width) from a first row on."""
+    """List the parts that are at least `lowest`; `level` gives (rows, width) from a first row on.
+
+    Diagonal neighbours are of one part, so that a hole that is closed by both is in the box of one.
+    """
     parts: list[ConnectedPart] = []
     parents: list[int] = []
     above = np.zeros(width, np.int64)  # numbers of the parts in the last row, from 1 on
     rows = max(BLOCK, _STRIP_PX // width)
     for first in range(0, height, rows):
-        labels, _ = ndimage.label(level(first, min(rows, height - first)) >= lowest)
+        labels, _ = ndimage.label(level(first, min(rows, height - first)) >= lowest, AROUND)
         start = len(parts)
         for number, (tall, wide) in enumerate(ndimage.find_objects(labels), start=1):
             column = wide.start + int(np.argmax(labels[tall.start, wide] == number))
             top, bottom = first + tall.start, first + tall.stop
             parts.append(ConnectedPart(top, column, top, wide.start, bottom, wide.stop))
             parents.append(len(parents))
-        touching = (above > 0) & (labels[0] > 0)
-        for one, other in {*zip(above[touching].tolist(), (labels[0][touching] + start).tolist(), strict=True)}:
-            one, other = sorted((_root(parents, one - 1), _root(parents, other - 1)))
+        for one, other in _touching(above, labels[0]):
+            one, other = sorted((_root(parents, one - 1), _root(parents, other + start - 1)))
             parents[other] = one
         above = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + start, 0)
     for index, part in enumerate(parts):
@@ -68,6 +74,19 @@ def connected_parts(level: Callable[[int, int], Bytes], height: int, width: int,
         if root != index:
             parts[root].join(part)
     return [part for index, part in enumerate(parts) if parents[index] == index]
+
+
+def _touching(above: NDArray[np.int64], below: NDArray[np.int32]) -> set[tuple[int, int]]:
+    """Pair the numbers of parts that meet between two rows, straight or diagonally."""
+    pairs: set[tuple[int, int]] = set()
+    for shift in (-1, 0, 1):
+        one, other = (
+            above[max(0, shift) : len(above) + min(0, shift)],
+            below[max(0, -shift) : len(below) - max(0, shift)],
+        )
+        meet = (one > 0) & (other > 0)
+        pairs |= set(zip(one[meet].tolist(), other[meet].tolist(), strict=True))
+    return pairs
 
 
 def _root(parents: list[int], index: int) -> int:

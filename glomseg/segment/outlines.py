@@ -1,39 +1,34 @@
-"""From the probability of a slide to the outlines of its glomeruli.
-
-Pixels have area: reading pixel (i, j) covers the square [j, j + 1] x [i, i + 1], so a square of 100 x 100 px has
-an area of 10,000 px and a contour runs where the interpolated probability crosses the threshold.
-"""
+"""From the probability of a slide to the outlines of its glomeruli."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
-import contourpy
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
-from shapely.affinity import affine_transform
-from shapely.geometry import Polygon, box
+from shapely.geometry import Polygon
 from skimage.segmentation import watershed
 
-from glomseg.geometry import Bools, Bytes, polygons, small_parts
+from glomseg.geometry import Bools, Bytes, small_parts
 from glomseg.models.planes import HOVER, SPREAD, hover_of
+from glomseg.segment.contours import OutlineSettings, trace
 from glomseg.segment.hover_split import margin_px, split_by_hover
 from glomseg.segment.large_groups import (
+    AROUND,
     LARGE_PX,
+    PIECE_PX,
     CoarseMap,
     ConnectedPart,
     blocks_to_pixels,
     connected_parts,
     factor_for,
 )
-from glomseg.segment.post import HoverSplit
 from glomseg.segment.probability_map import ProbabilityMap
-from glomseg.segment.tiles import BLOCK, ReadingFrame
+from glomseg.segment.tiles import BLOCK
 from glomseg.segment.waist import split_by_waist
 
 Splitter = Callable[[Bools], NDArray[np.int32]]
@@ -43,33 +38,6 @@ _NEARLY = 0.8
 
 _SPLIT_PX = 4_000_000
 """An object of more pixels is no cluster of glomeruli but a failure of the model; splitting it would take gigabytes."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutlineSettings:
-    """What becomes a glomerulus.
-
-    `threshold` is the probability on the outline; holes smaller than `minimum_area_um2` are filled, objects
-    smaller than it or less solid (area / convex area) than `minimum_solidity` dropped; two lobes are split where
-    the waist between them is narrower than the lobes by `split_depth_um` (None: never), and by what the map says of
-    places in objects where `hover` says how; outlines are simplified by at most `tolerance_um`. `exclusive` says that a
-    pixel is of one class at most, so that its probabilities add up. With `holes_um2` other holes are filled: those
-    smaller than that.
-    """
-
-    threshold: float
-    minimum_area_um2: float
-    minimum_solidity: float = 0.0
-    split_depth_um: float | None
-    tolerance_um: float
-    exclusive: bool = False
-    hover: HoverSplit | None = None
-    holes_um2: float | None = None
-
-    @property
-    def filled_um2(self) -> float:
-        """The area below which a hole is filled."""
-        return self.minimum_area_um2 if self.holes_um2 is None else self.holes_um2
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +85,9 @@ def _outline(
 ) -> Iterator[Glomerulus]:
     """Outline what lies in one group of touching blocks."""
     corner, (high, wide) = (where[1].start * BLOCK, where[0].start * BLOCK), (side * BLOCK for side in blocks.shape)
-    if high * wide <= LARGE_PX:
+    # Where any hole is filled, however large, what lies in one must be seen together with what is around it.
+    in_parts = high * wide > (PIECE_PX if settings.filled_um2 <= settings.minimum_area_um2 else LARGE_PX)
+    if not in_parts:
         rows, columns = range(-1, high + 1), range(-1, wide + 1)
         yield from _outline_box(
             probability, corner, rows, columns, blocks_to_pixels(blocks, rows, columns), lowest, settings
@@ -183,7 +153,7 @@ def _outline_box(
     *,
     seed: tuple[int, int] | Literal["largest"] | None = None,
 ) -> Iterator[Glomerulus]:
-    """Outline what lies in a box; with `seed` only what is connected to that (row, column), or the largest part."""
+    """Outline what lies in a box; with `seed` only what touches the part of that (row, column), or the largest."""
     frame = probability.frame
     left, top = corner[0] + columns.start, corner[1] + rows.start
     classes = _inside_frame(probability, corner, rows, columns, inside)
@@ -193,9 +163,9 @@ def _outline_box(
     components, _ = ndimage.label(
         _without_small_holes(values >= lowest, min(settings.filled_um2 / frame.mpp**2, values.size))
     )
-    wanted = _label_of(components, seed)
+    wanted = None if seed is None else _labels_of(components, values >= lowest, seed)
     for label, component in enumerate(ndimage.find_objects(components), start=1):
-        if wanted not in (None, label):
+        if wanted is not None and label not in wanted:
             continue
         crop = _grown(component)
         mask = components[crop] == label
@@ -216,19 +186,19 @@ def _outline_box(
             confidence = float(own[mine].mean()) / 255
             agreement = None if spread is None else 1 - float(spread[mine].mean()) / 255
             del mine
-            for outline, touches_edge in _polygons(levels, lowest, origin, frame, settings):
+            for outline, touches_edge in trace(levels, lowest, origin, frame, settings):
                 yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means, agreement)
 
 
-def _label_of(components: NDArray[np.int32], seed: tuple[int, int] | Literal["largest"] | None) -> int | None:
-    """Return the number of the component that is asked for, None for all of them."""
-    if seed is None:
-        return None
+def _labels_of(components: NDArray[np.int32], mask: Bools, seed: tuple[int, int] | Literal["largest"]) -> set[int]:
+    """Return the numbers of the components that are asked for."""
     if seed != "largest":
-        return int(components[seed])
-    boxes = ndimage.find_objects(components)
-    areas = [(rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes]
-    return 1 + int(np.argmax(areas)) if areas else 0
+        parts, _ = ndimage.label(mask, AROUND)
+        return set(np.unique(components[parts == parts[seed]]).tolist())
+    areas = [
+        (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in ndimage.find_objects(components)
+    ]
+    return {1 + int(np.argmax(areas))} if areas else set()
 
 
 def _spread(probability: ProbabilityMap | CoarseMap, origin: tuple[int, int], shape: tuple[int, ...]) -> Bytes | None:
@@ -308,45 +278,3 @@ def _splitter(
         return split_by_hover(np.pad(mask, margin), places, hover, mpp, waist_um=depth_um)[rows, columns]
 
     return by_hover
-
-
-def _polygons(
-    values: Bytes,
-    lowest: int,
-    origin: tuple[int, int],
-    frame: ReadingFrame,
-    settings: OutlineSettings,
-) -> Iterator[tuple[Polygon, bool]]:
-    """Contour one region: outlines, and whether the slide's edge cuts them.
-
-    `origin` is the (x, y) reading pixel of its first value.
-    """
-    um2 = frame.mpp**2
-    scale_x, scale_y = frame.downsample_x, frame.downsample_y
-    for outer in _contours(values, lowest - 0.5):
-        holes = [ring for ring in outer.interiors if Polygon(ring).area * um2 >= settings.filled_um2]
-        outline = Polygon(outer.exterior, holes).simplify(settings.tolerance_um / frame.mpp)
-        outline = affine_transform(
-            outline,
-            (scale_x, 0, 0, scale_y, (origin[0] + 0.5) * scale_x, (origin[1] + 0.5) * scale_y),
-        )
-        slide = box(0, 0, frame.width * scale_x, frame.height * scale_y)
-        outline = max(polygons(outline.intersection(slide)), key=lambda part: part.area, default=Polygon())
-        area_um2 = outline.area / (scale_x * scale_y) * um2
-        if area_um2 < max(settings.minimum_area_um2, um2):
-            continue
-        if outline.area < settings.minimum_solidity * outline.convex_hull.area:
-            continue
-        edge = box(*slide.bounds).buffer(-max(scale_x, scale_y))
-        yield outline, not edge.contains(outline)
-
-
-def _contours(values: Bytes, level: float) -> list[Polygon]:
-    """Trace where the values cross `level`: polygons with their holes, pixel centres at whole numbers."""
-    generator = contourpy.contour_generator(z=values, fill_type=contourpy.FillType.OuterOffset)
-    points, offsets = cast(tuple[list[Any], list[Any]], generator.filled(level, np.inf))
-    return [
-        Polygon(rings[0], rings[1:])
-        for vertices, starts in zip(points, offsets, strict=True)
-        for rings in [[vertices[first:last] for first, last in itertools.pairwise(starts)]]
-    ]

@@ -22,7 +22,8 @@ from glomseg.errors import ModelError, SlideError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard, PostName
 from glomseg.models.predict import Model
 from glomseg.progress import ProgressCount
-from glomseg.segment.outlines import Glomerulus, OutlineSettings, find_glomeruli
+from glomseg.segment.contours import OutlineSettings
+from glomseg.segment.outlines import Glomerulus, find_glomeruli
 from glomseg.segment.post import post_of
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.region import Region
@@ -253,8 +254,8 @@ def _fill(
                 continue
             rows = slice(tile.y // BLOCK, (tile.y + tile.height) // BLOCK)
             mine = wanted[rows, tile.x // BLOCK : (tile.x + tile.width) // BLOCK]
-            mine = mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1)
-            values.write(tile, tile.core(read)[:, : mine.shape[0], : mine.shape[1]] * mine)
+            core = tile.core(read)[:, : mine.shape[0] * BLOCK, : mine.shape[1] * BLOCK]
+            values.write(tile, core if mine.all() else core * mine.repeat(BLOCK, axis=0).repeat(BLOCK, axis=1))
         clock.lap("network")
         done += len(batch)
         progress(done, len(tiles))

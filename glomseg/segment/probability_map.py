@@ -73,7 +73,7 @@ class ProbabilityMap:
     def write(self, tile: Tile, values: Bytes) -> None:
         """Store the values (planes, H, W) from a tile's corner on; raises RunError where the disk is full."""
         top, left = tile.y // BLOCK, tile.x // BLOCK
-        peaks = _peaks(values[: self.shape[0]].max(axis=0))
+        peaks = _peaks(values[0] if self.shape[0] == 1 else values[: self.shape[0]].max(axis=0))
         self.peaks[top : top + peaks.shape[0], left : left + peaks.shape[1]] = peaks
         if peaks.any():
             for index, plane in enumerate(values):
@@ -216,4 +216,5 @@ class ProbabilityMap:
 def _peaks(plane: Bytes) -> Bytes:
     """Return the highest value of each block of (H, W)."""
     height, width = plane.shape
-    return np.asarray(plane.reshape(height // BLOCK, BLOCK, width // BLOCK, BLOCK).max(axis=(1, 3)))
+    rows = plane.reshape(height // BLOCK, BLOCK, width).max(axis=1)  # along rows of memory, which is far faster
+    return np.asarray(rows.reshape(height // BLOCK, width // BLOCK, BLOCK).max(axis=2))

@@ -79,6 +79,20 @@ def test_values_that_are_not_finite_are_never_taken_for_no_glomerulus(net, monke
         model.predict(images())
 
 
+def test_what_float16_cannot_hold_is_computed_with_a_wider_type(net, monkeypatch):
+    """As on a GPU, where float16 is the first choice."""
+    monkeypatch.setattr("glomseg.models.predict.dtype_for", lambda device: torch.float16)
+    with torch.no_grad():
+        net.enc1.double_conv[1].weight.mul_(1e5)
+        net.enc1.double_conv[4].weight.mul_(1e-5)
+    model = Model(card(), net, torch.device("cpu"))
+    assert model.dtype is torch.float16
+    result = model.predict(images())
+    assert model.dtype is not torch.float16
+    exact = Model(card(), net, torch.device("cpu"), torch.float32).predict(images())
+    assert np.abs(result.astype(int) - exact).max() <= 8
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_a_gpu_predicts_what_a_cpu_predicts(folder):

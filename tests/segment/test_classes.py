@@ -16,7 +16,8 @@ from glomseg.models.store import write_card
 from glomseg.qupath.objects import read_geojson
 from glomseg.runs.segment_slides import segment_slides
 from glomseg.runs.segmenter import SegmentOptions
-from glomseg.segment.outlines import OutlineSettings, find_glomeruli
+from glomseg.segment.contours import OutlineSettings
+from glomseg.segment.outlines import find_glomeruli
 from glomseg.segment.pipeline import SegmentSettings, outline_settings, segment_slide
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile

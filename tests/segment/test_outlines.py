@@ -2,9 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from shapely.geometry import Point
 
-from glomseg.segment.outlines import OutlineSettings, find_glomeruli
+from glomseg.segment import waist
+from glomseg.segment.contours import OutlineSettings
+from glomseg.segment.outlines import find_glomeruli
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile
 
@@ -130,9 +133,10 @@ def test_a_large_group_gives_what_it_gives_in_one_piece(monkeypatch: pytest.Monk
         values = np.maximum(values, 90 + 165 * disc(values.shape, x, y, radius, soft=5))
         values = np.where(disc(values.shape, x, y, radius * rng.choice([0, 0.2, 0.5])) > 0, 60, values)
     probability = painted((values + rng.uniform(0, 38, values.shape)).clip(0, 255).astype(np.uint8))
+    monkeypatch.setattr("glomseg.segment.outlines.PIECE_PX", 10_000_000)
     whole = find_glomeruli(probability, SETTINGS)
     assert len(whole) > 15
-    monkeypatch.setattr("glomseg.segment.outlines.LARGE_PX", 300_000)
+    monkeypatch.setattr("glomseg.segment.outlines.PIECE_PX", 300_000)
     monkeypatch.setattr("glomseg.segment.large_groups._STRIP_PX", 20_000)
     assert find_glomeruli(probability, SETTINGS) == whole
 
@@ -141,7 +145,8 @@ def test_what_covers_all_of_the_tissue_is_outlined_on_merged_pixels(monkeypatch:
     values = np.round(255 * disc((1200, 1300), 610, 590, 500, soft=8)).astype(np.uint8)
     values[580:620, 600:620] = 0
     values[20:80, 20:80] = 255
-    monkeypatch.setattr("glomseg.segment.outlines.LARGE_PX", 200_000)
+    for name in ("PIECE_PX", "LARGE_PX"):
+        monkeypatch.setattr(f"glomseg.segment.outlines.{name}", 200_000)
     monkeypatch.setattr("glomseg.segment.large_groups.LARGE_PX", 200_000)
     monkeypatch.setattr("glomseg.segment.large_groups._STRIP_PX", 100_000)
     small, large = find_glomeruli(painted(values, downsample=(4, 4)), SETTINGS)
@@ -150,3 +155,24 @@ def test_what_covers_all_of_the_tissue_is_outlined_on_merged_pixels(monkeypatch:
     assert large.geometry.area == pytest.approx(np.pi * 2000**2 - 40 * 20 * 16, rel=0.01)
     assert large.geometry.centroid.x == pytest.approx(4 * 610, abs=6)
     assert len(large.geometry.interiors) == 1
+
+
+def test_ridges_that_join_all_peaks_are_seen_without_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is told quickly to be one object is what the long way says, and most objects are."""
+    rng, quick, shapes = np.random.default_rng(1), waist._has_one_summit, []
+    while len(shapes) < 60:
+        side = int(rng.integers(40, 90))
+        mask = np.zeros((side, side), bool)
+        for _ in range(int(rng.integers(1, 4))):
+            x, y = rng.uniform(0.25 * side, 0.75 * side, 2)
+            rough = ndimage.gaussian_filter(rng.normal(0, 20, mask.shape), 3)
+            mask |= disc(mask.shape, x, y, rng.uniform(6, 0.25 * side), soft=40) * 40 + rough > 20
+        labels, count = ndimage.label(mask)
+        shapes += [np.pad(labels == number, 2) for number in range(1, count + 1) if (labels == number).sum() > 100]
+    said: list[bool] = []
+    monkeypatch.setattr(waist, "_has_one_summit", lambda *given: said.append(quick(*given)) or said[-1])
+    ours = [waist.split_by_waist(mask, depth) for mask in shapes for depth in (1.0, 4.0)]
+    monkeypatch.setattr(waist, "_has_one_summit", lambda *_: False)
+    theirs = [waist.split_by_waist(mask, depth) for mask in shapes for depth in (1.0, 4.0)]
+    assert all(np.array_equal(one, other) for one, other in zip(ours, theirs, strict=True))
+    assert 0.5 * len(ours) < sum(said) < len(ours)
