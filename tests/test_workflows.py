@@ -22,7 +22,7 @@ def test_a_template_says_whether_it_was_tried_and_gives_options_that_there_are(p
     command = cli.commands["segment"]
     known = {name for option in command.params if isinstance(option, click.Option) for name in option.opts}
     calls = re.findall(r"glomseg\S*[\s\", ]+segment(?:.*\\\n)*.*", text)
-    given = {name for call in calls for name in re.findall(r"(?<![\w-])--[a-z-]+", call)}
+    given = {name for call in calls for name in re.findall(r"(?<![\w-])--?[a-z][a-z-]*", call)}
     assert given, path.name
     assert given <= known, given - known
     assert f"`{path.name}`" in (FOLDER / "README.md").read_text(encoding="utf-8")
