@@ -29,8 +29,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         net.hover.final.weight.mul_(20)
     names, colours = ("Glomerulus", "Sclerotic"), ((0, 200, 0), (200, 0, 0))
     made = card(num_classes=2, class_names=names, class_colors=colours, heads=("mask", "hover"), activation="softmax")
-    save_model(tmp_path_factory.mktemp("hover") / "hover", made, net.eval())
-    return tmp_path_factory.getbasetemp() / "hover0" / "hover"
+    folder = tmp_path_factory.mktemp("hover") / "hover"
+    save_model(folder, made, net.eval())
+    return folder
 
 
 def test_a_network_without_the_head_is_what_it_was() -> None:
