@@ -248,7 +248,8 @@ def _explained(overall: GroupSummary, unit: str) -> str:
     units = f"{overall.units} {unit}{'' if overall.units == 1 else 's'}"
     if overall.units >= ENOUGH_UNITS:
         text += f"; in brackets 95 % intervals over the n = {units}, {assumption(overall.units)}"
-        return f"{text}; in square brackets, where n is less than {ENOUGH_UNITS}, the lowest to the highest {unit}"
+        alike = f"where n is less than {ENOUGH_UNITS} or all are alike"
+        return f"{text}; in square brackets, {alike}, the lowest to the highest {unit}"
     if overall.units > 1:
         text += f"; in square brackets the lowest to the highest of the n = {units}"
     return f"{text}; {assumption(overall.units)}"

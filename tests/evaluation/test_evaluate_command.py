@@ -45,6 +45,24 @@ def test_two_folders(folders, tmp_path: Path, glomseg) -> None:
     assert "the challenge's own F1" in result.out
 
 
+def test_fifteen_images_carry_intervals_and_the_output_says_what_stands_in_brackets(tmp_path: Path, glomseg) -> None:
+    for index in range(15):
+        for side, height in (("p", 40 - index), ("t", 40)):
+            mask = np.zeros((64, 64), np.uint8)
+            mask[8 : 8 + height, 8:48] = 255
+            (tmp_path / side).mkdir(exist_ok=True)
+            Image.fromarray(mask).save(tmp_path / side / f"s{index}.png")
+    command = ("evaluate", tmp_path / "p", tmp_path / "t", "--no-pictures", "-o")
+    result = glomseg(*command, tmp_path / "out")
+    assert "in brackets 95 % intervals over the n = 15 images, if units that fail wholly are no rarer" in result.out
+    assert "where n is less than 15 or all are alike, the lowest to the highest image" in result.out
+    assert "1.000 [1.00-1.00]" in result.out  # precision: all alike
+    (tmp_path / "t/s14.png").unlink()
+    (tmp_path / "p/s14.png").unlink()
+    fewer = glomseg(*command, tmp_path / "fewer")
+    assert "in square brackets the lowest to the highest of the n = 14 images; no 95 % intervals below 15" in fewer.out
+
+
 def test_json_is_all_that_stdout_holds(folders, tmp_path: Path, glomseg) -> None:
     result = glomseg("evaluate", *folders, "-o", tmp_path / "out", "--json", "--quiet", "--no-pictures")
     assert json.loads(result.out) == json.loads((tmp_path / "out" / "metrics.json").read_text())
