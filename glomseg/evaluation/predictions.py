@@ -17,7 +17,8 @@ from glomseg.qupath.project import read_project
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.outlines import image_of_run
-from glomseg.runs.run import Run, resume_or_start_in
+from glomseg.runs.run import Run
+from glomseg.runs.run_list import resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions

@@ -26,8 +26,11 @@ def readable_data(data_folder: Path) -> Path | None:
     """
     data, backup = data_folder / DATA, data_folder / f"{DATA}.bkp"
     for path in (data, backup):
-        if path.is_file() and is_complete(path):
-            return path
+        try:
+            if path.is_file() and is_complete(path):
+                return path
+        except OSError as error:
+            raise ProjectError(f"{path} cannot be read ({error.strerror}); check the folder's rights") from error
     if data.is_file() or backup.is_file():
         raise ProjectError(
             f"{data} is damaged; bring a backup back, yours or one of those that `glomseg restore PROJECT "
@@ -46,7 +49,7 @@ def other_copies(data_folder: Path) -> list[Path]:
     return sorted(
         path
         for path in data_folder.glob("*.qpdata")
-        if path.name != DATA and not path.name.startswith(".") and path.is_file() and is_complete(path)
+        if path.name != DATA and not path.name.startswith(".") and path.is_file()
     )
 
 

@@ -19,7 +19,8 @@ from glomseg.runs.listener import Listener
 from glomseg.runs.merge import working_in
 from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import FOLDER, Run, read_runs, resume_or_start
+from glomseg.runs.run import FOLDER, Run
+from glomseg.runs.run_list import read_runs, resume_or_start
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.runs.shard import Shard

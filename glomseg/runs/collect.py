@@ -32,7 +32,8 @@ from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.plan import processed_area
 from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import FOLDER, Run, find_run, now
+from glomseg.runs.run import FOLDER, Run, now
+from glomseg.runs.run_list import find_run
 from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 

@@ -20,7 +20,8 @@ from glomseg.runs.image_record import Undone
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import choose_images
-from glomseg.runs.run import FOLDER, list_runs, now
+from glomseg.runs.run import FOLDER, now
+from glomseg.runs.run_list import list_runs
 
 LAST = "last"
 """What stands for the name of the newest backup of the image itself."""

@@ -29,17 +29,8 @@ from glomseg.runs.lock import locked
 from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
-from glomseg.runs.run import (
-    FOLDER,
-    RECORD,
-    Run,
-    RunParameters,
-    find_run,
-    load_run,
-    now,
-    resume_or_start,
-    resume_or_start_in,
-)
+from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now
+from glomseg.runs.run_list import find_run, resume_or_start, resume_or_start_in
 from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus

@@ -20,7 +20,8 @@ from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import VERDICT, deletions, owner
 from glomseg.runs.rivals import split_overlapping
-from glomseg.runs.run import FOLDER, Run, RunParameters, list_runs
+from glomseg.runs.run import FOLDER, Run, RunParameters
+from glomseg.runs.run_list import list_runs
 from glomseg.runs.same_image import without_strangers
 
 CLASS_BEFORE = "glomseg.class_before"

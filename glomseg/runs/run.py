@@ -225,90 +225,9 @@ def _parameters(table: Mapping[str, Any]) -> RunParameters:
     return replace(read_record(RunParameters, known, origin="parameters", error=RunError), others=others)
 
 
-@dataclass(frozen=True)
-class UnreadableRun:
-    """A run whose record cannot be read, and why."""
-
-    folder: Path
-    problem: str
-
-    def has_result(self, entry_id: str) -> bool:
-        """Tell whether it left outlines of an image."""
-        return (self.folder / f"{checked_entry_id(entry_id)}.geojson").is_file()
-
-
-def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
-    """Read the runs of a project's `glomseg` folder, the oldest first, and name those that cannot be read."""
-    runs, unreadable = [], []
-    for path in sorted(folder.glob(f"*/{RECORD}")):
-        try:
-            runs.append(load_run(path.parent))
-        except RunError as error:  # no obstacle to a new run
-            unreadable.append(UnreadableRun(path.parent, str(error)))
-    return sorted(runs, key=lambda run: (instant(run.started), run.run_id)), unreadable
-
-
-def list_runs(folder: Path) -> list[Run]:
-    """List the readable runs of a project's `glomseg` folder, the oldest first."""
-    return read_runs(folder)[0]
-
-
 def instant(text: str) -> float:
     """Return the seconds since 1970 of a time as `now` writes it, whatever its zone; 0 where it says none."""
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
         return 0.0
-
-
-def find_run(folder: Path, run_id: str | None) -> Run:
-    """Find a run of a project by its id, the newest by default; raises RunError where there is none.
-
-    Raises RunError too where the newest cannot be read: an older one never takes its place unasked.
-    """
-    runs, unreadable = read_runs(folder)
-    problems = {run.folder.name: run.problem for run in unreadable}
-    if run_id is None and runs and problems and max(problems) > runs[-1].run_id:
-        newest = max(problems)
-        raise RunError(f"{problems[newest]}. The newest run that can be read is {runs[-1].run_id}; name it to use it")
-    chosen = [run for run in runs if run_id in (None, run.run_id)]
-    if chosen:
-        return chosen[-1]
-    if run_id in problems or (problems and not runs):
-        raise RunError(problems[run_id if run_id in problems else max(problems)])
-    if not runs:
-        raise RunError(f"no run in {folder}; make one with: glomseg annotate PROJECT")
-    raise RunError(f"no run {run_id!r} in {folder}; there are: {', '.join(run.run_id for run in runs)}")
-
-
-def resume_or_start(folder: Path, parameters: RunParameters, *, restart: bool, resume: bool = False) -> Run:
-    """Go on with the newest run in `folder` that has these parameters, or start one in a folder of its own.
-
-    Raises RunError where `resume` says that there must be one, and there is none.
-    """
-    alike = [run for run in list_runs(folder) if run.parameters == parameters]
-    if alike and not restart:
-        return alike[-1]
-    if resume:
-        raise RunError(f"no run in {folder} was made with these settings; leave `resume` out to start one")
-    run_id = datetime.now().strftime("%Y%m%d-%H%M%S")
-    taken = sum(1 for path in folder.glob(f"{run_id}*"))
-    run_id += f"-{taken + 1}" if taken else ""
-    return Run(folder / run_id, run_id, parameters, started=now())
-
-
-def resume_or_start_in(folder: Path, parameters: RunParameters, *, restart: bool, resume: bool = False) -> Run:
-    """Go on with the run that `folder` itself holds, or start it there; raises RunError for other parameters.
-
-    Raises RunError too where `resume` says that there must be one, and there is none.
-    """
-    if not restart and (folder / RECORD).exists():
-        run = load_run(folder)
-        if changed := run.parameters.differing(parameters):
-            raise RunError(
-                f"{folder} holds results made with another {', '.join(changed)}; choose another `output`, or `restart`"
-            )
-        return run
-    if resume:
-        raise RunError(f"{folder} holds no run to go on with; leave `resume` out to start one")
-    return Run(folder, datetime.now().strftime("%Y%m%d-%H%M%S"), parameters, started=now())

@@ -18,7 +18,8 @@ from glomseg.runs.listener import Listener
 from glomseg.runs.merge import working_in
 from glomseg.runs.ownership import owner
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import Run, load_run, printable, resume_or_start_in
+from glomseg.runs.run import Run, load_run, printable
+from glomseg.runs.run_list import resume_or_start_in
 from glomseg.runs.segment_batch import Job, share_of
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions

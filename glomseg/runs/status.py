@@ -20,7 +20,8 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.lock import Holder, read_holder
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT, owner
-from glomseg.runs.run import FOLDER, Run, instant, read_runs
+from glomseg.runs.run import FOLDER, Run, instant
+from glomseg.runs.run_list import read_runs
 from glomseg.runs.same_image import another_image, without_strangers
 from glomseg.runs.since import PeoplesChanges, read_changes
 

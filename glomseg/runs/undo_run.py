@@ -19,7 +19,8 @@ from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import FOLDER, Run, find_run, instant, list_runs, now
+from glomseg.runs.run import FOLDER, Run, instant, now
+from glomseg.runs.run_list import find_run, list_runs
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import Target, WrittenImage, undo_image
 

@@ -18,7 +18,8 @@ from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.reviewed import without_rejected
-from glomseg.runs.run import FOLDER, RECORD, Run, UnreadableRun, load_run, read_runs
+from glomseg.runs.run import FOLDER, RECORD, Run, load_run
+from glomseg.runs.run_list import UnreadableRun, read_runs
 from glomseg.runs.same_image import without_strangers
 from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide

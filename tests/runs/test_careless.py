@@ -193,3 +193,22 @@ def test_an_import_looks_whose_outlines_they_are(moved, one_process, glomseg):
     run.update("1", ImageRecord(name="elsewhere", state=State.DONE, size=(2048, 2048), inputs=inputs))
     assert glomseg("qupath", "run", imports, moved, "--image", "kidney_01.tif").code == 0
     assert runs_of(standing(one_process, moved)) == ["run-1"]
+
+
+def test_a_copy_of_a_runs_folder_is_no_run(collected, one_process, glomseg):
+    """As somebody makes one to be on the safe side: two records of one run would contradict each other."""
+    runs = collected.parent / "glomseg"
+    shutil.copytree(runs / "run-2", runs / "run-2 copy")
+    shutil.copytree(runs / "run-1", runs / "a copy")
+    said = glomseg("status", collected)
+    for name, run in (("run-2 copy", "run-2"), ("a copy", "run-1")):
+        assert f"{runs / name} is a copy of run {run} and does not count; move it out of {runs}" in said.err
+    made_run(collected, "run-2", discs("run-2", FREE, 4))  # a record that knows of no write
+    assert "left to a person's" not in glomseg("collect", collected).out  # the newest is run-2, and no copy of it
+    assert glomseg("undo", collected).code == 0
+    states = {run["run"]: run["state"] for run in image_1(glomseg, collected)["runs"]}
+    assert states == {"run-1": "collected", "run-2": "undone"}
+    assert runs_of(standing(one_process, collected)) == ["run-1"]
+    assert glomseg("collect", collected, "run-2").code == 0
+    assert runs_of(standing(one_process, collected)) == ["run-2"]
+    assert not (runs / "run-2 copy/changes/1/3.json").exists()

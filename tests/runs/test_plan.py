@@ -11,6 +11,7 @@ from support.qupath_side import parse_geojson
 from support.slides import Disc, disc_slide
 
 from glomseg.errors import GeoJSONError
+from glomseg.qupath import image_data
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import read_project
@@ -299,3 +300,22 @@ def test_status_says_that_data_cannot_be_believed(project: Path, no_qupath: None
     assert shown.code == 0
     assert word in shown.out
     assert glomseg("restore", project, "1").code == 0
+
+
+def test_data_that_may_not_be_read_stops_no_other_image(
+    project: Path, no_qupath: None, glomseg, monkeypatch, tmp_path: Path
+) -> None:
+    """Root may read everything, so that the system's refusal is played."""
+    is_complete = image_data.is_complete
+
+    def refused(path: Path) -> bool:
+        if path.parent.name == "1":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_complete(path)
+
+    monkeypatch.setattr(image_data, "is_complete", refused)
+    first, second, _ = json.loads(glomseg("status", project, "--json").out)["images"]
+    assert "cannot be read (Permission denied); check the folder's rights" in first["problem"]
+    assert second["persons"] == 1
+    assert "Permission denied; check the path" not in glomseg("measure", project, "-o", tmp_path / "out").err
+    assert "nothing to undo" in glomseg("undo", project).err

@@ -11,7 +11,7 @@ from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOption
 from glomseg.errors import RunError
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import RUN, owner, plan_update
-from glomseg.runs.run import list_runs
+from glomseg.runs.run_list import list_runs
 
 PALE = tuple(round(0.54 * disc + 0.46 * tissue) for disc, tissue in zip(DISC, TISSUE, strict=True))
 

@@ -7,17 +7,8 @@ import pytest
 from glomseg.errors import RunError
 from glomseg.runs.image_record import Collected, ImageRecord, Inputs, Outcome, Standing, State, Undone
 from glomseg.runs.lock import locked
-from glomseg.runs.run import (
-    Run,
-    RunParameters,
-    checked_entry_id,
-    find_run,
-    list_runs,
-    load_run,
-    now,
-    read_runs,
-    resume_or_start,
-)
+from glomseg.runs.run import Run, RunParameters, checked_entry_id, load_run, now
+from glomseg.runs.run_list import find_run, list_runs, read_runs, resume_or_start
 
 
 def started(folder: Path, run_id: str, when: str, **parameters: Any) -> Run:

@@ -20,7 +20,8 @@ from glomseg import Listener, SegmentOptions
 from glomseg.errors import RunError
 from glomseg.runs.capacity import cores, count_workers
 from glomseg.runs.merge import working_in
-from glomseg.runs.run import load_run, resume_or_start_in
+from glomseg.runs.run import load_run
+from glomseg.runs.run_list import resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter

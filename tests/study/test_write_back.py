@@ -54,7 +54,8 @@ def segmented(tmp_path_factory, oracle_folder: Path):
     """Two slides, segmented."""
     from glomseg.models.predict import load_model
     from glomseg.runs.listener import Listener
-    from glomseg.runs.run import RunParameters, resume_or_start_in
+    from glomseg.runs.run import RunParameters
+    from glomseg.runs.run_list import resume_or_start_in
     from glomseg.runs.segment_batch import Extras, Job, segment_one
     from glomseg.runs.table import write_table
     from glomseg.segment.pipeline import SegmentSettings
