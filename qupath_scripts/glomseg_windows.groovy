@@ -142,7 +142,7 @@ abstract class ImageWindow {
     final PauseTransition rest = new PauseTransition(Duration.millis(700))  // of the keys, before a save
     private Boolean namesBefore = null
 
-    ImageWindow(String title, String name, def shared, def gui) {
+    protected ImageWindow(String title, String name, def shared, def gui) {
         this.title = title
         this.shared = shared
         this.gui = gui

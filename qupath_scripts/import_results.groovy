@@ -285,7 +285,7 @@ String fingerprint(PathObject item) {
 }
 
 String corners(Geometry geometry) {
-    def found = new TreeSet<String>()
+    def found = [] as SortedSet<String>
     for (int part = 0; part < geometry.getNumGeometries(); part++) {
         def polygon = geometry.getGeometryN(part)
         if (polygon.getGeometryType() != "Polygon")
