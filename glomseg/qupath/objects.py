@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import geojson
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -208,7 +209,7 @@ def _features(content: Any, path: Path) -> list[Any]:
     raise GeoJSONError(f"{path} holds no objects (its type is {kind!r}); export them from QuPath as GeoJSON")
 
 
-def _to_feature(item: PathObject) -> dict[str, Any]:
+def _to_feature(item: PathObject) -> geojson.Feature:
     geometry = item.geometry
     if geometry.is_empty or geometry.geom_type not in ("Polygon", "MultiPolygon") or not geometry.is_valid:
         reason = "empty" if geometry.is_empty else shapely.is_valid_reason(geometry)
@@ -225,12 +226,9 @@ def _to_feature(item: PathObject) -> dict[str, Any]:
         properties["measurements"] = finite
     if item.metadata:
         properties["metadata"] = dict(item.metadata)
-    return {
-        "type": "Feature",
-        "id": item.object_id or str(uuid.uuid4()),
-        "geometry": _to_geometry(geometry),
-        "properties": properties,
-    }
+    feature = geojson.Feature(id=item.object_id or str(uuid.uuid4()), properties=properties)
+    feature["geometry"] = _to_geometry(geometry)  # given to Feature, each corner would be copied and checked one by one
+    return feature
 
 
 def _to_geometry(geometry: BaseGeometry) -> dict[str, Any]:
