@@ -149,7 +149,11 @@ def _count(record: ImageRecord) -> str:
 
 
 def _state(record: ImageRecord) -> str:
+    from glomseg.runs.image_record import Outcome
+
     collected = record.collected
+    if record.outcome is Outcome.NOT_COLLECTED and collected is not None:
+        return "not written again"
     if not record.is_well or collected is None:
         return str(record.outcome or record.state or "")
     counts = {

@@ -16,7 +16,7 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, image_stat
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, remembered_model
 from glomseg.runs.changes import runs_in
-from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.image_record import ImageRecord, Outcome
 from glomseg.runs.lock import Holder, read_holder
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT, owner
@@ -203,7 +203,8 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
 def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str | None) -> str:
     """Say how far a run got: what stands in the data counts, whatever the record says."""
     if record.outcome is not None:
-        return str(record.outcome)
+        again = record.outcome is Outcome.NOT_COLLECTED and run.run_id in standing
+        return "collected, not written again" if again else str(record.outcome)
     if run.run_id in standing:
         return "collected"
     if run.run_id == lost:

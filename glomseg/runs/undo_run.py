@@ -51,21 +51,37 @@ def undo_run(
 
 
 def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Listener) -> tuple[str, ...]:
-    """Take back what a run changed, image by image; returns the ids of those that it had changed."""
+    """Take back what a run changed, image by image; returns the ids of those where it was not taken back before."""
     images = {image.entry_id: image for image in project.images}
     entry_ids = tuple(key for key in run.images if (run.folder / "changes" / key).is_dir())
     if not entry_ids:
         raise RunError(f"run {run.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
+    before = []
     listener.waiting("QuPath is starting")
     with qupath_process() as qupath:
         for entry_id in entry_ids:
-            listener.in_project(run.images[entry_id].name)
+            record = run.images[entry_id]
+            listener.in_project(record.name)
             with recording(run, entry_id, Outcome.NOT_UNDONE, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
-                doubtful = _undo(qupath, project, run, image, path, options)
+                try:
+                    doubtful = _undo(qupath, project, run, image, path, options)
+                except _StandsAsBefore:
+                    if record.undone is None:
+                        raise
+                    before.append(entry_id)
+                    run.update(entry_id, replace(record, outcome=None, reason=None, conflict=False))
+                    listener.warning(f"{image.name}: taken back before; left as it stands")
+                    continue
                 if doubtful:
                     listener.warning(f"{image.name}: {doubt(doubtful)}")
-    return entry_ids
+    if len(before) == len(entry_ids):
+        raise RunError(f"run {run.run_id} was taken back before, in all its images; nothing to undo")
+    return tuple(entry_id for entry_id in entry_ids if entry_id not in before)
+
+
+class _StandsAsBefore(RunError):
+    """An image stands as before the run that is to be taken back."""
 
 
 def last_collected(project: Project, runs_folder: Path) -> Run:
@@ -135,7 +151,7 @@ def _writes_of(run: Run, image: ProjectImage, state: ImageState) -> list[Written
         later = last[-1].change.run
         raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
     if not last:
-        raise RunError(f"the image stands as before run {run.run_id}; nothing to undo")
+        raise _StandsAsBefore(f"the image stands as before run {run.run_id}; nothing to undo")
     return last
 
 

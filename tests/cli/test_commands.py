@@ -1,5 +1,7 @@
 """What all commands have in common: flags for parameters, old names of options, Ctrl-C, the groups of the help."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -99,3 +101,21 @@ def test_every_command_knows_what_to_say_and_stands_under_one_heading() -> None:
     assert sorted(listed) == sorted(cli.commands)
     text = CliRunner().invoke(cli, ["--help"]).output
     assert all(f"\n{heading}:\n" in text for heading in cli.headings)
+
+
+def test_stopped_while_it_is_loaded() -> None:
+    """Ctrl-C in the first moments is one line, as it is later."""
+    code = (
+        "import signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'click':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from glomseg_cli.entry import main\n"
+        "main()\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.count("\n")) == (130, 1), ended.stderr
+    assert "interrupted" in ended.stderr

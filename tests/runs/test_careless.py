@@ -212,3 +212,29 @@ def test_a_copy_of_a_runs_folder_is_no_run(collected, one_process, glomseg):
     assert glomseg("collect", collected, "run-2").code == 0
     assert runs_of(standing(one_process, collected)) == ["run-2"]
     assert not (runs / "run-2 copy/changes/1/3.json").exists()
+
+
+def test_a_slide_that_is_offline_is_taken_back_later(moved, one_process, glomseg):
+    """What was written before stays so in words too, and the same `undo` completes what it could not do at once."""
+
+    def states():
+        images = json.loads(glomseg("status", moved, "--json").out)["images"]
+        return [run["state"] for image in images[:2] for run in image["runs"]]
+
+    made_run(moved, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    assert glomseg("collect", moved).code == 0
+    slide = read_project(moved).images[1].path
+    slide.rename(slide.with_suffix(".away"))
+    again = glomseg("collect", moved)
+    assert (again.code, "not in the project" in again.out) == (1, False)
+    assert states() == ["collected", "collected, not written again"]
+    assert glomseg("undo", moved).code == 1
+    assert states() == ["undone", "not undone"]
+    slide.with_suffix(".away").rename(slide)
+    rest = glomseg("undo", moved)
+    assert rest.code == 0, rest.err
+    assert "taken back before" in rest.err
+    assert states() == ["undone", "undone"]
+    twice = glomseg("undo", moved, "run-1")
+    assert (twice.code, states()) == (1, ["undone", "undone"])
+    assert "in all its images; nothing to undo" in twice.err
