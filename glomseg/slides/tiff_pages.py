@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from glomseg.errors import SlideError
 from glomseg.slides.ome import OmeImage, read_ome
+from glomseg.slides.same_picture import DecodeTile, compare_pictures
 
 _LONGEST_PX = 2**24  # 30 cm of the finest pixels
 _OF_ONE_BIT = (2, 3, 4)
 _HEADER_BYTES = 8
 _PADDED = 1.5
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
-_WINDOWS = 4  # places at which two pages are compared
-_WINDOW_PX = 128
-_READ_PX = 2048  # of the finer page, at most, along one side of a place
-_FLAT = 3.0  # grey levels; below it there is nothing to compare
-_ALIKE = 0.7  # correlation; another section of the same tissue has less than 0.3
-_OTHER_GREY = 25.0
-
-DecodeTile = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]
-"""Decodes the tile of a page at an index to (h, w, samples); None where it is not stored."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +124,11 @@ def pyramid(
 ) -> tuple[list[tifffile.TiffPage], tuple[str, ...]]:
     """Collect a tiled page and its levels, largest first, and say which pages show other pictures.
 
-    Levels are the page's SubIFDs, pages marked as reduced, and smaller tiled pages that show the same picture.
+    Levels are the page's SubIFDs, pages marked as reduced, and smaller tiled pages that show the same picture. One
+    that is marked is left out, aloud, only where hardly anything of it shows what the page shows.
     Thumbnails, labels and macro images drop out because they are stored in strips or have another aspect ratio.
     """
-    found, others = [full], []
+    found, others, wrong = [full], list[str](), list[str]()
     # The other top-level pages of an OME-TIFF are other images, or planes of this one.
     pages = [*(full.pages or []), *([] if tiff.is_ome else tiff.pages)]
     for page in sorted(map(_page, pages), key=_area, reverse=True):
@@ -148,11 +137,16 @@ def pyramid(
         if page.offset == full.offset or int(page.subfiletype) & _MASK:
             continue
         marked = tiff.is_ome or _is_below(full, page) or _is_marked(page)
-        if _is_smaller(found[-1], full, page) and (marked or same_picture(found[-1], page, tile)):
-            found.append(page)
+        if _is_smaller(found[-1], full, page):
+            # Levels of a scanner's SVS are its own; one with gaps is OpenSlide's to read.
+            same, other = (0, 0) if marked and tiff.is_svs else compare_pictures(found[-1], page, tile)
+            if not other or (other < 3 * same if marked else same >= 3 * other):
+                found.append(page)
+            else:
+                (wrong if marked else others).append(_size(page))
         elif not marked and not tiff.is_svs and not _is_shrunk(full, page):
             others.append(_size(page))
-    return found, _said(others)
+    return found, (*_said(others), *_said_of_levels(wrong))
 
 
 def other_pictures(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> tuple[str, ...]:
@@ -174,6 +168,12 @@ def _said(others: list[str]) -> tuple[str, ...]:
     if len(others) == 1:
         return (f"holds another picture, which is not read: {others[0]}",)
     return (f"holds {len(others)} other pictures, which are not read: {_some(others)}",)
+
+
+def _said_of_levels(wrong: list[str]) -> tuple[str, ...]:
+    what = "a page" if len(wrong) == 1 else f"{len(wrong)} pages"
+    show = "shows another picture and is" if len(wrong) == 1 else "show other pictures and are"
+    return (f"has {what} marked as a smaller copy that {show} not read: {_some(wrong)}",) if wrong else ()
 
 
 def _is_below(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
@@ -204,93 +204,6 @@ def _has_shape_of(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
 def _is_shrunk(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
     """Tell a thumbnail in strips, which needs no word."""
     return not page.is_tiled and page.imagewidth < full.imagewidth and _has_shape_of(full, page)
-
-
-def same_picture(fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: DecodeTile) -> bool:
-    """Tell by some places whether a coarse page shows what a fine one shows; where all is even, they count as same."""
-    step_x, step_y = fine.imagewidth / coarse.imagewidth, fine.imagelength / coarse.imagelength
-    side = max(8, min(_WINDOW_PX, int(_READ_PX / max(step_x, step_y))))
-    same = other = 0
-    for x, y in _structured(coarse, fine, step_x, step_y, side):
-        width, height = min(side, coarse.imagewidth - x), min(side, coarse.imagelength - y)
-        seen = _region(coarse, tile, x, y, width, height)
-        expected = _region(fine, tile, *_scaled(x, y, width, height, step_x, step_y))
-        if seen is None or expected is None or min(width, height) < 8:
-            continue
-        verdict = _alike(_small(seen), _small(expected))
-        same += verdict is True
-        other += verdict is False
-    return other == 0 or same >= 3 * other
-
-
-def _scaled(x: int, y: int, width: int, height: int, step_x: float, step_y: float) -> tuple[int, int, int, int]:
-    return round(x * step_x), round(y * step_y), max(1, round(width * step_x)), max(1, round(height * step_y))
-
-
-def _structured(
-    coarse: tifffile.TiffPage, fine: tifffile.TiffPage, step_x: float, step_y: float, side: int
-) -> list[tuple[int, int]]:
-    """Choose places of the coarse page where either page has much to show: its tiles of the most bytes."""
-    places = []
-    for page, across, down in ((coarse, 1.0, 1.0), (fine, step_x, step_y)):
-        columns = -(-page.imagewidth // page.tilewidth)
-        counts = page.databytecounts[: columns * -(-page.imagelength // page.tilelength)]
-        for index in heapq.nlargest(_WINDOWS // 2, range(len(counts)), key=counts.__getitem__):
-            x = (index % columns + 0.5) * page.tilewidth / across
-            y = (index // columns + 0.5) * page.tilelength / down
-            places.append(
-                (_within(x - side / 2, side, coarse.imagewidth), _within(y - side / 2, side, coarse.imagelength))
-            )
-    return places
-
-
-def _within(start: float, side: int, size: int) -> int:
-    return max(0, min(round(start), size - side))
-
-
-def _region(
-    page: tifffile.TiffPage, tile: DecodeTile, x: int, y: int, width: int, height: int
-) -> npt.NDArray[np.float32] | None:
-    """Read a box of a page as grey (height, width); None where nothing can be compared."""
-    width, height = min(width, page.imagewidth - x), min(height, page.imagelength - y)
-    if width < 1 or height < 1:
-        return None
-    out = np.full((height, width), 255, np.float32)
-    columns = -(-page.imagewidth // page.tilewidth)
-    for row in range(y // page.tilelength, -(-(y + height) // page.tilelength)):
-        for column in range(x // page.tilewidth, -(-(x + width) // page.tilewidth)):
-            pixels = tile(page, row * columns + column)
-            if pixels is None:
-                continue
-            grey = pixels[:, :, :3].mean(axis=2, dtype=np.float32)
-            top, left = row * page.tilelength, column * page.tilewidth
-            y0, y1 = max(y, top), min(y + height, top + grey.shape[0])
-            x0, x1 = max(x, left), min(x + width, left + grey.shape[1])
-            if y0 < y1 and x0 < x1:
-                out[y0 - y : y1 - y, x0 - x : x1 - x] = grey[y0 - top : y1 - top, x0 - left : x1 - left]
-    return out
-
-
-def _small(grey: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
-    """Average to at most `side` x `side` cells, so that how a level was made does not matter."""
-    rows, columns = min(side, grey.shape[0]), min(side, grey.shape[1])
-    down = np.add.reduceat(grey, np.linspace(0, grey.shape[0], rows, endpoint=False).astype(int), axis=0)
-    cells = np.add.reduceat(down, np.linspace(0, grey.shape[1], columns, endpoint=False).astype(int), axis=1)
-    tall = np.diff(np.linspace(0, grey.shape[0], rows + 1).astype(int))
-    wide = np.diff(np.linspace(0, grey.shape[1], columns + 1).astype(int))
-    return np.asarray(cells / (tall[:, None] * wide[None]), np.float32)
-
-
-def _alike(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool | None:
-    """Compare two small pictures; None where both are even and of one grey."""
-    if one.shape != other.shape:
-        return None
-    flat = one.std() < _FLAT, other.std() < _FLAT
-    if all(flat):
-        return None if abs(float(one.mean() - other.mean())) < _OTHER_GREY else False
-    if any(flat):
-        return max(float(one.std()), float(other.std())) < 2 * _FLAT
-    return bool(np.corrcoef(one.ravel(), other.ravel())[0, 1] >= _ALIKE)
 
 
 def _page(page: Any) -> tifffile.TiffPage:

@@ -77,10 +77,40 @@ def test_real_sections_are_told_apart(tmp_path, data):
             assert widths(path)[0] == ([1024, 256] if one == two else [1024])
 
 
-def test_a_marked_page_needs_no_proof(tmp_path, section):
-    blank = np.full((512, 512, 3), 240, np.uint8)
-    path = write(tmp_path / "a.tif", (section, TILED), (blank, {**TILED, "subfiletype": 1}))
-    assert widths(path) == ([1024, 512], ())
+def test_pages_without_compression_are_compared_all_over(tmp_path, section, other_section):
+    """Their tiles all have as many bytes, and tissue may lie in a corner of the slide."""
+    fine, other = np.full((2, 2048, 2048, 3), 240, np.uint8)
+    fine[1024:, 1024:], other[1024:, 1024:] = section, other_section
+    false = write(tmp_path / "false.tif", (fine, TILED), (reduce(other, 2), TILED))
+    real = write(tmp_path / "real.tif", (fine, TILED), (reduce(fine, 2), TILED))
+    assert widths(false) == ([2048], ("holds another picture, which is not read: 1024 x 1024 px",))
+    assert widths(real) == ([2048, 1024], ())
+
+
+def test_a_marked_page_that_shows_another_section_is_left_out_aloud(tmp_path, section, other_section):
+    """It was read without a word below 1 um per pixel: outlines of a picture that nobody sees."""
+    blank, other = np.full((512, 512, 3), 240, np.uint8), reduce(other_section, 2)
+    reduced = {**TILED, "subfiletype": 1}
+    why = "has a page marked as a smaller copy that shows another picture and is not read: 512 x 512 px"
+    for name, wrong in (("blank", blank), ("other", other)):
+        pages = (section, TILED), (wrong, reduced), (reduce(section, 4), reduced)
+        assert widths(write(tmp_path / f"{name}.tif", *pages)) == ([1024, 256], (why,))
+    below = tmp_path / "below.tif"
+    with tifffile.TiffWriter(below) as tiff:
+        tiff.write(section, subifds=2, **TILED)
+        tiff.write(other, **reduced)
+        tiff.write(reduce(section, 4), **reduced)
+    assert widths(below) == ([1024, 256], (why,))
+
+
+def test_a_marked_page_is_a_level_though_some_of_it_differs(tmp_path, section):
+    """Sharpened, of other colours, or with a part that was blacked out later."""
+    small = reduce(section, 2)
+    small[:200] = 0
+    darker = (small * 0.8).astype(np.uint8)
+    for name, page in (("part", small), ("darker", darker)):
+        path = write(tmp_path / f"{name}.tif", (section, TILED), (page, {**TILED, "subfiletype": 1}))
+        assert widths(path) == ([1024, 512], ())
 
 
 def test_an_empty_slide_keeps_its_levels(tmp_path):

@@ -1,0 +1,124 @@
+"""Whether a smaller page of a TIFF shows what a larger one shows, told by some places of both."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+_WINDOWS = 4  # places at which two pages are compared
+_SPREAD = 5  # places along each side, where sizes of tiles tell nothing
+_WINDOW_PX = 128
+_READ_PX = 2048  # of the finer page, at most, along one side of a place
+_FLAT = 3.0  # grey levels; below it there is nothing to compare
+_ALIKE = 0.7  # correlation; another section of the same tissue has less than 0.3
+_OTHER_GREY = 25.0
+
+DecodeTile = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]
+"""Decodes the tile of a page at an index to (h, w, samples); None where it is not stored."""
+
+
+def compare_pictures(fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: DecodeTile) -> tuple[int, int]:
+    """Count the places where a coarse page shows what a fine one shows, and those where it shows something else.
+
+    Places that are even in both tell nothing: (0, 0) is a slide without anything on it.
+    """
+    step_x, step_y = fine.imagewidth / coarse.imagewidth, fine.imagelength / coarse.imagelength
+    side = max(8, min(_WINDOW_PX, int(_READ_PX / max(step_x, step_y))))
+    same = other = 0
+    for x, y in dict.fromkeys(_structured(coarse, fine, step_x, step_y, side)):
+        width, height = min(side, coarse.imagewidth - x), min(side, coarse.imagelength - y)
+        seen = _region(coarse, tile, x, y, width, height)
+        expected = _region(fine, tile, *_scaled(x, y, width, height, step_x, step_y))
+        if seen is None or expected is None or min(width, height) < 8:
+            continue
+        verdict = _alike(_small(seen), _small(expected))
+        same += verdict is True
+        other += verdict is False
+    return same, other
+
+
+def _scaled(x: int, y: int, width: int, height: int, step_x: float, step_y: float) -> tuple[int, int, int, int]:
+    return round(x * step_x), round(y * step_y), max(1, round(width * step_x)), max(1, round(height * step_y))
+
+
+def _structured(
+    coarse: tifffile.TiffPage, fine: tifffile.TiffPage, step_x: float, step_y: float, side: int
+) -> list[tuple[int, int]]:
+    """Choose places of the coarse page where either page has much to show: its tiles of the most bytes.
+
+    Where all tiles have as many, as they do without compression, the places lie all over the page.
+    """
+    places = []
+    for page, across, down in ((coarse, 1.0, 1.0), (fine, step_x, step_y)):
+        columns = -(-page.imagewidth // page.tilewidth)
+        counts = page.databytecounts[: columns * -(-page.imagelength // page.tilelength)]
+        if len(set(counts)) <= 1:
+            places += _all_over(coarse, side)
+            continue
+        for index in heapq.nlargest(_WINDOWS // 2, range(len(counts)), key=counts.__getitem__):
+            x = (index % columns + 0.5) * page.tilewidth / across
+            y = (index // columns + 0.5) * page.tilelength / down
+            places.append(
+                (_within(x - side / 2, side, coarse.imagewidth), _within(y - side / 2, side, coarse.imagelength))
+            )
+    return places
+
+
+def _all_over(page: tifffile.TiffPage, side: int) -> list[tuple[int, int]]:
+    right, bottom = max(0, page.imagewidth - side), max(0, page.imagelength - side)
+    shares = [index / (_SPREAD - 1) for index in range(_SPREAD)]
+    return [(round(x * right), round(y * bottom)) for y in shares for x in shares]
+
+
+def _within(start: float, side: int, size: int) -> int:
+    return max(0, min(round(start), size - side))
+
+
+def _region(
+    page: tifffile.TiffPage, tile: DecodeTile, x: int, y: int, width: int, height: int
+) -> npt.NDArray[np.float32] | None:
+    """Read a box of a page as grey (height, width); None where nothing can be compared."""
+    width, height = min(width, page.imagewidth - x), min(height, page.imagelength - y)
+    if width < 1 or height < 1:
+        return None
+    out = np.full((height, width), 255, np.float32)
+    columns = -(-page.imagewidth // page.tilewidth)
+    for row in range(y // page.tilelength, -(-(y + height) // page.tilelength)):
+        for column in range(x // page.tilewidth, -(-(x + width) // page.tilewidth)):
+            pixels = tile(page, row * columns + column)
+            if pixels is None:
+                continue
+            grey = pixels[:, :, :3].mean(axis=2, dtype=np.float32)
+            top, left = row * page.tilelength, column * page.tilewidth
+            y0, y1 = max(y, top), min(y + height, top + grey.shape[0])
+            x0, x1 = max(x, left), min(x + width, left + grey.shape[1])
+            if y0 < y1 and x0 < x1:
+                out[y0 - y : y1 - y, x0 - x : x1 - x] = grey[y0 - top : y1 - top, x0 - left : x1 - left]
+    return out
+
+
+def _small(grey: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
+    """Average to at most `side` x `side` cells, so that how a level was made does not matter."""
+    rows, columns = min(side, grey.shape[0]), min(side, grey.shape[1])
+    down = np.add.reduceat(grey, np.linspace(0, grey.shape[0], rows, endpoint=False).astype(int), axis=0)
+    cells = np.add.reduceat(down, np.linspace(0, grey.shape[1], columns, endpoint=False).astype(int), axis=1)
+    tall = np.diff(np.linspace(0, grey.shape[0], rows + 1).astype(int))
+    wide = np.diff(np.linspace(0, grey.shape[1], columns + 1).astype(int))
+    return np.asarray(cells / (tall[:, None] * wide[None]), np.float32)
+
+
+def _alike(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool | None:
+    """Compare two small pictures; None where both are even and of one grey."""
+    if one.shape != other.shape:
+        return None
+    flat = one.std() < _FLAT, other.std() < _FLAT
+    if all(flat):
+        return None if abs(float(one.mean() - other.mean())) < _OTHER_GREY else False
+    if any(flat):
+        return max(float(one.std()), float(other.std())) < 2 * _FLAT
+    return bool(np.corrcoef(one.ravel(), other.ravel())[0, 1] >= _ALIKE)
