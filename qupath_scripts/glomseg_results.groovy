@@ -81,7 +81,9 @@ void bringAllIn(def python, String file, List<String> ids, Map result) {
     }
     def where = ids.size() == 1 ? result.images[ids[0]]?.name : "${counts.size()} of ${ids.size()} images"
     if (counts)
-        python.telling.tell("${where}: ${inWords(counts)}", remarksOf(ids.collect { result.images[it] }.findAll()))
+        python.telling.tell("${where}: ${inWords(counts)}" +
+            (counts.any { it?.hidden } ? "; " + shared.NAMES_ARE_HIDDEN : ""),
+            remarksOf(ids.collect { result.images[it] }.findAll()))
     if (left)
         Dialogs.showErrorMessage("GlomSeg", "Not annotated:\n\n" + left.groupBy { it[1] }.collect { why, those ->
             python.telling.few(those*.first()) + ": " + why

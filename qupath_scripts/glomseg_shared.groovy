@@ -12,6 +12,7 @@ import java.awt.Color
 import java.nio.file.Files
 import java.time.LocalDate
 import javafx.application.Platform
+import javafx.beans.value.ChangeListener
 import org.codehaus.groovy.runtime.InvokerHelper
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.prefs.PathPrefs
@@ -31,11 +32,14 @@ import qupath.lib.objects.classes.PathClass
     "glomseg.verdict", "glomseg.initials", "glomseg.judged", "glomseg.grade", "glomseg.class_before",
     "glomseg.locked_before",
 ]
+@Field static final String NAMES_ARE_HIDDEN = "names are hidden, as they cover the outlines; N shows them"
 @Field static final Map<String, Integer> COLOURS = [
     "to do": 0x1f9fff, accept: 0x2ca02c, reject: 0x808080, sclerotic: 0xffd400, edit: 0xff4f00,
 ]
 @Field static final String COLOURING = "glomseg.colouring"
 @Field static final String PAINTED = "glomseg.painted"
+@Field static final String NAMES = "glomseg.names"  // property of QuPath's window: a person had names, we hid them
+@Field static final String OPEN = "glomseg.window"  // property of QuPath's window: the window of ours
 @Field final Map loaded = [:]
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
@@ -102,6 +106,39 @@ void tell(String title, String text) {
     println title + ": " + text
     if (getQuPath() != null)
         Platform.runLater { Dialogs.showInfoNotification(title, text) }
+}
+
+/**
+ * Hide the names of objects, which cover the outlines beside them, and tell whether they were shown. N shows them
+ * again; by itself they come back with another project, or when a window of ours closes. Runs on JavaFX's thread.
+ */
+boolean hideNames() {
+    def gui = getQuPath()
+    def shown = gui.getOverlayOptions().showNamesProperty()
+    if (!shown.get())
+        return false
+    shown.set(false)
+    def properties = gui.getStage().getProperties()
+    properties[NAMES] = true
+    def onProject = { source, old, now ->
+        if (!properties[OPEN]?.isShowing())
+            showNamesAgain()
+    } as ChangeListener
+    def onNames = null
+    onNames = { source, old, now ->
+        properties.remove(NAMES)
+        shown.removeListener(onNames)
+        gui.projectProperty().removeListener(onProject)
+    } as ChangeListener
+    shown.addListener(onNames)
+    gui.projectProperty().addListener(onProject)
+    return true
+}
+
+/** Show the names of objects again where a person had them shown. Runs on JavaFX's thread. */
+void showNamesAgain() {
+    if (getQuPath().getStage().getProperties()[NAMES])
+        getQuPath().getOverlayOptions().setShowNames(true)
 }
 
 /** Return what is no place for a candidate: glomeruli, and all that was rejected. */

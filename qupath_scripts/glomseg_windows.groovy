@@ -33,6 +33,7 @@ import javafx.stage.Screen
 import javafx.stage.Stage
 import javafx.stage.Window
 import javafx.util.Duration
+import org.slf4j.LoggerFactory
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.prefs.PathPrefs
 
@@ -123,6 +124,7 @@ class Keys {
 abstract class ImageWindow {
 
     static final String OPEN = "glomseg.window"
+    private static final double MOST_WIDE = 640.0d  // pixels of a line
 
     final String title
     final shared, gui
@@ -140,7 +142,7 @@ abstract class ImageWindow {
     private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
     private final Timeline pulse
     final PauseTransition rest = new PauseTransition(Duration.millis(700))  // of the keys, before a save
-    private Boolean namesBefore = null
+    private final Label said = new Label()  // what keeps a key from doing its work
 
     protected ImageWindow(String title, String name, def shared, def gui) {
         this.title = title
@@ -190,9 +192,9 @@ abstract class ImageWindow {
 
     void open() {
         shared.saving().watch()
-        namesBefore = gui.getOverlayOptions().getShowNames()
-        gui.getOverlayOptions().setShowNames(false)
+        shared.hideNames()
         layOut()
+        layOutSaid()
         layOutConflict()
         box.setPadding(new Insets(8))
         stage.initOwner(gui.getStage())
@@ -212,8 +214,7 @@ abstract class ImageWindow {
 
     void close() {
         pulse.stop()
-        if (namesBefore)
-            gui.getOverlayOptions().setShowNames(true)
+        shared.showNamesAgain()
         rememberedPlace.set([stage.getX(), stage.getY()].join(","))
         keys.end()
         gui.imageDataProperty().removeListener(onShown)
@@ -258,6 +259,7 @@ abstract class ImageWindow {
 
     /** Do something that a key or a button stands for, where the window is still about what is shown. */
     void act(Closure action) {
+        say("")
         if (isCurrent())
             action()
         else
@@ -286,9 +288,19 @@ abstract class ImageWindow {
         }
     }
 
-    /** Tell what keeps a key or a button from doing its work. */
+    /** Tell what keeps a key or a button from doing its work, in the window, until the next key. */
     void warn(String text) {
-        Dialogs.showWarningNotification(title, text)
+        LoggerFactory.getLogger("GlomSeg").warn(text)
+        say(text)
+    }
+
+    private void say(String text) {
+        if (text == said.getText())
+            return
+        said.setText(text)
+        said.setVisible(!text.isEmpty())
+        said.setManaged(!text.isEmpty())
+        fit()
     }
 
     /** Do something on JavaFX's thread, after what happens now. */
@@ -332,6 +344,16 @@ abstract class ImageWindow {
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()
         saveAnyway()
+    }
+
+    private void layOutSaid() {
+        said.setStyle("-fx-font-weight: bold; -fx-border-color: #d9822b; -fx-border-width: 2; -fx-padding: 4")
+        said.setWrapText(true)
+        said.setMaxWidth(MOST_WIDE)
+        said.setMinHeight(Region.USE_PREF_SIZE)
+        said.setVisible(false)
+        said.setManaged(false)
+        box.getChildren().add(said)
     }
 
     private void layOutConflict() {

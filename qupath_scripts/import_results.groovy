@@ -21,9 +21,11 @@ import java.nio.file.Path
 import java.nio.file.StandardCopyOption
 import java.nio.file.StandardOpenOption
 import java.security.MessageDigest
+import java.util.concurrent.Callable
 import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.index.strtree.STRtree
 import qupath.fx.dialogs.Dialogs
+import qupath.fx.utils.FXUtils
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
@@ -98,13 +100,16 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         imageData.setProperty(WRITE, WRITE + "=" + write)
         shared.saveData(entry, imageData)
     }
+    def hidden = plan.add && shared.isShown(imageData) &&
+        FXUtils.callOnApplicationThread({ shared.hideNames() } as Callable)
     if (plan.doubtful)
         say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, " +
             "which is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
     say(shared, imageData, "${plan.add.size()} added, ${plan.remove.size()} removed, ${plan.keep.size()} as before, " +
-        "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})")
+        "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})" +
+        (hidden ? "; " + shared.NAMES_ARE_HIDDEN : ""))
     return [added: plan.add.size(), removed: plan.remove.size(), kept: plan.keep.size(), person: plan.person,
-            rejected: plan.rejected, doubtful: plan.doubtful.size()]
+            rejected: plan.rejected, doubtful: plan.doubtful.size(), hidden: hidden ? 1 : 0]
 }
 
 /** Refuse a run that looked at another image under this id, by the rules of glomseg's same_image.py. */

@@ -1,6 +1,7 @@
 """A review in a real QuPath window: nothing that a person did is lost, and nothing unseen is judged."""
 
 import pytest
+from support.menu import POPUPS
 
 pytestmark = pytest.mark.qupath
 
@@ -59,10 +60,13 @@ def test_the_key_of_a_verdict_is_no_part_of_the_initials(review):
     review.press("Y")
     assert review.verdicts() == "- - - - -"
     assert review.fx("[within(TextField)[0].isFocused(), within(TextField)[0].getText()]") == "[true, ]"
+    assert "Type your initials first, then Enter." in review.text()  # in the window, and over nothing
+    assert "initials" not in review.fx(POPUPS)
     for key in ("K", "X", "ENTER", "Y"):
         review.press(key)
     assert review.verdicts() == "accept - - - -"
     assert review.fx("inOrder()[0].getMetadata()['glomseg.initials']").lower() == "kx"
+    assert "Type your initials" not in review.text()
 
 
 def test_verdicts_survive_undo_and_delete(review):
