@@ -13,6 +13,7 @@ from .console import Console
 
 if TYPE_CHECKING:
     from glomseg.runs.each_image import OnConflict
+    from glomseg.runs.undo_run import UndoPreview
 
 
 @command(
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @options.slides_option
 @options.believe_deletions_option
 @options.on_conflict_option
+@click.option("--dry-run", is_flag=True, help="Say which run that is and what it brought in; change nothing.")
 @options.output
 def undo(
     project: Path,
@@ -31,6 +33,7 @@ def undo(
     slides: tuple[Path, ...],
     believe_deletions: bool,
     on_conflict: OnConflict,
+    dry_run: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -41,9 +44,12 @@ def undo(
     """
     from glomseg.runs.each_image import WriteOptions
     from glomseg.runs.image_record import Outcome, table_of
-    from glomseg.runs.undo_run import undo_run
+    from glomseg.runs.undo_run import preview_undo, undo_run
 
     console = Console(quiet=quiet, as_json=as_json)
+    if dry_run:
+        _say(preview_undo(project, run), console)
+        return 0
     asked = WriteOptions(slides=slides, believe_deletions=believe_deletions, on_conflict=on_conflict)
     with console.listening("undoing") as listener:
         result = undo_run(project, run, asked, listener=listener)
@@ -63,3 +69,15 @@ def undo(
     for text in result.left:
         console.say(text)
     return int(bool(failed))
+
+
+def _say(preview: UndoPreview, console: Console) -> None:
+    """Print which run would be taken back."""
+    run, outlines = preview.run, preview.outlines
+    model = run.parameters.model
+    if console.as_json:
+        console.json({"run": run.run_id, "started": run.started, "model": model, "outlines": outlines})
+    elif not console.quiet:
+        rows = [(run.images[key].name, str(number)) for key, number in outlines.items()]
+        console.table(("image", f"outlines of {run.run_id} brought in"), rows)
+        console.say(f"run {run.run_id} by {model}, begun {run.started}; nothing was changed")

@@ -13,6 +13,10 @@ import static qupath.lib.gui.scripting.QPEx.*
 import groovy.transform.Field
 import java.awt.image.BufferedImage
 import java.time.LocalDate
+import java.time.OffsetDateTime
+import java.time.ZoneId
+import java.time.format.DateTimeFormatter
+import java.time.format.DateTimeParseException
 import java.util.concurrent.Callable
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.utils.FXUtils
@@ -222,8 +226,9 @@ void undo() {
         return
     def file = python.savedProject()
     newestRun(file)
-    if (!Dialogs.showConfirmDialog(TITLE, "Take back what the last run brought into the project? What " +
-        "a person drew, changed or judged stays. The open images are saved and closed meanwhile."))
+    def last = python.ask(program, ["undo", file, "--dry-run"], "Looking for the last run")
+    if (last == null || !Dialogs.showConfirmDialog(TITLE, "Take back ${inWords(last)}?\n\nWhat a person drew, " +
+        "changed or judged stays. The open images are saved and closed meanwhile."))
         return
     file = python.savedProject()
     def gui = getQuPath()
@@ -234,7 +239,7 @@ void undo() {
     FXUtils.callOnApplicationThread({ gui.getAllViewers()*.resetImageData() } as Callable)
     def answer = null
     try {
-        answer = python.ask(program, ["undo", file], "Taking the last run back", true)
+        answer = python.ask(program, ["undo", file, last.run], "Taking the last run back", true)
     } finally {
         FXUtils.callOnApplicationThread({ reopen(file, open) } as Callable)
     }
@@ -249,6 +254,20 @@ void undo() {
         "${sum('restored')} earlier ones brought back")
     if (failed)
         Dialogs.showErrorMessage(TITLE, "Not taken back:\n" + failed.collect { "${it.name}: ${it.reason}" }.join("\n"))
+}
+
+/** Name a run, its model, when it began, and what it brought in. */
+private String inWords(Map last) {
+    def begun = ""
+    try {
+        def local = OffsetDateTime.parse(last.started).atZoneSameInstant(ZoneId.systemDefault())
+        begun = ", begun " + local.format(DateTimeFormatter.ofPattern("yyyy-MM-dd HH:mm"))
+    } catch (DateTimeParseException ignored) {
+        // of an older glomseg: its id tells
+    }
+    def outlines = last.outlines.values().sum() as int, images = last.outlines.size()
+    return "run ${last.run}, by ${last.model ?: 'an unknown model'}${begun}: ${outlines} " +
+        "outline${outlines == 1 ? '' : 's'} on ${images} image${images == 1 ? '' : 's'}"
 }
 
 void reopen(String file, List open) {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError, RunError
@@ -48,6 +50,33 @@ def undo_run(
             f"each image is as it was, or taken back; the rest is taken back by: glomseg undo PROJECT {chosen.run_id}"
         ) from error
     return RunResult(run=chosen, entry_ids=entry_ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndoPreview:
+    """The run that an undo would take back, and how many outlines it brought into each image where it stands last."""
+
+    run: Run
+    outlines: Mapping[str, int]
+
+
+def preview_undo(project: Path, run: str | None = None) -> UndoPreview:
+    """Tell what `undo_run` would take back, and change nothing; an image of which it would fail is left out.
+
+    Raises RunError where there is nothing to take back.
+    """
+    read = read_project(project)
+    runs_folder = read.folder / FOLDER
+    chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
+    outlines = {}
+    for image in read.images:
+        if image.entry_id in chosen.images and (chosen.folder / "changes" / image.entry_id).is_dir():
+            with suppress(RunError, ProjectError):
+                writes = _writes_of(chosen, image, image_state(image))
+                outlines[image.entry_id] = len(fold([written.change for written in writes]).added)
+    if not outlines:
+        raise RunError(f"nothing that run {chosen.run_id} changed can be taken back; see: glomseg status PROJECT")
+    return UndoPreview(run=chosen, outlines=outlines)
 
 
 def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Listener) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from glomseg.errors import ProjectError, RunError, SlideError
 from glomseg.runs.image_record import State
 from glomseg.runs.lock import locked
 from glomseg.runs.run import load_run
+from glomseg.runs.undo_run import preview_undo
 
 
 class Heard:
@@ -150,6 +151,9 @@ def test_into_a_project_and_back(study_0_6_0: Path, oracle_folder: Path, one_pro
     assert ("in project", "kidney_01.tif") in heard.calls
     options = WriteOptions(on_conflict="stop")
     assert glomseg.collect_run(study_0_6_0, done.run.run_id, options).records["1"].collected.added == 0
+    preview = preview_undo(study_0_6_0)
+    assert preview.run.run_id == done.run.run_id
+    assert preview.outlines == {"1": done.records["1"].collected.added}
     undone = glomseg.undo_run(study_0_6_0, options=options).records["1"]
     assert undone.undone is not None
     assert undone.collected is None

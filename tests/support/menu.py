@@ -42,6 +42,9 @@ class Menu:
         self.dialog(f"boxes[3].setValue('{model}')")
         self.desk.answer("OK")
 
+    def newest_run(self):
+        return max(path.parent.name for path in (self.desk.project.parent / "glomseg").glob("*/run.json"))
+
     def close_dialogs(self):
         self.desk.fx(f"{OPEN}*.hide(); Window.getWindows().findAll {{ it instanceof Popup }}*.hide(); 1")
 

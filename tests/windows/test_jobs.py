@@ -1,6 +1,7 @@
 """The jobs of the menu, clicked in a real window: what they ask, what they tell, and that they can be cancelled."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -80,7 +81,10 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
     )
 
     empty.click("Undo")
-    desk.answer("OK")
+    empty.dialog(seconds=120)
+    run = empty.newest_run()
+    assert f"Take back run {run}, by oracle, begun 20" in (asked := desk.answer("OK"))
+    assert re.search(r": ([3-9]|\d\d) outlines on \d images?\?", asked)
     assert "earlier ones brought back" in empty.told("taken back")
     desk.until("gui.getProject().getEntry(data).getImageName()", "kidney_02.tif")
     desk.until(OURS, "0")
@@ -88,11 +92,21 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
 
 def test_outlines_are_looked_for_inside_what_is_selected(empty):
     desk = empty.desk
+    desk.fx("gui.getOverlayOptions().setShowNames(true)")
     desk.fx("""def area = PathObjects.createAnnotationObject(ROIs.createRectangleROI(200, 200, 200, 200, null))
         hierarchy.addObject(area)
         hierarchy.getSelectionModel().setSelectedObject(area)""")
     empty.annotate("inside the selected annotation")
-    assert "kidney_02.tif: 1 outlines added" in empty.told("outlines added")
+    told = empty.told("outlines added")
+    assert "kidney_02.tif: 1 outlines added" in told
+    assert "names are hidden, as they cover the outlines; N shows them" in told
+    names = "gui.getOverlayOptions().getShowNames()"
+    assert desk.fx(names) == "false"
+    empty.click("Review")
+    desk.until("review?.isShowing()", "true")
+    assert desk.fx(names) == "false"
+    desk.fx("review.close()")
+    assert desk.fx(names) == "true"  # as the person had it
     assert desk.fx(OURS) == "1"
 
 
@@ -108,7 +122,8 @@ def test_the_sureness_of_the_last_run_that_stands_is_changed_and_compared(empty)
     empty.told("0 outlines added, 3 of earlier runs removed")
     assert desk.fx(OURS) == "0"
     empty.click("Undo")
-    desk.answer("OK")
+    empty.dialog(seconds=120)
+    assert "0 outlines on 1 image?" in desk.answer("OK")
     empty.told("3 earlier ones brought back")
     desk.until(OURS, "3")
     empty.click("Compare")

@@ -46,6 +46,7 @@ def test_the_extension_does_a_days_work(info, tmp_path, monkeypatch, in_each_qup
         desk.press("Y")
         assert desk.verdicts().count("accept") == 1
         menu.click("Undo")
+        menu.dialog(seconds=120)
         desk.answer("OK")
         menu.told("2 outlines removed")
         desk.until("inOrder().collect { verdict(it) }.toString()", "[accept]", 60)
