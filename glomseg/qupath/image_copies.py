@@ -61,7 +61,7 @@ def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState 
     An image that QuPath had never saved is so again. Raises ProjectError where the copy is damaged or incomplete, and
     ConflictError where the image is not in the `expected` state; nothing is changed then.
     """
-    data = _copy_of_data(folder)
+    data = checked_copy(folder)
     summary = folder / "summary.json"
     expected = expected or folder_state(data_folder)
     if data is None:
@@ -76,7 +76,7 @@ def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState 
     return folder_state(data_folder)
 
 
-def _copy_of_data(folder: Path) -> Path | None:
+def checked_copy(folder: Path) -> Path | None:
     """Return the data of a copy, None where there was none; raises ProjectError for a copy that has changed."""
     try:
         checksums = from_json((folder / CHECKSUMS).read_bytes())

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.image_copies import copy_image_data, restore_image_data
+from glomseg.qupath.image_copies import checked_copy, copy_image_data, restore_image_data
 from glomseg.qupath.image_data import DATA
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
@@ -79,9 +79,10 @@ def _restore(project: Project, image: ProjectImage, backup: Backup) -> None:
     """Bring a backup back, after one of what stands there; runs that are gone with that are recorded as undone."""
     runs_folder, entry_id = project.folder / FOLDER, image.entry_id
     state, stood = image_state(image), runs_in(runs_folder, entry_id, image.data_folder)
-    before = backup_folder(runs_folder, entry_id, "restore")
-    copy_image_data(project.path, entry_id, before, memory_path(runs_folder, entry_id, None), expected=state)
     with _folder_of(backup) as folder:
+        checked_copy(folder)  # one that is refused leaves no backup, which would be the `last` from then on
+        before = backup_folder(runs_folder, entry_id, "restore")
+        copy_image_data(project.path, entry_id, before, memory_path(runs_folder, entry_id, None), expected=state)
         restore_image_data(folder, image.data_folder, expected=state)
     if backup.file is None:
         restore_memory(backup, runs_folder, entry_id)

@@ -238,3 +238,18 @@ def test_a_slide_that_is_offline_is_taken_back_later(moved, one_process, glomseg
     twice = glomseg("undo", moved, "run-1")
     assert (twice.code, states()) == (1, ["undone", "undone"])
     assert "in all its images; nothing to undo" in twice.err
+
+
+def test_a_refused_backup_is_refused_again(collected, glomseg):
+    """The `last` one that is damaged stays the last: it is not what stood when it was refused."""
+    data = collected.parent / "data/1/data.qpdata"
+    before = data.read_bytes()
+    copy = collected.parent / "glomseg/run-2/backup/1/data.qpdata"
+    copy.write_bytes(copy.read_bytes()[:50])
+    listed = glomseg("restore", collected, "1", "--json").out
+    for _ in range(2):
+        refused = glomseg("restore", collected, "1", "last")
+        assert refused.code == 1
+        assert "choose another backup" in refused.err
+    assert glomseg("restore", collected, "1", "--json").out == listed
+    assert data.read_bytes() == before
