@@ -139,7 +139,8 @@ def pyramid(
         marked = tiff.is_ome or _is_below(full, page) or _is_marked(page)
         if _is_smaller(found[-1], full, page):
             # Levels of a scanner's SVS are its own; one with gaps is OpenSlide's to read.
-            same, other = (0, 0) if marked and tiff.is_svs else compare_pictures(found[-1], page, tile)
+            is_scanners = tiff.is_svs and (marked or 0 in page.databytecounts)
+            same, other = (0, 0) if is_scanners else compare_pictures(found[-1], page, tile)
             if not other or (other < 3 * same if marked else same >= 3 * other):
                 found.append(page)
             else:
