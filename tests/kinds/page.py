@@ -83,7 +83,7 @@ def _project(case: ProjectCase) -> tuple[str, str, str]:
     """Fill the cells of `status`, of `annotate` and `measure`, and what is said."""
     if case.refusal:
         return _refused(case.refusal), _refused(case.refusal), ""
-    counts = ", ".join(f"{count} {name}" for name, count in case.annotations.items())
+    counts = ", ".join(f"{count} {name}" for name, count in (case.annotations or {}).items())
     if case.problem:
         status = "shown" if case.shows_when_opened else "names the problem"
         return status, "the image fails, others go on", case.problem

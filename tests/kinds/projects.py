@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from support.real_data import TINY
+
 Json = dict[str, Any]
 
 
@@ -20,7 +22,8 @@ class ProjectCase:
 
     `change` alters the content of project.qpproj, `encode` makes its bytes, `files` are written beside it. `problem`
     says why the image is not annotated (`shows_when_opened` where only its file tells that), `says` what `annotate`
-    says while it is; `refusal` why the project is not read. `annotations` is what `status` counts.
+    says while it is; `refusal` why the project is not read. `annotations` is what `status` counts without
+    QuPath, None where that is not known.
     """
 
     name: str
@@ -31,7 +34,7 @@ class ProjectCase:
     says: str = ""
     refusal: str = ""
     shows_when_opened: bool = False
-    annotations: dict[str, int] = field(default_factory=dict)
+    annotations: dict[str, int] | None = field(default_factory=dict)
 
 
 def usual(slide: Path) -> Json:
@@ -80,7 +83,9 @@ def _size(value: object, unit: object = "µm") -> Callable[[Json], object]:
 
 
 _CLASSES = "classifiers/classes.json"
-_SUMMARY, _SERVER, _DATA = "data/1/summary.json", "data/1/server.json", {"data/1/data.qpdata": b"what QuPath saved"}
+SAVED = (TINY / "qupath/project_0_6_0/data/2/data.qpdata").read_bytes()
+"""What QuPath saved of an image."""
+_SUMMARY, _SERVER, _DATA = "data/1/summary.json", "data/1/server.json", {"data/1/data.qpdata": SAVED}
 _COUNTED = {"hierarchy": {"nObjects": 2, "annotationClassificationCounts": {"Glomerulus": 2}}, "timestamp": 1}
 _IGNORE = "without QuPath the areas to ignore"
 
@@ -129,9 +134,9 @@ PROJECTS = (
     ProjectCase(
         name="a summary", files={_SUMMARY: json.dumps(_COUNTED).encode(), **_DATA}, annotations={"Glomerulus": 2}
     ),
-    ProjectCase(name="a summary damaged", files={_SUMMARY: b"{", **_DATA}, says=_IGNORE),
-    ProjectCase(name="a summary without end", files={_SUMMARY: b"[" * 99_999, **_DATA}, says=_IGNORE),
-    ProjectCase(name="a summary of nothing", files={_SUMMARY: b"[3]", **_DATA}, says=_IGNORE),
+    ProjectCase(name="a summary damaged", files={_SUMMARY: b"{", **_DATA}, says=_IGNORE, annotations=None),
+    ProjectCase(name="a summary without end", files={_SUMMARY: b"[" * 99_999, **_DATA}, says=_IGNORE, annotations=None),
+    ProjectCase(name="a summary of nothing", files={_SUMMARY: b"[3]", **_DATA}, says=_IGNORE, annotations=None),
     # no project
     ProjectCase(name="cut off", encode=lambda text: text[:-9].encode(), refusal="is damaged"),
     ProjectCase(name="a list", encode=lambda text: b"[]", refusal="is no QuPath project"),

@@ -12,7 +12,7 @@ import shapely
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kinds.outlines import SQUARES, USUAL
-from kinds.projects import usual
+from kinds.projects import SAVED, usual
 
 from glomseg.errors import GlomsegError
 from glomseg.labelled.label_files import Selection, read_outlines
@@ -125,7 +125,7 @@ def test_files_beside_a_project_of_anything(changes: list[tuple[int, Any, bool]]
         path = tmp_path / other
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(changed(content, changes) if other == name else content))
-    (tmp_path / "data/1/data.qpdata").write_bytes(b"saved")
+    (tmp_path / "data/1/data.qpdata").write_bytes(SAVED)
     (tmp_path / "project.qpproj").write_text(json.dumps(usual(tmp_path / "a.tif")))
     shown = work_or_refusal(lambda: project_status(tmp_path / "project.qpproj"), name)
     if shown is not None:

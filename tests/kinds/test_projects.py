@@ -32,7 +32,9 @@ def coarse_oracle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_oracle(tmp_path_factory.mktemp("models") / "oracle", mpp=2.0)
 
 
-def test_read_and_shown_by_status(case: ProjectCase, slide: Path, tmp_path: Path, glomseg: Callable) -> None:
+def test_read_and_shown_by_status(
+    case: ProjectCase, slide: Path, tmp_path: Path, glomseg: Callable, no_qupath: None
+) -> None:
     path = write_project(tmp_path, case, slide)
     shown = glomseg("status", path, "--json")
     if case.refusal:
