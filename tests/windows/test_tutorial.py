@@ -39,6 +39,9 @@ javax.imageio.ImageIO.write(image, 'jpg', new File('{path}'))
 """
 
 
+EXTENSIONS = "gui.getMenuBar().getMenus().find { it.getText() == 'Extensions' }"
+
+
 @pytest.fixture
 def tutorial(tmp_path, desk_of):
     info = find_qupath()
@@ -72,6 +75,14 @@ def test_one_slide_from_the_menu_to_the_comparison(tutorial, tmp_path):
         gui.getOverlayOptions().setShowNames(false)
         gui.getViewer().zoomToFit()""")
 
+    desk.fx(f"gui.getStage().requestFocus(); {EXTENSIONS}.show(); 1")
+    desk.settle()
+    for key in ("DOWN", "DOWN", "DOWN", "RIGHT"):  # past Manage extensions and ImageJ, into GlomSeg
+        desk.fx(f"new Robot().keyType(KeyCode.{key}); 1")
+        desk.settle()
+    assert desk.fx("gui.getMenu('Extensions>GlomSeg', false).isShowing()") == "true"
+    picture("menu")
+    desk.fx(f"{EXTENSIONS}.hide(); 1")
     menu.click("Annotate")
     menu.dialog("boxes[1].setValue('human')")
     picture("annotate")
