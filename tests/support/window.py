@@ -12,12 +12,21 @@ from pathlib import Path
 import pytest
 
 from glomseg.qupath.launcher import find_launcher
+from glomseg.qupath.process import QuPathInfo, find_qupath, qupaths_in
 
 DRIVER = Path(__file__).parents[1] / "windows" / "driver.groovy"
 
 
 class NotAnsweredError(AssertionError):
     """QuPath failed, or did not answer in time."""
+
+
+def installed() -> list[QuPathInfo]:
+    """Return each QuPath of this machine, first the one that is taken."""
+    one = find_qupath()
+    if one is None:
+        return []
+    return [one, *(info for info in qupaths_in(one.folder.parent) if info.folder != one.folder)]
 
 
 class Window:

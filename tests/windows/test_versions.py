@@ -4,18 +4,11 @@ import sys
 
 import pytest
 from support.menu import OURS, Menu
+from support.window import installed
 
 from glomseg.qupath.extension import build_extension
 from glomseg.qupath.launcher import settle_in
-from glomseg.qupath.process import QuPathInfo, find_qupath, qupaths_in
 from glomseg.qupath.scripts import MENU
-
-
-def installed() -> list[QuPathInfo]:
-    one = find_qupath()
-    if one is None:
-        return []
-    return [one, *(info for info in qupaths_in(one.folder.parent) if info.folder != one.folder)]
 
 
 @pytest.mark.qupath
