@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .commands import with_flags
-from .lines import tell_line, wants_lines
+from .lines import one_line, tell_line, wants_lines
 
 if TYPE_CHECKING:
     from glomseg.runs.image_record import ImageRecord
@@ -97,7 +97,7 @@ class Console:
 
         for record in result.records.values():
             if record.outcome is not None:
-                self.warn(f"{record.name}: {record.reason}")
+                self.warn(f"{one_line(record.name)}: {record.reason}")
         if self.as_json:
             images = {entry_id: table_of(record) for entry_id, record in result.records.items()}
             self.json({"run": result.run.run_id, "folder": str(result.run.folder), "images": images})
@@ -134,7 +134,7 @@ def _plain_table(heads: Sequence[str], body: Sequence[Sequence[str]], room: int)
 def _row(record: ImageRecord) -> tuple[str, ...]:
     area = record.glomerular_area_um2
     return (
-        record.name,
+        one_line(record.name),
         _count(record),
         "" if area is None else f"{area / 1e6:.3f}",
         f"{record.seconds['total']:.1f}" if "total" in record.seconds else "",

@@ -13,7 +13,7 @@ from rich.text import Text
 from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.listener import Listener
 
-from .lines import tell_line, wants_lines
+from .lines import one_line, tell_line, wants_lines
 
 
 class Display:
@@ -49,7 +49,7 @@ class Display:
             tiles=self._tiles,
             ended=self._end,
             waiting=self._say,
-            in_project=lambda name: self._say(f"{self._writing}: {name}"),
+            in_project=lambda name: self._say(f"{self._writing}: {one_line(name)}"),
             remark=self._remark,
             warning=self._warn,
         )
@@ -88,7 +88,7 @@ class Display:
     def _start(self, name: str) -> None:
         if self._bars is not None:
             bars, _, tiles = self._bars
-            bars.reset(tiles, description=name[-40:], total=None)
+            bars.reset(tiles, description=one_line(name)[-40:], total=None)
 
     def _tiles(self, done: int, total: int) -> None:
         if self._bars is not None:
@@ -100,9 +100,9 @@ class Display:
             bars, slides, _ = self._bars
             bars.advance(slides)
         if record.state is State.FAILED:
-            self._warn(f"{name}: {record.reason}")
+            self._warn(f"{one_line(name)}: {record.reason}")
         for remark in (*record.remarks, *record.doubts):
-            self._remark(f"{name} {remark}")
+            self._remark(f"{one_line(name)} {remark}")
 
     def _say(self, text: str) -> None:
         if self._quiet:

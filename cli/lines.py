@@ -19,3 +19,8 @@ def wants_lines() -> bool:
 def tell_line(**what: str | int) -> None:
     """Write one line of progress."""
     click.echo("@ " + json.dumps(what), err=True)
+
+
+def one_line(name: str) -> str:
+    """Write what no line can show of a file's name, such as a line break, as Python does."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in name)

@@ -323,11 +323,12 @@ def test_another_slide_of_a_name_gets_another_result(tmp_path: Path, oracle_fold
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not have such names")
 def test_odd_file_names_stop_nothing(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
-    names = [b"b:c.tif", b"\xff.tif", b"plain.tif", b"[40x] a?.tif"]
+    names = [b"b:c.tif", b"\xff.tif", b"plain.tif", b"[40x] a?.tif", b"two\nlines.tif"]
     paths = [disc_slide(tmp_path / "made.tif").path.rename(tmp_path / os.fsdecode(name)) for name in names]
     result = glomseg("segment", *paths, "-o", tmp_path / "out", "--model", oracle_folder)
     assert result.code == 0, result.err
     assert len(list((tmp_path / "out").glob("*.geojson"))) == len(names)
+    assert r"two\nlines.tif " in result.out
 
 
 def test_another_card_is_another_run(tmp_path: Path, oracle_folder: Path, glomseg) -> None:

@@ -13,6 +13,7 @@ from glomseg_cli import main as main_module
 from glomseg_cli import options
 from glomseg_cli.commands import Command, Interrupted, command, with_flags
 from glomseg_cli.console import Console
+from glomseg_cli.lines import one_line
 from glomseg_cli.main import cli
 
 
@@ -119,3 +120,8 @@ def test_stopped_while_it_is_loaded() -> None:
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (130, 1), ended.stderr
     assert "interrupted" in ended.stderr
+
+
+def test_a_name_takes_one_line():
+    assert one_line("a\nb\tc\x1b[31m.png") == r"a\nb\tc\x1b[31m.png"
+    assert one_line("Ünï cöde #3 [x=0].png") == "Ünï cöde #3 [x=0].png"
