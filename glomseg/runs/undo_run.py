@@ -114,15 +114,24 @@ class _StandsAsBefore(RunError):
 
 
 def last_collected(project: Project, runs_folder: Path) -> Run:
-    """Find the run that changed the project last and was not undone; raises RunError where there is none."""
+    """Find the run that changed the project last and was not undone.
+
+    Raises RunError where there is none, or where the record of one is damaged, so that the last is not known.
+    """
     runs = {run.run_id: (number, run) for number, run in enumerate(list_runs(runs_folder))}
     last: tuple[float, int] | None = None
     for image in project.images:
         for run_id in runs_in(runs_folder, image.entry_id, image.data_folder)[:1]:
-            if run_id in runs:
-                number, run = runs[run_id]
-                collected = run.images[image.entry_id].collected if image.entry_id in run.images else None
-                last = max(last or (0.0, -1), (instant(collected.at) if collected else 0.0, number))
+            if run_id not in runs:
+                record = runs_folder / run_id / "run.json"
+                raise RunError(
+                    f"run {run_id} changed {image.name} last, and {record} is damaged or gone, "
+                    "so which run is the last is not known; name another one that is to be undone, or bring a backup "
+                    f"back: `glomseg restore PROJECT {image.entry_id}` lists them"
+                )
+            number, run = runs[run_id]
+            collected = run.images[image.entry_id].collected if image.entry_id in run.images else None
+            last = max(last or (0.0, -1), (instant(collected.at) if collected else 0.0, number))
     if last is None:
         _refuse_lost(project, runs_folder)
         raise RunError(f"no run in {runs_folder} has changed the project; nothing to undo")

@@ -253,3 +253,14 @@ def test_a_refused_backup_is_refused_again(collected, glomseg):
         assert "choose another backup" in refused.err
     assert glomseg("restore", collected, "1", "--json").out == listed
     assert data.read_bytes() == before
+
+
+def test_no_older_run_is_undone_for_one_whose_record_is_damaged(collected, one_process, glomseg):
+    made_run(collected, "run-3", discs("run-3", FREE), keys=("2",))
+    assert glomseg("collect", collected, "run-3").code == 0
+    (collected.parent / "glomseg/run-3/run.json").write_text('{"run_id": ')
+    before = standing(one_process, collected)
+    refused = glomseg("undo", collected)
+    assert refused.code == 1
+    assert "run run-3 changed kidney_02.tif last" in refused.err
+    assert standing(one_process, collected) == before
