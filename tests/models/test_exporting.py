@@ -189,6 +189,7 @@ def test_torchscript_is_no_longer_written(tmp_path: Path, glomseg) -> None:
     assert "take ONNX" in refused.err
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("mine")
@@ -201,6 +202,7 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "out"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_and_a_damaged_model_leave_nothing(tmp_path: Path, full_disk, unwritable: Path) -> None:
     with full_disk(after_bytes=1_000_000), pytest.raises(RunError, match="free space"):
         export_model("pas-starter", tmp_path / "out")

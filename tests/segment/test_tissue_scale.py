@@ -50,6 +50,7 @@ def test_kidney_at_any_scale_is_told_to_15_per_cent_or_unsure(tiles, starter, tm
     assert max(ratios) < 1.15
 
 
+@pytest.mark.slow
 def test_other_tissue_is_unsure(data, starter):
     slides = [
         *(data / "slides").glob("*.svs"),
@@ -77,6 +78,7 @@ def test_a_contradiction_is_said_and_agreement_is_not(tiles, starter, tmp_path, 
         assert check_scale(slide, starter) is None  # unsure
 
 
+@pytest.mark.slow
 def test_a_size_is_proposed_where_none_is_stated(tiles, starter, tmp_path, data):
     path, _ = at_scale(tiles[14], 1.0, tmp_path)
     with open_slide(path) as slide:

@@ -119,6 +119,7 @@ def test_what_it_leaves_behind_is_for_three(trained):
         assert min(picture.size) > 100
 
 
+@pytest.mark.slow
 def test_it_goes_on_as_if_it_had_never_stopped(tiles, trained, tmp_path):
     def stop(progress):
         if progress.stage == "learning" and progress.epoch == 1:

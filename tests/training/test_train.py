@@ -188,6 +188,7 @@ def test_resume_equals_an_uninterrupted_training(half_drawn, trained, uninterrup
     assert card == same
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on(half_drawn, trained, uninterrupted, tmp_path):
     words = [item for word in TINY for item in ("--set", word)]
     command = [sys.executable, "-m", "glomseg_cli.main", "train", str(half_drawn), "-o", str(tmp_path / "out")]

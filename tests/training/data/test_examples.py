@@ -117,6 +117,7 @@ def test_parts_of_a_slide_that_reach_off_it_are_not_valid(tmp_path: Path) -> Non
     assert read.valid.sum() == read.label.sum() == 2500
 
 
+@pytest.mark.slow
 def test_few_slides_stay_open(tmp_path: Path) -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("no /proc to count open files in")
