@@ -256,7 +256,7 @@ class Walk extends ImageWindow {
     }
 
     void takeBack() {
-        def id = past ? past.pop() : null
+        def id = past ? past.remove(past.size() - 1) : null  // the last: pop() of a list takes the first
         def item = id == null ? null : data.getHierarchy().getAnnotationObjects().find { it.getID() == id }
         if (item == null) {
             Dialogs.showInfoNotification(title, "There is nothing to take back.")

@@ -47,6 +47,7 @@ class Keys {
     private final Closure act
     private final Map<KeyCode, Long> down = [:]
     private final List<Scene> scenes = []
+    private boolean listens = false
     private final EventHandler onKey = { event -> key(event) } as EventHandler
     private final ListChangeListener onWindows = { change -> Platform.runLater { follow() } } as ListChangeListener
 
@@ -58,17 +59,21 @@ class Keys {
     }
 
     void begin() {
+        listens = true
         Window.getWindows().addListener(onWindows)
         follow()
     }
 
     void end() {
+        listens = false
         Window.getWindows().removeListener(onWindows)
         scenes.each { it.removeEventFilter(KeyEvent.ANY, onKey) }
         scenes.clear()
     }
 
     void follow() {
+        if (!listens)  // asked for by the very closing of the window, which it would outlive
+            return
         def shown = ([stage.getScene(), gui.getStage().getScene()] +
             gui.getAllViewers().collect { it.getView().getScene() }).findAll { it != null }
         shown.findAll { scene -> !scenes.any { it.is(scene) } }.each { scene ->
