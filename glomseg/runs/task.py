@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,18 +71,16 @@ def _scratch_of(task: Task) -> Iterator[Path]:
 
 
 def _scratch_path(task: Task) -> Path:
-    return task.run_folder / ".work" / checked_entry_id(task.job.entry_id)
+    # no folder that tasks share: one that ends would remove it under another that begins
+    return task.run_folder / f".work-{checked_entry_id(task.job.entry_id)}"
 
 
 def _remove_scratch(task: Task) -> None:
     scratch = _scratch_path(task)
     for path in scratch.glob("*"):
         path.unlink(missing_ok=True)
-    for folder in (scratch, scratch.parent):
-        try:
-            folder.rmdir()
-        except OSError:  # gone, or others are at work there
-            return
+    with suppress(OSError):  # gone
+        scratch.rmdir()
 
 
 def remove_leftovers_of(task: Task) -> None:

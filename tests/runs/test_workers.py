@@ -1,6 +1,7 @@
 """Workers: the files of one process byte for byte, whoever dies, hangs or finds the disk full meanwhile."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_how_many() -> None:
 
 @pytest.mark.slow
 def test_the_same_files_and_what_dealing_out_cost(slides, options, whole, tmp_path) -> None:
-    heard = Heard()
+    heard, others = Heard(), workers_of(os.getpid())  # of tests before
     folder = begun(tmp_path / "out", load_run(whole).parameters)
     result = glomseg.segment_slides(slides, folder, replace(options, workers=2), listener=heard.listener)
     assert not result.failed
@@ -77,7 +78,7 @@ def test_the_same_files_and_what_dealing_out_cost(slides, options, whole, tmp_pa
     assert list(load_run(folder).images) == list(load_run(whole).images)
     assert set(heard.ended.values()) == {1}
     assert heard.said("2 workers did 6 slides")
-    assert not workers_of(os.getpid())
+    assert not [worker for worker in workers_of(os.getpid()) if worker not in others]
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*.geojson")}
     assert not glomseg.segment_slides(slides, folder, replace(options, workers=2)).failed
     assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.geojson")}
@@ -95,22 +96,20 @@ def segment_with(paths, folder, options, heard):
 
 @pytest.mark.slow
 def test_what_kills_its_workers_and_what_stalls_fail_alone(slides, options, whole, tmp_path) -> None:
-    """A pipe with a name is a file whose reader waits for ever; of one of them every reader is killed."""
+    """Whoever reads one of two slides is killed, and whoever reads the other is stopped, as by a share that hangs."""
     poison, stall = tmp_path / "poison.tif", tmp_path / "stall.tif"
     for path in (poison, stall):
-        os.mkfifo(path)
+        shutil.copy(slides[0], path)
     killed, ended = [], threading.Event()
 
     def kill_readers():
-        while not ended.wait(0.02):
-            with suppress(OSError):  # nobody reads it now
-                writing = os.open(poison, os.O_WRONLY | os.O_NONBLOCK)
-                while (reader := holder_of(poison)) is None and not ended.wait(0.02):
-                    pass
-                if reader is not None:
-                    killed.append(reader)
-                    os.kill(reader, signal.SIGKILL)
-                os.close(writing)
+        while not ended.is_set():
+            for path, how in ((poison, signal.SIGKILL), (stall, signal.SIGSTOP)):
+                if (reader := holder_of(path)) is not None:
+                    with suppress(OSError):  # gone already
+                        os.kill(reader, how)
+                    if path is poison:
+                        killed.append(reader)
 
     heard, thread = Heard(), threading.Thread(target=kill_readers)
     thread.start()
