@@ -1,6 +1,7 @@
 """Workers: the files of one process byte for byte, whoever dies, hangs or finds the disk full meanwhile."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -122,7 +123,7 @@ def test_what_kills_its_workers_and_what_stalls_fail_alone(slides, options, whol
     failed = {name: record.reason for name, record in run.images.items() if not record.is_done}
     assert set(failed) == {"poison", "stall"}
     assert "2 processes that segmented it ended (the last one was killed" in failed["poison"]
-    assert "made no step for 10 s" in failed["stall"]
+    assert re.search(r"made no step for 1\d s", failed["stall"])
     assert len(set(killed)) == 2
     assert [text.partition(":")[0] for text in heard.said("another tries once more")] == ["poison.tif", "stall.tif"]
     assert set(heard.ended.values()) == {1}
