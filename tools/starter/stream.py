@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import math
 import multiprocessing
 import sys
 import tempfile
@@ -26,10 +27,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from glomseg.errors import GlomsegError
+from glomseg.errors import GlomsegError, TrainingError
 from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import read_config
-from glomseg.training.optimise import Learner, check_finite, read_start, seed_of
+from glomseg.training.optimise import Learner, read_start, seed_of
 from glomseg.training.outputs import card_of
 from glomseg.training.pace import learning_rate_at
 from tools.starter.compose import ALL_STAINS, HARDER
@@ -81,19 +82,9 @@ def main() -> None:
     parser.add_argument("--memory", type=Path, default=Path("/dev/shm"), help="where the pool lies")
     parser.add_argument("--device", default="cuda")
     options = parser.parse_args()
-    starts = dict(pair.split("=", 1) for pair in options.start)
     options.output.mkdir(parents=True, exist_ok=True)
     try:
-        trainings = [
-            Training(
-                config=read_config(file=path),
-                start=starts.get(path.stem),
-                output=options.output / path.stem,
-                seconds=options.seconds,
-                device=options.device,
-            )
-            for path in options.settings
-        ]
+        trainings = read_trainings(options)
     except GlomsegError as error:
         sys.exit(f"{error}")
     with tempfile.TemporaryDirectory(dir=options.memory) as folder:
@@ -110,6 +101,31 @@ def main() -> None:
         sys.exit(f"not trained to the end: {', '.join(failed)}")
 
 
+def read_trainings(options: argparse.Namespace) -> list[Training]:
+    """Read what to train; raises TrainingError where settings do not fit one stream or a name is not theirs."""
+    starts = {name: model for name, _, model in (pair.partition("=") for pair in options.start)}
+    configs = {path.stem: read_config(file=path) for path in options.settings}
+    if len(configs) < len(options.settings):
+        raise TrainingError("two of the settings files have one name; rename one, for their weights are called so")
+    if unknown := [name for name, model in starts.items() if name not in configs or not model]:
+        raise TrainingError(f"--start {unknown[0]}: give NAME=MODEL, NAME being one of {', '.join(configs)}")
+    first, *others = configs.items()
+    if unlike := [name for name, config in others if (config.data, config.seed) != (first[1].data, first[1].seed)]:
+        raise TrainingError(f"{unlike[0]} differs from {first[0]} in [data] or seed, and all learn from one stream")
+    if first[1].data.margin_px:
+        raise TrainingError("data.margin_px must be 0, for nothing is cut off here; correct it")
+    return [
+        Training(
+            config=config,
+            start=starts.get(name),
+            output=options.output / name,
+            seconds=options.seconds,
+            device=options.device,
+        )
+        for name, config in configs.items()
+    ]
+
+
 def run(stream: Stream, trainings: Sequence[Training]) -> list[str]:
     """Fill the pool and train all networks at once; return the names of those that failed."""
     pool = stream.pool()
@@ -118,6 +134,12 @@ def run(stream: Stream, trainings: Sequence[Training]) -> list[str]:
     learners = {training.output.name: context.Process(target=learn, args=(stream, training)) for training in trainings}
     for process in (*fillers, *learners.values()):
         process.start()
+    while any(process.is_alive() for process in learners.values()):
+        if any(process.exitcode is not None for process in fillers):  # its share would be waited for, or grow stale
+            print("a process that composes has ended; nothing is trained on", file=sys.stderr)
+            for process in learners.values():
+                process.kill()
+        time.sleep(0.5)
     for process in learners.values():
         process.join()
     print(f"{pool.written.sum()} images composed", flush=True)
@@ -135,11 +157,18 @@ def compose(stream: Stream, index: int) -> None:
 
 
 def learn(stream: Stream, training: Training) -> None:
-    """Train one network until the time is over; write its weights and losses."""
+    """Train one network until the time is over; write its weights and losses, or exit with what is wrong."""
+    try:
+        learn_from(stream.pool(), stream, training)
+    except GlomsegError as error:
+        sys.exit(f"{training.output.name}: {error}")
+
+
+def learn_from(pool: Pool, stream: Stream, training: Training) -> None:
+    """Train one network; raises TrainingError where its loss is no number any more, GlomsegError."""
     torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = True
     config, output = training.config, training.output
-    pool = stream.pool()
     data = data_of(stream.data, config, organs=stream.organs)
     begun = read_start(training.start)[0] if training.start else None
     learner = Learner.of(config, card_of(config, data, name=output.name), training.device, begun)
@@ -147,7 +176,7 @@ def learn(stream: Stream, training: Training) -> None:
     while pool.written.min() < 1:
         time.sleep(0.2)
     losses: list[tuple[float, int, float]] = []
-    began, step = time.monotonic(), 0
+    began, step, loss = time.monotonic(), 0, torch.tensor(math.nan)
     learner.net.train()
     while (spent := time.monotonic() - began) < training.seconds:
         batch = drawn(pool, rng, config.optimiser.batch_size, learner.fabric.device)
@@ -155,13 +184,20 @@ def learn(stream: Stream, training: Training) -> None:
         loss = learner.learn(*batch, rate=rate, clip_norm=config.optimiser.clip_norm)
         step += 1
         if step % TOLD == 0:
-            losses.append((spent, step, float(loss)))
-    check_finite(learner.averaged_net, output.parent)
+            losses.append((spent, step, checked(loss, step)))
+    losses.append((spent, step, checked(loss, step)))
     state = {key: value.detach().cpu().contiguous() for key, value in learner.averaged_net.state_dict().items()}
     save_file(state, output.with_suffix(".safetensors"))
     with output.with_suffix(".csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("seconds", "step", "loss"), *losses])
     print(f"{output.name}: {step} steps of {config.optimiser.batch_size} in {training.seconds:.0f} s", flush=True)
+
+
+def checked(loss: Tensor, step: int) -> float:
+    """Return a loss; raises TrainingError where it is no number."""
+    if not math.isfinite(value := float(loss)):
+        raise TrainingError(f"the loss is {value} at step {step}; lower optimiser.learning_rate, or give more time")
+    return value
 
 
 def drawn(pool: Pool, rng: np.random.Generator, count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
