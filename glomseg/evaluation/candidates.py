@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from glomseg.errors import GlomsegError
 from glomseg.evaluation.matching import match, overlaps
 from glomseg.evaluation.metrics import ObjectScore
 from glomseg.evaluation.score import ImageScore
@@ -63,7 +62,7 @@ def score_candidates(
     """Score what a run was sure of, and that with its candidates, as scored `images` of `pairs`; None without any.
 
     Predictions that are no results of a run have no candidates, nor has a run whose model sets nothing aside. Raises
-    GeoJSONError.
+    GeoJSONError, and RunError where a run's record is damaged.
     """
     runs: dict[Path, Run | None] = {}
     unknown, counts, sure, everything, images_scored = [], 0, ObjectScore(), ObjectScore(), 0
@@ -101,8 +100,5 @@ def _run_of(path: Path, runs: dict[Path, Run | None]) -> Run | None:
     """Return the run that a file of outlines is a result of, read once; None where it is of none."""
     folder = path.parent
     if folder not in runs:
-        try:
-            runs[folder] = load_run(folder) if (folder / RECORD).is_file() else None
-        except GlomsegError:
-            runs[folder] = None
+        runs[folder] = load_run(folder) if (folder / RECORD).is_file() else None
     return runs[folder]
