@@ -126,7 +126,7 @@ def verify(
     """Check that the weights of model NAME are whole and fit its card, and with --scores its figures as well.
 
     The figures stand beside those of the card, with a word on whether DATA are what the card was measured on. The exit
-    code is 1 where they are, by the model's own split, and its figures do not come out again.
+    code is 1 where they are, all of them and by the model's own split, and its figures do not come out again.
     """
     from glomseg.models.store import verify_model
 

@@ -71,6 +71,24 @@ def test_other_data_are_said_to_be_other(labelled: Path, tmp_path: Path, glomseg
     assert glomseg("models", "verify", made, "--part", "test").code == 2
 
 
+def test_only_all_of_the_cards_own_images_judge_it(labelled: Path, tmp_path: Path, glomseg) -> None:
+    """Neither the test part of other data, by their sheet, nor one image of seven says that the card is wrong."""
+    foreign = model(tmp_path / "foreign", f1=0.5, split=False)
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("image,split\ns1,test\ns2,test\n")
+    command = ("models", "verify", foreign, "--scores", labelled, "--device", "cpu", "--part", "test")
+    other = glomseg(*command, "--samples", sheet)
+    assert other.code == 0, other.out
+    assert "these are other data than the card's" in other.out
+    made = model(tmp_path / "model", f1=0.5)
+    card = json.loads((made / "card.json").read_text())
+    card["scores"]["test"]["images"] = 7
+    (made / "card.json").write_text(json.dumps(card))
+    fewer = glomseg("models", "verify", made, "--scores", labelled, "--device", "cpu")
+    assert fewer.code == 0, fewer.out
+    assert "of the model's own part 'test', but the card's figures are not of just these" in fewer.out
+
+
 def test_a_card_is_read_whatever_its_form() -> None:
     """That of the shipped model counts pictures and false ones, and says how the weights before it did."""
     scores = {
