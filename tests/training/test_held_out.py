@@ -154,7 +154,7 @@ def test_the_same_tissue_twice_is_said(tasks, tmp_path):
 def test_the_reference_refuses_slides_and_says_what_it_does_not_repeat(tasks, tree, tmp_path):
     options = TrainOptions(recipe="kpis-reference", device="cpu")
     told = []
-    with pytest.raises(TrainingError, match=r"is a slide, and data\.sample is whole.*Task 1"):
+    with pytest.raises(TrainingError, match=r"is a slide, and data\.sample is whole.* no slides; give .*Task 1"):
         train_model([tasks], tmp_path / "out", options, tell=told.append)
     assert any("does not repeat its batches of one" in line for line in told)
     other = next((tree / NAMES["train"]).rglob("*_1_*_img.jpg"))
@@ -166,5 +166,5 @@ def test_the_reference_refuses_slides_and_says_what_it_does_not_repeat(tasks, tr
     flat = TrainOptions(
         recipe="kpis-reference", device="cpu", settings=("data.validation_share=0", "data.test_share=0")
     )
-    with pytest.raises(TrainingError, match=r"would be read at .* give square images of one size"):
+    with pytest.raises(TrainingError, match=r"would be read at .* square patches of one size and no slides"):
         train_model([small], tmp_path / "out", flat)

@@ -15,9 +15,12 @@ from glomseg.training.arrays import Pixels8
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example, Labelled, read_example
 
-CHECKED = 64
 ALIKE = 1.1
-"""Images are resized whole where the scales of so many of them differ by less than this."""
+"""Images are resized whole where the scales of them all differ by less than this."""
+_PATCHES_ALONE = (
+    "data.sample is whole, which takes square patches of one size and no slides; give such patches (Task 1 of KPIs), "
+    "set data.sample=crop, or take another recipe, such as kpis"
+)
 
 
 def read_whole(example: Example, config: TrainConfig) -> Labelled:
@@ -36,18 +39,20 @@ def whole_mpp(examples: Sequence[Example], config: TrainConfig) -> float:
 
 
 def check_whole(examples: Sequence[Example], config: TrainConfig) -> None:
-    """Raise TrainingError where images cannot be resized whole, each to the same scale: slides, or of other sizes."""
+    """Raise TrainingError where images cannot be resized whole, each to the same scale: slides, or of other sizes.
+
+    The header of each image is looked at.
+    """
     cut = next((item for item in examples if item.box is not None), None)
     if cut is not None:
+        raise TrainingError(f"{cut.image} is a slide, and {_PATCHES_ALONE}")
+    scales = _whole_scales(examples, config, len(examples))
+    sides = [(side, item.image.name) for item, scale in zip(examples, scales, strict=True) for side in scale]
+    (finest, fine), (coarsest, coarse) = min(sides), max(sides)
+    if coarsest > ALIKE * finest:
         raise TrainingError(
-            f"{cut.image} is a slide, and data.sample is whole, which resizes whole patches; give patches (Task 1 of "
-            "KPIs), or another recipe, such as kpis"
-        )
-    scales = [side for scale in _whole_scales(examples, config, CHECKED) for side in scale]
-    if max(scales) > ALIKE * min(scales):
-        raise TrainingError(
-            f"images resized whole to {config.data.crop_px} px would be read at {min(scales):.3g} to "
-            f"{max(scales):.3g} um per pixel; give square images of one size, or set data.sample=crop"
+            f"resized whole to {config.data.crop_px} px, images would be read at {finest:.3g} ({fine}) to "
+            f"{coarsest:.3g} ({coarse}) um per pixel, and {_PATCHES_ALONE}"
         )
 
 
