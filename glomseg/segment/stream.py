@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -16,11 +14,9 @@ from glomseg.geometry import Bytes
 from glomseg.models.device import give_back, memory_guard
 from glomseg.models.pixels import GPU_PART_PX, PixelBatch, read_for
 from glomseg.models.predict import Model
+from glomseg.segment.read_ahead import read_ahead
 from glomseg.segment.tiles import ReadingFrame, Tile
 from glomseg.slides.slide import CACHE_BYTES, CHUNK_PX, Part, Slide
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 _CACHE_A_READER = 32_000_000
 """Bytes of decoded blocks kept for each reading thread: what it reads borders on what others read."""
@@ -170,7 +166,7 @@ def _filled(
     def read(piece: _ToRead) -> Bytes | None:
         return read_for(slide, piece.part, averages=pace.averages, pinned=pace.pinned)
 
-    for piece, values in _ahead(read, parts(), pace.readers, pace.parts_ahead):
+    for piece, values in read_ahead(read, parts(), threads=pace.readers, most=pace.parts_ahead):
         if piece.is_first:
             height, width = (side + 2 * piece.batch[0].halo for side in (piece.batch[0].height, piece.batch[0].width))
             with memory_guard(model.device, f"{len(piece.batch)} x {height} x {width} px"):
@@ -178,22 +174,3 @@ def _filled(
         pixels.put(piece.index, piece.part, values)
         if piece.is_last:
             yield piece.batch, pixels
-
-
-def _ahead(
-    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int
-) -> Iterator[tuple[Item, Result]]:
-    """Yield items with what threads made of them, in order; at most `most` are under way."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="read") as pool:
-        waiting: deque[tuple[Item, Future[Result]]] = deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(work, item)))
-                if len(waiting) >= most:
-                    first, future = waiting.popleft()
-                    yield first, future.result()
-            while waiting:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

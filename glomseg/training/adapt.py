@@ -33,7 +33,7 @@ from glomseg.training.data.sampling import ExampleImages, ExampleSource, TrainSa
 from glomseg.training.dials import ChosenDials, OutlinedImage, at_dials, choose_dials
 from glomseg.training.optimise import Learner, seed_of, spread
 from glomseg.training.pace import learning_rate_at
-from glomseg.training.validate import outlined_of, probability_of, read_ahead
+from glomseg.training.validate import outlined_of, probability_of, read_images
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 BLENDS = (1.0, 0.75, 0.5)
@@ -287,7 +287,7 @@ def _outlined(model: Model, images: ExampleImages) -> list[OutlinedImage]:
     tried = tuple(dict.fromkeys((*THRESHOLDS, model.card.threshold)))
     return [
         outlined_of(model, probability_of(model, labelled), labelled, tried)
-        for _, labelled in read_ahead(images, spread(len(images), JUDGED))
+        for _, labelled in read_images(images, spread(len(images), JUDGED))
     ]
 
 

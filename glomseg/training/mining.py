@@ -11,7 +11,7 @@ from glomseg.evaluation.matching import overlaps
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.training.data.sampling import HardBox, Images
-from glomseg.training.validate import outlines_at, probability_of, read_ahead
+from glomseg.training.validate import outlines_at, probability_of, read_images
 
 THRESHOLD = 0.5
 """Low, whatever the model will be cut at: what nearly was a mistake teaches as well."""
@@ -37,7 +37,7 @@ def mine(
     Of several classes, what is an object of another class is none.
     """
     boxes: list[HardBox] = []
-    for done, (index, labelled) in enumerate(read_ahead(images, indices), start=1):
+    for done, (index, labelled) in enumerate(read_images(images, indices), start=1):
         ((predicted, _, _),) = outlines_at(model, probability_of(model, labelled), (THRESHOLD,))
         met = overlaps(predicted, outline(labelled.label > 0)[0])
         shared = np.bincount(met.predicted, met.shared, minlength=len(predicted))

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +18,7 @@ from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
+from glomseg.segment.read_ahead import read_ahead
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.training.arrays import Pixels8
 from glomseg.training.data.examples import Labelled
@@ -121,7 +120,7 @@ def judge(
 ) -> list[Judged]:
     """Judge some of the images at each of the thresholds, whatever sureness the model's card has."""
     judged = []
-    for index, labelled in read_ahead(images, indices):
+    for index, labelled in read_images(images, indices):
         probability = probability_of(model, labelled, tta=tta)
         points, objects = _compared(model, probability, labelled, thresholds)
         loss = _loss(criterion, probability[: model.card.num_classes], labelled)
@@ -186,21 +185,9 @@ def _score(predicted: Geometries, true: Geometries) -> ClassScore:
     return ClassScore(object_score(met, match(met)), pixel_score(predicted, true, met))
 
 
-def read_ahead(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, Labelled]]:
+def read_images(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, Labelled]]:
     """Read images in threads, a few ahead of where they are needed."""
-    with ThreadPoolExecutor(READERS, thread_name_prefix="read") as pool:
-        waiting: deque[tuple[int, Future[Labelled]]] = deque()
-        try:
-            for index in indices:
-                waiting.append((index, pool.submit(images.read, index)))
-                if len(waiting) >= AHEAD:
-                    number, future = waiting.popleft()
-                    yield number, future.result()
-            while waiting:
-                number, future = waiting.popleft()
-                yield number, future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+    return read_ahead(images.read, indices, threads=READERS, most=AHEAD)
 
 
 def _loss(criterion: nn.Module, probability: Pixels8, labelled: Labelled) -> float:
