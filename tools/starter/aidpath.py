@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import TrainingError
-
-UInt8 = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+from glomseg.geometry import Bools, Bytes
 
 TILE_UM_PX = 0.5
 CROP_PX = 160
@@ -35,9 +32,9 @@ class Tile:
     """Tissue at `TILE_UM_PX`: image (H, W, 3), label (glomerulus) and ignore (no label to trust), both (H, W)."""
 
     name: str
-    image: UInt8
-    label: Mask
-    ignore: Mask
+    image: Bytes
+    label: Bools
+    ignore: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +43,8 @@ class Crop:
 
     name: str
     slide: str
-    image: UInt8
-    mask: Mask
+    image: Bytes
+    mask: Bools
     sclerotic: bool
 
 

@@ -11,17 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from glomseg.geometry import Bools, Bytes
+from glomseg.training.arrays import Floats, Random
 from glomseg.training.augment import paste, recolour, stain
 from tools.starter import shapes
-from tools.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Mask, Part, Tile, UInt8
+from tools.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Part, Tile
 from tools.starter.degrade import degrade
-
-Float = NDArray[np.float32]
-Rng = np.random.Generator
 
 PYRAMID_UM_PX = (0.5, 1.0, 1.5, 2.2, 3.2)
 FAMILY_SHARES = (0.2, 0.3, 0.2, 0.3)
@@ -87,9 +85,9 @@ def _of_rodents(recipe: Recipe) -> Recipe:
 class Sample:
     """One training image: image (S, S, 3) uint8, label (S, S), and weight (S, S), 0 where no label is to be trusted."""
 
-    image: UInt8
-    label: Mask
-    weight: Mask
+    image: Bytes
+    label: Bools
+    weight: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +95,20 @@ class Level:
     """A tile at one reading resolution: pixels (H, W, 5): optical density, label and ignore as 0..1."""
 
     um_px: float
-    pixels: Float
+    pixels: Floats
 
 
-def _log_uniform(rng: Rng, low: float, high: float) -> float:
+def _log_uniform(rng: Random, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _resize(channel: Float, size: tuple[int, int]) -> Float:
+def _resize(channel: Floats, size: tuple[int, int]) -> Floats:
     """Resample one float channel to (width, height) with antialiasing."""
     image = Image.fromarray(np.ascontiguousarray(channel), mode="F")
     return np.asarray(image.resize(size, Image.Resampling.BILINEAR), dtype=np.float32)
 
 
-def _resize_all(pixels: Float, size: tuple[int, int]) -> Float:
+def _resize_all(pixels: Floats, size: tuple[int, int]) -> Floats:
     return np.stack([_resize(pixels[..., i], size) for i in range(pixels.shape[-1])], axis=-1)
 
 
@@ -134,7 +132,7 @@ def _levels(tile: Tile) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def _turned(rng: Rng, pixels: Float) -> Float:
+def _turned(rng: Random, pixels: Floats) -> Floats:
     pixels = np.rot90(pixels, int(rng.integers(4)))
     return pixels[:, ::-1] if rng.random() < 0.5 else pixels
 
@@ -152,7 +150,7 @@ class Composer:
         self._densities = slide_densities(part.crops)
         self._tissue = tissue_density(part.tiles)
 
-    def sample(self, rng: Rng) -> Sample:
+    def sample(self, rng: Random) -> Sample:
         """Return one training image."""
         recipe = self.recipe
         kind = rng.random() if recipe.organ_share + recipe.rodent_share else 0.5
@@ -187,11 +185,11 @@ class Composer:
         image = degrade(rng, canvas.density, recipe.colour)
         return Sample(image, canvas.label, ~canvas.ignore)
 
-    def _recolour(self, rng: Rng, canvas: paste.Canvas) -> None:
+    def _recolour(self, rng: Random, canvas: paste.Canvas) -> None:
         family = recolour.FAMILIES[int(rng.choice(len(recolour.FAMILIES), p=FAMILY_SHARES))]
         canvas.density = recolour.recolour(rng, canvas.density, canvas.label, family)
 
-    def _other_organ(self, rng: Rng) -> Sample:
+    def _other_organ(self, rng: Random) -> Sample:
         """Return tissue of other organs at any magnification, some of it in other colours; nothing to find in it."""
         size = self.recipe.size_px
         canvas = self._mosaic(rng, size, _log_uniform(rng, 0.5, 2.5), self._organs)
@@ -201,12 +199,12 @@ class Composer:
         image = degrade(rng, canvas.density, self.recipe.colour)
         return Sample(image, np.zeros((size, size), np.bool_), np.ones((size, size), np.bool_))
 
-    def _draw_slide(self, rng: Rng) -> str:
+    def _draw_slide(self, rng: Random) -> str:
         """Draw a slide; one of many glomeruli more often, but less so than their number."""
         weights = np.sqrt([sum(self._weight(crop) for crop in self._crops[slide]) for slide in self._slides])
         return str(rng.choice(self._slides, p=weights / weights.sum()))
 
-    def _draw_crop(self, rng: Rng, slide: str) -> Crop:
+    def _draw_crop(self, rng: Random, slide: str) -> Crop:
         crops = self._crops[slide]
         weights = np.array([self._weight(crop) for crop in crops])
         return crops[int(rng.choice(len(crops), p=weights / weights.sum()))]
@@ -215,7 +213,7 @@ class Composer:
         return self.recipe.sclerotic_weight if crop.sclerotic else 1.0
 
     def _mosaic(
-        self, rng: Rng, size: int, um_px: float, tiles: Sequence[tuple[Level, ...]] | None = None
+        self, rng: Random, size: int, um_px: float, tiles: Sequence[tuple[Level, ...]] | None = None
     ) -> paste.Canvas:
         """Cover a square with pieces of tiles at one resolution, feathered into each other."""
         pixels = np.zeros((size, size, 5), dtype=np.float32)
@@ -236,8 +234,8 @@ class Composer:
         return paste.Canvas(pixels[..., :3], label, ignore)
 
     def _piece(
-        self, rng: Rng, size: int, um_px: float, tiles: Sequence[tuple[Level, ...]], *, plain: bool = False
-    ) -> Float:
+        self, rng: Random, size: int, um_px: float, tiles: Sequence[tuple[Level, ...]], *, plain: bool = False
+    ) -> Floats:
         """Cut a square of (size, size, 5) from a tile at about `um_px`; `plain` looks for one without glomeruli."""
         for _ in range(6):
             levels = tiles[int(rng.integers(len(tiles)))]
@@ -251,7 +249,7 @@ class Composer:
                 break
         return _turned(rng, _resize_all(cut, (size, size)))
 
-    def _paste_tissue(self, rng: Rng, canvas: paste.Canvas, um_px: float, target: Float, scale: float) -> None:
+    def _paste_tissue(self, rng: Random, canvas: paste.Canvas, um_px: float, target: Floats, scale: float) -> None:
         """Paste plain tissue in the shape of a glomerulus; it is labelled as tissue."""
         recipe = self.recipe
         crop = self._draw_crop(rng, self._draw_slide(rng))
@@ -273,7 +271,7 @@ class Composer:
         paste.blend(rng, canvas, density, shape[..., 3] >= 0.5, shape[..., 4], glomerulus=False)
 
     def _paste_crop(
-        self, rng: Rng, canvas: paste.Canvas, crop: Crop, scale: float, recipe: Recipe, towards: Float | None
+        self, rng: Random, canvas: paste.Canvas, crop: Crop, scale: float, recipe: Recipe, towards: Floats | None
     ) -> None:
         """Paste a glomerulus at the network's size; `towards` moves its stain to that of the tissue."""
         density, mask = stain.optical_density(crop.image), crop.mask
@@ -286,16 +284,16 @@ class Composer:
         paste.blend(rng, canvas, patch[..., :3], patch[..., 3] >= 0.5, patch[..., 4], glomerulus=True)
 
 
-def _smaller_than(mask: Mask, area_px: float) -> Mask:
+def _smaller_than(mask: Bools, area_px: float) -> Bools:
     """Return the regions of `mask` of less than `area_px`: pieces of glomeruli that nobody could tell."""
     labels, _ = ndimage.label(mask)
     small = np.bincount(labels.ravel()) < area_px
     small[0] = False
-    found: Mask = small[labels]
+    found: Bools = small[labels]
     return found
 
 
-def _lay(pixels: Float, piece: Float, top: int, left: int, feather: int) -> None:
+def _lay(pixels: Floats, piece: Floats, top: int, left: int, feather: int) -> None:
     """Lay `piece` on `pixels` in place, its upper and left margins faded in over what is there."""
     size = pixels.shape[0]
     y0, x0 = max(top, 0), max(left, 0)
@@ -314,16 +312,16 @@ def _lay(pixels: Float, piece: Float, top: int, left: int, feather: int) -> None
     view += alpha * (piece[y0 - top : y1 - top, x0 - left : x1 - left] - view)
 
 
-def slide_densities(crops: tuple[Crop, ...]) -> dict[str, Float]:
+def slide_densities(crops: tuple[Crop, ...]) -> dict[str, Floats]:
     """Return slide -> mean optical density of what lies around its glomeruli, from the rims of its crops."""
-    rims: dict[str, list[Float]] = {}
+    rims: dict[str, list[Floats]] = {}
     for crop in crops:
         rims.setdefault(crop.slide, []).append(stain.mean_density(stain.optical_density(crop.image), ~crop.mask))
     return {slide: np.median(np.stack(values), axis=0).astype(np.float32) for slide, values in rims.items()}
 
 
-def tissue_density(tiles: tuple[Tile, ...]) -> Float:
+def tissue_density(tiles: tuple[Tile, ...]) -> Floats:
     """Return the mean optical density of the tissue of `tiles` outside glomeruli."""
     means = [stain.mean_density(stain.optical_density(tile.image[::4, ::4]), ~tile.label[::4, ::4]) for tile in tiles]
-    mean: Float = np.mean(means, axis=0, dtype=np.float32)
+    mean: Floats = np.mean(means, axis=0, dtype=np.float32)
     return mean

@@ -5,20 +5,17 @@ from __future__ import annotations
 import io
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from glomseg.geometry import Bytes
+from glomseg.training.arrays import Floats, Random
 from glomseg.training.augment import stain
-
-UInt8 = NDArray[np.uint8]
-Float = NDArray[np.float32]
-Rng = np.random.Generator
 
 _YIQ = np.array([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]], dtype=np.float32)
 
 
-def degrade(rng: Rng, density: Float, colour: float = 1.0) -> UInt8:
+def degrade(rng: Random, density: Floats, colour: float = 1.0) -> Bytes:
     """Turn an optical density (H, W, 3) into what a scanner, a resampling and a JPEG encoder may leave of it."""
     density = jitter_stain(rng, density, colour)
     rgb = np.clip(jitter_light(rng, stain.to_rgb(density), colour), 0, 255)
@@ -47,16 +44,16 @@ def degrade(rng: Rng, density: Float, colour: float = 1.0) -> UInt8:
     return pixels
 
 
-def jitter_stain(rng: np.random.Generator, density: Float, strength: float = 1.0) -> Float:
+def jitter_stain(rng: np.random.Generator, density: Floats, strength: float = 1.0) -> Floats:
     """Change amount and hue of the stains and the tint of the glass at random."""
     gain = np.exp(rng.normal(0, 0.28 * strength) + rng.normal(0, 0.14 * strength, 3))
     mix = np.eye(3) + rng.normal(0, 0.06 * strength, (3, 3))
     tint = (rng.uniform(0, 0.06) + rng.uniform(0, 0.03, 3)) * strength * (rng.random() < 0.5)
-    jittered: Float = (density @ mix.astype(np.float32).T) * gain.astype(np.float32) + tint.astype(np.float32)
+    jittered: Floats = (density @ mix.astype(np.float32).T) * gain.astype(np.float32) + tint.astype(np.float32)
     return jittered
 
 
-def jitter_light(rng: np.random.Generator, rgb: Float, strength: float = 1.0) -> Float:
+def jitter_light(rng: np.random.Generator, rgb: Floats, strength: float = 1.0) -> Floats:
     """Turn hue, change saturation, contrast and gamma at random; 0..255 in and out (not yet clipped)."""
     turn = np.deg2rad(rng.normal(0, 12 * strength))
     saturation = np.exp(rng.normal(0, 0.25 * strength))
@@ -66,5 +63,5 @@ def jitter_light(rng: np.random.Generator, rgb: Float, strength: float = 1.0) ->
     turned = np.clip(rgb @ matrix.T.astype(np.float32), 0, 255)
     gamma = np.exp(rng.normal(0, 0.15 * strength))
     white = rng.uniform(225, 255) if rng.random() < 0.5 else 255.0
-    lit: Float = (white * np.power(turned / 255.0, gamma)).astype(np.float32)
+    lit: Floats = (white * np.power(turned / 255.0, gamma)).astype(np.float32)
     return lit

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
+from glomseg.geometry import Bools
+from glomseg.training.arrays import Floats, Random
 from glomseg.training.augment.paste import Canvas
 
-Float = NDArray[np.float32]
-Mask = NDArray[np.bool_]
-Rng = np.random.Generator
 
-
-def coarse(rng: Rng, density: Float, mask: Mask) -> tuple[Float, Mask]:
+def coarse(rng: Random, density: Floats, mask: Bools) -> tuple[Floats, Bools]:
     """Cut a round piece out of a glomerulus: pasted at the same size, its cells look larger, as in a mouse."""
     side = density.shape[0]
     radius = rng.uniform(0.28, 0.42) * side
@@ -32,7 +29,7 @@ def coarse(rng: Rng, density: Float, mask: Mask) -> tuple[Float, Mask]:
     return density, part
 
 
-def with_gap(rng: Rng, density: Float, shape: Mask) -> Float:
+def with_gap(rng: Random, density: Floats, shape: Bools) -> Floats:
     """Lighten a crescent or ring inside the edge of `shape`, as Bowman's space does."""
     depth = ndimage.distance_transform_edt(shape)
     width = float(rng.uniform(0.015, 0.08)) * shape.shape[0]
@@ -40,11 +37,11 @@ def with_gap(rng: Rng, density: Float, shape: Mask) -> Float:
     outward = np.arctan2(y - shape.shape[0] / 2, x - shape.shape[1] / 2)
     side = np.cos(outward - rng.uniform(0, 2 * np.pi)) * rng.uniform(0, 1.2) + 1.0
     gap = 1.0 / (1.0 + np.exp((depth - width * side) / (0.2 * width + 0.5))) * shape
-    lightened: Float = (density * (1 - rng.uniform(0.5, 0.95) * gap[..., None])).astype(np.float32)
+    lightened: Floats = (density * (1 - rng.uniform(0.5, 0.95) * gap[..., None])).astype(np.float32)
     return lightened
 
 
-def cut_glass(rng: Rng, canvas: Canvas) -> None:
+def cut_glass(rng: Random, canvas: Canvas) -> None:
     """Cut the tissue off along a wavy line, or paint what lies off the slide white."""
     size = canvas.label.shape[0]
     y, x = np.mgrid[:size, :size].astype(np.float32)
