@@ -132,7 +132,7 @@ def segmenting(command: Command) -> Command:
             "-m",
             multiple=True,
             help="A model's name, or its folder. Repeated: the mean of several, and how much they agree "
-            f"[the one that the project was adapted to, else {DEFAULT_MODEL}].",
+            f"[of a project the one that it was adapted to, else {DEFAULT_MODEL}].",
         ),
         click.option(
             "--threshold", type=click.FloatRange(0, 1, True, True), help="Probability on the outline [model's]."

@@ -54,7 +54,12 @@ class TrainFlags(TypedDict):
     help="Learn from what was reviewed in a QuPath project, beginning with the model of its newest run.",
 )
 @options.slides_option
-@click.option("--recipe", metavar="NAME", help="Settings to begin with: glomseg, retrain, kpis, kpis-reference.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help="Settings to begin with: glomseg, retrain, sclerosis, kpis, kpis-reference, kpis-glomnet, kpis-mask2former, "
+    "kpis-segformer, kpis-upernet.",
+)
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
 @click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting, over all files. May be repeated."

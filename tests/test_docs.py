@@ -1,5 +1,7 @@
 """The documentation is true: its commands parse, its snippets run, its links lead somewhere, its pages build."""
 
+import itertools
+import json
 import os
 import re
 import shlex
@@ -16,6 +18,8 @@ from glomseg_cli.main import cli
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(ROOT / name for name in ("tools/starter/README.md", "workflows/README.md", "benchmarks/README.md")),
+    *sorted((ROOT / "models").glob("*/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -60,6 +64,57 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("https:", "#")):
             assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_help_of_train_names_every_recipe() -> None:
+    (option,) = (item for item in cli.commands["train"].params if item.name == "recipe")
+    recipes = {path.stem for path in (ROOT / "glomseg/training/recipes").glob("*.toml")}
+    assert recipes == set(re.findall(r"[a-z0-9-]+", option.help.partition(":")[2]))
+
+
+def test_every_picture_is_shown() -> None:
+    shown = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert not [path.name for path in (ROOT / "docs").rglob("*.jpg") if f"{path.name})" not in shown]
+
+
+def table_rows(page: str, heading: str) -> list[list[str]]:
+    """Return the cells of the rows below the line of a page that begins with `heading`, bold or not."""
+    lines = iter((ROOT / page).read_text(encoding="utf-8").replace("**", "").splitlines())
+    next(line for line in lines if line.startswith(heading))
+    next(lines)
+    return [line.strip("| ").split(" | ") for line in itertools.takewhile(lambda line: line.startswith("|"), lines)]
+
+
+def test_the_tables_of_the_shipped_model_are_its_card() -> None:
+    """In its README and in the documentation, and no interval stands over fewer than 15 pictures."""
+    card = json.loads((ROOT / "models/pas-starter/card.json").read_text(encoding="utf-8"))
+    of_readme, of_docs = [], []
+    for scores in card["scores"]["pictures"].values():
+        ours, kept = scores["these_weights"], scores["pictures_that_chose_nothing"]
+        before, kept_before = (
+            scores[f"weights_before, {of}"] for of in ("sureness 0.87", "pictures_that_chose_nothing")
+        )
+        assert all("interval" not in item or item["pictures"] >= 15 for item in scores.values())
+        assert kept["glomeruli"] + scores["pictures_that_the_weights_were_chosen_on"]["glomeruli"] == ours["glomeruli"]
+        low_high = " ({:.2f} to {:.2f})".format(*ours["interval"]) if "interval" in ours else ""
+        f1 = f"{ours['object_f1']:.2f}{low_high}"
+        of_readme.append([
+            *(str(ours[name]) for name in ("pictures", "glomeruli", "matched", "false")), f1, f"{ours['dice']:.2f}",
+            f"{ours['matched_with_candidates']}, {ours['shown_with_candidates']}", f"{before['object_f1']:.2f}",
+            f"{kept['object_f1']:.2f}, {kept_before['object_f1']:.2f} ({kept['glomeruli']})",
+        ])  # fmt: skip
+        of_docs.append([
+            str(ours["glomeruli"]), f1, f"{ours['matched']}, and {ours['false']} false",
+            str(ours["matched_with_candidates"]), f"{kept['object_f1']:.2f} of {kept['glomeruli']}",
+        ])  # fmt: skip
+    assert [row[1:] for row in table_rows("models/pas-starter/README.md", "| tissue and stain | pictures")] == of_readme
+    assert [row[1:] for row in table_rows("docs/models.md", "| tissue and stain | glomeruli")] == of_docs
+    composed = card["scores"]["composed"].values()
+    assert sum(item["object_f1"] > item["before"] for item in composed) == 8  # as its README says
+    said = f"{card['sureness']} (0.83"
+    assert [dial["sureness"] for dial in card["dials"] if dial["tta"]] == [0.83]
+    for page in ("models/pas-starter/README.md", "docs/models.md", "CHANGELOG.md"):
+        assert said in (ROOT / page).read_text(encoding="utf-8"), page
 
 
 def test_readme_is_a_beginning() -> None:
