@@ -7,7 +7,7 @@ A part whose box is itself too large is no glomerulus but a failure of the model
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,32 +48,61 @@ class ConnectedPart:
         self.bottom, self.right = max(self.bottom, other.bottom), max(self.right, other.right)
 
 
-def connected_parts(level: Callable[[int, int], Bytes], height: int, width: int, lowest: int) -> list[ConnectedPart]:
-    """List the parts that are at least `lowest`; `level` gives (rows, width) from a first row on.
+ReadRows = Callable[[int, int], Bytes]
+"""Gives the values (rows, width) of a group from a first row on, so many rows of them."""
+
+
+def connected_parts(level: ReadRows, height: int, width: int, lowest: int) -> list[ConnectedPart]:
+    """List the parts of a group that are at least `lowest`.
 
     Diagonal neighbours are of one part, so that a hole that is closed by both is in the box of one.
     """
-    parts: list[ConnectedPart] = []
-    parents: list[int] = []
-    above = np.zeros(width, np.int64)  # numbers of the parts in the last row, from 1 on
-    rows = max(BLOCK, _STRIP_PX // width)
-    for first in range(0, height, rows):
-        labels, _ = ndimage.label(level(first, min(rows, height - first)) >= lowest, AROUND)
-        start = len(parts)
-        for number, (tall, wide) in enumerate(ndimage.find_objects(labels), start=1):
-            column = wide.start + int(np.argmax(labels[tall.start, wide] == number))
-            top, bottom = first + tall.start, first + tall.stop
-            parts.append(ConnectedPart(top, column, top, wide.start, bottom, wide.stop))
-            parents.append(len(parents))
-        for one, other in _touching(above, labels[0]):
-            one, other = sorted((_root(parents, one - 1), _root(parents, other + start - 1)))
-            parents[other] = one
-        above = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + start, 0)
+    parts, parents = _pieces(level, height, width, lowest)
     for index, part in enumerate(parts):
         root = _root(parents, index)
         if root != index:
             parts[root].join(part)
     return [part for index, part in enumerate(parts) if parents[index] == index]
+
+
+def mostly_of(part: ConnectedPart, level: ReadRows, height: int, width: int, lowest: int, factor: int) -> Bools:
+    """Say which pixels that are merged of `factor` x `factor` are of a part for at least a half."""
+    pieces, parents = _pieces(level, height, width, lowest)
+    places = ((piece.row, piece.column) for piece in pieces)
+    wanted = next(index for index, place in enumerate(places) if place == (part.row, part.column))
+    is_wanted = np.array([_root(parents, index) == wanted for index in range(len(pieces))])
+    counts, start = np.zeros((-(-height // factor), -(-width // factor)), np.uint16), 0
+    for first, labels, number in _strips(level, height, width, lowest):
+        rows, columns = np.nonzero(np.append(False, is_wanted[start : start + number])[labels])
+        np.add.at(counts, ((rows + first) // factor, columns // factor), 1)
+        start += number
+    return np.asarray(2 * counts >= factor**2)
+
+
+def _strips(level: ReadRows, height: int, width: int, lowest: int) -> Iterator[tuple[int, NDArray[np.int32], int]]:
+    """Yield the first row of each strip, its parts numbered from 1 on (rows, width), and how many they are."""
+    rows = max(BLOCK, _STRIP_PX // width)
+    for first in range(0, height, rows):
+        yield first, *ndimage.label(level(first, min(rows, height - first)) >= lowest, AROUND)
+
+
+def _pieces(level: ReadRows, height: int, width: int, lowest: int) -> tuple[list[ConnectedPart], list[int]]:
+    """List the parts of all strips one after the other, and for each another of which it is one, or itself."""
+    pieces: list[ConnectedPart] = []
+    parents: list[int] = []
+    above = np.zeros(width, np.int64)  # numbers of the pieces in the last row, from 1 on
+    for first, labels, _ in _strips(level, height, width, lowest):
+        start = len(pieces)
+        for number, (tall, wide) in enumerate(ndimage.find_objects(labels), start=1):
+            column = wide.start + int(np.argmax(labels[tall.start, wide] == number))
+            top, bottom = first + tall.start, first + tall.stop
+            pieces.append(ConnectedPart(top, column, top, wide.start, bottom, wide.stop))
+            parents.append(len(parents))
+        for one, other in _touching(above, labels[0]):
+            one, other = sorted((_root(parents, one - 1), _root(parents, other + start - 1)))
+            parents[other] = one
+        above = np.where(labels[-1] > 0, labels[-1].astype(np.int64) + start, 0)
+    return pieces, parents
 
 
 def _touching(above: NDArray[np.int64], below: NDArray[np.int32]) -> set[tuple[int, int]]:

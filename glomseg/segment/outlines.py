@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +23,11 @@ from glomseg.segment.large_groups import (
     PIECE_PX,
     CoarseMap,
     ConnectedPart,
+    ReadRows,
     blocks_to_pixels,
     connected_parts,
     factor_for,
+    mostly_of,
 )
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import BLOCK
@@ -102,7 +104,7 @@ def _outline(
     for part in connected_parts(level, high, wide, lowest):
         if part.box_px < _NEARLY * settings.minimum_area_um2 / probability.frame.mpp**2:
             continue
-        yield from _outline_part(probability, corner, blocks, part, lowest, settings)
+        yield from _outline_part(probability, corner, blocks, part, level, lowest, settings)
 
 
 def _outline_part(
@@ -110,6 +112,7 @@ def _outline_part(
     corner: tuple[int, int],
     blocks: Bools,
     part: ConnectedPart,
+    level: ReadRows,
     lowest: int,
     settings: OutlineSettings,
 ) -> Iterator[Glomerulus]:
@@ -124,9 +127,12 @@ def _outline_part(
     rows = range(part.top // factor - 1, -(-part.bottom // factor) + 1)
     columns = range(part.left // factor - 1, -(-part.right // factor) + 1)
     inside = blocks_to_pixels(blocks, rows, columns, BLOCK // factor)
+    high, wide = (side * BLOCK for side in blocks.shape)
+    mostly = np.pad(mostly_of(part, level, high, wide, lowest, factor), 1)
+    own = mostly[rows.start + 1 : rows.stop + 1, columns.start + 1 : columns.stop + 1]
     corner = (corner[0] // factor, corner[1] // factor)
     whole = replace(settings, split_depth_um=None, hover=None)
-    for outlined in _outline_box(coarse, corner, rows, columns, inside, lowest, whole, seed="largest"):
+    for outlined in _outline_box(coarse, corner, rows, columns, inside, lowest, whole, seed=own):
         yield replace(outlined, merged_px=factor)
 
 
@@ -151,9 +157,9 @@ def _outline_box(
     lowest: int,
     settings: OutlineSettings,
     *,
-    seed: tuple[int, int] | Literal["largest"] | None = None,
+    seed: tuple[int, int] | Bools | None = None,
 ) -> Iterator[Glomerulus]:
-    """Outline what lies in a box; with `seed` only what touches the part of that (row, column), or the largest."""
+    """Outline what lies in a box; with `seed` only what touches the part of that (row, column), or those pixels."""
     frame = probability.frame
     left, top = corner[0] + columns.start, corner[1] + rows.start
     classes = _inside_frame(probability, corner, rows, columns, inside)
@@ -190,15 +196,12 @@ def _outline_box(
                 yield Glomerulus(outline, confidence, touches_edge, int(np.argmax(means)), means, agreement)
 
 
-def _labels_of(components: NDArray[np.int32], mask: Bools, seed: tuple[int, int] | Literal["largest"]) -> set[int]:
+def _labels_of(components: NDArray[np.int32], mask: Bools, seed: tuple[int, int] | Bools) -> set[int]:
     """Return the numbers of the components that are asked for."""
-    if seed != "largest":
+    if isinstance(seed, tuple):
         parts, _ = ndimage.label(mask, AROUND)
-        return set(np.unique(components[parts == parts[seed]]).tolist())
-    areas = [
-        (rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in ndimage.find_objects(components)
-    ]
-    return {1 + int(np.argmax(areas))} if areas else set()
+        seed = parts == parts[seed]
+    return set(np.unique(components[mask & seed]).tolist())
 
 
 def _spread(probability: ProbabilityMap | CoarseMap, origin: tuple[int, int], shape: tuple[int, ...]) -> Bytes | None:

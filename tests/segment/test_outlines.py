@@ -157,6 +157,20 @@ def test_what_covers_all_of_the_tissue_is_outlined_on_merged_pixels(monkeypatch:
     assert len(large.geometry.interiors) == 1
 
 
+def test_what_hangs_on_too_large_a_part_by_a_thread_is_outlined_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merging pixels tears the thread, and what is at its end is no less there; no other part comes twice."""
+    values = np.round(255 * disc((1200, 1300), 610, 690, 480, soft=8)).astype(np.uint8)
+    values[20:150, 20:150] = values[20:80, 1200:1260] = values[160:220, 20:80] = 255
+    values[149:600, 100] = values[600, 100:200] = 255
+    for name in ("outlines.PIECE_PX", "outlines.LARGE_PX", "large_groups.LARGE_PX"):
+        monkeypatch.setattr(f"glomseg.segment.{name}", 200_000)
+    monkeypatch.setattr("glomseg.segment.large_groups._STRIP_PX", 100_000)
+    outlined = find_glomeruli(painted(values), SETTINGS)
+    areas = sorted((item.merged_px, round(item.geometry.area, -2)) for item in outlined)
+    assert [merged for merged, _ in areas] == [1, 1, 4, 4]
+    assert [area for _, area in areas][:3] == pytest.approx([3600, 3600, 16_900], rel=0.02)
+
+
 def test_ridges_that_join_all_peaks_are_seen_without_sorting(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is told quickly to be one object is what the long way says, and most objects are."""
     rng, quick, shapes = np.random.default_rng(1), waist._has_one_summit, []
