@@ -52,10 +52,16 @@ def remembered_model(project_folder: Path) -> AdaptedTo | None:
 def model_of_project(project_folder: Path) -> tuple[Path | None, tuple[str, ...]]:
     """Return the folder of the model that a project was adapted to, None where there is none, and what to say of it.
 
-    Raises ModelError where that model is gone: the outlines of another one would be taken for its own.
+    Raises ModelError where that model is gone, or its record cannot be read: the outlines of another one would be taken
+    for its own.
     """
     adapted = remembered_model(project_folder)
     if adapted is None:
+        if (record := project_folder / FOLDER / NAME).exists():
+            raise ModelError(
+                f"{record} cannot be read, which says what model this project was adapted to; give `model`, or remove "
+                "that file"
+            )
         return None, ()
     folder = Path(adapted.folder)
     if not (folder / CARD_NAME).is_file():

@@ -5,8 +5,10 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from support.oracle import save_oracle
 
+from glomseg.errors import ModelError
 from glomseg.models.store import read_card
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remember_model
 
@@ -35,6 +37,13 @@ def test_the_adapted_model_is_taken_and_named(project: Path, data: Path, tmp_pat
     gone = glomseg(*command)
     assert gone.code == 1
     assert f"which is not in {mine} any more" in gone.err
+
+
+def test_a_damaged_record_of_it_is_not_taken_for_none(tmp_path: Path) -> None:
+    remember_model(tmp_path, adapted_to(save_oracle(tmp_path / "mine")))
+    (tmp_path / "glomseg/model.json").write_text("{")
+    with pytest.raises(ModelError, match=r"model\.json cannot be read.*give `model`"):
+        model_of_project(tmp_path)
 
 
 def test_other_weights_in_its_folder_are_said(tmp_path: Path) -> None:
