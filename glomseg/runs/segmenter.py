@@ -77,6 +77,10 @@ class SegmentOptions:
         """Check what holds between options; raises RunError."""
         if self.scheduler is not None and self.workers not in (0, "auto"):
             raise RunError("`scheduler` and `workers` both say who does the slides; give one of them")
+        if self.scheduler is not None and self.cache is not None:
+            raise RunError(
+                "`cache` is a disk of this machine, and the workers of `scheduler` read slides where they lie"
+            )
         if self.shard is not None and self.restart:
             raise RunError(
                 "`restart` starts a run over that shards share; take its folder away, then start all shards without it"

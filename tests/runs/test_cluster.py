@@ -69,6 +69,8 @@ def test_the_same_files_though_a_worker_is_killed(oracle_folder, tmp_path, local
 def test_no_scheduler_and_two_ways_at_once(oracle_folder, tmp_path, monkeypatch) -> None:
     with pytest.raises(RunError, match="`scheduler` and `workers`"):
         SegmentOptions(scheduler="tcp://localhost:1", workers=2)
+    with pytest.raises(RunError, match="`cache` is a disk of this machine"):
+        SegmentOptions(scheduler="tcp://localhost:1", cache=tmp_path)
     pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     slides = small_slides(tmp_path / "in", 1)
