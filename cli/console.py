@@ -106,7 +106,7 @@ class Console:
             candidates = sum(record.candidates or 0 for record in result.records.values())
             if candidates:
                 folder = result.run.folder / "candidates"
-                self.say(f"(+ n): {candidates} candidates, less sure than what counts: {folder}")
+                self.say(f"(+ n): candidates, less sure than what counts ({candidates} in all): {folder}")
         for text in result.left:
             self.say(text)
         self.say(f"results: {result.run.folder}")

@@ -16,6 +16,7 @@ from .measuring import measuring as measuring_options
 if TYPE_CHECKING:
     from glomseg.columns import Row
     from glomseg.study.measure_project import MeasureOptions, StudyResult
+    from glomseg.study.records import Study
 
 COLUMNS = ("slide", "counted", "in means", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
 
@@ -74,7 +75,21 @@ def _show(console: Console, result: StudyResult, folder: Path, files: list[str])
         console.json({**content, "slides": rows["slides"], "animals": rows["animals"]})
     elif not console.quiet:
         console.table(COLUMNS, [_cells(row) for row in rows["slides"]])
+        if left_out := _not_in_means(result.study):
+            console.say(f"counted, but not in means of size and form: {left_out}")
     console.say(f"tables: {folder}")
+
+
+def _not_in_means(study: Study) -> str:
+    """Say how many counted profiles do not enter means, by the reason."""
+    from glomseg.study.summary import StudySummary
+
+    summary = StudySummary.of(study.slides, study.settings)
+    if summary is None:
+        return ""
+    cut = sum(not profile.whole for profile in summary.inside)
+    reasons = {"cut by an edge": cut, "globally sclerotic": len(summary.inside) - cut - len(summary.in_means)}
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
 
 
 def _cells(row: Row) -> list[str]:

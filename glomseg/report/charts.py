@@ -99,7 +99,7 @@ def curve_chart(
         axes.set_xlim(x[0], x[-1])
         if not top:
             axes.text(
-                0.5, 0.5, f"fewer than {FEWEST} profiles an {unit}: no curve", transform=axes.transAxes, ha="center",
+                0.5, 0.5, f"fewer than {FEWEST} profiles by {unit}: no curve", transform=axes.transAxes, ha="center",
                 color=SOFT,
             )  # fmt: skip
         axes.set_ylim(0, 1.3 * top or 1)

@@ -69,7 +69,7 @@ def test_candidates_lie_aside_and_are_not_counted(tmp_path: Path, oracle_folder:
     assert typed.code == 0, typed.err
     assert (tmp_path / "typed" / "candidates" / "a.geojson").is_file()
     assert "1 (+ 1)" in typed.out
-    assert "1 candidates, less sure than what counts" in typed.err
+    assert "candidates, less sure than what counts (1 in all)" in typed.err
 
 
 def test_errors_speak_of_parameters(tmp_path: Path, oracle_folder: Path, project: Path, no_qupath: None) -> None:

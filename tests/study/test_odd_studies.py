@@ -42,6 +42,12 @@ def test_six_animals_in_two_groups(measured) -> None:
     assert float(treated["difference_low"]) < float(treated["difference"]) < float(treated["difference_high"])
     assert "counted   in means   mean area µm²" in result.out
     assert " of tissue" in result.out
+    _, slides = measured(SIX, table="slides")
+    counted, whole, in_means = (sum(int(row[name]) for row in slides) for name in ("counted", "whole", "in_means"))
+    assert whole > in_means > 0
+    cut = f"{counted - whole} cut by an edge, " if counted > whole else ""
+    said = f"counted, but not in means of size and form: {cut}{whole - in_means} globally sclerotic"
+    assert said in result.out + result.err
     assert (of(rows, "c", "sclerotic_percent")["sd"], of(rows, "c", "sclerotic_percent")["mean_low"]) == ("0", "")
 
 
