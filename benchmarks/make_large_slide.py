@@ -9,17 +9,15 @@ what reading any slide of its size costs. Without a folder of pictures the tissu
 
 from __future__ import annotations
 
-import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
-from tempfile import gettempdir
 
 import numpy as np
 import simplejpeg
 import tifffile
-from make_slide import CELL, FACTORS, TILES, _inside, read_tissue, sections
+from make_slide import CELL, FACTORS, _inside, read_tissue, sections, slide_parser
 from support.slides import GLASS, Painter, Pixels, reduce
 
 BLOCK = 512
@@ -27,14 +25,8 @@ QUALITY = 80
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(gettempdir()) / "glomseg-benchmark")
-    parser.add_argument("--tiles", type=Path, default=TILES)
-    parser.add_argument("--size", default="50000x50000", help="in px")
-    parser.add_argument("--share", type=float, default=0.5, help="of the slide that is tissue")
-    options = parser.parse_args()
-    width, height = (int(side) for side in options.size.split("x"))
-    print(make_large_slide(options.folder, options.tiles, size=(width, height), share=options.share))
+    options = slide_parser(__doc__, size="50000x50000").parse_args()
+    print(make_large_slide(options.folder, options.tiles, size=options.size, share=options.share))
 
 
 def make_large_slide(

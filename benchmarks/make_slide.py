@@ -26,15 +26,26 @@ FACTORS = (1, 4, 16)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, nargs="?", default=Path(gettempdir()) / "glomseg-benchmark")
-    parser.add_argument("--tiles", type=Path, default=TILES)
-    parser.add_argument("--size", default="24000x18000", help="in px")
-    parser.add_argument("--share", type=float, default=0.5, help="of the slide that is tissue")
+    parser = slide_parser(__doc__, size="24000x18000")
     parser.add_argument("--gaps", action="store_true", help="store no tiles where there is no tissue")
     options = parser.parse_args()
-    width, height = (int(side) for side in options.size.split("x"))
-    print(make_slide(options.folder, options.tiles, size=(width, height), share=options.share, gaps=options.gaps))
+    print(make_slide(options.folder, options.tiles, size=options.size, share=options.share, gaps=options.gaps))
+
+
+def slide_parser(description: str | None, *, size: str) -> argparse.ArgumentParser:
+    """Read which slide is to be made, of which tissue and where."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(gettempdir()) / "glomseg-benchmark")
+    parser.add_argument("--tiles", type=Path, default=TILES)
+    parser.add_argument("--size", type=size_px, default=size, help="in px")
+    parser.add_argument("--share", type=float, default=0.5, help="of the slide that is tissue")
+    return parser
+
+
+def size_px(text: str) -> tuple[int, int]:
+    """Read a size such as 24000x18000: (width, height)."""
+    width, height = (int(side) for side in text.split("x"))
+    return width, height
 
 
 def make_slide(
