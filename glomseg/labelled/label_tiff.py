@@ -19,7 +19,7 @@ from glomseg.labelled.label_block import LabelBlock, LabelPixels, WholeLabel, gr
 from glomseg.labelled.label_values import SaidOfValues
 from glomseg.slides import jpeg
 from glomseg.slides.tiff_mpp import tiff_mpp
-from glomseg.slides.tiff_pages import check_extent
+from glomseg.slides.tiff_pages import check_extent, has_shape_of
 
 MAX_STRIP_PX = 500_000_000
 WORKERS = 2
@@ -69,9 +69,7 @@ def _check_planes(path: Path, tiff: tifffile.TiffFile, page: Any) -> None:
 
 def _is_level(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Tell whether a page has the shape of the first, and is not larger."""
-    across, down = size[0] / max(1, other[0]), size[1] / max(1, other[1])
-    slack = across / max(1, other[0]) + down / max(1, other[1])  # one pixel more or less in either size
-    return across >= 1 and down >= 1 and abs(across - down) <= slack
+    return size[0] >= other[0] and size[1] >= other[1] and has_shape_of(size, other)
 
 
 def _page(page: Any) -> Any:

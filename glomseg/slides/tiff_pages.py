@@ -193,23 +193,28 @@ def _is_smaller(last: tifffile.TiffPage, full: tifffile.TiffPage, page: tifffile
         return False
     if (page.dtype, page.samplesperpixel, page.photometric) != (full.dtype, full.samplesperpixel, full.photometric):
         return False
-    return _has_shape_of(full, page)
+    return has_shape_of(_pixels(full), _pixels(page))
 
 
-def _has_shape_of(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
-    across, down = full.imagewidth / page.imagewidth, full.imagelength / page.imagelength
-    slack = across / page.imagewidth + down / page.imagelength  # one pixel more or less in either size
-    return bool(abs(across - down) <= slack)
+def has_shape_of(size: tuple[int, int], smaller: tuple[int, int]) -> bool:
+    """Tell whether a page of a smaller (width, height) has the shape of one of `size`, to a pixel more or less."""
+    width, height = (max(1, side) for side in smaller)
+    across, down = size[0] / width, size[1] / height
+    return abs(across - down) <= across / width + down / height
 
 
 def _is_shrunk(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
     """Tell a thumbnail in strips, which needs no word."""
-    return not page.is_tiled and page.imagewidth < full.imagewidth and _has_shape_of(full, page)
+    return not page.is_tiled and page.imagewidth < full.imagewidth and has_shape_of(_pixels(full), _pixels(page))
 
 
 def _page(page: Any) -> tifffile.TiffPage:
     whole: tifffile.TiffPage = page.aspage()
     return whole
+
+
+def _pixels(page: tifffile.TiffPage) -> tuple[int, int]:
+    return int(page.imagewidth), int(page.imagelength)
 
 
 def _area(page: tifffile.TiffPage) -> int:
