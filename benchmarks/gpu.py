@@ -31,7 +31,7 @@ from tempfile import gettempdir
 import numpy as np
 import torch
 from make_large_slide import make_large_slide
-from make_slide import TILES
+from make_slide import TILES, size_px
 
 from glomseg.models.pixels import read_for
 from glomseg.models.predict import Model, load_model
@@ -61,9 +61,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all numbers here too")
     parser.add_argument("--worker", type=float, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    width, height = (int(side) for side in options.size.split("x"))
     options.start = start = time.perf_counter()
-    options.slide = make_large_slide(options.folder, options.tiles, size=(width, height))
+    options.slide = make_large_slide(options.folder, options.tiles, size=size_px(options.size))
     if options.worker is not None:
         as_worker(options)
         return

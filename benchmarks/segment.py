@@ -58,10 +58,9 @@ def main() -> None:
 
 
 def make_slide(options: argparse.Namespace) -> Path:
-    from make_slide import make_slide
+    from make_slide import make_slide, size_px
 
-    width, height = (int(side) for side in options.size.split("x"))
-    return make_slide(options.folder, options.tiles, size=(width, height))
+    return make_slide(options.folder, options.tiles, size=size_px(options.size))
 
 
 def in_own_process(options: argparse.Namespace, measure: str, *more: str) -> dict[str, float]:
