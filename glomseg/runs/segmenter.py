@@ -79,7 +79,8 @@ class SegmentOptions:
             raise RunError("`scheduler` and `workers` both say who does the slides; give one of them")
         if self.scheduler is not None and self.cache is not None:
             raise RunError(
-                "`cache` is a disk of this machine, and the workers of `scheduler` read slides where they lie"
+                "`cache` is a disk of this machine, and the workers of `scheduler` read slides where they lie; "
+                "leave one of them away"
             )
         if self.shard is not None and self.restart:
             raise RunError(
