@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import re
+import shlex
 import signal
 import sys
 import tempfile
@@ -140,6 +141,7 @@ def qupath_process() -> Iterator[QuPathProcess]:
         options = ["-Xrs", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={preferences}"]
         if version_numbers(info.java_version or "0") >= (22,):  # else Java warns of its own start
             options.append("--enable-native-access=ALL-UNNAMED")
+        options += ["-XX:MaxRAMPercentage=50", *_java_options()]
         process = QuPathProcess(
             functools.partial(
                 ProcessPoolExecutor,
@@ -170,8 +172,14 @@ def _settle(folder: str, options: Sequence[str]) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
     os.environ["PAQUO_QUPATH_DIR"] = folder
-    os.environ.setdefault("PAQUO_JAVA_OPTS", json.dumps([*options, "-XX:MaxRAMPercentage=50"]))
+    os.environ["PAQUO_JAVA_OPTS"] = json.dumps(options)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _java_options() -> list[str]:
+    """Return Java's options of PAQUO_JAVA_OPTS or .paquo.toml; they come after ours, so that they win."""
+    given = _setting("java_opts") or ()
+    return shlex.split(given) if isinstance(given, str) else [str(option) for option in given]
 
 
 def _translating(function: Callable[[], _T]) -> _T:

@@ -129,6 +129,15 @@ def test_the_process_keeps_our_stdout_clean_and_is_out_of_reach_of_ctrl_c(preten
     assert "a log line" in err
 
 
+@pytest.mark.parametrize("given", ["-Xmx3g -Dx=1", '["-Xmx3g", "-Dx=1"]'])
+def test_java_options_of_the_user_come_beside_ours(pretended, monkeypatch, given):
+    monkeypatch.setenv("PAQUO_JAVA_OPTS", given)
+    with qupath_process() as process:
+        options = json.loads(process.call(os.getenv, "PAQUO_JAVA_OPTS"))
+    assert options[-2:] == ["-Xmx3g", "-Dx=1"]
+    assert {"-Xrs", "-Djava.awt.headless=true"} < set(options)
+
+
 def test_a_process_that_dies_is_one_line(pretended):
     with qupath_process() as process:
         with pytest.raises(QuPathError, match="ended unexpectedly"):
