@@ -23,6 +23,9 @@ from glomseg.runs.shard import Shard
 from glomseg.segment.pipeline import SegmentSettings, Stitch, outline_settings, sureness_of, threshold_of
 from glomseg.segment.suggest import Suggester
 
+SLIDE_TIMEOUT = 900.0
+"""For how many seconds a worker may say nothing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentOptions:
@@ -69,7 +72,7 @@ class SegmentOptions:
     sclerosis: Literal["off", "suggest", "classify"] = "off"
     shard: Shard | None = None
     workers: int | Literal["auto"] = 0
-    slide_timeout: float = 900.0
+    slide_timeout: float = SLIDE_TIMEOUT
     cache: Path | None = None
     scheduler: str | None = None
 
@@ -81,6 +84,10 @@ class SegmentOptions:
             raise RunError(
                 "`cache` is a disk of this machine, and the workers of `scheduler` read slides where they lie; "
                 "leave one of them away"
+            )
+        if self.scheduler is not None and self.slide_timeout != SLIDE_TIMEOUT:
+            raise RunError(
+                "`slide_timeout` is for workers of this machine, and those of a `scheduler` obey that one; leave it out"
             )
         if self.shard is not None and self.restart:
             raise RunError(

@@ -52,11 +52,14 @@ class SlideCache:
             return job
         self._begin_next()
         try:
-            return replace(job, copy=copy.result())
+            path, why = copy.result(), "it is no file by itself"
         except OSError as error:
-            self._warn(f"{job.name}: not copied to {self._folder} ({error.strerror or error}); read where it lies")
-            self.drop(job)
-            return job
+            path, why = None, error.strerror or str(error)
+        if path is not None:
+            return replace(job, copy=path)
+        self._warn(f"{job.name}: not copied to {self._folder} ({why}); read where it lies")
+        self.drop(job)
+        return job
 
     def drop(self, job: Job) -> None:
         """Remove the copy of a slide that is done with."""

@@ -71,6 +71,8 @@ def test_no_scheduler_and_two_ways_at_once(oracle_folder, tmp_path, monkeypatch)
         SegmentOptions(scheduler="tcp://localhost:1", workers=2)
     with pytest.raises(RunError, match="`cache` is a disk of this machine"):
         SegmentOptions(scheduler="tcp://localhost:1", cache=tmp_path)
+    with pytest.raises(RunError, match="`slide_timeout` is for workers of this machine"):
+        SegmentOptions(scheduler="tcp://localhost:1", slide_timeout=60.0)
     pytest.importorskip("distributed", reason="dask.distributed is not installed (pip install '.[cluster]')")
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
     slides = small_slides(tmp_path / "in", 1)

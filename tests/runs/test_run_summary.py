@@ -5,14 +5,18 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.batches import begun, files_of, small_slides
+from support.dicom import dicom_slide
 from support.slides import disc_slide
 
 import glomseg
 from glomseg import Listener, SegmentOptions
 from glomseg.errors import RunError
 from glomseg.runs.run import load_run
+from glomseg.runs.segment_batch import Job
+from glomseg.runs.slide_cache import caching
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +81,14 @@ def test_what_cannot_be_copied_is_read_where_it_lies(options, tmp_path, unwritab
         glomseg.segment_slides(slides, tmp_path / "out", asked, listener=Listener(warning=said.append))
     assert [text for text in said if "read where it lies" in text]
     assert "File too large" in said[0]
+
+
+def test_a_slide_of_many_files_is_said_to_be_read_where_it_lies(tmp_path) -> None:
+    pytest.importorskip("pydicom")
+    path = dicom_slide(tmp_path / "in", np.full((512, 512, 3), 240, np.uint8), levels=1)[0]
+    job, said = Job(entry_id="1", name="one.dcm", path=path), []
+    with caching(tmp_path / "cache", [job], 1, said.append) as cache:
+        assert cache.take(job) == job
+    assert len(said) == 1
+    assert "one.dcm: not copied" in said[0]
+    assert "read where it lies" in said[0]
