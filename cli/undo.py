@@ -48,7 +48,7 @@ def undo(
 
     console = Console(quiet=quiet, as_json=as_json)
     if dry_run:
-        _say(preview_undo(project, run), console)
+        _say(preview_undo(project, run, slides=slides), console)
         return 0
     asked = WriteOptions(slides=slides, believe_deletions=believe_deletions, on_conflict=on_conflict)
     with console.listening("undoing") as listener:
@@ -72,11 +72,15 @@ def undo(
 
 
 def _say(preview: UndoPreview, console: Console) -> None:
-    """Print which run would be taken back."""
+    """Print which run would be taken back, and on which images not."""
     run, outlines = preview.run, preview.outlines
     model = run.parameters.model
+    for key, reason in preview.left.items():
+        console.warn(f"{run.images[key].name}: {reason}")
     if console.as_json:
-        console.json({"run": run.run_id, "started": run.started, "model": model, "outlines": outlines})
+        console.json(
+            {"run": run.run_id, "started": run.started, "model": model, "outlines": outlines, "left": preview.left}
+        )
     elif not console.quiet:
         rows = [(run.images[key].name, str(number)) for key, number in outlines.items()]
         console.table(("image", f"outlines of {run.run_id} brought in"), rows)

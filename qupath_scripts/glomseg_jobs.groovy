@@ -266,8 +266,9 @@ private String inWords(Map last) {
         // of an older glomseg: its id tells
     }
     def outlines = last.outlines.values().sum() as int, images = last.outlines.size()
+    def left = last.left ? " (not on ${last.left.size()} more: ${last.left.values().unique().join('; ')})" : ""
     return "run ${last.run}, by ${last.model ?: 'an unknown model'}${begun}: ${outlines} " +
-        "outline${outlines == 1 ? '' : 's'} on ${images} image${images == 1 ? '' : 's'}"
+        "outline${outlines == 1 ? '' : 's'} on ${images} image${images == 1 ? '' : 's'}${left}"
 }
 
 void reopen(String file, List open) {

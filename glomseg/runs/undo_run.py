@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,35 +53,48 @@ def undo_run(
 
 @dataclass(frozen=True, kw_only=True)
 class UndoPreview:
-    """The run that an undo would take back, and how many outlines it brought into each image where it stands last."""
+    """The run that an undo would take back, and how many outlines it brought into each image where it stands last.
+
+    `left` says why of the other images that it changed, by entry id.
+    """
 
     run: Run
     outlines: Mapping[str, int]
+    left: Mapping[str, str]
 
 
-def preview_undo(project: Path, run: str | None = None) -> UndoPreview:
-    """Tell what `undo_run` would take back, and change nothing; an image of which it would fail is left out.
+def preview_undo(project: Path, run: str | None = None, *, slides: Sequence[Path] = ()) -> UndoPreview:
+    """Tell what `undo_run` would take back, and what not and why; changes nothing.
 
-    Raises RunError where there is nothing to take back.
+    Images that moved are looked for under `slides`. Raises RunError where there is nothing to take back.
     """
-    read = read_project(project)
+    read = read_project(project, slides=slides)
     runs_folder = read.folder / FOLDER
     chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
-    outlines = {}
-    for image in read.images:
-        if image.entry_id in chosen.images and (chosen.folder / "changes" / image.entry_id).is_dir():
-            with suppress(RunError, ProjectError):
-                writes = _writes_of(chosen, image, image_state(image))
-                outlines[image.entry_id] = len(fold([written.change for written in writes]).added)
+    images = {image.entry_id: image for image in read.images}
+    outlines, left = {}, {}
+    for entry_id in _changed_by(chosen):
+        try:
+            image, _ = reachable(images.get(entry_id))
+            writes = _writes_of(chosen, image, image_state(image))
+            outlines[entry_id] = len(fold([written.change for written in writes]).added)
+        except (RunError, ProjectError) as error:
+            left[entry_id] = str(error)
     if not outlines:
-        raise RunError(f"nothing that run {chosen.run_id} changed can be taken back; see: glomseg status PROJECT")
-    return UndoPreview(run=chosen, outlines=outlines)
+        why = f" ({'; '.join(dict.fromkeys(left.values()))})" if left else ""
+        raise RunError(f"nothing that run {chosen.run_id} changed can be taken back{why}; see: glomseg status PROJECT")
+    return UndoPreview(run=chosen, outlines=outlines, left=left)
+
+
+def _changed_by(run: Run) -> tuple[str, ...]:
+    """Name the images that a run changed, by entry id."""
+    return tuple(key for key in run.images if (run.folder / "changes" / key).is_dir())
 
 
 def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Listener) -> tuple[str, ...]:
     """Take back what a run changed, image by image; returns the ids of those where it was not taken back before."""
     images = {image.entry_id: image for image in project.images}
-    entry_ids = tuple(key for key in run.images if (run.folder / "changes" / key).is_dir())
+    entry_ids = _changed_by(run)
     if not entry_ids:
         raise RunError(f"run {run.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
     before = []

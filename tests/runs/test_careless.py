@@ -228,6 +228,11 @@ def test_a_slide_that_is_offline_is_taken_back_later(moved, one_process, glomseg
     again = glomseg("collect", moved)
     assert (again.code, "not in the project" in again.out) == (1, False)
     assert states() == ["collected", "collected, not written again"]
+    before = glomseg("undo", moved, "--dry-run", "--json")
+    preview = json.loads(before.out)
+    assert (preview["outlines"], list(preview["left"])) == ({"1": len(FREE)}, ["2"])
+    assert "was not found" in preview["left"]["2"]
+    assert "image 2: the file was not found" in before.err
     assert glomseg("undo", moved).code == 1
     assert states() == ["undone", "not undone"]
     slide.with_suffix(".away").rename(slide)
