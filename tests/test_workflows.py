@@ -1,5 +1,6 @@
 """The templates say whether they were tried, and call glomseg as it is."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -28,8 +29,20 @@ def test_a_template_says_whether_it_was_tried_and_gives_options_that_there_are(p
     assert f"`{path.name}`" in (FOLDER / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_job_array_is_bash() -> None:
+@pytest.mark.parametrize(
+    ("array", "shards", "expected"),
+    [((7, 1, 20, 20), "", "7/20"), ((7, 7, 7, 1), "20", "7/20"), ((7, 7, 7, 1), "", ""), ((3, 1, 7, 3), "", "")],
+    ids=["all", "one again", "one again, of how many", "three of many"],
+)
+def test_a_job_of_an_array_is_the_same_shard_when_it_is_submitted_again(array, shards, expected) -> None:
     bash = shutil.which("bash")
     if bash is None:
         pytest.skip("no bash here")
-    subprocess.run([bash, "-n", str(FOLDER / "slurm_array.sh")], check=True)
+    names = [f"SLURM_ARRAY_TASK_{name}" for name in ("ID", "MIN", "MAX", "COUNT")]
+    values = {name: str(value) for name, value in zip(names, array, strict=True)}
+    done = subprocess.run(
+        [bash, str(FOLDER / "slurm_array.sh"), "in", "out"],
+        env={**os.environ, **values, "SHARDS": shards, "GLOMSEG": "echo"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode == 0) == bool(expected)
+    assert f"--shard {expected}" in done.stdout if expected else "SHARDS=" in done.stderr
