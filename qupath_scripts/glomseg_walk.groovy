@@ -36,6 +36,7 @@ class Walk extends ImageWindow {
     Object offered = null  // the id of the candidate at hand
     final Set passed = []
     final List past = []  // what U takes back: ids
+    private final Set rejected = []  // those of them that are no glomeruli
     private final List<Button> verdicts = []  // of the candidate at hand
     final Initials initials = new Initials(this)
     final brackets
@@ -74,7 +75,7 @@ class Walk extends ImageWindow {
     void turnTo() {
         fields = []
         at = -1
-        [past, passed, candidates, states].each { it.clear() }
+        [past, rejected, passed, candidates, states].each { it.clear() }
         offered = null
         map = null
         if (data != null) {
@@ -173,6 +174,8 @@ class Walk extends ImageWindow {
         data.getHierarchy().addObject(item)
         shared.judge(data, item, verdict, by)
         past << item.getID()
+        if (verdict == "reject")
+            rejected << item.getID()
         passed << item.getID()
         rest.playFromStart()
         offer()
@@ -197,10 +200,12 @@ class Walk extends ImageWindow {
 
     void tell(String text = null) {
         def done = fields.count { seen.covers(it) }
+        def added = past.size() - rejected.size()
         bar.setProgress(fields ? done / (double) fields.size() : 0)
         def standing = data == null ? "Open an image of a project." :
             at >= fields.size() ? "All tissue was seen." :
-            "${done} of ${fields.size()} fields seen" + (past ? ", ${past.size()} added" : "") + inWords(current())
+            "${done} of ${fields.size()} fields seen" + (added ? ", ${added} added" : "") +
+                (rejected ? ", ${rejected.size()} rejected" : "") + inWords(current())
         place.setText(text ?: standing)
         verdicts*.setDisable(current() == null)
     }
@@ -262,7 +267,7 @@ class Walk extends ImageWindow {
             Dialogs.showInfoNotification(title, "There is nothing to take back.")
         } else {
             data.getHierarchy().removeObject(item, true)
-            passed.remove(id)
+            [passed, rejected]*.remove(id)
             rest.playFromStart()
             offer()
         }

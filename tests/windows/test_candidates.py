@@ -105,6 +105,7 @@ def test_the_walk_offers_candidates_in_their_fields_and_the_review_leads_there_a
     offered.fx("within(Button).find { it.getText() == 'Find what was missed' }.fire()")
     offered.until(f"{walk}?.isShowing()", "true")
     assert offered.fx("[review.isShowing(), gui.getOverlayOptions().getShowNames()]") == "[false, false]"
+    offered.fx(f"{walk}.getScene().getRoot().lookupAll('.text-field')[0].setText('AB')")
     for _ in range(9):
         if "candidate, confidence 0.75" in offered.fx(said):
             break
@@ -113,9 +114,12 @@ def test_the_walk_offers_candidates_in_their_fields_and_the_review_leads_there_a
     assert offered.fx(f"{ours}.collect {{ [it.getPathClass(), verdict(it), it.isLocked()] }}") == (
         "[[Glomerulus, accept, true]]"
     )
+    assert ", 1 added" in offered.fx(said)
     offered.press("U", window="gui.getStage()")
     assert offered.fx(f"{ours}.size()") == "0"
     offered.press("X", window="gui.getStage()")
+    assert ", 1 rejected" in offered.fx(said)
+    assert "added" not in offered.fx(said)
     offered.fx(UNDO)
     assert offered.fx(f"{ours}.size()") == "0"
     offered.press("PAGE_UP", window=walk)
