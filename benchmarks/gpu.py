@@ -38,7 +38,8 @@ from glomseg.models.predict import Model, load_model
 from glomseg.models.store import find_model, load_network
 from glomseg.segment.pipeline import SegmentSettings, _tiles, outline_map, segment_slide
 from glomseg.segment.probability_map import ProbabilityMap
-from glomseg.segment.stream import Pace, _ahead, pace_for, predict_tiles
+from glomseg.segment.read_ahead import read_ahead
+from glomseg.segment.stream import Pace, pace_for, predict_tiles
 from glomseg.segment.tiles import BLOCK, ReadingFrame
 from glomseg.segment.tissue import find_tissue
 from glomseg.slides.slide import open_slide
@@ -256,7 +257,7 @@ def stages(options: argparse.Namespace) -> None:
                     return read_for(slide, part, averages=averages, pinned=pace.pinned) is not None
 
                 with timed() as timer:
-                    for _ in _ahead(read, parts, readers, 3 * readers):
+                    for _ in read_ahead(read, parts, threads=readers, most=3 * readers):
                         pass
             source = sum(part.rows.size * part.columns.size for part in parts) / 1e6
             where = "level's pixels" if averages else "averaged on the CPU"

@@ -1,6 +1,5 @@
 """Tiles on their way through a model: any pace gives the same, and memory that is full makes smaller batches."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +109,7 @@ def test_a_slide_that_is_read_from_many_threads_decodes_each_block_once(path: Pa
 
         monkeypatch.setattr(slide._reader, "block", counted)
         frame = ReadingFrame.of(slide.width, slide.height, *slide.pixel_size, 1.0)
-        model = Model(dataclasses.replace(oracle_card()), oracle_net(), torch.device("cpu"))
+        model = Model(oracle_card(), oracle_net(), torch.device("cpu"))
         for _ in predict_tiles(slide, model, frame, TILES, pace=Pace(readers=8, parts_ahead=16, part_px=100)):
             pass
     assert len(blocks) == len(set(blocks))
