@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.kill_workers import workers_of
 
 from glomseg.errors import ProjectError, QuPathError
 from glomseg.qupath import process as module
@@ -118,6 +119,7 @@ def test_the_process_keeps_our_stdout_clean_and_is_out_of_reach_of_ctrl_c(preten
         assert child != os.getpid()
         assert process.call(os.getpid) == child
         assert process.call(os.getpgid, 0) != os.getpgid(0)
+        assert child not in [worker.pid for worker in workers_of(os.getpid())]  # tests that kill workers leave it alone
         assert process.call(signal.getsignal, signal.SIGINT) == signal.SIG_IGN
         process.call(os.write, 1, b"a log line\n")
         options = process.call(os.getenv, "PAQUO_JAVA_OPTS")

@@ -10,11 +10,14 @@ import psutil
 
 
 def workers_of(parent: int) -> list[psutil.Process]:
-    """List the workers that a process has started, without those that multiprocessing keeps for itself."""
+    """List the workers that a process has started, without what multiprocessing keeps for itself, and without a QuPath.
+
+    QuPath's process is started the same way; it is told by its session, which is its own.
+    """
     below = []
     for child in psutil.Process(parent).children():
-        with suppress(psutil.NoSuchProcess):  # dead, and not buried yet
-            if "spawn_main" in " ".join(child.cmdline()):
+        with suppress(psutil.NoSuchProcess, ProcessLookupError):  # dead, and not buried yet
+            if "spawn_main" in " ".join(child.cmdline()) and os.getsid(child.pid) == os.getsid(parent):
                 below.append(child)
     return below
 
