@@ -5,8 +5,8 @@
 Needs a QuPath. Asserts nothing on time; the aim is 10,000 polygons in less than 5 s.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -116,4 +116,6 @@ def main(number):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("number", nargs="?", type=int, default=10_000)
+    main(options.parse_args().number)

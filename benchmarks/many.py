@@ -6,8 +6,8 @@ Makes the records of SLIDES images (10,000), times what a run does with them, in
 small slides with 1 and 2 workers: the time of 2k equal slides by k workers over that of 2 by one.
 """
 
+import argparse
 import shutil
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glomseg import SegmentOptions, segment_slides
+from glomseg import Listener, SegmentOptions, segment_slides
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.journal import Journal
 from glomseg.runs.merge import WorkPlace, journaled
@@ -93,8 +93,6 @@ def workers() -> None:
             for path in slides[1:]:
                 shutil.copy(folder / "0.png", path)
             said: list[str] = []
-            from glomseg import Listener
-
             options = SegmentOptions(device="cpu", mpp=(1.0, 1.0), workers=count)
             segment_slides(slides, folder / f"out-{count}", options, listener=Listener(remark=said.append))
             line = next(text for text in said if " workers did " in text)
@@ -104,6 +102,9 @@ def workers() -> None:
 
 
 if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("slides", nargs="?", type=int, default=10_000)
+    slides = options.parse_args().slides
     print("| what | for each |\n|---|---|")
-    records(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    records(slides)
     workers()
