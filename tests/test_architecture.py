@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors",),
-    ("columns", "files", "geometry", "progress", "settings"),
+    ("child_process", "columns", "files", "geometry", "progress", "settings"),
     ("slides",),
     ("models",),
     ("qupath",),

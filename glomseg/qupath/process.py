@@ -15,7 +15,6 @@ import shlex
 import signal
 import sys
 import tempfile
-import threading
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from glomseg.child_process import end_with_parent
 from glomseg.errors import QuPathError
 
 REMEDY = "install QuPath from qupath.github.io, or set PAQUO_QUPATH_DIR to its folder"
@@ -173,7 +173,7 @@ def _settle(folder: str, options: Sequence[str]) -> None:
         os.setsid()
     os.environ["PAQUO_QUPATH_DIR"] = folder
     os.environ["PAQUO_JAVA_OPTS"] = json.dumps(options)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
 def _java_options() -> list[str]:
@@ -190,14 +190,6 @@ def _translating(function: Callable[[], _T]) -> _T:
         if type(error).__module__.startswith(("java", "qupath", "org.")):
             raise QuPathError(f"QuPath failed ({error}); see its messages above, and report it") from None
         raise
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent was killed; a pool's worker would wait for work for ever."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _setting(name: str) -> Any:

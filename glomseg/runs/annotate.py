@@ -23,7 +23,7 @@ from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import read_runs, resume_or_start
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
-from glomseg.runs.shard import Shard
+from glomseg.runs.shard import share_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,9 @@ def annotate_project(
         raise ProjectError("`region` and `within` both say where to look; give one of them")
     read = read_project(project, slides=options.slides)
     chosen = _one_of_each_slide(read, choose_images(read, options.images), listener)
-    mine = _mine(chosen, options.shard, listener)
+    mine, share = share_of(chosen, options.shard)
+    for said in share:
+        listener.remark(said)
     areas = read_areas(options.within) if options.within else GeoJSONObjects(objects=())
     for remark in areas.remarks:
         listener.warning(remark)
@@ -132,15 +134,6 @@ def _one_of_each_slide(
     for remark in same.remarks(images):
         listener.warning(remark)
     return left
-
-
-def _mine(images: tuple[ProjectImage, ...], shard: Shard | None, listener: Listener) -> tuple[ProjectImage, ...]:
-    """Choose the images of a shard, and say how many of all they are."""
-    if shard is None:
-        return images
-    mine = shard.share(image.entry_id for image in images)
-    listener.remark(f"{shard}: {len(mine)} of {len(images)} slides")
-    return tuple(image for image in images if image.entry_id in mine)
 
 
 def _left_to_collect(project: Project, run: Run) -> str:

@@ -21,7 +21,6 @@ from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
 from glomseg.runs.predictions import is_readable
 from glomseg.runs.run import Run, checked_entry_id, printable
-from glomseg.runs.shard import Shard
 from glomseg.runs.suggestions import with_suggestions
 from glomseg.segment.look import check_candidates, check_colours, check_merged
 from glomseg.segment.outlines import Glomerulus
@@ -69,14 +68,6 @@ class Job:
             mpp=self.mpp,
             region_sha256=hashlib.sha256(region.encode()).hexdigest() if region else None,
         )
-
-
-def share_of(jobs: Sequence[Job], shard: Shard | None) -> tuple[list[Job], tuple[str, ...]]:
-    """Return the jobs of a shard, in order, and how many of all these are; all of them where there is none."""
-    if shard is None:
-        return list(jobs), ()
-    mine = shard.share(job.entry_id for job in jobs)
-    return [job for job in jobs if job.entry_id in mine], (f"{shard}: {len(mine)} of {len(jobs)} slides",)
 
 
 @dataclass(frozen=True, kw_only=True)

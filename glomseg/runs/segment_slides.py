@@ -20,9 +20,10 @@ from glomseg.runs.ownership import owner
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run, printable
 from glomseg.runs.run_list import resume_or_start_in
-from glomseg.runs.segment_batch import Job, share_of
+from glomseg.runs.segment_batch import Job
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
+from glomseg.runs.shard import share_of
 from glomseg.runs.table import COLUMNS, TABLE
 from glomseg.slides.find_slides import slides_of
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from glomseg.errors import RunError
 
@@ -39,6 +40,22 @@ class Shard:
         """
         dealt = sorted(set(entry_ids), key=lambda entry_id: (hashlib.sha256(entry_id.encode()).digest(), entry_id))
         return set(dealt[self.number - 1 :: self.count])
+
+
+class _Image(Protocol):
+    @property
+    def entry_id(self) -> str: ...
+
+
+_T = TypeVar("_T", bound=_Image)
+
+
+def share_of(images: Sequence[_T], shard: Shard | None) -> tuple[list[_T], tuple[str, ...]]:
+    """Return a shard's images, in order, and how many of all these are; all of them where there is no shard."""
+    if shard is None:
+        return list(images), ()
+    mine = shard.share(image.entry_id for image in images)
+    return [image for image in images if image.entry_id in mine], (f"{shard}: {len(mine)} of {len(images)} slides",)
 
 
 def parse_shard(text: str) -> Shard:

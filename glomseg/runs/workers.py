@@ -8,9 +8,7 @@ wait for ever where that process had the queue's lock.) The workers write the re
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -19,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
+from glomseg.child_process import end_with_parent
 from glomseg.errors import GlomsegError, RunError
 from glomseg.models.device import limit_threads
 from glomseg.runs.capacity import WorkShare, cores
@@ -242,7 +241,7 @@ def _why(exit_code: int | None) -> str:
 def _work(connection: Connection, options: SegmentOptions, threads: int) -> None:
     """Be a worker: load the model, then segment what comes until nothing more does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started this ends it
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     limit_threads(threads)
     try:
         segmenter = Segmenter.load(options)
@@ -265,11 +264,3 @@ class _Telling:
         if done == total or time.monotonic() - self._told > TOLD_SECONDS:
             self._told = time.monotonic()
             self._connection.send((done, total))
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent was killed."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
