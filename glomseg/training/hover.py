@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from glomseg.training.arrays import Pixels8
+from glomseg.geometry import Bytes
 
 
 def hover_targets(objects: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ def hover_targets(objects: Tensor) -> Tensor:
     return torch.stack(places, dim=1) * (objects > 0)[:, None]
 
 
-def numbered(label: Pixels8) -> NDArray[np.int32]:
+def numbered(label: Bytes) -> NDArray[np.int32]:
     """Number the objects of a label (H, W): the connected parts of each class."""
     objects = np.zeros(label.shape, np.int32)
     for kind in np.unique(label[label > 0]):

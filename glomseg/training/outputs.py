@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from glomseg.evaluation.metrics import ObjectScore
+from glomseg.geometry import Bytes
 from glomseg.models.card import Colour, Dial, ModelCard
 from glomseg.models.predict import Model
-from glomseg.training.arrays import Pixels8
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.loading import augmented, collate
@@ -137,7 +137,7 @@ def draw_preview(data: Data, config: TrainConfig, path: Path) -> None:
 
 def draw_worst(model: Model, images: Images, judged: Sequence[Judged], path: Path) -> None:
     """Draw the images on which the model does worst, each where it errs most; green is true, the other predicted."""
-    cells: list[tuple[Pixels8, Pixels8, Pixels8, str]] = []
+    cells: list[tuple[Bytes, Bytes, Bytes, str]] = []
     for image in sorted(judged, key=lambda image: (*image.points[0].rank, image.index))[:WORST]:
         labelled = images.read(image.index)
         seen = classes_at(probability_of(model, labelled)[: model.card.num_classes], model.card.threshold)

@@ -10,17 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from glomseg.geometry import Bytes
 from glomseg.labelled.masks import outline
 from glomseg.pictures.contact_sheet import CELL_PX, COLUMNS, PREDICTED_COLOR, TRUE_COLOR, draw_contact_sheet
 from glomseg.pictures.overlay import draw_outline
-from glomseg.training.arrays import Pixels8
 
 PALE_COLOR = (140, 140, 140)
 _SMOOTH = 2
 
 
 def contact_sheet(
-    images: Sequence[Pixels8],
+    images: Sequence[Bytes],
     labels: Sequence[NDArray[Any]],
     path: Path,
     *,
@@ -45,11 +45,11 @@ def contact_sheet(
     draw_contact_sheet(cells, texts, path, title=title, legend=legend, columns=columns)
 
 
-def _paled(image: Pixels8, weight: NDArray[Any]) -> Pixels8:
+def _paled(image: Bytes, weight: NDArray[Any]) -> Bytes:
     return np.where((weight > 0)[..., None], image, 255 - (255 - image) // 4).astype(np.uint8)
 
 
-def _cell(image: Pixels8, masks: Sequence[tuple[NDArray[Any], tuple[int, int, int]]]) -> Image.Image:
+def _cell(image: Bytes, masks: Sequence[tuple[NDArray[Any], tuple[int, int, int]]]) -> Image.Image:
     """Draw outlines on a tile, which keeps its shape in a square cell."""
     height, width = image.shape[:2]
     scale = CELL_PX * _SMOOTH / max(height, width)

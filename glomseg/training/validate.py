@@ -13,14 +13,13 @@ from torch import nn
 
 from glomseg.evaluation.matching import match, overlaps
 from glomseg.evaluation.metrics import object_score, pixel_score
-from glomseg.geometry import Geometries, Numbers, geometries
+from glomseg.geometry import Bytes, Geometries, Numbers, geometries
 from glomseg.labelled.masks import outline
 from glomseg.models.predict import Model
 from glomseg.segment.pipeline import SegmentSettings, outline_map
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.read_ahead import read_ahead
 from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
-from glomseg.training.arrays import Pixels8
 from glomseg.training.data.examples import Labelled
 from glomseg.training.data.sampling import Images
 from glomseg.training.dials import ComparedObjects, outlined
@@ -61,7 +60,7 @@ class Verdict:
         return max(self.points, key=lambda point: (*point.rank, -abs(point.threshold - 0.5)))
 
 
-def predict(model: Model, image: Pixels8, *, tta: bool = False) -> Pixels8:
+def predict(model: Model, image: Bytes, *, tta: bool = False) -> Bytes:
     """Return the probabilities 0..255, and the model's extras (planes, H, W), of an image (H, W, 3) of any size.
 
     With `tta` they are means over flips.
@@ -69,7 +68,7 @@ def predict(model: Model, image: Pixels8, *, tta: bool = False) -> Pixels8:
     height, width = image.shape[:2]
     tile_px, halo_px = model.card.patch_size_pixels, model.card.halo_pixels
     if max(height, width) <= tile_px:
-        single: Pixels8 = model.predict_planes(image[None], tta=tta)[0]
+        single: Bytes = model.predict_planes(image[None], tta=tta)[0]
         return single
     frame = ReadingFrame.of(width, height, 1, 1, 1)
     tiles = plan_tiles(np.ones(frame.blocks, np.bool_), tile_px=tile_px, halo_px=halo_px)
@@ -87,7 +86,7 @@ def predict(model: Model, image: Pixels8, *, tta: bool = False) -> Pixels8:
 
 
 def outlines_at(
-    model: Model, probability: Pixels8, thresholds: Sequence[float]
+    model: Model, probability: Bytes, thresholds: Sequence[float]
 ) -> Iterator[tuple[Geometries, NDArray[np.intp], Numbers]]:
     """Yield, for each threshold, the outlines of (planes, H, W), the class of each, from 0, and its mean.
 
@@ -129,33 +128,33 @@ def judge(
     return judged
 
 
-def probability_of(model: Model, labelled: Labelled, *, tta: bool = False) -> Pixels8:
+def probability_of(model: Model, labelled: Labelled, *, tta: bool = False) -> Bytes:
     """Return what the model says of an image (planes, H, W), with `tta` over flips, and 0 where that is not valid."""
     return np.where(labelled.valid, predict(model, labelled.image, tta=tta), 0).astype(np.uint8)
 
 
-def classes_at(probability: Pixels8, threshold: float) -> Pixels8:
+def classes_at(probability: Bytes, threshold: float) -> Bytes:
     """Return the most probable class of each pixel (H, W), from 1; 0 where none reaches the threshold."""
     there = probability.max(axis=0) >= threshold * 255
     return np.where(there, probability.argmax(axis=0) + 1, 0).astype(np.uint8)
 
 
 def points_of(
-    model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
+    model: Model, probability: Bytes, labelled: Labelled, thresholds: Sequence[float]
 ) -> tuple[ThresholdScore, ...]:
     """Score what `predict` gave (planes, H, W) at each of the thresholds; all that is outlined counts."""
     return _compared(model, probability, labelled, thresholds)[0]
 
 
 def outlined_of(
-    model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
+    model: Model, probability: Bytes, labelled: Labelled, thresholds: Sequence[float]
 ) -> tuple[tuple[ComparedObjects, ...], ...]:
     """Compare what each threshold outlines of planes (planes, H, W) with the truth, class by class."""
     return _compared(model, probability, labelled, thresholds)[1]
 
 
 def _compared(
-    model: Model, probability: Pixels8, labelled: Labelled, thresholds: Sequence[float]
+    model: Model, probability: Bytes, labelled: Labelled, thresholds: Sequence[float]
 ) -> tuple[tuple[ThresholdScore, ...], tuple[tuple[ComparedObjects, ...], ...]]:
     """Score what `predict` gave (planes, H, W) at each of the thresholds, as sums by class and object by object."""
     true = [_true(labelled, index + 1) for index in range(model.card.num_classes)]
@@ -190,7 +189,7 @@ def read_images(images: Images, indices: Sequence[int]) -> Iterator[tuple[int, L
     return read_ahead(images.read, indices, threads=READERS, most=AHEAD)
 
 
-def _loss(criterion: nn.Module, probability: Pixels8, labelled: Labelled) -> float:
+def _loss(criterion: nn.Module, probability: Bytes, labelled: Labelled) -> float:
     """Return the loss of probabilities (classes, H, W), which eight bits keep well enough for a curve.
 
     Of a network with more heads it is that of the mask alone.

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from glomseg.training.arrays import Floats, Marks, Random
+from glomseg.geometry import Bools
+from glomseg.training.arrays import Floats, Random
 from glomseg.training.augment import stain
 
 
@@ -17,16 +18,16 @@ class Canvas:
     """An image in the making, as optical density, with its label and what to ignore."""
 
     density: Floats
-    label: Marks
-    ignore: Marks
+    label: Bools
+    ignore: Bools
 
 
-def equivalent_diameter_px(mask: Marks) -> float:
+def equivalent_diameter_px(mask: Bools) -> float:
     """Return the diameter in px of the disc that has the area of `mask`."""
     return float(2 * np.sqrt(mask.sum() / np.pi))
 
 
-def shrink(rng: Random, density: Floats, mask: Marks, diameter_px: float, valid: Marks | None = None) -> Floats:
+def shrink(rng: Random, density: Floats, mask: Bools, diameter_px: float, valid: Bools | None = None) -> Floats:
     """Turn a crop by any angle and bring its mask to `diameter_px`: (P, P, 5) of density, mask and validity.
 
     Without `valid` the whole crop is.
@@ -47,7 +48,7 @@ def shrink(rng: Random, density: Floats, mask: Marks, diameter_px: float, valid:
     return patch[:, ::-1] if rng.random() < 0.5 else patch
 
 
-def blend(rng: Random, canvas: Canvas, density: Floats, mask: Marks, valid: Floats, *, glomerulus: bool) -> None:
+def blend(rng: Random, canvas: Canvas, density: Floats, mask: Bools, valid: Floats, *, glomerulus: bool) -> None:
     """Blend a patch into the canvas at a random place that holds no other glomerulus and little glass."""
     high, wide = canvas.label.shape
     feather = float(rng.uniform(0.6, 3.0))

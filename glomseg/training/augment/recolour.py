@@ -12,8 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import ndimage
 
+from glomseg.geometry import Bools
 from glomseg.study.pas import STANDARD
-from glomseg.training.arrays import Floats, Marks, Random
+from glomseg.training.arrays import Floats, Random
 from glomseg.training.augment import stain
 
 StainFamily = Literal["PAS", "H&E", "trichrome", "silver"]
@@ -52,7 +53,7 @@ def amounts(density: Floats) -> Amounts:
     return Amounts(nuclei, pas)
 
 
-def recolour(rng: Random, density: Floats, glomeruli: Marks, family: StainFamily) -> Floats:
+def recolour(rng: Random, density: Floats, glomeruli: Bools, family: StainFamily) -> Floats:
     """Return the optical density (H, W, 3) that the tissue may have in a stain of `family`.
 
     `glomeruli` (H, W) says where tufts are: some are paler than the tissue around them, or hold red cells.
@@ -82,7 +83,7 @@ def recolour(rng: Random, density: Floats, glomeruli: Marks, family: StainFamily
     return result
 
 
-def whiten_spaces(rng: Random, density: Floats, glomeruli: Marks) -> Floats:
+def whiten_spaces(rng: Random, density: Floats, glomeruli: Bools) -> Floats:
     """Make what is light inside glomeruli lighter, as a wide Bowman's space is in well fixed tissue."""
     if not glomeruli.any():
         return density
@@ -94,7 +95,7 @@ def whiten_spaces(rng: Random, density: Floats, glomeruli: Marks) -> Floats:
     return whitened
 
 
-def _scaled(amount: Floats, tissue: Marks) -> Floats:
+def _scaled(amount: Floats, tissue: Bools) -> Floats:
     """Divide by what a strong pixel of the tissue has."""
     strong = max(float(np.percentile(amount[tissue], 97)), 0.05) if tissue.any() else 1.0
     scaled: Floats = amount / np.float32(strong)

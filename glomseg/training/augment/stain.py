@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from glomseg.training.arrays import Floats, Marks, Pixels8
+from glomseg.geometry import Bools, Bytes
+from glomseg.training.arrays import Floats
 
 GLASS_OD = 0.12
 """A pixel of lower mean optical density is glass (natural logarithm; 0 is pure white)."""
 
 
-def optical_density(image: Pixels8) -> Floats:
+def optical_density(image: Bytes) -> Floats:
     """Return -ln(I / 255) for each channel, never infinite."""
     table: Floats = (-np.log(np.maximum(np.arange(256), 1) / 255.0)).astype(np.float32)
     density: Floats = table[image]
@@ -22,7 +23,7 @@ def to_rgb(density: Floats) -> Floats:
     return (255.0 * np.exp(-np.maximum(density, 0.0))).astype(np.float32)
 
 
-def mean_density(density: Floats, where: Marks) -> Floats:
+def mean_density(density: Floats, where: Bools) -> Floats:
     """Return the mean optical density per channel of the tissue inside `where` (of everything if there is none)."""
     tissue = where & (density.mean(axis=-1) > GLASS_OD)
     mean: Floats = density[tissue if tissue.any() else where].mean(axis=0)

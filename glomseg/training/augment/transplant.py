@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from glomseg.training.arrays import Floats, Marks, Random
+from glomseg.geometry import Bools
+from glomseg.training.arrays import Floats, Random
 from glomseg.training.augment import paste, stain
 from glomseg.training.data.examples import Labelled
 
@@ -35,8 +36,8 @@ class _Piece:
 
     density: Floats
     tissue: Floats
-    mask: Marks
-    valid: Marks
+    mask: Bools
+    valid: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class _Object:
     source: _Source
     rows: slice
     columns: slice
-    mask: Marks
+    mask: Bools
     kind: int
 
 

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from glomseg.training.arrays import Pixels8, Random
+from glomseg.geometry import Bytes
+from glomseg.training.arrays import Random
 from glomseg.training.augment.transplant import paste_between
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example, Labelled, read_example
@@ -61,8 +62,8 @@ class TrainSample:
     """
 
     name: str
-    image: Pixels8
-    label: Pixels8
+    image: Bytes
+    label: Bytes
     valid: NDArray[np.bool_]
     objects: NDArray[np.int32] | None = None
 
@@ -257,7 +258,7 @@ def reach_px(config: TrainConfig) -> int:
     return round(1.5 * config.diameter_um / config.model_mpp)
 
 
-def objects_around(labelled: Labelled, label: Pixels8, left: int, top: int, reach: int) -> NDArray[np.int32]:
+def objects_around(labelled: Labelled, label: Bytes, left: int, top: int, reach: int) -> NDArray[np.int32]:
     """Number the objects of a square of `label` (S, S), cut at (left, top), as they reach around it (S + 2R, S + 2R).
 
     What was pasted into the square are objects of their own, as far as the square shows them.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from glomseg.errors import TrainingError
+from glomseg.geometry import Bytes
 from glomseg.slides.slide import open_slide
-from glomseg.training.arrays import Pixels8
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example, Labelled, read_example
 
@@ -67,5 +67,5 @@ def _whole_scales(examples: Sequence[Example], config: TrainConfig, count: int) 
     return scales
 
 
-def _resized(pixels: NDArray[Any], size: tuple[int, int], how: Image.Resampling) -> Pixels8:
+def _resized(pixels: NDArray[Any], size: tuple[int, int], how: Image.Resampling) -> Bytes:
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels, np.uint8)).resize(size, how))
