@@ -10,9 +10,10 @@ import os
 import re
 import shutil
 import stat
-import tempfile
+import sys
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from glomseg.errors import RunError
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
 
+_ACCESS = "system.posix_acl_access"
+
 
 @contextmanager
 def replacing(
@@ -30,22 +33,21 @@ def replacing(
     """Yield a temporary path beside `path`, which takes its place when the block ends well.
 
     What is written lies on the disk when `before` is called, the last thing before the one rename, which `put` may do
-    otherwise; an error of `before` leaves `path` as it is. A file that is replaced hands on its mode, owner and group,
-    and a link stays a link, to the new content. Raises RunError where the folder is read-only or the disk full. After
-    any failure what stood at `path` is unchanged and the temporary file gone.
+    otherwise; an error of `before` leaves `path` as it is. A file that is replaced hands on its mode, owner, group,
+    access list and extended attributes, and a link stays a link, to the new content. Raises RunError where the folder
+    is read-only or the disk full. After any failure what stood at `path` is unchanged and the temporary file gone.
     """
     temporary: Path | None = None
     try:
         target = path.resolve() if path.is_symlink() else path
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem[:80]}.", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = Path(name)
-        temporary.chmod(0o666 & ~_umask())
+        temporary = _beside(target, target.suffix)
+        temporary.open("xb").close()  # with the rights that its folder gives to new files
+        made = temporary.stat().st_mode
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        _hand_on(target, temporary)
+        _hand_on(target, temporary, made)
         before()
         put(temporary, target)
     except OSError as error:
@@ -55,12 +57,21 @@ def replacing(
             temporary.unlink(missing_ok=True)
 
 
-def _hand_on(old: Path, new: Path) -> None:
-    """Give a new file the mode, owner and group of the one that it replaces, as far as this user may."""
+def _beside(path: Path, suffix: str = "") -> Path:
+    """Name a new hidden file or folder beside `path`, short enough for every disk."""
+    stem = path.stem if suffix else path.name
+    return path.with_name(f".{os.fsencode(stem)[:80].decode('utf-8', 'ignore')}.{uuid.uuid4().hex[:8]}{suffix}")
+
+
+def _hand_on(old: Path, new: Path, made: int) -> None:
+    """Give a new file what the one that it replaces has, as far as this user may; `made` is the mode of a new one.
+
+    That is the mode, owner, group, access list and other extended attributes.
+    """
     try:
         status = old.stat()
     except OSError:
-        new.chmod(0o666 & ~_umask())
+        new.chmod(stat.S_IMODE(made))
         return
     if hasattr(os, "chown"):
         for owner, group in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
@@ -69,7 +80,24 @@ def _hand_on(old: Path, new: Path) -> None:
                 break
             except OSError:  # not ours to give away: the group alone may be
                 continue
+    attributes = _attributes(old)
+    if _ACCESS in _attributes(new).keys() - attributes.keys():
+        os.removexattr(new, _ACCESS)  # of the folder's default list, where the old file had none
     new.chmod(stat.S_IMODE(status.st_mode))
+    for name, value in attributes.items():
+        with suppress(OSError):  # of the system, or of a disk that has none
+            os.setxattr(new, name, value)
+
+
+def _attributes(path: Path) -> dict[str, bytes]:
+    """Return the extended attributes of a file that this user may read; the access list is one of them."""
+    attributes: dict[str, bytes] = {}
+    if sys.platform == "linux":
+        with suppress(OSError):
+            for name in os.listxattr(path):
+                with suppress(OSError):
+                    attributes[name] = os.getxattr(path, name)
+    return attributes
 
 
 @contextmanager
@@ -84,8 +112,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir())):
             raise RunError(f"{path} exists already; remove it, or choose another folder")
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-        temporary.chmod(0o777 & ~_umask())
+        temporary = _beside(path)
+        temporary.mkdir()
         yield temporary
         for written in temporary.rglob("*"):
             if written.is_file():
@@ -209,9 +237,3 @@ def _finite(value: object) -> object:
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
     return RunError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

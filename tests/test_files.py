@@ -5,7 +5,9 @@ import io
 import json
 import math
 import os
+import shutil
 import stat
+import struct
 import tempfile
 from pathlib import Path
 
@@ -14,7 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glomseg.errors import RunError
-from glomseg.files import csv_text, json_text, parse_csv, read_csv, write_csv, write_json, write_text
+from glomseg.files import (
+    csv_text,
+    json_text,
+    new_folder,
+    parse_csv,
+    read_csv,
+    replacing,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 FORMULAS = [
     "=1+1",
@@ -104,3 +116,70 @@ def test_a_colleague_of_the_group_keeps_the_group_and_the_mode() -> None:
         assert path.read_text() == "new"
         assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (12346, 54321, 0o664)
         assert [item.name for item in Path(folder).iterdir()] == ["data.qpdata"]
+
+
+ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
+
+
+def access_list(**rights: int) -> bytes:
+    """Return an access list as Linux keeps it: for owner, colleague 12345, group, mask and others."""
+    entries = [(1, "owner", 2**32 - 1), (2, "colleague", 12345), (4, "group", 2**32 - 1)]
+    entries += [(16, "mask", 2**32 - 1), (32, "others", 2**32 - 1)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", tag, rights[name], of) for tag, name, of in entries)
+
+
+@pytest.fixture
+def shared_folder(tmp_path: Path) -> Path:
+    """Make a folder whose disk keeps access lists, with a list of its own for what is new in it."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    try:
+        os.setxattr(folder, DEFAULT, access_list(owner=7, colleague=7, group=5, mask=7, others=0))
+    except (OSError, AttributeError):
+        pytest.skip("the disk keeps no access lists")
+    return folder
+
+
+def test_an_access_list_and_attributes_stay_with_the_file(shared_folder: Path) -> None:
+    """As `setfacl` and `setfattr` give them; a file that has no list does not get that of its folder."""
+    path, other = shared_folder / "data.qpdata", shared_folder / "other.qpdata"
+    for file in (path, other):
+        file.write_text("old")
+    listed = access_list(owner=6, colleague=6, group=4, mask=6, others=0)
+    os.setxattr(path, ACCESS, listed)
+    os.setxattr(path, "user.sync.id", b"\x00share-7")
+    os.removexattr(other, ACCESS)
+    other.chmod(0o604)
+    for file in (path, other):
+        write_text(file, "new")
+    assert (path.read_text(), os.getxattr(path, ACCESS), os.getxattr(path, "user.sync.id")) == (
+        "new",
+        listed,
+        b"\x00share-7",
+    )
+    assert os.listxattr(other) == []
+    assert stat.S_IMODE(other.stat().st_mode) == 0o604
+
+
+def test_new_files_and_folders_have_the_rights_that_their_folder_gives(shared_folder: Path, tmp_path: Path) -> None:
+    """A colleague who may write in a shared folder may write what we make there, too."""
+    copied = tmp_path / "private.json"
+    copied.write_text("{}")
+    copied.chmod(0o600)
+    with replacing(shared_folder / "run.json") as temporary:
+        shutil.copy2(copied, temporary)
+    with new_folder(shared_folder / "run") as temporary:
+        (temporary / "sub").mkdir()
+    (shared_folder / "plain").write_text("")
+    (shared_folder / "plain folder").mkdir()
+    for made, plain in (("run.json", "plain"), ("run", "plain folder"), ("run/sub", "plain folder")):
+        ours, theirs = shared_folder / made, shared_folder / plain
+        assert ours.stat().st_mode == theirs.stat().st_mode
+        assert os.getxattr(ours, ACCESS) == os.getxattr(theirs, ACCESS)
+
+
+def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
+    path = tmp_path / ("腎" * 82 + ".geojson")
+    for text in ("old", "new"):
+        write_text(path, text)
+    assert path.read_text() == "new"
