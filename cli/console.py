@@ -95,8 +95,8 @@ class Console:
         """Print how the images of a run went and where the results are; returns the exit code, 1 where one failed."""
         from glomseg.runs.image_record import table_of
 
-        for record in result.records.values():
-            if record.outcome is not None:
+        for entry_id, record in result.records.items():
+            if record.outcome is not None or entry_id in result.unknown:
                 self.warn(f"{one_line(record.name)}: {record.reason}")
         if self.as_json:
             images = {entry_id: table_of(record) for entry_id, record in result.records.items()}

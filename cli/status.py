@@ -39,13 +39,12 @@ def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: boo
     stands = project_status(project, slides=slides, files_only=files_only)
     for problem in stands.problems:
         console.warn(problem)
-    if stands.holder is not None:
-        console.say(f"at work in it: {stands.holder}")
+    for holder in stands.at_work:
+        console.say(f"at work in it: {holder}")
     if stands.adapted_to is not None:
         console.say(f"adapted to model {stands.adapted_to}; `glomseg annotate` takes it where --model names none")
     if as_json:
         images = [_content(image) for image in stands.images]
-        holder = str(stands.holder) if stands.holder else None
         path = str(stands.project.path)
         adapted = None if stands.adapted_to is None else plain(stands.adapted_to)
         console.json(
@@ -53,7 +52,7 @@ def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: boo
                 "project": path,
                 "images": images,
                 "problems": list(stands.problems),
-                "at_work": holder,
+                "at_work": [str(holder) for holder in stands.at_work],
                 "adapted_to": adapted,
             }
         )

@@ -49,9 +49,11 @@ def collect_run(
     read = read_project(project, slides=options.slides)
     with locked(read.folder / FOLDER):
         chosen = find_run(read.folder / FOLDER, run)
+        for problem in chosen.problems:
+            (listener or Listener()).warning(problem)
         entry_ids = _one_of_each_slide(read, chosen, listener or Listener())
         collect_images(read, chosen, entry_ids, states={}, options=options, listener=listener)
-    return RunResult(run=chosen, entry_ids=entry_ids)
+    return RunResult(run=chosen, entry_ids=entry_ids, remarks=chosen.problems)
 
 
 def _one_of_each_slide(project: Project, run: Run, listener: Listener) -> tuple[str, ...]:

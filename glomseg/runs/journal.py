@@ -4,13 +4,15 @@
 
 A line costs the same after ten thousand images as after one, and each file has one writer, so that shards on many
 machines write without waiting for each other. `load_run` reads the lines after run.json, and run.json says how far
-into each file it knows it already. A line that a kill or a full disk has cut off is left out: its image is done again.
+into each file it knows it already. A last line that a kill has cut off is left out: its image is done again. One in
+the middle that cannot be read is counted, and said.
 """
 
 from __future__ import annotations
 
 import os
 import uuid
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -56,13 +58,34 @@ class Journal:
             ) from error
 
 
-def read_journals(run_folder: Path, counted: Mapping[str, int]) -> tuple[dict[str, ImageRecord], dict[str, int]]:
-    """Read the records that came after run.json, the newest of each image, and how many bytes of each file that were.
+@dataclass(frozen=True, kw_only=True)
+class JournalContent:
+    """What came after run.json: the newest record of each image, and how many bytes of each file that were.
 
-    `counted` says how many bytes of which file run.json holds already. Raises RunError for a record that is none.
+    `unreadable` says how many lines of which file could not be read.
+    """
+
+    records: Mapping[str, ImageRecord]
+    counted: Mapping[str, int]
+    unreadable: Mapping[Path, int]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Say what could not be read, and what that means."""
+        return tuple(
+            f"{path}: {count} of its lines cannot be read; images of which nothing else is known are segmented again"
+            for path, count in self.unreadable.items()
+        )
+
+
+def read_journals(run_folder: Path, counted: Mapping[str, int]) -> JournalContent:
+    """Read what came after run.json, which holds as many bytes of each file already as `counted` says.
+
+    Raises RunError for a record that is none.
     """
     lines: list[tuple[str, str, ImageRecord]] = []
     known: dict[str, int] = {}
+    unreadable: Counter[Path] = Counter()
     for path in sorted((run_folder / JOURNAL).glob("*.jsonl")):
         content = path.read_bytes()
         whole = content.rfind(b"\n") + 1
@@ -71,11 +94,13 @@ def read_journals(run_folder: Path, counted: Mapping[str, int]) -> tuple[dict[st
             try:
                 said = from_json(line)
                 at, entry_id, table = str(said["at"]), str(said["entry_id"]), said["image"]
-            except (ValueError, KeyError, TypeError):  # cut off by a kill
+            except (ValueError, KeyError, TypeError):
+                unreadable[path] += 1
                 continue
             lines.append((at, entry_id, read_image_record(table, origin=f"{path.name}, image {entry_id}")))
     lines.sort(key=lambda line: line[0])
-    return {entry_id: record for _, entry_id, record in lines}, known
+    records = {entry_id: record for _, entry_id, record in lines}
+    return JournalContent(records=records, counted=known, unreadable=unreadable)
 
 
 def remove_journals(run_folder: Path, names: Iterable[str]) -> None:

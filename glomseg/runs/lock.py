@@ -104,6 +104,13 @@ def shards_at_work(folder: Path) -> list[Holder]:
     return alive
 
 
+def at_work(folder: Path) -> tuple[Holder, ...]:
+    """Tell who works in a folder now, in all of it or as a shard; who has died does not. Nothing is changed."""
+    paths = [path for path in (folder / HOLDER, *sorted(folder.glob(".lock-*.json"))) if path.exists()]
+    holders = [(path, read_holder(folder, path.name)) for path in paths]
+    return tuple(holder or _unknown(path) for path, holder in holders if not _is_dead(path, holder))
+
+
 def read_holder(folder: Path, name: str = HOLDER) -> Holder | None:
     """Tell who has written down that it holds a folder; None where nobody has, or where that cannot be read."""
     try:

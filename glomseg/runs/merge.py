@@ -58,7 +58,7 @@ def journaled(run: Run, place: WorkPlace, order: Sequence[str]) -> Iterator[None
     with place.alone():
         if place.shard is not None and (run.folder / RECORD).is_file():
             fresh = load_run(run.folder)  # others have written since
-            run.images, run.counted = fresh.images, fresh.counted
+            run.images, run.counted, run.problems = fresh.images, fresh.counted, fresh.problems
         if not place.has_others():
             remove_leftovers(run.folder)
         run.save()
@@ -85,7 +85,7 @@ def _merge(run: Run, place: WorkPlace, order: Sequence[str], *, ended: bool = Fa
         asked = set(order)
         names = [*(name for name in fresh.images if name not in asked), *order]
         run.images = {name: fresh.images[name] for name in names if name in fresh.images}
-        run.counted = fresh.counted
+        run.counted, run.problems = fresh.counted, tuple(dict.fromkeys([*run.problems, *fresh.problems]))
         run.ended = now() if ended and not left_to_others(run, order) else None
         run.save()
         has_others = place.has_others()

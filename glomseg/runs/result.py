@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.run import Run
 
 
@@ -25,8 +25,17 @@ class RunResult:
 
     @property
     def records(self) -> dict[str, ImageRecord]:
-        """Return the record of each image by its entry id."""
-        return {entry_id: self.run.images[entry_id] for entry_id in self.entry_ids if entry_id in self.run.images}
+        """Return the record of each image by its entry id; one of which nothing is written down counts as failed."""
+        return {entry_id: self.run.images.get(entry_id) or self._unknown(entry_id) for entry_id in self.entry_ids}
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Name the images that were asked for and of which nothing is written down, by entry id."""
+        return tuple(entry_id for entry_id in self.entry_ids if entry_id not in self.run.images)
+
+    def _unknown(self, entry_id: str) -> ImageRecord:
+        reason = f"nothing is written down of it in {self.run.folder}; give the same command again"
+        return ImageRecord(name=f"image {entry_id}", state=State.FAILED, reason=reason)
 
     @property
     def failed(self) -> dict[str, ImageRecord]:

@@ -21,7 +21,7 @@ from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import VERDICT, deletions, owner
 from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters
-from glomseg.runs.run_list import list_runs
+from glomseg.runs.run_list import read_runs
 from glomseg.runs.same_image import without_strangers
 
 CLASS_BEFORE = "glomseg.class_before"
@@ -94,13 +94,15 @@ def read_reviewed(
     project = read_project(path, slides=slides)
     reviewed: list[ReviewedImage] = []
     remarks: list[str] = []
-    runs = without_strangers(list_runs(project.folder / FOLDER), project.images)[0]
+    runs, unreadable = read_runs(project.folder / FOLDER)
+    runs, strangers = without_strangers(runs, project.images)
+    remarks += [*strangers, *(f"a run is left alone: {run.problem}" for run in unreadable if not run.is_copy)]
     same = same_slides(project.images)
     remarks += same.remarks(project.images)
     images = read_annotated_images(project, same.left(project.images), progress=progress)
     for image in images:
         try:
-            reviewed.append(_reviewed(image, runs, project.folder / FOLDER))
+            reviewed.append(_reviewed(image, runs, project.folder / FOLDER, remarks))
         except GlomsegError as error:
             remarks.append(f"{image.name}: {error}; left out")
     if not reviewed:
@@ -132,8 +134,8 @@ def model_folder(run: Run) -> Path | None:
     return None
 
 
-def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path) -> ReviewedImage:
-    """Say what was reviewed of an image; raises GlomsegError where nothing can be learned from it."""
+def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, remarks: list[str]) -> ReviewedImage:
+    """Say what was reviewed of an image, and what is not known; raises GlomsegError where nothing can be learned."""
     if image.data_problem is not None:
         raise ProjectError(image.data_problem)
     regions = image.reviewed_regions
@@ -145,6 +147,8 @@ def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path) -> 
         raise ProjectError(f"its data is older than the outlines that run {lost} brought in, or not based on them")
     reviewed = ReviewedImage(image=image, area=None if image.is_reviewed else shapely.union_all(regions), rejected=())
     memory = read_memory(runs_folder, image.entry_id, data_folder)
+    if memory.lost is not None:
+        remarks.append(f"{image.name}: which outlines were deleted from it is not known ({memory.lost})")
     gone = deletions(image.objects, memory)
     if gone.doubtful:
         raise ProjectError(doubt(gone.doubtful))

@@ -76,6 +76,7 @@ class Run:
     `images` holds what is known of each image by its entry id; of a plain slide that is a name made of the file's.
     `command` is how the run was last called, `device` where, and `model_folder` where its model lay. While images are
     segmented they are kept in a `journal`, see `glomseg.runs.merge`; run.json holds `counted` bytes of each.
+    `problems` says what of them could not be read.
     """
 
     folder: Path
@@ -89,6 +90,7 @@ class Run:
     images: dict[str, ImageRecord] = field(default_factory=dict)
     journal: Journal | None = field(default=None, compare=False, repr=False)
     counted: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
+    problems: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def result_path(self, entry_id: str) -> Path:
         """Tell where the outlines of an image lie."""
@@ -201,9 +203,10 @@ def load_run(folder: Path) -> Run:
             for key, table in content["images"].items()
         }
         counted = {str(name): int(size) for name, size in content.get("journals", {}).items()}
-        since, counted = read_journals(folder, counted)
-        images |= {checked_entry_id(key): record for key, record in since.items()}
-        run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images, counted=counted)
+        since = read_journals(folder, counted)
+        images |= {checked_entry_id(key): record for key, record in since.records.items()}
+        run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images)
+        run.counted, run.problems = dict(since.counted), since.problems
         for name in ("started", "ended", "command", "device", "model_folder"):
             if content.get(name) is not None:
                 setattr(run, name, str(content[name]))

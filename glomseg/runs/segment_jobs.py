@@ -41,6 +41,8 @@ def segment_jobs(
     with journaled(run, place, everybody):
         listener.planned(len(jobs))
         notes = _segment(segmenter, jobs, run, listener)
+    for problem in run.problems:
+        listener.warning(problem)
     if left := left_to_others(run, everybody):
         listener.remark(f"{left} of {len(everybody)} slides are left to other shards; the last writes {TABLE}")
         return

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from glomseg.errors import GlomsegError
+from glomseg.errors import RunError
 from glomseg.qupath.classes import ANNOTATION
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject
@@ -103,15 +103,17 @@ def _count_theirs(
 def read_changes(
     existing: Sequence[PathObject], runs_folder: Path, entry_id: str, data_folder: Path
 ) -> PeoplesChanges | None:
-    """Tell what people changed in an image since our last write; None where none of ours is in its data."""
-    try:
-        write = mark_of(readable_data(data_folder))
-        written = None if write is None else find_write(runs_folder, entry_id, write)
-        if written is None:
-            return None
-        memory = read_memory(runs_folder, entry_id, data_folder)
-    except GlomsegError:
+    """Tell what people changed in an image since our last write; None where none of ours is in its data.
+
+    Raises ProjectError where the data cannot be read, and RunError where the record of that write is lost.
+    """
+    write = mark_of(readable_data(data_folder))
+    if write is None:
         return None
+    written = find_write(runs_folder, entry_id, write)
+    if written is None:
+        raise RunError("the record of the last write by glomseg is lost")
+    memory = read_memory(runs_folder, entry_id, data_folder)
     since = changes_since(existing, memory.predictions, written.change)
     return replace(since, written_by=written.by, saved_by=_owner_of(data_folder / "data.qpdata"))
 

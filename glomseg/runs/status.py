@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from glomseg.errors import ProjectError
+from glomseg.errors import GlomsegError, ProjectError
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
 from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.same_slides import same_slides
-from glomseg.runs.adapted_model import AdaptedTo, remembered_model
+from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
 from glomseg.runs.changes import runs_in
-from glomseg.runs.image_record import ImageRecord, Outcome
-from glomseg.runs.lock import Holder, read_holder
+from glomseg.runs.image_record import ImageRecord, Outcome, State
+from glomseg.runs.lock import Holder, at_work
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.ownership import RUN, VERDICT, owner
 from glomseg.runs.run import FOLDER, Run, instant
@@ -74,12 +74,12 @@ class ImageStatus:
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectStatus:
-    """What stands in a project, image by image, which runs cannot be read, and who is at work in it."""
+    """What stands in a project, image by image, what of its runs cannot be read, and who is at work in it."""
 
     project: Project
     images: tuple[ImageStatus, ...]
     problems: tuple[str, ...]
-    holder: Holder | None
+    at_work: tuple[Holder, ...]
     adapted_to: AdaptedTo | None = None
 
 
@@ -101,14 +101,20 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
         )
         for image in project.images
     ]
-    described = [describe_image(image, runs, runs_folder) for image in images]
+    workers = at_work(runs_folder)
+    described = [describe_image(image, runs, runs_folder, is_at_work=bool(workers)) for image in images]
     if not files_only:
         described = _with_changes(project, described, runs_folder)
+    problems = [*(run.problem for run in unreadable), *(problem for run in runs for problem in run.problems)]
+    try:
+        model_of_project(project.folder)
+    except GlomsegError as error:
+        problems.append(str(error))
     return ProjectStatus(
         project=project,
         images=tuple(described),
-        problems=tuple(run.problem for run in unreadable),
-        holder=read_holder(runs_folder),
+        problems=tuple(problems),
+        at_work=workers,
         adapted_to=remembered_model(project.folder),
     )
 
@@ -130,7 +136,10 @@ def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: 
 def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> ImageStatus:
     if read.data_problem is not None:
         return replace(status, problem=status.problem or read.data_problem)
-    since = read_changes(read.objects, runs_folder, read.entry_id, status.image.data_folder)
+    try:
+        since = read_changes(read.objects, runs_folder, read.entry_id, status.image.data_folder)
+    except GlomsegError as error:
+        since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
     machine = sum(owner(item) == "machine" for item in read.objects)
     verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
     owners = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
@@ -139,8 +148,11 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
     return replace(status, since=since, owners=owners, annotations=annotations)
 
 
-def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> ImageStatus:
-    """Gather what the project's files and the records of `runs`, the oldest first, say about an image."""
+def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, *, is_at_work: bool) -> ImageStatus:
+    """Gather what the project's files and the records of `runs`, the oldest first, say about an image.
+
+    `is_at_work` says whether a glomseg works in the project now.
+    """
     looked_at = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
     others = {run.run_id: other for run, record in looked_at if (other := another_image(record, image))}
     records = [(run, record) for run, record in looked_at if run.run_id not in others]
@@ -164,7 +176,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) 
         runs=tuple(
             RunStatus(
                 run_id=run.run_id,
-                state=_run_state(run, record, standing, lost),
+                state=_run_state(run, record, standing, lost, is_at_work=is_at_work),
                 glomeruli=record.glomeruli,
                 doubts=record.doubts,
             )
@@ -200,7 +212,7 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts)
 
 
-def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str | None) -> str:
+def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str | None, *, is_at_work: bool) -> str:
     """Say how far a run got: what stands in the data counts, whatever the record says."""
     if record.outcome is not None:
         again = record.outcome is Outcome.NOT_COLLECTED and run.run_id in standing
@@ -213,4 +225,6 @@ def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str
         return "undone"
     if record.collected is not None and record.is_done:
         return "collected"
+    if record.state is State.RUNNING and not is_at_work:
+        return "interrupted"
     return str(record.state or "unknown")

@@ -41,6 +41,8 @@ def undo_run(
     try:
         with locked(runs_folder):
             chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
+            for problem in chosen.problems:
+                listener.warning(problem)
             entry_ids = _undo_images(read, chosen, options, listener)
     except KeyboardInterrupt as error:
         if chosen is None:

@@ -71,7 +71,7 @@ def read_sources(
             "without QuPath the project cannot be read: measured are the outlines of the newest run, unreviewed"
         )
     remarks += [_unreadable(run, project.images, without_qupath) for run in unreadable]
-    remarks += _doubts(runs, project.images)
+    remarks += [*(problem for run in runs for problem in run.problems), *_doubts(runs, project.images)]
     described = [describe_run(run) for run in runs]
     images = read_annotated_images(
         project,
@@ -156,6 +156,7 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
     images = [(entry_id, record.name, Sample()) for entry_id, record in run.images.items()]
     matched, remarks = match_samples(sheet, images)
+    remarks = [*remarks, *run.problems]
     locator = Locator(folder, None, [path.absolute() for path in slides])
     read, problems, described = [], [], describe_run(run)
     for entry_id, record in run.images.items():

@@ -14,9 +14,12 @@ from glomseg.runs import lock
 from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.journal import Journal
 from glomseg.runs.lock import locked, locked_as_shard, shards_at_work
+from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run
 from glomseg.runs.segmenter import Segmenter
 from glomseg.runs.shard import Shard, parse_shard
+from glomseg.runs.status import project_status
+from glomseg_cli.console import Console
 
 SLIDES = 7
 
@@ -147,6 +150,31 @@ def test_a_record_is_read_from_the_journal_and_counts_once(tmp_path) -> None:
         load_run(tmp_path)
 
 
+def test_lines_in_the_middle_that_cannot_be_read_are_counted_and_said(tmp_path) -> None:
+    """As on a share that shows the end of a file before its middle."""
+    Run(tmp_path, "one").save()
+    journal = Journal(tmp_path)
+    for name in "abcd":
+        journal.append(name, ImageRecord(name=name, state=State.DONE))
+    first, *middle, last = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(first + b"".join(b"\0" * (len(line) - 1) + b"\n" for line in middle) + last)
+    read = load_run(tmp_path)
+    assert set(read.images) == {"a", "d"}
+    (said,) = read.problems
+    assert said.startswith(f"{journal.path}: 2 of its lines cannot be read")
+    read.save()
+    assert (set(load_run(tmp_path).images), load_run(tmp_path).problems) == ({"a", "d"}, ())
+
+
+def test_an_image_whose_record_is_lost_is_said_and_counts_as_failed(tmp_path, capsys) -> None:
+    run = Run(tmp_path, "one", images={"1": ImageRecord(name="a.tif", state=State.DONE)})
+    result = RunResult(run=run, entry_ids=("1", "2"))
+    assert set(result.failed) == {"2"}
+    assert Console(quiet=True, as_json=False).run_result(result) == 1
+    said = f"image 2: nothing is written down of it in {tmp_path}; give the same command again"
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_shard_that_is_stopped_leaves_what_it_did(slides, options, whole, tmp_path) -> None:
     folder = begun(tmp_path / "out", load_run(whole).parameters)
 
@@ -160,6 +188,29 @@ def test_a_shard_that_is_stopped_leaves_what_it_did(slides, options, whole, tmp_
     glomseg.segment_slides(slides, folder, options)
     assert files_of(folder) == files_of(whole)
     assert not (folder / "journal").exists()
+
+
+def test_status_says_which_shards_are_at_work_and_what_was_interrupted(project, no_qupath) -> None:
+    folder = project / "glomseg"
+    run = Run(folder / "r", "r", started="2026-01-02T03:04:05+00:00")
+    run.update("1", ImageRecord(name="a", state=State.RUNNING))
+
+    def shown():
+        status = project_status(project / "project.qpproj")
+        return [holder.command for holder in status.at_work], status.images[0].runs[0].state, status.problems
+
+    assert shown() == ([], "interrupted", ())
+    with locked_as_shard(folder, "shard-1-of-5"), locked_as_shard(folder, "shard-4-of-5"):
+        dead, alive = (folder / f".lock-shard-{number}-of-5.json" for number in (3, 1))
+        dead.write_text(json.dumps({**json.loads(alive.read_text()), "process": 2**22 + 1}))
+        assert (len(shown()[0]), *shown()[1:]) == (2, "running", ())
+        assert dead.exists()  # a command that only looks changes nothing
+    Journal(run.folder).append("1", ImageRecord(name="a"))
+    journal = next((run.folder / "journal").iterdir())
+    journal.write_bytes(b"{}\n" + journal.read_bytes())
+    (folder / "model.json").write_text("{")
+    problems = shown()[2]
+    assert [f"{journal}: 1 of its lines" in problems[0], "model.json cannot be read" in problems[1]] == [True, True]
 
 
 def test_the_shards_of_a_project_share_a_run(project, oracle_folder, tmp_path, no_qupath) -> None:
