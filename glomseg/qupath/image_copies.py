@@ -8,7 +8,15 @@ from pathlib import Path
 
 from glomseg.errors import ConflictError, ProjectError
 from glomseg.files import from_json, write_json
-from glomseg.qupath.image_data import DATA, is_complete, put_file, readable_data, remove_data, replace_data
+from glomseg.qupath.image_data import (
+    DATA,
+    check_written,
+    is_complete,
+    put_file,
+    readable_data,
+    remove_data,
+    replace_data,
+)
 from glomseg.qupath.project import ImageState, folder_state
 from glomseg.qupath.swap import sha256_of
 
@@ -66,6 +74,7 @@ def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState 
     expected = expected or folder_state(data_folder)
     if data is None:
         remove_data(data_folder, expected)
+        check_written(data_folder, None, f"image {data_folder.name}")
     else:
         replace_data(data, data_folder, expected, f"image {data_folder.name}")
     if data is not None and summary.is_file():
@@ -73,6 +82,7 @@ def restore_image_data(folder: Path, data_folder: Path, *, expected: ImageState 
     else:
         (data_folder / summary.name).unlink(missing_ok=True)
     (data_folder / f"{DATA}.bkp").unlink(missing_ok=True)
+    check_written(data_folder, sha256_of(data) if data is not None else None, f"image {data_folder.name}")
     return folder_state(data_folder)
 
 

@@ -12,10 +12,14 @@ from pathlib import Path
 from glomseg.errors import ConflictError, ProjectError, RunError
 from glomseg.files import from_json, replacing
 from glomseg.qupath.project import ImageState, folder_state
-from glomseg.qupath.swap import put_back, sha256_of, swap
+from glomseg.qupath.swap import keep_beside, put_back, sha256_of, swap
 
 DATA = "data.qpdata"
 _BEGINNING, _END = b"\xac\xed\x00\x05", b"t\x00\x03EOF"  # of Java's serialisation, and of QuPath's own
+
+
+class SavedOverError(ConflictError):
+    """Somebody saved over what was just written; where their save is cut short, it may still be what counts."""
 
 
 def readable_data(data_folder: Path) -> Path | None:
@@ -97,13 +101,17 @@ def _saved_meanwhile(name: str) -> str:
 def replace_data(new: Path, data_folder: Path, expected: ImageState, name: str) -> None:
     """Put a file in the place of an image's data; raises ConflictError where that is not as expected, up to the end.
 
-    What was replaced is compared too: where somebody saved after the last look, theirs is put back.
+    What was replaced is compared too: where somebody saved after the last look, theirs is put back. Half a save is
+    kept beside the data: its QuPath may have been killed, or may be slow and go on writing. Where somebody saves over
+    what was put there at once, that is a conflict as well.
     """
+    sha256 = sha256_of(new)
 
     def put(ours: Path, target: Path) -> None:
-        sha256 = sha256_of(ours)
         swap(ours, target)
         if (sha256_of(ours) if ours.exists() else None) == expected.sha256:
+            if ours.exists() and not is_complete(ours):
+                keep_beside(ours, target)
             return
         theirs = put_back(ours, target, sha256)
         kept = f"; what was saved in between is in {theirs}" if theirs else ""
@@ -116,6 +124,16 @@ def replace_data(new: Path, data_folder: Path, expected: ImageState, name: str) 
         if isinstance(error.__cause__, FileExistsError | FileNotFoundError):
             raise ConflictError(_saved_meanwhile(name)) from error
         raise
+    check_written(data_folder, sha256, name)
+
+
+def check_written(data_folder: Path, sha256: str | None, name: str) -> None:
+    """Raise SavedOverError where the data that was just written, of this sum, or removed, stands so no more."""
+    if folder_state(data_folder).sha256 != sha256:
+        raise SavedOverError(
+            f"{name} was saved by somebody else right after it was written, so what was written is gone; close it in "
+            "QuPath and run the same command again"
+        )
 
 
 def remove_data(data_folder: Path, expected: ImageState) -> None:
@@ -123,7 +141,10 @@ def remove_data(data_folder: Path, expected: ImageState) -> None:
     target, aside, name = data_folder / DATA, data_folder / f"{DATA}.bkp", f"image {data_folder.name}"
     check_unchanged(data_folder, expected, name)
     if target.is_file():
-        target.replace(aside)
+        try:
+            target.replace(aside)
+        except FileNotFoundError:
+            raise ConflictError(_saved_meanwhile(name)) from None
         if sha256_of(aside) != expected.sha256:
             swap(aside, target)
             raise ConflictError(_saved_meanwhile(name))

@@ -10,20 +10,31 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import ProjectError
-from glomseg.files import from_json, write_text
+from glomseg.errors import ConflictError, ProjectError
+from glomseg.files import from_json, replacing, write_text
 from glomseg.qupath.class_list import ProjectClass, listed_class, read_classes
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_copies import copy_image_data
-from glomseg.qupath.image_data import DATA, check_unchanged, is_complete, put_file, readable_data, replace_data
+from glomseg.qupath.image_data import (
+    DATA,
+    check_unchanged,
+    check_written,
+    is_complete,
+    put_file,
+    readable_data,
+    replace_data,
+)
 from glomseg.qupath.image_servers import unwrapped
 from glomseg.qupath.project import ImageState, folder_state, load_json
 from glomseg.qupath.swap import sha256_of
+
+_TRIES = 3
+"""How often a file of the project is read again that others go on writing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +113,7 @@ def put_in_place(staged: Staged, expected: ImageState, classes: Sequence[Project
     _save_classes(staged.original.parent / "classifiers" / "classes.json", classes)
     replace_data(written, target, expected, staged.name)
     put_file(summary, target / summary.name)
+    check_written(target, data_sha256(staged), staged.name)
     return folder_state(target)
 
 
@@ -114,17 +126,24 @@ def _has_moved(uri: str) -> bool:
 
 def _load_entry(project_path: Path, entry_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
     content = load_json(project_path)
+    return content, _entry_of(content, project_path, entry_id)
+
+
+def _entry_of(content: dict[str, Any], project_path: Path, entry_id: str) -> dict[str, Any]:
     for entry in content.get("images", []):
         if isinstance(entry, dict) and str(entry.get("entryID")) == entry_id:
-            return content, entry
+            return entry
     raise ProjectError(f"{project_path} has no image with the entry id {entry_id}; it was removed meanwhile")
 
 
 def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
     """Set where an image lies now, in the project and in the copy of its entry that QuPath keeps for emergencies."""
-    content, entry = _load_entry(project_path, entry_id)
-    unwrapped(entry["serverBuilder"])["uri"] = uri
-    write_text(project_path, json.dumps(content, indent=2, ensure_ascii=False))
+
+    def amend(content: dict[str, Any]) -> bool:
+        unwrapped(_entry_of(content, project_path, entry_id)["serverBuilder"])["uri"] = uri
+        return True
+
+    _amend(project_path, amend)
     server_path = project_path.parent / "data" / entry_id / "server.json"
     try:
         server = from_json(server_path.read_bytes())
@@ -136,15 +155,41 @@ def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
 
 def _save_classes(path: Path, classes: Sequence[ProjectClass]) -> None:
     """Append the classes that the project's list lacks; those that are there keep their colours."""
-    read = from_json(path.read_bytes()) if path.is_file() else {}
-    content: dict[str, Any] = read if isinstance(read, dict) else {}
-    listed = content.get("pathClasses")
-    listed = listed if isinstance(listed, list) else []
-    names = {item.name for entry in listed if (item := listed_class(entry)) is not None}
-    new = [item for item in classes if item.name not in names]
-    if new:
+
+    def amend(content: dict[str, Any]) -> bool:
+        listed = content.get("pathClasses")
+        listed = listed if isinstance(listed, list) else []
+        names = {item.name for entry in listed if (item := listed_class(entry)) is not None}
+        new = [item for item in classes if item.name not in names]
         content["pathClasses"] = [*listed, *({"name": item.name, "color": _packed(item.color)} for item in new)]
-        write_text(path, json.dumps(content, indent=2, ensure_ascii=False))
+        return bool(new)
+
+    _amend(path, amend)
+
+
+def _amend(path: Path, amend: Callable[[dict[str, Any]], bool]) -> None:
+    """Change a JSON file of the project where `amend` has anything to change; what QuPath writes meanwhile stays.
+
+    Raises ConflictError where somebody goes on writing it.
+    """
+
+    def refuse_changed() -> None:
+        if (path.read_bytes() if path.is_file() else None) != before:
+            raise ConflictError(f"{path} was written by somebody else meanwhile; run the same command again")
+
+    for tries_left in reversed(range(_TRIES)):
+        before = path.read_bytes() if path.is_file() else None
+        read = from_json(before) if before is not None else {}
+        content: dict[str, Any] = read if isinstance(read, dict) else {}
+        if not amend(content):
+            return
+        try:
+            with replacing(path, refuse_changed) as temporary:
+                temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+            return
+        except ConflictError:
+            if not tries_left:
+                raise
 
 
 def _packed(color: tuple[int, int, int] | None) -> int | None:

@@ -19,19 +19,20 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EOPNOTSUPP}
 
 
-def swap(new: Path, target: Path) -> None:
+def swap(new: Path, target: Path, *, is_being_saved: bool = False) -> None:
     """Put `new` at `target`; `new` is then what was replaced, and gone where nothing stood.
 
-    Raises FileExistsError where something appears where nothing stood, and OSError; `target` is then as it was.
+    Raises FileExistsError where something appears where nothing stood, and OSError; `target` is then as it was, or what
+    has appeared. Where the old file goes aside, it goes under a name that QuPath does not remove if `is_being_saved`.
     """
     if not target.exists():
         _put_where_nothing_stands(new, target)
     elif not exchange(new, target):
         aside = target.with_name(f"{target.name}.bkp")
-        if aside.exists():
-            aside = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+        if is_being_saved or aside.exists():
+            aside = _name_beside(target)
         target.replace(aside)
-        new.replace(target)
+        _put_where_nothing_stands(new, target)
         aside.replace(new)
 
 
@@ -42,14 +43,25 @@ def put_back(new: Path, target: Path, sha256: str) -> Path | None:
     """
     if not new.exists():
         target.replace(new)
+        if sha256_of(new) != sha256:  # QuPath, which had moved the old file aside, has opened ours to write its own
+            _put_where_nothing_stands(new, target)
         return None
-    swap(new, target)
+    swap(new, target, is_being_saved=True)
     if not new.exists() or sha256_of(new) == sha256:
         return None
-    swap(new, target)
-    kept = target.with_name(f"{target.stem}-{uuid.uuid4().hex[:8]}{target.suffix}")
-    new.rename(kept)
+    swap(new, target, is_being_saved=True)
+    return None if not new.exists() or sha256_of(new) == sha256 else keep_beside(new, target)
+
+
+def keep_beside(file: Path, target: Path) -> Path:
+    """Keep a file beside `target` under a name of its own, by which people find it; returns where."""
+    kept = _name_beside(target)
+    file.rename(kept)
     return kept
+
+
+def _name_beside(target: Path) -> Path:
+    return target.with_name(f"{target.stem}-{uuid.uuid4().hex[:8]}{target.suffix}")
 
 
 def sha256_of(path: Path) -> str:
@@ -80,6 +92,8 @@ def _put_where_nothing_stands(new: Path, target: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # a disk without hard links
+        if target.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from None
         new.rename(target)
     else:
         new.unlink()

@@ -22,6 +22,7 @@ from glomseg.runs.each_image import (
     merging,
     reachable,
     recording,
+    refuse_saved_over,
     same_image,
     standing_after,
 )
@@ -92,6 +93,7 @@ def collect_images(
     listener = listener or Listener()
     images = {image.entry_id: image for image in project.images}
     other_levels = same_slides(project.images).other_levels
+    changed: list[ProjectImage] = []
     listener.waiting("QuPath is starting")
     with qupath_process() as qupath:
         for entry_id in entry_ids:
@@ -109,8 +111,12 @@ def collect_images(
                 write = _Collect(qupath, project, run, image, path, tuple(predictions), options, listener)
                 written = merging(options.on_conflict, image, state, write)
                 _keep(run, entry_id, written)
+                changed += [image] if written.changed else []
                 if written.doubtful:
                     listener.warning(f"{record.name}: {doubt(written.doubtful)}")
+    for image in changed:
+        with recording(run, image.entry_id, Outcome.NOT_COLLECTED, options.on_conflict):
+            refuse_saved_over(image, run, stands=True)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Literal, TypeVar
 from glomseg.errors import ConflictError, GlomsegError, ProjectError
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState, ProjectImage, image_state
+from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord, Outcome, Standing
 from glomseg.runs.ownership import RUN, Memory
 from glomseg.runs.run import Run, now
@@ -79,6 +80,21 @@ def same_image(image: ProjectImage, run: Run) -> ProjectImage:
             f"belong on {image.name}; annotate that one anew: `glomseg annotate PROJECT --image {image.entry_id}`"
         )
     return image
+
+
+def refuse_saved_over(image: ProjectImage, run: Run, *, stands: bool) -> None:
+    """Raise ConflictError where somebody has saved over what was written: a run stands in the data, or not, after all.
+
+    An image that is open in QuPath is saved as it was opened, whatever was written into its data since.
+    """
+    standing = run.images[image.entry_id].standing
+    if standing is None or standing.data_sha256 == image_state(image).sha256:
+        return
+    if (run.run_id in runs_in(run.folder.parent, image.entry_id, image.data_folder)) != stands:
+        raise ConflictError(
+            f"{image.name} was saved by somebody else since it was written, from a QuPath where it was open before, so "
+            "what was written is gone; close it there and run the same command again"
+        )
 
 
 def reachable(image: ProjectImage | None) -> tuple[ProjectImage, Path]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.image_copies import checked_copy, copy_image_data, restore_image_data
-from glomseg.qupath.image_data import DATA
+from glomseg.qupath.image_data import DATA, check_written
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
 from glomseg.runs.changes import runs_in
@@ -83,7 +83,7 @@ def _restore(project: Project, image: ProjectImage, backup: Backup) -> None:
         checked_copy(folder)  # one that is refused leaves no backup, which would be the `last` from then on
         before = backup_folder(runs_folder, entry_id, "restore")
         copy_image_data(project.path, entry_id, before, memory_path(runs_folder, entry_id, None), expected=state)
-        restore_image_data(folder, image.data_folder, expected=state)
+        restored = restore_image_data(folder, image.data_folder, expected=state)
     if backup.file is None:
         restore_memory(backup, runs_folder, entry_id)
     gone = set(stood) - set(runs_in(runs_folder, entry_id, image.data_folder))
@@ -91,6 +91,7 @@ def _restore(project: Project, image: ProjectImage, backup: Backup) -> None:
         if run.run_id in gone and entry_id in run.images:
             undone = Undone(at=now(), restored_from=backup.name)
             run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=undone))
+    check_written(image.data_folder, restored.sha256, image.name)
 
 
 @contextmanager

@@ -14,7 +14,15 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, image_stat
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_folder
 from glomseg.runs.changes import Place, Written, last_changes, next_path, runs_in
-from glomseg.runs.each_image import WriteOptions, doubt, merging, reachable, recording, standing_after
+from glomseg.runs.each_image import (
+    WriteOptions,
+    doubt,
+    merging,
+    reachable,
+    recording,
+    refuse_saved_over,
+    standing_after,
+)
 from glomseg.runs.image_record import Outcome, Undone
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
@@ -99,7 +107,8 @@ def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Li
     entry_ids = _changed_by(run)
     if not entry_ids:
         raise RunError(f"run {run.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
-    before = []
+    before: list[str] = []
+    undone: list[ProjectImage] = []
     listener.waiting("QuPath is starting")
     with qupath_process() as qupath:
         for entry_id in entry_ids:
@@ -118,6 +127,10 @@ def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Li
                     continue
                 if doubtful:
                     listener.warning(f"{image.name}: {doubt(doubtful)}")
+                undone.append(image)
+    for image in undone:
+        with recording(run, image.entry_id, Outcome.NOT_UNDONE, options.on_conflict):
+            refuse_saved_over(image, run, stands=False)
     if len(before) == len(entry_ids):
         raise RunError(f"run {run.run_id} was taken back before, in all its images; nothing to undo")
     return tuple(entry_id for entry_id in entry_ids if entry_id not in before)

@@ -22,6 +22,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError
 from glomseg.qupath.class_list import ProjectClass
 from glomseg.qupath.classes import ANNOTATION
+from glomseg.qupath.image_data import SavedOverError
 from glomseg.qupath.java import exchange_objects, java_annotations, java_detections, opened, set_mark
 from glomseg.qupath.objects import Color, PathObject, write_geojson
 from glomseg.qupath.project import ImageState
@@ -148,6 +149,8 @@ def _put(
             change = change_of(plan, existing, remembered, run=place.run, before=target.state.sha256)
             save_change(place, change, after=data_sha256(staged))
         return put_in_place(staged, target.state, _classes(plan.add))
+    except SavedOverError:
+        raise
     except GlomsegError:
         if place:
             forget(place)

@@ -161,7 +161,7 @@ def test_an_end_between_any_two_files_leaves_old_or_new_data(study, staged, monk
 
     replacing = image_data.replacing
     monkeypatch.setattr(image_data, "replacing", counting)
-    monkeypatch.setattr(safe_write, "write_text", lambda path, text: _write(counting, path, text))
+    monkeypatch.setattr(safe_write, "replacing", counting)
     try:
         put_in_place(staged, state, [NEW])
     except Full:
@@ -172,11 +172,6 @@ def test_an_end_between_any_two_files_leaves_old_or_new_data(study, staged, monk
         put_in_place(staged, image_state(image), [NEW])
     assert (image.data_folder / "data.qpdata").read_bytes() == new
     assert NEW in read_project(study).classes
-
-
-def _write(replacing, path, text):
-    with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def test_a_full_disk_is_one_line_and_changes_nothing(study, staged, monkeypatch):

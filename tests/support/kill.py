@@ -66,6 +66,18 @@ def killed_at(number: int, *, can_exchange: bool = True) -> Iterator[Callable[[]
 
 
 @contextmanager
+def meanwhile(action: Callable[[int], None], *, can_exchange: bool = True) -> Iterator[Callable[[], int]]:
+    """Let somebody else act before each operation, of which they get the number from 0; yields how many there were."""
+
+    def around(at: int, operation: Callable[[], Any]) -> Any:
+        action(at)
+        return operation()
+
+    with _counted(around, can_exchange=can_exchange) as count:
+        yield count
+
+
+@contextmanager
 def interrupted_at(number: int, process: int | None = None) -> Iterator[Callable[[], int]]:
     """Send Ctrl-C to a process, this one by default, right after its operation of this number; all of them happen."""
 
