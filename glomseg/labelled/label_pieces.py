@@ -19,6 +19,8 @@ _BORDERS = 1 / 3  # of the objects are borders, where each has one
 _SPECKLED = 0.1  # of the objects that can have specks have some; painting over others leaves a third of that
 _THICK_PX = 2
 _LARGER = 4
+_WITHIN = 0.9  # of its border lies on one other object, which goes around it
+_NESTED = 1 / 3  # of the objects lie within others
 _LEAST_PX = 30  # enclosed; below it nothing can be told
 _MOST_PX = 25_000_000  # around an object that is filled to look at it
 _LOOKED_AT = 200
@@ -44,6 +46,12 @@ def refuse_pieces(runs: Runs, size: tuple[int, int], path: Path, *, named: bool 
         return
     if _share_with_specks(runs, size) > _SPECKLED:
         raise LabelError(f"{path} {INTERPOLATED}")
+    if not named and _share_within(runs, width) >= _NESTED:
+        raise LabelError(
+            f"{path} has numbers that lie within another, as a class of background or of tissue around glomeruli does, "
+            "or a part of each: every piece would count as an object; write 0 for what is no glomerulus, and one "
+            "number for an object with all that is in it"
+        )
     if not named and _share_of_rings(runs, width) > _BORDERS:
         raise LabelError(
             f"{path} has numbers that go around others, as a class for borders does, and each ring would count as an "
@@ -92,6 +100,28 @@ def _share_with_specks(runs: Runs, size: tuple[int, int]) -> float:
     specked = thin[small] & (value[small] < value[large]) & (area[large] >= _LARGER * area[small])
     able = int(((value > value.min()) & ~thin).sum())
     return len(np.unique(large[specked])) / able if able else 0.0
+
+
+def _share_within(runs: Runs, width: int) -> float:
+    """Give the part of the objects whose border lies on one larger object of another number, nearly all of it."""
+    labels = components(runs, width)
+    count = int(labels.max()) + 1
+    length = runs[:, 2] - runs[:, 1]
+    area = np.bincount(labels, length, count)
+    border = np.bincount(labels, 2 * length + 2, count)
+    below, over = touching_rows(runs, width)
+    shared = np.minimum(runs[below, 2], runs[over, 2]) - np.maximum(runs[below, 1], runs[over, 1])
+    beside = np.flatnonzero((runs[1:, 0] == runs[:-1, 0]) & (runs[1:, 1] == runs[:-1, 2]))
+    ones, others = labels[np.concatenate([below, beside])], labels[np.concatenate([over, beside + 1])]
+    sides = np.concatenate([np.maximum(shared, 0), np.ones(len(beside), np.int64)])
+    same = ones == others
+    border -= 2 * np.bincount(ones[same], sides[same], count)
+    small, large = np.where(area[ones] < area[others], (ones, others), (others, ones))[:, ~same]
+    pairs, place = np.unique(small * count + large, return_inverse=True)
+    within = pairs // count
+    on_it = np.bincount(place, sides[~same], len(pairs))
+    enough = (area[within] >= _LEAST_PX) & (on_it >= _WITHIN * border[within])
+    return len(np.unique(within[enough])) / max(1, int((area >= _LEAST_PX).sum()))
 
 
 def _enclosed(runs: Runs, labels: NDArray[np.intp], count: int) -> NDArray[Any]:

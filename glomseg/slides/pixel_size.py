@@ -14,7 +14,7 @@ MIN_MPP, MAX_MPP = (
 )  # finer is no light microscope; coarser is a print resolution (72 dpi is 353 um per pixel)
 MAX_RATIO = 3.0  # of x and y; beyond it one of them is wrong
 SAID_RATIO = 1.1  # scanners' pixels are square to a few per cent; more is said
-MAGNIFIED_UM = (4.0, 25.0)  # um per pixel times magnification: about 10 on every scanner
+MAGNIFIED_UM = (4.0, 16.0)  # um per pixel times magnification: 4.3 to 10 on scanners
 UM_PER_UNIT = {
     **dict.fromkeys(("µm", "\u03bcm", "um", "micron", "microns", "micrometer", "micrometre", "\\u00b5m", "âµm"), 1.0),
     **dict.fromkeys(("micrometers", "micrometres", "µ", "\u03bc"), 1.0),
@@ -70,6 +70,7 @@ def um_per(unit: str) -> float | None:
 
 def stated_mpp(x: float, y: float) -> StatedMpp:
     """Judge a pixel size in um: what no microscope has is not used, what is odd is used and said."""
+    x, y = float(x), float(y)  # EXIF holds fractions, which JSON does not
     if not all(math.isfinite(value) and MIN_MPP <= value <= MAX_MPP for value in (x, y)):
         return StatedMpp(
             remark=f"says {_both(x, y)} um per pixel, which is implausible "
@@ -91,6 +92,19 @@ def fits_objective(stated: StatedMpp, power: float | None) -> StatedMpp:
     if low <= mpp * power <= high:
         return stated
     return StatedMpp(stated.mpp, f"says {mpp:g} um per pixel and an objective of {power:g}x, which do not fit")
+
+
+def beside(stated: StatedMpp, other: StatedMpp, who: str, whose: str) -> StatedMpp:
+    """Remark where another part of the same file says another pixel size; what `stated` says is used.
+
+    `who` said that, `whose` are the words of the other: "OME-XML", "resolution tags".
+    """
+    if stated.mpp is None or other.mpp is None or stated.remark is not None:
+        return stated
+    if all(max(ours / own, own / ours) <= SAID_RATIO for ours, own in zip(stated.mpp, other.mpp, strict=True)):
+        return stated
+    said = f"says {_both(*stated.mpp)} um per pixel in its {who} and {_both(*other.mpp)} in its {whose}"
+    return StatedMpp(stated.mpp, f"{said}: the {who} is taken; give `mpp` where it is wrong")
 
 
 def parse_mpp(text: str) -> tuple[float, float]:

@@ -6,19 +6,23 @@ import tifffile
 
 from glomseg.slides.aperio import aperio_mpp
 from glomseg.slides.ome import OmeImage, read_ome
-from glomseg.slides.pixel_size import StatedMpp, stated_mpp, um_per
+from glomseg.slides.pixel_size import StatedMpp, beside, stated_mpp, um_per
 
 _UM_PER_TAG = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 
 
 def tiff_mpp(tiff: tifffile.TiffFile, page: tifffile.TiffPage, ome: OmeImage | None = None) -> StatedMpp:
-    """Find um per pixel of a page; whoever speaks first of OME-XML, Aperio, ImageJ and the tags counts."""
+    """Find um per pixel of a page; whoever speaks first of OME-XML, Aperio, ImageJ and the tags counts.
+
+    Resolution tags that contradict the first two are remarked, for one of both was not changed with the picture.
+    """
     if ome is None and tiff.is_ome:
         ome = _described(page)
     if ome is not None:
-        return ome.stated
+        return beside(ome.stated, _tags(tiff, page), "OME-XML", "resolution tags")
     aperio = aperio_mpp(page.description, page.imagewidth, page.imagelength) if tiff.is_svs else None
-    return aperio or _tags(tiff, page)
+    tags = _tags(tiff, page)
+    return tags if aperio is None else beside(aperio, tags, "Aperio description", "resolution tags")
 
 
 def _described(page: tifffile.TiffPage) -> OmeImage | None:

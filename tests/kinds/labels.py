@@ -114,6 +114,7 @@ def _grey_png(values: np.ndarray, bits: int) -> bytes:
 
 _SOFT = ndimage.gaussian_filter(WHITE.astype(float), 1).astype(np.uint8)
 _STEPS = np.clip(ndimage.gaussian_filter(THERE * 100.0, 2), 0, 255).astype(np.uint8)
+_IN_TISSUE = np.pad(THERE[8:-8, 8:-8] + np.uint8(1), 8)  # 0 for what was not looked at, 1 tissue, 2 glomeruli
 _RING = THERE & ~ndimage.binary_erosion(THERE, iterations=2)
 _HALF = (SIZE // 2, SIZE // 2)
 _BLACK_WHITE = [0, 0, 0, 255, 255, 255]
@@ -262,6 +263,13 @@ LABELS = (
     LabelCase("ome_channels.ome.tif", _tif(np.stack([WHITE, WHITE]), metadata={"axes": "CYX"}), None, "2 planes"),
     LabelCase("picture.png", _png(np.tile(np.arange(SIZE, dtype=np.uint8), (SIZE, 1))), None, "mostly grey"),
     LabelCase("animated.png", lambda path: _animated(path), None, "holds 2 pictures"),
+    LabelCase(
+        "tuft_in_its_capsule.png",
+        _png(np.where(ndimage.binary_erosion(THERE, iterations=5), 2, THERE).astype(np.uint8)),
+        None,
+        "numbers that lie within another",
+    ),
+    LabelCase("tissue_around.png", _png(_IN_TISSUE), None, "numbers that lie within another"),
     LabelCase("rings.png", _png(_RING * np.uint8(255)), None, "holds outlines alone"),
     LabelCase(
         "rings_of_numbers.tif", _tif(np.where(_RING, NUMBERS, 0).astype(np.uint16)), None, "holds outlines alone"

@@ -167,6 +167,14 @@ def _turned_jpeg(folder: Path) -> Path:
     return folder / "a.jpg"
 
 
+def _jpeg_of_exif(folder: Path) -> Path:
+    exif = Image.Exif()
+    exif[282] = exif[283] = 50_800.0
+    exif[296] = 2
+    Image.fromarray(SCENE).save(folder / "a.jpg", quality=95, exif=exif)
+    return folder / "a.jpg"
+
+
 def _cmyk_jpeg(folder: Path) -> Path:
     Image.fromarray(SCENE).convert("CMYK").save(folder / "a.jpg")
     return folder / "a.jpg"
@@ -240,11 +248,31 @@ READ = (
     SlideCase(name="Aperio, none", write=_svs("AppMag = 20")),
     SlideCase(name="Aperio, objective", write=_svs("AppMag = 40|MPP = 1.0"), mpp=1.0, says="objective of 40x"),
     SlideCase(name="Aperio, resized", write=_svs("MPP = 0.25", "1024x768"), mpp=0.25, says="was it resized?"),
+    SlideCase(
+        name="Aperio, 40x of 0.5 um",
+        write=_svs("AppMag = 40|MPP = 0.5"),
+        mpp=0.5,
+        says="objective of 40x, which do not",
+    ),
+    SlideCase(
+        name="Aperio, tags that contradict",
+        write=_tiff("a.svs", description=aperio("AppMag = 40|MPP = 0.25"), software=None, **_RESOLUTION),
+        mpp=0.25,
+        says="0.25 um per pixel in its Aperio description and 0.5 in its resolution tags",
+    ),
     # OME
     SlideCase(name="OME", write=_ome(_um("0.5")), mpp=0.5),
     SlideCase(name="OME, nanometres", write=_ome(_um("500", "nm")), mpp=0.5),
     SlideCase(name="OME, inches", write=_ome(_um("0.0000196850394", "in")), mpp=0.5),
     SlideCase(name="OME, comma", write=_ome(_um("0,5", "µm")), mpp=0.5),
+    SlideCase(
+        name="OME, tags that contradict",
+        write=_pages(
+            "a.ome.tif", (SCENE, {"description": ome_xml(ome_image("s", 512, 384, _um("0.25"), 0)), **_RESOLUTION})
+        ),
+        mpp=0.25,
+        says="0.25 um per pixel in its OME-XML and 0.5 in its resolution tags",
+    ),
     SlideCase(name="OME, pixels", write=_ome(_um("0.5", "pixel")), says="no unit of length"),
     SlideCase(name="OME, 12.6 um", write=_ome(_um("12.6", "µm")), says="12.6 um per pixel, which is implausible"),
     SlideCase(name="OME, one direction", write=_ome('PhysicalSizeX="0.5"'), says="one direction alone"),
@@ -280,6 +308,7 @@ READ = (
     SlideCase(name="PNG with a palette", write=lambda folder: _palette(folder), off=0.5),
     SlideCase(name="JPEG", write=_image("a.jpe", "JPEG", quality=95), off=4),
     SlideCase(name="progressive JPEG", write=_image("a.jpg", "JPEG", quality=95, progressive=True), off=4),
+    SlideCase(name="JPEG, resolution in EXIF alone", write=_jpeg_of_exif, mpp=0.5, off=4),
     SlideCase(name="grey JPEG", write=_image("a.jpg", "JPEG", GREY, quality=95), off=4, grey=True),
     SlideCase(name="JPEG that says it is turned", write=_turned_jpeg, off=4, says="orientation 6"),
     SlideCase(name="PNG that says it is turned", write=_turned_png, says="orientation 6"),

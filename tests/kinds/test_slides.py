@@ -60,6 +60,7 @@ def test_what_is_read_is_right(case: SlideCase, tmp_path: Path) -> None:
         else:
             wanted = case.mpp if isinstance(case.mpp, tuple) else (case.mpp, case.mpp)
             assert slide.pixel_size == pytest.approx(wanted, rel=1e-3)
+            assert {type(side) for side in slide.pixel_size} == {float}
             assert bool(case.says) == bool(slide.remarks)
 
 
