@@ -87,7 +87,7 @@ def evaluate_outlines(
         raise EvaluationError("there is nothing to score; name a prediction and its truth")
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
-    images, remarks = [], _masks_read(sides)
+    images, remarks = [], [*_masks_read(sides), *(settings.samples.remarks if settings.samples else ())]
     by_table, overruled = 0, list[str]()
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))

@@ -6,14 +6,20 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-_SIGNS = re.compile(r"[\s_\-.]+")
+_SIGNS = re.compile(r"[\s_\-.\u2010-\u2015\u2212]+")
+_NUMBER = re.compile(r"[+-]?0*(\d+)(\.0*)?")
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Gather the names that differ in case, blanks, `_`, `-` or `.` alone; those that stand alone are left out."""
+    """Gather the names that differ in case, blanks, dashes, `_` or `.` alone, or are one number (1, 01, 1.0).
+
+    Those that stand alone are left out.
+    """
     gathered: dict[str, list[str]] = {}
     for name in sorted(set(names) - {""}):
-        gathered.setdefault(_SIGNS.sub("", unicodedata.normalize("NFKC", name).casefold()), []).append(name)
+        plain = unicodedata.normalize("NFKC", name).casefold()
+        number = _NUMBER.fullmatch(plain.strip())
+        gathered.setdefault(number[1] if number else _SIGNS.sub("", plain), []).append(name)
     return [tuple(spelled) for spelled in gathered.values() if len(spelled) > 1]
 
 

@@ -21,6 +21,7 @@ from glomseg.labelled.names import GEOJSON
 from glomseg.labelled.tile_files import TileLabels, tile_labels, tile_mpp
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects, describe_spellings, is_area, is_class, is_exactly, left_out, names_of
+from glomseg.qupath.doubtful_outlines import describe_doubtful
 from glomseg.qupath.objects import PathObject, read_objects, repair
 from glomseg.runs.ownership import RUN, owner
 from glomseg.segment.region import IGNORED
@@ -166,6 +167,8 @@ def select_outlines(objects: Sequence[PathObject], selection: Selection, name: s
         remarks.append(f"{name}: no annotation has a class; all {len(wanted)} count as {selection.class_name}")
     remarks += [f"{name}: {said}" for said in describe_spellings(wanted, (selection.class_name,))]
     areas = [item for item in wanted if is_area(item)]
+    outlines = [repair(item.geometry) for item in areas]
+    remarks += [f"{name}: {said}" for said in describe_doubtful(outlines)]
     ignored = [item.geometry for item in annotations if is_exactly(item.class_name, IGNORED)]
 
     def is_used(item: PathObject) -> bool:
@@ -174,7 +177,7 @@ def select_outlines(objects: Sequence[PathObject], selection: Selection, name: s
         return is_area(item) and (selection.wants(item) or not classes)
 
     return Outlines(
-        geometries=geometries([repair(item.geometry) for item in areas]),
+        geometries=geometries(outlines),
         confidences=np.array([item.measurements.get("Confidence", np.nan) for item in areas], dtype=np.float64),
         class_names=tuple(": ".join(names_of(item.class_name)) for item in areas),
         ignored=shapely.union_all([repair(item) for item in ignored]) if ignored else None,

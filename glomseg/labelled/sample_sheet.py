@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,12 @@ SYNONYMS = {
 }
 """Words for the columns, the first that a sheet has counts; the case of letters does not."""
 
+UNKNOWN = frozenset(
+    {"na", "n/a", "<na>", "nan", "nat", "null", "#n/a", "#ref!", "#name?", "#value!", "#null!", "#div/0!"}
+)
+"""What R, pandas and spreadsheets write where nothing is known; as a name it would make one animal of many."""
+_SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
@@ -57,11 +64,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class SampleSheet:
-    """A sample sheet: the samples by the names that it gives the images, and its columns as they are written."""
+    """A sample sheet: the samples by the names that it gives the images, and its columns as they are written.
+
+    `remarks` say which cells are read otherwise than they stand, or may be no longer what was typed.
+    """
 
     path: Path
     samples: Mapping[str, Sample]
     columns: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
     def find(self, *names: str) -> Sample | None:
         """Give the sample of an image by its name, by that without its ending, or as its files are named.
@@ -135,7 +146,28 @@ def read_sample_sheet(path: Path) -> SampleSheet:
         ) from error
     if not columns:
         raise SampleSheetError(f"the sample sheet {path} is empty; write a header with image and what is known of it")
-    return SampleSheet(path, samples, tuple(columns))
+    return SampleSheet(path, samples, tuple(columns), tuple(_odd_cells(rows.values(), path)))
+
+
+def _is_unknown(text: str) -> bool:
+    return text.casefold() in UNKNOWN
+
+
+def _odd_cells(rows: Iterable[Mapping[str, str]], path: Path) -> list[str]:
+    """Say which cells are read as empty, and which numbers a spreadsheet has shortened, so that several are one."""
+    cells = [text for row in rows for column, text in row.items() if column.lower() not in SYNONYMS["image"]]
+    unknown = sorted({text for text in cells if _is_unknown(text)})
+    shortened = sorted({text for text in cells if _SHORTENED.fullmatch(text)})
+    said = []
+    if unknown:
+        count = sum(text in unknown for text in cells)
+        said.append(f"the sample sheet {path} has {count} cells with {', '.join(unknown)}, which are read as empty")
+    if shortened:
+        said.append(
+            f"the sample sheet {path} has {', '.join(shortened)}, as spreadsheets shorten long numbers: several may "
+            "have become one; type them as text"
+        )
+    return said
 
 
 def _composed(name: str) -> str:
@@ -189,12 +221,15 @@ def _row(cells: list[str], columns: list[str], path: Path, line: int) -> dict[st
 def _sample(row: Mapping[str, str], path: Path, line: int) -> tuple[str, Sample]:
     taken = {key: _column(row, key, path) for key in SYNONYMS}
     said = {key: row[column] if column is not None else "" for key, column in taken.items()}
+    said = {key: "" if key != "image" and _is_unknown(text) else text for key, text in said.items()}
     if not said["image"]:
         raise SampleSheetError(f"the sample sheet {path} names no image in line {line}; add its name, or leave it out")
     split = part_named(said["split"])
     if said["split"] and not split:
         raise SampleSheetError(f"{path} says split {said['split']!r} of {said['image']}; {PART_WORDS}")
-    others = tuple((name, text) for name, text in row.items() if name not in taken.values())
+    others = tuple(
+        (name, "" if _is_unknown(text) else text) for name, text in row.items() if name not in taken.values()
+    )
     return _composed(said["image"]), Sample(**{name: said[name] for name in FIELDS}, split=split, others=others)
 
 
@@ -221,14 +256,20 @@ def match_samples(
 ) -> tuple[dict[str, Sample], list[str]]:
     """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
 
+    A row whose name an image has is that image's, and of none that has the same number as its entry id.
     A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
     images without a partner. Raises SampleSheetError.
     """
     matched: dict[str, Sample] = {}
     used: list[Sample] = []
     missing = []
+    images = list(images)
+    by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
     for entry_id, name, own in images:
-        row = None if sheet is None else sheet.find(name) or sheet.samples.get(entry_id)
+        row = by_name.get(name)
+        if row is None and sheet is not None:
+            other = sheet.samples.get(entry_id)
+            row = None if any(other is taken for taken in by_name.values()) else other
         if row is None:
             missing.append(name)
             matched[entry_id] = own
@@ -238,7 +279,7 @@ def match_samples(
         matched[entry_id] = Sample(**merged, others=row.others)
     if sheet is None:
         return matched, []
-    remarks = []
+    remarks = list(sheet.remarks)
     if unknown := sorted(name for name, row in sheet.samples.items() if not any(row is item for item in used)):
         remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
     if missing:

@@ -68,13 +68,23 @@ def is_candidate(class_name: str | None) -> bool:
 
 
 def is_exactly(class_name: str | None, wanted: str) -> bool:
-    """Tell whether QuPath takes a class for `wanted` or for one derived from it."""
-    return _begins(names_of(class_name), names_of(wanted))
+    """Tell whether QuPath takes a class for `wanted` or for one derived from it, and does not ignore it for a star."""
+    names, parents = names_of(class_name), names_of(wanted)
+    return _begins(names, parents) and (not _is_starred(names) or _is_starred(parents))
 
 
 def is_class(class_name: str | None, wanted: str) -> bool:
     """Tell whether a class is `wanted`, one derived from it, or a near spelling of either."""
-    return is_exactly(class_name, wanted) or _begins(_bare_names(class_name), _bare_names(wanted), alike=_alike)
+    if is_exactly(class_name, wanted):
+        return True
+    if _is_starred(names_of(class_name)) and not _is_starred(names_of(wanted)):
+        return False
+    return _begins(_bare_names(class_name), _bare_names(wanted), alike=_alike)
+
+
+def _is_starred(names: Sequence[str]) -> bool:
+    """Tell whether QuPath ignores a class, as "Ignore*" and "Glomerulus: Artefact*": its last name ends in a star."""
+    return bool(names) and names[-1].endswith("*")
 
 
 def best_class(class_name: str | None, wanted: Sequence[str]) -> str | None:

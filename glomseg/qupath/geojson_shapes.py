@@ -12,6 +12,8 @@ import shapely
 from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
+_FARTHEST_PX = 1e9
+
 
 def read_geometry(value: Any) -> BaseGeometry:
     """Read a shape in two dimensions; raises ValueError and the like, with words that say what it is instead."""
@@ -25,8 +27,11 @@ def read_geometry(value: Any) -> BaseGeometry:
         geometry = shapely.force_2d(shape(value))
     if geometry.is_empty:
         raise ValueError("its geometry is empty")
-    if not math.isfinite(shapely.get_coordinates(geometry).sum()):
+    coordinates = shapely.get_coordinates(geometry)
+    if not math.isfinite(coordinates.sum()):
         raise ValueError("a coordinate is no number")
+    if (far := np.abs(coordinates).max()) > _FARTHEST_PX:
+        raise ValueError(f"a coordinate is {far:.3g}, which is on no image")
     return geometry
 
 

@@ -20,6 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, SlideError
 from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.doubtful_outlines import describe_doubtful
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.reviewed import persons_objects, reviewed_objects
 from glomseg.segment.region import IGNORED, Region, off_image, read_region
@@ -54,6 +55,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
         off_slide = _off_slide(slide.image, settings, region, size, remarks)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
         profiles = _profiles(slide.image, settings, mpp, size, region, ground)
+        remarks += describe_doubtful([profile.item.geometry for profile in profiles])
         result = MeasuredSlide(
             slide=slide,
             mpp=mpp,

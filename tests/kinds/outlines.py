@@ -28,7 +28,8 @@ class OutlineCase:
     `glomeruli` and `area_px` are what `evaluate` takes, `ignored` of them where they are a truth with areas to ignore.
     `export-tiles` draws the same, else it refuses with `no_tiles`. `looked_into` is in how many of the discs
     `annotate --within` looks (0: it refuses with `no_area`). `says` must stand in what all of them say,
-    `says_where_labelled` in what those say that ask for a class, `says_of_slide` in what those say that know the
+    `says_where_labelled` in what those say that ask for a class, `says_where_counted` in what `evaluate` says, which
+    counts them, `says_of_slide` in what those say that know the
     image. A file with a `refusal` is refused by all.
     """
 
@@ -41,6 +42,7 @@ class OutlineCase:
     ignored: int = 0
     says: tuple[str, ...] = ()
     says_where_labelled: tuple[str, ...] = ()
+    says_where_counted: tuple[str, ...] = ()
     says_of_slide: tuple[str, ...] = ()
     no_tiles: str = ""
     no_area: str = ""
@@ -96,6 +98,7 @@ _PACKED = {"name": "Glomerulus", "colorRGB": -3670016}
 _HOLE = ring((80, 320, 140, 400))
 _BOW_TIE = [[60, 300], [160, 300], [160, 400], [100, 420], [120, 420], [60, 400], [60, 300]]
 _MULTI = {"type": "MultiPolygon", "coordinates": [[ring((60, 300, 160, 400))], [ring((60, 405, 160, 425))]]}
+_TWO = {"type": "MultiPolygon", "coordinates": [[ring(BOXES[1])], [ring(BOXES[2])]]}
 _LINE = {"type": "LineString", "coordinates": [[0, 0], [9, 9]]}
 _POINTS = {"type": "MultiPoint", "coordinates": [[400, 400], [410, 410]]}
 _LABEL = [
@@ -164,6 +167,21 @@ OUTLINES = (
         says=(_REPAIRED,),
     ),
     OutlineCase(name="a MultiPolygon", content=_third(_MULTI)),
+    OutlineCase(
+        name="two glomeruli as one MultiPolygon",
+        content=written(
+            USUAL[0], feature({"type": "MultiPolygon", "coordinates": [[ring(BOXES[1])], [ring(BOXES[2])]]})
+        ),
+        glomeruli=2,
+        says_where_counted=("1 outline has several parts and counts once (at ",),
+    ),
+    OutlineCase(
+        name="imported twice",
+        content=written(*USUAL, *(item | {"id": f"again {n}"} for n, item in enumerate(USUAL))),
+        glomeruli=6,
+        area_px=2 * AREA,
+        says_where_counted=("3 outlines lie on others, and each counts (at 90, 90 px)",),
+    ),
     OutlineCase(name="a hole", content=_third(polygon(ring(BOXES[2]), _HOLE)), area_px=AREA - 4_800, looked_into=2),
     OutlineCase(name="an empty hole", content=_third({"type": "Polygon", "coordinates": [ring(BOXES[2]), []]})),
     OutlineCase(name="a type in small letters", content=_third(polygon(ring(BOXES[2]), kind="polygon"))),
@@ -175,6 +193,11 @@ OUTLINES = (
         name="a coordinate that is no number",
         content=_fourth(polygon([[350, 350], [450, 350], [450, float("nan")], [350, 350]])),
         says=("left out object 4: a coordinate is no number",),
+    ),
+    OutlineCase(
+        name="a coordinate that no image has",
+        content=_fourth(polygon(ring((1e300, 1e300, 2e300, 2e300)))),
+        says=("left out object 4: a coordinate is 2e+300, which is on no image",),
     ),
     OutlineCase(
         name="outside the image",
@@ -203,6 +226,12 @@ OUTLINES = (
         name="a slip of one letter",
         content=_third(classification={"name": "Glomerolus"}),
         says_where_labelled=("class 'Glomerolus' is read as Glomerulus",),
+    ),
+    OutlineCase(
+        name="derived, with a star",
+        content=_fourth(classification={"name": "Glomerulus: Artefact*"}),
+        looked_into=4,
+        says_where_labelled=("1 annotation of class Glomerulus: Artefact*",),
     ),
     OutlineCase(
         name="another class",
@@ -306,4 +335,5 @@ OUTLINES = (
 
 def areas(case: OutlineCase) -> float:
     """Return the px that `export-tiles` labels as glomerulus: what lies on the image, and in no area to ignore."""
-    return case.area_px - (10_000 if case.name == "outside the image" else 0) - 12_000 * case.ignored
+    area = AREA if case.name == "imported twice" else case.area_px
+    return area - (10_000 if case.name == "outside the image" else 0) - 12_000 * case.ignored

@@ -76,7 +76,8 @@ def _outline(case: OutlineCase) -> tuple[str, str, str, str]:
     if case.says_of_slide:
         drawn = f"{case.looked_into} that lie on the image"
     looked = _refused(case.no_area) if case.no_area else f"in {case.looked_into}"
-    return evaluated, drawn, looked, "; ".join((*case.says, *case.says_where_labelled, *case.says_of_slide))
+    said = (*case.says, *case.says_where_labelled, *case.says_where_counted, *case.says_of_slide)
+    return evaluated, drawn, looked, "; ".join(said)
 
 
 def _project(case: ProjectCase) -> tuple[str, str, str]:

@@ -83,7 +83,7 @@ def test_evaluate_reads_it_so(case: OutlineCase, path: Path, tmp_path: Path, glo
     if case.refusal:
         check_refused(outcome, case.refusal, path)
         return
-    check_said(case, outcome, *case.says_where_labelled)
+    check_said(case, outcome, *case.says_where_labelled, *case.says_where_counted)
     overall = json.loads(outcome.out)["overall"]
     ignored = case.ignored if as_truth else 0
     assert overall["true_objects" if as_truth else "predicted_objects"] == case.glomeruli - ignored

@@ -125,3 +125,33 @@ def test_evaluation_takes_group_animal_and_part_from_it(tmp_path: Path) -> None:
         info_of(pairs[2], found)
     with pytest.raises(SampleSheetError, match="no column 'dose'"):
         found.check_column("dose")
+
+
+@pytest.mark.parametrize("unknown", ["NA", "n/a", "NaN", "#REF!"])
+def test_what_nobody_knows_is_no_name(unknown: str, tmp_path: Path) -> None:
+    """R and pandas write NA where nothing is known: as a name it made one animal of all that are not."""
+    (tmp_path / "s.csv").write_text(f"image,animal,group,diet\na.svs,{unknown},high,{unknown}\nb.svs,{unknown},low,x\n")
+    sheet = read_sample_sheet(tmp_path / "s.csv")
+    matched, remarks = match_samples(sheet, [("1", "a.svs", Sample(animal="m1")), ("2", "b.svs", Sample())])
+    assert [matched[key].animal for key in "12"] == ["m1", ""]
+    assert [matched[key].column("diet") for key in "12"] == ["", "x"]
+    assert [matched[key].group for key in "12"] == ["high", "low"]
+    assert f"has 3 cells with {unknown}, which are read as empty" in remarks[0]
+
+
+def test_numbers_that_a_spreadsheet_shortened_are_said(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("image,animal\na.svs,1.23E+05\nb.svs,1.23E+05\n")
+    assert "1.23E+05, as spreadsheets shorten" in read_sample_sheet(tmp_path / "s.csv").remarks[0]
+
+
+def test_a_row_of_an_image_is_not_that_of_another_with_its_number(tmp_path: Path) -> None:
+    """QuPath numbers the images of a project; a sheet whose images are named 1 and 2 means the names."""
+    (tmp_path / "s.csv").write_text("image,animal\n1,m1\n2,m2\n")
+    images = [("1", "2.svs", Sample()), ("2", "1.svs", Sample()), ("3", "c.svs", Sample())]
+    matched, _ = match_samples(read_sample_sheet(tmp_path / "s.csv"), images)
+    assert {key: sample.animal for key, sample in matched.items()} == {"1": "m2", "2": "m1", "3": ""}
+    matched, remarks = match_samples(
+        read_sample_sheet(tmp_path / "s.csv"), [("9", "1.svs", Sample()), ("1", "c", Sample())]
+    )
+    assert matched["1"].animal == ""
+    assert "not in the sample sheet: c" in remarks

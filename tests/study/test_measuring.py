@@ -196,3 +196,16 @@ def test_what_is_all_to_be_ignored_is_no_zero(drawn: Path) -> None:
     assert whole.not_measured == "all of it lies in areas of class Ignore*"
     cortex = measure_slide(slide(drawn, *objects, glomerulus(box(300, 300, 1000, 1000), "Cortex")), SETTINGS)
     assert cortex.not_measured == "all of its Cortex lies in areas of class Ignore*"
+
+
+def test_what_may_be_counted_twice_or_once_too_few_is_said(drawn: Path) -> None:
+    """A file imported twice into QuPath, and two glomeruli that were drawn as one annotation."""
+    one, two, three = (glomerulus(disc(*spot)) for spot in SPOTS)
+    beside = glomerulus(disc(600, 500, 50))  # overlaps two neighbours a little, as careless outlines do
+    said = measure_slide(slide(drawn, one, two, three, beside, glomerulus(disc(505, 500))), SETTINGS).remarks
+    assert said == ("1 outline lies on another, and each counts (at 505, 501 px): delete what is there twice",)
+    both = glomerulus(one.geometry.union(three.geometry))
+    (said,) = measure_slide(slide(drawn, two, both), SETTINGS).remarks
+    assert said.startswith("1 outline has several parts and counts once (at ")
+    scrap = glomerulus(one.geometry.union(disc(700, 700, 20)))
+    assert measure_slide(slide(drawn, scrap, three), SETTINGS).remarks == ()
