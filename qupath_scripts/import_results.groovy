@@ -231,24 +231,32 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     def written = earlier.collectEntries { [(mark(it)): it.getMeasurements().keySet() as Set] }
     def (machine, persons) = existing.split { isMachines(it) && !hasOwnMeasurements(it, written[mark(it)]) }
     def personsIndex = index(persons + how.detections)
-    def left = predictions.findAll { !overlaps(it, personsIndex, true) }
+    def (covered, free) = predictions.split { overlaps(it, personsIndex, true) }
     def standing = machine.collectEntries { [(mark(it)): it] }
-    def asked = left.collectEntries { [(mark(it)): it] }
+    def asked = free.collectEntries { [(mark(it)): it] }
     def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
     def others = machine.findAll { item -> !keep.any { it.is(item) } }
-    def (inside, outside) = others.split { area == null || area.intersects(shape(it).getCentroid()) }
-    left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
+    def isInside = { area == null || area.intersects(shape(it).getCentroid()) }
+    def (inside, outside) = others.split(isInside)
+    def left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
     def outsideIndex = index(outside)
     left = left.findAll { !overlaps(it, outsideIndex) }
     def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(mark(it)) }, how.known)
+    def theirs = persons.findAll { isMachines(it) }.collect { mark(it) }  // for measurements alone: known for good
     def rejected = how.forget ? [] : gone
+    def known = how.forget ? gone.findAll { mark(it) in theirs } : gone
     def rejectedIndex = index(rejected)
-    def add = left.findAll { !overlaps(it, rejectedIndex) }
+    def (refused, add) = left.split { overlaps(it, rejectedIndex) }
+    def dropped = index(covered + refused), instead = index(add + rejected)
+    def (seenAgain, remove) = inside.split {  // what the run saw in its place gave way to a person's beside it
+        overlaps(it, dropped) && !overlaps(it, instead) && !coincides(it, personsIndex)
+    }
+    keep += seenAgain
     gone.each { it.getMetadata().put(REJECTED, "yes") }
-    def remembered = earlier.findAll { standing.containsKey(mark(it)) } + gone
-    return [remove: inside, add: add, keep: keep, remember: keep + outside + add + rejected, doubtful: doubtful,
-            remembered: remembered,
-            person: predictions.size() - asked.size(), rejected: left.size() - add.size()]
+    def remembered = earlier.findAll { standing.containsKey(mark(it)) } + gone + doubtful
+    return [remove: remove, add: add, keep: keep, doubtful: doubtful, remembered: remembered,
+            remember: keep + outside + add + known + doubtful.findAll { !isInside(it) },
+            person: predictions.size() - asked.size(), rejected: refused.size()]
 }
 
 /** Tell what a person deleted from what is in doubt: a run of which nothing is seen, unless it left but few. */
@@ -335,13 +343,21 @@ STRtree index(List items) {
 /** Tell whether an object overlaps a rival or, of any kind, coincides with an outline; by the rules of rivals.py. */
 boolean overlaps(PathObject item, STRtree others, boolean ofAnyKind = false) {
     def ours = shape(item)
+    def isTaken = others.query(ours.getEnvelopeInternal()).any { other ->
+        def theirs = shape(other)
+        def smaller = Math.min(ours.getArea(), theirs.getArea())
+        return areRivals(item, other) && ours.intersection(theirs).getArea() > OVERLAP * smaller
+    }
+    return isTaken || (ofAnyKind && coincides(item, others))
+}
+
+boolean coincides(PathObject item, STRtree others) {
+    def ours = shape(item)
     return others.query(ours.getEnvelopeInternal()).any { other ->
         def theirs = shape(other)
         def one = ours.getArea(), two = theirs.getArea(), shared = ours.intersection(theirs).getArea()
-        if (areRivals(item, other) && shared > OVERLAP * Math.min(one, two))
-            return true
         def isField = two >= RECTANGLE * theirs.getEnvelope().getArea()
-        return ofAnyKind && !isField && shared > COINCIDENCE * (one + two - shared)
+        return !isField && shared > COINCIDENCE * (one + two - shared)
     }
 }
 

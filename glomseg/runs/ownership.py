@@ -19,7 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.qupath.amend import MEASURED, WRITTEN_BY
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.rivals import pick, split_overlapping, valid_geometries
+from glomseg.runs.rivals import pick, split_coinciding, split_overlapping, valid_geometries
 
 RUN = WRITTEN_BY
 MODEL = "glomseg.model"
@@ -166,8 +166,9 @@ def plan_update(
     - is dropped where it overlaps a machine's object whose centroid lies outside the processed area;
     - is dropped where it overlaps an earlier prediction that a person deleted or moved away since.
 
-    What is left is added, and the machine's other objects with their centroid in the area are removed. `rivals` says
-    when two objects overlap or coincide. Raises ValueError for a prediction without a run.
+    What is left is added, and the machine's other objects with their centroid in the area are removed; but for one in
+    whose place the run saw something that was dropped for what a person did beside it: that would be lost unseen.
+    `rivals` says when two objects overlap or coincide. Raises ValueError for a prediction without a run.
     """
     if any(RUN not in item.metadata for item in predictions):
         raise ValueError("a prediction without a run; stamp() it first")
@@ -183,16 +184,19 @@ def plan_update(
     gone = deletions(existing, memory, believe=believe_deletions)
     rejected = () if forget_rejections else gone.rejected
     add, dropped_rejected = split_overlapping(left, rejected)
+    remove, seen_again = _split_seen_again(inside, [*dropped_person, *dropped_rejected], add, persons, rejected)
+    keep += seen_again
+    known = _taken_over(gone.rejected, persons) if forget_rejections else gone.rejected
     return Plan(
-        remove=tuple(inside),
+        remove=tuple(remove),
         add=tuple(add),
         keep=tuple(keep),
         dropped_person=tuple(dropped_person),
         dropped_rejected=tuple(dropped_rejected),
         dropped_outside=tuple(dropped_outside),
         doubtful=gone.doubtful,
-        remember=(*keep, *outside, *add, *as_rejected(rejected)),
-        remembered=(*_standing(memory, existing), *as_rejected(gone.rejected)),
+        remember=(*keep, *outside, *add, *as_rejected(known), *_split_by_area(gone.doubtful, processed_area)[1]),
+        remembered=(*_standing(memory, existing), *as_rejected(gone.rejected), *gone.doubtful),
         persons=tuple(persons),
     )
 
@@ -203,7 +207,7 @@ def deletions(existing: Sequence[PathObject], memory: Memory, *, believe: bool =
     What a run left there is in doubt where nothing of it is seen any more, changed by a person or not; unless the data
     is known to be based on the last write and the run left but few outlines, or `believe` says so.
     """
-    unchanged = {item.metadata[FINGERPRINT] for item in existing if owner(item) == "machine"}
+    unchanged = _unchanged(existing, memory)
     seen = {item.metadata.get(RUN) for item in existing if FINGERPRINT in item.metadata}
     rejected: list[PathObject] = []
     missing: dict[str | None, list[PathObject]] = {}
@@ -222,8 +226,24 @@ def deletions(existing: Sequence[PathObject], memory: Memory, *, believe: bool =
 
 
 def _standing(memory: Memory, existing: Sequence[PathObject]) -> list[PathObject]:
-    unchanged = {item.metadata[FINGERPRINT] for item in existing if owner(item) == "machine"}
+    unchanged = _unchanged(existing, memory)
     return [item for item in memory.predictions if item.metadata.get(FINGERPRINT) in unchanged]
+
+
+def _taken_over(predictions: Iterable[PathObject], persons: Iterable[PathObject]) -> list[PathObject]:
+    """List the predictions that a person made theirs by measurements alone: they are to be known for good."""
+    marks = {item.metadata[FINGERPRINT] for item in persons if owner(item) == "machine"}
+    return [item for item in predictions if item.metadata.get(FINGERPRINT) in marks]
+
+
+def _unchanged(existing: Sequence[PathObject], memory: Memory) -> set[str]:
+    """Return the fingerprints of the machine's objects.
+
+    One that became a person's for what was added to it is not among these, so that the memory keeps its prediction:
+    what was written of it then is what tells a person's measurements from ours at every later write.
+    """
+    whose = owners(existing, memory.predictions)
+    return {item.metadata[FINGERPRINT] for item, owned in zip(existing, whose, strict=True) if owned == "machine"}
 
 
 def as_rejected(items: Iterable[PathObject]) -> tuple[PathObject, ...]:
@@ -261,6 +281,24 @@ def _match(
     asked = {item.metadata[FINGERPRINT]: item for item in predictions if not item.geometry.is_empty}
     new = [item for mark, item in asked.items() if mark not in standing]
     return new, [standing[mark] for mark in asked if mark in standing]
+
+
+def _split_seen_again(
+    inside: Sequence[PathObject],
+    dropped: Sequence[PathObject],
+    add: Sequence[PathObject],
+    persons: Sequence[PathObject],
+    rejected: Sequence[PathObject],
+) -> tuple[list[PathObject], list[PathObject]]:
+    """Split off the machine's objects that stay, as what the run saw in their place is `dropped`.
+
+    An outline of two glomeruli, of which a person drew or rejected one, is dropped for that one; the other stays as it
+    stands. What is replaced, coincides with a person's outline or lies where one was rejected goes.
+    """
+    gone, seen = split_overlapping(inside, dropped)
+    stay, replaced = split_overlapping(seen, [*add, *rejected])
+    stay, theirs = split_coinciding(stay, persons)
+    return [*gone, *replaced, *theirs], stay
 
 
 def _split_by_area(items: Sequence[PathObject], area: BaseGeometry | None) -> tuple[list[PathObject], list[PathObject]]:

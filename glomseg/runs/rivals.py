@@ -9,6 +9,7 @@ or a detection. A rectangle of another class is a field that was looked at, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -33,17 +34,49 @@ def split_overlapping(
     """
     if not items or not others:
         return list(items), []
-    ours, theirs = valid_geometries(items), valid_geometries(others)
-    first, second = shapely.STRtree(theirs).query(ours, predicate="intersects")
-    shared = shapely.area(shapely.intersection(ours[first], theirs[second]))
-    our_area, their_area = shapely.area(ours)[first], shapely.area(theirs)[second]
-    taken = _rivals(items, others, first, second) & (shared > OVERLAP * np.minimum(our_area, their_area))
-    if of_any_kind:
+    pairs = _Pairs.of(items, others)
+    taken = _rivals(items, others, pairs.first, pairs.second)
+    taken &= pairs.shared > OVERLAP * np.minimum(pairs.our_area, pairs.their_area)
+    return pairs.split(items, taken | pairs.coincide if of_any_kind else taken)
+
+
+def split_coinciding(
+    items: Sequence[PathObject], others: Sequence[PathObject]
+) -> tuple[list[PathObject], list[PathObject]]:
+    """Split `items` into those that coincide with none of the outlines among `others`, and the others."""
+    if not items or not others:
+        return list(items), []
+    pairs = _Pairs.of(items, others)
+    return pairs.split(items, pairs.coincide)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """The pairs of items and others that touch, by position: what they share, and what each covers, in px2."""
+
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    shared: NDArray[np.float64]
+    our_area: NDArray[np.float64]
+    their_area: NDArray[np.float64]
+    coincide: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, items: Sequence[PathObject], others: Sequence[PathObject]) -> _Pairs:
+        """Find the pairs, and which of them coincide."""
+        ours, theirs = valid_geometries(items), valid_geometries(others)
+        first, second = shapely.STRtree(theirs).query(ours, predicate="intersects")
+        shared = shapely.area(shapely.intersection(ours[first], theirs[second]))
+        our_area, their_area = shapely.area(ours)[first], shapely.area(theirs)[second]
         is_field = their_area >= RECTANGLE * shapely.area(shapely.envelope(theirs))[second]
-        taken |= ~is_field & (shared > COINCIDENCE * (our_area + their_area - shared))
-    overlapping = np.zeros(len(items), dtype=bool)
-    overlapping[first[taken]] = True
-    return pick(items, ~overlapping), pick(items, overlapping)
+        coincide = ~is_field & (shared > COINCIDENCE * (our_area + their_area - shared))
+        return cls(first, second, shared, our_area, their_area, coincide)
+
+    def split(self, items: Sequence[PathObject], taken: NDArray[np.bool_]) -> tuple[list[PathObject], list[PathObject]]:
+        """Split the items into those of no taken pair, and the others."""
+        overlapping = np.zeros(len(items), dtype=bool)
+        overlapping[self.first[taken]] = True
+        return pick(items, ~overlapping), pick(items, overlapping)
 
 
 def _rivals(

@@ -14,7 +14,7 @@ from glomseg.qupath.objects import PathObject
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.changes import find_write
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import FINGERPRINT, REJECTED, VERDICT, mark, owner
+from glomseg.runs.ownership import FINGERPRINT, REJECTED, VERDICT, mark, owners
 from glomseg.runs.undo import Change
 
 INITIALS = "glomseg.initials"
@@ -78,7 +78,7 @@ def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObje
 
 def _done_to(before: PathObject, now: PathObject) -> list[str]:
     """Tell what was done to an outline of ours: reshaped, reclassified, or something else."""
-    if VERDICT in now.metadata or owner(now) == "machine":
+    if VERDICT in now.metadata or owners([now], [before]) == ["machine"]:
         return []
     is_reclassified = now.class_name != before.class_name
     is_reshaped = mark(before) != mark(replace(before, geometry=now.geometry))

@@ -19,7 +19,8 @@ from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord, Outcome, State
 from glomseg.runs.lock import Holder, at_work
 from glomseg.runs.lost_writes import lost_write
-from glomseg.runs.ownership import RUN, VERDICT, owner
+from glomseg.runs.memory import read_memory
+from glomseg.runs.ownership import RUN, VERDICT, Memory, owners
 from glomseg.runs.run import FOLDER, Run, instant
 from glomseg.runs.run_list import read_runs
 from glomseg.runs.same_image import another_image, without_strangers
@@ -136,16 +137,18 @@ def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: 
 def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> ImageStatus:
     if read.data_problem is not None:
         return replace(status, problem=status.problem or read.data_problem)
+    memory = Memory()
     try:
         since = read_changes(read.objects, runs_folder, read.entry_id, status.image.data_folder)
+        memory = read_memory(runs_folder, read.entry_id, status.image.data_folder)
     except GlomsegError as error:
         since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
-    machine = sum(owner(item) == "machine" for item in read.objects)
+    machine = owners(read.objects, memory.predictions).count("machine")
     verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
-    owners = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
+    counts = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
     counted = Counter(item.class_name or "Unclassified" for item in read.objects)  # as QuPath's summary says it
     annotations = counted if status.annotations is None else status.annotations
-    return replace(status, since=since, owners=owners, annotations=annotations)
+    return replace(status, since=since, owners=counts, annotations=annotations)
 
 
 def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, *, is_at_work: bool) -> ImageStatus:
@@ -159,18 +162,18 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
     runs = without_strangers(runs, [image])[0]
     standing = runs_in(runs_folder, image.entry_id, image.data_folder)
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
-    state, problem, owners = ImageState(sha256=None), image.problem, OwnerCounts()
+    state, problem, counts = ImageState(sha256=None), image.problem, OwnerCounts()
     try:
         state = image_state(image)
         readable_data(image.data_folder)
-        owners = _owners(image, state, [record for _, record in records])
+        counts = _owners(image, state, [record for _, record in records])
     except ProjectError as error:  # what the summary says is then no more than what QuPath said once
         problem = "; ".join(filter(None, [str(error), image.problem]))
     return ImageStatus(
         image=replace(image, remarks=(*image.remarks, *say_other_copies(image.data_folder))),
         annotations=None if state.sha256 is not None and state.object_count is None else state.annotation_counts,
         saved=_saved(state),
-        owners=owners,
+        owners=counts,
         review=image.metadata.get(REVIEW),
         reviewed=image.metadata.get(REVIEWED),
         runs=tuple(

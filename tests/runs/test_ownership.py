@@ -338,7 +338,49 @@ def test_measurements_by_glomseg_are_no_persons():
     assert (plan.remove, len(plan.add)) == ((measured,), 1)
 
 
+# --- what stands beside what a person did
+
+
+def test_a_neighbour_stays_where_an_outline_of_both_gives_way_to_a_persons():
+    both = disc(130, 100, radius=70)
+    alone, hers = ours(100, 100), disc(180, 100, radius=38)
+    plan = plan_update([alone, hers], [stamp(both, run="run-2", model="m")], None, bound([alone]))
+    assert (plan.remove, plan.add, plan.keep) == ((), (), (alone,))
+    assert plan_update([alone, hers], [stamp(both, run="run-2", model="m")], None, bound(plan.remember)).is_empty
+
+
+def test_a_neighbour_stays_where_an_outline_of_both_gives_way_to_a_rejection():
+    alone, gone = ours(100, 100), ours(180, 100)
+    both = ours(140, 100, radius=80, run="run-2")
+    plan = plan_update([alone], [both], None, bound([alone, gone]))
+    assert (plan.remove, plan.add, plan.keep, len(plan.dropped_rejected)) == ((), (), (alone,), 1)
+
+
+def test_an_outline_stays_around_a_small_one_that_a_person_drew_in_it():
+    lesion = disc(110, 100, radius=12, class_name="Glomerulus: Segmental lesion")
+    plan = plan_update([ours(100, 100), lesion], [ours(101, 100, run="run-2")], None)
+    assert (plan.remove, len(plan.keep)) == ((), 1)
+
+
+def test_an_outline_goes_where_a_person_drew_the_same_over_it():
+    plan = plan_update([ours(100, 100), disc(102, 100)], [ours(101, 100, run="run-2")], None)
+    assert (len(plan.remove), plan.add) == (1, ())
+
+
+def test_what_the_run_did_not_see_again_goes():
+    plan = plan_update([ours(100, 100), disc(300, 100)], [ours(300, 100, run="run-2")], None)
+    assert len(plan.remove) == 1
+
+
 # --- what is no review
+
+
+def test_deletions_in_doubt_stay_known_where_a_run_did_not_look():
+    first = plan_update([], predicted(), None)
+    part = plan_update([], [ours(100, 100, run="run-2")], box(0, 0, 200, 200), bound(first.remember))
+    assert (len(part.doubtful), len(part.add)) == (4, 1)
+    again = plan_update(part.add, predicted("run-3"), None, bound(part.remember), believe_deletions=True)
+    assert (len(again.dropped_rejected), again.keep, again.remove, again.add) == (3, part.add, (), ())
 
 
 SPOTS = [(100, 100), (300, 100), (500, 100), (700, 100)]

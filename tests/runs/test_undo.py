@@ -131,6 +131,24 @@ def test_several_writes_of_one_run_are_taken_back_together():
     assert content(image.objects) == content(before)
 
 
+def test_what_a_person_only_measured_stays_theirs_whatever_is_run_and_taken_back():
+    image = Image()
+    image.run("run-1", [ours(100, 100), ours(300, 100), ours(500, 100)])
+    hers = replace(image.objects[0], measurements={"podocytes": 12.0})
+    image.objects[0] = hers
+    for number, forget in [(2, False), (3, True), (4, False)]:
+        image.run(f"run-{number}", [ours(x + number, 100, run=f"run-{number}") for x in (100, 300, 500)], forget=forget)
+        assert hers in image.objects
+        assert len(image.objects) == 3
+    for _ in range(4):
+        image.undo()
+        assert hers in image.objects
+    image.run("run-5", [ours(101, 100, run="run-5")])
+    assert image.objects == [hers]
+    image.objects = []  # and where she deletes it, that is a verdict
+    assert not image.run("run-6", [ours(99, 100, run="run-6")]).add
+
+
 PLACES = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 1), st.sampled_from([20, 35, 40])), max_size=6)
 
 
@@ -143,7 +161,10 @@ class Project(RuleBasedStateMachine):
 
     def note(self):
         """Remember what is a person's now; it must be there, as it is, until a person changes it."""
-        self.persons = [item for item in self.image.objects if owner(item) == "person"]
+        self.persons = [item for item in self.image.objects if self.is_persons(item)]
+
+    def is_persons(self, item):
+        return owner(item) == "person" or "mine" in item.measurements
 
     @rule(places=PLACES, part=st.booleans(), forget=st.booleans(), same=st.booleans())
     def run(self, places, part, forget, same):
@@ -170,7 +191,7 @@ class Project(RuleBasedStateMachine):
         assert all(any(item is other for other in before) for item in plan.remove)
 
     @precondition(lambda self: self.image.objects)
-    @rule(data=st.data(), edit=st.sampled_from(["delete", "move", "lock", "class", "verdict", "name"]))
+    @rule(data=st.data(), edit=st.sampled_from(["delete", "move", "lock", "class", "verdict", "name", "measure"]))
     def edit(self, data, edit):
         number = data.draw(st.integers(0, len(self.image.objects) - 1))
         item = self.image.objects.pop(number)
@@ -180,6 +201,7 @@ class Project(RuleBasedStateMachine):
             "class": {"class_name": "Artefact"},
             "verdict": {"metadata": {**item.metadata, VERDICT: "reject"}},
             "name": {"name": "look"},
+            "measure": {"measurements": {**item.measurements, "mine": 1.0}},
         }
         if edit != "delete":
             self.image.objects.append(replace(item, **changes[edit]))
@@ -192,7 +214,7 @@ class Project(RuleBasedStateMachine):
 
     @invariant()
     def persons_objects_stand_untouched(self):
-        now = [item for item in self.image.objects if owner(item) == "person"]
+        now = [item for item in self.image.objects if self.is_persons(item)]
         assert content(now) == content(self.persons)
 
 
