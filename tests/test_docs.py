@@ -121,6 +121,7 @@ def test_readme_is_a_beginning() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 900
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_qupath")
 def test_the_snippets_of_python_run(tmp_path: Path) -> None:
     """All of them, one after another in one process, beside the demo's project and without a QuPath."""

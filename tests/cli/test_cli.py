@@ -72,6 +72,7 @@ def test_json_is_all_that_stdout_holds(tmp_path: Path, oracle_folder: Path, glom
     assert result.err == ""
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_and_another_is_refused(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     first, second = disc_slide(tmp_path / "1.tif"), disc_slide(tmp_path / "2.tif", seed=1)
     out = tmp_path / "out"
@@ -245,6 +246,7 @@ def many_slides(folder: Path) -> dict[Path, int]:
     return {Path(shutil.copy(slide.path, path)): len(slide.discs) for path, slide in copies.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_interrupted_and_resumed(tmp_path: Path, oracle_folder: Path, glomseg, how: signal.Signals) -> None:
     """Killed or stopped with Ctrl-C in the middle, the same command completes the rest and repeats nothing."""
@@ -275,6 +277,7 @@ def test_interrupted_and_resumed(tmp_path: Path, oracle_folder: Path, glomseg, h
     assert not list(out.glob(".probability*"))
 
 
+@pytest.mark.slow
 def test_two_at_once_on_one_folder(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     out = tmp_path / "out"
     arguments = ("segment", *many_slides(tmp_path), "-o", out, "--model", oracle_folder)
@@ -308,6 +311,7 @@ def test_a_slide_that_fails_later_leaves_no_old_result(tmp_path: Path, oracle_fo
     assert not (out / "slide.geojson").exists()
 
 
+@pytest.mark.slow
 def test_another_slide_of_a_name_gets_another_result(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     (tmp_path / "more").mkdir()
     first, second = disc_slide(tmp_path / "a.tif", count=3), disc_slide(tmp_path / "more" / "a.tif", count=5, seed=2)
@@ -321,6 +325,7 @@ def test_another_slide_of_a_name_gets_another_result(tmp_path: Path, oracle_fold
     assert glomseg("segment", second.path, "-o", out, "--model", oracle_folder).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows does not have such names")
 def test_odd_file_names_stop_nothing(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     names = [b"b:c.tif", b"\xff.tif", b"plain.tif", b"[40x] a?.tif", b"two\nlines.tif"]
@@ -341,6 +346,7 @@ def test_another_card_is_another_run(tmp_path: Path, oracle_folder: Path, glomse
     assert "card_sha256" in glomseg(*arguments).err
 
 
+@pytest.mark.slow
 def test_a_probability_that_is_asked_for_later_is_made(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     truth = disc_slide(tmp_path / "slide.tif")
     arguments = ("segment", truth.path, "-o", tmp_path / "out", "--model", oracle_folder)

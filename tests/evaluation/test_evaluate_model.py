@@ -60,6 +60,7 @@ def test_predictions_are_scored_from_python(tmp_path: Path) -> None:
         evaluate_predictions(data, data, tmp_path / "x", EvaluateOptions(unit="animal"))
 
 
+@pytest.mark.slow
 def test_images_that_a_model_learned_from_are_said_and_can_be_left_out(model: Path, tmp_path: Path, glomseg) -> None:
     data = labelled(tmp_path / "data", "a/s1", "a/s2", "b/s1", "new")
     split = {"train": {"x": ["tiles/a/s1", "tiles/a/s2 [x=0,y=0]"]}, "validation": {}, "test": {"y": ["tiles/b/s1"]}}

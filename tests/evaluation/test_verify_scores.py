@@ -71,6 +71,7 @@ def test_other_data_are_said_to_be_other(labelled: Path, tmp_path: Path, glomseg
     assert glomseg("models", "verify", made, "--part", "test").code == 2
 
 
+@pytest.mark.slow
 def test_only_all_of_the_cards_own_images_judge_it(labelled: Path, tmp_path: Path, glomseg) -> None:
     """Neither the test part of other data, by their sheet, nor one image of seven says that the card is wrong."""
     foreign = model(tmp_path / "foreign", f1=0.5, split=False)

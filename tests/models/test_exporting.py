@@ -103,6 +103,7 @@ def test_the_folder_is_a_model_that_predicts_the_same(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
 def test_classes_are_exported_with_their_activation(tmp_path: Path, activation: str) -> None:
     save_oracle(tmp_path / "three", activation=activation, **CLASSES)

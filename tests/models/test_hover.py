@@ -80,6 +80,7 @@ def test_scales_are_averaged_over(net: VariableUNet) -> None:
     assert np.array_equal(model.predict(pictures, scales=()), plain)
 
 
+@pytest.mark.slow
 def test_the_export_has_two_outputs_and_is_a_model(folder: Path, tmp_path: Path) -> None:
     export_model(folder, tmp_path / "out")
     session = onnxruntime.InferenceSession(tmp_path / "out" / "model.onnx", providers=["CPUExecutionProvider"])

@@ -87,6 +87,7 @@ def test_errors_speak_of_parameters(tmp_path: Path, oracle_folder: Path, project
         glomseg.annotate_project(project, AnnotateOptions(region="Cortex", within=tmp_path / "x.geojson"))
 
 
+@pytest.mark.slow
 def test_starting_over_leaves_nothing_of_before(tmp_path: Path, oracle_folder: Path) -> None:
     first, second = disc_slide(tmp_path / "a.tif"), disc_slide(tmp_path / "b.tif", seed=1)
     out = tmp_path / "out"
@@ -103,6 +104,7 @@ def test_starting_over_leaves_nothing_of_before(tmp_path: Path, oracle_folder: P
     assert [text for text in heard.texts if "mine.geojson" in text]
 
 
+@pytest.mark.slow
 def test_names_of_any_length_give_files(tmp_path: Path, oracle_folder: Path) -> None:
     paths = [disc_slide(tmp_path / "made.tif").path.rename(tmp_path / f"{'ü' * 117}{end}.tif") for end in "ab"]
     result = glomseg.segment_slides(paths, tmp_path / "out", SegmentOptions(model=oracle_folder, keep_probability=True))

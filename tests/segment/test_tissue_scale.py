@@ -63,6 +63,7 @@ def test_other_tissue_is_unsure(data, starter):
             assert estimate_scale(slide, starter).mpp is None, path.name
 
 
+@pytest.mark.slow
 def test_a_contradiction_is_said_and_agreement_is_not(tiles, starter, tmp_path, data):
     path, truth = at_scale(tiles[14], 1.0, tmp_path)
     for stated in (truth, 1.25 * truth, truth / 1.25):

@@ -63,6 +63,7 @@ def test_an_unmarked_page_is_a_level_where_it_shows_the_same(tmp_path, section, 
     assert np.abs(seen - reduce(section, 2)).mean() < 4
 
 
+@pytest.mark.slow
 def test_real_sections_are_told_apart(tmp_path, data):
     """Sections of one stain and organ, as a scanner might put them into one file."""
     pictures = [

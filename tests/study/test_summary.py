@@ -161,6 +161,7 @@ def test_what_was_not_measured_is_not_zero() -> None:
     assert measure_slide(StudySlide(image=reviewed), SETTINGS).measured  # a person's word makes it a true zero
 
 
+@pytest.mark.slow
 def test_a_made_up_cohort_comes_back_within_its_intervals() -> None:
     """Animals vary, and glomeruli within them: the group's truth lies in the 95 % interval about 95 times in 100."""
     rng = np.random.default_rng(7)

@@ -76,6 +76,7 @@ def model_in(folder, **more):
     return save_model(folder, card, VariableUNet(256))
 
 
+@pytest.mark.slow
 def test_it_does_not_stop_before_it_has_judged_again(fields, tmp_path):
     def raise_the_bar(progress):
         if progress.stage == "epoch" and progress.epoch == 2:
@@ -162,6 +163,7 @@ def test_a_model_is_not_written_over(fields, tmp_path, glomseg):
     assert verify_model(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [0, 1])
 def test_what_an_interruption_says(fields, tmp_path, glomseg, monkeypatch, epoch):
     monkeypatch.setattr(view, "training_bars", lambda console: contextlib.nullcontext(stop_in(epoch)))
@@ -177,6 +179,7 @@ def test_what_an_interruption_says(fields, tmp_path, glomseg, monkeypatch, epoch
     assert [row["epoch"] for row in history(tmp_path)] == ["1", "2"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_the_first_epoch_leaves_no_dead_end(fields, tmp_path, glomseg, full_disk):
     """The weights fit, the state of the first epoch does not: the same command goes on, --restart starts over."""
     words = [item for word in TINY for item in ("--set", word)]

@@ -55,6 +55,7 @@ def tree(tmp_path):
     return tmp_path / "KPIs"
 
 
+@pytest.mark.slow
 def test_the_test_part_is_opened_after_the_choice(tree, tmp_path):
     output = tmp_path / "out"
     watching.append(tree / NAMES["test"])
@@ -74,6 +75,7 @@ def test_the_test_part_is_opened_after_the_choice(tree, tmp_path):
     assert {name: sum(map(len, split[name].values())) for name in NAMES} == {"train": 24, "validation": 12, "test": 12}
 
 
+@pytest.mark.slow
 def test_a_test_part_that_is_broken_is_found_when_it_is_scored(tree, tmp_path):
     for path in (tree / NAMES["test"]).rglob("*.jpg"):
         path.write_bytes(b"no picture")
@@ -132,6 +134,7 @@ def test_a_training_on_slides_opens_the_test_part_after_the_choice(tasks, tmp_pa
     assert "test" not in scores
 
 
+@pytest.mark.slow
 def test_the_same_tissue_twice_is_said(tasks, tmp_path):
     case = tasks / NAMES["train"] / "Task1_patch_level/train/DN/12_116"
     rng = np.random.default_rng(0)

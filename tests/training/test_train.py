@@ -172,6 +172,7 @@ def test_the_model_finds_discs_where_it_is_told_to_look(trained):
     assert 2 * (seen & true).sum() / (seen.sum() + true.sum()) > 0.8
 
 
+@pytest.mark.slow
 def test_resume_equals_an_uninterrupted_training(half_drawn, trained, uninterrupted, tmp_path):
     def stop(progress):
         if progress.stage == "learning" and progress.epoch == 2:

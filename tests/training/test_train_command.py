@@ -23,6 +23,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_kpis(kpis_tree, tmp_path, glomseg):
     out = tmp_path / "mine"
     words = (

@@ -36,6 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_the_card_has_the_form_of_the_shipped_one(folder: Path, tmp_path: Path) -> None:
     model = save_oracle(tmp_path / "model", sureness=0.995, dials=(Dial(tta=True, sureness=0.9),))
     older = save_oracle(tmp_path / "older", threshold=0.9)

