@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import shapely
+
 from glomseg import __version__
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.evaluation.mistakes import draw_galleries
@@ -24,6 +26,7 @@ from glomseg.labelled.label_files import (
     empty_outlines,
     image_outlines,
     read_outlines,
+    touches_edge,
 )
 from glomseg.labelled.label_values import refuse_inverted, refuse_two_ways, say_readings
 from glomseg.labelled.padding import without_padding
@@ -36,6 +39,8 @@ from glomseg.slides.slide import open_slide
 METRICS = "metrics.json"
 PER_SLIDE = "per_slide.csv"
 PER_OBJECT = "per_object.csv"
+SPECK = 0.01
+"""Of the area of the largest object of an image; glomeruli differ less."""
 
 """Called with the number of images scored and the number of all."""
 
@@ -104,6 +109,8 @@ def evaluate_outlines(
     for which, outlines in (("predictions", [ours for _, ours, _ in sides]), ("truth", [true for *_, true in sides])):
         if unused := sum((side.left_out for side in outlines), LeftOutObjects()):
             remarks.append(f"{which}: {unused}")
+    remarks += _specks("predictions", [(image.info.key, image.predicted) for image in images])
+    remarks += _specks("truth", [(image.info.key, image.true) for image in images])
     if unknown := [image.info.key for image in images if image.mpp is None]:
         remarks.append(
             f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
@@ -139,6 +146,23 @@ def evaluate_outlines(
         summary=summarise(images, unit=unit, group_by=group_by, classes=by_class),
         remarks=tuple(dict.fromkeys(remarks)),
     )
+
+
+def _specks(which: str, outlines: Sequence[tuple[str, Outlines]]) -> list[str]:
+    """Say how many objects of one side are far too small to be one, off the edges of their images, and count."""
+    found = {}
+    for key, side in outlines:
+        area = shapely.area(side.geometries)
+        small = (area < SPECK * area.max(initial=0)) & ~touches_edge(side.geometries, side.size)
+        if small.any():
+            found[key] = int(small.sum())
+    if not found:
+        return []
+    are = "speck of less than a hundredth" if sum(found.values()) == 1 else "specks of less than a hundredth"
+    return [
+        f"{which}: {sum(found.values())} {are} of the largest object, in {len(found)} of {len(outlines)} images "
+        f"({next(iter(found))}), count as objects: remove them where they are none"
+    ]
 
 
 def _table_mpp(info: ImageInfo) -> tuple[float, float] | None:

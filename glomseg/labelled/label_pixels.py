@@ -18,7 +18,7 @@ from glomseg.labelled.label_values import SaidOfValues
 from glomseg.labelled.unread import other_picture, unread_label
 from glomseg.slides import jpeg
 from glomseg.slides.png import check_png
-from glomseg.slides.readers import BROKEN, reason
+from glomseg.slides.readers import BROKEN, ORIENTATION, reason, turned
 
 _PLUGINS: dict[bytes, Callable[[Path], Image.Image]] = {
     b"\x89PNG": PngImagePlugin.PngImageFile,
@@ -71,6 +71,7 @@ def _plain(path: Path, magic: bytes) -> WholeLabel:
         scale = _SCALED.get(_raw_mode(image), 1)
         palette = _palette(image)
         lossy = image.format == "JPEG"
+        is_turned = bool(turned(_orientation(image)))
         mode = image.mode
         values = _decoded(path, image)
     if mode == "1":
@@ -82,7 +83,14 @@ def _plain(path: Path, magic: bytes) -> WholeLabel:
         values, coloured = grey_of(values, path, alpha=values.shape[2] in (2, 4), exact=lossy)
     if scale > 1:
         values = values // np.uint8(scale)
-    return WholeLabel(values, None, SaidOfValues(dtype=values.dtype, lossy=lossy, palette=palette), coloured)
+    return WholeLabel(
+        values, None, SaidOfValues(dtype=values.dtype, lossy=lossy, palette=palette, turned=is_turned), coloured
+    )
+
+
+def _orientation(image: Image.Image) -> object:
+    """Give the tag of EXIF; a PNG without one would be decoded for it."""
+    return image.getexif().get(ORIENTATION) if image.format == "JPEG" or "exif" in image.info else None
 
 
 def _decoded(path: Path, image: Image.Image) -> NDArray[Any]:

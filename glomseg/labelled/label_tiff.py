@@ -18,6 +18,7 @@ from glomseg.errors import LabelError
 from glomseg.labelled.label_block import LabelBlock, LabelPixels, WholeLabel, grey_of, paste
 from glomseg.labelled.label_values import SaidOfValues
 from glomseg.slides import jpeg
+from glomseg.slides.readers import ORIENTATION, turned
 from glomseg.slides.tiff_mpp import tiff_mpp
 from glomseg.slides.tiff_pages import check_extent, has_shape_of
 
@@ -109,6 +110,7 @@ class _TiffLabel:
             lossy=page.compression in _LOSSY,
             min_is_white=page.photometric == 0,
             palette=self._colours(),
+            turned=bool(turned(page.tags.valueof(ORIENTATION))),
         )
         options = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         self._options = {name: value for name, value in options.items() if value is not None}

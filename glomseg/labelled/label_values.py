@@ -16,7 +16,7 @@ What could be meant in two ways is refused with the way out.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -45,6 +45,7 @@ INTERPOLATED = (
     "each line would count as an object; resize to the nearest pixel, without interpolation, and write one number for "
     "an object, its border included"
 )
+TURNED = "to be shown turned or mirrored by its header and read as it is stored, as QuPath reads images"
 _LEVELS = tuple({round(k * 255 / n) + d for k in range(1, n) for d in (0, -1, 1)} | {255} for n in (2, 3, 4))
 
 
@@ -62,7 +63,8 @@ class SaidOfValues:
     """What a file says of its values: their type, whether it keeps them exactly, and how they are shown.
 
     `palette` holds the (red, green, blue) of each index, None without one. `numbers` are those that a file beside the
-    mask gives a meaning: then every value must be one of them.
+    mask gives a meaning: then every value must be one of them. `turned` says that other programs show it turned or
+    mirrored, by the tag of EXIF and TIFF.
     """
 
     dtype: np.dtype[Any]
@@ -70,6 +72,7 @@ class SaidOfValues:
     min_is_white: bool = False
     palette: tuple[tuple[int, int, int], ...] | None = None
     numbers: frozenset[int] | None = None
+    turned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +112,11 @@ class LabelReading:
 
 def decide(census: LabelCensus, said: SaidOfValues, name: str) -> LabelReading:
     """Decide how the values of a mask are read; `name` stands in errors. Raises LabelError for what is no mask."""
+    reading = _decided(census, said, name)
+    return replace(reading, note=f"{reading.note}, {TURNED}".removeprefix(", ")) if said.turned else reading
+
+
+def _decided(census: LabelCensus, said: SaidOfValues, name: str) -> LabelReading:
     if said.numbers is not None and not said.lossy:
         return _told(census, said.numbers, name)
     shown, note = _shown(census, said, name)

@@ -84,6 +84,19 @@ def test_repairs_are_said_aloud(folders, tmp_path: Path, glomseg) -> None:
     assert json.loads((tmp_path / "out/metrics.json").read_text())["overall"]["images"] == 3
 
 
+def test_specks_are_said(mask, tmp_path: Path, glomseg) -> None:
+    """Single pixels that a tool left in the truth count as missed; slivers at edges may be true."""
+    for name, specks in (("a", [(70, 70, 1, 1), (80, 20, 1, 1)]), ("b", [])):
+        mask(f"predicted/{name}.png", (10, 10, 30, 30))
+        mask(f"truth/{name}.png", (10, 10, 30, 30), (50, 99, 2, 1), *specks)
+    sides = (tmp_path / "predicted", tmp_path / "truth")
+    said = glomseg("evaluate", *sides, "-o", tmp_path / "out", "--no-pictures").err
+    assert "truth: 2 specks of less than a hundredth of the largest object, in 1 of 2 images (a)" in " ".join(
+        said.split()
+    )
+    assert "predictions: 2 specks" not in said
+
+
 def test_slides_with_masks_are_predicted_and_scored(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     """Task 2 of the challenge: a slide and a pyramidal mask; the oracle finds every disc but the one left out."""
     folder = tmp_path / "Task2_WSI_level" / "NEP25"

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from glomseg.errors import LabelError
+from glomseg.labelled.label_values import say_readings
 from glomseg.labelled.masks import outline, read_mask
 
 
@@ -187,3 +188,18 @@ def test_grey_in_three_channels_is_a_mask(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "grey.tif", values, photometric="rgb")
     for name in ("grey.png", "grey.jpg", "grey.tif"):
         assert [item.area for item in read_mask(tmp_path / name).geometries] == [64]
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.png", "a.jpg"])
+def test_a_mask_that_is_to_be_shown_turned_is_read_as_stored_aloud(name: str, tmp_path: Path) -> None:
+    values = np.zeros((64, 64), np.uint8)
+    values[4:20, 8:40] = 255
+    exif = Image.Exif()
+    exif[274] = 4
+    if name.endswith("tif"):
+        tifffile.imwrite(tmp_path / name, values, extratags=[(274, 3, 1, 4, True)])
+    else:
+        Image.fromarray(values).save(tmp_path / name, exif=exif)
+    mask = read_mask(tmp_path / name)
+    assert shapely.total_bounds(mask.geometries) == pytest.approx([8, 4, 40, 20], abs=1)
+    assert "turned or mirrored by its header and read as it is stored" in say_readings([mask.reading])
