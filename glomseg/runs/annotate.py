@@ -70,7 +70,7 @@ def annotate_project(
         listener.warning(remark)
     has_qupath = find_qupath() is not None  # a wrong setting is better known before hours of work than after
     segmenter = Segmenter.load(_with_model(options, read, listener), listener)
-    with working_in(read.folder / FOLDER, options.shard) as place:
+    with working_in(read.folder / FOLDER, options.shard, listener.remark) as place:
         plan = _plan(read, mine, options, areas.objects, listener)
         for unreadable in read_runs(read.folder / FOLDER)[1]:
             listener.warning(f"a run is left alone: {unreadable.problem}")

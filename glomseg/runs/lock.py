@@ -33,6 +33,9 @@ STALE_SECONDS = 300.0
 WAIT_SECONDS = 600.0
 """A shard waits so long for another that writes its share down: that takes moments, but many may stand in line."""
 
+QUIET_SECONDS = 2.0
+"""After so long it is said for whom a shard waits."""
+
 _held: set[str] = set()
 
 
@@ -53,22 +56,27 @@ class Holder:
 
 
 @contextmanager
-def locked(folder: Path, *, beside_shards: bool = False, wait_seconds: float = 0.0) -> Iterator[None]:
+def locked(
+    folder: Path,
+    *,
+    beside_shards: bool = False,
+    wait_seconds: float = 0.0,
+    remark: Callable[[str], None] = lambda text: None,
+) -> Iterator[None]:
     """Hold a folder for this process; raises RunError where another glomseg works in it or nothing can be written.
 
-    Shards that work there count as another, unless `beside_shards`; for who else holds it `wait_seconds` are waited.
+    Shards that work there count as another, unless `beside_shards`; for who else holds it `wait_seconds` are waited,
+    and `remark` hears who that is.
     """
-    until = time.monotonic() + wait_seconds
+    patience = _Patience(folder, wait_seconds, remark)
+    lock = FileLock(folder / ".lock", timeout=0)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", timeout=wait_seconds)
-        lock.acquire()
-    except Timeout:
-        raise _taken(folder, read_holder(folder)) from None
+        patience.wait_for(lock.acquire)
     except OSError as error:
         raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
     try:
-        with _written_down(folder, HOLDER, until):
+        with _written_down(folder, HOLDER, patience):
             if not beside_shards and (shards := shards_at_work(folder)):
                 raise _taken(folder, shards[0])
             yield
@@ -77,14 +85,17 @@ def locked(folder: Path, *, beside_shards: bool = False, wait_seconds: float = 0
 
 
 @contextmanager
-def locked_as_shard(folder: Path, name: str) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+def locked_as_shard(
+    folder: Path, name: str, remark: Callable[[str], None] = lambda text: None
+) -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """Hold a shard's share of the work in a folder, beside other shards; yields what holds all of it for a moment.
 
-    Raises RunError where the same shard is at work, or a command that needs the folder for itself.
+    Whom it waits for then, `remark` hears. Raises RunError where the same shard is at work, or a command that needs
+    the folder for itself.
     """
 
     def alone() -> AbstractContextManager[None]:
-        return locked(folder, beside_shards=True, wait_seconds=WAIT_SECONDS)
+        return locked(folder, beside_shards=True, wait_seconds=WAIT_SECONDS, remark=remark)
 
     with ExitStack() as stack:
         with alone():
@@ -125,9 +136,34 @@ def _unknown(path: Path) -> Holder:
     return Holder(token="", person="somebody", host="a computer", process=0, since="now", command=path.stem)
 
 
+class _Patience:
+    """Waits for who else holds a folder, and says so once."""
+
+    def __init__(self, folder: Path, seconds: float, remark: Callable[[str], None]) -> None:
+        self._folder, self._remark, self._said = folder, remark, False
+        self._begun, self._seconds = time.monotonic(), seconds
+
+    def wait_for(self, attempt: Callable[[], object]) -> None:
+        """Try until it succeeds; raises RunError when that has taken too long."""
+        while True:
+            try:
+                attempt()
+            except (Timeout, _TakenError) as error:
+                waited = time.monotonic() - self._begun
+                taken = error if isinstance(error, _TakenError) else _taken(self._folder, read_holder(self._folder))
+                if waited >= self._seconds:
+                    raise taken from None
+                if waited >= QUIET_SECONDS and not self._said:
+                    self._remark(f"waiting, for {self._seconds / 60:.0f} minutes at most: {taken.who}")
+                    self._said = True
+                time.sleep(0.1)
+            else:
+                return
+
+
 @contextmanager
-def _written_down(folder: Path, name: str, until: float = 0.0) -> Iterator[None]:
-    """Write down who holds the folder, in the file of this name; another is waited for `until` then."""
+def _written_down(folder: Path, name: str, patience: _Patience | None = None) -> Iterator[None]:
+    """Write down who holds the folder, in the file of this name; another is waited for with `patience`."""
     holder = Holder(
         token=uuid.uuid4().hex,
         person=_person(),
@@ -137,14 +173,10 @@ def _written_down(folder: Path, name: str, until: float = 0.0) -> Iterator[None]
         command=" ".join(["glomseg", *sys.argv[1:]])[:200],
     )
     path = folder / name
-    while True:
-        try:
-            _create(folder, path, holder)
-            break
-        except _TakenError:
-            if time.monotonic() >= until:
-                raise
-            time.sleep(0.1)
+    if patience is None:
+        _create(folder, path, holder)
+    else:
+        patience.wait_for(lambda: _create(folder, path, holder))
     _held.add(holder.token)
     ended = threading.Event()
     touching = threading.Thread(target=_touch, args=(path, ended), daemon=True)
@@ -245,14 +277,18 @@ def _touch(path: Path, ended: threading.Event) -> None:
 
 
 class _TakenError(RunError):
-    """A folder that another glomseg holds, which may end."""
+    """A folder that another glomseg holds, which may end; `who` says which one."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__(f"{who}; wait for it, or stop it")
+        self.who = who
 
 
 def _taken(folder: Path, holder: Holder | None) -> _TakenError:
     if holder is None:
         gone = f"it has not said who it is, and counts as gone {STALE_SECONDS / 60:.0f} minutes after it was last seen"
-        return _TakenError(f"another glomseg is working in {folder} ({gone}); wait for it, or stop it")
-    return _TakenError(f"another glomseg is working in {folder}: {holder}; wait for it, or stop it")
+        return _TakenError(f"another glomseg is working in {folder} ({gone})")
+    return _TakenError(f"another glomseg is working in {folder}: {holder}")
 
 
 def who() -> str:

@@ -36,13 +36,18 @@ class WorkPlace:
 
 
 @contextmanager
-def working_in(folder: Path, shard: Shard | None) -> Iterator[WorkPlace]:
-    """Hold a folder, or a shard's part of the work in it; raises RunError where another is in the way."""
+def working_in(
+    folder: Path, shard: Shard | None, remark: Callable[[str], None] = lambda text: None
+) -> Iterator[WorkPlace]:
+    """Hold a folder, or a shard's part of the work in it; raises RunError where another is in the way.
+
+    `remark` hears for whom a shard waits.
+    """
     if shard is None:
         with locked(folder):
             yield WorkPlace(folder=folder)
     else:
-        with locked_as_shard(folder, shard.name) as alone:
+        with locked_as_shard(folder, shard.name, remark) as alone:
             yield WorkPlace(folder=folder, shard=shard, alone=alone)
 
 

@@ -45,7 +45,7 @@ def segment_slides(
     for remark in remarks:
         listener.remark(remark)
     segmenter = Segmenter.load(options, listener)
-    with working_in(output, options.shard) as place:
+    with working_in(output, options.shard, listener.remark) as place:
         with place.alone():
             if options.restart:
                 _discard_results(output)

@@ -1,6 +1,7 @@
 """Shards: each slide once, whoever is at work beside, and in the end the files of one run."""
 
 import json
+import os
 import shutil
 import threading
 
@@ -116,6 +117,31 @@ def test_a_shard_keeps_others_out_and_its_double_but_not_other_shards(tmp_path, 
     with locked(tmp_path), pytest.raises(RunError, match="another"), locked_as_shard(tmp_path, "shard-1-of-2"):
         pass
     assert not list(tmp_path.glob("*.json"))
+
+
+def test_a_shard_says_for_whom_it_waits(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(lock, "QUIET_SECONDS", 0.1)
+    said, ended = [], threading.Event()
+
+    def hold() -> None:
+        with locked(tmp_path):
+            began.set()
+            ended.wait(10)
+
+    began = threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    began.wait(10)
+
+    def hear(text: str) -> None:
+        said.append(text)
+        ended.set()
+
+    with locked_as_shard(tmp_path, "shard-1-of-2", hear):
+        holder.join()
+    assert len(said) == 1
+    assert "10 minutes at most: another glomseg is working in" in said[0]
+    assert f"process {os.getpid()}" in said[0]
 
 
 def test_a_shard_that_died_is_recognised_by_process_and_by_time(tmp_path, monkeypatch) -> None:
