@@ -14,6 +14,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,11 +104,13 @@ def read_journals(run_folder: Path, counted: Mapping[str, int]) -> JournalConten
     return JournalContent(records=records, counted=known, unreadable=unreadable)
 
 
-def remove_journals(run_folder: Path, names: Iterable[str]) -> None:
-    """Remove files of which run.json holds every line, and their folder where it is empty then."""
+def remove_journals(run_folder: Path, names: Iterable[str], *, is_in_use: bool = False) -> None:
+    """Remove files of which run.json holds every line, and their folder where it is empty then and not `is_in_use`.
+
+    Another shard may have found the folder there, and be about to open its file in it.
+    """
     for name in names:
         (run_folder / JOURNAL / f"{name}.jsonl").unlink(missing_ok=True)
-    try:
-        (run_folder / JOURNAL).rmdir()
-    except OSError:  # others still write there, or there is none
-        return
+    if not is_in_use:
+        with suppress(OSError):  # there is none, or what a newer glomseg keeps there
+            (run_folder / JOURNAL).rmdir()

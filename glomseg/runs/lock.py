@@ -173,11 +173,15 @@ def _written_down(folder: Path, name: str, patience: _Patience | None = None) ->
         command=" ".join(["glomseg", *sys.argv[1:]])[:200],
     )
     path = folder / name
-    if patience is None:
-        _create(folder, path, holder)
-    else:
-        patience.wait_for(lambda: _create(folder, path, holder))
-    _held.add(holder.token)
+    _held.add(holder.token)  # first: another thread that reads the file must not take its writer for dead
+    try:
+        if patience is None:
+            _create(folder, path, holder)
+        else:
+            patience.wait_for(lambda: _create(folder, path, holder))
+    except BaseException:
+        _held.discard(holder.token)
+        raise
     ended = threading.Event()
     touching = threading.Thread(target=_touch, args=(path, ended), daemon=True)
     touching.start()

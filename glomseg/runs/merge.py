@@ -94,7 +94,7 @@ def _merge(run: Run, place: WorkPlace, order: Sequence[str], *, ended: bool = Fa
         run.ended = now() if ended and not left_to_others(run, order) else None
         run.save()
         has_others = place.has_others()
-        remove_journals(run.folder, [journal.name] if has_others and journal else run.counted)
+        remove_journals(run.folder, [journal.name] if has_others and journal else run.counted, is_in_use=has_others)
         if not has_others:
             run.counted = {}
             run.save()

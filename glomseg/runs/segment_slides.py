@@ -102,7 +102,9 @@ def _discard_results(output: Path) -> None:
 
 
 def _not_of(run: Run) -> list[str]:
-    return [path.stem for path in run.folder.glob("*.geojson") if path.stem not in run.images]
+    """Name the results that no image of the run has; what begins with a dot is being written now, by another shard."""
+    paths = [path for path in run.folder.glob("*.geojson") if not path.name.startswith(".")]
+    return [path.stem for path in paths if path.stem not in run.images]
 
 
 def _entry_ids(paths: Sequence[Path], run: Run) -> dict[str, Path]:

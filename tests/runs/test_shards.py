@@ -103,6 +103,21 @@ def test_shards_one_after_the_other_and_what_is_left_is_said(slides, options, wh
     assert before == {path: path.stat().st_mtime_ns for path in folder.glob("*.geojson")}
 
 
+def test_a_shard_that_ends_while_another_works_leaves_what_that_one_needs(slides, options, whole, tmp_path) -> None:
+    folder = begun(tmp_path / "out", load_run(whole).parameters)
+    texts: list[str] = []
+    with locked_as_shard(folder, "shard-2-of-2"):
+        half_written = folder / ".slide 0001.x3b9tq1z.geojson"
+        half_written.touch()
+        assert not segment_shard(slides, folder, options, "1/2", texts).failed
+        assert not [text for text in texts if "not of this run" in text]
+        assert (folder / "journal").is_dir()  # the other may be about to open its file there
+        half_written.unlink()
+    segment_shard(slides, folder, options, "2/2")
+    assert files_of(folder) == files_of(whole)
+    assert not (folder / "journal").exists()
+
+
 def test_a_shard_keeps_others_out_and_its_double_but_not_other_shards(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(lock, "WAIT_SECONDS", 0.2)
     with locked_as_shard(tmp_path, "shard-1-of-2") as alone:
