@@ -151,6 +151,9 @@ def segmenting(command: Command) -> Command:
         reading_options,
         click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
+        click.option(
+            "--icc", is_flag=True, help="Read colours as the ICC profile in each file says, not as they are stored."
+        ),
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
         _overlay_color,
         click.option(
@@ -221,6 +224,7 @@ class SegmentFlags(TypedDict):
     overlap: float | None
     device: str
     batch: int | None
+    icc: bool
     overlay: bool
     overlay_color: str
     overlay_width: int
@@ -263,6 +267,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
         overlap=flags["overlap"],
         batch=flags["batch"],
         mpp=mpp,
+        icc=flags["icc"],
         overlay=style if flags["overlay"] else None,
         keep_probability=flags["keep_probability"],
         candidates=flags["candidates"],

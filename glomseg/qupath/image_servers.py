@@ -9,6 +9,8 @@ from glomseg.qupath.find_images import path_of_uri
 from glomseg.slides.pixel_size import StatedMpp, parse_number, stated_mpp, um_per
 
 _HARMLESS_ARGUMENTS = {"--series": {"0"}, "-s": {"0"}, "--order": {"RGB"}, "--rotate": {"ROTATE_NONE"}}
+ICC_ARGUMENT = "--icc-profile"
+"""With this, QuPath 0.7 applies the profile that OpenSlide finds; places stay the same."""
 _WRAPPERS = {
     "rotated": "rotated",
     "cropped": "cropped",
@@ -58,11 +60,18 @@ def _argument_problem(arguments: Sequence[str]) -> str | None:
         name, equals, value = left.pop(0).partition("=")
         if not equals and left and not left[0].startswith("-"):
             value = left.pop(0)
-        if name == "--classname" or value in _HARMLESS_ARGUMENTS.get(name, ()):
+        if name in ("--classname", ICC_ARGUMENT) or value in _HARMLESS_ARGUMENTS.get(name, ()):
             continue
         said = f"{name} {value}".strip()
         return f"the image is opened with {said!r}, which changes what is seen; add the image file without it"
     return None
+
+
+def icc_remark(inner: Mapping[str, Any]) -> tuple[str, ...]:
+    """Say that QuPath shows an image with its ICC profile applied."""
+    names = {str(argument).partition("=")[0] for argument in inner.get("args") or []}
+    said = "is shown by QuPath with its ICC profile applied; `glomseg annotate --icc` reads it so too"
+    return (said,) if ICC_ARGUMENT in names else ()
 
 
 def picture_problem(metadata: Mapping[str, Any]) -> str | None:

@@ -19,7 +19,7 @@ from glomseg.errors import ProjectError
 from glomseg.files import from_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
-from glomseg.qupath.image_servers import builder_problem, picture_problem, pixel_size, unwrapped
+from glomseg.qupath.image_servers import builder_problem, icc_remark, picture_problem, pixel_size, unwrapped
 from glomseg.slides.pixel_size import StatedMpp
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
@@ -246,9 +246,7 @@ def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectI
         metadata={str(key): str(value) for key, value in _table(entry.get("metadata")).items()},
         problem=problem,
         data_folder=folder / "data" / str(entry_id),
-        remarks=(f"the project {stated.remark}" + ("" if stated.mpp else "; what the file itself says is used"),)
-        if stated.remark
-        else (),
+        remarks=(*_said_of_size(stated), *icc_remark(inner)),
     )
 
 

@@ -88,6 +88,8 @@ def _model(run: RunDescription) -> str:
     if run.reading_mpp:
         read = " to ".join(dict.fromkeys(f"{mpp:.3g}" for mpp in (run.reading_mpp[0], run.reading_mpp[-1])))
         parts.append(f"read at {read} µm per pixel" + (f", the scale of {run.species}" if run.species else ""))
+    if run.icc:
+        parts.append("in sRGB by the ICC profile of each file that has one")
     if run.region:
         parts.append(f"inside {run.region} only")
     parts += _averages(run)

@@ -39,8 +39,9 @@ class RunParameters:
 
     `tile_px` and `halo_px` are in reading pixels; `region` names the class or the areas that were looked at;
     `sclerosis` is what a classifier did about it, `suggest` or `classify`. `with_models` are the models that predicted
-    together with `model`, each as its name and sha256; `post` is None for ours, `stitch` for what is not averaged.
-    `others` holds what another version of glomseg has written.
+    together with `model`, each as its name and sha256; `icc` says that colours were read as each file's ICC profile
+    says; `post` is None for ours, `stitch` for what is not averaged. `others` holds what another version of glomseg has
+    written.
     """
 
     model: str | None = None
@@ -57,6 +58,7 @@ class RunParameters:
     overlap: float | None = None
     tile_px: int | None = None
     halo_px: int | None = None
+    icc: bool = False
     region: str | None = None
     sclerosis: str | None = None
     classifier_sha256: str | None = None

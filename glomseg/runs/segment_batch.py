@@ -16,6 +16,7 @@ from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.candidates import CandidateChoice, choose_candidates, counted_outlines, write_outlines
+from glomseg.runs.colour_profiles import profile_of
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
@@ -39,7 +40,7 @@ class Job:
     """One image to segment. `entry_id` names its results; `mpp` and `size` are what is known of it beside the file.
 
     `mpp` is (x, y) in um and wins over the file's; `size` (width, height) in level-0 pixels must be the file's. The
-    pixels are read from `copy`, where there is one.
+    pixels are read from `copy`, where there is one, and with `icc` as the file's ICC profile says.
     """
 
     entry_id: str
@@ -49,10 +50,11 @@ class Job:
     size: tuple[int, int] | None = None
     region: Region | None = None
     copy: Path | None = None
+    icc: bool = False
 
     def open(self) -> Slide:
         """Open the image, or its copy."""
-        return open_slide(self.copy or self.path, mpp=self.mpp)
+        return open_slide(self.copy or self.path, mpp=self.mpp, icc=self.icc)
 
     def inputs(self) -> Inputs:
         """Describe what the result depends on, so that a changed image or region is segmented again."""
@@ -197,7 +199,7 @@ def _segment(
             draw_overlay(slide, objects, _overlay_path(run, job), extras.overlay)
         doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
         write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
-        done = _done(run.images[job.entry_id], slide, result)
+        done = replace(_done(run.images[job.entry_id], slide, result), colour_profile=profile_of(slide, icc=job.icc))
         few_sure = check_candidates(len(result.glomeruli), len(result.candidates))
         outlined = (*result.glomeruli, *result.candidates)
         large = check_merged([glomerulus.merged_px for glomerulus in outlined], result.reading_mpp)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from glomseg.models.device import devices_for
 from glomseg.runs.capacity import count_workers
 from glomseg.runs.cluster import work_on_cluster
+from glomseg.runs.colour_profiles import say_profiles
 from glomseg.runs.listener import Listener
 from glomseg.runs.merge import WorkPlace, journaled, left_to_others
 from glomseg.runs.run import Run
@@ -38,17 +40,21 @@ def segment_jobs(
     everybody = everybody or [job.entry_id for job in jobs]
     run.command, run.device = segmenter.options.command, str(segmenter.model.device)
     run.model_folder = str(segmenter.folder)
+    jobs = [replace(job, icc=segmenter.options.icc) for job in jobs]
     with journaled(run, place, everybody):
         listener.planned(len(jobs))
         notes = _segment(segmenter, jobs, run, listener)
     for problem in run.problems:
         listener.warning(problem)
+    done = [run.images[job.entry_id] for job in jobs if run.has_result(job.entry_id)]
+    for remark in (profiles := say_profiles(done, icc=segmenter.options.icc)):
+        listener.remark(remark)
     if left := left_to_others(run, everybody):
         listener.remark(f"{left} of {len(everybody)} slides are left to other shards; the last writes {TABLE}")
         return
     with place.alone():
         problems = write_table(run)
-        write_summary(run, left_out, (*notes, *problems))
+        write_summary(run, left_out, (*notes, *profiles, *problems))
     for problem in problems:
         listener.warning(problem)
 

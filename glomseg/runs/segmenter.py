@@ -36,8 +36,10 @@ class SegmentOptions:
     `threshold` (of the outline), `sureness` (the mean probability from which an object counts; others are kept aside
     as candidates), `species` and `batch` are the model's and the device's where they are None. `candidates` are
     dropped (none), kept in the run folder for the review, or put among the outlines as well (all), under a class that
-    nothing counts. `mpp` is (x, y) in um per level-0 pixel. `overlay` draws a picture of each image. `resume` demands
-    a run to go on with, `restart` starts a new one; without them an unfinished run of the same settings goes on.
+    nothing counts. `mpp` is (x, y) in um per level-0 pixel. `icc` reads colours as the ICC profile in each file says;
+    without it they are read as they are stored, and profiles that differ from sRGB are named. `overlay` draws a
+    picture of each image. `resume` demands a run to go on with, `restart` starts a new one; without them an unfinished
+    run of the same settings goes on.
     `tta_scales` averages over enlargements, `post` names how probabilities become objects (None: as the card says),
     `stitch` and `overlap` are those of `SegmentSettings`. `command` is kept in run.json.
 
@@ -63,6 +65,7 @@ class SegmentOptions:
     overlap: float | None = None
     batch: int | None = None
     mpp: tuple[float, float] | None = None
+    icc: bool = False
     overlay: OverlayStyle | None = None
     keep_probability: bool = False
     candidates: CandidateChoice = "review"
@@ -156,6 +159,7 @@ class Segmenter:
             overlap=(0.5 if settings.overlap is None else settings.overlap) if mean else None,
             tile_px=card.patch_size_pixels,
             halo_px=self.model.card.halo_pixels,
+            icc=self.options.icc,
             region=region,
             sclerosis=None if self.suggester is None else self.options.sclerosis,
             classifier_sha256=None if self.suggester is None else self.suggester.classifier.card.weights_sha256,

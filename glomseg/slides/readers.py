@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import openslide
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 
 from glomseg.errors import SlideError
 from glomseg.slides import jpeg
@@ -73,13 +73,15 @@ class Reader(Protocol):
 
     `bounds` is the (x, y, width, height) of the part to be used, in level-0 pixels of the file; `stated` what the file
     says of its pixels' size; `remarks`, which fit behind the file's name, what of it is not read or was guessed;
-    `block` gives (h, w, 3), cropped at the level's edge or not, or None where nothing is stored.
+    `block` gives (h, w, 3), cropped at the level's edge or not, or None where nothing is stored; `icc` is the ICC
+    profile of these colours, as it is stored, None where there is none.
     """
 
     levels: tuple[Level, ...]
     bounds: tuple[int, int, int, int]
     stated: StatedMpp
     remarks: tuple[str, ...]
+    icc: bytes | None
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
         """Decode the block at a place of a level's grid."""
@@ -166,6 +168,7 @@ class OpenSlideReader:
         self.bounds = bounds_of(properties, (0, 0, width, height))
         self.stated = stated_by(properties)
         self.remarks: tuple[str, ...] = ()
+        self.icc = _icc_of(self._slide)
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
         """Read one block on white ground.
@@ -188,6 +191,15 @@ class OpenSlideReader:
     def close(self) -> None:
         """Close the slide."""
         self._slide.close()
+
+
+def _icc_of(slide: openslide.OpenSlide) -> bytes | None:
+    """Return the ICC profile that OpenSlide found, b"" for one that is damaged."""
+    try:
+        profile = slide.color_profile
+    except (ImageCms.PyCMSError, OSError):
+        return b""
+    return None if profile is None else bytes(profile.tobytes())
 
 
 def _check_tiles(properties: Any, levels: int) -> None:
@@ -227,6 +239,7 @@ class WholeFile(Protocol):
 
     width: int
     height: int
+    icc: bytes | None
 
     def decode(self) -> Pixels:
         """Decode to (h, w, 3); raises one of BROKEN."""
@@ -254,6 +267,7 @@ class PlainReader:
             stated, remarks = picture.stated, picture.remarks
         self._whole = whole
         self.stated, self.remarks = stated or StatedMpp(), remarks
+        self.icc = whole.icc
         width, height = whole.width, whole.height
         if width * height > MAX_WHOLE_PX:
             raise SlideError(
@@ -315,6 +329,7 @@ class PillowFile:
             dpi = image.info.get("dpi", (0, 0))
             self.stated = stated_mpp(25_400 / dpi[0], 25_400 / dpi[1]) if dpi[0] and dpi[1] else StatedMpp()
             self.width, self.height = image.width, image.height
+            self.icc: bytes | None = image.info.get("icc_profile")
             frames = getattr(image, "n_frames", 1)
             several = (f"holds {frames} pictures, of which the first is read",) if frames > 1 else ()
             at_hand = image.format in ("JPEG", "MPO", "WEBP") or "exif" in image.info  # others decode for it

@@ -19,6 +19,7 @@ import numpy as np
 
 from glomseg.errors import MissingMppError, SlideError
 from glomseg.geometry import Box
+from glomseg.slides.colour_profile import ColourProfile, read_colour_profile
 from glomseg.slides.formats import open_reader
 from glomseg.slides.pixel_size import Mpp, StatedMpp, stated_mpp
 from glomseg.slides.readers import Level, Pixels, Reader
@@ -33,11 +34,12 @@ def _empty(shape: tuple[int, int, int]) -> Pixels:
     return np.empty(shape, np.uint8)
 
 
-def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = None) -> Slide:
+def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = None, icc: bool = False) -> Slide:
     """Open a slide or an image; `mpp` (um per level-0 pixel, one value or x and y) overrides the file's own.
 
-    Raises SlideError when the file is missing, empty, damaged, or of a kind that is not supported, and where `mpp` is
-    none that a microscope has.
+    With `icc` its colours are read as its ICC profile says, where it has one. Raises SlideError when the file is
+    missing, empty, damaged, or of a kind that is not supported, where `mpp` is none that a microscope has, and where
+    `icc` is asked for and the profile cannot be applied.
     """
     path = Path(path)
     given: Mpp = None
@@ -47,7 +49,11 @@ def open_slide(path: Path | str, *, mpp: float | tuple[float, float] | None = No
             raise SlideError(f"the pixel size for {path} {said.remark}; give `mpp` as um per pixel, such as 0.25")
         given = said.mpp
     reader = open_reader(path)
-    return Slide(path, reader, given)
+    try:
+        return Slide(path, reader, given, icc=icc)
+    except BaseException:
+        reader.close()
+        raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +77,11 @@ class Slide:
 
     The origin is the image's top-left corner as QuPath shows it: where a scanner gave bounds, that of the bounds.
     `remarks`, which fit behind the file's name, tell what of the file is not read, was guessed or is odd.
+    `colour_profile` is its ICC profile, None for none that can be applied; pixels are as they are stored, unless `icc`.
     Safe to use from many threads at once.
     """
 
-    def __init__(self, path: Path, reader: Reader, mpp: Mpp) -> None:
+    def __init__(self, path: Path, reader: Reader, mpp: Mpp, *, icc: bool = False) -> None:
         """Wrap an open reader, with a pixel size that wins over the file's own or None; use `open_slide`."""
         self.path = path
         self._reader = reader
@@ -84,7 +91,9 @@ class Slide:
         used = mpp or self.stated.mpp
         self.mpp_x: float | None = used[0] if used else None
         self.mpp_y: float | None = used[1] if used else None
-        self.remarks: tuple[str, ...] = (*reader.remarks, *_size_remarks(self.stated, mpp))
+        self.colour_profile, damage = _colour_profile(path, reader.icc, must=icc)
+        self._profile = self.colour_profile if icc else None
+        self.remarks: tuple[str, ...] = (*reader.remarks, *_size_remarks(self.stated, mpp), *damage)
         self.cache_bytes = CACHE_BYTES
         self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
         self._cached_bytes = 0
@@ -228,6 +237,8 @@ class Slide:
             return elsewhere.result()
         try:
             block = self._reader.block(level, column, row)
+            if block is not None and self._profile is not None:
+                block = self._profile.applied(block)
         except BaseException as error:
             mine.set_exception(error)
             raise
@@ -249,6 +260,20 @@ class Slide:
                 self._cached_bytes += block.nbytes
             while self._cached_bytes > self.cache_bytes:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+
+
+def _colour_profile(path: Path, icc: bytes | None, *, must: bool) -> tuple[ColourProfile | None, tuple[str, ...]]:
+    """Read the profile of a file, or say that it cannot be; where it `must` be applied that is a SlideError."""
+    if icc is None:
+        return None, ()
+    try:
+        return read_colour_profile(icc), ()
+    except ValueError as error:
+        if must:
+            raise SlideError(
+                f"the ICC profile of {path} cannot be applied ({error}); leave `icc` away for this slide"
+            ) from error
+        return None, (f"has an ICC profile that cannot be read ({error})",)
 
 
 def _size_remarks(stated: StatedMpp, given: Mpp) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ from glomseg.slides.readers import (
 )
 from glomseg.slides.tiff_mpp import tiff_mpp
 from glomseg.slides.tiff_pages import Picture, check_extent, main_picture, other_pictures, pyramid
-from glomseg.slides.tiff_segments import Segments, WholeTiff
+from glomseg.slides.tiff_segments import Segments, WholeTiff, icc_of
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # it says on stderr what we raise as an error
 
@@ -182,6 +182,7 @@ class TiffReader:
         self.bounds = (0, 0, full.imagewidth, full.imagelength)
         self.stated = stated or StatedMpp()
         self.remarks = remarks
+        self.icc = icc_of(full)
         self._segments = [Segments(tiff, page) for page in pages]
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:

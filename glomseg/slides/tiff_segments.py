@@ -15,6 +15,7 @@ from glomseg.slides import jpeg
 from glomseg.slides.readers import Pixels, colours, on_white
 
 _JPEG = (7, 33007)
+_ICC = 34675  # the tag of the profile
 _POSITION = threading.Lock()  # of a file, where it is read without pread; one for all files does
 _UNCONVERTED = (1, 5, 8, 32773, 32946, 50000)  # codecs that leave YCbCr as it is stored
 
@@ -99,6 +100,12 @@ def _check_places(page: tifffile.TiffPage, file_size: int) -> None:
         raise ValueError("its strips are said to lie in each other or beyond the end")
 
 
+def icc_of(page: tifffile.TiffPage) -> bytes | None:
+    """Return the ICC profile of a page as it is stored, b"" for one that is no bytes, None where there is none."""
+    profile = page.tags.valueof(_ICC)
+    return profile if profile is None or isinstance(profile, bytes) else b""
+
+
 class WholeTiff:
     """A page without tiles, or with tiles that only tifffile decodes, to be decoded at once."""
 
@@ -106,6 +113,7 @@ class WholeTiff:
         """Take over an open file."""
         self._path, self._tiff, self._page = path, tiff, page
         self.width, self.height = int(page.imagewidth), int(page.imagelength)
+        self.icc = icc_of(page)
 
     def decode(self) -> Pixels:
         """Decode to (h, w, 3); raises one of BROKEN."""

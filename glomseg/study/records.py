@@ -68,6 +68,7 @@ class RunDescription:
     overlap: float | None = None
     region: str | None = None
     sclerosis: str | None = None
+    icc: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,7 @@ def describe_run(run: Run) -> RunDescription:
         overlap=parameters.overlap,
         region=parameters.region,
         sclerosis=parameters.sclerosis,
+        icc=parameters.icc,
     )
 
 

@@ -292,6 +292,13 @@ def test_arguments_that_change_nothing_pass(tmp_path, args):
     assert only(write(tmp_path / "study", builder(args=args))).problem is None
 
 
+def test_a_profile_that_qupath_applies_leaves_places_alone_and_is_said(tmp_path):
+    touch(tmp_path / "study" / "a.tif")
+    image = only(write(tmp_path / "study", builder(args=["--icc-profile"])))
+    assert image.problem is None
+    assert "`glomseg annotate --icc`" in image.remarks[0]
+
+
 @pytest.mark.parametrize(
     "args",
     [

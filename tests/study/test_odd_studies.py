@@ -187,7 +187,7 @@ def test_a_confidence_that_is_no_number_is_none(measured, tmp_path: Path, confid
 def test_the_methods_name_every_setting_of_the_run(tmp_path: Path, glomseg) -> None:
     settings = {
         "sureness": 0.87, "species": "mouse", "tta": True, "tta_scales": [0.8, 1.25], "post": "glomnet",
-        "stitch": "mean", "overlap": 0.5, "region": "Cortex", "sclerosis": "classify",
+        "stitch": "mean", "overlap": 0.5, "region": "Cortex", "sclerosis": "classify", "icc": True,
     }  # fmt: skip
     folder = write_cohort(tmp_path / "six", [40, 44, 47], parameters=settings)
     sheet = write_sheet(tmp_path / "s.csv", *SIX[:3])
@@ -196,6 +196,7 @@ def test_the_methods_name_every_setting_of_the_run(tmp_path: Path, glomseg) -> N
     for part in (
         "the scale of mouse", "mean probability of 0.87", "averaged over flips", "enlargements of 0.8, 1.25",
         "windows that share 0.5 of a side", "told apart as glomnet does", "inside Cortex only",
+        "in sRGB by the ICC profile",
         "classified by a second network", "outlines of class Glomerulus", "normally distributed", "all profiles pooled",
     ):  # fmt: skip
         assert part in text, part
