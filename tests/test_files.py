@@ -27,6 +27,7 @@ from glomseg.files import (
     write_json,
     write_text,
 )
+from glomseg.listing import first_names
 
 FORMULAS = [
     "=1+1",
@@ -183,3 +184,11 @@ def test_a_name_as_long_as_a_disk_takes(tmp_path: Path) -> None:
     for text in ("old", "new"):
         write_text(path, text)
     assert path.read_text() == "new"
+
+
+def test_names_in_a_sentence() -> None:
+    """The first ones, and the number of the others: none is dropped unsaid."""
+    assert first_names(["a", "b", "c"]) == "a, b, c"
+    assert first_names(["a", "b", "c", "d"]) == "a, b, c and 1 more"
+    assert first_names((number for number in range(9)), 2, between="; ") == "0; 1 and 7 more"
+    assert first_names([]) == ""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.evaluation.evaluate_model import EvaluateOptions, EvaluationResult, evaluate_model
+from glomseg.listing import first_names
 from glomseg.models.card import ModelCard
 from glomseg.models.store import find_model, verify_model
 from glomseg.runs.listener import Listener
@@ -18,7 +19,6 @@ FIGURES = ("images", "true_objects", "object_f1", "dice", "precision", "recall",
 REPEATED = 0.02
 """Figures that are measured again on the same images differ by less: tiles and devices round otherwise."""
 PARTS = ("test", "validation")
-NAMED = 3
 _SYNONYMS = {"glomeruli": "true_objects", "pictures": "images", "object_precision": "precision"}
 _OTHER_WEIGHTS = "before"
 
@@ -72,10 +72,9 @@ class VerifiedScores:
         if self.alike:
             return f"as many images and glomeruli as {self.alike!r} in the card, and so probably those"
         names = [item.name.removeprefix("pictures: ") for item in self.stated]
-        rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         learned = "; ".join(item.name for item in self.card.training_data) or "what it does not say"
         return (
-            f"these are other data than the card's, which was measured on {'; '.join(names[:NAMED])}{rest}: figures "
+            f"these are other data than the card's, which was measured on {first_names(names, between='; ')}: figures "
             f"that differ say how the model does here, and not that the card is wrong. It learned from {learned}: on "
             "those, figures say little"
         )

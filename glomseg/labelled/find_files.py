@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.labelled.names import GEOJSON, MASKS, has_label_name, may_have_label_name, stem_of
 from glomseg.labelled.unread import other_picture, unread_label
+from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import RECORD, load_run
@@ -20,7 +21,6 @@ from glomseg.slides.formats import ENDINGS, Format, format_of
 _MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelled", "truth", "groundtruth", "ground_truth", "gt"}
 _IMAGE_FOLDERS = {"img", "image", "images", "wsi", "slides", "tiles"}
 _SEVERAL_FILES = (".dcm", ".dicom", ".vms", ".vmu")
-_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,12 +157,7 @@ def left_out(path: Path) -> list[str]:
             reason = other_picture(item)
         if reason is not None:
             reasons.setdefault(reason, []).append(item.name)
-    return [f"left out: {some(names)}: {reason}" for reason, names in reasons.items()]
-
-
-def some(names: Sequence[str]) -> str:
-    """List the first names, and count the others."""
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return [f"left out: {first_names(names)}: {reason}" for reason, names in reasons.items()]
 
 
 def _run_results(folder: Path) -> list[Source]:

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from glomseg.errors import LabelError
 from glomseg.labelled.label_census import LabelCensus
 from glomseg.labelled.min_is_white import MIN_IS_WHITE, WAY_OUT, flipped_at
+from glomseg.listing import first_names
 
 HALF = 128
 """Black and white are told apart here where 8 bits hold them; JPEG and soft edges blur both."""
@@ -145,8 +146,8 @@ def _told(census: LabelCensus, numbers: Collection[int], name: str) -> LabelRead
     """Read numbers whose meaning stands in a file beside the mask."""
     if unknown := sorted(census.pixels.keys() - {0, *numbers}):
         raise LabelError(
-            f"{name} has the values {', '.join(map(str, unknown[:5]))}, which no class has (known: "
-            f"{', '.join(map(str, sorted({0, *numbers})[:20]))}); export the labels again"
+            f"{name} has the values {first_names(unknown, 6)}, which no class has (known: "
+            f"{first_names(sorted({0, *numbers}), 20)}); export the labels again"
         )
     _refuse_interpolated(census, name)
     marked = [value for value in census.pixels if value]
@@ -274,23 +275,20 @@ def _refuse_ambiguous(values: list[int], name: str) -> None:
     marked = [value for value in values if value]
     if len(marked) == len(values):
         raise LabelError(
-            f"{name} has no background: its values are {_some(marked)}, and none is 0; write 0 where there is nothing"
+            f"{name} has no background: its values are {first_names(marked, 6)}, and none is 0; write 0 where "
+            "there is nothing"
         )
     levels = any(len(marked) == len(steps) // 3 + 1 and set(marked) <= steps for steps in _LEVELS)
     if levels and 255 in marked:
         raise LabelError(
-            f"{name} has the grey levels {_some(values)}: are they classes, or how sure somebody was? write numbers "
-            "(1, 2, ...), or 0 and 255 alone"
+            f"{name} has the grey levels {first_names(values, 6)}: are they classes, or how sure somebody was? write "
+            "numbers (1, 2, ...), or 0 and 255 alone"
         )
     if marked[-1] == 255 and len(marked) > 1 and marked[-2] <= _FEW:
         raise LabelError(
-            f"{name} has the numbers {_some(marked[:-1])}, and 255: is that an object, or what nobody looked at? "
-            "write 0 for it, or a number of the same row"
+            f"{name} has the numbers {first_names(marked[:-1], 6)}, and 255: is that an object, or what nobody looked "
+            "at? write 0 for it, or a number of the same row"
         )
-
-
-def _some(values: list[int]) -> str:
-    return ", ".join(map(str, values[:6])) + (", ..." if len(values) > 6 else "")
 
 
 def say_readings(readings: Iterable[LabelReading]) -> str:
@@ -328,10 +326,7 @@ def refuse_two_ways(readings: Mapping[str, LabelReading]) -> None:
     largest = [name for name, is_zero in said.items() if not is_zero]
     if zero and largest:
         raise LabelError(
-            f"the largest value fills {_names(largest)} and would be background there, and 0 is in {_names(zero)}; all "
-            f"say that their smallest value is white, and one of the two reads inverted: write them {WAY_OUT}"
+            f"the largest value fills {first_names(largest)} and would be background there, and 0 is in "
+            f"{first_names(zero)}; all say that their smallest value is white, and one of the two reads inverted: "
+            f"write them {WAY_OUT}"
         )
-
-
-def _names(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from glomseg.errors import EvaluationError
-from glomseg.labelled.find_files import Source, some
+from glomseg.labelled.find_files import Source
+from glomseg.listing import first_names
 
 Missing = Literal["refuse", "skip", "empty"]
 
@@ -71,9 +72,9 @@ def _named(pictures: list[Source], truth: Source) -> Path | None:
 def _complaint(ours: Mapping[str, Source], theirs: Mapping[str, Source], lacking: list[str], extra: list[str]) -> str:
     if not ours.keys() & theirs.keys():
         return (
-            f"no prediction ({some(extra)}) has the name of a truth ({some(lacking)}); files match by name, "
-            "rename one side"
+            f"no prediction ({first_names(extra)}) has the name of a truth ({first_names(lacking)}); files match "
+            "by name, rename one side"
         )
-    parts = [f"no prediction for {some(lacking)}"] if lacking else []
-    parts += [f"no truth for {some(extra)}"] if extra else []
+    parts = [f"no prediction for {first_names(lacking)}"] if lacking else []
+    parts += [f"no truth for {first_names(extra)}"] if extra else []
     return f"{' and '.join(parts)}; add what is missing, or use --missing skip or --missing empty"

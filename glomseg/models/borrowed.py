@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError
+from glomseg.listing import first_names
 from glomseg.models.card import ModelCard
 from glomseg.models.network import Network
 from glomseg.settings import read_record
@@ -108,7 +109,7 @@ class BorrowedNetwork(Network):
             )
         part.load_state_dict(taken, strict=False)
         missing = [key for key in own if key not in taken]
-        rest = f"; random: {', '.join(missing[:3])}{' …' if missing[3:] else ''}" if missing else ""
+        rest = f"; random: {first_names(missing)}" if missing else ""
         below = f" below {prefix}" if prefix else ""
         return f"the encoder begins with {len(taken)} of its {len(own)} tensors, from {folder}{below}{rest}"
 

@@ -23,6 +23,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError
 from glomseg.files import from_json, replacing
+from glomseg.listing import first_names
 from glomseg.qupath.geojson_shapes import excerpt, is_open, other_plane, read_geometry
 
 Color = tuple[int, int, int]
@@ -123,8 +124,9 @@ def read_objects(path: Path) -> GeoJSONObjects:
         raise GeoJSONError(f"{path} holds no object that can be read ({content.unreadable[0]}); export it again")
     remarks = [f"{path.name}: left out {problem}" for problem in content.unreadable]
     if content.repaired:
-        which = ", ".join(content.repaired[:5]) + (" and others" if len(content.repaired) > 5 else "")
-        remarks.insert(0, f"{path.name}: {len(content.repaired)} invalid outlines repaired ({which})")
+        remarks.insert(
+            0, f"{path.name}: {len(content.repaired)} invalid outlines repaired ({first_names(content.repaired, 5)})"
+        )
     if content.planes:
         which = "; ".join(f"{count} at {plane}" for plane, count in content.planes.items())
         remarks.append(f"{path.name}: {sum(content.planes.values())} objects of other planes ({which}) are taken, too")

@@ -12,6 +12,7 @@ from pathlib import Path
 from glomseg.columns import names
 from glomseg.errors import GeoJSONError, RunError
 from glomseg.files import refuse_other_table
+from glomseg.listing import first_names
 from glomseg.qupath.objects import read_geojson
 from glomseg.runs.journal import remove_journals
 from glomseg.runs.listener import Listener
@@ -78,10 +79,9 @@ def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
         except GeoJSONError:
             theirs.append(path)
     if theirs:
-        listed = ", ".join(path.name for path in theirs[:3]) + (" ..." if theirs[3:] else "")
         raise RunError(
             f"{run.folder} holds {len(theirs)} files that would be replaced and are not of a run, or a person changed "
-            f"them since ({listed}); choose another `output`, or move them away"
+            f"them since ({first_names(path.name for path in theirs)}); choose another `output`, or move them away"
         )
     refuse_other_table(run.folder / TABLE, names(COLUMNS))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from glomseg.errors import SlideError
+from glomseg.listing import first_names
 from glomseg.slides.dicom import dicom_header
 from glomseg.slides.formats import Format, UnreadFormat, format_by_ending, format_of
 
@@ -49,7 +50,7 @@ class FoundSlides:
         reasons: dict[str, list[str]] = {}
         for item in self.left_out:
             reasons.setdefault(item.reason, []).append(item.path.name)
-        said = [f"left out: {_names(names)}: {reason}" for reason, names in reasons.items()]
+        said = [f"left out: {first_names(names, _NAMED)}: {reason}" for reason, names in reasons.items()]
         parted = [slide for slide in self.slides if len(slide.parts) > 0 and slide.parts[0].suffix == slide.path.suffix]
         return [*said, *(f"{item.path.name}: one slide in {len(item.parts) + 1} files" for item in parted)]
 
@@ -221,8 +222,3 @@ def _dicom_problem(path: Path) -> str | None:
         return None
     kind = f"the {' '.join(header.image_type).lower()} of a slide" if header.is_whole_slide else "no whole slide"
     return f"DICOM, but {kind}"
-
-
-def _names(names: list[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -9,6 +9,7 @@ from typing import Any
 import tifffile
 
 from glomseg.errors import SlideError
+from glomseg.listing import first_names
 from glomseg.slides.ome import OmeImage, read_ome
 from glomseg.slides.same_picture import DecodeTile, compare_pictures
 
@@ -64,7 +65,7 @@ def _ome_picture(path: Path, tiff: tifffile.TiffFile) -> Picture:
         )
         return Picture(page=first, ome=image, remarks=(said,))
     others = [f"{item.name or 'another'} ({item.width} x {item.height} px)" for item in slides if item is not image]
-    remarks = (f"holds other images too, which are not read: {_some(others)}",) if others else ()
+    remarks = (f"holds other images too, which are not read: {first_names(others)}",) if others else ()
     larger = [item for item in map(_page, tiff.pages) if _area(item) > _area(page)]
     if larger and not others:
         what = "calls a label, macro or thumbnail" if len(here) > 1 else "does not describe"
@@ -168,13 +169,13 @@ def _said(others: list[str]) -> tuple[str, ...]:
         return ()
     if len(others) == 1:
         return (f"holds another picture, which is not read: {others[0]}",)
-    return (f"holds {len(others)} other pictures, which are not read: {_some(others)}",)
+    return (f"holds {len(others)} other pictures, which are not read: {first_names(others)}",)
 
 
 def _said_of_levels(wrong: list[str]) -> tuple[str, ...]:
     what = "a page" if len(wrong) == 1 else f"{len(wrong)} pages"
     show = "shows another picture and is" if len(wrong) == 1 else "show other pictures and are"
-    return (f"has {what} marked as a smaller copy that {show} not read: {_some(wrong)}",) if wrong else ()
+    return (f"has {what} marked as a smaller copy that {show} not read: {first_names(wrong)}",) if wrong else ()
 
 
 def _is_below(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:
@@ -223,7 +224,3 @@ def _area(page: tifffile.TiffPage) -> int:
 
 def _size(page: tifffile.TiffPage) -> str:
     return f"{page.imagewidth} x {page.imagelength} px"
-
-
-def _some(texts: list[str]) -> str:
-    return ", ".join(texts[:3]) + (f" and {len(texts) - 3} more" if len(texts) > 3 else "")

@@ -12,6 +12,7 @@ from typing import Any
 
 from glomseg.errors import TrainingError
 from glomseg.files import write_text
+from glomseg.listing import first_names
 from glomseg.settings import parse_toml, read_record, read_text
 from glomseg.training.config import ARCHITECTURE, TrainConfig, setting_names
 
@@ -144,9 +145,8 @@ def _renamed(table: Mapping[str, Any], origin: str, tell: Tell) -> dict[str, Any
         else:
             _merge(result, {key: value})
     if former:
-        said = ", ".join(f"{key} ({OLD_NAMES[key]} now)" for key in former[:3])
-        more = f" and {len(former) - 3} more" if former[3:] else ""
-        tell(f"{origin} has settings by their former names: {said}{more}; read as what they are now")
+        said = first_names(f"{key} ({OLD_NAMES[key]} now)" for key in former)
+        tell(f"{origin} has settings by their former names: {said}; read as what they are now")
     return result
 
 

@@ -6,10 +6,9 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from glomseg.labelled.label_values import say_readings
+from glomseg.listing import first_names
 from glomseg.training.data.examples import Example
 from glomseg.training.data.splits import Split
-
-NAMED = 4
 
 
 def remarks_on(split: Split, classes: Sequence[str]) -> tuple[str, ...]:
@@ -40,8 +39,8 @@ def _twice(examples: Sequence[Example]) -> str:
     if not both:
         return ""
     return (
-        f"there as a whole slide and as patches (Task 2 and Task 1 of KPIs): {_some(both)}; the same tissue counts "
-        "twice: give one of the two folders"
+        f"there as a whole slide and as patches (Task 2 and Task 1 of KPIs): {first_names(both)}; the same tissue "
+        "counts twice: give one of the two folders"
     )
 
 
@@ -55,8 +54,8 @@ def _animals(split: Split) -> str:
     if not shared:
         return ""
     return (
-        f"slides of {_some(shared)} are in more than one part, and the scores are too good for it; keep an animal "
-        "together with `split_by` case"
+        f"slides of {first_names(shared)} are in more than one part, and the scores are too good for it; keep an "
+        "animal together with `split_by` case"
     )
 
 
@@ -67,8 +66,3 @@ def _classes(split: Split, classes: Sequence[str]) -> list[str]:
     if len(classes) == 1 or not split.validation or not lacking:
         return []
     return [f"no image to choose by holds {', '.join(lacking)}: nothing tells how well that is found"]
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if names[NAMED:] else ""
-    return f"{', '.join(names[:NAMED])}{more}"

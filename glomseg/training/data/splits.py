@@ -16,6 +16,7 @@ import numpy as np
 
 from glomseg.errors import TrainingError
 from glomseg.files import from_json, write_json
+from glomseg.listing import first_names
 from glomseg.training.data.examples import Example
 
 Unit = Literal["slide", "case"]
@@ -129,8 +130,7 @@ def read_split(path: Path, examples: Sequence[Example]) -> Split:
     there = {example.name for example in examples}
     gone = sorted(name for name in names.keys() - there if not (names[name] == "test" and _uncut(name) in there))
     if gone:
-        more = f" and {len(gone) - 3} more" if len(gone) > 3 else ""
-        raise TrainingError(f"{path} names {', '.join(gone[:3])}{more}, which the data lack; split the data anew")
+        raise TrainingError(f"{path} names {first_names(gone)}, which the data lack; split the data anew")
     names |= {_uncut(name): part for name, part in names.items() if part == "test"}
     place = [names.get(example.name) or units.get(_unit(example, by), "train") for example in examples]
     parts = {part: tuple(e for e, where in zip(examples, place, strict=True) if where == part) for part in PARTS}

@@ -13,6 +13,7 @@ from PIL import Image
 
 from glomseg.errors import LabelError, MissingMppError, SlideError, TrainingError
 from glomseg.labelled.label_values import LabelReading, refuse_inverted, refuse_two_ways
+from glomseg.listing import first_names
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example, classes_of, label_of, read_example, unlike
@@ -62,8 +63,9 @@ def survey(
             if progress is not None:
                 progress(number, len(examples))
     if sizeless:
-        more = f" and {len(sizeless) - 1} more images" if sizeless[1:] else ""
-        wrong.append(f"how large the pixels of {sizeless[0]}{more} are is not known; give um per pixel with `tile_mpp`")
+        wrong.append(
+            f"how large the pixels of {first_names(sizeless, 1)} are is not known; give um per pixel with `tile_mpp`"
+        )
     if not wrong:
         wrong += _of_all(seen, classes)
     if wrong:
