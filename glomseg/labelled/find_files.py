@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import EvaluationError, SlideError
@@ -20,6 +20,7 @@ from glomseg.slides.formats import ENDINGS, Format, format_of
 
 _MASK_FOLDERS = {"mask", "masks", "label", "labels", "labelled", "truth", "groundtruth", "ground_truth", "gt"}
 _IMAGE_FOLDERS = {"img", "image", "images", "wsi", "slides", "tiles"}
+_NO_MASK = "no mask or outlines of a kind that is read; export PNG, TIFF or GeoJSON"
 _SEVERAL_FILES = (".dcm", ".dicom", ".vms", ".vmu")
 
 
@@ -83,11 +84,19 @@ def _files(root: Path, suffixes: Iterable[str]) -> list[Path]:
 
 
 def _all_files(root: Path) -> list[Path]:
-    return sorted(
+    """List the files in a folder and below without hidden ones, and without what a run of glomseg below it wrote."""
+    files = sorted(
         path
         for path in root.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
+    runs = {path.parent for path in files if _is_record(path) and path.parent != root}
+    return [path for path in files if runs.isdisjoint(path.parents)] if runs else files
+
+
+def _is_record(path: Path) -> bool:
+    """Tell whether a file is the record of a run, and not another program's of the same name."""
+    return path.name == RECORD and b'"run_id"' in path.read_bytes()
 
 
 def _picture_files(root: Path) -> list[Path]:
@@ -125,7 +134,11 @@ def _source(path: Path, root: Path) -> Source:
 
 
 def find_labels(path: Path) -> list[Source]:
-    """List the masks and GeoJSON files that a file, a folder or a run folder stands for; raises EvaluationError."""
+    """List the masks and GeoJSON files that a file, a folder or a run folder stands for.
+
+    The runs in a folder count with their results alone: not their candidates, which are no predictions. Raises
+    EvaluationError where there is none, and RunError for a damaged run.
+    """
     if not path.exists():
         raise EvaluationError(f"{path} does not exist; name a mask, a GeoJSON file or a folder of them")
     if path.is_file():
@@ -135,6 +148,9 @@ def find_labels(path: Path) -> list[Source]:
     files = _label_files(path)
     labels = [item for item in files if _is_label(item, path)]
     sources = [_source(item, path) for item in labels or files]
+    for run in sorted(item.parent for item in path.rglob(RECORD) if _is_record(item)):
+        above = run.relative_to(path).parts
+        sources += [replace(item, folders=(*above, *item.folders)) for item in _run_results(run)]
     if not sources:
         raise EvaluationError(f"{path} holds no mask and no GeoJSON file; name the folder that does")
     return sources
@@ -154,7 +170,7 @@ def left_out(path: Path) -> list[str]:
         reason = unread_label(item)
         is_label = _is_label(item, path) or has_label_name(item)
         if reason is None and is_label and not item.name.lower().endswith((*GEOJSON, *MASKS)):
-            reason = other_picture(item)
+            reason = other_picture(item) or (_NO_MASK if has_label_name(item) else None)
         if reason is not None:
             reasons.setdefault(reason, []).append(item.name)
     return [f"left out: {first_names(names)}: {reason}" for reason, names in reasons.items()]

@@ -60,6 +60,8 @@ def _plain(path: Path, magic: bytes) -> WholeLabel:
         if said := unread_label(path) or other_picture(path):
             raise LabelError(f"{path} is {said}")
         raise LabelError(f"{path} cannot be read as a mask (only PNG, JPEG, BMP and TIFF); export it again")
+    if said := jpeg.unread_kind(path):
+        raise LabelError(f"{path} is {said}, which is not read here; write it as PNG or TIFF")
     with opener(path) as image:  # Pillow's limit on sizes is on Image.open; ours follows
         if image.width * image.height > MAX_STRIP_PX:
             raise LabelError(

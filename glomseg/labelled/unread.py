@@ -41,7 +41,8 @@ _JSON = (
     (re.compile(rb'"(shapes|shape_type|imageData)"'), f"outlines of LabelMe; {_OUTLINES}"),
     (re.compile(rb'"(shape_attributes|region_attributes|_via_\w+)"'), f"outlines of VIA; {_OUTLINES}"),
 )
-_YOLO = re.compile(rb"\s*\d+( +[01]?\.\d+){4,}\s*(\r?\n|$)")
+_COORDINATES = 4  # at least, of a box or an outline
+_WORDS = 3  # at most beside them: a class, how difficult it was
 _HEAD = 65_536
 
 
@@ -52,11 +53,28 @@ def unread_label(path: Path) -> str | None:
     if by_ending is not None:
         return by_ending
     if name.endswith((".json", ".json.gz", ".geojson")):
-        head = _head(path)
+        head = _head(path) or b""
         return next((said for mark, said in _JSON if b'"Feature' not in head and mark.search(head)), None)
-    if name.endswith(".txt") and _YOLO.match(_head(path)):
-        return f"boxes or outlines as of YOLO; {_OUTLINES}"
-    return None
+    return _unread_text(_head(path)) if name.endswith(".txt") else None
+
+
+def _unread_text(head: bytes | None) -> str | None:
+    """Say what a text is whose first line is hardly more than numbers, or that cannot be read; None for any other."""
+    if head is None:
+        return "a text that cannot be read; check its rights"
+    values = re.split(r"[\s,;]+", head.strip().split(b"\n")[0].decode("latin-1").strip())
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    if len(numbers) < _COORDINATES or len(values) - len(numbers) > _WORDS:
+        return None
+    is_yolo = numbers[0].is_integer() and len(numbers) > _COORDINATES and all(0 <= at <= 1 for at in numbers[1:])
+    return f"boxes or outlines as {'of YOLO' if is_yolo else 'text'}; {_OUTLINES}"
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def other_picture(path: Path) -> str | None:
@@ -66,10 +84,11 @@ def other_picture(path: Path) -> str | None:
     return None if kind is None or name.endswith(MASKS) else f"a mask as {kind.name}; {_ARRAY}"
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path) -> bytes | None:
+    """Read the beginning of a file; None where that cannot be read."""
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opened(path, "rb") as file:
             return bytes(file.read(_HEAD))
     except (OSError, EOFError, zlib.error):
-        return b""
+        return None

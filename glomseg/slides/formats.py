@@ -91,6 +91,7 @@ UNREAD = (
     UnreadFormat("HEIF", (".heic", ".heif", ".avif"), _AS_PNG, _starts(b"ftyp", at=4)),
     UnreadFormat("GIF", (".gif",), _AS_PNG, _starts(b"GIF8")),
     UnreadFormat("JPEG XL", (".jxl",), _AS_PNG, _starts(b"\xff\x0a", b"\0\0\0\x0cJXL ")),
+    UnreadFormat("JPEG-LS", (".jls",), _AS_PNG),
     UnreadFormat("JPEG XR", (".jxr", ".wdp", ".hdp"), _AS_PNG, _starts(b"II\xbc\x01")),
     UnreadFormat("Photoshop", (".psd", ".psb"), _AS_PNG, _starts(b"8BPS")),
     UnreadFormat("OME-Zarr", (".zarr",), "convert it to OME-TIFF, with `raw2ometiff` or QuPath"),

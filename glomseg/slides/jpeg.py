@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
@@ -14,6 +17,8 @@ HOLE = bytes(512)  # a sector that was not copied; compressed pixels hold no suc
 _RUN = bytes(128)  # of zeros, which baseline pixels hold only where zeros say "as before"
 _SOF, _SOS, _EOI = (0xC0, 0xC1, 0xC2), 0xDA, b"\xff\xd9"
 _PROGRESSIVE, _DHT = 0xC2, 0xC4
+_UNREAD = {0xC3: "lossless JPEG", 0xF7: "JPEG-LS"}
+_HEAD = 2**20  # bytes before the frame's header, where profiles and descriptions stand
 _STORED_AS_RGB = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"  # an Adobe marker without colour transform
 
 
@@ -40,21 +45,45 @@ def decode(data: bytes, *, grey: bool) -> npt.NDArray[np.uint8]:
     return pixels
 
 
+def unread_kind(path: Path) -> str | None:
+    """Name the kind of a JPEG file that no decoder here is for, by the header of its frame; None for any other."""
+    with path.open("rb") as file:
+        data = file.read(_HEAD)
+    for marker, at in _markers(data):
+        if marker in _UNREAD:
+            return _UNREAD[marker]
+        if _is_frame(marker) and data[at + 4 : at + 5] > b"\x08":
+            return f"JPEG of {data[at + 4]} bits"
+    return None
+
+
 def _start_of_scan(data: bytes) -> int | None:
     """Go from marker to marker up to the compressed pixels; None where they are not of 8-bit baseline kind."""
-    if data[:2] != b"\xff\xd8":
-        return None
-    at, known = 2, False
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
+    known = False
+    for marker, at in _markers(data):
         if marker == _SOS:
             return at if known else None
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+        if _is_frame(marker):
             if marker not in _SOF or data[at + 4] != 8:
                 return None
             known = True
-        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+def _markers(data: bytes) -> Iterator[tuple[int, int]]:
+    """Give the markers of a JPEG file's header and where they stand, up to that of the first scan."""
+    at = 2 if data[:2] == b"\xff\xd8" else len(data)
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker != 0xFF:
+            yield marker, at
+        if marker == _SOS:
+            return
+        at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def _is_frame(marker: int) -> bool:
+    return 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)
 
 
 def _check_scan(data: bytes) -> None:
@@ -67,14 +96,11 @@ def _check_scan(data: bytes) -> None:
     if start is None or data.rfind(_RUN) <= start:
         return
     first: dict[int, int] = {}
-    at = 2
-    while at < start:
-        marker, size = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, at in _markers(data):
         if marker == _PROGRESSIVE:
             return
         if marker == _DHT:
-            _first_symbols(data[at + 4 : at + 2 + size], first)
-        at += 1 if marker == 0xFF else 2 + size
+            _first_symbols(data[at + 4 : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")], first)
     tables = [data[start + 6 + 2 * component] for component in range(data[start + 4])]
     if any(first.get(pair >> 4, 0) or first.get(0x10 | pair & 15, 0) for pair in tables):
         raise ValueError("a stretch of zeros lies in its compressed pixels")

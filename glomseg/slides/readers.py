@@ -321,6 +321,8 @@ class PillowFile:
     def __init__(self, path: Path) -> None:
         """Read the header; raises SlideError for pixels of another type."""
         self._path = path
+        if said := jpeg.unread_kind(path):
+            raise SlideError(f"{path} is {said}, which is not read here; save it as 8-bit PNG or TIFF")
         with self._open() as image:
             bits = _bits(path, image)
             if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") or bits > 8:

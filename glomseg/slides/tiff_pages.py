@@ -139,9 +139,9 @@ def pyramid(
             continue
         marked = tiff.is_ome or _is_below(full, page) or _is_marked(page)
         if _is_smaller(found[-1], full, page):
-            # Levels of a scanner's SVS are its own; one with gaps is OpenSlide's to read.
-            is_scanners = tiff.is_svs and (marked or 0 in page.databytecounts)
-            same, other = (0, 0) if is_scanners else compare_pictures(found[-1], page, tile)
+            # An SVS with gaps is OpenSlide's to read, which fills them from other levels.
+            is_filled = tiff.is_svs and 0 in page.databytecounts
+            same, other = (0, 0) if is_filled else compare_pictures(found[-1], page, tile)
             if not other or (other < 3 * same if marked else same >= 3 * other):
                 found.append(page)
             else:

@@ -29,7 +29,12 @@ PROJECT = """A project of one image with four glomeruli. `status` shows it, `ann
 that without QuPath. "Done" is four glomeruli of the right size."""
 SLIDE = """A picture of 512 x 384 px with seven glomeruli. `segment` (of a file or a folder), `annotate` and `measure`
 (of a project), `evaluate --model` and `export-tiles` read the same pixels of it, or refuse it with the same words; a
-folder names what it leaves out. Where no pixel size is told, `--mpp` must give it."""
+folder names what it leaves out. Where no pixel size is told, `--mpp` must give it.
+
+A hole is a stretch of zeros where a file was not copied whole, found where compressed pixels hold no such stretch by
+nature: from 128 bytes in JPEG, 512 in WebP and Zstd, and in JPEG 2000 from 24 more than a tile has packets. Nothing
+finds a shorter one in JPEG 2000: its coder makes pixels of any bytes, and without the marks that few writers set (SOP,
+EPH, segmentation symbols) nothing in the file contradicts them."""
 OUTLINE_COLUMNS = ("GeoJSON", "`evaluate`", "`export-tiles`", "`annotate --within`", "says")
 
 

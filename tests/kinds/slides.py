@@ -160,6 +160,10 @@ def _encoded(name: str, codec: str, **options: object) -> Callable[[Path], Path]
     return lambda folder: _bytes(name, getattr(imagecodecs, codec)(SCENE.astype(np.uint16) * 16, **options))(folder)
 
 
+def _encoded8(name: str, codec: str) -> Callable[[Path], Path]:
+    return lambda folder: _bytes(name, getattr(imagecodecs, codec)(GREY))(folder)
+
+
 def _turned_jpeg(folder: Path) -> Path:
     exif = Image.Exif()
     exif[274] = 6
@@ -356,6 +360,14 @@ REFUSED = (
         name="ImageJ hyperstack",
         write=_tiff("a.tif", np.stack([SCENE] * 2)[:, None, None], imagej=True, tile=None, metadata={"axes": "TZCYXS"}),
         refusal="stack of 2 planes",
+    ),
+    SlideCase(name="JPEG-LS", write=_encoded8("a.jpg", "jpegls_encode"), refusal="JPEG-LS.*not read here; save"),
+    SlideCase(name="JPEG-LS, its own ending", write=_bytes("a.jls", b"\xff\xd8\xff\xf7"), refusal="JPEG-LS"),
+    SlideCase(name="lossless JPEG", write=_encoded8("a.jpg", "ljpeg_encode"), refusal="lossless JPEG.*not read here"),
+    SlideCase(
+        name="12-bit JPEG",
+        write=_encoded("a.jpg", "jpeg_encode", bitspersample=12),
+        refusal="JPEG of 12 bits.*not read here",
     ),
     SlideCase(name="16-bit PNG", write=_image("a.png", "PNG", GREY.astype(np.uint16)), refusal="8-bit"),
     SlideCase(name="16-bit colour PNG", write=_encoded("a.png", "png_encode"), refusal="16 bits.*8-bit"),

@@ -114,6 +114,17 @@ def test_a_marked_page_is_a_level_though_some_of_it_differs(tmp_path, section):
         assert widths(path) == ([1024, 512], ())
 
 
+def test_a_level_of_an_svs_is_looked_at_too(tmp_path, section, other_section):
+    """A scanner's words are no proof: a file that was put together anew can hold another section's level."""
+    first = {**TILED, "description": "Aperio Image Library v1\n1024x1024 [0,0 1024x1024]|MPP = 0.5"}
+    small = {**TILED, "description": "Aperio Image Library v1\n1024x1024 [0,0 1024x1024] -> 512x512 |MPP = 0.5"}
+    own = write(tmp_path / "own.svs", (section, first), (reduce(section, 2), small))
+    false = write(tmp_path / "false.svs", (section, first), (reduce(other_section, 2), small))
+    assert widths(own) == ([1024, 512], ())
+    said = "has a page marked as a smaller copy that shows another picture and is not read: 512 x 512 px"
+    assert widths(false) == ([1024], (said,))
+
+
 def test_an_empty_slide_keeps_its_levels(tmp_path):
     blank = np.full((1024, 1024, 3), 240, np.uint8)
     assert widths(write(tmp_path / "a.tif", (blank, TILED), (blank[::2, ::2], TILED))) == ([1024, 512], ())
