@@ -22,8 +22,6 @@ from tools.starter.aidpath import CROP_PX, TILE_UM_PX, Crop, Part, Tile
 from tools.starter.degrade import degrade
 
 PYRAMID_UM_PX = (0.5, 1.0, 1.5, 2.2, 3.2)
-FAMILY_SHARES = (0.2, 0.3, 0.2, 0.3)
-"""How often each of `recolour.FAMILIES` is drawn."""
 TRUSTED_UM_PX = (2.1, 4.6)
 """Reading resolutions at which a tile's own glomeruli are near the size that the network is to find."""
 
@@ -35,7 +33,8 @@ class Recipe:
     A tile's glomerulus of which the mosaic shows less than `sliver_share` of a whole one is not learned from. A
     sclerosed glomerulus, which is easily mistaken for other dense matter, is drawn less often than others.
 
-    Shares that are 0 for PAS of human tissue alone: `recolour_share` of the images are shown in a stain of any family;
+    Shares that are 0 for PAS of human tissue alone: `recolour_share` of the images are shown in another stain, of the
+    families of `recolour.FAMILIES` as often as `family_shares` says;
     `rodent_share` are tissue magnified to `rodent_um_px`, in which glomeruli have few and large cells; `organ_share`
     are of other organs, where the composer has any. In `gap_share` the spaces inside glomeruli are whitened.
     """
@@ -54,6 +53,7 @@ class Recipe:
     sclerotic_weight: float = 0.35
     coarse_share: float = 0.2
     recolour_share: float = 0.0
+    family_shares: tuple[float, ...] = (0.2, 0.3, 0.2, 0.3)
     rodent_share: float = 0.0
     rodent_um_px: tuple[float, float] = (0.9, 1.9)
     organ_share: float = 0.0
@@ -186,7 +186,7 @@ class Composer:
         return Sample(image, canvas.label, ~canvas.ignore)
 
     def _recolour(self, rng: Random, canvas: paste.Canvas) -> None:
-        family = recolour.FAMILIES[int(rng.choice(len(recolour.FAMILIES), p=FAMILY_SHARES))]
+        family = recolour.FAMILIES[int(rng.choice(len(recolour.FAMILIES), p=self.recipe.family_shares))]
         canvas.density = recolour.recolour(rng, canvas.density, canvas.label, family)
 
     def _other_organ(self, rng: Random) -> Sample:

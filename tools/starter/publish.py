@@ -1,9 +1,10 @@
 """Measure a trained model as its card shall say, and publish it as the starter model.
 
-    python -m tools.starter.publish MODEL SETS.toml --output models/pas-starter [--composed DATA] [--before OLD=FOLDER]
+    python -m tools.starter.publish MODEL SETS.toml --pictures PICTURES --output models/pas-starter [--composed DATA]
+        [--before OLD=FOLDER]
 
 MODEL is a folder as `train.py` leaves it, its thresholds chosen and its `look` written (looks.py). SETS.toml names the
-pictures, with a path relative to it:
+pictures, with a path in PICTURES (its own folder, where that is not given); `sets.toml` is that of the shipped card:
 
     description = "Starter model: finds ..."
     measured_on = "these weights"
@@ -14,6 +15,10 @@ pictures, with a path relative to it:
     data = "pictures/pas"
     mpp = 0.5                           # where the files do not say it
     species = "human"
+
+    [[set.part]]                        # what some of them were used for, measured by itself
+    name = "pictures_that_chose_nothing"
+    data = "rest"                       # a folder in the set's
 
     [[organs]]                          # tissue without a glomerulus
     name = "skin H&E (CMU-1)"
@@ -28,7 +33,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,7 +49,7 @@ from glomseg.models.store import load_network, read_card, save_model
 from glomseg.runs.segment_slides import segment_slides
 from glomseg.runs.segmenter import SegmentOptions
 from glomseg.settings import limited, parse_toml, read_record, read_text
-from glomseg.training.augment import paste, recolour
+from glomseg.training.augment import recolour
 from glomseg.training.dials import at_dials
 from glomseg.training.validate import outlined_of, probability_of
 from tools.starter.compose import ALL_STAINS, Composer, Recipe
@@ -63,6 +68,14 @@ FIELDS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
+class PicturePart:
+    """Pictures of a set that were used alike: `data` is their folder in it, `name` says what for."""
+
+    name: str = limited(pattern=r"\w{1,100}", what="a name of letters, digits and _")
+    data: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PictureSet:
     """Pictures with their truth: `data` as `evaluate` reads it."""
 
@@ -70,6 +83,7 @@ class PictureSet:
     data: Path
     mpp: float | None = limited(None, above=0, high=100)
     species: str | None = limited(None, among=SPECIES_DIAMETER_UM)
+    parts: tuple[PicturePart, ...] = limited((), key="part")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,22 +106,32 @@ class Sets:
     organs: tuple[OtherOrgan, ...] = ()
 
 
-def read_sets(path: Path) -> Sets:
-    """Read what to measure on; raises GlomsegError."""
+def read_sets(path: Path, pictures: Path | None = None) -> Sets:
+    """Read what to measure on, with paths in `pictures` or beside the file; raises GlomsegError."""
     text = read_text(path, what="a TOML file of sets")
     sets = read_record(Sets, parse_toml(text, origin=str(path)), origin=str(path))
+    root = pictures or path.parent
     return replace(
         sets,
-        pictures=tuple(replace(item, data=path.parent / item.data) for item in sets.pictures),
-        organs=tuple(replace(item, slides=tuple(path.parent / slide for slide in item.slides)) for item in sets.organs),
+        pictures=tuple(replace(item, data=root / item.data) for item in sets.pictures),
+        organs=tuple(replace(item, slides=tuple(_slides(root, item))) for item in sets.organs),
     )
 
 
-def measure_pictures(model: Path, item: PictureSet, folder: Path) -> EvaluationResult:
-    """Evaluate a model on one set."""
+def _slides(root: Path, item: OtherOrgan) -> Iterator[Path]:
+    """Yield the files of an organ; a folder stands for all that are in it."""
+    for slide in item.slides:
+        yield from sorted((root / slide).iterdir()) if (root / slide).is_dir() else [root / slide]
+
+
+def measure_pictures(model: Path, item: PictureSet, folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the figures of a model on a set, by "" for all of it and by the names of its parts."""
     mpp = None if item.mpp is None else (item.mpp, item.mpp)
     options = EvaluateOptions(model=model, mpp=mpp, pictures=False, segment=SegmentOptions(species=item.species))
-    return evaluate_model(item.data, folder, options)
+    measured = {"": figures(evaluate_model(item.data, folder / "all", options))}
+    for part in item.parts:
+        measured[part.name] = figures(evaluate_model(item.data / part.data, folder / part.data, options))
+    return measured
 
 
 def figures(result: EvaluationResult) -> dict[str, Any]:
@@ -149,33 +173,26 @@ def measure_organ(model: Path, item: OtherOrgan, folder: Path) -> dict[str, Any]
     return told
 
 
-class OneStain(Composer):
-    """Composes fields that are all of one stain; None leaves that of the data."""
-
-    family: recolour.StainFamily | None = None
-
-    def _recolour(self, rng: np.random.Generator, canvas: paste.Canvas) -> None:
-        if self.family is not None:
-            canvas.density = recolour.recolour(rng, canvas.density, canvas.label, self.family)
-
-
 def measure_composed(model: Model, data: Path, fields: int = FIELDS) -> dict[str, Any]:
     """Return object F1 on fields composed of the test part, by species and stain."""
-    part, told = read_data(data).test, {}
-    for species, share in (("human", 0.0), ("rodent", 1.0)):
-        made = OneStain(part, _recipe(share))
+    made, told, card = Composer(read_data(data).test), {}, model.card
+    for species, rodent_share in (("human", 0.0), ("rodent", 1.0)):
         for family in (None, *recolour.FAMILIES):
-            made.family = family
+            made.recipe = _recipe(rodent_share, family)
             samples = [labelled(made.sample(np.random.default_rng([COMPOSED_SEED, i]))) for i in range(fields)]
-            card = model.card
             compared = [outlined_of(model, probability_of(model, one), one, (card.threshold,)) for one in samples]
             objects = at_dials(compared, card.threshold, card.sureness).sure.objects
             told[f"{species} {family or 'AIDPATH'}"] = {"glomeruli": objects.true, "object_f1": round(objects.f1, 3)}
     return told
 
 
-def _recipe(rodent_share: float) -> Recipe:
-    return replace(ALL_STAINS, rodent_share=rodent_share, organ_share=0.0, recolour_share=1.0)
+def _recipe(rodent_share: float, family: recolour.StainFamily | None) -> Recipe:
+    """Compose fields that are all of one stain; None leaves that of the data."""
+    shares = tuple(float(family == one) for one in recolour.FAMILIES)
+    recipe = replace(ALL_STAINS, rodent_share=rodent_share, organ_share=0.0)
+    if family is None:
+        return replace(recipe, recolour_share=0.0)
+    return replace(recipe, recolour_share=1.0, family_shares=shares)
 
 
 def publish(
@@ -190,9 +207,11 @@ def publish(
     }
     with TemporaryDirectory() as scratch:
         for number, item in enumerate(sets.pictures):
-            row = {"these_weights": figures(measure_pictures(model, item, Path(scratch, f"{number}")))}
+            measured = measure_pictures(model, item, Path(scratch, f"{number}"))
+            row = {part or "these_weights": told for part, told in measured.items()}
             for name, old in (before or {}).items():
-                row[f"weights_before, {name}"] = figures(measure_pictures(old, item, Path(scratch, f"{number} {name}")))
+                measured = measure_pictures(old, item, Path(scratch, f"{number} {name}"))
+                row |= {f"weights_before, {name}{part and f', {part}'}": told for part, told in measured.items()}
             scores["pictures"][item.name] = row
         if composed is not None:
             scores["composed"] = measure_composed(load_model(model), composed)
@@ -210,13 +229,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("sets", type=Path)
+    parser.add_argument("--pictures", type=Path, help="the folder of the pictures")
     parser.add_argument("--output", "-o", type=Path, required=True)
     parser.add_argument("--composed", type=Path, help="the AIDPATH folder, for composed fields")
     parser.add_argument("--before", action="append", default=[], metavar="NAME=FOLDER", help="an older model, beside")
     options = parser.parse_args()
     before = {name: Path(folder) for name, _, folder in (text.partition("=") for text in options.before)}
     try:
-        card = publish(options.model, read_sets(options.sets), options.output, composed=options.composed, before=before)
+        sets = read_sets(options.sets, options.pictures)
+        card = publish(options.model, sets, options.output, composed=options.composed, before=before)
     except GlomsegError as error:
         sys.exit(f"{error}")
     print(card.to_json())

@@ -14,6 +14,8 @@ from glomseg.errors import GlomsegError
 from glomseg.evaluation.verify_scores import stated_figures
 from glomseg.models.card import Dial
 from glomseg.models.store import find_model, read_card, verify_model
+from tools.starter import publish as publish_module
+from tools.starter.pictures import SETS
 from tools.starter.publish import measure_composed, publish, read_sets
 
 
@@ -22,8 +24,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two pictures with their truth, one of tissue without any, and a file that names them."""
     root = tmp_path_factory.mktemp("sets")
     for number, name in enumerate(("one", "two")):
-        image = root / f"pictures/{name}.tif"
-        image.parent.mkdir(exist_ok=True)
+        image = root / f"pictures/{name}/{name}.tif"
+        image.parent.mkdir(parents=True, exist_ok=True)
         slide = disc_slide(image, size=(512, 448), count=2, radius_um=25, seed=number, mpp=0.5)
         there = (draw((512, 448), slide.tissue, slide.discs) == DISC).all(axis=2)
         Image.fromarray(there * np.uint8(255)).save(image.with_name(f"{name}_mask.png"))
@@ -31,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "sets.toml").write_text(
         'description = "finds discs"\nchose = "Nothing was chosen."\n'
         '[[set]]\nname = "drawn, 2 pictures"\ndata = "pictures"\nspecies = "mouse"\n'
+        '[[set.part]]\nname = "chose_nothing"\ndata = "two"\n'
         '[[organs]]\nname = "skin"\nslides = ["skin.tif"]\n'
     )
     return root
@@ -53,15 +56,21 @@ def test_the_card_has_the_form_of_the_shipped_one(folder: Path, tmp_path: Path) 
     assert ours["matched"] <= ours["shown_with_candidates"] == 4
     assert "interval" not in ours  # two pictures carry none
     assert "lowest_and_highest_picture" in ours
-    assert set(row) == {"these_weights", "weights_before, threshold 0.9"}
+    before = "weights_before, threshold 0.9"
+    assert set(row) == {"these_weights", "chose_nothing", before, f"{before}, chose_nothing"}
+    assert (row["chose_nothing"]["glomeruli"], row["chose_nothing"]["matched_with_candidates"]) == (2, 2)
     assert scores["other_organs"]["skin"]["read_as_mouse"]["false"] == 0
     assert scores["other_organs"]["skin"]["read_as_human"]["tissue_mm2"] > 0
     shipped = read_card(find_model("pas-starter")).scores
     assert set(scores) - {"composed"} <= set(shipped)
     theirs = next(iter(shipped["pictures"].values()))["these_weights"]
     assert set(ours) - {"lowest_and_highest_picture"} <= set(theirs)
-    (stated,) = stated_figures(card.scores)
-    assert stated.figures["recall_with_candidates"] == 1
+    stated = list(stated_figures(card.scores))
+    assert [item.name for item in stated] == [
+        "pictures: drawn, 2 pictures",
+        "pictures: drawn, 2 pictures: chose_nothing",
+    ]
+    assert stated[0].figures["recall_with_candidates"] == 1
 
 
 def test_composed_fields_are_measured_by_species_and_stain(made_up: Path) -> None:
@@ -82,3 +91,12 @@ def test_what_cannot_be_measured_is_refused(folder: Path, tmp_path: Path) -> Non
     (copied / "sets.toml").write_text('description = "d"\nsett = 1\n')
     with pytest.raises(GlomsegError, match="sett"):
         read_sets(copied / "sets.toml")
+
+
+def test_the_sets_of_the_shipped_card_are_named_in_a_file() -> None:
+    sets = read_sets(Path(publish_module.__file__).with_name("sets.toml"), Path("pictures"))
+    scores = read_card(find_model("pas-starter")).scores
+    assert [item.name for item in sets.pictures] == list(scores["pictures"])
+    assert [item.name for item in sets.organs] == list(scores["other_organs"])
+    assert {item.data.name for item in sets.pictures} == set(SETS)
+    assert [item.species for item in sets.pictures] == [source.species for source in SETS.values()]
