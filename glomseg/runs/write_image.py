@@ -25,7 +25,7 @@ from glomseg.qupath.classes import ANNOTATION
 from glomseg.qupath.image_data import SavedOverError
 from glomseg.qupath.java import exchange_objects, java_annotations, java_detections, opened, set_mark
 from glomseg.qupath.objects import Color, PathObject, write_geojson
-from glomseg.qupath.project import ImageState
+from glomseg.qupath.project import ImageState, folder_state
 from glomseg.qupath.safe_write import Staged, back_up, data_sha256, put_in_place
 from glomseg.runs.changes import Place, forget, save_change
 from glomseg.runs.ownership import VERDICT, Memory, Plan, plan_update
@@ -149,11 +149,11 @@ def _put(
             change = change_of(plan, existing, remembered, run=place.run, before=target.state.sha256)
             save_change(place, change, after=data_sha256(staged))
         return put_in_place(staged, target.state, _classes(plan.add))
-    except SavedOverError:
+    except SavedOverError:  # what we wrote may be QuPath's .bkp now
         raise
     except GlomsegError:
-        if place:
-            forget(place)
+        if place and folder_state(staged.original_data_folder).sha256 != data_sha256(staged):
+            forget(place)  # else the data stand, and only what comes after them could not be written
         raise
 
 

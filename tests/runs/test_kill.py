@@ -5,14 +5,16 @@ what a person would lose by: their objects, what they deleted, a way back.
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
-from support.kill import Killed, call_killed, killed_at, using
+from support.kill import Killed, call_full, call_killed, full_at, killed_at, using
 from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, standing
 
+from glomseg.errors import RunError
 from glomseg.qupath.amend import amend_image
 from glomseg.qupath.process import QuPathProcess
 from glomseg.qupath.project import read_project
@@ -153,6 +155,45 @@ def test_collect(copy, qupath):
                 assert ours(standing(qupath, study)) == was, told
         for backup in list_backups(study.parent / "glomseg", "1"):
             json.loads((backup.folder / "checksums.json").read_text())
+
+
+class Full:
+    """The process of QuPath, for which the disk is full from a sync of its on when it writes."""
+
+    def __init__(self, qupath: QuPathProcess, number: int) -> None:
+        self._qupath, self._number = qupath, number
+
+    def call(self, function, *args, **kwargs):
+        if function is not collect_image:
+            return self._qupath.call(function, *args, **kwargs)
+        return self._qupath.call(call_full, self._number, function, *args, **kwargs)
+
+
+@pytest.mark.parametrize("where", ["qupath", "here"])
+def test_a_quota_that_is_reached_at_any_sync(copy, qupath, where):
+    """It is one sentence, and the same command completes the work once there is room."""
+    done = copy("done")
+    before = standing(qupath, done)
+    with using(qupath):
+        collect_run(done, "run-2")
+    after = standing(qupath, done)
+    for number in range(MOST):
+        study, reason = copy(f"{number}"), ""
+        process = Full(qupath, number) if where == "qupath" else qupath
+        with using(process), full_at(number if where == "here" else MOST):
+            try:
+                reason = collect_run(study, "run-2").records["1"].reason or ""
+            except RunError as error:
+                reason = str(error)
+        if not reason:
+            assert number >= (8 if where == "qupath" else 1)
+            break
+        assert re.match("cannot write .*quota.*free space", reason, re.IGNORECASE), reason
+        assert ours(standing(qupath, study)) in (ours(before), ours(after)), number
+        with using(qupath):
+            assert not collect_run(study, "run-2").failed
+        assert ours(standing(qupath, study)) == ours(after), number
+        check_nothing_lost(study, qupath, after, after, f"full at sync {number}")
 
 
 def test_undo(copy, qupath):

@@ -6,6 +6,7 @@ process of QuPath, which does not hear Ctrl-C.
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -90,6 +91,31 @@ def interrupted_at(number: int, process: int | None = None) -> Iterator[Callable
 
     with _counted(around) as count:
         yield count
+
+
+@contextmanager
+def full_at(number: int) -> Iterator[Callable[[], int]]:
+    """Let no file get to the disk from the sync of this number on, as where a quota is reached on a share."""
+    done, before = 0, os.fsync
+
+    def refusing(file: int) -> None:
+        nonlocal done
+        done += 1
+        if done > number:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        before(file)
+
+    os.fsync = refusing
+    try:
+        yield lambda: done
+    finally:
+        os.fsync = before
+
+
+def call_full(number: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function while no file gets to the disk from the n-th sync on."""
+    with full_at(number):
+        return function(*args, **kwargs)
 
 
 def call_killed(number: int, function: Callable[..., Any], *args: Any, can_exchange: bool = True, **kwargs: Any) -> Any:
