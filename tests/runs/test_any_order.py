@@ -3,9 +3,11 @@
 All on files of a real project and a real QuPath.
 
 A person deletes outlines at places; what they deleted is true of the data in which they did it, and of all that is made
-of that data. A run may add an outline at every other place, and must not at these.
+of that data. A run may add an outline at every other place, and must not at these. A training from the review, which is
+closed all the time, learns as rejected at most these, whatever was done before it.
 """
 
+import json
 import random
 import shutil
 
@@ -15,7 +17,9 @@ from support.kill import Killed, call_killed, killed_at
 from support.qupath_side import delete_at
 from support.runs import FREE, discs, made_run, standing
 
-from glomseg.errors import GlomsegError
+from glomseg.errors import GlomsegError, ProjectError
+from glomseg.qupath import annotations
+from glomseg.qupath.annotations import REVIEWED
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.project import read_project
 from glomseg.runs import collect, undo_run
@@ -24,6 +28,7 @@ from glomseg.runs.collect import collect_run
 from glomseg.runs.lock import HOLDER
 from glomseg.runs.ownership import RUN, owner
 from glomseg.runs.restore import restore_image
+from glomseg.runs.reviewed import read_reviewed
 from glomseg.runs.write_image import collect_image, undo_image
 
 pytestmark = pytest.mark.qupath
@@ -65,7 +70,10 @@ class Machine:
         self.data = study.parent / "data/1/data.qpdata"
         self.number = 0
         self.deleted = {self.data.read_bytes(): frozenset()}
-        self.told = []
+        self.told, self.taught, self.runs_before = [], 0, None
+        content = json.loads(study.read_text("utf-8"))
+        content["images"][0].setdefault("metadata", {})[REVIEWED] = "by AB"
+        study.write_text(json.dumps(content), "utf-8")
 
     @property
     def gone(self):
@@ -186,16 +194,44 @@ class Machine:
             assert record.conflict
             assert self.data.read_bytes() == content
 
+    def learn(self):
+        """A training from the review takes nothing for rejected that nobody deleted."""
+        try:
+            (image,) = read_reviewed(self.study).images
+        except ProjectError:  # nothing can be learned
+            return
+        rejected = {min(range(len(FREE)), key=lambda place: abs(FREE[place][0] - x)) for x in _places(image.rejected)}
+        assert rejected <= self.gone
+        self.taught += len(rejected)
+
+    def runs_of_before(self):
+        """The folder of the runs is brought back from another day, looked at, and put right again."""
+        folder, kept = self.study.parent / "glomseg", self.study.parent / "kept"
+        if self.runs_before is None and folder.is_dir():
+            self.runs_before = shutil.copytree(folder, self.study.parent / "of before")
+        elif self.runs_before is not None:
+            folder.rename(kept)
+            self.runs_before.rename(folder)
+            self.learn()
+            shutil.rmtree(folder)
+            kept.rename(folder)
+            self.runs_before = None
+
     def run(self, steps, *, by_script):
         work = [self.annotate] * 3 + [self.delete] * 3 + [self.undo] * 2 + [self.put_back, self.restore]
-        work += [self.missing, self.saved_meanwhile, *[self.import_by_script] * by_script]
+        work += [self.missing, self.saved_meanwhile, self.runs_of_before, *[self.import_by_script] * by_script]
         for _ in range(steps):
             step = self.random.choice(work)
             self.told.append(step.__name__)
             try:
                 step()
+                self.learn()
             except (AssertionError, KeyError) as error:
                 raise AssertionError(f"after {self.told}") from error
+
+
+def _places(items):
+    return [item.geometry.centroid.x for item in items]
 
 
 def machine(study, one_process, monkeypatch, seed):
@@ -208,7 +244,7 @@ def machine(study, one_process, monkeypatch, seed):
         def __exit__(self, *_):
             return False
 
-    for module in (collect, undo_run):
+    for module in (annotations, collect, undo_run):
         monkeypatch.setattr(module, "qupath_process", Held)
     return Machine(study, killing, seed)
 
@@ -220,4 +256,6 @@ def test_a_short_while(study_0_6_0, one_process, monkeypatch):
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(2, 15))
 def test_a_long_while(study_0_6_0, one_process, monkeypatch, seed):
-    machine(study_0_6_0, one_process, monkeypatch, seed).run(STEPS, by_script=True)
+    walked = machine(study_0_6_0, one_process, monkeypatch, seed)
+    walked.run(STEPS, by_script=True)
+    assert walked.taught
