@@ -4,8 +4,8 @@
  * Input:   the open image. Keys that QuPath does not use, in the window and in the viewer: Page Down next candidate of
  *          the field, then the next field not seen yet, Page Up back, Y accept and X reject the candidate at hand,
  *          E outline (then click on two opposite ends of the glomerulus), U take the last of these back. An outline
- *          follows the probabilities that the newest run kept of the image, where it did. The fields are as large as
- *          the viewer at the scale of 1 um a pixel of the screen.
+ *          follows the probabilities that the newest run kept of the image, where it did. The fields divide the image
+ *          evenly, and are no larger than the viewer at the scale of 1 um a pixel of the screen, or by a tenth.
  *          Without a window: prints how many fields of 1 mm hold tissue, and how many were seen.
  * Output:  annotations of class Glomerulus, a person's; what was a candidate with a verdict, as the review gives it.
  *          Which fields were seen is kept with the image, which is saved.

@@ -6,6 +6,7 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import javafx.beans.value.ChangeListener
 import javafx.scene.control.TextField
 import qupath.lib.gui.prefs.PathPrefs
 
@@ -24,14 +25,13 @@ class Initials {
         field.setPromptText("yours")
         field.setPrefColumnCount(5)
         field.setOnAction { window.box.requestFocus() }
+        field.textProperty().addListener({ source, old, now -> remembered.set(now.trim()) } as ChangeListener)
     }
 
     /** Return the initials; "" where there are none, and says so. */
     String ask() {
         def text = field.getText().trim()
-        if (text)
-            remembered.set(text)
-        else {
+        if (!text) {
             window.warn("Type your initials first, then Enter.")
             window.stage.requestFocus()
             field.requestFocus()

@@ -83,7 +83,7 @@ class Review extends ImageWindow {
             entry.putMetadataValue(shared.REVIEW, shared.progress(data.getHierarchy()))  // QuPath saved it on leaving
             shared.sync(project)
         } else if (data.isChanged()) {
-            Dialogs.showWarningNotification(title, "${unsaved} verdicts on ${entry.getImageName()} were not saved.")
+            warn("${unsaved} verdicts on ${entry.getImageName()} were not saved.")
         }
         unsaved = 0
     }
@@ -124,7 +124,7 @@ class Review extends ImageWindow {
             def places = shared.judgedPlaces(data.getHierarchy())
             candidates = Candidates.read(project, entry, places).collectEntries { [(it.getID()): it] }
         } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
-            Dialogs.showWarningNotification(title, "The candidates of the run cannot be read: ${error.getMessage()}")
+            warn("The candidates of the run cannot be read: ${error.getMessage()}")
         }
     }
 
@@ -282,7 +282,7 @@ class Review extends ImageWindow {
     /** Take the last verdict of this session back, and show its glomerulus. */
     void takeBack() {
         if (past.isEmpty()) {
-            Dialogs.showInfoNotification(title, "There is no verdict of this session to take back.")
+            warn("There is no verdict of this session to take back.")
             return
         }
         layDown()
@@ -290,8 +290,7 @@ class Review extends ImageWindow {
         def item = find(last.id)
         if (item == null) {
             judged.remove(last.id)
-            Dialogs.showWarningNotification(title, "The glomerulus of the last verdict was deleted; QuPath's undo " +
-                "brings it back.")
+            warn("The glomerulus of the last verdict was deleted; QuPath's undo brings it back.")
             return
         }
         def before = shared.state(item)
@@ -385,7 +384,7 @@ class Review extends ImageWindow {
         def others = images.drop(own + 1) + images.take(Math.max(0, own))
         def next = others.find { it.getMetadataValue(shared.REVIEWED) == null }
         if (next == null) {
-            Dialogs.showInfoNotification(title, "Every other image of the project is fully reviewed.")
+            warn("Every other image of the project is fully reviewed.")
             return
         }
         if (data.isChanged())

@@ -74,14 +74,14 @@ class ReviewPane {
         }
         layOutGrades()
         def settings = new HBox(6.0d, new Label("Initials"), initials.field, order, offered, colours, finished)
-        def room = new Region()
-        HBox.setHgrow(room, Priority.ALWAYS)
-        def told = new HBox(10.0d, bar, place, missed, room, comment)
-        [settings, told].each { row -> row.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) } }
-        room.setMinWidth(0)
-        [verdicts, settings, told, legend, grades].each { it.setAlignment(Pos.CENTER_LEFT) }
+        HBox.setHgrow(comment, Priority.ALWAYS)
+        def noted = new HBox(10.0d, grades, comment)
+        def told = new HBox(10.0d, bar, place, missed)
+        [settings, told, noted].each { row -> row.getChildren().each { it.setMinWidth(Region.USE_PREF_SIZE) } }
+        counts.setMinWidth(Region.USE_PREF_SIZE)
+        [verdicts, settings, told, legend, grades, noted].each { it.setAlignment(Pos.CENTER_LEFT) }
         [order, offered, colours, finished, missed].each { it.setFocusTraversable(false) }
-        box.getChildren().addAll(verdicts, grades, settings, legend, told, counts)
+        box.getChildren().addAll(verdicts, noted, settings, legend, told, counts)
     }
 
     private void layOutFields() {
@@ -140,6 +140,7 @@ class ReviewPane {
         dialog.showAndWait().ifPresent {
             gradeNames.set(it)
             layOutGrades()
+            review.place.grow()
         }
         review.box.requestFocus()
     }
@@ -169,6 +170,7 @@ class ReviewPane {
         def all = review.byId.size()
         bar.setProgress(all ? review.countDone() / (double) all : 0.0d)
         counts.setText(howFar(mark))
+        review.place.grow()
     }
 
     private String whereItIs(def item) {
@@ -177,15 +179,16 @@ class ReviewPane {
             return "Open an image of a project to review it."
         if (review.at < review.ids.size())
             return "${review.at + 1} of ${review.ids.size()}: " + (item == null ? "deleted" : inWords(item))
-        return left ? "End of the queue; ${left} passed over: Next goes through them." :
-            "All have a verdict."
+        if (left)
+            return "End of the queue; ${left} passed over: Next goes through them."
+        return review.byId ? "All have a verdict." : "There are no glomeruli to review. Annotate outlines them."
     }
 
     private String howFar(String mark) {
         if (review.data == null)
             return ""
         def offered = review.candidates.size()
-        return shared.inWords(review.tally) + (mark ? "; fully reviewed by ${mark}" : "") +
+        return (review.byId ? shared.inWords(review.tally) : "no glomeruli") + (mark ? "; fully reviewed by ${mark}" : "") +
             (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") +
             "   |   project: ${review.wholeImages} of ${review.project.getImageList().size()} images fully reviewed" +
             (review.unsaved ? "" : "   |   saved")
@@ -220,7 +223,7 @@ class ReviewPane {
         legend.setVisible(!shown.isEmpty())
         legend.setManaged(!shown.isEmpty())
         if (review.stage.isShowing())
-            review.fit()
+            review.place.fit()
     }
 
 }

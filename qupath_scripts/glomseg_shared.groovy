@@ -40,9 +40,11 @@ import qupath.lib.objects.classes.PathClass
 @Field static final String PAINTED = "glomseg.painted"
 @Field static final String NAMES = "glomseg.names"  // property of QuPath's window: a person had names, we hid them
 @Field static final String OPEN = "glomseg.window"  // property of QuPath's window: the window of ours
+@Field static final String ANNOUNCE = "glomseg.announce"  // property of the window of ours: what shows a text in it
 @Field final Map loaded = [:]
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
+    glomseg_windows: ["glomseg_keys", "glomseg_place"],
     glomseg_review_pane: ["glomseg_windows", "glomseg_candidates", "glomseg_initials"],
     glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane"],
     glomseg_walk: ["glomseg_windows", "glomseg_viewing", "glomseg_tissue", "glomseg_candidates", "glomseg_outline",
@@ -105,7 +107,18 @@ def withDataOfNow(def project, def entry, Closure what) {
 void tell(String title, String text) {
     println title + ": " + text
     if (getQuPath() != null)
-        Platform.runLater { Dialogs.showInfoNotification(title, text) }
+        announce(title, text)
+}
+
+/** Show a result for some seconds: in the window of ours that is open, where it covers no outline, else as QuPath does. */
+void announce(String title, String text) {
+    Platform.runLater {
+        def ours = getQuPath().getStage().getProperties()[OPEN]
+        if (ours?.isShowing())
+            ours.getProperties()[ANNOUNCE].call(text)
+        else
+            Dialogs.showInfoNotification(title, text)
+    }
 }
 
 /**

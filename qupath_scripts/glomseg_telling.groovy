@@ -27,7 +27,6 @@ import javafx.scene.layout.VBox
 import javafx.stage.Modality
 import javafx.stage.Stage
 import org.slf4j.LoggerFactory
-import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.tools.GuiTools
 import qupath.lib.io.GsonTools
 
@@ -71,6 +70,7 @@ Closure showProgress(String title, boolean alone, Closure cancel) {
             ending()
         }
         parts.stage.show()
+        putInCorner(parts.stage)
         ready.countDown()
     }
     ready.await()
@@ -103,10 +103,17 @@ void follow(Map parts, Map told, String line) {
     } else if (news.tiles != null || news.ended != null) {
         double within = news.tiles == null ? 0 : news.tiles / Math.max(1.0d, news.of as double)
         double share = Math.min(1.0d, (told.ended + within) / (double) told.slides)
-        def number = Math.min(told.ended + 1, told.slides)
         show(parts, told, news.tiles == null ? "${told.ended} of ${told.slides} slides done".toString() :
-            "slide ${number} of ${told.slides}: ${told.slide}, tile ${news.tiles as int} of ${news.of as int}", share)
+            whatIsDone(told, news.tiles as int, news.of as int), share)
+        if (news.tiles != null && news.tiles >= news.of)
+            parts.left.setText("")  // the outlines take as long as there are many of them
     }
+}
+
+/** Say at which slide and tile a run is; after the last tile the outlines are made. */
+private String whatIsDone(Map told, int tiles, int of) {
+    def slide = told.slides > 1 ? "slide ${Math.min(told.ended + 1, told.slides)} of ${told.slides}: " : ""
+    return "${slide}${told.slide}, " + (tiles < of ? "tile ${tiles} of ${of}" : "making the outlines")
 }
 
 /** Show a text, the bar, and the time that is left; a share below 0 is unknown. */
@@ -147,7 +154,7 @@ void log(String text) {
 /** Tell a result by a notification, with what else is to be known, and in the log. */
 void tell(String text, Collection<String> remarks = []) {
     log(text)
-    Platform.runLater { Dialogs.showInfoNotification(TITLE, wrapped(withSome(text, remarks))) }
+    shared.announce(TITLE, wrapped(withSome(text, remarks)))
 }
 
 private String withSome(String text, Collection<String> remarks) {
@@ -190,9 +197,19 @@ void showResult(String text, File file, Collection<String> remarks = []) {
         stage.show()
         path.end()  // which says more than the beginning of a long one
         close.requestFocus()
+        putInCorner(stage)
+    }
+}
+
+/** Put a window of ours into the lower right corner of QuPath's, all of it on the screen, wherever it was opened. */
+private void putInCorner(Stage stage) {
+    def owner = getQuPath().getStage()
+    def put = {
         stage.setX(Math.max(0.0d, owner.getX() + owner.getWidth() - stage.getWidth() - EDGE))
         stage.setY(Math.max(0.0d, owner.getY() + owner.getHeight() - stage.getHeight() - EDGE))
     }
+    put()
+    Platform.runLater(put)  // where its size is known only now
 }
 
 private Button button(String text, Closure action) {

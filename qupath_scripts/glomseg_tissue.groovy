@@ -19,12 +19,17 @@ class Tissue {
     static final int BRIGHT = 190
     static final double SHARE = 0.02
 
+    private static final double SPARE = 0.1  // of a field's side: what is less is no field of its own
+
     final double downsample
+    final int width, height  // of the image
     final int wide, high
     final long[][] sums  // of the tissue's pixels, left of and above each
 
     Tissue(def server) {
-        downsample = Math.max(1.0d, Math.max(server.getWidth(), server.getHeight()) / (double) LONGEST)
+        width = server.getWidth()
+        height = server.getHeight()
+        downsample = Math.max(1.0d, Math.max(width, height) / (double) LONGEST)
         def image = server.readRegion(RegionRequest.createInstance(server, downsample))
         wide = image.getWidth()
         high = image.getHeight()
@@ -63,15 +68,23 @@ class Tissue {
         return calibration.hasPixelSizeMicrons() ? calibration.getAveragedPixelSizeMicrons() : 1.0d
     }
 
-    /** Return boxes [x, y, width, height] of one size that hold tissue, row by row, there and back. */
-    List fields(double width, double height) {
+    /**
+     * Return boxes [x, y, width, height] of one size that hold tissue, row by row, there and back. They divide the image
+     * evenly, and are as large as was asked for or less, or up to a tenth more where a strip would be left at the edge.
+     */
+    List fields(double mostWide, double mostHigh) {
         def boxes = []
-        def rows = Math.ceil(high * downsample / height) as int, columns = Math.ceil(wide * downsample / width) as int
+        def columns = parts(width, mostWide), rows = parts(height, mostHigh)
+        double across = width / (double) columns, down = height / (double) rows
         for (int row = 0; row < rows; row++) {
-            def line = (0..<columns).collect { [it * width, row * height, width, height] }.findAll { holds(it) }
+            def line = (0..<columns).collect { [it * across, row * down, across, down] }.findAll { holds(it) }
             boxes.addAll(row % 2 ? line.reverse() : line)
         }
         return boxes
+    }
+
+    private static int parts(int whole, double most) {
+        return Math.max(1, Math.ceil(whole / most - SPARE) as int)
     }
 
     boolean holds(List box) {

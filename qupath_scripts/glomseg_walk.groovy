@@ -15,7 +15,7 @@ import javafx.scene.input.KeyCode
 import javafx.scene.input.MouseButton
 import javafx.scene.input.MouseEvent
 import javafx.scene.layout.HBox
-import qupath.fx.dialogs.Dialogs
+import javafx.scene.layout.Region
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.classes.PathClass
@@ -29,6 +29,7 @@ class Walk extends ImageWindow {
     List fields = []
     Seen seen
     int at = -1
+    private double scale = 1  // pixels of the image a pixel of the screen, unless a field is larger then than the viewer
     Probability map = null  // what the newest run said of the image, where it kept that
     List clicks = null  // the ends that were clicked on, null where no outline is being made
     Map<Object, PathObject> candidates = [:]  // of the newest run; no objects of the image until they are judged
@@ -40,7 +41,7 @@ class Walk extends ImageWindow {
     private final List<Button> verdicts = []  // of the candidate at hand
     final Initials initials = new Initials(this)
     final brackets
-    final place = new Label()
+    final standing = new Label()
     final bar = new ProgressBar(0)
     private def watched = null  // the node whose clicks are looked at
     private final EventHandler onMouse = { event -> click(event) } as EventHandler
@@ -64,7 +65,8 @@ class Walk extends ImageWindow {
         def second = new HBox(4.0d, *verdicts, new Label("  Initials"), initials.field, review)
         second.setAlignment(Pos.CENTER_LEFT)
         bar.setPrefWidth(160)
-        box.getChildren().addAll(buttons, second, new HBox(10.0d, bar, place))
+        standing.setMinWidth(Region.USE_PREF_SIZE)
+        box.getChildren().addAll(buttons, second, new HBox(10.0d, bar, standing))
     }
 
     void close() {
@@ -83,7 +85,7 @@ class Walk extends ImageWindow {
             readCandidates()
             map = Probability.of(Candidates.newestRun(project, entry), entry.getID())
             seen = Seen.read(data)
-            def scale = 1 / Tissue.pixelSize(data.getServer())
+            scale = 1 / Tissue.pixelSize(data.getServer())
             def view = viewer().getView()
             fields = new Tissue(data.getServer()).fields(Math.max(200, view.getWidth()) * scale,
                 Math.max(200, view.getHeight() - MARGIN) * scale)
@@ -194,7 +196,9 @@ class Walk extends ImageWindow {
         if (at < 0 || at >= fields.size())
             return
         def (x, y, width, height) = fields[at]
-        viewer().setDownsampleFactor(width / Math.max(200, viewer().getView().getWidth()))
+        def view = viewer().getView()
+        viewer().setDownsampleFactor([scale, width / Math.max(200, view.getWidth()),
+            height / Math.max(200, view.getHeight() - MARGIN)].max())
         viewer().setCenterPixelLocation(x + width / 2, y + height / 2 + MARGIN / 2 * viewer().getDownsampleFactor())
     }
 
@@ -202,12 +206,13 @@ class Walk extends ImageWindow {
         def done = fields.count { seen.covers(it) }
         def added = past.size() - rejected.size()
         bar.setProgress(fields ? done / (double) fields.size() : 0)
-        def standing = data == null ? "Open an image of a project." :
+        def now = data == null ? "Open an image of a project." :
             at >= fields.size() ? "All tissue was seen." :
             "${done} of ${fields.size()} fields seen" + (added ? ", ${added} added" : "") +
                 (rejected ? ", ${rejected.size()} rejected" : "") + inWords(current())
-        place.setText(text ?: standing)
+        standing.setText(text ?: now)
         verdicts*.setDisable(current() == null)
+        place.grow()
     }
 
     private String inWords(PathObject item) {
@@ -264,7 +269,7 @@ class Walk extends ImageWindow {
         def id = past ? past.remove(past.size() - 1) : null  // the last: pop() of a list takes the first
         def item = id == null ? null : data.getHierarchy().getAnnotationObjects().find { it.getID() == id }
         if (item == null) {
-            Dialogs.showInfoNotification(title, "There is nothing to take back.")
+            warn("There is nothing to take back.")
         } else {
             data.getHierarchy().removeObject(item, true)
             [passed, rejected]*.remove(id)

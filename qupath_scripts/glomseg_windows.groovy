@@ -1,129 +1,30 @@
 /*
- * Purpose: what glomseg's own windows share: keys, place, the image that is shown, saving, a file saved by others. The
- *          other scripts load this file from their own folder; by itself it does nothing.
+ * Purpose: what glomseg's own windows share: the image that is shown, saving, a file saved by others. The other scripts
+ *          load this file from their own folder; by itself it does nothing.
  * Input:   none.
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
  */
 
-import java.util.concurrent.TimeUnit
 import javafx.animation.Animation
 import javafx.animation.KeyFrame
 import javafx.animation.PauseTransition
 import javafx.animation.Timeline
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
-import javafx.collections.ListChangeListener
 import javafx.event.EventHandler
 import javafx.geometry.Insets
 import javafx.scene.Scene
 import javafx.scene.control.Button
-import javafx.scene.control.ComboBoxBase
 import javafx.scene.control.Label
-import javafx.scene.control.ListView
-import javafx.scene.control.TableView
-import javafx.scene.control.TextInputControl
-import javafx.scene.control.TreeView
-import javafx.scene.input.KeyCode
-import javafx.scene.input.KeyEvent
 import javafx.scene.layout.HBox
 import javafx.scene.layout.Region
 import javafx.scene.layout.VBox
-import javafx.stage.Screen
 import javafx.stage.Stage
-import javafx.stage.Window
 import javafx.util.Duration
 import org.slf4j.LoggerFactory
 import qupath.fx.dialogs.Dialogs
-import qupath.lib.gui.prefs.PathPrefs
 
-
-/** Keys that do the same in a window of ours and wherever QuPath shows an image, detached viewers among them. */
-class Keys {
-
-    final Map<KeyCode, Closure> actions = [:]
-    private final gui
-    private final Stage stage
-    private final Closure act
-    private final Map<KeyCode, Long> down = [:]
-    private final List<Scene> scenes = []
-    private boolean listens = false
-    private final EventHandler onKey = { event -> key(event) } as EventHandler
-    private final ListChangeListener onWindows = { change -> Platform.runLater { follow() } } as ListChangeListener
-
-    /** Each key calls `act` with its action, which decides whether now is the time for it. */
-    Keys(def gui, Stage stage, Closure act) {
-        this.gui = gui
-        this.stage = stage
-        this.act = act
-    }
-
-    void begin() {
-        listens = true
-        Window.getWindows().addListener(onWindows)
-        follow()
-    }
-
-    void end() {
-        listens = false
-        Window.getWindows().removeListener(onWindows)
-        scenes.each { it.removeEventFilter(KeyEvent.ANY, onKey) }
-        scenes.clear()
-    }
-
-    void follow() {
-        if (!listens)  // asked for by the very closing of the window, which it would outlive
-            return
-        def shown = ([stage.getScene(), gui.getStage().getScene()] +
-            gui.getAllViewers().collect { it.getView().getScene() }).findAll { it != null }
-        shown.findAll { scene -> !scenes.any { it.is(scene) } }.each { scene ->
-            scene.addEventFilter(KeyEvent.ANY, onKey)
-            scenes << scene
-        }
-    }
-
-    /** Act on a key: once, however long it is held, never with a modifier, and never while something is typed. */
-    void key(KeyEvent event) {
-        def code = event.getCode()
-        def now = System.nanoTime()
-        def held = { since -> since != null && now - since < TimeUnit.SECONDS.toNanos(1) }
-        if (event.getEventType() == KeyEvent.KEY_TYPED) {  // follows a key that was taken, into whatever has the focus
-            if (down.values().any(held))
-                event.consume()
-            return
-        }
-        if (event.getEventType() == KeyEvent.KEY_RELEASED) {
-            if (down.remove(code) != null)
-                event.consume()
-            return
-        }
-        def modified = [event.isControlDown(), event.isAltDown(), event.isMetaDown(), event.isShiftDown()].any()
-        if (modified || !actions.containsKey(code) || isTyping(event))
-            return
-        event.consume()
-        if (!held(down.put(code, now)))
-            act(actions[code])
-    }
-
-    boolean isTyping(KeyEvent event) {
-        def focus = event.getSource().getFocusOwner()
-        return [TextInputControl, ListView, TreeView, TableView, ComboBoxBase].any { it.isInstance(focus) }
-    }
-
-    /** Make a button for a key; it does not keep the focus, so that a later space or Enter does nothing. */
-    Button button(String name, KeyCode code, Closure action) {
-        actions[code] = action
-        def button = new Button("${name} (${code.getName()})")
-        button.setFocusTraversable(false)
-        button.setMinWidth(Region.USE_PREF_SIZE)
-        button.setOnAction {
-            stage.getScene().getRoot().requestFocus()
-            act(action)
-        }
-        return button
-    }
-
-}
 
 /** A window about the image that the active viewer shows, whichever that is. There is one at a time. */
 abstract class ImageWindow {
@@ -141,23 +42,30 @@ abstract class ImageWindow {
     def project, entry, data
 
     private Map signatures = null  // of the objects when data in memory and on disk were one
-    private String complaint = null  // why saving failed, as it was said last
+    private String complaint = null  // why saving failed, which stays in the window until it does not
     private final VBox conflict = new VBox(4.0d)
-    private final rememberedPlace
+    final Place place
     private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
     private final Timeline pulse
     final PauseTransition rest = new PauseTransition(Duration.millis(700))  // of the keys, before a save
-    private final Label said = new Label()  // what keeps a key from doing its work
+    private final Label said = new Label()  // what keeps a key from doing its work, and what came of a job
+    private String news = ""
+    private final PauseTransition reading = new PauseTransition(Duration.seconds(8))  // of news
 
     protected ImageWindow(String title, String name, def shared, def gui) {
         this.title = title
         this.shared = shared
         this.gui = gui
         keys = new Keys(gui, stage, { action -> act(action) })
-        rememberedPlace = PathPrefs.createPersistentPreference("glomseg." + name + ".place", "")
+        place = new Place(name, stage, gui)
         pulse = new Timeline(new KeyFrame(Duration.seconds(1), { event -> lookForOthers() } as EventHandler))
         pulse.setCycleCount(Animation.INDEFINITE)
         rest.setOnFinished { save() }
+        stage.getProperties()[shared.ANNOUNCE] = { String text -> announce(text) }
+        reading.setOnFinished {
+            news = ""
+            say("")
+        }
     }
 
     abstract void layOut()
@@ -210,17 +118,15 @@ abstract class ImageWindow {
         stage.setOnHidden { close() }
         stage.show()
         rebind()
-        stage.sizeToScene()
-        settleDown()
-        fit()
+        place.settle()
         box.requestFocus()
         pulse.play()
     }
 
     void close() {
-        pulse.stop()
+        [pulse, reading].each { it.stop() }
         shared.showNamesAgain()
-        rememberedPlace.set([stage.getX(), stage.getY()].join(","))
+        place.remember()
         keys.end()
         gui.imageDataProperty().removeListener(onShown)
         gui.projectProperty().removeListener(onShown)
@@ -242,6 +148,7 @@ abstract class ImageWindow {
             return
         if (data != null)
             leave()
+        complaint = null
         project = gui.getProject()
         data = gui.getImageData()
         entry = data == null ? null : project?.getEntry(data)
@@ -283,29 +190,47 @@ abstract class ImageWindow {
         try {
             shared.save(project, entry, data)
             signatures = shared.saving().signatures(data.getHierarchy())
-            complaint = null
+            if (complaint) {
+                complaint = null
+                say("")
+            }
             return true
         } catch (IOException | IllegalStateException error) {
-            if (error.getMessage() != complaint)  // once, not after each verdict
-                Dialogs.showErrorNotification(title, error.getMessage())
             complaint = error.getMessage()
+            warn("")
             return !data.isChanged()
         }
     }
 
-    /** Tell what keeps a key or a button from doing its work, in the window, until the next key. */
+    /** Tell what keeps a key or a button from doing its work, in the window, where it covers nothing, until the next. */
     void warn(String text) {
-        LoggerFactory.getLogger("GlomSeg").warn(text)
-        say(text)
+        def whole = text ?: notSaved()
+        LoggerFactory.getLogger("GlomSeg").warn(whole)
+        if (stage.isShowing())
+            say(text)
+        else
+            Dialogs.showWarningNotification(title, whole)
     }
 
-    private void say(String text) {
+    /** Show what came of something else for some seconds, whatever keys are pressed. */
+    private void announce(String text) {
+        news = text
+        say("")
+        reading.playFromStart()
+    }
+
+    private String notSaved() {
+        return complaint ? "Not saved: ${complaint}" : ""
+    }
+
+    private void say(String warning) {
+        def text = [warning, notSaved(), news].findAll().join("\n")
         if (text == said.getText())
             return
         said.setText(text)
         said.setVisible(!text.isEmpty())
         said.setManaged(!text.isEmpty())
-        fit()
+        place.fit()
     }
 
     /** Do something on JavaFX's thread, after what happens now. */
@@ -319,24 +244,9 @@ abstract class ImageWindow {
         if (elsewhere != conflict.isVisible()) {
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
-            fit()
+            place.fit()
         }
         return elsewhere
-    }
-
-    /** Make the window as large as what it shows, and keep all of it on its screen. */
-    void fit() {
-        stage.sizeToScene()
-        stayOnScreen()
-        later { stayOnScreen() }  // where the height is known only now
-    }
-
-    void stayOnScreen() {
-        def screens = Screen.getScreensForRectangle(stage.getX(), stage.getY(), 50, 30)
-        if (!screens)
-            return
-        def bounds = screens[0].getVisualBounds()
-        stage.setY(Math.min(stage.getY(), Math.max(bounds.getMinY(), bounds.getMaxY() - stage.getHeight())))
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
@@ -383,30 +293,6 @@ abstract class ImageWindow {
         conflict.setVisible(false)
         conflict.setManaged(false)
         box.getChildren().add(conflict)
-    }
-
-    /** Put the window where it was last, or at the lower edge of the viewer, clear of what is in the middle. */
-    private void settleDown() {
-        def corner = rememberedPlace.get().split(",")
-        if (corner.size() == 2 && corner.every { it.isNumber() }) {
-            def (x, y) = corner*.toDouble()
-            if (Screen.getScreensForRectangle(x, y, 50, 30)) {
-                stage.setX(x)
-                stage.setY(y)
-                return
-            }
-        }
-        def view = gui.getViewer().getView()
-        def area = view.localToScreen(view.getLayoutBounds())
-        if (area == null)
-            return
-        def screens = Screen.getScreensForRectangle(area.getMinX(), area.getMinY(), area.getWidth(), area.getHeight())
-        def screen = (screens ? screens[0] : Screen.getPrimary()).getVisualBounds()
-        def within = { at, side, low, high -> Math.max(low, Math.min(at, high - side)) }
-        stage.setX(within(area.getMinX() + (area.getWidth() - stage.getWidth()) / 2, stage.getWidth(),
-            screen.getMinX(), screen.getMaxX()))
-        stage.setY(within(area.getMaxY() - stage.getHeight() - 8, stage.getHeight(), screen.getMinY(),
-            screen.getMaxY()))
     }
 
 }

@@ -33,6 +33,7 @@ def hierarchy = data?.getHierarchy()
 def entryOf = { name -> gui.getProject().getImageList().find { it.getImageName() == name } }
 def review = gui.getStage().getProperties().get("glomseg.review")
 def within = { type -> review.getScene().getRoot().lookupAll("*").findAll { type.isInstance(it) } }
+def initials = { within(TextField).find { it.getPromptText() == "yours" } }
 def verdict = { it.getMetadata()["glomseg.verdict"] }
 def inOrder = { hierarchy.getAnnotationObjects().sort { it.getROI().getCentroidX() } }
 """
@@ -90,7 +91,7 @@ class Desk:
             self.until("review?.isShowing()", "true")
         self.settle()
         self.fx(f"""within(ChoiceBox)[0].getOnAction().handle(null)  // the queue of what stands now
-            within(TextField)[0].setText('{initials}')
+            initials().setText('{initials}')
             review.requestFocus()
             review.getScene().getRoot().requestFocus()""")
         self.settle()

@@ -5,6 +5,8 @@ from contextlib import suppress
 import pytest
 from support.window import NotAnsweredError
 
+from glomseg.qupath.scripts import list_scripts
+
 pytestmark = pytest.mark.qupath
 
 WALK = "def walk = gui.getStage().getProperties().get('glomseg.missed')\n"
@@ -29,6 +31,31 @@ def two_clicks(desk, one, other):
                     MouseButton.PRIMARY, 1, false, false, false, false, true, false, false, true, false, false, null))
             }}
         }}""")
+
+
+def test_fields_share_what_would_be_a_strip_at_the_edge(desk):
+    """Each field is of one size, all are inside the image, and none is a sliver."""
+    desk.open("kidney_02.tif")  # 2048 x 1024 px, all of it tissue
+    shared = list_scripts()["find_missed"].with_name("glomseg_shared.groovy")
+    code = f"""def shared = new GroovyShell(getClass().getClassLoader()).parse(new File('{shared}'))
+        def tissue = shared.load('glomseg_tissue')
+        def fields = tissue.newInstance(data.getServer()).fields({{}}d, {{}}d)
+        def inside = fields.every {{{{ it[0] + it[2] < 2048.1 && it[1] + it[3] < 1024.1 }}}}
+        [fields.size(), fields[0][2], fields[0][3], inside, fields*.getAt(2).toSet().size()].join(' ')"""
+    assert desk.fx(code.format(1020, 1020)) == "2 1024.0 1024.0 true 1"
+    assert desk.fx(code.format(680, 500)) == "6 682.6666666666666 512.0 true 1"
+    assert desk.fx(code.format(1500, 2000)) == "2 1024.0 1024.0 true 1"
+    assert desk.fx(code.format(5000, 5000)) == "1 2048.0 1024.0 true 1"
+
+
+def test_initials_that_were_typed_in_the_review_are_not_asked_again(desk):
+    desk.open("kidney_02.tif")
+    desk.start_review(initials="")
+    desk.fx("initials().setText('QV')")  # and no verdict yet
+    desk.run("find_missed")
+    desk.until(WALK + "walk?.isShowing()", "true")
+    field = WALK + "walk.getScene().getRoot().lookupAll('*').find { it instanceof TextField }"
+    assert desk.fx(f"{field}.getText()") == "QV"
 
 
 def test_unseen_tissue_is_walked_and_two_clicks_outline_a_glomerulus(desk):

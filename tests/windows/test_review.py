@@ -48,6 +48,15 @@ def test_what_a_classifier_suggests_is_asked_and_answered_by_a_verdict(review):
 def test_a_held_key_judges_once_and_a_modified_one_never(review):
     review.press("Y", times=20)
     assert review.verdicts() == "accept - - - -"
+    review.fx("""2.times {  // QuPath is busy between two repeats of a key that is down
+        javafx.event.Event.fireEvent(review.getScene(),
+            new KeyEvent(KeyEvent.KEY_PRESSED, '', '', KeyCode.X, false, false, false, false))
+        Thread.sleep(2000)
+    }""")
+    assert review.verdicts() == "accept reject - - -"
+    review.press("X")  # ends with the release
+    assert review.verdicts() == "accept reject - - -"
+    review.press("U")
     for modifier in ("CONTROL", "ALT", "SHIFT"):
         review.press("K", more=modifier)
     assert review.verdicts() == "accept - - - -"
@@ -56,10 +65,10 @@ def test_a_held_key_judges_once_and_a_modified_one_never(review):
 
 
 def test_the_key_of_a_verdict_is_no_part_of_the_initials(review):
-    review.fx("within(TextField)[0].setText(''); review.getScene().getRoot().requestFocus()")
+    review.fx("initials().setText(''); review.getScene().getRoot().requestFocus()")
     review.press("Y")
     assert review.verdicts() == "- - - - -"
-    assert review.fx("[within(TextField)[0].isFocused(), within(TextField)[0].getText()]") == "[true, ]"
+    assert review.fx("[initials().isFocused(), within(TextField)[0].getText()]") == "[true, ]"
     assert "Type your initials first, then Enter." in review.text()  # in the window, and over nothing
     assert "initials" not in review.fx(POPUPS)
     for key in ("K", "X", "ENTER", "Y"):
@@ -67,6 +76,53 @@ def test_the_key_of_a_verdict_is_no_part_of_the_initials(review):
     assert review.verdicts() == "accept - - - -"
     assert review.fx("inOrder()[0].getMetadata()['glomseg.initials']").lower() == "kx"
     assert "Type your initials" not in review.text()
+
+
+def test_nothing_of_the_window_is_cut_however_much_there_is_to_say(review):
+    """The field of the comment among it, with all that a glomerulus can have been given, and at the queue's end."""
+    cut = """def right = review.getScene().getWidth() + 1
+        within(Control).findAll { it.isVisible() && it.getScene() != null && it.getParent().isVisible() }.findAll {
+            it.localToScene(it.getLayoutBounds()).getMaxX() > right || it.getWidth() < it.minWidth(-1) - 1 ||
+            (it instanceof Label && it.getWidth() < it.prefWidth(-1) - 1) }.collect { it.toString() }"""
+    review.fx("""inOrder().each { it.getMeasurementList().put("Sclerotic probability", 0.934d)
+        it.getMetadata().putAll(['glomseg.verdict': 'sclerotic', 'glomseg.initials': 'A. B. Ceeeee-Deeeee',
+            'glomseg.judged': '2026-11-26', 'glomseg.grade': 'globally sclerotic with hyalinosis']) }
+        inOrder()[0..1].each { it.getMetadata()['glomseg.verdict'] = 'edit' }
+        entryOf('kidney_01.tif').putMetadataValue('glomseg.reviewed', 'A. B. Ceeeee-Deeeee 2026-11-26')""")
+    review.press("PAGE_UP")
+    review.settle()
+    assert "grade globally sclerotic" in review.text()
+    assert review.fx(cut) == "[]"
+    assert float(review.fx("within(TextField).find { it.getPromptText() =~ /Comment/ }.getWidth()")) > 100
+    review.press("PAGE_DOWN", times=1)
+    for _ in range(5):
+        review.press("PAGE_DOWN")
+    assert review.fx(cut) == "[]"
+
+
+def test_an_image_without_glomeruli_is_not_called_judged(review):
+    review.fx("hierarchy.clearAll()")
+    review.fx("within(ChoiceBox)[0].getOnAction().handle(null)")
+    assert "There are no glomeruli to review" in review.text()
+    assert "All have a verdict" not in review.text()
+
+
+def test_what_a_key_cannot_do_is_said_in_the_window_and_covers_no_outline(review):
+    review.press("U")
+    assert "no verdict of this session" in review.text()
+    review.press("Y")
+    assert "no verdict of this session" not in review.text()
+    review.press("U")
+    review.fx("hierarchy.removeObject(inOrder()[0], true)")
+    review.fx("Window.getWindows().findAll { it instanceof Popup }*.hide(); 1")
+    review.press("X")
+    review.press("PAGE_DOWN")
+    review.press("X")
+    review.fx("hierarchy.removeObject(inOrder()[0], true)")
+    review.settle()
+    review.press("U")
+    assert "was deleted; QuPath's undo brings it back" in review.text()
+    assert review.fx(POPUPS) == ""
 
 
 def test_verdicts_survive_undo_and_delete(review):

@@ -212,6 +212,13 @@ def test_the_window_keeps_its_place_and_the_names_of_objects_are_out_of_the_way_
         review.fx("javafx.stage.Screen.getPrimary().getBounds().contains(review.getX() + 50, review.getY() + 20)")
         == "true"
     )
+    right = "javafx.stage.Screen.getPrimary().getVisualBounds().getMaxX()"
+    for aside in ("-45", f"({right} - 60)"):  # its title could be seen, and little else
+        review.fx(f"""review.close()
+            def place = qupath.lib.gui.prefs.PathPrefs.createPersistentPreference('glomseg.review.place', '')
+            place.set({aside} + ',50')""")
+        review.start_review()
+        review.until(f"review.getX() == 0 || 0 < review.getX() && review.getX() + review.getWidth() <= {right}", "true")
     place = "javafx.stage.Screen.getPrimary().getVisualBounds().getMaxY()"
     review.fx(f"""review.close()
         def place = qupath.lib.gui.prefs.PathPrefs.createPersistentPreference('glomseg.review.place', '')

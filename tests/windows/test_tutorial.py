@@ -96,7 +96,7 @@ def test_one_slide_from_the_menu_to_the_comparison(tutorial, tmp_path):
 
     menu.click("Review")
     desk.until("review?.isShowing()", "true", 60)
-    desk.fx("within(TextField)[0].setText('AB'); review.requestFocus(); review.getScene().getRoot().requestFocus()")
+    desk.fx("initials().setText('AB'); review.requestFocus(); review.getScene().getRoot().requestFocus()")
     desk.settle()
     picture("review")
     desk.press("X")

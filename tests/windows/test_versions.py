@@ -35,7 +35,7 @@ def test_the_extension_does_a_days_work(info, tmp_path, monkeypatch, in_each_qup
         assert desk.fx(OURS) == "3"
         menu.click("Review")
         desk.until("review?.isShowing()", "true")
-        desk.fx("within(TextField)[0].setText('AB'); review.requestFocus(); review.getScene().getRoot().requestFocus()")
+        desk.fx("initials().setText('AB'); review.requestFocus(); review.getScene().getRoot().requestFocus()")
         desk.press("Y")
         assert desk.verdicts().count("accept") == 1
         menu.click("Undo")
