@@ -75,7 +75,7 @@ def architectures(as_json: bool) -> None:
         remarks = [] if info.installed else [f"pip install 'glomseg[{info.extra}]'"]
         remarks += [] if info.trainable else ["a file that comes as it is"]
         remarks += ["hover"] if info.hover and info.trainable else []
-        remarks += [] if info.exportable or not info.trainable else ["no ONNX"]
+        remarks += [f"no ONNX: {info.export_problem}"] if info.export_problem else []
         rows.append(
             (
                 info.architecture,

@@ -55,7 +55,7 @@ class ArchitectureInfo:
     """A network of the registry: what it is, what it needs and costs with some arguments.
 
     `extra` names the extra of glomseg that it needs, and `installed` tells whether that is there. `parameters` is None
-    where it is not, and of networks that come as a file.
+    where it is not, and of networks that come as a file. `export_problem` says why ONNX cannot hold it.
     """
 
     architecture: str
@@ -65,6 +65,7 @@ class ArchitectureInfo:
     installed: bool
     trainable: bool
     exportable: bool
+    export_problem: str
     hover: bool
     parameters: int | None
     cost: float | None
@@ -91,7 +92,8 @@ def _info(variant: Variant) -> ArchitectureInfo:
         extra=EXTRAS.get(needs, "onnx" if needs else ""),
         installed=installed,
         trainable=kind.trainable,
-        exportable=kind.trainable and kind.exportable,
+        exportable=kind.trainable and not kind.export_problem,
+        export_problem=kind.export_problem,
         hover="hover" in kind.heads,
         parameters=count_parameters(variant) if installed and kind.trainable else None,
         cost=variant.cost,

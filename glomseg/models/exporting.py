@@ -70,10 +70,10 @@ def export_model(name: str | Path, output: Path) -> Path:
     net = load_network(folder, card)
     if not net.trainable:
         raise ModelError(f"{card.name} is a network as {card.architecture} already; copy its folder {folder}")
-    if not net.exportable:
+    if net.export_problem:
         raise ModelError(
-            f"{card.name} is a {card.architecture}, which ONNX cannot hold for pictures of any size; carry it as it "
-            f"is, with `glomseg models pack {card.name}`"
+            f"{card.name} is a {card.architecture}, which ONNX cannot hold for pictures of any size: "
+            f"{net.export_problem}; carry it as it is, with `glomseg models pack {card.name}`"
         )
     with _quiet():
         data = _onnx(ExportedNet(card, net), card)

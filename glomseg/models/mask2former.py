@@ -3,20 +3,26 @@
 A pixel's probability of a class is the sum over the queries of class times mask, as published (section 3.4 of Cheng et
 al. 2021, "Per-pixel classification is not all you need"), over that of all classes where there is a background. It
 learns by its own loss: each true mask is matched to one query, and masks are compared at points.
+
+Its head `hover` needs no second decoder: queries are objects, and places in them are counted. So objects that touch
+come apart as with any network of that head, and tiles fit together, of which each tells its own pixels.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor, nn
 
+from glomseg.errors import ModelError
 from glomseg.models.backbones import BackboneArguments
 from glomseg.models.borrowed import BorrowedNetwork
+from glomseg.models.card import Head
 from glomseg.models.extras import library
+from glomseg.models.places import places_in
+from glomseg.models.queries import objects_of, told_apart
 from glomseg.settings import limited
 
 LIBRARY = "transformers"
@@ -30,7 +36,8 @@ class Mask2FormerArguments(BackboneArguments):
     """The backbone's, and the size of the decoders.
 
     With `background` a true mask is all of a class in a picture, or all that is none, as in the published semantic
-    models. Without, it is one object: what touches in the labels is one.
+    models. Without, it is one object: what touches in the labels is one, but with the head `hover`, which is told of
+    each object that labels number.
     """
 
     queries: int = limited(100, low=2, high=500)
@@ -51,17 +58,23 @@ class Mask2FormerArguments(BackboneArguments):
 class Mask2Former(BorrowedNetwork):
     """Mask2Former: masked attention of queries over a pixel decoder with deformable attention."""
 
+    heads: ClassVar[frozenset[Head]] = frozenset({"mask", "hover"})
     needs = LIBRARY
     arguments = Mask2FormerArguments
     backbone = "net.model.pixel_level_module.encoder"
     single_precision = True  # where its deformable attention looks is told in fractions of a pixel
     owns_loss = True
-    exportable = False  # its deformable attention is taken apart for each size of picture
+    export_problem = "its deformable attention is taken apart for one size of picture"
 
     def built(self, name: str) -> nn.Module:
         """Build it with random weights; the loss has the published weights (class 2, mask 5, Dice 5, none 0.1)."""
         transformers: Any = library(LIBRARY, name)
         given: Mask2FormerArguments = self.given
+        if self.hover and given.background:
+            raise ModelError(
+                f"{name}: with background=true a query is a class and no object, so that there is no head hover; leave "
+                "one of them out"
+            )
         width = given.decoder_width
         config = transformers.Mask2FormerConfig(
             backbone_config=given.config(transformers),
@@ -80,11 +93,12 @@ class Mask2Former(BorrowedNetwork):
         return net
 
     def values(self, x: Tensor) -> Tensor:
-        """Return the sum over the queries of class times mask (N, channels, H, W)."""
+        """Return the sum over the queries of class times mask (N, channels, H, W), and the places in objects."""
         answer = self.net(x)
-        masks = F.interpolate(answer.masks_queries_logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
-        classes = answer.class_queries_logits.softmax(dim=-1)[..., :-1]
-        return torch.einsum("nqc,nqhw->nchw", classes, masks.sigmoid())
+        logits = F.interpolate(answer.masks_queries_logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
+        masks, kinds = logits.sigmoid(), answer.class_queries_logits.softmax(dim=-1)
+        sums = torch.einsum("nqc,nqhw->nchw", kinds[..., :-1], masks)
+        return torch.cat([sums, places_in(objects_of(masks, kinds))], dim=1) if self.hover else sums
 
     def logits(self, values: Tensor) -> Tensor:
         """Turn sums into logits of the classes: among all classes, or against what they leave."""
@@ -124,19 +138,23 @@ class Mask2Former(BorrowedNetwork):
         return loss
 
     def _true_masks(self, target: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the true masks (M, H, W) of one picture and the class of each; `target` is (classes, H, W)."""
-        there = (target >= 0.5) & valid
+        """Return the true masks (M, H, W) of one picture and the class of each.
+
+        `target` is (classes, H, W), or two more planes of places in objects.
+        """
+        classes = self.channels - self.given.background
+        there, places = (target[:classes] >= 0.5) & valid, target[classes:]
         if self.given.background:
             parts = torch.cat([(valid & ~there.any(dim=0))[None], there])
             kinds = torch.nonzero(parts.flatten(1).any(dim=1))[:, 0]
             return parts[kinds].float(), kinds
-        found, kinds_of = [], []
+        masks, kinds_of = [], []
         for kind, plane in enumerate(there.cpu().numpy()):
-            numbers, count = ndimage.label(plane, structure=np.ones((3, 3)))
-            found += [numbers == number for number in range(1, count + 1)]
+            numbers, count = told_apart(plane, places.cpu().numpy() if len(places) else None)
+            masks += [numbers == number for number in range(1, count + 1)]
             kinds_of += [kind] * count
-        if not found:
+        if not masks:
             return target.new_zeros((0, *target.shape[1:])), torch.zeros(0, dtype=torch.long, device=target.device)
-        kept = found[: self.given.queries]
-        masks = torch.from_numpy(np.stack(kept)).to(target.device).float()
-        return masks, torch.tensor(kinds_of[: len(kept)], device=target.device)
+        kept = masks[: self.given.queries]
+        stacked = torch.from_numpy(np.stack(kept)).to(target.device).float()
+        return stacked, torch.tensor(kinds_of[: len(kept)], device=target.device)

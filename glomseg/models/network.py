@@ -38,7 +38,7 @@ class Network(nn.Module, ABC):
     trainable = True
     single_precision = False  # True where it must not be computed with less
     owns_loss = False  # True where it learns by `own_loss` alone
-    exportable = True  # False where ONNX cannot say it
+    export_problem = ""  # why ONNX cannot hold it, where it cannot
     needs = ""
     backbone = ""
     stride: int  # TorchScript reads this, and cannot where annotations are kept as text

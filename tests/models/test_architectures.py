@@ -1,6 +1,5 @@
 """Every architecture of the registry: from its card, through its folder, to probabilities."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.architectures import SMALL
+from support.architectures import SMALL, needed
 from support.small_models import card, images
 from torch import nn
 
@@ -17,18 +16,13 @@ from glomseg.models.exporting import export_model
 from glomseg.models.extras import library
 from glomseg.models.network import activated
 from glomseg.models.networks import NETWORKS, build_network
+from glomseg.models.places import places_in
 from glomseg.models.pooling import BinnedMean
 from glomseg.models.predict import Model, load_model
 from glomseg.models.store import read_card, save_model, write_card
 
 BORROWED = [name for name in SMALL if NETWORKS[name].needs]
 WITH_HOVER = [name for name in SMALL if "hover" in NETWORKS[name].heads]
-
-
-def needed(name: str) -> None:
-    """Skip where the library of an architecture is not installed."""
-    if NETWORKS[name].needs and importlib.util.find_spec(NETWORKS[name].needs) is None:
-        pytest.skip(f"{NETWORKS[name].needs} is not installed")
 
 
 def made(name, **changes):
@@ -77,13 +71,19 @@ def test_a_second_decoder_reads_the_same_encoder(name, tmp_path):
     assert model.predict_planes(images(1, 40, 56)).shape == (1, 3, 40, 56)
 
 
-def test_one_without_a_second_decoder_says_who_has_one():
-    with pytest.raises(ModelError, match="mask2former has no head hover; take one of variable-unet, smp-unet"):
-        build_network(card(architecture="mask2former", heads=("mask", "hover")))
+def test_one_without_a_second_decoder_says_who_has_one(monkeypatch):
+    monkeypatch.setattr(NETWORKS["segformer"], "heads", frozenset({"mask"}))
+    with pytest.raises(ModelError, match="segformer has no head hover; take one of variable-unet, smp-unet"):
+        build_network(card(architecture="segformer", heads=("mask", "hover")))
+
+
+def test_queries_that_are_classes_are_no_objects():
+    with pytest.raises(ModelError, match="background=true a query is a class and no object"):
+        made("mask2former", heads=("mask", "hover"), architecture_args={**SMALL["mask2former"], "background": True})
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in BORROWED if NETWORKS[name].exportable])
+@pytest.mark.parametrize("name", [name for name in BORROWED if not NETWORKS[name].export_problem])
 def test_the_exported_file_says_the_same(name, tmp_path):
     mine, net = made(name)
     save_model(tmp_path / "model", replace(mine, mean=(0.5, 0.4, 0.5), std=(0.2, 0.2, 0.3)), net)
@@ -94,10 +94,13 @@ def test_the_exported_file_says_the_same(name, tmp_path):
         assert apart.max() <= (1 if ours.dtype == torch.float32 else 6)
 
 
-def test_what_onnx_cannot_hold_is_refused_by_name(tmp_path):
+def test_what_onnx_cannot_hold_is_refused_by_name_with_the_reason(tmp_path, glomseg):
     save_model(tmp_path / "model", *made("mask2former"))
-    with pytest.raises(ModelError, match="is a mask2former, which ONNX cannot hold"):
+    with pytest.raises(ModelError, match=r"mask2former, which ONNX cannot hold.*deformable attention.*models pack"):
         export_model(tmp_path / "model", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    row = next(line for line in glomseg("models", "architectures").out.splitlines() if "mask2former" in line)
+    assert "no ONNX: its deformable attention" in " ".join(row.split())
 
 
 @pytest.mark.parametrize(
@@ -184,6 +187,23 @@ def test_mask2former_learns_one_mask_an_object_or_one_a_class(background):
     empty, none = net._true_masks(torch.zeros(1, 40, 48), ~valid & False)
     assert empty.shape == (0, 40, 48)
     assert not len(none)
+
+
+def test_mask2former_learns_objects_that_touch_where_labels_tell_them_apart():
+    """Pressed into each other, in any direction: each true mask is one of the numbered objects."""
+    _, net = made("mask2former", heads=("mask", "hover"))
+    y, x = np.mgrid[:96, :96]
+    for angle in np.linspace(0, 6, 13):
+        numbers = np.zeros((96, 96), np.int64)
+        for number, (away, radius) in enumerate(((0, 20), (26, 17), (-27, 15)), start=1):
+            inside = np.hypot(x - 48 - away * np.cos(angle), y - 48 - away * np.sin(angle)) < radius
+            numbers[inside & (numbers == 0)] = number
+        objects = torch.from_numpy(numbers)[None]
+        target = torch.cat([(objects > 0).float()[:, None], places_in(objects)], dim=1)[0]
+        masks, kinds = net._true_masks(target, torch.ones(96, 96, dtype=torch.bool))
+        assert kinds.tolist() == [0, 0, 0]
+        assert {tuple(np.unique(numbers[mask > 0])) for mask in masks.numpy()} == {(1,), (2,), (3,)}
+        assert (masks.sum(dim=0) == (objects[0] > 0)).all()
 
 
 def test_mask2former_learns_nothing_where_pixels_do_not_count():

@@ -1,4 +1,11 @@
-"""Each architecture that can be trained, as small as it gets."""
+"""Each architecture that can be trained, as small as it gets, and settings for the shortest training."""
+
+import importlib.util
+import json
+
+import pytest
+
+from glomseg.models.networks import NETWORKS
 
 STAGES = {"width": 16, "depths": [1, 1, 1, 1], "window": 4}
 SMALL = {
@@ -20,3 +27,32 @@ SMALL = {
     },
 }
 """Architecture -> arguments."""
+
+WORDS = (
+    "model.mpp=8",
+    "data.crop_px=64",
+    "data.margin_px=0",
+    "data.samples_per_epoch=4",
+    "data.mining_every=0",
+    "data.workers=0",
+    "optimiser.batch_size=2",
+    "optimiser.precision=32-true",
+    "optimiser.backbone_rate=0.1",
+    "optimiser.decay_norms=false",
+    "optimiser.schedule=linear",
+    "validation.thresholds=[0.5]",
+    "validation.limit=2",
+    "augment.elastic_px=0",
+)
+
+
+def needed(name: str) -> None:
+    """Skip where the library of an architecture is not installed."""
+    if NETWORKS[name].needs and importlib.util.find_spec(NETWORKS[name].needs) is None:
+        pytest.skip(f"{NETWORKS[name].needs} is not installed")
+
+
+def words(name: str) -> tuple[str, ...]:
+    """The settings of a training of two batches an epoch."""
+    arguments = ", ".join(f"{key} = {json.dumps(value)}" for key, value in SMALL[name].items())
+    return (*WORDS, f"model.architecture={name}", f"model.arguments={{{arguments}}}")

@@ -12,7 +12,7 @@ from glomseg.geometry import Geometries, geometries
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.label_files import Outlines
 from glomseg.labelled.pairs import Pair
-from glomseg.training.hover import hover_targets
+from glomseg.models.places import places_in
 
 
 def boxes(*corners: tuple[float, float, float, float]) -> Geometries:
@@ -40,6 +40,6 @@ def evaluated(
 
 def places_of(labels: np.ndarray, *, blur_px: float = 0.0) -> np.ndarray:
     """The planes of the head `hover` (2, H, W) uint8 of numbered objects, softened as a network softens them."""
-    places = hover_targets(torch.from_numpy(labels[None]))[0].numpy()
+    places = places_in(torch.from_numpy(labels[None]))[0].numpy()
     soft = np.stack([ndimage.gaussian_filter(place, blur_px) if blur_px else place for place in places])
     return np.clip(np.rint(soft * 127 + 128), 1, 255).astype(np.uint8)

@@ -1,13 +1,12 @@
 """Every architecture learns by the one loop, goes on where it stopped, and moves as the settings say."""
 
 import contextlib
-import importlib.util
 import tomllib
 from dataclasses import replace
 
 import pytest
 import torch
-from support.architectures import SMALL
+from support.architectures import SMALL, WORDS, needed, words
 from support.small_models import card
 from support.tissue import UM_PX
 
@@ -21,23 +20,6 @@ from glomseg.training.optimise import Learner
 from glomseg.training.pace import learning_rate_at, parameter_groups
 from glomseg.training.train_model import TrainOptions, train_model
 
-WORDS = (
-    "model.mpp=8",
-    "data.crop_px=64",
-    "data.margin_px=0",
-    "data.samples_per_epoch=4",
-    "data.mining_every=0",
-    "data.workers=0",
-    "optimiser.batch_size=2",
-    "optimiser.precision=32-true",
-    "optimiser.backbone_rate=0.1",
-    "optimiser.decay_norms=false",
-    "optimiser.schedule=linear",
-    "validation.thresholds=[0.5]",
-    "validation.limit=2",
-    "augment.elastic_px=0",
-)
-
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
@@ -45,17 +27,6 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-
-
-def needed(name):
-    if NETWORKS[name].needs and importlib.util.find_spec(NETWORKS[name].needs) is None:
-        pytest.skip(f"{NETWORKS[name].needs} is not installed")
-
-
-def words(name):
-    arguments = ", ".join(f"{key} = {str(value).replace(chr(39), chr(34))}" if not isinstance(value, str)
-                          else f'{key} = "{value}"' for key, value in SMALL[name].items())  # fmt: skip
-    return (*WORDS, f"model.architecture={name}", f"model.arguments={{{arguments}}}")
 
 
 @pytest.mark.slow
@@ -79,6 +50,17 @@ def test_a_training_that_stopped_ends_as_one_that_did_not(name, fields, tmp_path
     assert load_model(stopped).predict(torch.zeros(1, 40, 40, 3, dtype=torch.uint8).numpy()).shape == (1, 1, 40, 40)
     assert any("random weights" in text for text in whole.remarks) == bool(NETWORKS[name].backbone)
     assert not any("random weights" in text for text in gone_on.remarks)
+
+
+@pytest.mark.slow
+def test_queries_learn_as_objects(fields, tmp_path):
+    needed("mask2former")
+    settings = (*words("mask2former"), 'model.heads=["mask","hover"]')
+    made = train_model(
+        [fields], tmp_path / "m", TrainOptions(settings=settings, epochs=2, tile_mpp=UM_PX, device="cpu")
+    )
+    assert made.card.hover
+    assert load_model(tmp_path / "m").predict_planes(torch.zeros(1, 40, 40, 3, dtype=torch.uint8).numpy()).shape[1] == 3
 
 
 def test_the_backbone_moves_slowly_and_norms_do_not_decay():

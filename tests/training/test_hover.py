@@ -13,6 +13,7 @@ from support.tissue import UM_PX
 
 from glomseg.models.card import ModelCard
 from glomseg.models.exporting import export_model
+from glomseg.models.places import places_in
 from glomseg.models.predict import load_model
 from glomseg.training.augment.augment import Augment, AugmentConfig
 from glomseg.training.config_file import read_config
@@ -20,7 +21,7 @@ from glomseg.training.data.examples import Labelled
 from glomseg.training.data.loading import augmented, collate
 from glomseg.training.data.sampling import TrainSample, cut, objects_around
 from glomseg.training.data.training_data import read_data
-from glomseg.training.hover import hover_targets, numbered
+from glomseg.training.hover import numbered
 from glomseg.training.losses import BCEDiceLoss, HoverLoss
 from glomseg.training.train import prepare, run
 from glomseg.training.train_model import TrainOptions, train_model
@@ -40,7 +41,7 @@ def lens(size: int = 90) -> torch.Tensor:
 
 def test_places_run_from_edge_to_edge_and_jump_where_objects_touch() -> None:
     objects = lens()
-    places = hover_targets(objects)[0]
+    places = places_in(objects)[0]
     for number in (1, 2):
         inside = places[:, objects[0] == number]
         assert inside.amin(1).tolist() == pytest.approx([-1, -1])
@@ -53,11 +54,11 @@ def test_places_run_from_edge_to_edge_and_jump_where_objects_touch() -> None:
 
 def test_turned_labels_give_turned_places() -> None:
     objects = lens()
-    right, down = hover_targets(objects)[0]
-    turned = hover_targets(torch.rot90(objects, 1, (1, 2)))[0]  # what was right is up, what was down is right
+    right, down = places_in(objects)[0]
+    turned = places_in(torch.rot90(objects, 1, (1, 2)))[0]  # what was right is up, what was down is right
     assert torch.allclose(turned[0], torch.rot90(down, 1, (0, 1)), atol=1e-5)
     assert torch.allclose(turned[1], -torch.rot90(right, 1, (0, 1)), atol=1e-5)
-    mirrored = hover_targets(objects.flip(2))[0]
+    mirrored = places_in(objects.flip(2))[0]
     assert torch.allclose(mirrored[0], -right.flip(1), atol=1e-5)
 
 
@@ -109,7 +110,7 @@ def test_nothing_changes_for_a_network_without_the_head() -> None:
 def test_the_loss_is_of_mask_places_and_slopes_where_they_count() -> None:
     torch.manual_seed(0)
     objects = lens(96)
-    target = torch.cat([(objects > 0).float()[:, None], hover_targets(objects)], 1)
+    target = torch.cat([(objects > 0).float()[:, None], places_in(objects)], 1)
     logits = torch.randn(1, 3, 96, 96, requires_grad=True)
     mask, loss = BCEDiceLoss(a=0.8, pos_weight=1), HoverLoss(BCEDiceLoss(a=0.8, pos_weight=1), classes=1)
     assert loss(logits[:, :1], target[:, :1]) == mask(logits[:, :1], target[:, :1])

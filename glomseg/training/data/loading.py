@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from glomseg.errors import GlomsegError
+from glomseg.models.places import places_in
 from glomseg.training.augment.augment import Augment
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.sampling import Draw, SampleSource, TrainSample
-from glomseg.training.hover import hover_targets
 
 LoadedBatch = tuple[Tensor, Tensor, Tensor, Tensor, list[str]]
 """Images (N, 3, S, S), labels (N, S, S) and valid (N, S, S), all uint8, objects (N, S + 2R, S + 2R), and the names.
@@ -139,7 +139,7 @@ def augmented(
     if turned is not None:
         reach = (turned.shape[2] - targets.shape[2]) // 2
         inside = slice(reach, reach + targets.shape[2])
-        targets = torch.cat([targets, hover_targets(turned)[..., inside, inside]], dim=1)
+        targets = torch.cat([targets, places_in(turned)[..., inside, inside]], dim=1)
     if config.data.margin_px and config.data.sample == "crop":
         inner = slice(config.data.margin_px, -config.data.margin_px)
         pixels, targets, weights = (part[..., inner, inner] for part in (pixels, targets, weights))
