@@ -15,6 +15,9 @@ from glomseg.labelled.masks import read_mask
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import pair_up
 from glomseg.labelled.parts import part_named
+from glomseg.qupath.objects import write_geojson
+from glomseg.runs.image_record import ImageRecord, State
+from glomseg.runs.run import Run, RunParameters, now
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -284,3 +287,17 @@ def test_where_nothing_fits_what_was_left_out_is_said(tmp_path: Path) -> None:
     touch(tmp_path / "theirs", "a.npy", "b.png", "notes.txt")
     with pytest.raises(EvaluationError, match=r"no prediction .* left out: a\.npy: an array of numpy"):
         evaluate_predictions(tmp_path / "ours", tmp_path / "theirs", tmp_path / "out")
+
+
+def test_runs_in_a_folder_count_with_their_results_alone(tmp_path: Path) -> None:
+    """Not with their candidates, nor with their pictures; another program's record of that name changes nothing."""
+    for name in ("one", "two"):
+        run = Run(tmp_path / "runs" / name, name, RunParameters(model="starter"), started=now())
+        touch(run.folder, f"candidates/{name}.geojson", f"overlay/{name}.jpg", "changes/x/y.geojson")
+        write_geojson(run.result_path(name), [])
+        run.update(name, ImageRecord(name=f"{name}.svs", state=State.DONE))
+    touch(tmp_path / "runs", "by_hand.geojson", "trial/three.png")
+    (tmp_path / "runs/trial/run.json").write_text('{"seed": 1}')
+    labels = {item.key: item.path.relative_to(tmp_path / "runs").as_posix() for item in find_labels(tmp_path / "runs")}
+    assert labels == {"by_hand": "by_hand.geojson", "one/one": "one/one.geojson", "two/two": "two/two.geojson"}
+    assert [item.path.name for item in find_images(tmp_path / "runs")] == ["three.png"]
