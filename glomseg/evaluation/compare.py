@@ -17,6 +17,9 @@ from glomseg.files import from_json, read_csv
 COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", "hausdorff95_um",
             "mean_distance_um", "kpis_f1")  # fmt: skip
 
+SAME_AREA = 1.01
+"""Of one truth at one pixel size, but for rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -54,6 +57,12 @@ def compare(first: Path, second: Path) -> list[Difference]:
             raise EvaluationError(
                 f"{name!r} has {row['true_objects']} true objects in {first} and {b[name]['true_objects']} "
                 f"in {second}; evaluate both against the same truth"
+            )
+        areas = [float(rows[name].get("true_area_um2") or 0) for rows in (a, b)]
+        if all(areas) and max(areas) > SAME_AREA * min(areas):
+            raise EvaluationError(
+                f"{name!r} has {areas[0]:.6g} um2 of true objects in {first} and {areas[1]:.6g} in {second}: of "
+                "another truth, or with another pixel size; evaluate both alike"
             )
         if row["unit"] != b[name]["unit"]:
             raise EvaluationError(
@@ -106,7 +115,7 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
         if not rows or not all(row["true_objects"] and row["unit"] for row in rows.values()):
             raise ValueError("no rows")
         for row in rows.values():
-            for name in COMPARED:
+            for name in (*COMPARED, "true_area_um2"):
                 float(row.get(name) or 0)
         return rows
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:

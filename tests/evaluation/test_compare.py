@@ -8,9 +8,18 @@ from support.scenes import evaluated, side
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.compare import compare
-from glomseg.evaluation.evaluate import write_evaluation
+from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
 
 TRUE = side((0, 0, 10, 10), (40, 40, 10, 10))
+
+
+def test_distances_at_two_pixel_sizes_are_no_difference_of_models(tmp_path: Path) -> None:
+    scenes = [(side((0, 0, 10, 9), mpp=None), side((0, 0, 10, 10), mpp=None))] * 2
+    for name, mpp in (("a", 0.5), ("b", 0.25)):
+        settings = EvaluateSettings(mpp=(mpp, mpp))
+        write_evaluation(tmp_path / name, evaluated(*scenes, settings=settings), pictures=False)
+    with pytest.raises(EvaluationError, match=r"25 um2 of true objects in .* and 6.25 in .*another pixel size"):
+        compare(tmp_path / "a", tmp_path / "b")
 
 
 def results(folder: Path, heights: list[int], true=TRUE, names=None) -> Path:
@@ -67,6 +76,9 @@ def test_what_is_not_the_same_data_is_refused(tmp_path: Path) -> None:
         compare(a, results(tmp_path / "more", [6, 7, 8]))
     with pytest.raises(EvaluationError, match="2 true objects"):
         compare(a, results(tmp_path / "other", [6, 7], side((0, 0, 10, 10))))
+    redrawn = side((0, 0, 10, 11), (40, 40, 10, 10))  # as many objects of another truth
+    with pytest.raises(EvaluationError, match=r"50 um2 of true objects in .* and 52.5 in .*: of another truth"):
+        compare(a, results(tmp_path / "redrawn", [6, 7], redrawn))
     with pytest.raises(EvaluationError, match="holds no finished evaluation"):
         compare(a, tmp_path / "nowhere")
     (a / "per_slide.csv").write_text("image,unit\n")
