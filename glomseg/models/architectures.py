@@ -33,19 +33,19 @@ class Variant:
 
 VARIANTS = (
     Variant(architecture="variable-unet", arguments={"patch_size": 512}, cost=1.0),
-    Variant(architecture="variable-unet", arguments={"patch_size": 1024}, cost=3.5),
-    Variant(architecture="smp-unet", arguments={"encoder": "efficientnet-b0"}, cost=1.7),
-    Variant(architecture="smp-unet", arguments={"encoder": "resnet34"}, cost=2.7),
-    Variant(architecture="smp-unet++", arguments={"encoder": "mobilenet_v2"}, cost=2.4),
-    Variant(architecture="smp-deeplabv3+", arguments={"encoder": "resnet50"}, cost=3.2),
+    Variant(architecture="variable-unet", arguments={"patch_size": 1024}, cost=2.8),
+    Variant(architecture="smp-unet", arguments={"encoder": "efficientnet-b0"}, cost=1.8),
+    Variant(architecture="smp-unet", arguments={"encoder": "resnet34"}, cost=2.6),
+    Variant(architecture="smp-unet++", arguments={"encoder": "mobilenet_v2"}, cost=2.6),
+    Variant(architecture="smp-deeplabv3+", arguments={"encoder": "resnet50"}, cost=3.4),
     Variant(architecture="smp-segformer", arguments={"encoder": "mit_b0"}, cost=2.0),
-    Variant(architecture="smp-upernet", arguments={"encoder": "tu-convnext_base"}, cost=12.3),
-    Variant(architecture="segformer", arguments={"size": "b0"}, cost=1.4),
-    Variant(architecture="segformer", arguments={"size": "b5"}, cost=8.9),
-    Variant(architecture="upernet", arguments={"backbone": "swin-tiny"}, cost=19.3),
-    Variant(architecture="upernet", arguments={"backbone": "convnext-base"}, cost=24.5),
-    Variant(architecture="mask2former", arguments={"backbone": "swin-tiny"}, cost=13.6),
-    Variant(architecture="mask2former", arguments={"backbone": "swin-base", "window": 12}),
+    Variant(architecture="smp-upernet", arguments={"encoder": "tu-convnext_base"}, cost=11.5),
+    Variant(architecture="segformer", arguments={"size": "b0"}, cost=1.3),
+    Variant(architecture="segformer", arguments={"size": "b5"}, cost=9.0),
+    Variant(architecture="upernet", arguments={"backbone": "swin-tiny"}, cost=19.6),
+    Variant(architecture="upernet", arguments={"backbone": "convnext-base"}, cost=20.6),
+    Variant(architecture="mask2former", arguments={"backbone": "swin-tiny"}, cost=14.6),
+    Variant(architecture="mask2former", arguments={"backbone": "swin-base", "window": 12}, cost=19.1),
 )
 """Sizes of the networks that learn, from those that a CPU can afford to those that were published."""
 
