@@ -188,6 +188,11 @@ def _translating(function: Callable[[], _T]) -> _T:
         return function()
     except Exception as error:
         if type(error).__module__.startswith(("java", "qupath", "org.")):
+            if any(said in str(error) for said in ("No space left on device", "Disk quota exceeded")):
+                raise QuPathError(
+                    f"QuPath could not write ({error}); free space in {tempfile.gettempdir()}, or "
+                    "set TMPDIR to a folder on another disk"
+                ) from None
             raise QuPathError(f"QuPath failed ({error}); see its messages above, and report it") from None
         raise
 

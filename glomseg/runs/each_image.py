@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +23,7 @@ from glomseg.runs.write_image import WrittenImage
 OnConflict = Literal["stop", "skip", "merge"]
 """Where somebody else saves meanwhile: stop there, leave that image out, or read it as it is now and plan again."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 TRIES = 5
 """How often a merge reads an image again that others go on saving."""
 
@@ -52,7 +55,10 @@ def recording(run: Run, entry_id: str, outcome: Outcome, on_conflict: OnConflict
     except Exception as error:
         conflict = isinstance(error, ConflictError)
         reason = str(error)
-        if not isinstance(error, GlomsegError):
+        if isinstance(error, OSError) and error.errno in _FULL:
+            place = error.filename or tempfile.gettempdir()
+            reason = f"cannot write {place}: {error.strerror}; free space, or set TMPDIR to a folder on another disk"
+        elif not isinstance(error, GlomsegError):
             reason = f"unexpected {' '.join(f'{type(error).__name__}: {error}'.split())}; please report it"
         record = run.images.get(entry_id, ImageRecord())
         run.update(entry_id, replace(record, outcome=outcome, reason=reason, conflict=conflict))

@@ -1,5 +1,6 @@
 """One at a time, on one machine and on a share where locks do nothing; who it is, and when it is dead."""
 
+import errno
 import itertools
 import json
 import os
@@ -13,7 +14,10 @@ import pytest
 
 from glomseg.errors import RunError
 from glomseg.runs import lock
+from glomseg.runs.each_image import recording
+from glomseg.runs.image_record import ImageRecord, Outcome
 from glomseg.runs.lock import HOLDER, locked, read_holder
+from glomseg.runs.run import Run
 
 
 @pytest.fixture
@@ -134,3 +138,17 @@ def test_a_full_disk_keeps_nobody_out(tmp_path, monkeypatch):
     assert not (tmp_path / HOLDER).exists()
     with locked(tmp_path):
         pass
+
+
+def test_a_full_temporary_folder_is_one_sentence_with_the_way_out(tmp_path):
+    """QuPath writes in a copy there, and a full one is no fault to report."""
+    run = Run(tmp_path, "r", images={"1": ImageRecord(name="a"), "2": ImageRecord(name="b")})
+    with recording(run, "1", Outcome.NOT_COLLECTED, "skip"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/scratch/data.qpdata")
+    assert run.images["1"].reason == (
+        "cannot write /tmp/scratch/data.qpdata: No space left on device; free space, or set TMPDIR to a folder on "
+        "another disk"
+    )
+    with recording(run, "2", Outcome.NOT_COLLECTED, "skip"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "/tmp/scratch/data.qpdata")
+    assert "please report it" in run.images["2"].reason
