@@ -23,3 +23,8 @@ def lost_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folde
     if last is None or last[1] in runs_in(runs_folder, entry_id, data_folder):
         return None
     return last[1]
+
+
+def older_than(run_id: str) -> str:
+    """Say of an image that the write of this run is not in its data."""
+    return f"its data is older than the outlines that run {run_id} brought in, or not based on them"

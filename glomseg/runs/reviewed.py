@@ -16,7 +16,7 @@ from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project, usable_path
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
-from glomseg.runs.lost_writes import lost_write
+from glomseg.runs.lost_writes import lost_write, older_than
 from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import VERDICT, deletions, owner
 from glomseg.runs.rivals import split_overlapping
@@ -94,6 +94,7 @@ def read_reviewed(
     project = read_project(path, slides=slides)
     reviewed: list[ReviewedImage] = []
     remarks: list[str] = []
+    unusable: list[str] = []
     runs, unreadable = read_runs(project.folder / FOLDER)
     runs, strangers = without_strangers(runs, project.images)
     remarks += [*strangers, *(f"a run is left alone: {run.problem}" for run in unreadable if not run.is_copy)]
@@ -105,7 +106,11 @@ def read_reviewed(
             reviewed.append(_reviewed(image, runs, project.folder / FOLDER, remarks))
         except GlomsegError as error:
             remarks.append(f"{image.name}: {error}; left out")
+            if image.data_problem is None and (image.is_reviewed or image.reviewed_regions):
+                unusable.append(f"{image.name}: {error}")
     if not reviewed:
+        if unusable:
+            raise ProjectError(f"nothing that is marked as reviewed can be used: {'; '.join(unusable)}")
         unread = "; ".join(f"{image.name}: {image.data_problem}" for image in images if image.data_problem)
         raise ProjectError(
             f"nothing in {project.path} is marked as reviewed; mark images or regions with the script review_glomeruli"
@@ -144,7 +149,10 @@ def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, rem
     usable_path(image.path, image.problem)
     data_folder = runs_folder.parent / "data" / image.entry_id
     if lost := lost_write(runs, runs_folder, image.entry_id, data_folder):
-        raise ProjectError(f"its data is older than the outlines that run {lost} brought in, or not based on them")
+        raise ProjectError(
+            f"{older_than(lost)}; bring its data back (`glomseg restore PROJECT {image.entry_id}` lists backups), "
+            f"or those outlines (`glomseg collect PROJECT {lost}`), and look at it again"
+        )
     reviewed = ReviewedImage(image=image, area=None if image.is_reviewed else shapely.union_all(regions), rejected=())
     memory = read_memory(runs_folder, image.entry_id, data_folder)
     if memory.lost is not None:

@@ -23,7 +23,7 @@ from glomseg.runs.each_image import (
     refuse_saved_over,
     standing_after,
 )
-from glomseg.runs.image_record import Outcome, Undone
+from glomseg.runs.image_record import ImageRecord, Outcome, Undone
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
@@ -83,7 +83,7 @@ def preview_undo(project: Path, run: str | None = None, *, slides: Sequence[Path
     chosen = find_run(runs_folder, run) if run else last_collected(read, runs_folder)
     images = {image.entry_id: image for image in read.images}
     outlines, left = {}, {}
-    for entry_id in _changed_by(chosen):
+    for entry_id in _changed_by(chosen, read):
         try:
             image, _ = reachable(images.get(entry_id))
             writes = _writes_of(chosen, image, image_state(image))
@@ -96,15 +96,27 @@ def preview_undo(project: Path, run: str | None = None, *, slides: Sequence[Path
     return UndoPreview(run=chosen, outlines=outlines, left=left)
 
 
-def _changed_by(run: Run) -> tuple[str, ...]:
-    """Name the images that a run changed, by entry id."""
-    return tuple(key for key in run.images if (run.folder / "changes" / key).is_dir())
+def _changed_by(run: Run, project: Project) -> tuple[str, ...]:
+    """Name the images that a run changed, and duplicates of these in which it stands last, by entry id.
+
+    A duplicate that was made after the run has its name from then on among the records of the run.
+    """
+    changed = [key for key in run.images if (run.folder / "changes" / key).is_dir()]
+    copies = [
+        image
+        for image in project.images
+        if image.entry_id not in changed
+        and runs_in(run.folder.parent, image.entry_id, image.data_folder)[:1] == [run.run_id]
+    ]
+    for image in copies:
+        run.images.setdefault(image.entry_id, ImageRecord(name=image.name))
+    return (*changed, *(image.entry_id for image in copies))
 
 
 def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Listener) -> tuple[str, ...]:
     """Take back what a run changed, image by image; returns the ids of those where it was not taken back before."""
     images = {image.entry_id: image for image in project.images}
-    entry_ids = _changed_by(run)
+    entry_ids = _changed_by(run, project)
     if not entry_ids:
         raise RunError(f"run {run.run_id} has changed nothing that could be undone; see: glomseg status PROJECT")
     before: list[str] = []

@@ -16,6 +16,7 @@ from glomseg.qupath.project import Project, ProjectImage, read_project
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.lost_writes import lost_write, older_than
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, load_run
@@ -80,6 +81,7 @@ def read_sources(
         progress=progress,
     )
     folder = project.folder / FOLDER
+    remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
     return Sources(
         name=project.folder.name,
@@ -121,6 +123,19 @@ def _doubts(runs: Sequence[Run], images: Sequence[ProjectImage]) -> list[str]:
         for image, run in newest
         if run is not None
         for doubt in run.images[image.entry_id].doubts
+    ]
+
+
+def _saved_over(runs: Sequence[Run], images: Sequence[AnnotatedImage], folder: Path) -> list[str]:
+    """Say of which images what is measured is not what a run brought in, nor what a person made of that."""
+    lost = [
+        (image, lost_write(runs, folder, image.entry_id, folder.parent / "data" / image.entry_id)) for image in images
+    ]
+    return [
+        f"{image.name}: {older_than(run)}; what stands in it was measured"
+        + (", though it is marked as reviewed" if image.is_reviewed else "")
+        for image, run in lost
+        if run is not None and image.data_problem is None
     ]
 
 

@@ -269,3 +269,20 @@ def test_no_older_run_is_undone_for_one_whose_record_is_damaged(collected, one_p
     assert refused.code == 1
     assert "run run-3 changed kidney_02.tif last" in refused.err
     assert standing(one_process, collected) == before
+
+
+def test_a_review_of_data_that_were_put_back_is_neither_believed_nor_measured_unsaid(
+    collected, one_process, glomseg, tmp_path
+):
+    data = collected.parent / "data/1/data.qpdata"
+    older = collected.parent / "glomseg/run-2/backup/1/data.qpdata"
+    content = json.loads(collected.read_text("utf-8"))
+    content["images"][0].setdefault("metadata", {})["glomseg.reviewed"] = "AB 2026-11-26"
+    collected.write_text(json.dumps(content), "utf-8")
+    shutil.copyfile(older, data)
+    refused = glomseg("train", "--from-project", collected, "-o", tmp_path / "model")
+    assert refused.code == 1
+    assert "its data is older than the outlines that run run-2 brought in" in refused.err
+    assert "`glomseg collect PROJECT run-2`" in refused.err
+    measured = glomseg("measure", collected)
+    assert "what stands in it was measured, though it is marked as reviewed" in measured.err

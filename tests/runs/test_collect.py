@@ -235,6 +235,23 @@ def test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original(study, o
     assert (made["added"], made["dropped_as_rejected"]) == (0, 5)
 
 
+@pytest.mark.qupath
+def test_an_undo_takes_a_run_back_on_a_duplicate_too(study, one_process, glomseg):
+    """Made after the run, which has no record of it; else the run stands there for good, and is always the last."""
+    made_run(study, "run-1", discs("run-1", FREE))
+    collected(glomseg, study)
+    content = json.loads(study.read_text("utf-8"))
+    twin = {**content["images"][0], "entryID": 7, "imageName": "copy"}
+    study.write_text(json.dumps({**content, "images": [*content["images"], twin], "lastID": 7}), "utf-8")
+    shutil.copytree(study.parent / "data/1", study.parent / "data/7")
+    assert "copy" in glomseg("undo", study, "--dry-run").out
+    undone = glomseg("undo", study)
+    assert undone.code == 0
+    assert "copy" in undone.out
+    assert b"glomseg.run" not in (study.parent / "data/7/data.qpdata").read_bytes()
+    assert "nothing to undo" in glomseg("undo", study).err
+
+
 def as_the_first_versions_left_it(study):
     """Take the marks away: data, record and memory as glomseg wrote them before there were any."""
     home = study.parent / "glomseg"
