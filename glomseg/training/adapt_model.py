@@ -127,6 +127,7 @@ def _card(
         threshold=done.dials.threshold,
         sureness=done.dials.sureness,
         dials=tuple(dials),
+        look=None,  # the colours of before would be doubted on the very slides that it was adapted to
         training_data=tuple(dict.fromkeys((*origins, *started.training_data))),
         scores={
             "measured_on": "models adapted in the same way, see method",

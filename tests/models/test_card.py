@@ -1,11 +1,13 @@
 """Cards: every field has a type and bounds, and what is wrong is refused by name."""
 
 import json
+from pathlib import Path
 
 import pytest
 from support.small_models import card
 
 from glomseg.errors import ModelError
+from glomseg.evaluation.verify_scores import stated_figures
 from glomseg.models.card import Dial, ModelCard
 from glomseg.models.store import read_card, shipped_folder
 
@@ -106,6 +108,15 @@ def test_a_class_that_is_there_twice():
     }
     with pytest.raises(ModelError, match="a name twice"):
         ModelCard.from_json(json.dumps(data))
+
+
+@pytest.mark.parametrize(("name", "sureness", "sets"), [("first", None, 3), ("with-sureness", 0.95, 25)])
+def test_cards_that_shipped_before_are_read(name, sureness, sets):
+    text = (Path(__file__).parent / f"cards/{name}.json").read_text(encoding="utf-8")
+    made = ModelCard.from_json(text)
+    assert (made.name, made.sureness, made.look) == ("pas-starter", sureness, None)
+    assert made.to_json() == text
+    assert len(list(stated_figures(made.scores))) == sets
 
 
 def test_a_card_longer_than_any_card(folder):
