@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from glomseg.runs.container import cores_allowed, memory_allowed
+
 SLIDES_A_WORKER = 8
 """Fewer slides are not worth a process of their own, which takes seconds to start."""
 MEMORY_A_WORKER = 2e9
@@ -43,14 +45,16 @@ def count_workers(asked: int | Literal["auto"], slides: int, device: str) -> int
 
 
 def cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Count the cores that this process may use, of what its container has where that has fewer."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(there, cores_allowed())))
 
 
 def _memory_bytes() -> float:
-    """Return the memory of this machine that is free or can be freed; without bound where it does not say."""
+    """Return the memory that is free or can be freed, of this machine and its container; no bound without."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-        return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+        free = next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
     except (OSError, ValueError, StopIteration):
-        return float("inf")
+        free = float("inf")
+    return min(free, memory_allowed())

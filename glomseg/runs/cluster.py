@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from glomseg.runs.segmenter import Segmenter
 from glomseg.runs.task import Task, TaskResult, remove_leftovers_of, run_task
 
 CONNECT_SECONDS = 30
+POLL_SECONDS = 5.0
+PATIENCE_SECONDS = 3600.0
+"""So long slides wait for a worker where there is none: a batch system may start some late."""
 _one_at_a_time = threading.Lock()
 _loaded: dict[str, Segmenter] = {}
 
@@ -33,7 +37,7 @@ def work_on_cluster(tasks: Sequence[Task], run: Run, address: str, listener: Lis
     was not begun then is taken back.
     """
     try:
-        from distributed import Client, as_completed
+        from distributed import Client, wait
     except ImportError as error:
         raise RunError("`scheduler` needs dask.distributed; install it with: pip install 'glomseg[cluster]'") from error
     own, begun, busy = time.process_time(), time.monotonic(), 0.0
@@ -44,12 +48,18 @@ def work_on_cluster(tasks: Sequence[Task], run: Run, address: str, listener: Lis
     with client, client.as_current():
         workers = len(client.nthreads())
         listener.remark(f"{workers} workers at {address}; their dashboard is {client.dashboard_link}")
+        watch = _WorkerWatch(client, address, listener)
         asked = {client.submit(run_on_cluster, _absolute(task), pure=False): task for task in tasks}
         try:
-            for future in as_completed(asked):
-                task = asked[future]
-                listener.started(task.job.name)
-                busy += _keep(future, task, run, listener)
+            left = set(asked)
+            while left:
+                done = _next(wait, left, watch)
+                left -= done
+                for future in done:
+                    task = asked[future]
+                    listener.started(task.job.name)
+                    busy += _keep(future, task, run, listener)
+            workers = max(workers, watch.most)
         finally:
             client.cancel(list(asked))
     return WorkShare(
@@ -59,6 +69,42 @@ def work_on_cluster(tasks: Sequence[Task], run: Run, address: str, listener: Lis
         busy=busy,
         own=time.process_time() - own,
     )
+
+
+class _WorkerWatch:
+    """Looks whether a cluster has workers while nothing comes back, and gives up where it has had none for long."""
+
+    def __init__(self, client: Any, address: str, listener: Listener) -> None:
+        self._client, self._address, self._listener = client, address, listener
+        self._alone_since: float | None = None
+        self.most = 0
+
+    def look(self) -> None:
+        """Say once what is waited for; raises RunError when that has taken too long."""
+        workers = len(self._client.nthreads())
+        self.most = max(self.most, workers)
+        if workers:
+            self._alone_since = None
+        elif self._alone_since is None:
+            self._alone_since = time.monotonic()
+            self._listener.remark(
+                f"no worker is at {self._address}: waiting for one, {PATIENCE_SECONDS / 60:.0f} minutes at most; "
+                f"start some with: dask worker {self._address}"
+            )
+        elif time.monotonic() - self._alone_since >= PATIENCE_SECONDS:
+            raise RunError(
+                f"no worker came to `scheduler` {self._address} in {PATIENCE_SECONDS / 60:.0f} minutes; start some "
+                f"with `dask worker {self._address}` and give the same command again, or leave `scheduler` away"
+            )
+
+
+def _next(wait: Any, left: set[Any], watch: _WorkerWatch) -> set[Any]:
+    """Wait until at least one of the futures is done, and return those that are; raises what `watch` raises."""
+    while True:
+        watch.look()
+        with suppress(TimeoutError):
+            done: set[Any] = wait(left, timeout=POLL_SECONDS, return_when="FIRST_COMPLETED").done
+            return done
 
 
 def _absolute(task: Task) -> Task:

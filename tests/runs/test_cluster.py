@@ -40,6 +40,22 @@ def local_cluster(tmp_path):
         process.communicate("")
 
 
+def test_a_cluster_without_workers_is_waited_for_aloud_and_not_for_ever(oracle_folder, tmp_path, monkeypatch) -> None:
+    distributed = pytest.importorskip(
+        "distributed", reason="dask.distributed is not installed (pip install '.[cluster]')"
+    )
+    monkeypatch.setattr(cluster, "POLL_SECONDS", 0.1)
+    monkeypatch.setattr(cluster, "PATIENCE_SECONDS", 0.6)
+    said: list[str] = []
+    with distributed.LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as empty:
+        options = SegmentOptions(model=oracle_folder, device="cpu", scheduler=empty.scheduler_address)
+        slides = small_slides(tmp_path / "in", 2)
+        with pytest.raises(RunError, match=r"no worker came to `scheduler` .*give the same command again"):
+            glomseg.segment_slides(slides, tmp_path / "out", options, listener=Listener(remark=said.append))
+    assert sum("waiting for one" in text for text in said) == 1
+    assert not glomseg.segment_slides(slides, tmp_path / "out", replace(options, scheduler=None)).failed
+
+
 @pytest.mark.slow
 def test_the_same_files_though_a_worker_is_killed(oracle_folder, tmp_path, local_cluster) -> None:
     address, process = local_cluster
