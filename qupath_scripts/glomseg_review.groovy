@@ -364,10 +364,10 @@ class Review extends ImageWindow {
         if (!initials)
             return
         def marked = entry.getMetadataValue(shared.REVIEWED) != null
-        def todo = countOpen()
-        def offered = candidates ? ", and ${candidates.size()} candidates were not judged" : ""
-        if (!marked && todo + candidates.size() && !Dialogs.showYesNoDialog(title, "${todo} glomeruli have no final " +
-            "verdict${offered}. Mark the image as fully reviewed? Training takes the whole image as truth then."))
+        def left = [countOpen() ? "${countOpen()} glomeruli have no final verdict" : "",
+                    candidates ? "${candidates.size()} candidates were not judged" : ""].findAll().join(", and ")
+        if (!marked && left && !Dialogs.showYesNoDialog(title, "${left}. Mark the image as fully reviewed? Training " +
+            "takes the whole image as truth then."))
             return
         if (!isCurrent())
             return

@@ -201,11 +201,11 @@ void showResult(String text, File file, Collection<String> remarks = []) {
     }
 }
 
-/** Put a window of ours into the lower right corner of QuPath's, all of it on the screen, wherever it was opened. */
+/** Put a window of ours into the lower left corner of QuPath's, all of it on the screen: over no image, nor a review. */
 private void putInCorner(Stage stage) {
     def owner = getQuPath().getStage()
     def put = {
-        stage.setX(Math.max(0.0d, owner.getX() + owner.getWidth() - stage.getWidth() - EDGE))
+        stage.setX(Math.max(0.0d, owner.getX() + EDGE))
         stage.setY(Math.max(0.0d, owner.getY() + owner.getHeight() - stage.getHeight() - EDGE))
     }
     put()
