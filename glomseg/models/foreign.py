@@ -68,7 +68,9 @@ def import_state_dict(
     patch_size = patch_size if patch_size is not None else patch_size_of(state)
     net = VariableUNet(patch_size, len(class_names))
     net.take_weights(state, path)
-    return save_model(output, dataclasses.replace(card, architecture_args={"patch_size": patch_size}), net)
+    box = min(patch_size, TILE)  # a larger one is read in boxes that fit a memory
+    card = dataclasses.replace(card, architecture_args={"patch_size": patch_size}, patch_size_pixels=box)
+    return save_model(output, card, net)
 
 
 def _of_mmseg(path: Path, output: Path, card: ModelCard, state: Mapping[str, Tensor]) -> ModelCard:

@@ -26,6 +26,7 @@ def test_import(tmp_path, net, wrap):
     assert made.name == "mine"
     assert made.mpp == 1.9
     assert made.architecture_args == {"patch_size": 256}  # the smallest of those with this network
+    assert made.patch_size_pixels == 256
     assert np.array_equal(
         load_model(tmp_path / "mine").predict(images()), Model(made, net, torch.device("cpu")).predict(images())
     )
