@@ -160,6 +160,9 @@ class Machine:
 
     def import_by_script(self):
         """The script of QuPath brings a run in."""
+        image = read_project(self.study).images[0]
+        if image.uri != image.path.as_uri():  # has moved, and no write of ours has told QuPath yet where it lies
+            return
         name, places = self.new_run()
         gone = self.gone
         made = self.process.call(import_run, self.study, "1", name)
