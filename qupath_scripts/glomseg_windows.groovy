@@ -62,10 +62,7 @@ abstract class ImageWindow {
         pulse.setCycleCount(Animation.INDEFINITE)
         rest.setOnFinished { save() }
         stage.getProperties()[shared.ANNOUNCE] = { String text -> announce(text) }
-        reading.setOnFinished {
-            news = ""
-            say("")
-        }
+        reading.setOnFinished { announce("") }
     }
 
     abstract void layOut()
@@ -213,17 +210,18 @@ abstract class ImageWindow {
     }
 
     /** Show what came of something else for some seconds, whatever keys are pressed. */
-    private void announce(String text) {
+    void announce(String text) {
         news = text
         say("")
-        reading.playFromStart()
+        if (text)
+            reading.playFromStart()
     }
 
     private String notSaved() {
         return complaint ? "Not saved: ${complaint}" : ""
     }
 
-    private void say(String warning) {
+    void say(String warning) {
         def text = [warning, notSaved(), news].findAll().join("\n")
         if (text == said.getText())
             return

@@ -125,6 +125,15 @@ def test_what_a_key_cannot_do_is_said_in_the_window_and_covers_no_outline(review
     assert review.fx(POPUPS) == ""
 
 
+def test_what_came_of_a_job_is_told_in_the_window_while_keys_go_on(review):
+    review.fx("Window.getWindows().findAll { it instanceof Popup }*.hide(); 1")
+    review.fx("review.getProperties()['glomseg.announce'].call('6 outlines added')")
+    review.press("Y")
+    assert "6 outlines added" in review.text()
+    assert review.verdicts() == "accept - - - -"
+    assert review.fx(POPUPS) == ""
+
+
 def test_verdicts_survive_undo_and_delete(review):
     review.press("Y")
     review.fx("hierarchy.removeObject(inOrder()[4], true)")  # a step of QuPath's undo
