@@ -28,11 +28,8 @@ class Candidates {
 
     /** Return the folder of the newest run that has a result of an image, or null. */
     static Path newestRun(def project, def entry) {
-        def home = project.getPath().resolveSibling("glomseg").toFile()
-        def runs = home.listFiles().findAll { folder ->
-            ["run.json", entry.getID() + ".geojson"].every { new File(folder, it).isFile() }
-        }
-        return runs ? runs.max { it.getName() }.toPath() : null
+        def runs = Runs.oldestFirst(project.getPath().resolveSibling("glomseg"), entry.getID() + ".geojson")
+        return runs ? runs[-1] : null
     }
 
     private static File fileOf(def project, def entry) {

@@ -16,8 +16,7 @@ import qupath.lib.io.GsonTools
 
 /** List the ids of the runs in the folder of runs, oldest first. */
 List<String> runsIn(Path home) {
-    def folders = home.toFile().listFiles() ?: new File[0]
-    return folders.findAll { new File(it, "run.json").isFile() }*.getName().sort()
+    return shared.load("glomseg_runs").oldestFirst(home)*.getFileName()*.toString()
 }
 
 /** Tell whether a run was taken back wherever it had changed an image: the last that it did there is an undo. */

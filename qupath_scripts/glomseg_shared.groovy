@@ -45,6 +45,7 @@ import qupath.lib.objects.classes.PathClass
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
     glomseg_windows: ["glomseg_keys", "glomseg_place"],
+    glomseg_candidates: ["glomseg_runs"],
     glomseg_review_pane: ["glomseg_windows", "glomseg_candidates", "glomseg_initials"],
     glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane"],
     glomseg_walk: ["glomseg_windows", "glomseg_viewing", "glomseg_tissue", "glomseg_candidates", "glomseg_outline",

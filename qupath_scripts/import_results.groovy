@@ -53,7 +53,7 @@ if (imageData == null || entry == null)
 def given = binding.hasVariable("args") ? (args as List<String>) : []
 def key = entry.getID()
 def home = entry.getEntryPath().getParent().getParent().resolve("glomseg")
-def runs = runsOf(home, given.find { it != "forget-rejections" }, key)
+def runs = runsOf(shared, home, given.find { it != "forget-rejections" }, key)
 if (!runs) {
     say(shared, imageData, "no run has a result for it in ${home}")
     return
@@ -196,19 +196,14 @@ File besideThis(String name) {
 }
 
 /** Return the folders of runs that have a result for an image, oldest first; of the one wanted, if one is. */
-List<Path> runsOf(Path home, String wanted, String key) {
+List<Path> runsOf(def shared, Path home, String wanted, String key) {
     if (wanted != null) {
         def found = [home.resolve(wanted), Path.of(wanted)].find { Files.exists(it.resolve("run.json")) }
         if (found == null)
             throw new IllegalArgumentException("${wanted} is no run: there is no run.json in ${home.resolve(wanted)}")
         return Files.exists(found.resolve(key + ".geojson")) ? [found] : []
     }
-    if (!Files.isDirectory(home))
-        return []
-    def runs = home.toFile().listFiles().findAll { folder ->
-        [key + ".geojson", "run.json"].every { new File(folder, it).isFile() }
-    }
-    return runs.sort { it.name }*.toPath()
+    return shared.load("glomseg_runs").oldestFirst(home, key + ".geojson")
 }
 
 /** Return the newest run or, in a window, the one that the user picks; null where the user picks none. */

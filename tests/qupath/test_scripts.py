@@ -167,6 +167,23 @@ def test_an_import_does_not_believe_that_a_whole_run_was_deleted(moved, one_proc
     assert "0 added, 0 removed, 3 as before, 0 left to a person's, 5 rejected" in drive(moved, "import_results")[1]
 
 
+def test_an_import_brings_in_the_run_of_the_newest_instant(moved, one_process, drive):
+    """Two zones, a clock that was set back, a copy of a run's folder, and a name that sorts last."""
+    times = {
+        "b": "2026-03-01T10:00:00.000+01:00",
+        "a": "2026-03-01T09:30:00.000+00:00",
+        "z": "2025-03-01T10:00:00+00:00",
+    }
+    for name, started in times.items():
+        run = made_run(moved, name, discs(name, FREE))
+        run.started = started
+        run.save()
+    shutil.copytree(moved.parent / "glomseg/a", moved.parent / "glomseg/a copy")
+    drive(moved, "import_results", image="kidney_01.tif")
+    assert {item.metadata[RUN] for item in standing(one_process, moved).values() if RUN in item.metadata} == {"a"}
+    assert [path.parent.name for path in (moved.parent / "glomseg").glob("*/changes")] == ["a"]
+
+
 def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data, tmp_path):
     out, table = tmp_path / "out", tmp_path / "all.csv"
     drive(
