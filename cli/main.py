@@ -13,6 +13,7 @@ import click
 
 from glomseg import __version__
 from glomseg.errors import GlomsegError
+from glomseg.unexpected import describe, is_out_of_memory
 
 from .annotate import annotate
 from .collect import collect
@@ -74,8 +75,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         code = 1
-    except OSError as error:
-        click.echo(f"glomseg: {error.filename or 'output'}: {error.strerror or error}; check the path", err=True)
+    except (OSError, MemoryError, RuntimeError, ImportError) as error:
+        if is_out_of_memory(error):
+            click.echo(f"glomseg: {describe(error)}", err=True)
+        elif isinstance(error, OSError):
+            click.echo(f"glomseg: {error.filename or 'output'}: {error.strerror or error}; check the path", err=True)
+        else:
+            raise
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors",),
-    ("child_process", "columns", "files", "geometry", "listing", "progress", "settings"),
+    ("child_process", "columns", "files", "geometry", "listing", "progress", "settings", "unexpected"),
     ("slides",),
     ("models",),
     ("qupath",),

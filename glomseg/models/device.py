@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 
 from glomseg.errors import DeviceError
+from glomseg.unexpected import is_out_of_memory
 
 
 def resolve_device(name: str = "auto") -> torch.device:
@@ -89,25 +90,6 @@ def give_back(device: torch.device) -> None:
     """Give memory that torch keeps for its next batch back to a CUDA device."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-_FULL = (  # in any letters
-    "out of memory",
-    "can't allocate memory",
-    "not enough memory",
-    "ALLOC_FAILED",
-    "bad allocation",
-    "bad_alloc",
-    "failed to allocate",
-)
-"""What devices and their libraries say when memory is full: CUDA, MPS, the CPU allocators, cuDNN and cuBLAS."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error means that a device, or this machine, has no memory left."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words.lower() in str(error).lower() for words in _FULL)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from glomseg.runs.ownership import RUN, Memory
 from glomseg.runs.run import Run, now
 from glomseg.runs.same_image import another_image
 from glomseg.runs.write_image import WrittenImage
+from glomseg.unexpected import describe
 
 OnConflict = Literal["stop", "skip", "merge"]
 """Where somebody else saves meanwhile: stop there, leave that image out, or read it as it is now and plan again."""
@@ -59,7 +60,7 @@ def recording(run: Run, entry_id: str, outcome: Outcome, on_conflict: OnConflict
             place = error.filename or tempfile.gettempdir()
             reason = f"cannot write {place}: {error.strerror}; free space, or set TMPDIR to a folder on another disk"
         elif not isinstance(error, GlomsegError):
-            reason = f"unexpected {' '.join(f'{type(error).__name__}: {error}'.split())}; please report it"
+            reason = describe(error)
         record = run.images.get(entry_id, ImageRecord())
         run.update(entry_id, replace(record, outcome=outcome, reason=reason, conflict=conflict))
         if conflict and on_conflict == "stop":

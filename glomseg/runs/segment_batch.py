@@ -31,6 +31,7 @@ from glomseg.segment.shape import measure_shape
 from glomseg.segment.suggest import Suggester
 from glomseg.segment.tissue_scale import check_scale, check_species, propose_mpp
 from glomseg.slides.slide import Slide, check_size, open_slide
+from glomseg.unexpected import describe
 
 _DIAMETER = "Equivalent diameter µm"  # as `measure_shape` names it for QuPath
 
@@ -95,8 +96,7 @@ def segment_one(
     except GlomsegError as error:
         run.fail(job.entry_id, job.name, str(error).replace(str(job.copy or job.path), str(job.path)))
     except Exception as error:  # one slide must not stop a night's batch
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        run.fail(job.entry_id, job.name, f"unexpected {reason}; please report it")
+        run.fail(job.entry_id, job.name, describe(error))
 
 
 def _segment_anew(

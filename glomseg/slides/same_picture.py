@@ -22,7 +22,7 @@ _SPREAD = 5  # places along each side, where sizes of tiles tell nothing
 _WINDOW_PX = 128
 _READ_PX = 2048  # of the finer page, at most, along one side of a place
 _FLAT = 3.0  # grey levels; below it there is nothing to compare
-_ALIKE = 0.7  # correlation: 0.6 has twice the misses, 0.8 refuses copies that lie 2 px beside their place
+_ALIKE = 0.7  # correlation: 0.6, 0.7, 0.8 refused 25, 42, 69 of 1,080 true copies and took 45, 20, 2 of 1,296 others
 _OTHER_GREY = 25.0
 
 DecodeTile = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from glomseg.errors import TrainingError
-from glomseg.models.device import is_out_of_memory
+from glomseg.unexpected import is_out_of_memory
 
 SHARE = 0.8
 """What is taken of the memory that there is."""

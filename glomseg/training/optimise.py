@@ -19,7 +19,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from glomseg.errors import ModelError, TrainingError
 from glomseg.models.card import ModelCard
-from glomseg.models.device import has_fast_bf16, is_out_of_memory, resolve_device
+from glomseg.models.device import has_fast_bf16, resolve_device
 from glomseg.models.network import Network
 from glomseg.models.networks import build_network
 from glomseg.models.store import find_model, load_network, read_card
@@ -27,6 +27,7 @@ from glomseg.training.batching import largest_batch
 from glomseg.training.config import TrainConfig
 from glomseg.training.losses import HoverLoss, loss_of
 from glomseg.training.pace import parameter_groups
+from glomseg.unexpected import is_out_of_memory
 
 _T = TypeVar("_T")
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # we say ourselves what is to be said

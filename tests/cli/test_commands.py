@@ -1,5 +1,6 @@
 """What all commands have in common: flags for parameters, old names of options, Ctrl-C, the groups of the help."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from glomseg_cli import options
 from glomseg_cli.commands import Command, Interrupted, command, with_flags
 from glomseg_cli.console import Console
 from glomseg_cli.lines import one_line
-from glomseg_cli.main import cli
+from glomseg_cli.main import cli, main
 
 
 def leaves(group: click.Group) -> list[click.Command]:
@@ -125,3 +126,27 @@ def test_stopped_while_it_is_loaded() -> None:
 def test_a_name_takes_one_line():
     assert one_line("a\nb\tc\x1b[31m.png") == r"a\nb\tc\x1b[31m.png"
     assert one_line("Ünï cöde #3 [x=0].png") == "Ünï cöde #3 [x=0].png"
+
+
+def test_no_memory_is_one_line_whoever_says_it(monkeypatch, capsys):
+    def run_into(error):
+        monkeypatch.setattr(cli, "main", lambda **_: (_ for _ in ()).throw(error))
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capsys.readouterr().err
+
+    no_memory = (
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("could not create a primitive"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    )
+    for error in no_memory:
+        code, text = run_into(error)
+        assert (code, text.count("\n")) == (1, 1)
+        assert text.startswith("glomseg: no memory left (")
+        assert "close other programs" in text
+    assert "check the path" in run_into(FileNotFoundError(errno.ENOENT, "No such file", "a"))[1]
+    for error in (RuntimeError("anything"), ImportError("no module")):
+        with pytest.raises(type(error)):
+            run_into(error)

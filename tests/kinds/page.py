@@ -32,9 +32,9 @@ SLIDE = """A picture of 512 x 384 px with seven glomeruli. `segment` (of a file 
 folder names what it leaves out. Where no pixel size is told, `--mpp` must give it.
 
 A hole is a stretch of zeros where a file was not copied whole, found where compressed pixels hold no such stretch by
-nature: from 128 bytes in JPEG, 512 in WebP and Zstd, and in JPEG 2000 from 24 more than a tile has packets. Nothing
-finds a shorter one in JPEG 2000: its coder makes pixels of any bytes, and without the marks that few writers set (SOP,
-EPH, segmentation symbols) nothing in the file contradicts them."""
+nature: from 128 bytes in JPEG, 512 in WebP and Zstd, and in JPEG 2000 from 24 more than a tile has packets. A shorter
+one in JPEG 2000 is not found here: its coder makes pixels of any bytes, and the marks that few writers set (SOP, EPH,
+segmentation symbols) are not looked at."""
 OUTLINE_COLUMNS = ("GeoJSON", "`evaluate`", "`export-tiles`", "`annotate --within`", "says")
 
 

@@ -16,6 +16,9 @@ FULL = (
     "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)",
     "CUDA out of memory. Tried to allocate 2.00 GiB",
     "std::bad_alloc",
+    "could not create a primitive",  # oneDNN
+    "could not execute a primitive",
+    "can't start new thread",
 )
 
 

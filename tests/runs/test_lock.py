@@ -152,3 +152,12 @@ def test_a_full_temporary_folder_is_one_sentence_with_the_way_out(tmp_path):
     with recording(run, "2", Outcome.NOT_COLLECTED, "skip"):
         raise OSError(errno.EIO, os.strerror(errno.EIO), "/tmp/scratch/data.qpdata")
     assert "please report it" in run.images["2"].reason
+    no_memory = (
+        MemoryError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+    )
+    for error in no_memory:
+        with recording(run, "2", Outcome.NOT_COLLECTED, "skip"):
+            raise error
+        assert run.images["2"].reason.startswith("no memory left (")

@@ -1,0 +1,35 @@
+"""What is said of an error that nobody thought of: that memory is full, or that it is to be reported."""
+
+import errno
+
+_FULL = (  # in any letters
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "unable to allocate",
+    "not enough memory",
+    "ALLOC_FAILED",
+    "bad allocation",
+    "bad_alloc",
+    "failed to allocate",
+    "could not create a primitive",
+    "could not execute a primitive",
+    "can't start new thread",
+    "failed to map segment",
+)
+"""What says that memory is full: CUDA, MPS, the CPU allocators, cuDNN, cuBLAS, numpy, oneDNN, Python, the loader."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error means that a device, or this machine, has no memory left."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError | ImportError) and any(words.lower() in str(error).lower() for words in _FULL)
+
+
+def describe(error: Exception) -> str:
+    """Return one line for an error that is none of ours, with what can be done."""
+    text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
+    if is_out_of_memory(error):
+        return f"no memory left ({text}); close other programs, and run the same command again"
+    return f"unexpected {text}; please report it"
