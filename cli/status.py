@@ -39,6 +39,8 @@ def status(project: Path, slides: tuple[Path, ...], files_only: bool, quiet: boo
     stands = project_status(project, slides=slides, files_only=files_only)
     for problem in stands.problems:
         console.warn(problem)
+    if not stands.images:
+        console.warn("no images; add some to the project in QuPath")
     for holder in stands.at_work:
         console.say(f"at work in it: {holder}")
     if stands.adapted_to is not None:

@@ -73,6 +73,11 @@ class Project:
     images: tuple[ProjectImage, ...]
     classes: tuple[ProjectClass, ...]
 
+    def require_images(self) -> None:
+        """Raise ProjectError where there is none: nothing done to nothing looks like work that was done."""
+        if not self.images:
+            raise ProjectError(f"{self.path} has no images; add some to it in QuPath")
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageState:

@@ -38,7 +38,8 @@ class ProjectPlan:
 
 
 def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage, ...]:
-    """Return the images of these names or entry ids, or all; raises ProjectError for an unknown one."""
+    """Return the images of these names or entry ids, or all; raises ProjectError for an unknown one, or for none."""
+    project.require_images()
     wanted = set(names)
     if not wanted:
         return project.images

@@ -59,6 +59,7 @@ def read_sources(
     if (path / RECORD).is_file():
         return _from_run(path, slides, sheet)
     project = read_project(path, slides=slides)
+    project.require_images()
     runs, unreadable = read_runs(project.folder / FOLDER)
     runs, strangers = without_strangers(runs, project.images)
     matched, remarks = match_samples(

@@ -356,6 +356,7 @@ class BoundedReader:
         self.bounds = (50, 30, 201, 101)
         self.stated = StatedMpp((1.0, 1.0))
         self.remarks = ()
+        self.icc = None
 
     def block(self, level, column, row):
         picture = self.full if level == 0 else reduce(self.full, 2)

@@ -216,3 +216,14 @@ def test_json_holds_no_nan(cohort: Path, tmp_path: Path, glomseg) -> None:
         raise AssertionError(text)
 
     json.loads(result.out, parse_constant=refuse)
+
+
+@pytest.mark.parametrize("command", ["annotate", "measure", "report", "gallery"])
+def test_a_project_without_images_is_no_success(tmp_path, glomseg, command):
+    project = tmp_path / "project.qpproj"
+    project.write_text('{"version": "0.6.0", "lastID": 0, "images": []}')
+    result = glomseg(command, project)
+    assert result.code == 1
+    assert "project.qpproj has no images; add some to it in QuPath" in result.err
+    assert "no images" in glomseg("status", project).err
+    assert list(tmp_path.iterdir()) == [project]

@@ -64,7 +64,7 @@ def survey(
                 progress(number, len(examples))
     if sizeless:
         wrong.append(
-            f"how large the pixels of {first_names(sizeless, 1)} are is not known; give um per pixel with `tile_mpp`"
+            f"nothing says how large the pixels are of {first_names(sizeless, 1)}; give um per pixel with `tile_mpp`"
         )
     if not wrong:
         wrong += _of_all(seen, classes)

@@ -211,7 +211,7 @@ def test_a_value_without_a_class(plain: Path) -> None:
 def test_an_unknown_scale_names_the_option_once(plain: Path) -> None:
     said = complaint(plain, mpp=None)
     assert len(said.splitlines()) == 1
-    assert "a.png and 2 more images" in said
+    assert "a.png and 2 more; give" in said
     assert "`tile_mpp`" in said
 
 
