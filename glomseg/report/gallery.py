@@ -25,6 +25,7 @@ CROP_PX = 240
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
 _SHOWN = (
     "image", "entry_id", "animal", "group", "object_id", "class", "confidence", "area_um2", "reviewed", "cut_by",
+    "suggested_sclerotic",
 )  # fmt: skip
 
 
@@ -44,6 +45,11 @@ class _Crop:
 
     name: str
     placed: PlacedProfile
+
+    @property
+    def caption(self) -> tuple[str, ...]:
+        """What stands below it on a contact sheet: its name, and what a classifier takes it for."""
+        return (self.name, "sclerotic?") if self.placed.profile.suggested_sclerotic else (self.name,)
 
 
 COLUMNS: tuple[Column[_Crop], ...] = (
@@ -69,7 +75,7 @@ def write_gallery(
         try:
             for crop, picture in _crops(study, slide, color_by):
                 _save(picture, folder / "crops" / f"{crop.name}.jpg")
-                sheets.add(picture, crop.name)
+                sheets.add(picture, crop.caption)
                 rows.append(row(COLUMNS, crop))
         except GlomsegError as error:
             problems.append(f"{slide.image.name}: {error}")
@@ -115,11 +121,11 @@ class _ContactSheets:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._crops: list[tuple[Image.Image, str]] = []
+        self._crops: list[tuple[Image.Image, tuple[str, ...]]] = []
         self._written = 0
 
-    def add(self, picture: Image.Image, name: str) -> None:
-        self._crops.append((picture.resize((CROP_PX // 2, CROP_PX // 2)), name))
+    def add(self, picture: Image.Image, caption: tuple[str, ...]) -> None:
+        self._crops.append((picture.resize((CROP_PX // 2, CROP_PX // 2)), caption))
         if len(self._crops) == SHEET_COLUMNS * SHEET_ROWS:
             self.finish()
 
@@ -129,7 +135,7 @@ class _ContactSheets:
         self._written += 1
         draw_contact_sheet(
             [picture for picture, _ in self._crops],
-            [(name,) for _, name in self._crops],
+            [caption for _, caption in self._crops],
             self._folder / f"contact-{self._written}.jpg",
             columns=SHEET_COLUMNS,
             cell_px=CROP_PX // 2,

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, 
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.report.judgements import Judgement, plan_labels, read_labels
-from glomseg.runs.ownership import owner
+from glomseg.runs.ownership import owner, stamp
 from glomseg.slides.slide import open_slide
 from glomseg.study.records import StudySlide
 from glomseg.study.sources import Sources
@@ -61,6 +62,22 @@ def test_a_picture_of_every_glomerulus(tmp_path: Path, glomseg) -> None:
     assert again.code == 1
     assert "s 1.tif" in again.err
     assert len(table(tmp_path / "g2" / "labels.csv")) == 30
+
+
+def test_a_suggestion_stands_below_its_picture(tmp_path: Path, glomseg) -> None:
+    slide = disc_slide(tmp_path / "s.tif", count=4, radius_um=20)
+    plain, marked = (fake_run(tmp_path / name, slide) for name in ("plain", "marked"))
+    first, *others = read_geojson(marked / "s.geojson")
+    first = stamp(first, run="r", model="m")
+    suggested = replace(first, metadata={**first.metadata, "glomseg.suggestion": "Glomerulus: Sclerotic"})
+    write_geojson(marked / "s.geojson", [suggested, *others])
+    for folder in (plain, marked):
+        result = glomseg("gallery", folder)
+        assert result.code == 0, result.err
+    rows = table(marked / "gallery/labels.csv")
+    assert {row["object_id"] for row in rows if row["suggested_sclerotic"] == "1"} == {first.object_id}
+    heights = [Image.open(folder / "gallery/contact-1.jpg").height for folder in (plain, marked)]
+    assert heights[1] > heights[0]  # a line more
 
 
 def test_classes_that_wait_outlive_the_next_gallery(tmp_path: Path, glomseg) -> None:
