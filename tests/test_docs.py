@@ -85,16 +85,20 @@ def table_rows(page: str, heading: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in itertools.takewhile(lambda line: line.startswith("|"), lines)]
 
 
+CHOSE_NOTHING = "pictures_that_chose_nothing"
+
+
 def test_the_tables_of_the_shipped_model_are_its_card() -> None:
     """In its README and in the documentation, and no interval stands over fewer than 15 pictures."""
     card = json.loads((ROOT / "models/pas-starter/card.json").read_text(encoding="utf-8"))
     of_readme, of_docs = [], []
     for scores in card["scores"]["pictures"].values():
-        ours, kept = scores["these_weights"], scores["pictures_that_chose_nothing"]
-        before, kept_before = (
-            scores[f"weights_before, {of}"] for of in ("sureness 0.87", "pictures_that_chose_nothing")
-        )
+        ours, kept = scores["these_weights"], scores[CHOSE_NOTHING]
+        before, kept_before = (scores[f"weights_before, sureness 0.87{of}"] for of in ("", f", {CHOSE_NOTHING}"))
         assert all("interval" not in item or item["pictures"] >= 15 for item in scores.values())
+        for item in scores.values():  # whatever the pictures were used for, and of whichever weights
+            assert item["matched"] <= item["matched_with_candidates"] <= item["glomeruli"]
+            assert item["matched"] + item["false"] <= item["shown_with_candidates"]
         assert kept["glomeruli"] + scores["pictures_that_the_weights_were_chosen_on"]["glomeruli"] == ours["glomeruli"]
         low_high = " ({:.2f} to {:.2f})".format(*ours["interval"]) if "interval" in ours else ""
         f1 = f"{ours['object_f1']:.2f}{low_high}"
@@ -102,13 +106,22 @@ def test_the_tables_of_the_shipped_model_are_its_card() -> None:
             *(str(ours[name]) for name in ("pictures", "glomeruli", "matched", "false")), f1, f"{ours['dice']:.2f}",
             f"{ours['matched_with_candidates']}, {ours['shown_with_candidates']}", f"{before['object_f1']:.2f}",
             f"{kept['object_f1']:.2f}, {kept_before['object_f1']:.2f} ({kept['glomeruli']})",
+            f"{kept['matched']}, {kept['false']}; {kept['matched_with_candidates']}, {kept['shown_with_candidates']}",
         ])  # fmt: skip
         of_docs.append([
             str(ours["glomeruli"]), f1, f"{ours['matched']}, and {ours['false']} false",
             str(ours["matched_with_candidates"]), f"{kept['object_f1']:.2f} of {kept['glomeruli']}",
+            f"{kept['matched']}, and {kept['false']} false", str(kept["matched_with_candidates"]),
         ])  # fmt: skip
     assert [row[1:] for row in table_rows("models/pas-starter/README.md", "| tissue and stain | pictures")] == of_readme
     assert [row[1:] for row in table_rows("docs/models.md", "| tissue and stain | glomeruli")] == of_docs
+    organs = [
+        [f"{of[read]['false']} ({of[read]['candidates']})" for of, read in (
+            (row, "read_as_human"), (row, "read_as_mouse"), (row["weights_before, sureness 0.87"], "read_as_mouse"),
+        )]
+        for row in card["scores"]["other_organs"].values()
+    ]  # fmt: skip
+    assert [row[1:] for row in table_rows("models/pas-starter/README.md", "| tissue | as human")] == organs
     composed = card["scores"]["composed"].values()
     assert sum(item["object_f1"] > item["before"] for item in composed) == 8  # as its README says
     said = f"{card['sureness']} (0.83"

@@ -60,9 +60,10 @@ METHOD = (
     "As `glomseg evaluate --model` outlines and scores, at this card's threshold, sureness and smallest area: objects "
     "matched one to one at IoU 0.5, counts and areas added up over pictures; 95 % intervals over whole pictures, none "
     "where fewer than 15 or equal ones carry none, the lowest and the highest picture in their place. Every picture "
-    "of a set counts, those without a glomerulus too. composed: fields made up of the test part of AIDPATH's tiles and "
-    "crops. other_organs: tissue without a glomerulus, what counts there and what is set aside."
+    "of a set counts, those without a glomerulus too. Older weights at their own. other_organs: tissue without a "
+    "glomerulus, what counts there and what is set aside."
 )
+METHOD_COMPOSED = "composed: fields made up of the test part of AIDPATH's tiles and crops."
 COMPOSED_SEED = 9_000_000
 FIELDS = 64
 
@@ -202,7 +203,7 @@ def publish(
     card = read_card(model)
     scores: dict[str, Any] = {
         "measured_on": sets.measured_on,
-        "method": f"{METHOD} {sets.chose}".strip(),
+        "method": " ".join(filter(None, (METHOD, METHOD_COMPOSED if composed else "", sets.chose))),
         "pictures": {},
     }
     with TemporaryDirectory() as scratch:
@@ -216,10 +217,12 @@ def publish(
         if composed is not None:
             scores["composed"] = measure_composed(load_model(model), composed)
         if sets.organs:
-            scores["other_organs"] = {
-                item.name: measure_organ(model, item, Path(scratch, f"organ {number}"))
-                for number, item in enumerate(sets.organs)
-            }
+            scores["other_organs"] = {}
+        for number, item in enumerate(sets.organs):
+            row = measure_organ(model, item, Path(scratch, f"organ {number}"))
+            for name, old in (before or {}).items():
+                row[f"weights_before, {name}"] = measure_organ(old, item, Path(scratch, f"organ {number} {name}"))
+            scores["other_organs"][item.name] = row
     card = replace(card, name=NAME, description=sets.description, scores=scores)
     return save_model(output, card, load_network(model, read_card(model)))
 

@@ -60,6 +60,7 @@ def test_the_card_has_the_form_of_the_shipped_one(folder: Path, tmp_path: Path) 
     assert set(row) == {"these_weights", "chose_nothing", before, f"{before}, chose_nothing"}
     assert (row["chose_nothing"]["glomeruli"], row["chose_nothing"]["matched_with_candidates"]) == (2, 2)
     assert scores["other_organs"]["skin"]["read_as_mouse"]["false"] == 0
+    assert set(scores["other_organs"]["skin"]) == {"read_as_human", "read_as_mouse", before}
     assert scores["other_organs"]["skin"]["read_as_human"]["tissue_mm2"] > 0
     shipped = read_card(find_model("pas-starter")).scores
     assert set(scores) - {"composed"} <= set(shipped)
@@ -95,7 +96,10 @@ def test_what_cannot_be_measured_is_refused(folder: Path, tmp_path: Path) -> Non
 
 def test_the_sets_of_the_shipped_card_are_named_in_a_file() -> None:
     sets = read_sets(Path(publish_module.__file__).with_name("sets.toml"), Path("pictures"))
-    scores = read_card(find_model("pas-starter")).scores
+    card = read_card(find_model("pas-starter"))
+    scores = card.scores
+    assert (card.description, scores["measured_on"]) == (sets.description, sets.measured_on)
+    assert scores["method"] == f"{publish_module.METHOD} {sets.chose}"
     assert [item.name for item in sets.pictures] == list(scores["pictures"])
     assert [item.name for item in sets.organs] == list(scores["other_organs"])
     assert {item.data.name for item in sets.pictures} == set(SETS)
