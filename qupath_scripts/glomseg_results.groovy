@@ -105,7 +105,7 @@ String inWords(List<Map> counts) {
 /** Return what is to be known of images that went well, such as a doubtful pixel size; the name once, in front. */
 List<String> remarksOf(List<Map> records) {
     return records.findAll { it.state == "done" }.collectMany { record ->
-        (record.remarks ?: []).collect { "${record.name} ${it}".toString() }
+        (record.remarks ?: []).collect { "${record.name} ${inWindowWords(it)}".toString() }
     }
 }
 

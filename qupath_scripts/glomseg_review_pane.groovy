@@ -43,6 +43,7 @@ class ReviewPane {
     private final legend = new HBox(8.0d)
     private final grades = new HBox(4.0d)
     private final finished = new Button("Image fully reviewed")
+    private final rememberedOrder = PathPrefs.createPersistentPreference("glomseg.review.reading", false)
     private final gradeNames = PathPrefs.createPersistentPreference("glomseg.grades",
         "0, 1, 2, 3, 4, sclerotic, crescent")
 
@@ -99,8 +100,11 @@ class ReviewPane {
 
     private void layOutChoices() {
         order.getItems().addAll("lowest confidence first", "reading order")
-        order.getSelectionModel().select(0)
-        order.setOnAction { review.restart() }
+        order.getSelectionModel().select(rememberedOrder.get() ? 1 : 0)
+        order.setOnAction {
+            rememberedOrder.set(order.getSelectionModel().getSelectedIndex() == 1)
+            review.restart()
+        }
         def choices = Candidates.CHOICES.keySet() as List
         offered.getItems().addAll(Candidates.CHOICES.values())
         offered.getSelectionModel().select(Math.max(0, choices.indexOf(Candidates.choice().get())))

@@ -238,6 +238,18 @@ def test_a_second_start_shows_the_window_that_is_there(review):
     assert review.fx("Window.getWindows().count { it instanceof Stage && it.getTitle()?.startsWith('Review:') }") == "1"
 
 
+def test_the_order_is_remembered(review):
+    order = "within(ChoiceBox)[0].getSelectionModel()"
+    assert review.fx(f"{order}.getSelectedItem()") == "lowest confidence first"
+    try:
+        review.fx(f"{order}.select(1)")
+        review.fx("review.close()")
+        review.start_review()
+        assert review.fx(f"{order}.getSelectedItem()") == "reading order"
+    finally:
+        review.fx(f"{order}.select(0)")
+
+
 def test_all_are_shown_at_one_scale(review):
     review.fx(
         "hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createEllipseROI(500, 500, 300, 300, null), "
