@@ -1,5 +1,5 @@
 /*
- * Purpose: where glomseg's own windows are on the screen, and how large. The other scripts load this file from their own
+ * Purpose: where glomseg's windows are on the screen, and how large. The other scripts load this file from their own
  *          folder; by itself it does nothing.
  * Input:   none.
  * Output:  the place of each window: remembered by QuPath.

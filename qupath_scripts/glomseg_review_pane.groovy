@@ -192,7 +192,8 @@ class ReviewPane {
         if (review.data == null)
             return ""
         def offered = review.candidates.size()
-        return (review.byId ? shared.inWords(review.tally) : "no glomeruli") + (mark ? "; fully reviewed by ${mark}" : "") +
+        def verdicts = review.byId ? shared.inWords(review.tally) : "no glomeruli"
+        return verdicts + (mark ? "; fully reviewed by ${mark}" : "") +
             (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") +
             "   |   project: ${review.wholeImages} of ${review.project.getImageList().size()} images fully reviewed" +
             (review.unsaved ? "" : "   |   saved")

@@ -111,7 +111,7 @@ void tell(String title, String text) {
         announce(title, text)
 }
 
-/** Show a result for some seconds: in the window of ours that is open, where it covers no outline, else as QuPath does. */
+/** Show a result a while: in the window of ours that is open, where it covers no outline, or as QuPath does. */
 void announce(String title, String text) {
     Platform.runLater {
         def ours = getQuPath().getStage().getProperties()[OPEN]

@@ -201,7 +201,7 @@ void showResult(String text, File file, Collection<String> remarks = []) {
     }
 }
 
-/** Put a window of ours into the lower left corner of QuPath's, all of it on the screen: over no image, nor a review. */
+/** Put a window of ours into the lower left corner of QuPath's, all of it on the screen: over no image or review. */
 private void putInCorner(Stage stage) {
     def owner = getQuPath().getStage()
     def put = {

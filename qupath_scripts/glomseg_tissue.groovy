@@ -69,7 +69,7 @@ class Tissue {
     }
 
     /**
-     * Return boxes [x, y, width, height] of one size that hold tissue, row by row, there and back. They divide the image
+     * Return boxes [x, y, width, height] of one size with tissue, row by row, there and back. They divide the image
      * evenly, and are as large as was asked for or less, or up to a tenth more where a strip would be left at the edge.
      */
     List fields(double mostWide, double mostHigh) {

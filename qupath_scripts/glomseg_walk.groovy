@@ -29,7 +29,7 @@ class Walk extends ImageWindow {
     List fields = []
     Seen seen
     int at = -1
-    private double scale = 1  // pixels of the image a pixel of the screen, unless a field is larger then than the viewer
+    private double scale = 1  // pixels of the image a pixel of the screen, unless a field exceeds the viewer then
     Probability map = null  // what the newest run said of the image, where it kept that
     List clicks = null  // the ends that were clicked on, null where no outline is being made
     Map<Object, PathObject> candidates = [:]  // of the newest run; no objects of the image until they are judged

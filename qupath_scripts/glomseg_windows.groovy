@@ -199,7 +199,7 @@ abstract class ImageWindow {
         }
     }
 
-    /** Tell what keeps a key or a button from doing its work, in the window, where it covers nothing, until the next. */
+    /** Tell what keeps a key or a button from doing its work, in the window, where it covers nothing, till the next. */
     void warn(String text) {
         def whole = text ?: notSaved()
         LoggerFactory.getLogger("GlomSeg").warn(whole)

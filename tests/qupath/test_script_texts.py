@@ -15,3 +15,10 @@ def test_scripts_call_nothing_that_the_oldest_qupath_lacks():
 
 def test_the_usual_model_of_the_menu_is_that_of_the_commands():
     assert f'USUAL = "{DEFAULT_MODEL}"' in list_scripts()["annotate_current_image"].read_text("utf-8")
+
+
+def test_no_line_is_too_long_for_their_linter():
+    """It runs last of all, and needs Node and Java."""
+    for path in script_files():
+        lines = path.read_text("utf-8").splitlines()
+        assert [(path.name, number) for number, line in enumerate(lines, 1) if len(line) > 120] == []
