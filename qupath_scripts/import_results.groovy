@@ -444,8 +444,9 @@ void keepChange(Path home, Path run, String key, Map change) {
     def numbers = home.toFile().listFiles().collectMany { folder ->
         (new File(folder, "changes/" + key).list() ?: []).findAll { it ==~ /\d+\.json/ }
     }.collect { (it - ".json") as int }
-    def content = [format_version: 2, run: run.getFileName().toString(), kind: "collect", mark: change.mark,
-                   previous_mark: change.previous_mark, stands_as: null, before_sha256: null, after_sha256: null,
+    def content = [format_version: 2, run: run.getFileName().toString(), at: java.time.OffsetDateTime.now().toString(),
+                   kind: "collect", mark: change.mark, previous_mark: change.previous_mark, stands_as: null,
+                   before_sha256: null, after_sha256: null,
                    stood: change.stood.collect { fingerprint(it) }]
     for (part in ["added", "removed", "remembered"])
         content[part] = [type: "FeatureCollection", features: change[part]]

@@ -22,7 +22,7 @@ from glomseg.qupath.objects import collection_text, from_collection
 from glomseg.qupath.project import folder_state
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.lock import who
-from glomseg.runs.run import checked_entry_id
+from glomseg.runs.run import checked_entry_id, now
 from glomseg.runs.undo import Change
 
 FORMAT_VERSION = 2
@@ -56,6 +56,8 @@ class Written:
     stands_as: str | None
     by: str | None = None
     """Who wrote, and on which computer."""
+    at: str | None = None
+    """When; None for one of the versions that did not say."""
 
 
 def next_path(run_folder: Path, entry_id: str) -> Path:
@@ -70,6 +72,7 @@ def save_change(place: Place, change: Change, *, after: str | None) -> None:
         "format_version": FORMAT_VERSION,
         "run": change.run,
         "by": who(),
+        "at": now(),
         "kind": place.kind,
         "mark": place.mark,
         "previous_mark": place.previous,
@@ -123,15 +126,16 @@ def runs_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[str]:
 
     What the run files say does not count. An image whose data cannot be read has none.
     """
-    runs: list[str] = []
+    return list(dict.fromkeys(written.change.run for written in writes_in(runs_folder, entry_id, data_folder)))
+
+
+def writes_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[Written]:
+    """List the writes that stand in an image's data, the last first, as `runs_in` does their runs."""
     try:
         mark, sha256 = mark_of(readable_data(data_folder)), folder_state(data_folder).sha256
-        for written in _standing(_Kept(runs_folder, entry_id), mark, sha256)[0]:
-            if written.change.run not in runs:
-                runs.append(written.change.run)
     except ProjectError:
-        pass
-    return runs
+        return []
+    return _standing(_Kept(runs_folder, entry_id), mark, sha256)[0]
 
 
 def _standing(kept: _Kept, mark: str | None, sha256: str | None) -> tuple[list[Written], RunError | None]:
@@ -228,6 +232,7 @@ def _load(path: Path) -> Written:
             kind=str(content.get("kind", "collect")),
             stands_as=content.get("stands_as"),
             by=None if content.get("by") is None else str(content["by"]),
+            at=None if content.get("at") is None else str(content["at"]),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, GeoJSONError) as error:
         raise RunError(f"{path} is damaged ({error}); restore the image with: glomseg restore PROJECT IMAGE") from error

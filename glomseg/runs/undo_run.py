@@ -13,7 +13,7 @@ from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_folder
-from glomseg.runs.changes import Place, Written, last_changes, next_path, runs_in
+from glomseg.runs.changes import Place, Written, last_changes, next_path, runs_in, writes_in
 from glomseg.runs.each_image import (
     WriteOptions,
     doubt,
@@ -160,7 +160,8 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
     runs = {run.run_id: (number, run) for number, run in enumerate(list_runs(runs_folder))}
     last: tuple[float, int] | None = None
     for image in project.images:
-        for run_id in runs_in(runs_folder, image.entry_id, image.data_folder)[:1]:
+        for written in writes_in(runs_folder, image.entry_id, image.data_folder)[:1]:
+            run_id = written.change.run
             if run_id not in runs:
                 record = runs_folder / run_id / "run.json"
                 raise RunError(
@@ -169,12 +170,20 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
                     f"back: `glomseg restore PROJECT {image.entry_id}` lists them"
                 )
             number, run = runs[run_id]
-            collected = run.images[image.entry_id].collected if image.entry_id in run.images else None
-            last = max(last or (0.0, -1), (instant(collected.at) if collected else 0.0, number))
+            last = max(last or (0.0, -1), (_written_at(written, run, image), number))
     if last is None:
         _refuse_lost(project, runs_folder)
         raise RunError(f"no run in {runs_folder} has changed the project; nothing to undo")
     return next(run for number, run in runs.values() if number == last[1])
+
+
+def _written_at(written: Written, run: Run, image: ProjectImage) -> float:
+    """Return when a write was made, in seconds since 1970, at the earliest; the records of before do not say it.
+
+    A process that is killed, and the script in QuPath, leave no word of it in the run's own record.
+    """
+    record = run.images.get(image.entry_id, ImageRecord())
+    return instant(written.at or (record.collected.at if record.collected else run.started))
 
 
 def _refuse_lost(project: Project, runs_folder: Path) -> None:

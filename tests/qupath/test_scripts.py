@@ -25,6 +25,7 @@ from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import FINGERPRINT, REJECTED, RUN, mark, owner
+from glomseg.runs.run import instant
 
 pytestmark = pytest.mark.qupath
 
@@ -150,6 +151,8 @@ def test_an_import_in_qupath_does_what_collect_does(moved, one_process, glomseg,
     backups = json.loads(glomseg("restore", twin, "1", "--json").out)
     assert [item["backup"] for item in backups] == ["run-2", "run-1"]
     for path in (moved, twin):
+        (write,) = (path.parent / "glomseg/run-2/changes/1").glob("*.json")
+        assert instant(json.loads(write.read_text("utf-8"))["at"]) > instant(run.started)  # by which the last is known
         assert glomseg("undo", path, "run-2").code == 0
     for key in keys:
         assert marks(standing(one_process, twin, key).values()) == marks(standing(one_process, moved, key).values())

@@ -24,6 +24,7 @@ from glomseg.runs.backups import list_backups
 from glomseg.runs.collect import collect_run
 from glomseg.runs.ownership import FINGERPRINT, RUN, owner
 from glomseg.runs.restore import restore_image
+from glomseg.runs.run import load_run
 from glomseg.runs.write_image import collect_image, undo_image
 from glomseg.study import write_back
 from glomseg.study.measure_project import MeasureOptions, measure_project
@@ -218,6 +219,31 @@ def test_undo(copy, qupath):
                 assert not undo_run.undo_run(study, "run-2").failed, told
         assert ours(standing(qupath, study)) == ours(after), told
         check_nothing_lost(study, qupath, after, after, told)
+
+
+def test_undo_knows_the_last_write_whose_record_a_kill_left_out(copy, qupath):
+    """The run before, which stands in another image and is recorded there, is not taken back in its place."""
+    unrecorded = 0
+    for number in range(MOST):
+        study, killed = copy(f"{number}"), False
+        made_run(study, "run-0", discs("run-0", FREE[:2]), keys=("2",))
+        with using(qupath):
+            collect_run(study, "run-0")
+            before, other = standing(qupath, study), standing(qupath, study, "2")
+            try:
+                with killed_at(number):
+                    collect_run(study, "run-2")
+            except Killed:
+                killed = True
+            if ours(standing(qupath, study)) != ours(before):
+                unrecorded += load_run(study.parent / "glomseg/run-2").images["1"].collected is None
+                assert undo_run.preview_undo(study).run.run_id == "run-2", number
+                assert undo_run.undo_run(study).run.run_id == "run-2", number
+                assert ours(standing(qupath, study)) == ours(before), number
+                assert ours(standing(qupath, study, "2")) == ours(other), number
+        if not killed:
+            break
+    assert unrecorded
 
 
 @pytest.mark.parametrize("can_exchange", [True, False])
