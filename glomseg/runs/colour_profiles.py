@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from glomseg.listing import first_names
 from glomseg.runs.image_record import ImageRecord
 from glomseg.slides.slide import Slide
-
-_NAMED = 3
 
 
 def profile_of(slide: Slide, *, icc: bool) -> str | None:
@@ -33,5 +32,4 @@ def say_profiles(records: Iterable[ImageRecord], *, icc: bool) -> tuple[str, ...
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} image{'s' if len(names) > 1 else ''} ({', '.join(names[:_NAMED])}{more})"
+    return f"{len(names)} image{'s' if len(names) > 1 else ''} ({first_names(names)})"
