@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,8 +148,8 @@ def vendor_of(path: Path) -> str | None:
 class OpenSlideReader:
     """Vendors' formats; the bounds that the scanner wrote become the image, as in QuPath."""
 
-    def __init__(self, path: Path) -> None:
-        """Open through OpenSlide; raises one of BROKEN when it cannot."""
+    def __init__(self, path: Path, *, without: Collection[tuple[int, int]] = (), remarks: tuple[str, ...] = ()) -> None:
+        """Open through OpenSlide, `without` the levels of these (width, height); raises one of BROKEN if it cannot."""
         self._path = path
         self._slide = openslide.OpenSlide(str(path))
         width, height = self._slide.dimensions
@@ -163,11 +164,13 @@ class OpenSlideReader:
                 _block_size(properties.get(f"openslide.level[{index}].tile-height")),
             )
             for index, (w, h) in enumerate(self._slide.level_dimensions)
+            if (w, h) not in without
         )
-        _check_tiles(properties, len(self.levels))
+        self._numbers = [at for at, size in enumerate(self._slide.level_dimensions) if size not in without]
+        _check_tiles(properties, self._slide.level_count)
         self.bounds = bounds_of(properties, (0, 0, width, height))
         self.stated = stated_by(properties)
-        self.remarks: tuple[str, ...] = ()
+        self.remarks = remarks
         self.icc = _icc_of(self._slide)
 
     def block(self, level: int, column: int, row: int) -> Pixels | None:
@@ -178,9 +181,10 @@ class OpenSlideReader:
         shape = self.levels[level]
         x, y = column * shape.block_width, row * shape.block_height
         size = (min(shape.block_width, shape.width - x), min(shape.block_height, shape.height - y))
-        scale = self._slide.level_downsamples[level]
+        number = self._numbers[level]
+        scale = self._slide.level_downsamples[number]
         try:
-            tile = self._slide.read_region((round(x * scale), round(y * scale)), level, size)
+            tile = self._slide.read_region((round(x * scale), round(y * scale)), number, size)
         except BROKEN as error:
             raise SlideError(
                 f"cannot read {self._path} at {x}, {y} of level {level}: {reason(error)}; "

@@ -29,18 +29,21 @@ DecodeTile = Callable[[tifffile.TiffPage, int], npt.NDArray[Any] | None]
 """Decodes the tile of a page at an index to (h, w, samples); None where it is not stored."""
 
 
-def compare_pictures(fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: DecodeTile) -> tuple[int, int]:
+def compare_pictures(
+    fine: tifffile.TiffPage, coarse: tifffile.TiffPage, tile: DecodeTile, *, gaps_are_white: bool = True
+) -> tuple[int, int]:
     """Count the places where a coarse page shows what a fine one shows, and those where it shows something else.
 
-    Places that are even in both tell nothing: (0, 0) is a slide without anything on it.
+    Places that are even in both tell nothing: (0, 0) is a slide without anything on it. Nor do those with a tile that
+    is not stored, unless `gaps_are_white`.
     """
     step_x, step_y = fine.imagewidth / coarse.imagewidth, fine.imagelength / coarse.imagelength
     side = max(8, min(_WINDOW_PX, int(_READ_PX / max(step_x, step_y))))
     same = other = 0
     for x, y in dict.fromkeys(_structured(coarse, fine, step_x, step_y, side)):
         width, height = min(side, coarse.imagewidth - x), min(side, coarse.imagelength - y)
-        seen = _region(coarse, tile, x, y, width, height)
-        expected = _region(fine, tile, *_scaled(x, y, width, height, step_x, step_y))
+        seen = _region(coarse, tile, gaps_are_white, x, y, width, height)
+        expected = _region(fine, tile, gaps_are_white, *_scaled(x, y, width, height, step_x, step_y))
         if seen is None or expected is None or min(width, height) < 8:
             continue
         verdict = _alike(_small(seen), _small(expected))
@@ -87,7 +90,7 @@ def _within(start: float, side: int, size: int) -> int:
 
 
 def _region(
-    page: tifffile.TiffPage, tile: DecodeTile, x: int, y: int, width: int, height: int
+    page: tifffile.TiffPage, tile: DecodeTile, gaps_are_white: bool, x: int, y: int, width: int, height: int
 ) -> npt.NDArray[np.float32] | None:
     """Read a box of a page as grey (height, width); None where nothing can be compared."""
     width, height = min(width, page.imagewidth - x), min(height, page.imagelength - y)
@@ -99,7 +102,9 @@ def _region(
         for column in range(x // page.tilewidth, -(-(x + width) // page.tilewidth)):
             pixels = tile(page, row * columns + column)
             if pixels is None:
-                continue
+                if gaps_are_white:
+                    continue
+                return None
             grey = pixels[:, :, :3].mean(axis=2, dtype=np.float32)
             top, left = row * page.tilelength, column * page.tilewidth
             y0, y1 = max(y, top), min(y + height, top + grey.shape[0])

@@ -68,13 +68,13 @@ def _open(path: Path, vendor: str | None, heard: list[str]) -> Reader:
         check_extent(page)
         stated = tiff_mpp(tiff, page, picture.ome)
         if page.is_tiled:
-            levels, said = pyramid(tiff, page, lambda level, index: _tile_or_none(tiff, level, index))
-            if all(is_direct(level, vendor) for level in levels):
-                remarks = (*picture.remarks, *said, *_odd(picture), *_damage(heard))
-                return TiffReader(path, tiff, levels, stated, remarks)
+            stack = pyramid(tiff, page, lambda level, index: _tile_or_none(tiff, level, index))
+            remarks = (*picture.remarks, *stack.remarks, *_odd(picture), *_damage(heard))
+            if all(is_direct(level, vendor) for level in stack.levels):
+                return TiffReader(path, tiff, stack.levels, stated, remarks)
             if vendor is not None and page is tiff.pages.first:
                 tiff.close()
-                return OpenSlideReader(path)
+                return OpenSlideReader(path, without=stack.wrong, remarks=remarks)
         return PlainReader(path, WholeTiff(path, tiff, page), stated, (*_remarks(tiff, picture), *_damage(heard)))
     except BaseException:
         tiff.close()

@@ -120,16 +120,23 @@ def _check_samples(page: tifffile.TiffPage, rows: int, columns: int) -> None:
         raise ValueError("its pixels are said to lie within its header")
 
 
-def pyramid(
-    tiff: tifffile.TiffFile, full: tifffile.TiffPage, tile: DecodeTile
-) -> tuple[list[tifffile.TiffPage], tuple[str, ...]]:
-    """Collect a tiled page and its levels, largest first, and say which pages show other pictures.
+@dataclass(frozen=True, kw_only=True)
+class Pyramid:
+    """A tiled page and its levels, largest first; `wrong` are the (width, height) of those that show other pictures."""
+
+    levels: tuple[tifffile.TiffPage, ...]
+    wrong: tuple[tuple[int, int], ...]
+    remarks: tuple[str, ...]
+
+
+def pyramid(tiff: tifffile.TiffFile, full: tifffile.TiffPage, tile: DecodeTile) -> Pyramid:
+    """Collect a tiled page and its levels, and say which pages show other pictures.
 
     Levels are the page's SubIFDs, pages marked as reduced, and smaller tiled pages that show the same picture. One
     that is marked is left out, aloud, only where hardly anything of it shows what the page shows.
     Thumbnails, labels and macro images drop out because they are stored in strips or have another aspect ratio.
     """
-    found, others, wrong = [full], list[str](), list[str]()
+    found, others, wrong = [full], list[str](), list[tuple[int, int]]()
     # The other top-level pages of an OME-TIFF are other images, or planes of this one.
     pages = [*(full.pages or []), *([] if tiff.is_ome else tiff.pages)]
     for page in sorted(map(_page, pages), key=_area, reverse=True):
@@ -139,16 +146,17 @@ def pyramid(
             continue
         marked = tiff.is_ome or _is_below(full, page) or _is_marked(page)
         if _is_smaller(found[-1], full, page):
-            # An SVS with gaps is OpenSlide's to read, which fills them from other levels.
-            is_filled = tiff.is_svs and 0 in page.databytecounts
-            same, other = (0, 0) if is_filled else compare_pictures(found[-1], page, tile)
+            # Gaps of an SVS are no white: OpenSlide, which reads it, fills them from other levels.
+            same, other = compare_pictures(found[-1], page, tile, gaps_are_white=not tiff.is_svs)
             if not other or (other < 3 * same if marked else same >= 3 * other):
                 found.append(page)
+            elif marked:
+                wrong.append(_pixels(page))
             else:
-                (wrong if marked else others).append(_size(page))
+                others.append(_size(page))
         elif not marked and not tiff.is_svs and not _is_shrunk(full, page):
             others.append(_size(page))
-    return found, (*_said(others), *_said_of_levels(wrong))
+    return Pyramid(levels=tuple(found), wrong=tuple(wrong), remarks=(*_said(others), *_said_of_levels(wrong)))
 
 
 def other_pictures(tiff: tifffile.TiffFile, full: tifffile.TiffPage) -> tuple[str, ...]:
@@ -172,10 +180,11 @@ def _said(others: list[str]) -> tuple[str, ...]:
     return (f"holds {len(others)} other pictures, which are not read: {first_names(others)}",)
 
 
-def _said_of_levels(wrong: list[str]) -> tuple[str, ...]:
+def _said_of_levels(wrong: list[tuple[int, int]]) -> tuple[str, ...]:
+    sizes = [f"{width} x {height} px" for width, height in wrong]
     what = "a page" if len(wrong) == 1 else f"{len(wrong)} pages"
     show = "shows another picture and is" if len(wrong) == 1 else "show other pictures and are"
-    return (f"has {what} marked as a smaller copy that {show} not read: {first_names(wrong)}",) if wrong else ()
+    return (f"has {what} marked as a smaller copy that {show} not read: {first_names(sizes)}",) if wrong else ()
 
 
 def _is_below(full: tifffile.TiffPage, page: tifffile.TiffPage) -> bool:

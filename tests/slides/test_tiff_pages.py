@@ -12,6 +12,7 @@ from support.slides import draw, reduce, strew
 
 from glomseg.errors import SlideError
 from glomseg.geometry import Box
+from glomseg.slides.readers import OpenSlideReader
 from glomseg.slides.slide import open_slide
 
 AREA = (40, 40, 900, 900)
@@ -123,6 +124,33 @@ def test_a_level_of_an_svs_is_looked_at_too(tmp_path, section, other_section):
     assert widths(own) == ([1024, 512], ())
     said = "has a page marked as a smaller copy that shows another picture and is not read: 512 x 512 px"
     assert widths(false) == ([1024], (said,))
+
+
+def test_a_wrong_level_is_not_read_by_openslide_either(tmp_path, section, other_section):
+    """Gaps hand an SVS to OpenSlide, which looks at no picture; places with a gap tell nothing of a level."""
+    head = "Aperio Image Library v1\n1024x1024 [0,0 1024x1024]"
+    first, *lower = (
+        {**TILED, "shape": (side, side, 3), "dtype": np.uint8, "description": f"{head}{said}|MPP = 0.5"}
+        for side, said in ((1024, ""), (512, " -> 512x512 "), (256, " -> 256x256 "))
+    )
+    said = "has a page marked as a smaller copy that shows another picture and is not read: 512 x 512 px"
+    wanted = {"own": (section, ([1024, 512, 256], ())), "false": (other_section, ([1024, 256], (said,)))}
+    for name, (shown, told) in wanted.items():
+        pages = [stored(section, 63), stored(reduce(shown, 2), 2), stored(reduce(section, 4), 4)]
+        path = write(tmp_path / f"{name}.svs", *zip(pages, (first, *lower), strict=True))
+        assert widths(path) == told
+        with open_slide(path) as slide:
+            assert isinstance(slide._reader, OpenSlideReader)
+            seen = slide.read(Box(0, 0, 896, 896), 1.0)
+            assert np.abs(seen.astype(int) - reduce(section, 2)[:448, :448]).mean() < 4
+
+
+def stored(picture, count):
+    """Yield the tiles of a picture, of which the first `count` are stored."""
+    side = TILED["tile"][0]
+    places = [(y, x) for y in range(0, len(picture), side) for x in range(0, len(picture), side)]
+    for number, (y, x) in enumerate(places):
+        yield np.ascontiguousarray(picture[y : y + side, x : x + side]) if number < count else None
 
 
 def test_an_empty_slide_keeps_its_levels(tmp_path):
