@@ -21,6 +21,7 @@ from glomseg.slides import jpeg
 from glomseg.slides.readers import ORIENTATION, turned
 from glomseg.slides.tiff_mpp import tiff_mpp
 from glomseg.slides.tiff_pages import check_extent, has_shape_of
+from glomseg.slides.tiff_segments import as_rgb
 
 MAX_STRIP_PX = 500_000_000
 WORKERS = 2
@@ -165,7 +166,7 @@ class _TiffLabel:
         planes = [self._plane(index + step * sample) for sample in samples]
         if any(plane is None for plane in planes):
             return None
-        values = np.concatenate([plane for plane in planes if plane is not None], axis=2)
+        values = as_rgb(np.concatenate([plane for plane in planes if plane is not None], axis=2), page)
         height, width = self._block
         values = values[: self.size[1] - row * height, : self.size[0] - column * width]
         if values.dtype.kind == "f":

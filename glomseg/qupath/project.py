@@ -20,7 +20,7 @@ from glomseg.files import from_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
 from glomseg.qupath.image_servers import builder_problem, icc_remark, picture_problem, pixel_size, unwrapped
-from glomseg.slides.pixel_size import StatedMpp
+from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
 
@@ -235,6 +235,7 @@ def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectI
     uri = str(inner.get("uri") or "")
     seen = _table(builder.get("metadata") or inner.get("metadata"))
     stated, unit_problem = pixel_size(_table(seen.get("pixelCalibration")))
+    stated = fits_objective(stated, parse_number(seen.get("magnification")))
     mpp = stated.mpp or (None, None)
     located = _locate(locator, uri)
     problem = builder_problem(inner) or picture_problem(seen) or _place_problem(located) or unit_problem

@@ -144,6 +144,11 @@ LABELS = (
     LabelCase("numbers_16.tif", _tif(_renumbered(1, 2, 3, 4, 5, dtype=np.uint16)), _OBJECTS),
     LabelCase("numbers_32.tif", _tif(_renumbered(70_000, 2, 3, 4, 5, dtype=np.uint32)), _OBJECTS),
     LabelCase("bool.tif", _tif(THERE), _TOUCHING),
+    LabelCase(
+        "luma_and_chroma.tif",
+        _tif(np.dstack([WHITE, *[np.full_like(WHITE, 128)] * 2]), photometric="ycbcr", subsampling=(1, 1)),
+        _TOUCHING,
+    ),
     LabelCase("white_is_zero_8.tif", _tif(255 - WHITE, photometric="miniswhite"), _TOUCHING),
     LabelCase("inverting_table_8.tif", _tif(WHITE, photometric="miniswhite"), _TOUCHING),
     LabelCase("white_is_zero_1.tif", _tif(~THERE, photometric="miniswhite"), _TOUCHING),

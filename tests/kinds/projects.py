@@ -124,6 +124,10 @@ PROJECTS = (
     ProjectCase(name="nanometres", change=_size(1000, "nm")),
     ProjectCase(name="a foreign unit", change=_size(1, "furlong"), problem="in 'furlong'"),
     ProjectCase(name="a print resolution", change=_size(352.8), says="352.8 um per pixel"),
+    ProjectCase(name="an objective that fits", change=_seen(magnification=10.0)),
+    ProjectCase(
+        name="an objective of another size", change=_seen(magnification=40.0), says="an objective of 40x, which"
+    ),
     ProjectCase(name="no size in the project", change=_seen(pixelCalibration={})),
     ProjectCase(name="a size that is no number", change=_size("NaN")),
     # the files beside
