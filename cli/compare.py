@@ -64,7 +64,8 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
         console.say(f"{len(found)} scores are compared, and p is not adjusted for their number")
         if floors := sorted({item.units for item in found if item.least_p > 0.05}):
             least = max(item.least_p for item in found)
-            console.say(f"with {floors[0]} pairs p cannot be below {least:.3g}, however large the difference")
+            pairs = "1 pair" if floors[0] == 1 else f"{floors[0]} pairs"
+            console.say(f"with {pairs} p cannot be below {least:.3g}, however large the difference")
     return 0
 
 

@@ -19,6 +19,7 @@ from glomseg.labelled.label_values import LabelReading
 from glomseg.labelled.masks import Mask, read_mask
 from glomseg.labelled.names import GEOJSON
 from glomseg.labelled.tile_files import TileLabels, tile_labels, tile_mpp
+from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects, describe_spellings, is_area, is_class, is_exactly, left_out, names_of
 from glomseg.qupath.doubtful_outlines import describe_doubtful
@@ -164,7 +165,10 @@ def select_outlines(objects: Sequence[PathObject], selection: Selection, name: s
     wanted = [item for item in wanted if selection.owns(item)]
     remarks = []
     if wanted and not classes:
-        remarks.append(f"{name}: no annotation has a class; all {len(wanted)} count as {selection.class_name}")
+        names = sorted({item.name for item in wanted if item.name})
+        named = f" (named {first_names(names)})" if names else ""
+        count = f"1{named} counts" if len(wanted) == 1 else f"all {len(wanted)}{named} count"
+        remarks.append(f"{name}: no annotation has a class; {count} as {selection.class_name}")
     remarks += [f"{name}: {said}" for said in describe_spellings(wanted, (selection.class_name,))]
     areas = [item for item in wanted if is_area(item)]
     outlines = [repair(item.geometry) for item in areas]

@@ -10,6 +10,7 @@ from typing import Literal
 
 from glomseg.errors import EvaluationError
 from glomseg.labelled.find_files import Source
+from glomseg.labelled.names import MASKS
 from glomseg.listing import first_names
 
 Missing = Literal["refuse", "skip", "empty"]
@@ -41,7 +42,7 @@ def pair_up(
     ours, theirs = (_by_name(side, by_stem) for side in (predicted, true))
     lacking, extra = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
     if not theirs.keys() & ours.keys() or (missing == "refuse" and (lacking or extra)):
-        raise EvaluationError(_complaint(ours, theirs, lacking, extra))
+        raise EvaluationError(_complaint(ours, theirs, lacking, extra, pictures))
     names = sorted(theirs if missing == "empty" else theirs.keys() & ours.keys())
     pairs = [_pair(name, ours.get(name), theirs[name], pictures) for name in names]
     remarks = [f"{name}: no prediction; {'scored as empty' if missing == 'empty' else 'left out'}" for name in lacking]
@@ -69,7 +70,13 @@ def _named(pictures: list[Source], truth: Source) -> Path | None:
     return (exact or alike)[0].path if len(alike) == 1 or len(exact) == 1 else None
 
 
-def _complaint(ours: Mapping[str, Source], theirs: Mapping[str, Source], lacking: list[str], extra: list[str]) -> str:
+def _complaint(
+    ours: Mapping[str, Source],
+    theirs: Mapping[str, Source],
+    lacking: list[str],
+    extra: list[str],
+    pictures: Iterable[Source],
+) -> str:
     if not ours.keys() & theirs.keys():
         return (
             f"no prediction ({first_names(extra)}) has the name of a truth ({first_names(lacking)}); files match "
@@ -77,4 +84,9 @@ def _complaint(ours: Mapping[str, Source], theirs: Mapping[str, Source], lacking
         )
     parts = [f"no prediction for {first_names(lacking)}"] if lacking else []
     parts += [f"no truth for {first_names(extra)}"] if extra else []
-    return f"{' and '.join(parts)}; add what is missing, or use --missing skip or --missing empty"
+    way_out = "add what is missing, or give skip or empty for `missing`"
+    stems = {ours[name].stem for name in extra}
+    taken = [item.path.name for item in pictures if item.stem in stems and item.path.name.lower().endswith(MASKS)]
+    if taken:
+        way_out += f" ({first_names(taken)} counts as a picture: call a mask NAME_mask, or put it into a folder masks)"
+    return f"{' and '.join(parts)}; {way_out}"

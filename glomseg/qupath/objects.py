@@ -124,9 +124,9 @@ def read_objects(path: Path) -> GeoJSONObjects:
         raise GeoJSONError(f"{path} holds no object that can be read ({content.unreadable[0]}); export it again")
     remarks = [f"{path.name}: left out {problem}" for problem in content.unreadable]
     if content.repaired:
-        remarks.insert(
-            0, f"{path.name}: {len(content.repaired)} invalid outlines repaired ({first_names(content.repaired, 5)})"
-        )
+        outlines = "outline" if len(content.repaired) == 1 else "outlines"
+        said = f"{len(content.repaired)} invalid {outlines} repaired ({first_names(content.repaired, 5)})"
+        remarks.insert(0, f"{path.name}: {said}")
     if content.planes:
         which = "; ".join(f"{count} at {plane}" for plane, count in content.planes.items())
         remarks.append(f"{path.name}: {sum(content.planes.values())} objects of other planes ({which}) are taken, too")
@@ -261,12 +261,18 @@ def _from_feature(feature: Any) -> PathObject:
         object_type=kind,
         class_name=class_name,
         color=color or _read_color(properties.get("color")),
-        name=None if properties.get("name") is None else str(properties["name"]),
+        name=_read_name(properties),
         object_id=object_id,
         is_locked=properties.get("isLocked", False) is True,
         measurements=_read_measurements(properties.get("measurements")),
         metadata={str(key): str(value) for key, value in _table(properties.get("metadata")).items()},
     )
+
+
+def _read_name(properties: Mapping[str, Any]) -> str | None:
+    """Read the name of an object, which other programs call its label."""
+    name = properties.get("name", properties.get("label"))
+    return None if name is None else str(name)
 
 
 def _table(value: Any) -> Mapping[str, Any]:

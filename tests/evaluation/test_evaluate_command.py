@@ -75,7 +75,7 @@ def test_repairs_are_said_aloud(folders, tmp_path: Path, glomseg) -> None:
     refused = glomseg("evaluate", *folders, "-o", tmp_path / "out")
     assert refused.code == 1
     assert refused.err.strip() == (
-        "glomseg: no prediction for c; add what is missing, or use --missing skip or --missing empty"
+        "glomseg: no prediction for c; add what is missing, or give skip or empty for --missing"
     )
     assert not (tmp_path / "out").exists()
     counted = glomseg("evaluate", *folders, "-o", tmp_path / "out", "--missing", "empty", "--no-pictures")

@@ -108,7 +108,7 @@ _COCO = {"images": [{"id": 1}], "annotations": [{"bbox": [1, 1, 9, 9], "segmenta
 _GZ = gzip.compress(written(*USUAL))
 _ODD_NUMBERS = b'{"a": NaN, "b": Infinity, "c": null, "d": "12", "Confidence": 1' + b"0" * 400 + b"}"
 _NO_CLASS = "no annotation has a class; all 3 count as Glomerulus"
-_REPAIRED = "1 invalid outlines repaired (object 3)"
+_REPAIRED = "1 invalid outline repaired (object 3)"
 
 OUTLINES = (
     # QuPath through the years
@@ -285,7 +285,7 @@ OUTLINES = (
     OutlineCase(
         name="a label, no classification",
         content=written(*_LABEL),
-        says_where_labelled=(_NO_CLASS,),
+        says_where_labelled=("no annotation has a class; all 3 (named Glomerulus) count as Glomerulus",),
         no_tiles="there: no annotation with a class",
     ),
     OutlineCase(

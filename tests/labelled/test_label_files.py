@@ -31,7 +31,17 @@ def test_a_class_and_those_below_it_count() -> None:
 def test_without_any_class_all_count_aloud() -> None:
     found = select_outlines([PathObject(geometry=SQUARE)], Selection(), "plain.geojson")
     assert len(found.geometries) == 1
-    assert "plain.geojson: no annotation has a class" in found.remarks[0]
+    assert found.remarks == ("plain.geojson: no annotation has a class; 1 counts as Glomerulus",)
+
+
+def test_labels_that_are_no_classes_are_named(tmp_path: Path) -> None:
+    """Other programs write label where QuPath writes a class: which of them count is the reader's to see."""
+    shape = shapely.geometry.mapping(SQUARE)
+    named = ({"label": "Tubule"}, {"name": "Glomerulus"}, {"label": "Tubule"})
+    features = [{"type": "Feature", "geometry": shape, "properties": properties} for properties in named]
+    (tmp_path / "a.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    said = read_outlines(tmp_path / "a.geojson", Selection()).remarks
+    assert said[0] == "a.geojson: no annotation has a class; all 3 (named Glomerulus, Tubule) count as Glomerulus"
 
 
 def test_a_persons_and_the_machines_are_told_apart() -> None:
@@ -63,7 +73,7 @@ def test_broken_outlines_are_repaired_aloud(tmp_path: Path) -> None:
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     found = read_outlines(path, Selection())
     assert shapely.area(found.geometries).tolist() == pytest.approx([50, 12.5])
-    assert found.remarks == ("broken.geojson: 1 invalid outlines repaired (object 1)",)
+    assert found.remarks == ("broken.geojson: 1 invalid outline repaired (object 1)",)
     assert str(found.left_out) == "left out: 1 point of class Glomerulus"
 
 

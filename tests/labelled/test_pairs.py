@@ -240,6 +240,18 @@ def test_a_missing_pair_is_named_and_refused_or_left_out_aloud(tmp_path: Path) -
     assert "b: no prediction; scored as empty" in remarks
 
 
+def test_a_mask_beside_geojson_is_named_where_its_truth_is_missed(tmp_path: Path) -> None:
+    """Pictures lie beside GeoJSON files: a mask among them is taken for one, and the way out is its name."""
+    folder = touch(tmp_path / "drawn", "a.png")
+    write_geojson(folder / "b.geojson", [])
+    predicted = find_labels(touch(tmp_path / "predicted", "a.png", "b.png"))
+    with pytest.raises(EvaluationError, match=r"no truth for a; .* \(a.png counts as a picture: call a mask NAME_mask"):
+        pair_up(predicted, find_labels(folder), images=find_images(folder))
+    (folder / "a.png").rename(folder / "a_mask.png")
+    pairs, _ = pair_up(predicted, find_labels(folder))
+    assert [pair.true.path.name for pair in pairs] == ["a_mask.png", "b.geojson"]
+
+
 def test_what_does_not_fit_at_all_is_refused(tmp_path: Path) -> None:
     truth, other = touch(tmp_path / "truth", "a.png", "b.png"), touch(tmp_path / "other", "x.png", "y.png")
     with pytest.raises(EvaluationError, match=r"files match by name"):
@@ -280,6 +292,16 @@ def test_labels_that_are_not_read_are_named_with_the_way(name: str, tmp_path: Pa
     if not name.endswith(".json"):
         with pytest.raises(LabelError, match=re.escape(said)):
             read_mask(tmp_path / name)
+
+
+def test_a_text_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """It may hold outlines; the memory of a process is a file that opens and fails at its first byte."""
+    memory = Path("/proc/self/mem")
+    if not memory.exists():
+        pytest.skip("no /proc here")
+    (tmp_path / "a.txt").symlink_to(memory)
+    touch(tmp_path, "b.png")
+    assert left_out(tmp_path) == ["left out: a.txt: a text that cannot be read; check its rights"]
 
 
 def test_where_nothing_fits_what_was_left_out_is_said(tmp_path: Path) -> None:

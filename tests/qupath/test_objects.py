@@ -184,7 +184,7 @@ def test_invalid_outlines_are_repaired_and_said(read, tmp_path: Path, geometry, 
     content = read(feature(SQUARE), feature(geometry))
     assert content.objects[1].geometry.is_valid
     assert content.objects[1].geometry.area == pytest.approx(area, abs=0.5)
-    assert content.remarks == ("a.geojson: 1 invalid outlines repaired (object 2)",)
+    assert content.remarks == ("a.geojson: 1 invalid outline repaired (object 2)",)
     write_geojson(tmp_path / "b.geojson", content.objects)
 
 

@@ -155,7 +155,7 @@ def test_areas_of_a_file_are_repaired_aloud(tmp_path: Path) -> None:
     areas = read_areas(tmp_path / "area.geojson")
     assert sum(item.geometry.area for item in areas.objects) == pytest.approx(60_000)
     assert [remark.partition(": ")[2] for remark in areas.remarks] == [
-        "1 invalid outlines repaired (object 1)",
+        "1 invalid outline repaired (object 1)",
         "left out object 3: it has no geometry",
         "left out: 1 point without a class",
     ]

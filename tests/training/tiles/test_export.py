@@ -332,7 +332,7 @@ def test_odd_outlines_are_repaired_aloud(source, tmp_path, glomseg):
         arguments = ("export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "-o", out)
         result = glomseg(*arguments, "--downsample", 1, *more)
         assert result.code == 0, result.err
-        assert "1 invalid outlines repaired" in result.err
+        assert "1 invalid outline repaired" in result.err
         assert "left out object 2: it has no geometry" in result.err
     labels = pixels(tmp_path / "out0/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png")
     assert (labels == 1).sum() == pytest.approx(20_000, rel=0.02)
