@@ -35,6 +35,7 @@ from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, now
 from glomseg.runs.run_list import find_run
+from glomseg.runs.same_image import under_its_name
 from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 
@@ -104,6 +105,7 @@ def collect_images(
             with recording(run, entry_id, Outcome.NOT_COLLECTED, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
                 same_image(image, run)
+                run.images[entry_id] = record = under_its_name(record, image)
                 state = states.get(entry_id) or image_state(image)
                 predictions, problems = read_predictions(run, entry_id)
                 for problem in (*problems, *say_other_copies(image.data_folder)):

@@ -32,6 +32,11 @@ def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
     return f"{record.name}, {inputs.file}"
 
 
+def under_its_name(record: ImageRecord, image: ProjectImage) -> ImageRecord:
+    """Return the record of an image with the name that it has now; what was found on another one keeps its own."""
+    return record if another_image(record, image) else replace(record, name=image.name)
+
+
 def file_name(image: ProjectImage) -> str | None:
     """Return the name of an image's file, where it lies now or as the project says."""
     try:

@@ -130,6 +130,8 @@ def _segment_anew(
     elif extras.overlay is not None and not _overlay_path(run, job).is_file():
         with job.open() as slide:
             draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), extras.overlay)
+    if done and (record := run.images[job.entry_id]).name != job.name:  # renamed since
+        run.update(job.entry_id, replace(record, name=job.name))
 
 
 @contextmanager

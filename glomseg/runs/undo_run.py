@@ -30,6 +30,7 @@ from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, instant, now
 from glomseg.runs.run_list import find_run, list_runs
+from glomseg.runs.same_image import under_its_name
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import Target, WrittenImage, undo_image
 
@@ -99,7 +100,7 @@ def preview_undo(project: Path, run: str | None = None, *, slides: Sequence[Path
 def _changed_by(run: Run, project: Project) -> tuple[str, ...]:
     """Name the images that a run changed, and duplicates of these in which it stands last, by entry id.
 
-    A duplicate that was made after the run has its name from then on among the records of the run.
+    From then on they go by their names of now, and a duplicate that was made after the run is among its records.
     """
     changed = [key for key in run.images if (run.folder / "changes" / key).is_dir()]
     copies = [
@@ -110,6 +111,9 @@ def _changed_by(run: Run, project: Project) -> tuple[str, ...]:
     ]
     for image in copies:
         run.images.setdefault(image.entry_id, ImageRecord(name=image.name))
+    for image in project.images:
+        if image.entry_id in changed:
+            run.images[image.entry_id] = under_its_name(run.images[image.entry_id], image)
     return (*changed, *(image.entry_id for image in copies))
 
 

@@ -117,8 +117,13 @@ def test_a_renamed_file_or_image_is_the_same(moved, one_process, glomseg):
     run = made_run(moved, "run-1", discs("run-1", FREE))
     inputs = Inputs(file="as it was called.tif", bytes=path.stat().st_size, modified_ns=1)
     run.update("1", ImageRecord(name="as it was called", state=State.DONE, size=(2048, 2048), inputs=inputs))
-    assert glomseg("collect", moved).code == 0
+    brought = glomseg("collect", moved)
+    assert brought.code == 0
     assert runs_of(standing(one_process, moved)) == ["run-1"]
+    moved.write_text(moved.read_text("utf-8").replace('"kidney_01.tif"', '"renamed since"'), "utf-8")
+    told = [brought, glomseg("undo", moved, "--dry-run"), glomseg("undo", moved)]  # each by the name of then
+    names = ["kidney_01.tif", "renamed since", "renamed since"]
+    assert all(name in one.out for one, name in zip(told, names, strict=True)), [one.out for one in told]
 
 
 def test_a_backup_of_another_image_is_not_the_last_one(collected, one_process, glomseg):

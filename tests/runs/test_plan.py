@@ -126,6 +126,19 @@ def test_status_needs_nothing_but_the_files(project: Path, data: Path, no_qupath
     assert "kidney_02.tif" in glomseg("status", project).out
 
 
+def test_an_image_that_was_renamed_goes_by_its_name_of_now(project: Path, data: Path, no_qupath: None, glomseg) -> None:
+    arguments = ("annotate", project, "--slides", data / "qupath", "--image", "2")
+    assert "kidney_02.tif" in glomseg(*arguments).out
+    (outlines,) = only_run(project).glob("*.geojson")
+    made = outlines.stat().st_mtime_ns
+    path = project / "project.qpproj"
+    path.write_text(path.read_text("utf-8").replace('"imageName": "kidney_02.tif"', '"imageName": "renamed"'), "utf-8")
+    again = glomseg(*arguments)
+    assert "renamed" in again.out
+    assert "kidney_02.tif" not in again.out
+    assert outlines.stat().st_mtime_ns == made  # and is not segmented again for it
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"images": 3}'])
 def test_a_broken_project_gets_one_line(tmp_path: Path, glomseg, text: str) -> None:
     (tmp_path / "project.qpproj").write_text(text)
