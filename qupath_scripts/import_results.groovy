@@ -84,7 +84,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
     if (before != null && !Files.exists(memoryFile))
         say(shared, imageData, "WARNING: what was remembered of it is lost (${memoryFile} is gone), so outlines that " +
-            "people deleted before may be offered again")
+            "people deleted before may be offered again, and those that are theirs for measurements alone be replaced")
     def existing = hierarchy.getAnnotationObjects() as List
     def plan = planUpdate(existing, predictions, area, earlier, [known: before != null, forget: forget,
                                                                      detections: large(hierarchy, predictions)])

@@ -126,7 +126,8 @@ def forgotten(memory: Memory) -> str:
     """Say what it means that the memory of an image is lost."""
     return (
         f"what was remembered of it is lost ({memory.lost}), so outlines that people deleted before may be offered "
-        "again; where a share or a backup still has that file, bring it back first"
+        "again, and those that are theirs for measurements alone be replaced; where a share or a backup still has that "
+        "file, bring it back first"
     )
 
 

@@ -17,6 +17,7 @@ from glomseg.runs.changes import Place, Written, last_changes, next_path, runs_i
 from glomseg.runs.each_image import (
     WriteOptions,
     doubt,
+    forgotten,
     merging,
     reachable,
     recording,
@@ -133,7 +134,7 @@ def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Li
             with recording(run, entry_id, Outcome.NOT_UNDONE, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
                 try:
-                    doubtful = _undo(qupath, project, run, image, path, options)
+                    doubtful = _undo(qupath, project, run, image, path, options, listener)
                 except _StandsAsBefore:
                     if record.undone is None:
                         raise
@@ -201,17 +202,26 @@ def _refuse_lost(project: Project, runs_folder: Path) -> None:
 
 
 def _undo(
-    qupath: QuPathProcess, project: Project, run: Run, image: ProjectImage, path: Path, options: WriteOptions
+    qupath: QuPathProcess,
+    project: Project,
+    run: Run,
+    image: ProjectImage,
+    path: Path,
+    options: WriteOptions,
+    listener: Listener,
 ) -> tuple[PathObject, ...]:
     """Take back what the run changed in one image; returns the deletions that were not believed."""
 
     def write(state: ImageState) -> WrittenImage:
         last = _writes_of(run, image, state)
+        memory = read_memory(run.folder.parent, image.entry_id, image.data_folder)
+        if memory.lost is not None:
+            listener.warning(f"{image.name}: {forgotten(memory)}")
         return qupath.call(
             undo_image,
             _target(project, run, image, path, state, stands_as=last[0].previous),
             fold([written.change for written in last]),
-            memory=read_memory(run.folder.parent, image.entry_id, image.data_folder),
+            memory=memory,
             believe_deletions=options.believe_deletions,
         )
 

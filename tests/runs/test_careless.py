@@ -85,10 +85,14 @@ def test_what_was_remembered_is_lost(collected, one_process, glomseg, damage):
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:100])
+    if damage == "the memory is gone":  # an undo forgets it for good
+        aside = shutil.copytree(collected.parent, collected.parents[1] / "aside") / collected.name
+        assert "kidney_01.tif: what was remembered of it is lost (" in glomseg("undo", aside).err
     made_run(collected, "run-3", discs("run-3", FREE, 1))
     brought = glomseg("collect", collected)
     assert brought.code == 0
     assert "kidney_01.tif: what was remembered of it is lost (" in brought.err
+    assert "those that are theirs for measurements alone be replaced" in brought.err
     rejected = json.loads((runs / "run-3/run.json").read_text())["images"]["1"]["collected"]["dropped_as_rejected"]
     assert rejected == (0 if damage == "all is gone" else 3)
     assert runs_of(standing(one_process, collected)) == ["run-3"]
