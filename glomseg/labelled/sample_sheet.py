@@ -161,7 +161,8 @@ def _odd_cells(rows: Iterable[Mapping[str, str]], path: Path) -> list[str]:
     said = []
     if unknown:
         count = sum(text in unknown for text in cells)
-        said.append(f"the sample sheet {path} has {count} cells with {', '.join(unknown)}, which are read as empty")
+        what = "cell" if count == 1 else "cells"
+        said.append(f"the sample sheet {path} has {count} {what} with {', '.join(unknown)}, read as empty")
     if shortened:
         said.append(
             f"the sample sheet {path} has {', '.join(shortened)}, as spreadsheets shorten long numbers: several may "

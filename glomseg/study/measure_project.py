@@ -10,6 +10,7 @@ from glomseg.errors import MeasureError
 from glomseg.labelled.alike import say_alike
 from glomseg.progress import ProgressText
 from glomseg.qupath.classes import LeftOutObjects, is_class
+from glomseg.runs.colour_profiles import name_profiles
 from glomseg.study.columns import QUANTITIES
 from glomseg.study.groups import choose_reference
 from glomseg.study.kinds import is_cortex
@@ -125,10 +126,22 @@ def _with_study_stains(sources: Sources, settings: MeasureSettings, progress: Pr
     return replace(settings, pas=replace(pas, stains=estimate_study_stains(samples))) if samples else settings
 
 
+def _profiles(study: Study) -> tuple[str, ...]:
+    """Name the slides whose ICC profile would change what is measured on their colours, or the run's view of them."""
+    applied = any(run.icc for run in study.runs)
+    slides = [slide for slide in study.slides if applied or slide.stains is not None]
+    made = "not applied, tissue and stain are measured on colours as they are stored"
+    return name_profiles(
+        ((slide.image.name, slide.colour_profile) for slide in slides),
+        f"{made}, though a run read them in sRGB" if applied else made,
+    )
+
+
 def _remarks(study: Study) -> list[str]:
     """Say what was left out, and what stands in the way of comparing animals and groups."""
     remarks = [f"not measured: {names}: {why}" for why, names in _by_reason(study, lambda slide: slide.not_measured)]
     remarks += [f"{names}: {why}" for why, names in _by_reason(study, lambda slide: slide.doubt)]
+    remarks += _profiles(study)
     if left_out := sum((slide.left_out for slide in study.slides), LeftOutObjects()):
         remarks.append(str(left_out))
     if lost := [slide.image.name for slide in study.slides if not slide.slide.sample.animal]:

@@ -22,6 +22,7 @@ from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.doubtful_outlines import describe_doubtful
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.colour_profiles import profile_of
 from glomseg.runs.reviewed import persons_objects, reviewed_objects
 from glomseg.segment.region import IGNORED, Region, off_image, read_region
 from glomseg.segment.shape import measure_shape
@@ -63,6 +64,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
             profiles=tuple(profiles),
             left_out=unused(slide.image, settings),
             sclerosis_judged_by=_sclerosis_judged_by(slide, profiles, settings),
+            colour_profile=None if opened is None else profile_of(opened),
         )
         if mpp is not None:
             result = _with_areas(result, region, reference, ground)

@@ -163,6 +163,7 @@ class MeasuredSlide:
     `not_measured` says why its profiles are not all that there are: nobody and nothing looked for them. It is left out
     of every sum and mean then. `doubt` says why they may not be all, though they are taken for that,
     and `left_out` counts what took no part.
+    `colour_profile` describes an ICC profile that would change its colours.
     `sclerosis_judged_by` says who looked for global sclerosis: "model" where it has a class for it, "person", or "" for
     nobody.
 
@@ -179,6 +180,7 @@ class MeasuredSlide:
     profile_area_um2: float | None = None
     tissue_area_um2: float | None = None
     stains: Stains | None = None
+    colour_profile: str | None = None
     sharpness: float | None = None
     density: NDArray[np.float32] | None = None
     remarks: tuple[str, ...] = ()

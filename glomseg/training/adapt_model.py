@@ -16,6 +16,7 @@ from glomseg.training.checkpoint import clear_training
 from glomseg.training.config import TrainConfig
 from glomseg.training.config_file import CONFIG_NAME, write_config
 from glomseg.training.data.find import find_examples
+from glomseg.training.data.remarks import remarks_on_files
 from glomseg.training.optimise import read_start
 
 NOT_BETTER = "-not-better"
@@ -65,7 +66,7 @@ def adapt_model(
         folders, model_mpp=config.model_mpp, tile_mpp=tile_mpp, classes=config.model.classes, hold_out=False
     )
     done = adapt(examples, net, card, config, device=device, tell=progress)
-    remarks = _remarks(done, started.name)
+    remarks = [*remarks_on_files(examples, folders), *_remarks(done, started.name)]
     kept = done.is_better or keep_anyway
     folder = output if kept else output.with_name(output.resolve().name + NOT_BETTER)
     origins = tuple(TrainingData(place.resolve().name, licence, f"folder {place.resolve().name}") for place in folders)

@@ -80,7 +80,7 @@ def export_corrections(
         annotated=sum(item.annotated for item in usual),
         background=sum(item.background for item in usual),
         hard=sum(item.annotated + item.background for item in hard),
-        remarks=(*reviewed.remarks, *remarks, *export.problems, *_silent(reviewed, places, export)),
+        remarks=(*reviewed.remarks, *remarks, *export.profiles, *export.problems, *_silent(reviewed, places, export)),
     )
 
 

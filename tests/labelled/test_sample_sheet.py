@@ -136,7 +136,7 @@ def test_what_nobody_knows_is_no_name(unknown: str, tmp_path: Path) -> None:
     assert [matched[key].animal for key in "12"] == ["m1", ""]
     assert [matched[key].column("diet") for key in "12"] == ["", "x"]
     assert [matched[key].group for key in "12"] == ["high", "low"]
-    assert f"has 3 cells with {unknown}, which are read as empty" in remarks[0]
+    assert f"has 3 cells with {unknown}, read as empty" in remarks[0]
 
 
 def test_numbers_that_a_spreadsheet_shortened_are_said(tmp_path: Path) -> None:

@@ -53,6 +53,14 @@ def test_a_profile_is_said_once_and_applied_where_that_is_asked_for(slides, orac
     assert "Scanner of the tests" in summary
     assert "| icc | True |" in summary
 
+    measured = {name: " ".join(glomseg("measure", tmp_path / name).err.split()) for name in ("stored", "applied")}
+    assert "ICC" not in measured["stored"]
+    said = "of 2 images (one.tif, two.tif): not applied, tissue and stain are measured on colours as they are stored"
+    assert f"{said}, though a run read them in sRGB" in measured["applied"]
+    stained = " ".join(glomseg("measure", tmp_path / "stored", "--pas", "-o", tmp_path / "pas").err.split())
+    assert said in stained
+    assert "though a run" not in stained
+
     mixed = glomseg(*call, "-o", tmp_path / "stored", "--icc")
     assert mixed.code == 1
     assert "icc" in mixed.err

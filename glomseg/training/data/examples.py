@@ -45,7 +45,8 @@ class Example:
     `values` pairs values of the label with classes, counted from 1; without them the label says what is a glomerulus
     and what not. `others` are the classes that it names and that count as background; `reading` says how its values are
     read, None before it was looked at. `holds` lists the classes in it. Pixels of the class `UNKNOWN` are not valid.
-    Without a `label` there is no glomerulus. A `hard` example is drawn more often.
+    Without a `label` there is no glomerulus. A `hard` example is drawn more often. `colour_profile` describes the ICC
+    profile of the image where it would change its colours.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Example:
     reading: LabelReading | None = None
     hard: bool = False
     holds: tuple[int, ...] = ()
+    colour_profile: str | None = None
 
     @property
     def positive(self) -> bool:

@@ -98,6 +98,12 @@ def _samples(folder: Path) -> SampleSheet | None:
     return read_sample_sheet(sheet) if sheet.is_file() else None
 
 
+def say_samples(folders: Iterable[Path]) -> tuple[str, ...]:
+    """Say which cells of the folders' sample sheets are read otherwise than they stand; raises SampleSheetError."""
+    sheets = [_samples(folder) for folder in folders]
+    return tuple(remark for sheet in sheets if sheet is not None for remark in sheet.remarks)
+
+
 def _twice(sources: Iterable[Source]) -> list[str]:
     """Name the files that share their name with another."""
     first: dict[str, Source] = {}

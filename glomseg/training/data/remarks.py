@@ -4,18 +4,37 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 
 from glomseg.labelled.label_values import say_readings
 from glomseg.listing import first_names
+from glomseg.runs.colour_profiles import name_profiles
 from glomseg.training.data.examples import Example
+from glomseg.training.data.layouts import say_samples
 from glomseg.training.data.splits import Split
 
 
-def remarks_on(split: Split, classes: Sequence[str]) -> tuple[str, ...]:
-    """Return what should be known of the data, a sentence each."""
+def remarks_on(split: Split, classes: Sequence[str], folders: Sequence[Path]) -> tuple[str, ...]:
+    """Return what should be known of the data in some folders, a sentence each."""
     examples = [item for _, part in split.items() for item in part]
-    lines = (_masks(examples), _others(examples), _twice(examples), _animals(split), *_classes(split, classes))
+    lines = (
+        *remarks_on_files(examples, folders),
+        _masks(examples),
+        _others(examples),
+        _twice(examples),
+        _animals(split),
+        *_classes(split, classes),
+    )
     return tuple(line for line in lines if line)
+
+
+def remarks_on_files(examples: Sequence[Example], folders: Sequence[Path]) -> tuple[str, ...]:
+    """Say what of the folders' sample sheets is read otherwise than it stands, and whose colours have a profile."""
+    profiles = {item.image: (item.image.name, item.colour_profile) for item in examples}
+    return (
+        *say_samples(folders),
+        *name_profiles(profiles.values(), "not applied, colours are learned as they are stored"),
+    )
 
 
 def _masks(examples: Sequence[Example]) -> str:

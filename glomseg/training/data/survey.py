@@ -14,6 +14,7 @@ from PIL import Image
 from glomseg.errors import LabelError, MissingMppError, SlideError, TrainingError
 from glomseg.labelled.label_values import LabelReading, refuse_inverted, refuse_two_ways
 from glomseg.listing import first_names
+from glomseg.runs.colour_profiles import profile_of
 from glomseg.slides.readers import BROKEN, reason
 from glomseg.slides.slide import open_slide
 from glomseg.training.data.examples import UNKNOWN, Example, classes_of, label_of, read_example, unlike
@@ -119,9 +120,10 @@ def _look(example: Example, model_mpp: float) -> list[_Seen] | str | MissingMppE
                 f"{example.image} has {example.mpp:.3g} um per pixel, too coarse to be read at {model_mpp:.3g}; "
                 "leave it out, or train at a coarser resolution"
             )
-        if example.image.suffix.lower() in _PICTURES:
-            return _seen(example, _decode(example.image), model_mpp)
         with open_slide(example.image, mpp=example.mpp) as slide:
+            example = replace(example, colour_profile=profile_of(slide))
+            if example.image.suffix.lower() in _PICTURES:
+                return _seen(example, _decode(example.image), model_mpp)
             if is_slide(slide):
                 parts = cut_slide(example, slide, model_mpp)
                 return [_Seen(part) for part in parts]

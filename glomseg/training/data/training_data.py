@@ -111,7 +111,7 @@ def of_split(split: Split, folders: Sequence[Path], config: TrainConfig, *, lice
         describe=f"split by {split.by}: {len(split.train)} images to learn from, {len(split.validation)} to choose by, "
         f"{len(split.test)} held out",
         write=lambda folder: _write(split, folder),
-        remarks=remarks_on(split, config.model.classes),
+        remarks=remarks_on(split, config.model.classes, folders),
     )
 
 

@@ -23,6 +23,7 @@ from glomseg.files import replacing, write_json
 from glomseg.geometry import Box
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
+from glomseg.runs.colour_profiles import name_profiles
 from glomseg.segment.region import IGNORED, off_image
 from glomseg.training.tiles.choice import (
     stem_of,
@@ -63,11 +64,13 @@ class ImageTiles:
 class Export:
     """What came of an export; `problems` are images that could not be read, with the reason.
 
-    `left_out` counts the objects that give no label, and `remarks` say what was repaired or read as another class.
+    `left_out` counts the objects that give no label, `remarks` say what was repaired or read as another class and
+    whose colours an ICC profile would change; of these `profiles` are the last alone.
     """
 
     images: tuple[ImageTiles, ...]
     problems: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     left_out: LeftOutObjects = field(default_factory=LeftOutObjects)
 
@@ -115,10 +118,15 @@ def export_tiles(
     _check_plans(written, [*problems, *off], settings)
     images = tuple(_result(plan) for plan in written)
     _write_record(folder, images, settings, project)
+    profiles = name_profiles(
+        dict.fromkeys((plan.request.image.name, plan.colour_profile) for plan in written),
+        "not applied, tiles hold colours as they are stored",
+    )
     return Export(
         images=images,
         problems=tuple(problems),
-        remarks=(*off, *_remarks(requests, settings)),
+        profiles=profiles,
+        remarks=(*off, *profiles, *_remarks(requests, settings)),
         left_out=sum((unused(request, settings) for request in requests), LeftOutObjects()),
     )
 

@@ -14,6 +14,7 @@ from glomseg.geometry import Box
 from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects, best_class, is_area, is_class, is_exactly, left_out
 from glomseg.qupath.objects import PathObject, repair
+from glomseg.runs.colour_profiles import profile_of
 from glomseg.runs.reviewed import is_rejected
 from glomseg.segment.region import IGNORED
 from glomseg.slides.readers import Pixels
@@ -89,7 +90,8 @@ class TileRequest:
 class TilePlan:
     """One image on its way: the tiles that were chosen, and how many of them are annotated.
 
-    `ignored` are the outlines that have the label `Ignore*`, over all others.
+    `ignored` are the outlines that have the label `Ignore*`, over all others; `colour_profile` describes the image's
+    ICC profile where it would change its colours.
     """
 
     request: TileRequest
@@ -99,6 +101,7 @@ class TilePlan:
     boxes: tuple[Box, ...] = ()
     annotated: int = 0
     ignored: tuple[BaseGeometry, ...] = ()
+    colour_profile: str | None = None
 
     @property
     def folder(self) -> str:
@@ -123,6 +126,7 @@ def choose_tiles(slide: Slide, request: TileRequest, settings: ExportSettings) -
         mpp=own and own * downsample,
         shapes=shapes,
         ignored=_ignored(slide, request, items, settings),
+        colour_profile=profile_of(slide),
     )
     if not wanted:
         return plan

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support import slides
+from support.colour_profiles import power_profile
 from support.trees import write_kpis_patches
 
 from glomseg.errors import TrainingError
@@ -16,6 +17,7 @@ from glomseg.geometry import Box
 from glomseg.training.data.examples import Example, read_example
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.layouts import class_of, names_of
+from glomseg.training.data.remarks import remarks_on_files
 
 BOTH = ("Glomerulus", "Glomerulus: Sclerotic")
 
@@ -361,6 +363,18 @@ def test_a_sample_sheet_says_which_animal(data: Path, tmp_path: Path) -> None:
     sheet.write_text("animal,group\nM7,control\n")
     with pytest.raises(TrainingError, match="has no column of image names"):
         find_examples([folder], model_mpp=2, tile_mpp=2)
+
+
+def test_what_of_the_files_is_read_otherwise_is_said(tmp_path: Path) -> None:
+    """Cells that mean nothing, and colours that a profile would change."""
+    (tmp_path / "masks").mkdir()
+    for name, profile in (("a", power_profile(1.0)), ("b", None)):
+        Image.new("RGB", (64, 64), (90, 40, 120)).save(tmp_path / f"{name}.png", icc_profile=profile)
+        Image.fromarray(np.eye(64, dtype=np.uint8) * 255).save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "samples.csv").write_text("image,animal\na.png,NA\nb.png,m1\n")
+    cells, colours = remarks_on_files(find_examples([tmp_path], model_mpp=1, tile_mpp=1), [tmp_path])
+    assert cells.endswith("samples.csv has 1 cell with NA, read as empty")
+    assert colours.endswith("of 1 image (a.png): not applied, colours are learned as they are stored")
 
 
 def test_a_sample_sheet_however_it_is_spelled(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shapely
 from PIL import Image
+from support.colour_profiles import power_profile, write_with_profile
 from support.slides import Disc, disc_slide
 
 from glomseg.errors import RunError, TrainingError
@@ -37,6 +38,18 @@ def source(tmp_path_factory):
     slide = disc_slide(tmp_path_factory.mktemp("slides") / "a.b.tif", discs=TUFT, tissue=(0, 0, 2048, 800))
     objects = [glomerulus(disc.x, disc.y, disc.radius_x) for disc in TUFT]
     return request_of("a.b.tif", slide.path, *objects)
+
+
+def test_tiles_of_a_scanner_with_a_profile_are_said_to_hold_colours_as_stored(tmp_path):
+    """A run with --icc reads them otherwise than the model will that learns from these tiles."""
+    picture = np.full((512, 512, 3), 200, np.uint8)
+    path = write_with_profile(tmp_path / "a.tif", picture, power_profile(1.0))
+    plain = write_with_profile(tmp_path / "b.tif", picture, None)
+    requests = [request_of(item.name, item, glomerulus(256, 256, 50)) for item in (path, plain)]
+    export = export_tiles(requests, tmp_path / "out", ExportSettings(size_px=256, downsample=1))
+    (said,) = export.profiles
+    assert "of 1 image (a.tif): not applied, tiles hold colours as they are stored" in said
+    assert said in export.remarks
 
 
 def pixels(path):
