@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +24,7 @@ from glomseg.qupath.objects import Color, PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, stage
+from glomseg.qupath.scratch import scratch_folder
 from glomseg.qupath.write_mark import PROPERTY, property_value
 
 PAINTED = "glomseg.painted"
@@ -78,8 +78,8 @@ def opened(
     """
     start_qupath()
     _check_version(project_path)
-    with tempfile.TemporaryDirectory(prefix="glomseg-collect-", ignore_cleanup_errors=True) as scratch:
-        staged = stage(project_path, entry_id, image_path, Path(scratch))
+    with scratch_folder("collect") as scratch:
+        staged = stage(project_path, entry_id, image_path, scratch)
         check_state(staged, expected_state)
         project, entry = _open_staged(staged)
         yield staged, project, entry

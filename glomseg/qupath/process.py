@@ -26,6 +26,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from glomseg.child_process import end_with_parent
 from glomseg.errors import QuPathError
+from glomseg.qupath.scratch import remove_stale_folders, scratch_folder
 
 REMEDY = "install QuPath from qupath.github.io, or set PAQUO_QUPATH_DIR to its folder"
 OLDEST = (0, 5)
@@ -137,7 +138,8 @@ def qupath_process() -> Iterator[QuPathProcess]:
     progress is through, so that no write is cut short; Ctrl-C once more ends the process.
     """
     info = require_qupath()
-    with tempfile.TemporaryDirectory(prefix="glomseg-qupath-", ignore_cleanup_errors=True) as preferences:
+    remove_stale_folders()
+    with scratch_folder("qupath") as preferences:
         options = ["-Xrs", "-Djava.awt.headless=true", f"-Djava.util.prefs.userRoot={preferences}"]
         if version_numbers(info.java_version or "0") >= (22,):  # else Java warns of its own start
             options.append("--enable-native-access=ALL-UNNAMED")

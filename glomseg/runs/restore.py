@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,6 +13,7 @@ from glomseg.errors import ProjectError
 from glomseg.qupath.image_copies import checked_copy, copy_image_data, restore_image_data
 from glomseg.qupath.image_data import DATA, check_written
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
+from glomseg.qupath.scratch import scratch_folder
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import Undone
@@ -100,6 +100,6 @@ def _folder_of(backup: Backup) -> Iterator[Path]:
     if backup.file is None:
         yield backup.folder
         return
-    with tempfile.TemporaryDirectory(prefix="glomseg-restore-") as folder:
-        shutil.copy2(backup.file, Path(folder, DATA))
-        yield Path(folder)
+    with scratch_folder("restore") as folder:
+        shutil.copy2(backup.file, folder / DATA)
+        yield folder
