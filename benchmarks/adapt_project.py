@@ -32,7 +32,8 @@ from glomseg.geometry import geometries
 from glomseg.labelled.label_files import Outlines, Selection, read_outlines
 from glomseg.pictures.overlay import draw_outline
 from glomseg.qupath.process import qupath_process
-from glomseg.runs.run import load_run
+from glomseg.runs.run import Run
+from glomseg.runs.run_list import find_run
 
 REDRAWN_IOU = 0.7
 """An outline that a person takes the trouble to draw again."""
@@ -103,11 +104,6 @@ def glomseg(*words: object) -> int:
     return code
 
 
-def newest_run(project: Path) -> Path:
-    """Return the folder of the newest run of a project."""
-    return max((path.parent for path in (project.parent / "glomseg").glob("*/run.json")), key=lambda path: path.name)
-
-
 def said(result: EvaluationResult) -> str:
     """Say what was found, alone and with candidates."""
     overall = result.summary.overall
@@ -147,10 +143,9 @@ def beside(left: Image.Image, right: Image.Image) -> Image.Image:
     return both
 
 
-def outlines_in(run_folder: Path) -> dict[str, Path]:
+def outlines_in(run: Run) -> dict[str, Path]:
     """Return the file of outlines of each image of a run, by the image's name."""
-    run = load_run(run_folder)
-    return {record.name: run_folder / f"{entry_id}.geojson" for entry_id, record in run.images.items()}
+    return {record.name: run.folder / f"{entry_id}.geojson" for entry_id, record in run.images.items()}
 
 
 def main() -> None:
@@ -168,7 +163,7 @@ def main() -> None:
     with qupath_process() as qupath:
         project = qupath.call(make_project, options.output / "project", slides)
         assert glomseg("annotate", project, "--model", "pas-starter", "--species", options.species) == 0
-        before = newest_run(project)
+        before = find_run(project.parent / "glomseg", None)
         truths = {path.name: path.with_suffix(".geojson") for path in parts["chose"]}
         done = qupath.call(review, project, truths)
     for name, counts in done.items():
@@ -182,11 +177,11 @@ def main() -> None:
     glomseg("status", project)
     left_out = [word for path in parts["rest"] for word in ("--image", path.name)]
     assert glomseg("annotate", project, "--species", options.species, *left_out) == 0
-    runs = {"before": before, "after": newest_run(project)}
+    runs = {"before": before, "after": find_run(project.parent / "glomseg", None)}
     for name, run in runs.items():
         scores = EvaluateOptions(pictures=False, missing="skip")
-        result = evaluate_predictions(run, options.pictures / "rest", options.output / name, scores)
-        print(f"{name}, {load_run(run).parameters.model}: {said(result)}", flush=True)
+        result = evaluate_predictions(run.folder, options.pictures / "rest", options.output / name, scores)
+        print(f"{name}, {run.parameters.model}: {said(result)}", flush=True)
     folder = options.output / "pictures"
     folder.mkdir()
     for path in parts["rest"]:

@@ -78,6 +78,7 @@ def main() -> None:
         ("several slides at once", at_once),
         *([("compiled", compiled)] if with_gpu else []),
     ]
+    failed = []
     for title, section in sections:
         spent = time.perf_counter() - start
         if spent > options.budget:
@@ -87,10 +88,13 @@ def main() -> None:
         try:
             section(options)
         except Exception as error:  # the next section may still say something
-            print(f"  FAILED: {type(error).__name__}: {error}\n{''.join(traceback.format_exc()[-1500:])}", flush=True)
+            print(f"  FAILED: {type(error).__name__}: {error}\n{traceback.format_exc()[-1500:]}", flush=True)
+            failed.append(title)
     print(f"\nall of it: {time.perf_counter() - start:.0f} s")
     if options.json:
         options.json.write_text(json.dumps(RESULTS, indent=1))
+    if failed:
+        sys.exit(f"failed, see above: {', '.join(failed)}")
 
 
 def over(options: argparse.Namespace) -> bool:

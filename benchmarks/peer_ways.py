@@ -2,7 +2,7 @@
 
     python benchmarks/peer_ways.py WAY SLIDE NETWORK [--mpp 1]
 
-Nothing of glomseg is imported but in its own way: NETWORK is a traced network, RGB in 0..1 to probabilities.
+Nothing of glomseg is measured but in its own way: NETWORK is a traced network, RGB in 0..1 to probabilities.
 """
 
 from __future__ import annotations
@@ -233,34 +233,13 @@ def counted(output: Any) -> int:
 
 def tiatoolbox_ready(options: argparse.Namespace) -> Any:
     """Import the engine before time counts; torchvision's compiled part may be one for another torch."""
-    declare_operators()
+    sys.path.append(str(Path(__file__).parents[1]))  # this checkout, for what needs torch alone
+    from glomseg.models.extras import usable_torchvision
+
+    usable_torchvision()
     from tiatoolbox.models.engine import semantic_segmentor  # noqa: F401
 
     return load(options)
-
-
-_DECLARED: list[Any] = []
-
-
-def declare_operators() -> None:
-    """Declare those operators of torchvision that are missing beside a torch for the CPU; none of them is called."""
-    import importlib
-    import re
-
-    for _ in range(50):
-        try:
-            importlib.import_module("torchvision")
-        except RuntimeError as error:
-            missing = re.search(r"operator torchvision::(\w+) does not exist", str(error))
-            if missing is None:
-                raise
-            library = torch.library.Library("torchvision", "FRAGMENT")
-            library.define(f"{missing[1]}() -> ()")
-            _DECLARED.append(library)
-            for name in [name for name in sys.modules if name.startswith("torchvision")]:
-                del sys.modules[name]
-        else:
-            return
 
 
 def glomseg_model(options: argparse.Namespace) -> Any:
