@@ -20,7 +20,6 @@ import json
 import math
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,7 @@ from shapely.affinity import scale
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.geometry import polygons
-from glomseg.labelled.masks import read_mask
+from glomseg.labelled.masks import outline
 from glomseg.models.card import SPECIES_DIAMETER_UM
 from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.segment.region import IGNORED
@@ -73,10 +72,7 @@ ORGANS = {
 
 def outlined(mask: NDArray[np.bool_], width: int, height: int) -> tuple[BaseGeometry, ...]:
     """Outline the objects of a mask (H, W), stretched to a picture's size."""
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch, "mask.png")
-        Image.fromarray(mask.astype(np.uint8) * 255).save(path)
-        items = read_mask(path).geometries if mask.any() else ()
+    items, _ = outline(mask)
     x, y = width / mask.shape[1], height / mask.shape[0]
     return tuple(scale(item, x, y, origin=(0, 0)) for item in items)
 
