@@ -126,7 +126,8 @@ class Segmenter:
         names = [asked] if isinstance(asked, str | Path) else list(asked)
         model = load_models(names, options.device)
         if listener is not None:
-            listener.remark(f"model {model.card.name} on {model.device}")
+            colours = "" if model.card.look else "; its card says no colours, so that no slide is doubted for its own"
+            listener.remark(f"model {model.card.name} on {model.device}{colours}")
         outline_settings(model.card, settings)  # what cannot be is refused before anything else
         if options.sclerosis == "off":
             suggester = None

@@ -44,7 +44,7 @@ def test_plain_slides(tmp_path: Path, oracle_folder: Path, capfd) -> None:
         ("planned", 2), ("started", "a.tif"), ("ended", "a.tif", State.DONE),
         ("started", "b.tif"), ("ended", "b.tif", State.FAILED),
     ]  # fmt: skip
-    assert heard.texts == ["model oracle on cpu"]
+    assert heard.texts == ["model oracle on cpu; its card says no colours, so that no slide is doubted for its own"]
     assert load_run(tmp_path / "out") == result.run
 
 
