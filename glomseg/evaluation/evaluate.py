@@ -42,8 +42,6 @@ PER_OBJECT = "per_object.csv"
 SPECK = 0.01
 """Of the area of the largest object of an image; glomeruli differ less."""
 
-"""Called with the number of images scored and the number of all."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:

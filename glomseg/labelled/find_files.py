@@ -85,13 +85,19 @@ def _files(root: Path, suffixes: Iterable[str]) -> list[Path]:
 
 def _all_files(root: Path) -> list[Path]:
     """List the files in a folder and below without hidden ones, and without what a run of glomseg below it wrote."""
+    return _files_and_runs(root)[0]
+
+
+def _files_and_runs(root: Path) -> tuple[list[Path], list[Path]]:
+    """List the files in a folder and below, none hidden, that no run of glomseg below it wrote, and those runs."""
     files = sorted(
         path
         for path in root.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
-    runs = {path.parent for path in files if _is_record(path) and path.parent != root}
-    return [path for path in files if runs.isdisjoint(path.parents)] if runs else files
+    runs = [path.parent for path in files if _is_record(path) and path.parent != root]
+    wrote = set(runs)
+    return [path for path in files if wrote.isdisjoint(path.parents)], runs
 
 
 def _is_record(path: Path) -> bool:
@@ -145,20 +151,17 @@ def find_labels(path: Path) -> list[Source]:
         return [Source(path=path, stem=stem_of(path))]
     if (path / RECORD).is_file():
         return _run_results(path)
-    files = _label_files(path)
+    there, runs = _files_and_runs(path)
+    files = [item for item in there if item.name.lower().endswith((*GEOJSON, *MASKS))]
+    files = [item for item in files if not item.name.lower().endswith(GEOJSON) or _is_geojson(item)]
     labels = [item for item in files if _is_label(item, path)]
     sources = [_source(item, path) for item in labels or files]
-    for run in sorted(item.parent for item in path.rglob(RECORD) if _is_record(item)):
+    for run in runs:
         above = run.relative_to(path).parts
         sources += [replace(item, folders=(*above, *item.folders)) for item in _run_results(run)]
     if not sources:
         raise EvaluationError(f"{path} holds no mask and no GeoJSON file; name the folder that does")
     return sources
-
-
-def _label_files(folder: Path) -> list[Path]:
-    files = _files(folder, (*GEOJSON, *MASKS))
-    return [item for item in files if not item.name.lower().endswith(GEOJSON) or _is_geojson(item)]
 
 
 def left_out(path: Path) -> list[str]:

@@ -262,26 +262,26 @@ def match_samples(
     images without a partner. Raises SampleSheetError.
     """
     matched: dict[str, Sample] = {}
-    used: list[Sample] = []
     missing = []
     images = list(images)
     by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
+    named, used = {id(row) for row in by_name.values()}, set[int]()
     for entry_id, name, own in images:
         row = by_name.get(name)
         if row is None and sheet is not None:
             other = sheet.samples.get(entry_id)
-            row = None if any(other is taken for taken in by_name.values()) else other
+            row = None if id(other) in named else other
         if row is None:
             missing.append(name)
             matched[entry_id] = own
             continue
-        used.append(row)
+        used.add(id(row))
         merged = {key: getattr(row, key) or getattr(own, key) for key in (*FIELDS, "split")}
         matched[entry_id] = Sample(**merged, others=row.others)
     if sheet is None:
         return matched, []
     remarks = list(sheet.remarks)
-    if unknown := sorted(name for name, row in sheet.samples.items() if not any(row is item for item in used)):
+    if unknown := sorted(name for name, row in sheet.samples.items() if id(row) not in used):
         remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
     if missing:
         remarks.append(f"not in the sample sheet: {', '.join(missing)}")

@@ -15,7 +15,8 @@ _JPEG2000 = (33003, 33004, 33005, 34712)
 BLIND_TO_HOLES = (*_JPEG2000, 50000, 50001)  # and Zstd, WebP: they make pixels of anything
 HOLE = bytes(512)  # a sector that was not copied; compressed pixels hold no such run
 _RUN = bytes(128)  # of zeros, which baseline pixels hold only where zeros say "as before"
-_SOF, _SOS, _EOI = (0xC0, 0xC1, 0xC2), 0xDA, b"\xff\xd9"
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"
+_SOF, _SOS = (0xC0, 0xC1, 0xC2), 0xDA
 _PROGRESSIVE, _DHT = 0xC2, 0xC4
 _UNREAD = {0xC3: "lossless JPEG", 0xF7: "JPEG-LS"}
 _HEAD = 2**20  # bytes before the frame's header, where profiles and descriptions stand
@@ -30,7 +31,7 @@ def joined(data: bytes, tables: bytes | None, *, stored_as_rgb: bool) -> bytes |
     start = _start_of_scan(data)
     if start is None:
         return None
-    head = b"\xff\xd8" if not tables else tables.removesuffix(_EOI)
+    head = _SOI if not tables else tables.removesuffix(_EOI)
     marker = _STORED_AS_RGB if stored_as_rgb else b""
     return b"".join((head, data[2:start], marker, data[start:]))
 
@@ -48,7 +49,8 @@ def decode(data: bytes, *, grey: bool) -> npt.NDArray[np.uint8]:
 def unread_kind(path: Path) -> str | None:
     """Name the kind of a JPEG file that no decoder here is for, by the header of its frame; None for any other."""
     with path.open("rb") as file:
-        data = file.read(_HEAD)
+        start = file.read(len(_SOI))
+        data = start + file.read(_HEAD) if start == _SOI else b""
     for marker, at in _markers(data):
         if marker in _UNREAD:
             return _UNREAD[marker]
@@ -72,7 +74,7 @@ def _start_of_scan(data: bytes) -> int | None:
 
 def _markers(data: bytes) -> Iterator[tuple[int, int]]:
     """Give the markers of a JPEG file's header and where they stand, up to that of the first scan."""
-    at = 2 if data[:2] == b"\xff\xd8" else len(data)
+    at = 2 if data.startswith(_SOI) else len(data)
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         if marker != 0xFF:

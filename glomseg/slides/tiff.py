@@ -15,6 +15,7 @@ import numpy.typing as npt
 import tifffile
 
 from glomseg.errors import SlideError
+from glomseg.listing import first_names
 from glomseg.slides.ome import OmeImage
 from glomseg.slides.pixel_size import StatedMpp
 from glomseg.slides.readers import (
@@ -102,8 +103,8 @@ def _listening() -> Iterator[list[str]]:
 
 
 def _damage(heard: Sequence[str]) -> tuple[str, ...]:
-    more = f" and {len(heard) - 1} more" if len(heard) > 1 else ""
-    return (f"has a damaged header ({' '.join(heard[0].split())[:100]}{more}): compare what is read",) if heard else ()
+    said = first_names([" ".join(text.split())[:100] for text in heard], 1)
+    return (f"has a damaged header ({said}): compare what is read",) if heard else ()
 
 
 def _remarks(tiff: tifffile.TiffFile, picture: Picture) -> tuple[str, ...]:

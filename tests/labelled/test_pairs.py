@@ -318,6 +318,7 @@ def test_runs_in_a_folder_count_with_their_results_alone(tmp_path: Path) -> None
         touch(run.folder, f"candidates/{name}.geojson", f"overlay/{name}.jpg", "changes/x/y.geojson")
         write_geojson(run.result_path(name), [])
         run.update(name, ImageRecord(name=f"{name}.svs", state=State.DONE))
+    shutil.copytree(tmp_path / "runs/one", tmp_path / "runs/.trash/old")
     touch(tmp_path / "runs", "by_hand.geojson", "trial/three.png")
     (tmp_path / "runs/trial/run.json").write_text('{"seed": 1}')
     labels = {item.key: item.path.relative_to(tmp_path / "runs").as_posix() for item in find_labels(tmp_path / "runs")}
