@@ -179,9 +179,15 @@ def _settle(folder: str, options: Sequence[str]) -> None:
 
 
 def _java_options() -> list[str]:
-    """Return Java's options of PAQUO_JAVA_OPTS or .paquo.toml; they come after ours, so that they win."""
+    """Return Java's options of PAQUO_JAVA_OPTS or .paquo.toml; they come after ours, so that they win.
+
+    Raises QuPathError for what is no list of options.
+    """
     given = _setting("java_opts") or ()
-    return shlex.split(given) if isinstance(given, str) else [str(option) for option in given]
+    try:
+        return shlex.split(given) if isinstance(given, str) else [str(option) for option in given]
+    except (ValueError, TypeError) as error:
+        raise QuPathError(f"Java's options {given!r} cannot be read ({error}); set PAQUO_JAVA_OPTS again") from None
 
 
 def _translating(function: Callable[[], _T]) -> _T:

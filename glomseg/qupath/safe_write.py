@@ -170,7 +170,7 @@ def _save_classes(path: Path, classes: Sequence[ProjectClass]) -> None:
 def _amend(path: Path, amend: Callable[[dict[str, Any]], bool]) -> None:
     """Change a JSON file of the project where `amend` has anything to change; what QuPath writes meanwhile stays.
 
-    Raises ConflictError where somebody goes on writing it.
+    Raises ConflictError where somebody goes on writing it, or is in the middle of that.
     """
 
     def refuse_changed() -> None:
@@ -179,7 +179,10 @@ def _amend(path: Path, amend: Callable[[dict[str, Any]], bool]) -> None:
 
     for tries_left in reversed(range(_TRIES)):
         before = path.read_bytes() if path.is_file() else None
-        read = from_json(before) if before is not None else {}
+        try:
+            read = from_json(before) if before is not None else {}
+        except ValueError as error:  # it was whole when the image was read
+            raise ConflictError(f"{path} is half written just now ({error}); run the same command again") from error
         content: dict[str, Any] = read if isinstance(read, dict) else {}
         if not amend(content):
             return

@@ -140,6 +140,13 @@ def test_java_options_of_the_user_come_beside_ours(pretended, monkeypatch, given
     assert {"-Xrs", "-Djava.awt.headless=true"} < set(options)
 
 
+@pytest.mark.parametrize("given", ["-Dx='half", "3"])
+def test_java_options_that_are_none_are_one_line(pretended, monkeypatch, given):
+    monkeypatch.setenv("PAQUO_JAVA_OPTS", given)
+    with pytest.raises(QuPathError, match="set PAQUO_JAVA_OPTS again"), qupath_process():
+        pass
+
+
 def test_a_process_that_dies_is_one_line(pretended):
     with qupath_process() as process:
         with pytest.raises(QuPathError, match="ended unexpectedly"):

@@ -120,6 +120,17 @@ def test_a_change_since_reading_stops_the_write(study, staged):
     assert snapshot(study.parent) == before
 
 
+def test_a_list_of_classes_that_is_half_written_stops_the_write(study, staged):
+    image = first(study)
+    before = image_state(image)
+    classes = study.parent / "classifiers/classes.json"
+    classes.write_bytes(half := classes.read_bytes()[:20])
+    with pytest.raises(ConflictError, match=r"classes\.json is half written"):
+        put_in_place(staged, before, [NEW])
+    assert image_state(image) == before
+    assert classes.read_bytes() == half
+
+
 def test_touching_a_file_is_no_change(study, staged):
     state = image_state(first(study))
     (first(study).data_folder / "data.qpdata").touch()
