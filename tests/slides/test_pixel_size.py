@@ -10,8 +10,11 @@ import pytest
 import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from support.slides import write_pyramid
 
 from glomseg.errors import MissingMppError, SlideError
+from glomseg.geometry import Box
 from glomseg.qupath.image_servers import pixel_size
 from glomseg.slides.aperio import aperio_mpp
 from glomseg.slides.pixel_size import parse_mpp, parse_number, parse_um, stated_mpp
@@ -174,3 +177,85 @@ def test_no_text_is_a_traceback_or_an_impossible_size(text):
 def test_no_description_is_a_traceback(text):
     stated = aperio_mpp("Aperio " + text, 512, 512)
     assert stated is None or stated.mpp is None or 0.02 <= stated.mpp[0] <= 10
+
+
+# --- of slides
+
+
+def test_pixel_size_of_real_files(data):
+    with open_slide(data / "slides/CMU-1-Small-Region.svs") as opened:
+        assert opened.pixel_size == (0.499, 0.499)
+    with open_slide(data / "slides/tcga_no_mpp.svs") as opened:
+        assert opened.mpp_x is None
+        with pytest.raises(MissingMppError, match="`mpp`"):
+            opened.read(Box(0, 0, 10, 10), 1.0)
+        assert opened.overview(200).shape == (161, 200, 3)
+
+
+@pytest.mark.parametrize("kind", ["tiff", "ome"])
+def test_anisotropic_pixels(tmp_path, picture, kind):
+    path = write_pyramid(tmp_path / "a.ome.tif", picture, (0.25, 0.5), kind=kind, factors=(1,))
+    with open_slide(path) as opened:
+        assert opened.pixel_size == pytest.approx((0.25, 0.5))
+        assert opened.mpp == pytest.approx(0.125**0.5)
+        pixels = opened.read(Box(40, 30, 400, 200), 1.0)
+    assert pixels.shape == (100, 100, 3)
+    source = picture[30:230, 40:440].reshape(100, 2, 100, 4, 3).sum(axis=(1, 3))
+    assert np.array_equal(pixels, (2 * source + 8) // 16)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"resolution": (20_000, 20_000), "resolutionunit": "CENTIMETER"}, 0.5),
+        ({"resolution": (50_800, 50_800), "resolutionunit": "INCH"}, 0.5),
+        ({"resolution": (72, 72), "resolutionunit": "INCH"}, None),
+        ({"resolution": (300, 300), "resolutionunit": "INCH"}, None),
+        ({"resolution": (20_000, 20_000), "resolutionunit": "NONE"}, None),
+        ({}, None),
+        ({"resolution": (4, 4), "metadata": {"unit": "um"}, "imagej": True}, 0.25),
+        ({"resolution": (4, 4), "metadata": {"unit": "micron"}, "imagej": True}, 0.25),
+        ({"ome": True, "metadata": {"axes": "YXS", "PhysicalSizeX": 0.4, "PhysicalSizeY": 0.4}}, 0.4),
+        ({"ome": True, "metadata": {"axes": "YXS"}}, None),
+        (
+            {
+                "ome": True,
+                "metadata": {
+                    "axes": "YXS",
+                    "PhysicalSizeX": 400,
+                    "PhysicalSizeXUnit": "nm",
+                    "PhysicalSizeY": 0.0004,
+                    "PhysicalSizeYUnit": "mm",
+                },
+            },
+            0.4,
+        ),
+    ],
+)
+def test_pixel_size_from_every_source(tmp_path, options, expected):
+    path = tmp_path / "image.tif"
+    options = {"metadata": None, **options}
+    tifffile.imwrite(path, np.zeros((64, 80, 3), np.uint8), photometric="rgb", **options)
+    with open_slide(path) as opened:
+        assert opened.mpp_x == (None if expected is None else pytest.approx(expected))
+        assert opened.mpp_y == (None if expected is None else pytest.approx(expected))
+
+
+def test_pixel_size_of_a_png(tmp_path):
+    image = Image.new("RGB", (20, 10))
+    image.save(tmp_path / "screen.png", dpi=(96, 96))
+    image.save(tmp_path / "scan.png", dpi=(50_800, 50_800))
+    with open_slide(tmp_path / "screen.png") as opened:
+        assert opened.mpp_x is None
+    with open_slide(tmp_path / "scan.png") as opened:
+        assert opened.mpp == pytest.approx(0.5)
+
+
+def test_given_pixel_size_wins(pyramid):
+    with open_slide(pyramid, mpp=0.5) as opened:
+        assert opened.pixel_size == (0.5, 0.5)
+    with open_slide(pyramid, mpp=(0.5, 0.4)) as opened:
+        assert opened.pixel_size == (0.5, 0.4)
+    for wrong in (0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(SlideError, match="`mpp`"):
+            open_slide(pyramid, mpp=wrong)

@@ -16,6 +16,9 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
+from glomseg.geometry import Box
+from glomseg.slides.slide import Slide
+
 Pixels = NDArray[np.uint8]
 Painter = Callable[[int, int, int, int, int], Pixels | None]
 """(x, y, width, height, factor) in pixels of the level reduced by `factor`, to (height, width, 3); None is a gap."""
@@ -112,6 +115,11 @@ def draw(size: tuple[int, int], tissue: tuple[int, int, int, int], discs: Sequen
         distance = np.hypot((x - disc.x) / disc.radius_x, (y - disc.y) / disc.radius_y)
         picture[y0:y1, x0:x1][(distance <= 1) & (distance >= disc.hole)] = disc.colour
     return picture
+
+
+def whole(opened: Slide) -> Box:
+    """Return the box of all that a slide shows."""
+    return Box(0, 0, opened.width, opened.height)
 
 
 def write_pyramid(
