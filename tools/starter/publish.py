@@ -26,7 +26,8 @@ pictures, with a path in PICTURES (its own folder, where that is not given); `se
     mpp = 0.5
 
 With `--composed` (the AIDPATH folder) fields composed of its test part are measured too, in each stain, as human tissue
-and as rodents'; a model that learned from that part is flattered by them, which belongs into `chose`.
+and as rodents'; a model that learned from that part is flattered by them, which belongs into `chose`. Without it
+those that MODEL's own card has stay as they are.
 """
 
 from __future__ import annotations
@@ -216,6 +217,8 @@ def publish(
             scores["pictures"][item.name] = row
         if composed is not None:
             scores["composed"] = measure_composed(load_model(model), composed)
+        elif "composed" in card.scores:
+            scores["composed"] = card.scores["composed"]
         if sets.organs:
             scores["other_organs"] = {}
         for number, item in enumerate(sets.organs):

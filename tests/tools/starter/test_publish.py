@@ -74,6 +74,16 @@ def test_the_card_has_the_form_of_the_shipped_one(folder: Path, tmp_path: Path) 
     assert stated[0].figures["recall_with_candidates"] == 1
 
 
+def test_composed_fields_that_are_not_measured_anew_stay(tmp_path: Path) -> None:
+    """They are of the same weights, and were dropped without a word."""
+    rows = {"human PAS": {"glomeruli": 2, "object_f1": 0.9}}
+    model = save_oracle(tmp_path / "model", scores={"composed": rows, "validation": {}})
+    (tmp_path / "sets.toml").write_text('description = "d"\n')
+    card = publish(model, read_sets(tmp_path / "sets.toml"), tmp_path / "out")
+    assert card.scores["composed"] == rows
+    assert "validation" not in card.scores
+
+
 def test_composed_fields_are_measured_by_species_and_stain(made_up: Path) -> None:
     from glomseg.models.predict import load_model
 
