@@ -1,37 +1,21 @@
 """Collect, undo and restore as a user types them, on a real QuPath: what a run did can be taken back."""
 
-import getpass
 import json
 import shutil
 import subprocess
 import sys
 import time
-from dataclasses import replace
 
 import pytest
-from support.another_process import EDIT, in_another_process
-from support.qupath_side import add_to_predictions, delete_predictions, draw, twin
-from support.runs import FREE, discs, made_run, standing
+from support.qupath_side import add_to_predictions, draw, twin
+from support.runs import FREE, collected, discs, judged_by_a_person, made_run, same, standing
 
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs import collect, each_image
-from glomseg.runs.lock import locked, who
+from glomseg.runs.lock import locked
 from glomseg.runs.ownership import RUN, owner
 from glomseg.runs.run import load_run
-from glomseg.runs.write_image import Target, collect_image
-
-
-@pytest.fixture
-def study(study_0_6_0):
-    return study_0_6_0
-
-
-def same(one, two):
-    return one.keys() == two.keys() and all(
-        replace(item, geometry=two[key].geometry) == two[key] and item.geometry.equals(two[key].geometry)
-        for key, item in one.items()
-    )
 
 
 @pytest.mark.qupath
@@ -59,19 +43,6 @@ def test_undo_after_a_run_is_the_identity(study, one_process, glomseg):
     assert "nothing to undo" in nothing.err
     assert glomseg("collect", study, "run-2").code == 0  # and forward again: an undo rejects nothing
     assert len(standing(one_process, study)) == len(drawn) + 7
-
-
-def judged_by_a_person(qupath, study, spots):
-    """Play a person: only the outlines at `spots` of the present run are left, as if the others were deleted."""
-    (image, *_) = read_project(study).images
-    target = Target(
-        project_path=study,
-        entry_id="1",
-        image_path=image.path,
-        state=image_state(image),
-        backup_folder=study.parent / "elsewhere",
-    )
-    qupath.call(collect_image, target, discs("run-2", spots), processed_area=None)
 
 
 @pytest.mark.qupath
@@ -144,148 +115,6 @@ def test_somebody_saves_while_we_write(study, one_process, glomseg, monkeypatch,
     monkeypatch.undo()
 
 
-def collected(glomseg, study, *arguments, key="1"):
-    """What the record says that a collect did to an image."""
-    return json.loads(glomseg("collect", study, *arguments, "--json").out)["images"][key]["collected"]
-
-
-def deleted(qupath, study, keep, key="1"):
-    image = next(image for image in read_project(study).images if image.entry_id == key)
-    return qupath.call(delete_predictions, study, key, image.path, keep)
-
-
-@pytest.mark.qupath
-def test_a_write_that_never_came_about_is_none(study, one_process, glomseg):
-    """Killed before the data was replaced: its record and its memory are there, and true of no data that is."""
-    made_run(study, "run-1", discs("run-1", FREE))
-    data = study.parent / "data/1/data.qpdata"
-    before = data.read_bytes()
-    glomseg("collect", study)
-    data.write_bytes(before)
-    assert glomseg("undo", study).code == 1
-    assert data.read_bytes() == before
-    again = collected(glomseg, study)
-    assert (again["added"], again["deletions_not_believed"]) == (len(FREE), 0)
-    assert glomseg("undo", study).code == 0
-    assert all(owner(item) == "person" for item in standing(one_process, study).values())
-
-
-@pytest.mark.qupath
-def test_what_is_remembered_is_true_of_the_data_that_stands(study, one_process, glomseg):
-    """Data of three days, put back by hand in any order: what was deleted later was not deleted in it."""
-    made_run(study, "run-1", discs("run-1", FREE))
-    made_run(study, "run-2", discs("run-2", FREE))
-    data, days = study.parent / "data/1/data.qpdata", {}
-    days["before"] = data.read_bytes()
-    assert collected(glomseg, study, "run-1")["added"] == 8
-    days["collected"] = data.read_bytes()
-    assert deleted(one_process, study, keep=3) == 5
-    days["reviewed"] = data.read_bytes()
-    offered = {"before": (8, 0), "collected": (0, 0), "reviewed": (0, 5)}
-    for day in ("reviewed", "before", "collected", "before", "reviewed", "collected"):
-        data.write_bytes(days[day])
-        made = collected(glomseg, study, "run-2")
-        assert (made["added"], made["dropped_as_rejected"]) == offered[day], day
-        assert made["deletions_not_believed"] == 0
-
-
-@pytest.mark.qupath
-def test_a_qupath_that_was_open_saves_over_what_was_brought_in(study, one_process, glomseg):
-    """It knows nothing of our write, and so has deleted nothing of it; its own mark is that of the write before."""
-    made_run(study, "run-1", discs("run-1", FREE[:4]))
-    made_run(study, "run-2", discs("run-2", FREE))
-    data = study.parent / "data/1/data.qpdata"
-    assert collected(glomseg, study, "run-1")["added"] == 4
-    opened_then = data.read_bytes()
-    assert collected(glomseg, study, "run-2")["added"] == 4
-    data.write_bytes(opened_then)
-    assert deleted(one_process, study, keep=3) == 1  # the person deletes one of the first run, and saves
-    made = collected(glomseg, study, "run-2")
-    assert (made["added"], made["dropped_as_rejected"]) == (4, 1)
-
-
-@pytest.mark.qupath
-def test_all_of_a_run_gone_at_once_is_said_and_not_believed(study, one_process, glomseg):
-    made_run(study, "run-1", discs("run-1", FREE))
-    collected(glomseg, study)
-    assert deleted(one_process, study, keep=0) == 8
-    again = glomseg("collect", study)
-    assert again.code == 0
-    assert "all 8 outlines of run run-1 are gone from it at once" in again.err
-    assert "--believe-deletions" in again.err
-    assert len(standing(one_process, study)) == 10 + 8
-    deleted(one_process, study, keep=0)
-    made = collected(glomseg, study, "--believe-deletions")
-    assert (made["added"], made["dropped_as_rejected"]) == (0, 8)
-    deleted(one_process, study, keep=0)
-    assert "not taken for a review" in glomseg("undo", study).err
-
-
-@pytest.mark.qupath
-def test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original(study, one_process, glomseg):
-    """As QuPath's "Duplicate image" makes it: another entry with a copy of the data."""
-    made_run(study, "run-1", discs("run-1", FREE), keys=("1", "7"))
-    collected(glomseg, study)
-    deleted(one_process, study, keep=3)
-    content = json.loads(study.read_text("utf-8"))
-    twin = {**content["images"][0], "entryID": 7, "imageName": "copy"}
-    study.write_text(json.dumps({**content, "images": [*content["images"], twin], "lastID": 7}), "utf-8")
-    shutil.copytree(study.parent / "data/1", study.parent / "data/7")
-    made = collected(glomseg, study, key="7")
-    assert (made["added"], made["dropped_as_rejected"]) == (0, 5)
-
-
-@pytest.mark.qupath
-def test_an_undo_takes_a_run_back_on_a_duplicate_too(study, one_process, glomseg):
-    """Made after the run, which has no record of it; else the run stands there for good, and is always the last."""
-    made_run(study, "run-1", discs("run-1", FREE))
-    collected(glomseg, study)
-    content = json.loads(study.read_text("utf-8"))
-    twin = {**content["images"][0], "entryID": 7, "imageName": "copy"}
-    study.write_text(json.dumps({**content, "images": [*content["images"], twin], "lastID": 7}), "utf-8")
-    shutil.copytree(study.parent / "data/1", study.parent / "data/7")
-    assert "copy" in glomseg("undo", study, "--dry-run").out
-    undone = glomseg("undo", study)
-    assert undone.code == 0
-    assert "copy" in undone.out
-    assert b"glomseg.run" not in (study.parent / "data/7/data.qpdata").read_bytes()
-    assert "nothing to undo" in glomseg("undo", study).err
-
-
-def as_the_first_versions_left_it(study):
-    """Take the marks away: data, record and memory as glomseg wrote them before there were any."""
-    home = study.parent / "glomseg"
-    (path,) = home.glob("*/changes/1/*.json")
-    change = json.loads(path.read_text())
-    old = ("run", "before_sha256", "stood", "added", "removed", "remembered")
-    path.write_text(json.dumps({"format_version": 1, **{name: change[name] for name in old}}))
-    (home / f"memory/1/{change['mark']}.geojson").rename(home / "memory/1.geojson")
-    data = study.parent / "data/1/data.qpdata"
-    data.write_bytes(data.read_bytes().replace(b"glomseg.write=", b"another-thing="))
-    return data
-
-
-@pytest.mark.qupath
-def test_what_the_first_versions_wrote_is_known(study, one_process, glomseg):
-    drawn = standing(one_process, study)
-    made_run(study, "run-1", discs("run-1", FREE))
-    made_run(study, "run-2", discs("run-2", FREE, shift=6))
-    collected(glomseg, study, "run-1")
-    data = as_the_first_versions_left_it(study)
-    first = standing(one_process, study)
-    before = data.read_bytes()
-    assert deleted(one_process, study, keep=5) == 3
-    made = collected(glomseg, study, "run-2")
-    assert (made["added"], made["removed"], made["dropped_as_rejected"]) == (5, 5, 3)
-    assert glomseg("undo", study).code == 0
-    again = collected(glomseg, study, "run-2")
-    assert (again["added"], again["dropped_as_rejected"]) == (5, 3)
-    data.write_bytes(before)
-    assert same(standing(one_process, study), first)
-    assert json.loads(glomseg("undo", study, "--json").out)["run"] == "run-1"
-    assert same(standing(one_process, study), drawn)
-
-
 @pytest.mark.qupath
 def test_data_that_is_missing_is_not_an_image_that_was_never_saved(study, one_process, glomseg):
     made_run(study, "run-1", discs("run-1", FREE), keys=("1", "2"))
@@ -338,62 +167,6 @@ def test_what_a_person_added_in_qupath_outlives_the_next_run_and_undo(study, one
     )
     assert glomseg("undo", study).code == 0
     assert same(standing(one_process, study), before)
-
-
-@pytest.mark.qupath
-def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, monkeypatch):
-    def first():
-        return json.loads(glomseg("status", study, "--json").out)["images"][0]
-
-    def told(image):
-        return image["machine"], image["persons"], image["saved_since_counted"]
-
-    assert told(first()) == (0, 10, False)
-    made_run(study, "run-1", discs("run-1", FREE))
-    made_run(study, "run-2", discs("run-2", FREE, shift=7))
-    glomseg("collect", study, "run-1")
-    assert told(first()) == (8, 10, False)
-    assert first()["runs"] == [
-        {"run": "run-1", "state": "collected", "glomeruli": None, "doubts": []},
-        {"run": "run-2", "state": "done", "glomeruli": None, "doubts": []},
-    ]
-    judged_by_a_person(one_process, study, FREE[:3])
-    assert told(json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]) == (8, 10, True)
-    assert "~8" in glomseg("status", study, "--files-only").out
-    assert told(first()) == (3, 10, False)
-    assert "5 deleted" in glomseg("status", study).out
-    monkeypatch.setattr(collect, "image_state", lambda image: image_state(read_project(study).images[1]))
-    glomseg("collect", study, "run-2")
-    assert "saved by somebody else" in first()["conflict"]
-    monkeypatch.setattr(collect, "image_state", image_state)
-    glomseg("undo", study)
-    assert (told(first()), first()["runs"][0]["state"]) == ((0, 10, False), "undone")
-
-
-@pytest.mark.qupath
-def test_status_tells_what_people_changed_since_the_last_run(study, one_process, glomseg):
-    made_run(study, "run-1", discs("run-1", FREE))
-    assert glomseg("collect", study).code == 0
-    assert json.loads(glomseg("status", study, "--json").out)["images"][0]["since"] is None
-    in_another_process(EDIT, study, one_process)
-    image = read_project(study).images[0]
-    drawn = [(300, 700, "Tubule", "annotation"), (600, 700, "", "annotation"), (900, 700, "Glomerulus", "detection")]
-    one_process.call(draw, study, "1", image.path, drawn)
-    since = json.loads(glomseg("status", study, "--json").out)["images"][0]["since"]
-    assert since.pop("written_by") == who()
-    assert since.pop("saved_by") == getpass.getuser()
-    assert since == {
-        "run": "run-1",
-        "added": {"Tubule": 1, "": 1},
-        "deleted": {"Glomerulus": 1},
-        "reshaped": {"Glomerulus": 1},
-        "reclassified": {"Glomerulus": 1},
-        "changed": {"Glomerulus": 3},
-        "judged": {"accept": 1},
-        "judged_by": {},
-    }
-    shown = glomseg("status", study).out
-    assert "2 added, 1 deleted, 1 reshaped, 1 reclassified, 3 changed, 1 judged; saved by" in shown
 
 
 # --- faults

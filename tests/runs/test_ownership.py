@@ -2,112 +2,17 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shapely.geometry import MultiPolygon, Point, Polygon, box
+from shapely.geometry import Point, Polygon, box
+from support.plans import apply, bound, disc, ours
 
-from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
-from glomseg.runs.ownership import (
-    DESCRIPTION,
-    FINGERPRINT,
-    RUN,
-    VERDICT,
-    Memory,
-    fingerprint,
-    owner,
-    plan_update,
-    snap,
-    stamp,
-)
-from glomseg.runs.undo import change_of, plan_undo
+from glomseg.qupath.objects import PathObject
+from glomseg.runs.ownership import DESCRIPTION, VERDICT, owner, plan_update, stamp
 
 GLOMERULUS = "Glomerulus"
-
-
-def disc(x, y, radius=40.0, **changes):
-    return PathObject(**{"geometry": Point(x, y).buffer(radius), "class_name": GLOMERULUS} | changes)
-
-
-def ours(x, y, radius=40.0, run="run-1", **changes):
-    return stamp(disc(x, y, radius, **changes), run=run, model="m")
-
-
-def bound(predictions):
-    """What is remembered of data that is based on the last write."""
-    return Memory(predictions=tuple(predictions), is_of_data=True)
-
-
-def apply(existing, plan):
-    """What stands in the image after a plan, as collect makes it."""
-    removed = {id(item) for item in plan.remove}
-    return [item for item in existing if id(item) not in removed] + list(plan.add)
-
-
-def through_qupath(geometry):
-    """What QuPath gives back: float32 vertices, rounded to 0.01 px, in another order and direction."""
-    moved = shapely.transform(geometry, lambda xy: np.round(xy.astype(np.float32).astype(float) / 0.01) * 0.01)
-    return shapely.normalize(shapely.reverse(moved))
-
-
-# --- the fingerprint
-
-
-@given(
-    x=st.floats(0, 400_000),
-    y=st.floats(0, 400_000),
-    radius=st.floats(3, 500),
-    corners=st.integers(3, 200),
-    hole=st.booleans(),
-    seed=st.integers(0, 99),
-)
-@settings(deadline=None)
-def test_a_fingerprint_survives_qupath(x, y, radius, corners, hole, seed):
-    angles = np.sort(np.random.default_rng(seed).uniform(0, 2 * np.pi, corners))
-    ring = np.c_[x + radius * np.cos(angles), y + radius * np.sin(angles)]
-    shape = Polygon(ring).buffer(0)
-    if hole:
-        shape = shape.difference(shape.centroid.buffer(radius / 5))
-    geometry = snap(shape)
-    assert geometry.is_valid
-    assert fingerprint(snap(geometry), None) == fingerprint(geometry, None)
-    assert fingerprint(through_qupath(geometry), None) == fingerprint(geometry, None)
-
-
-def test_a_fingerprint_survives_other_ways_to_write_a_shape():
-    square = Polygon([(0, 0), (50, 0), (100, 0), (100, 100), (0, 100)])
-    expected = fingerprint(box(0, 0, 100, 100), GLOMERULUS)
-    assert fingerprint(square, GLOMERULUS) == expected
-    assert fingerprint(MultiPolygon([square]), GLOMERULUS) == expected
-    assert fingerprint(Polygon([(0, 0), (0, 0), (100, 0), (100, 100), (0, 100)]), GLOMERULUS) == expected
-    one, two = box(0, 0, 10, 10), box(20, 0, 30, 10)
-    assert fingerprint(MultiPolygon([one, two]), None) == fingerprint(MultiPolygon([two, one]), None)
-
-
-def test_a_fingerprint_survives_geojson(tmp_path):
-    item = ours(123456.789, 98765.4321)
-    write_geojson(tmp_path / "a.geojson", [item])
-    (read,) = read_geojson(tmp_path / "a.geojson")
-    assert read.metadata == item.metadata
-    assert owner(read) == "machine"
-
-
-@pytest.mark.parametrize("step", [(0.02, 0), (0, 0.02), (-1, 0)])
-def test_the_smallest_edit_changes_the_fingerprint(step):
-    item = ours(100_000, 100_000)
-    points = shapely.get_coordinates(item.geometry)
-    points[3] += step
-    assert owner(replace(item, geometry=Polygon(points))) == "person"
-
-
-def test_snapping_keeps_area_and_place():
-    glomerulus = Point(1000.3, 2000.7).buffer(64)
-    snapped = snap(glomerulus)
-    assert snapped.area == pytest.approx(glomerulus.area, rel=2e-3)
-    assert snapped.centroid.distance(glomerulus.centroid) < 0.1
-    assert snap(box(0, 0, 100, 100)).area == 10_000
 
 
 # --- the owner
@@ -255,6 +160,8 @@ def test_a_sliver_is_no_glomerulus():
 
 
 PLACES = st.tuples(st.integers(0, 12), st.integers(0, 2), st.sampled_from([20, 35, 40]))
+
+
 EDITS = st.sampled_from(["none", "none", "delete", "move", "lock", "class", "verdict", "name", "draw"])
 
 
@@ -372,59 +279,6 @@ def test_what_the_run_did_not_see_again_goes():
     assert len(plan.remove) == 1
 
 
-# --- what is no review
-
-
-def test_deletions_in_doubt_stay_known_where_a_run_did_not_look():
-    first = plan_update([], predicted(), None)
-    part = plan_update([], [ours(100, 100, run="run-2")], box(0, 0, 200, 200), bound(first.remember))
-    assert (len(part.doubtful), len(part.add)) == (4, 1)
-    again = plan_update(part.add, predicted("run-3"), None, bound(part.remember), believe_deletions=True)
-    assert (len(again.dropped_rejected), again.keep, again.remove, again.add) == (3, part.add, (), ())
-
-
-SPOTS = [(100, 100), (300, 100), (500, 100), (700, 100)]
-
-
-def predicted(run="run-1", spots=SPOTS):
-    return [ours(x, y, run=run) for x, y in spots]
-
-
-def test_a_run_that_is_gone_as_a_whole_is_not_taken_for_a_review():
-    first = plan_update([], predicted(), None)
-    plan = plan_update([], predicted("run-2"), None, bound(first.remember))
-    assert (len(plan.add), len(plan.doubtful), plan.dropped_rejected) == (4, 4, ())
-    assert all(item.metadata[RUN] == "run-2" for item in plan.remember)
-    believing = plan_update([], predicted("run-2"), None, bound(first.remember), believe_deletions=True)
-    assert (believing.add, believing.doubtful, len(believing.dropped_rejected)) == ((), (), 4)
-    assert plan_update([], predicted("run-3"), None, bound(believing.remember)).add == ()  # said once, it stays so
-
-
-@pytest.mark.parametrize("count", [1, 2])
-def test_few_may_be_deleted_and_none_left_where_the_data_is_known_to_have_had_them(count):
-    first = plan_update([], predicted(spots=SPOTS[:count]), None)
-    known = plan_update([], predicted("run-2"), None, bound(first.remember))
-    assert (len(known.dropped_rejected), known.doubtful) == (count, ())
-    unknown = plan_update([], predicted("run-2"), None, Memory(predictions=first.remember))
-    assert (unknown.dropped_rejected, len(unknown.doubtful)) == ((), count)
-
-
-def test_one_that_a_person_moved_shows_that_the_others_were_deleted():
-    first = plan_update([], predicted(), None)
-    moved = replace(first.add[0], geometry=Point(110, 100).buffer(40))
-    plan = plan_update([moved], predicted("run-2"), None, bound(first.remember))
-    assert (plan.doubtful, len(plan.dropped_rejected), len(plan.dropped_person)) == ((), 3, 1)
-
-
-def test_a_doubt_about_one_run_is_none_about_another():
-    """Data of the day before yesterday: the first run stands there, one of it deleted, and nothing of the second."""
-    first = plan_update([], predicted(), None)
-    second = predicted("run-2", [(100, 400), (300, 400), (500, 400)])
-    plan = plan_update(first.add[1:], predicted("run-3"), None, Memory(predictions=(*first.remember, *second)))
-    assert {item.metadata[RUN] for item in plan.doubtful} == {"run-2"}
-    assert len(plan.dropped_rejected) == 1
-
-
 @pytest.mark.slow
 def test_ten_thousand_objects_are_replaced_at_once():
     spots = [(100 + 100 * (i % 100), 100 + 100 * (i // 100)) for i in range(10_000)]
@@ -433,52 +287,3 @@ def test_ten_thousand_objects_are_replaced_at_once():
     moved = [ours(x + 1, y, run="run-2") for x, y in spots]
     plan = plan_update(existing + hers, moved, box(0, 0, 20_000, 20_000), bound(existing))
     assert len(plan.add) == len(plan.remove) == 10_000
-
-
-def test_the_fingerprint_is_written_down():
-    """Pinned: objects in people's projects carry it, and the Groovy scripts compute the same."""
-    item = stamp(disc(0, 0, geometry=box(10, 20, 110, 120)), run="r", model="m")
-    assert item.metadata[RUN] == "r"
-    assert item.metadata[FINGERPRINT] == "1-3706c0a624337f618f85b56b107b1059"
-
-
-# --- what coincides
-
-
-def hand_drawn(x, y, **changes):
-    """An outline drawn by hand about a glomerulus at a place: not quite round, not quite there."""
-    return PathObject(geometry=Point(x + 4, y - 3).buffer(42, quad_segs=3), **changes)
-
-
-@pytest.mark.parametrize(
-    "class_name", [None, "glomeruli", "GLOMERULUS", "Glomerlus", "Glomerulus: Sclerotic", "Tubule"]
-)
-@pytest.mark.parametrize("kind", ["annotation", "detection", "cell"])
-def test_nothing_is_put_on_an_outline_of_a_persons_whatever_its_class_and_kind(class_name, kind):
-    hers = hand_drawn(100, 100, class_name=class_name, object_type=kind)
-    plan = plan_update([hers], [ours(100, 100), ours(300, 100)], None)
-    assert (len(plan.add), len(plan.dropped_person), plan.remove) == (1, 1, ())
-    change = change_of(plan_update([], [], None), [], [], run="run-1", before=None)
-    back = plan_undo([hers], replace(change, removed=(ours(100, 100), ours(300, 100))))
-    assert (len(back.add), len(back.dropped_person)) == (1, 1)
-
-
-@pytest.mark.parametrize("class_name", ["glomeruli", "GLOMERULUS", "Glomerlus", "Glomerulus: Sclerotic"])
-def test_one_of_the_class_in_any_spelling_is_a_rival_where_it_overlaps(class_name):
-    half = disc(140, 100, class_name=class_name)
-    assert plan_update([half], [ours(100, 100)], None).dropped_person
-
-
-@pytest.mark.parametrize(
-    "item",
-    [
-        PathObject(geometry=box(60, 60, 140, 140)),
-        PathObject(geometry=box(60, 60, 140, 140), class_name="Region*"),
-        disc(100, 100, 300, class_name=None),
-        disc(100, 100, 20, class_name="Artefact"),
-        disc(100, 100, 8, class_name=GLOMERULUS, object_type="detection"),
-        disc(150, 100, class_name="Tubule"),
-    ],
-)
-def test_a_field_a_part_and_a_neighbour_are_no_outline_of_it(item):
-    assert len(plan_update([item], [ours(100, 100)], None).add) == 1

@@ -7,6 +7,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from shapely.geometry import Point, box
+from support.plans import apply
 
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import REJECTED, VERDICT, Memory, owner, plan_update, stamp
@@ -19,11 +20,6 @@ def disc(x, y, radius=40.0, **changes):
 
 def ours(x, y, radius=40.0, run="run-1", **changes):
     return stamp(disc(x, y, radius, **changes), run=run, model="m")
-
-
-def apply(existing, plan):
-    removed = {id(item) for item in plan.remove}
-    return [item for item in existing if id(item) not in removed] + list(plan.add)
 
 
 class Image:

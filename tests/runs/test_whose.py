@@ -43,14 +43,14 @@ HELD = {
         "qupath/test_safe_write.py::test_a_save_between_the_last_look_and_the_rename_is_put_back",
     ),
     "yesterday's data are put back": (
-        "runs/test_collect.py::test_what_is_remembered_is_true_of_the_data_that_stands",
+        "runs/test_remembered.py::test_what_is_remembered_is_true_of_the_data_that_stands",
         "runs/test_any_order.py::test_a_short_while",
     ),
     "an open QuPath saves over a run": (
-        "runs/test_collect.py::test_a_qupath_that_was_open_saves_over_what_was_brought_in",
+        "runs/test_remembered.py::test_a_qupath_that_was_open_saves_over_what_was_brought_in",
     ),
     "the image is duplicated in QuPath": (
-        "runs/test_collect.py::test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original",
+        "runs/test_remembered.py::test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original",
     ),
     "the id is another image's now (a project made again, a run folder copied)": (
         "runs/test_careless.py::test_a_run_looked_at_another_image_under_this_id",
@@ -69,7 +69,7 @@ HELD = {
         "study/test_write_back.py::test_an_id_that_two_objects_have_is_left_alone_and_said",
     ),
     "all outlines of a run are gone at once": (
-        "runs/test_collect.py::test_all_of_a_run_gone_at_once_is_said_and_not_believed",
+        "runs/test_remembered.py::test_all_of_a_run_gone_at_once_is_said_and_not_believed",
     ),
     "`data.qpdata` is missing though `summary.json` tells of it": (
         "runs/test_collect.py::test_data_that_is_missing_is_not_an_image_that_was_never_saved",

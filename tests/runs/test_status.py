@@ -1,0 +1,69 @@
+"""`status` says whose the annotations are, and what people changed since the last run."""
+
+import getpass
+import json
+
+import pytest
+from support.another_process import EDIT, in_another_process
+from support.qupath_side import draw
+from support.runs import FREE, discs, judged_by_a_person, made_run
+
+from glomseg.qupath.project import image_state, read_project
+from glomseg.runs import collect
+from glomseg.runs.lock import who
+
+
+@pytest.mark.qupath
+def test_status_tells_whose_the_annotations_are(study, one_process, glomseg, monkeypatch):
+    def first():
+        return json.loads(glomseg("status", study, "--json").out)["images"][0]
+
+    def told(image):
+        return image["machine"], image["persons"], image["saved_since_counted"]
+
+    assert told(first()) == (0, 10, False)
+    made_run(study, "run-1", discs("run-1", FREE))
+    made_run(study, "run-2", discs("run-2", FREE, shift=7))
+    glomseg("collect", study, "run-1")
+    assert told(first()) == (8, 10, False)
+    assert first()["runs"] == [
+        {"run": "run-1", "state": "collected", "glomeruli": None, "doubts": []},
+        {"run": "run-2", "state": "done", "glomeruli": None, "doubts": []},
+    ]
+    judged_by_a_person(one_process, study, FREE[:3])
+    assert told(json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]) == (8, 10, True)
+    assert "~8" in glomseg("status", study, "--files-only").out
+    assert told(first()) == (3, 10, False)
+    assert "5 deleted" in glomseg("status", study).out
+    monkeypatch.setattr(collect, "image_state", lambda image: image_state(read_project(study).images[1]))
+    glomseg("collect", study, "run-2")
+    assert "saved by somebody else" in first()["conflict"]
+    monkeypatch.setattr(collect, "image_state", image_state)
+    glomseg("undo", study)
+    assert (told(first()), first()["runs"][0]["state"]) == ((0, 10, False), "undone")
+
+
+@pytest.mark.qupath
+def test_status_tells_what_people_changed_since_the_last_run(study, one_process, glomseg):
+    made_run(study, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", study).code == 0
+    assert json.loads(glomseg("status", study, "--json").out)["images"][0]["since"] is None
+    in_another_process(EDIT, study, one_process)
+    image = read_project(study).images[0]
+    drawn = [(300, 700, "Tubule", "annotation"), (600, 700, "", "annotation"), (900, 700, "Glomerulus", "detection")]
+    one_process.call(draw, study, "1", image.path, drawn)
+    since = json.loads(glomseg("status", study, "--json").out)["images"][0]["since"]
+    assert since.pop("written_by") == who()
+    assert since.pop("saved_by") == getpass.getuser()
+    assert since == {
+        "run": "run-1",
+        "added": {"Tubule": 1, "": 1},
+        "deleted": {"Glomerulus": 1},
+        "reshaped": {"Glomerulus": 1},
+        "reclassified": {"Glomerulus": 1},
+        "changed": {"Glomerulus": 3},
+        "judged": {"accept": 1},
+        "judged_by": {},
+    }
+    shown = glomseg("status", study).out
+    assert "2 added, 1 deleted, 1 reshaped, 1 reclassified, 3 changed, 1 judged; saved by" in shown
