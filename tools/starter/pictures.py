@@ -182,10 +182,14 @@ def write_picture(picture: Picture, folder: Path, species: str) -> int:
 
 
 def copy_organs(data: Path, output: Path) -> None:
-    """Copy tissue of other organs, a folder each."""
+    """Copy tissue of other organs, a folder each; what is not there is left out and named."""
     for name, patterns in ORGANS.items():
+        paths = sorted(path for pattern in patterns for path in data.glob(pattern))
+        if not paths:
+            print(f"{data} has nothing of {name}; it is left out")
+            continue
         (output / name).mkdir(parents=True, exist_ok=True)
-        for path in sorted(path for pattern in patterns for path in data.glob(pattern)):
+        for path in paths:
             shutil.copy(path, output / name)
 
 

@@ -121,9 +121,12 @@ def read_sets(path: Path, pictures: Path | None = None) -> Sets:
 
 
 def _slides(root: Path, item: OtherOrgan) -> Iterator[Path]:
-    """Yield the files of an organ; a folder stands for all that are in it."""
+    """Yield the files of an organ; a folder stands for all that are in it. Raises GlomsegError where it is empty."""
     for slide in item.slides:
-        yield from sorted((root / slide).iterdir()) if (root / slide).is_dir() else [root / slide]
+        files = sorted((root / slide).iterdir()) if (root / slide).is_dir() else [root / slide]
+        if not files:
+            raise GlomsegError(f"{item.name}: {root / slide} is empty; fill it or leave the organ out")
+        yield from files
 
 
 def measure_pictures(model: Path, item: PictureSet, folder: Path) -> dict[str, dict[str, Any]]:

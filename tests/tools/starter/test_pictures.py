@@ -55,3 +55,11 @@ def test_ellipses_and_unclear_places_are_those_that_we_keep(monkeypatch, tmp_pat
         truth = read_outlines(path, Selection())
         assert len(truth.geometries) == len(kept[path.stem]["glomeruli"])
         assert (truth.ignored is None) == (not kept[path.stem]["unclear"])
+
+
+def test_organs_that_are_not_there_are_named(tmp_path, capsys) -> None:
+    (tmp_path / "negatives/torchstain").mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "negatives/torchstain/a.png")
+    pictures.copy_organs(tmp_path, tmp_path / "organs")
+    assert [path.name for path in (tmp_path / "organs").rglob("*")] == ["breast", "a.png"]
+    assert "nothing of skin" in capsys.readouterr().out

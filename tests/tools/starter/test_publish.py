@@ -99,6 +99,10 @@ def test_what_cannot_be_measured_is_refused(folder: Path, tmp_path: Path) -> Non
     model = save_oracle(tmp_path / "model")
     with pytest.raises(GlomsegError, match=r"gone.tif"):
         publish(model, read_sets(copied / "sets.toml"), tmp_path / "out")
+    (copied / "sets.toml").write_text('description = "d"\n[[organs]]\nname = "skin"\nslides = ["empty"]\n')
+    (copied / "empty").mkdir()
+    with pytest.raises(GlomsegError, match=r"skin: .*empty is empty"):  # and not no false object of it
+        read_sets(copied / "sets.toml")
     (copied / "sets.toml").write_text('description = "d"\nsett = 1\n')
     with pytest.raises(GlomsegError, match="sett"):
         read_sets(copied / "sets.toml")
