@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import tifffile
 from kinds.labels import NUMBERS
-from kinds.slides import OTHER, SCENE, aperio, ome_image, ome_xml
+from kinds.slide_files import OTHER, SCENE, aperio, ome_image, ome_xml
 from support.slides import reduce
 
 from glomseg.errors import GlomsegError

@@ -14,7 +14,8 @@ import shapely
 import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kinds.slides import GREY, READ, REFUSED, SCENE, SlideCase, aperio, ome_image, ome_xml
+from kinds.slide_files import GREY, SCENE, aperio, ome_image, ome_xml
+from kinds.slides import READ, REFUSED, SlideCase
 from PIL import Image
 from support.dicom import dicom_slide
 
