@@ -79,6 +79,9 @@ def main() -> None:
         return
     from glomseg.models.architectures import VARIANTS
 
+    if unknown := set(options.train or ()) - {name for index in range(len(VARIANTS)) for name in names_of(index)}:
+        parser.error(f"--train names {', '.join(sorted(unknown))}, which no network is called")
+    failed = []
     print("\n".join(HEADER), flush=True)
     for index in range(len(VARIANTS)):
         command = [sys.executable, __file__, "--row", str(index), *sys.argv[1:]]
@@ -87,8 +90,20 @@ def main() -> None:
             print(
                 f"| {VARIANTS[index].architecture} | {VARIANTS[index].told} | {done.stderr.strip().splitlines()[-1]} |"
             )
+            failed.append(VARIANTS[index].architecture)
             continue
         print(line(json.loads(done.stdout.splitlines()[-1])), flush=True)
+    if failed:
+        sys.exit(f"failed, see their rows: {', '.join(failed)}")
+
+
+def names_of(index: int) -> set[str]:
+    """Return what a network may be called: smp-unet:1 is the second of its sizes, smp-unet the first."""
+    from glomseg.models.architectures import VARIANTS
+
+    name = VARIANTS[index].architecture
+    size = sum(other.architecture == name for other in VARIANTS[:index])
+    return {f"{name}:{size}"} | ({name} if size == 0 else set())
 
 
 def line(made: dict) -> str:
@@ -126,9 +141,7 @@ def row(index: int, options: argparse.Namespace) -> dict:
         "cost": statistics.median(ratios[1:]),
         "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 - before,
     }
-    sizes = [number for number, other in enumerate(VARIANTS) if other.architecture == variant.architecture]
-    names = {f"{variant.architecture}:{sizes.index(index)}"} | ({variant.architecture} if sizes[0] == index else set())
-    if options.train is None or names & set(options.train):
+    if options.train is None or names_of(index) & set(options.train):
         made |= trained(variant, options)
     return made
 

@@ -57,9 +57,12 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(gettempdir()) / "glomseg-benchmark", help="keeps the slide")
     parser.add_argument("--mpp", type=float, default=1.0, help="um/px that all read at")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--only", action="append", default=[], metavar="WAY", help="leave the other ways out")
+    names = sorted({way.name for way in (*AS_THEY_COME, *EQUAL)})
+    parser.add_argument("--only", action="append", default=[], choices=names, help="leave the other ways out")
     options = parser.parse_args()
-    pythons = dict(text.split("=", 1) for text in options.python)
+    pythons = {tool: python for tool, _, python in (text.partition("=") for text in options.python)}
+    if unknown := pythons.keys() - {way.tool for way in (*AS_THEY_COME, *EQUAL)}:
+        parser.error(f"--python names {', '.join(sorted(unknown))}, which no way needs")
     pythons |= {"glomseg": sys.executable, "openslide": pythons.get("monai", sys.executable)}
     slide = make_slide(options.folder, options.tiles, size=size_px(options.size))
     network = options.folder / "network.pt"
