@@ -50,6 +50,7 @@ class Flags(TypedDict):
     post: PostName | None
     stitch: Stitch
     overlap: float | None
+    icc: bool
     sweep: bool
     device: str
 
@@ -101,6 +102,7 @@ class Flags(TypedDict):
 @click.option("--species", type=click.Choice(tuple(SPECIES_DIAMETER_UM)), help="With --model: read at this scale.")
 @click.option("--tta", is_flag=True, help="With --model: average over flips.")
 @options.reading_options
+@options.icc_option
 @click.option("--sweep", is_flag=True, help="With --model: score other thresholds too; keeps the probabilities.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
 @options.output
@@ -166,8 +168,23 @@ def _check_call(paths: tuple[Path, ...], models: tuple[str, ...], suite: Path | 
         raise click.UsageError("--model takes one DATA: a folder of images with their truth, or a project")
     if not models and flags["sweep"]:
         raise click.UsageError("--sweep needs the probabilities of a --model")
+    if not models and (idle := [name for name, given in _reading(flags).items() if given]):
+        raise click.UsageError(f"{', '.join(idle)} says how a --model reads, and none is named")
     if not models and len(paths) != 2 and not (len(paths) == 1 and flags["predicted_set"] != flags["truth_set"]):
         raise click.UsageError("name PREDICTED and TRUTH; or one of them, with two of --predicted-set and --truth-set")
+
+
+def _reading(flags: Flags) -> dict[str, bool]:
+    """Tell which of the options are given that say how a model reads, and so mean nothing without one."""
+    return {
+        "--threshold": flags["threshold"] is not None,
+        "--species": flags["species"] is not None,
+        "--tta": flags["tta"],
+        "--tta-scales": bool(flags["tta_scales"]),
+        "--post": flags["post"] is not None,
+        "--overlap": flags["overlap"] is not None,
+        "--icc": flags["icc"],
+    }
 
 
 def _options(models: tuple[str, ...], flags: Flags) -> EvaluateOptions:
@@ -184,6 +201,7 @@ def _options(models: tuple[str, ...], flags: Flags) -> EvaluateOptions:
         post=flags["post"],
         stitch=flags["stitch"],
         overlap=flags["overlap"],
+        icc=flags["icc"],
     )
     return EvaluateOptions(
         class_name=flags["class_name"],

@@ -98,6 +98,9 @@ def reading_options(command: Command) -> Command:
     return _together(command, *_reading)
 
 
+icc_option = click.option(
+    "--icc", is_flag=True, help="Read colours as the ICC profile in each file says, not as they are stored."
+)
 _overlay_color = click.option(
     "--overlay-color",
     type=click.Choice(("class", "confidence")),
@@ -151,9 +154,7 @@ def segmenting(command: Command) -> Command:
         reading_options,
         click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
-        click.option(
-            "--icc", is_flag=True, help="Read colours as the ICC profile in each file says, not as they are stored."
-        ),
+        icc_option,
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
         _overlay_color,
         click.option(

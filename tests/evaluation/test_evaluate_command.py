@@ -97,6 +97,14 @@ def test_specks_are_said(mask, tmp_path: Path, glomseg) -> None:
     assert "predictions: 2 specks" not in said
 
 
+def test_options_that_say_how_a_model_reads_need_one(folders, tmp_path: Path, glomseg) -> None:
+    """Without a model nothing reads: they would change no number, without a word."""
+    for option in (("--icc",), ("--threshold", "0.3"), ("--tta",)):
+        result = glomseg("evaluate", *folders, "-o", tmp_path / "out", *option)
+        assert result.code == 2
+        assert f"{option[0]} says how a --model reads, and none is named" in result.err
+
+
 def test_slides_with_masks_are_predicted_and_scored(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     """Task 2 of the challenge: a slide and a pyramidal mask; the oracle finds every disc but the one left out."""
     folder = tmp_path / "Task2_WSI_level" / "NEP25"

@@ -61,6 +61,17 @@ def test_a_profile_is_said_once_and_applied_where_that_is_asked_for(slides, orac
     assert said in stained
     assert "though a run" not in stained
 
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    for name in ("one", "two"):
+        (truth / f"{name}.tif").symlink_to(slides / f"{name}.tif")
+        (truth / f"{name}.geojson").symlink_to(tmp_path / f"applied/{name}.geojson")
+    judge = ("evaluate", "--model", oracle_folder, truth, "--device", "cpu", "--no-pictures", "--json")
+    as_read, otherwise = (glomseg(*judge, "-o", tmp_path / f"eval{len(how)}", *how) for how in (("--icc",), ()))
+    assert json.loads(as_read.out)["overall"]["matched"] == 2 * DISCS
+    assert json.loads(otherwise.out)["overall"]["matched"] < 2 * DISCS
+    assert "--icc applies it" in " ".join(otherwise.err.split())
+
     mixed = glomseg(*call, "-o", tmp_path / "stored", "--icc")
     assert mixed.code == 1
     assert "icc" in mixed.err
