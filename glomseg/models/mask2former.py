@@ -155,6 +155,5 @@ class Mask2Former(BorrowedNetwork):
             kinds_of += [kind] * count
         if not masks:
             return target.new_zeros((0, *target.shape[1:])), torch.zeros(0, dtype=torch.long, device=target.device)
-        kept = masks[: self.given.queries]
-        stacked = torch.from_numpy(np.stack(kept)).to(target.device).float()
-        return stacked, torch.tensor(kinds_of[: len(kept)], device=target.device)
+        stacked = torch.from_numpy(np.stack(masks)).to(target.device).float()
+        return stacked, torch.tensor(kinds_of, device=target.device)

@@ -206,6 +206,17 @@ def test_mask2former_learns_objects_that_touch_where_labels_tell_them_apart():
         assert (masks.sum(dim=0) == (objects[0] > 0)).all()
 
 
+def test_mask2former_learns_from_more_objects_than_it_has_queries():
+    """Each query learns the one that it suits: none is taken for background because it comes last."""
+    _, net = made("mask2former")
+    target = torch.zeros(1, 1, 64, 64)
+    target[..., ::16, ::16] = 1  # 16 objects, 10 queries
+    counts = torch.ones(1, 1, 64, 64)
+    masks, kinds = net._true_masks(target[0], counts[0, 0] > 0)
+    assert (len(masks), len(kinds)) == (16, 16)
+    assert torch.isfinite(net.own_loss(torch.rand(1, 3, 64, 64), target, counts))
+
+
 def test_mask2former_learns_nothing_where_pixels_do_not_count():
     """What stands in the labels there, and what is seen there by the last layers, changes nothing."""
     _, net = made("mask2former")
