@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import model_of_project
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
-from glomseg.runs.listener import Listener
+from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.merge import working_in
 from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
@@ -56,8 +56,8 @@ def annotate_project(
     RunError, ModelError, DeviceError, QuPathError for a wrong PAQUO_QUPATH_DIR or a region without QuPath, and
     ConflictError where somebody else saved an image meanwhile and `options` says to stop there.
     """
-    options, remarks = options or AnnotateOptions(), _Remarks(listener or Listener())
-    listener = remarks.listener
+    options = options or AnnotateOptions()
+    listener, remarks = keeping(listener)
     if options.region is not None and options.within is not None:
         raise ProjectError("`region` and `within` both say where to look; give one of them")
     read = read_project(project, slides=options.slides)
@@ -94,23 +94,7 @@ def annotate_project(
         elif options.collect:
             listener.remark(_waiting(read, run))
     is_waiting = not (options.collect and has_qupath) or options.shard is not None
-    return RunResult(run=run, entry_ids=entry_ids, remarks=tuple(remarks.made), is_waiting=is_waiting)
-
-
-class _Remarks:
-    """Remarks and warnings, each passed on as it is made and kept for the result."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.made: list[str] = []
-        self.listener = replace(
-            listener,
-            remark=lambda text: self._keep(text, listener.remark),
-            warning=lambda text: self._keep(text, listener.warning),
-        )
-
-    def _keep(self, text: str, pass_on: Callable[[str], None]) -> None:
-        self.made.append(text)
-        pass_on(text)
+    return RunResult(run=run, entry_ids=entry_ids, remarks=tuple(remarks), is_waiting=is_waiting)
 
 
 def _with_model(options: AnnotateOptions, project: Project, listener: Listener) -> AnnotateOptions:

@@ -27,7 +27,7 @@ from glomseg.runs.each_image import (
     standing_after,
 )
 from glomseg.runs.image_record import Collected, Outcome
-from glomseg.runs.listener import Listener
+from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.plan import processed_area
@@ -48,14 +48,15 @@ def collect_run(
     ConflictError where somebody else saved an image meanwhile and `options` says to stop there.
     """
     options = options or WriteOptions()
+    listener, remarks = keeping(listener)
     read = read_project(project, slides=options.slides)
     with locked(read.folder / FOLDER):
         chosen = find_run(read.folder / FOLDER, run)
         for problem in chosen.problems:
-            (listener or Listener()).warning(problem)
-        entry_ids = _one_of_each_slide(read, chosen, listener or Listener())
+            listener.warning(problem)
+        entry_ids = _one_of_each_slide(read, chosen, listener)
         collect_images(read, chosen, entry_ids, states={}, options=options, listener=listener)
-    return RunResult(run=chosen, entry_ids=entry_ids, remarks=chosen.problems)
+    return RunResult(run=chosen, entry_ids=entry_ids, remarks=tuple(remarks))
 
 
 def _one_of_each_slide(project: Project, run: Run, listener: Listener) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from glomseg.runs.image_record import ImageRecord
 
@@ -26,3 +26,17 @@ class Listener:
     in_project: Callable[[str], None] = lambda name: None
     remark: Callable[[str], None] = lambda text: None
     warning: Callable[[str], None] = lambda text: None
+
+
+def keeping(listener: Listener | None) -> tuple[Listener, list[str]]:
+    """Return a listener that passes on what it hears, and the list in which it keeps remarks and warnings."""
+    listener, kept = listener or Listener(), list[str]()
+
+    def keep(pass_on: Callable[[str], None]) -> Callable[[str], None]:
+        def hear(text: str) -> None:
+            kept.append(text)
+            pass_on(text)
+
+        return hear
+
+    return replace(listener, remark=keep(listener.remark), warning=keep(listener.warning)), kept

@@ -24,7 +24,7 @@ from glomseg.runs.candidates import CandidateChoice, write_outlines
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import WriteOptions
 from glomseg.runs.image_record import ImageRecord
-from glomseg.runs.listener import Listener
+from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
 from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
@@ -70,11 +70,13 @@ def rethreshold_run(
     machine the outlines wait in the new run's folder. Raises RunError where nothing is to change, where the run kept no
     probabilities or its model is gone, and otherwise as `collect_run`.
     """
-    options, listener = options or RethresholdOptions(), listener or Listener()
+    options = options or RethresholdOptions()
+    listener, remarks = keeping(listener)
     if options.threshold is None and options.sureness is None:
         raise RunError("nothing is to change; give `threshold`, `sureness` or both")
     if (project / RECORD).is_file():
-        return _rethreshold_folder(project, run, options, listener)
+        result = _rethreshold_folder(project, run, options, listener)
+        return replace(result, remarks=tuple(remarks))
     if options.output is not None:
         raise RunError("the new run of a project lies beside its others; leave `output` away")
     read = read_project(project, slides=options.slides)
@@ -89,7 +91,7 @@ def rethreshold_run(
             collect_images(read, run_again, kept, states={}, options=options, listener=listener)
         elif options.collect:
             listener.remark(_waiting(read, run_again))
-    return RunResult(run=run_again, entry_ids=kept, is_waiting=not collected)
+    return RunResult(run=run_again, entry_ids=kept, remarks=tuple(remarks), is_waiting=not collected)
 
 
 def _rethreshold_folder(folder: Path, run: str | None, options: RethresholdOptions, listener: Listener) -> RunResult:

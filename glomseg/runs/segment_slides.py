@@ -15,7 +15,7 @@ from glomseg.files import refuse_other_table
 from glomseg.listing import first_names
 from glomseg.qupath.objects import read_geojson
 from glomseg.runs.journal import remove_journals
-from glomseg.runs.listener import Listener
+from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.merge import working_in
 from glomseg.runs.ownership import owner
 from glomseg.runs.result import RunResult
@@ -40,10 +40,11 @@ def segment_slides(
     are. How each image went stands in its record. Raises SlideError for a folder without images, ModelError,
     DeviceError, and RunError where the folder holds a run with other parameters or cannot be written.
     """
-    options, listener = options or SegmentOptions(), listener or Listener()
+    options = options or SegmentOptions()
+    listener, remarks = keeping(listener)
     slide_files = slides_of(slides)
-    remarks = tuple(slide_files.remarks())
-    for remark in remarks:
+    left_out = tuple(slide_files.remarks())
+    for remark in left_out:
         listener.remark(remark)
     segmenter = Segmenter.load(options, listener)
     with working_in(output, options.shard, listener.remark) as place:
@@ -62,11 +63,10 @@ def segment_slides(
         jobs, said = share_of(jobs, options.shard)
         for remark in said:
             listener.remark(remark)
-        segment_jobs(segmenter, jobs, run, listener, place=place, everybody=list(named), left_out=remarks)
+        segment_jobs(segmenter, jobs, run, listener, place=place, everybody=list(named), left_out=left_out)
         if stray := sorted(set(_not_of(run)) - named.keys()):
-            remarks = (*remarks, f"in {output}, and not of this run: {', '.join(f'{name}.geojson' for name in stray)}")
-            listener.warning(remarks[-1])
-    return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=remarks, is_waiting=True)
+            listener.warning(f"in {output}, and not of this run: {', '.join(f'{name}.geojson' for name in stray)}")
+    return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=tuple(remarks), is_waiting=True)
 
 
 def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:

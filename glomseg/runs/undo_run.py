@@ -25,7 +25,7 @@ from glomseg.runs.each_image import (
     standing_after,
 )
 from glomseg.runs.image_record import ImageRecord, Outcome, Undone
-from glomseg.runs.listener import Listener
+from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.result import RunResult
@@ -44,7 +44,8 @@ def undo_run(
     The result holds the images that it had changed. Raises RunError where there are none, and otherwise as
     `collect_run`. The text of a KeyboardInterrupt names the run that is taken back.
     """
-    options, listener = options or WriteOptions(), listener or Listener()
+    options = options or WriteOptions()
+    listener, remarks = keeping(listener)
     read = read_project(project, slides=options.slides)
     runs_folder = read.folder / FOLDER
     chosen: Run | None = None
@@ -60,7 +61,7 @@ def undo_run(
         raise KeyboardInterrupt(  # without its name, the same command would go on with the run before
             f"each image is as it was, or taken back; the rest is taken back by: glomseg undo PROJECT {chosen.run_id}"
         ) from error
-    return RunResult(run=chosen, entry_ids=entry_ids)
+    return RunResult(run=chosen, entry_ids=entry_ids, remarks=tuple(remarks))
 
 
 @dataclass(frozen=True, kw_only=True)

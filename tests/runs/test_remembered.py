@@ -6,7 +6,9 @@ import shutil
 import pytest
 from support.runs import FREE, collected, deleted, discs, made_run, same, standing
 
+from glomseg.runs.collect import collect_run
 from glomseg.runs.ownership import owner
+from glomseg.runs.undo_run import undo_run
 
 
 @pytest.mark.qupath
@@ -42,6 +44,18 @@ def test_what_is_remembered_is_true_of_the_data_that_stands(study, one_process, 
         made = collected(glomseg, study, "run-2")
         assert (made["added"], made["dropped_as_rejected"]) == offered[day], day
         assert made["deletions_not_believed"] == 0
+
+
+@pytest.mark.qupath
+def test_what_was_said_of_a_lost_memory_stands_in_the_result(study, one_process):
+    """From Python, without a listener, nothing else says it."""
+    made_run(study, "run-1", discs("run-1", FREE))
+    assert not collect_run(study).remarks
+    shutil.rmtree(study.parent / "glomseg/memory")
+    made_run(study, "run-2", discs("run-2", FREE, shift=6))
+    for result in (collect_run(study), undo_run(study)):
+        said = [remark for remark in result.remarks if "what was remembered of it is lost" in remark]
+        assert len(said) == (result.records["1"].undone is None)  # the collect remembers anew
 
 
 @pytest.mark.qupath
