@@ -16,6 +16,8 @@ import qupath.lib.gui.prefs.PathPrefs
 /** The place of a window: where it was last, as large as what it shows, and all of it on one screen. */
 class Place {
 
+    private static final double TITLE = 30  // of a window's title, about
+
     private final Stage stage
     private final gui
     private final remembered
@@ -30,20 +32,33 @@ class Place {
         remembered.set([stage.getX(), stage.getY()].join(","))
     }
 
-    /** Put the window where it was last, or at the lower edge of the viewer, clear of what is in the middle. */
+    /**
+     * Put the window where it was last, or at the lower edge of the viewer, clear of what is in the middle. Before it
+     * is shown too: a desktop puts what has no place yet into the middle, and that late where it is busy.
+     */
     void settle() {
-        stage.sizeToScene()
         def corner = remembered.get().split(",")
         def view = gui.getViewer().getView()
         def area = view.localToScreen(view.getLayoutBounds())
+        stage.sizeToScene()
+        def (width, height) = stage.isShowing() ? [stage.getWidth(), stage.getHeight()] : expectedSize()
         if (corner.size() == 2 && corner.every { it.isNumber() } && screensAt(*corner*.toDouble())) {
             stage.setX(corner[0].toDouble())
             stage.setY(corner[1].toDouble())
         } else if (area != null) {
-            stage.setX(area.getMinX() + (area.getWidth() - stage.getWidth()) / 2)
-            stage.setY(area.getMaxY() - stage.getHeight() - 8)
+            stage.setX(area.getMinX() + (area.getWidth() - width) / 2)
+            stage.setY(area.getMaxY() - height - 8)
         }
-        fit()
+        if (stage.isShowing())
+            fit()
+        else
+            stayOnScreen(width, height)
+    }
+
+    private List expectedSize() {
+        def content = stage.getScene().getRoot()
+        content.applyCss()
+        return [content.prefWidth(-1), content.prefHeight(-1) + TITLE]
     }
 
     /** Make the window as large as what it shows, and keep all of it on its screen. */
@@ -61,11 +76,11 @@ class Place {
             fit()
     }
 
-    private void stayOnScreen() {
+    private void stayOnScreen(double width = stage.getWidth(), double height = stage.getHeight()) {
         def bounds = screen()
         def within = { at, side, low, high -> Math.max(low, Math.min(at, high - side)) }
-        stage.setX(within(stage.getX(), stage.getWidth(), bounds.getMinX(), bounds.getMaxX()))
-        stage.setY(within(stage.getY(), stage.getHeight(), bounds.getMinY(), bounds.getMaxY()))
+        stage.setX(within(stage.getX(), width, bounds.getMinX(), bounds.getMaxX()))
+        stage.setY(within(stage.getY(), height, bounds.getMinY(), bounds.getMaxY()))
     }
 
     /** Return the room of the screen that the window is on; of QuPath's where it is on none. */

@@ -364,8 +364,10 @@ class Review extends ImageWindow {
         if (!initials)
             return
         def marked = entry.getMetadataValue(shared.REVIEWED) != null
-        def left = [countOpen() ? "${countOpen()} glomeruli have no final verdict" : "",
-                    candidates ? "${candidates.size()} candidates were not judged" : ""].findAll().join(", and ")
+        def open = countOpen(), offered = candidates.size()
+        def left = [open ? "${open} ${open == 1 ? 'glomerulus has' : 'glomeruli have'} no final verdict" : "",
+                    offered ? "${offered} ${offered == 1 ? 'candidate was' : 'candidates were'} not judged" : ""]
+            .findAll().join(", and ")
         if (!marked && left && !Dialogs.showYesNoDialog(title, "${left}. Mark the image as fully reviewed? Training " +
             "takes the whole image as truth then."))
             return

@@ -201,12 +201,17 @@ void showResult(String text, File file, Collection<String> remarks = []) {
     }
 }
 
-/** Put a window of ours into the lower left corner of QuPath's, all of it on the screen: over no image or review. */
+/** Put a window into the lower left corner of QuPath's, over no image, and above a review that reaches there. */
 private void putInCorner(Stage stage) {
     def owner = getQuPath().getStage()
+    def open = owner.getProperties()[shared.OPEN]
     def put = {
-        stage.setX(Math.max(0.0d, owner.getX() + EDGE))
-        stage.setY(Math.max(0.0d, owner.getY() + owner.getHeight() - stage.getHeight() - EDGE))
+        double left = Math.max(0.0d, owner.getX() + EDGE), low = owner.getY() + owner.getHeight()
+        if (open?.isShowing() && open.getX() < left + stage.getWidth() && left < open.getX() + open.getWidth() &&
+                open.getY() > owner.getY() + stage.getHeight() + EDGE)
+            low = Math.min(low, open.getY())
+        stage.setX(left)
+        stage.setY(Math.max(0.0d, low - stage.getHeight() - EDGE))
     }
     put()
     Platform.runLater(put)  // where its size is known only now

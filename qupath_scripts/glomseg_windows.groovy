@@ -58,7 +58,7 @@ abstract class ImageWindow {
         this.gui = gui
         keys = new Keys(gui, stage, { action -> act(action) })
         place = new Place(name, stage, gui)
-        pulse = new Timeline(new KeyFrame(Duration.seconds(1), { event -> lookForOthers() } as EventHandler))
+        pulse = new Timeline(new KeyFrame(Duration.seconds(1), { event -> eachSecond() } as EventHandler))
         pulse.setCycleCount(Animation.INDEFINITE)
         rest.setOnFinished { save() }
         stage.getProperties()[shared.ANNOUNCE] = { String text -> announce(text) }
@@ -113,6 +113,7 @@ abstract class ImageWindow {
         gui.projectProperty().addListener(onShown)
         keys.begin()
         stage.setOnHidden { close() }
+        place.settle()
         stage.show()
         rebind()
         place.settle()
@@ -229,6 +230,11 @@ abstract class ImageWindow {
         said.setVisible(!text.isEmpty())
         said.setManaged(!text.isEmpty())
         place.fit()
+    }
+
+    void eachSecond() {
+        lookForOthers()
+        place.grow()  // where the desktop brought an older size back, as one does that is busy
     }
 
     /** Do something on JavaFX's thread, after what happens now. */

@@ -100,6 +100,11 @@ def test_nothing_of_the_window_is_cut_however_much_there_is_to_say(review):
     assert review.fx(cut) == "[]"
 
 
+def test_a_window_that_the_desktop_made_too_small_grows_again(review):
+    review.fx("review.setWidth(300)")
+    review.until("review.getScene().getWidth() >= review.getScene().getRoot().prefWidth(-1) - 1", "true")
+
+
 def test_an_image_without_glomeruli_is_not_called_judged(review):
     review.fx("hierarchy.clearAll()")
     review.fx("within(ChoiceBox)[0].getOnAction().handle(null)")
