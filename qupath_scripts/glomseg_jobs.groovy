@@ -48,12 +48,13 @@ File folderOfRuns(String project) {
     return new File(new File(project).getParentFile(), "glomseg")
 }
 
-/** Return the id of the newest run that was not taken back; throws where the project has none. */
+/** Return the id of the newest run that was not taken back; throws where there is none, or its record is unreadable. */
 String newestRun(String project) {
     def home = folderOfRuns(project).toPath()
     def runs = results.runsIn(home).findAll { !results.isTakenBack(home.resolve(it)) }
     if (!runs)
         throw new IllegalStateException("The project has no run yet; begin with Annotate.")
+    results.runs.record(home.resolve(runs[-1]))
     return runs[-1]
 }
 

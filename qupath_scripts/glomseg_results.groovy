@@ -8,33 +8,28 @@
 
 import static qupath.lib.gui.scripting.QPEx.*
 
-import com.google.gson.JsonParseException
-import java.nio.file.Files
 import java.nio.file.Path
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.io.GsonTools
 
+def getRuns() {
+    return shared.load("glomseg_runs")
+}
+
 /** List the ids of the runs in the folder of runs, oldest first. */
 List<String> runsIn(Path home) {
-    return shared.load("glomseg_runs").oldestFirst(home)*.getFileName()*.toString()
+    return runs.oldestFirst(home)*.getFileName()*.toString()
 }
 
 /** Tell whether a run was taken back wherever it had changed an image: the last that it did there is an undo. */
 boolean isTakenBack(Path run) {
-    def images = run.resolve("changes").toFile().listFiles() ?: new File[0]
-    def last = images.collect { image -> image.listFiles().findAll { it.getName() ==~ /\d+\.json/ } }.findAll()
-    return last && last.every { files ->
-        fromFile(files.max { it.getName().takeBefore(".").toInteger() }.toPath()).kind == "undo"
-    }
+    def kinds = (run.resolve("changes").toFile().list() ?: []).collect { runs.lastWrite(run, it) }.findAll()
+    return kinds && kinds.every { it == "undo" }
 }
 
 /** Read a JSON file; nothing where it is not there or cannot be read. */
 Map fromFile(Path file) {
-    try {
-        return GsonTools.getInstance().fromJson(Files.readString(file), Map) ?: [:]
-    } catch (IOException | JsonParseException ignored) {
-        return [:]
-    }
+    return runs.fromFile(file)
 }
 
 /** Return what brings a run's outlines into the current image; tells by itself what came of it, unless it is quiet. */

@@ -6,6 +6,7 @@
  */
 
 import com.google.gson.JsonParseException
+import java.nio.file.Files
 import java.nio.file.Path
 import java.time.DateTimeException
 import java.time.OffsetDateTime
@@ -20,7 +21,7 @@ class Runs {
         def folders = (home.toFile().listFiles() ?: new File[0]).findAll { folder ->
             ["run.json", *files].every { new File(folder, it).isFile() }
         }
-        def runs = folders.collect { [folder: it, record: record(it)] }
+        def runs = folders.collect { [folder: it, record: fromFile(it.toPath().resolve("run.json"))] }
         def single = runs.groupBy { it.record.run_id ?: it.folder.getName() }.collect { id, same ->
             same.find { it.folder.getName() == id } ?: same[0]  // a copy of a run's folder is none of its own
         }
@@ -28,10 +29,26 @@ class Runs {
             .collect { it.folder.toPath() }
     }
 
-    /** Read the record of a run; nothing where it cannot be read. */
-    private static Map record(File folder) {
+    /** Return the record of a run; throws where it cannot be read, for no older run takes its place unasked. */
+    static Map record(Path run) {
+        def record = fromFile(run.resolve("run.json"))
+        if (!record)
+            throw new IllegalStateException("The record of run ${run.getFileName()} cannot be read, so that it is " +
+                "not known what it did. To go on with the run before it, take ${run} out of the folder of runs.")
+        return record
+    }
+
+    /** Return what a run did last to an image, "collect" or "undo"; null where it wrote nothing into it. */
+    static String lastWrite(Path run, String id) {
+        def files = run.resolve("changes").resolve(id).toFile().listFiles().findAll { it.getName() ==~ /\d+\.json/ }
+        def last = files.max { it.getName().takeBefore(".").toInteger() }
+        return last == null ? null : fromFile(last.toPath()).kind ?: "collect"
+    }
+
+    /** Read a JSON file of one object; nothing where it is not there or cannot be read. */
+    static Map fromFile(Path file) {
         try {
-            return GsonTools.getInstance().fromJson(new File(folder, "run.json").getText("UTF-8"), Map) ?: [:]
+            return GsonTools.getInstance().fromJson(Files.readString(file), Map) ?: [:]
         } catch (IOException | JsonParseException ignored) {
             return [:]
         }

@@ -59,7 +59,7 @@ if (!runs) {
     return
 }
 def wasShown = shared.isShown(imageData)
-def run = chooseRun(runs, wasShown)
+def run = chooseRun(shared, runs, wasShown)
 if (run == null) {
     println "${entry.getImageName()}: nothing was chosen, nothing changed"
     return
@@ -74,7 +74,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def entry = getProjectEntry()
     def key = entry.getID()
     shared.refuseToOverwrite(entry, imageData)
-    refuseAnotherImage(run, entry, imageData)
+    refuseAnotherImage(shared, run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
     def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
     def areaFile = run.resolve("area").resolve(key + ".geojson")
@@ -113,9 +113,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
 }
 
 /** Refuse a run that looked at another image under this id, by the rules of glomseg's same_image.py. */
-void refuseAnotherImage(Path run, def entry, def imageData) {
-    def record = GsonTools.getInstance().fromJson(run.resolve("run.json").toFile().getText("UTF-8"), Map)
-        .images?.get(entry.getID())
+void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
+    def record = shared.load("glomseg_runs").record(run).images?.get(entry.getID())
     def server = imageData.getServer()
     def isOfSize = record?.width == null || (record.width == server.getWidth() && record.height == server.getHeight())
     def uri = server.getURIs().find { it.getScheme() == "file" }
@@ -207,12 +206,13 @@ List<Path> runsOf(def shared, Path home, String wanted, String key) {
 }
 
 /** Return the newest run or, in a window, the one that the user picks; null where the user picks none. */
-Path chooseRun(List<Path> runs, boolean inWindow) {
+Path chooseRun(def shared, List<Path> runs, boolean inWindow) {
     if (runs.size() < 2 || !inWindow)  // "Run for project" asks nothing
         return runs[-1]
     def named = runs.reverse().collectEntries { run ->
-        def content = GsonTools.getInstance().fromJson(Files.readString(run.resolve("run.json")), Map)
-        [("${run.getFileName()}, by ${content.parameters?.model ?: 'an unknown model'}".toString()): run]
+        def content = shared.load("glomseg_runs").fromFile(run.resolve("run.json"))
+        def words = content ? "by ${content.parameters?.model ?: 'an unknown model'}" : "whose record cannot be read"
+        [("${run.getFileName()}, ${words}".toString()): run]
     }
     def names = named.keySet() as List
     def picked = Dialogs.showChoiceDialog("Import results", "Bring in the outlines of this run:", names, names[0])

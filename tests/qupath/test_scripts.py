@@ -187,6 +187,18 @@ def test_an_import_brings_in_the_run_of_the_newest_instant(moved, one_process, d
     assert [path.parent.name for path in (moved.parent / "glomseg").glob("*/changes")] == ["a"]
 
 
+def test_an_import_lets_no_older_run_take_the_place_of_one_that_cannot_be_read(moved, one_process, glomseg, drive):
+    for name in ("a", "b"):
+        made_run(moved, name, discs(name, FREE))
+    before = standing(one_process, moved)
+    (moved.parent / "glomseg/b/run.json").write_text('{"run_id": "b", "sta')  # written last, as the newest is
+    refused = glomseg("qupath", "run", list_scripts()["import_results"], moved, "--image", "kidney_01.tif")
+    assert refused.code == 1
+    assert "The record of run b cannot be read" in refused.err
+    assert standing(one_process, moved) == before
+    assert "8 added" in drive(moved, "import_results|a", image="kidney_01.tif")[1]  # an older one that is named
+
+
 def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data, tmp_path):
     out, table = tmp_path / "out", tmp_path / "all.csv"
     drive(

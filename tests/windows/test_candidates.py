@@ -59,6 +59,16 @@ def test_candidates_come_after_what_counts_and_become_a_persons_once_judged(offe
     assert "All have a verdict" in offered.text()
 
 
+def test_a_run_that_was_taken_back_offers_nothing(offered):
+    written = offered.project.parent / "glomseg/run-7/changes/1"
+    written.mkdir(parents=True)
+    (written / "9.json").write_text('{"kind": "collect"}')
+    (written / "10.json").write_text('{"kind": "undo"}')
+    for choice in ("no candidates", "candidates last"):
+        choose(offered, choice)
+    assert "2 to do   |" in offered.text()
+
+
 def test_a_candidate_that_was_judged_goes_back_with_u_and_comes_back_after_qupaths_undo(offered):
     choose(offered, "candidates among them")
     offered.press("PAGE_DOWN", times=1)
