@@ -182,6 +182,7 @@ def _reading(flags: Flags) -> dict[str, bool]:
         "--tta": flags["tta"],
         "--tta-scales": bool(flags["tta_scales"]),
         "--post": flags["post"] is not None,
+        "--stitch": flags["stitch"] != "own",
         "--overlap": flags["overlap"] is not None,
         "--icc": flags["icc"],
     }

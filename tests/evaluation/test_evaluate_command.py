@@ -99,7 +99,7 @@ def test_specks_are_said(mask, tmp_path: Path, glomseg) -> None:
 
 def test_options_that_say_how_a_model_reads_need_one(folders, tmp_path: Path, glomseg) -> None:
     """Without a model nothing reads: they would change no number, without a word."""
-    for option in (("--icc",), ("--threshold", "0.3"), ("--tta",)):
+    for option in (("--icc",), ("--threshold", "0.3"), ("--tta",), ("--stitch", "mean")):
         result = glomseg("evaluate", *folders, "-o", tmp_path / "out", *option)
         assert result.code == 2
         assert f"{option[0]} says how a --model reads, and none is named" in result.err
