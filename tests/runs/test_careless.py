@@ -241,7 +241,7 @@ def test_a_slide_that_is_offline_is_taken_back_later(moved, one_process, glomseg
     preview = json.loads(before.out)
     assert (preview["outlines"], list(preview["left"])) == ({"1": len(FREE)}, ["2"])
     assert "was not found" in preview["left"]["2"]
-    assert "image 2: the file was not found" in before.err
+    assert "kidney_02.tif: the file was not found" in before.err
     assert glomseg("undo", moved).code == 1
     assert states() == ["undone", "not undone"]
     slide.with_suffix(".away").rename(slide)
