@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,34 @@ from glomseg.models.card import CARD_NAME, FOREIGN_WEIGHTS, README_NAME, ModelCa
 from glomseg.models.network import Network, activated
 from glomseg.models.store import find_model, load_network, read_card
 
-INPUT, OUTPUT, HOVER_OUTPUT = "image", "probability", "hover"
+INPUT, OUTPUT, HOVER_OUTPUT, LOGITS = "image", "probability", "hover", "logits"
 FILE = FOREIGN_WEIGHTS["onnx"]
 
 
-class ExportedNet(nn.Module):
-    """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W), in terms that the exporter understands.
+class AnySizeNet(nn.Module):
+    """A network that takes normalised pixels of any size, in terms that the exporter understands."""
+
+    def __init__(self, net: Network) -> None:
+        """Take a copy of `net`, folded, on the CPU."""
+        super().__init__()
+        self.net = net.folded().cpu().float()
+        self.stride = net.stride
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to what the network gives, (N, planes, H, W).
+
+        It pads by edge pixels to the stride, without asking whether that is needed: a branch would be fixed by tracing.
+        """
+        height, width = image.shape[2], image.shape[3]
+        down = (height + self.stride - 1) // self.stride * self.stride - height
+        right = (width + self.stride - 1) // self.stride * self.stride - width
+        values: Tensor = self.net(F.pad(image, (0, right, 0, down), mode="replicate"))
+        return values[:, :, :height, :width]
+
+
+class ExportedNet(AnySizeNet):
+    """RGB (N, 3, H, W) in 0..1 to probabilities (N, num_classes, H, W).
 
     A network with the head `hover` gives places in objects (N, 2, H, W) as a second output.
     """
@@ -39,23 +61,16 @@ class ExportedNet(nn.Module):
 
     def __init__(self, card: ModelCard, net: Network) -> None:
         """Take a copy of `net`, folded, on the CPU, with the card's mean, std and activation."""
-        super().__init__()
-        self.net = net.folded().cpu().float()
-        self.stride, self.activation = net.stride, card.activation
-        self.classes, self.hover = card.num_classes, card.hover
+        super().__init__(net)
+        self.activation, self.classes, self.hover = card.activation, card.num_classes, card.hover
         self.register_buffer("mean", torch.tensor(card.mean or (0.0,) * 3)[:, None, None])
         self.register_buffer("std", torch.tensor(card.std or (1.0,) * 3)[:, None, None])
-        self.eval().requires_grad_(False)
 
-    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """Pad by edge pixels to the stride, without asking whether it is needed: a branch would be fixed by tracing."""
-        height, width = image.shape[2], image.shape[3]
-        down = (height + self.stride - 1) // self.stride * self.stride - height
-        right = (width + self.stride - 1) // self.stride * self.stride - width
-        values = self.net(F.pad((image - self.mean) / self.std, (0, right, 0, down), mode="replicate"))
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:  # type: ignore[override]
+        """Normalise, and give probabilities."""
+        values = super().forward((image - self.mean) / self.std)
         if not self.hover:
-            return activated(values, self.activation)[:, :, :height, :width]
-        values = values[:, :, :height, :width]
+            return activated(values, self.activation)
         return activated(values[:, : self.classes], self.activation), values[:, self.classes :].clamp(-1, 1)
 
 
@@ -75,8 +90,8 @@ def export_model(name: str | Path, output: Path) -> Path:
             f"{card.name} is a {card.architecture}, which ONNX cannot hold for pictures of any size: "
             f"{net.export_problem}; carry it as it is, with `glomseg models pack {card.name}`"
         )
-    with _quiet():
-        data = _onnx(ExportedNet(card, net), card)
+    outputs = (OUTPUT, HOVER_OUTPUT) if card.hover else (OUTPUT,)
+    data = _onnx(ExportedNet(card, net), outputs, card)
     exported = dataclasses.replace(
         card,
         architecture="onnx",
@@ -90,6 +105,14 @@ def export_model(name: str | Path, output: Path) -> Path:
         (target / CARD_NAME).write_text(_card_text(exported), encoding="utf-8")
         (target / README_NAME).write_text(_readme(card, net.stride), encoding="utf-8")
     return output / FILE
+
+
+def logits_as_onnx(card: ModelCard, net: Network) -> bytes:
+    """Return a network as ONNX that maps what it takes itself to what it gives itself, at any size.
+
+    Raises ModelError where packages are missing. The network must be `trainable` and have no `export_problem`.
+    """
+    return _onnx(AnySizeNet(net), (LOGITS,), card)
 
 
 @contextmanager
@@ -106,7 +129,7 @@ def _quiet() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
+def _onnx(net: AnySizeNet, outputs: Sequence[str], card: ModelCard) -> bytes:
     """Return an ONNX file with the card in its metadata, and without the exporter's notes of where the code lies."""
     try:
         import onnx
@@ -115,15 +138,16 @@ def _onnx(net: ExportedNet, card: ModelCard) -> bytes:
         raise ModelError(
             "ONNX needs onnx and onnxscript, which are not installed; pip install 'glomseg[export]'"
         ) from None
-    program: Any = torch.onnx.export(
-        net,
-        (torch.rand(2, 3, 3 * net.stride + 5, 2 * net.stride + 3),),  # no two sizes alike, none special: all stay free
-        dynamo=True,
-        verbose=False,
-        input_names=[INPUT],
-        output_names=[OUTPUT, HOVER_OUTPUT] if card.hover else [OUTPUT],
-        dynamic_shapes={"image": {0: "batch", 2: "height", 3: "width"}},
-    )
+    with _quiet():
+        program: Any = torch.onnx.export(
+            net,
+            (torch.rand(2, 3, 3 * net.stride + 5, 2 * net.stride + 3),),  # no two sizes alike, none special: all free
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=list(outputs),
+            dynamic_shapes={"image": {0: "batch", 2: "height", 3: "width"}},
+        )
     proto = program.model_proto
     graph = proto.graph
     for item in (*graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
