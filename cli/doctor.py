@@ -8,6 +8,8 @@ from pathlib import Path
 
 import click
 
+from glomseg.models.card import DEFAULT_MODEL
+
 from . import options
 from .commands import command
 from .console import Console
@@ -19,14 +21,53 @@ _TRIED = ((0, 6), (0, 7))
 @command(short_help="Show what is on this machine, and if slides can be read.", interrupted="nothing was changed")
 @click.argument("project", required=False, type=click.Path(path_type=Path))
 @options.slides_option
-def doctor(project: Path | None, slides: tuple[Path, ...]) -> int:
+@click.option(
+    "--benchmark",
+    is_flag=True,
+    help="Measure what computes a model fastest on this processor (torch, OpenVINO, ONNX Runtime), and remember it.",
+)
+@click.option("--model", "-m", help=f"With --benchmark: the model's name or folder [{DEFAULT_MODEL}].")
+def doctor(project: Path | None, slides: tuple[Path, ...], benchmark: bool, model: str | None) -> int:
     """Show what glomseg finds on this machine and, given PROJECT, whether each of its images can be used.
 
-    Exit code 1 where an image of the project cannot be used.
+    With --benchmark it takes about a minute, and nothing else should run meanwhile. What is remembered holds for models
+    of this architecture on processors of this name. Exit code 1 where an image of the project cannot be used.
     """
+    if model is not None and not benchmark:
+        raise click.UsageError("--model is what --benchmark measures; give both, or neither")
     console = Console(quiet=False, as_json=False)
     console.table(("", "found"), [*_software(), *_qupath()])
+    if benchmark:
+        _measure(console, model or DEFAULT_MODEL)
     return _check_project(console, project, slides) if project else 0
+
+
+def _measure(console: Console, model: str) -> None:
+    """Measure, show and remember what computes a model fastest."""
+    from glomseg.models.fastest import PLAIN, measure_machine
+    from glomseg.models.machine import remember
+
+    with console.spinner(f"measuring {model}") as tell:
+        measured = measure_machine(model, progress=tell)
+    rows = [
+        (
+            str(one.way),
+            "" if one.ratio is None else f"{one.ratio:.2f}",
+            "" if one.difference is None else f"{one.difference:.1g}",
+            "" if one.opening_seconds is None else f"{one.opening_seconds:.1f}",
+            one.problem or ("fastest" if one.way == measured.fastest else ""),
+        )
+        for one in measured.ways
+    ]
+    console.table((measured.model, f"time / {PLAIN}", "greatest difference", "seconds to begin", ""), rows)
+    usual = measured.fastest == measured.usual
+    click.echo(
+        f"{measured.fastest} computes {measured.architecture} on {measured.processor} with {measured.threads} threads "
+        + ("fastest, or as fast" if usual else f"{measured.times_faster:.2f} times as fast as {measured.usual}")
+        + f" (a tile of {measured.tile_px} px, median of {measured.rounds})"
+    )
+    path, lost = remember(measured.architecture, measured.to_remember())
+    click.echo(f"remembered in {path}, for commands without --backend" + (f"; {lost}: begun anew" if lost else ""))
 
 
 def _software() -> list[tuple[str, str]]:
@@ -44,9 +85,30 @@ def _software() -> list[tuple[str, str]]:
         ("Python", f"{sys.version.split()[0]} on {platform.system()} {platform.machine()}, {sys.executable}"),
         ("torch", f"{torch.__version__}, {torch.get_num_threads()} threads"),
         ("GPU", ", ".join(gpus) or "none: the CPU does the work"),
+        ("CPU", _computing()),
         ("OpenSlide", openslide.__library_version__),
         ("reads", ", ".join(kind.name for kind in FORMATS)),
     ]
+
+
+def _computing() -> str:
+    """Say what computes on this processor, and whether that was measured."""
+    import torch
+
+    from glomseg.errors import ModelError
+    from glomseg.models.device import dtype_for
+    from glomseg.models.machine import MEASURE, processor_name, read_notes
+
+    usual = f"torch {str(dtype_for(torch.device('cpu'))).removeprefix('torch.')}"
+    try:
+        measured = read_notes().processors.get(processor_name(), {})
+    except ModelError as error:
+        return f"{processor_name()}: {usual} computes; {error}"
+    ways = [f"{fastest.way} computes {architecture}" for architecture, fastest in measured.items()]
+    said = (
+        ", ".join([*ways, f"{usual} all others"]) if ways else f"{usual} computes; {MEASURE} looks for what is faster"
+    )
+    return f"{processor_name()}: {said}"
 
 
 def _qupath() -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM, PostName
+from glomseg.models.machine import BackendChoice
 
 from . import options
 from .commands import command
@@ -53,6 +54,7 @@ class Flags(TypedDict):
     icc: bool
     sweep: bool
     device: str
+    backend: BackendChoice
 
 
 @command(
@@ -105,6 +107,7 @@ class Flags(TypedDict):
 @options.icc_option
 @click.option("--sweep", is_flag=True, help="With --model: score other thresholds too; keeps the probabilities.")
 @click.option("--device", default="auto", show_default=True, metavar="NAME", help=options.DEVICE_HELP)
+@options.backend_option
 @options.output
 def evaluate(
     paths: tuple[Path, ...],
@@ -185,6 +188,7 @@ def _reading(flags: Flags) -> dict[str, bool]:
         "--stitch": flags["stitch"] != "own",
         "--overlap": flags["overlap"] is not None,
         "--icc": flags["icc"],
+        "--backend": flags["backend"] != "auto",
     }
 
 
@@ -195,6 +199,7 @@ def _options(models: tuple[str, ...], flags: Flags) -> EvaluateOptions:
     segment = SegmentOptions(
         model=models or DEFAULT_MODEL,
         device=flags["device"],
+        backend=flags["backend"],
         threshold=flags["threshold"],
         species=flags["species"],
         tta=flags["tta"],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, get_args
 import click
 
 from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM, PostName
+from glomseg.models.machine import BackendChoice
 
 if TYPE_CHECKING:
     from glomseg.runs.candidates import CandidateChoice
@@ -19,6 +20,14 @@ if TYPE_CHECKING:
     from glomseg.segment.pipeline import Stitch
 
 DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
+backend_option = click.option(
+    "--backend",
+    type=click.Choice(get_args(BackendChoice)),
+    default="auto",
+    show_default=True,
+    help="What computes on a CPU; auto is the fastest that `glomseg doctor --benchmark` measured on this processor, "
+    "else torch.",
+)
 
 Command = Callable[..., Any]
 
@@ -153,6 +162,7 @@ def segmenting(command: Command) -> Command:
         click.option("--tta", is_flag=True, help="Average over flips: four times the work, steadier outlines."),
         reading_options,
         click.option("--device", default="auto", show_default=True, metavar="NAME", help=DEVICE_HELP),
+        backend_option,
         click.option("--batch", type=click.IntRange(1), help="Tiles in one network pass [the device's]."),
         icc_option,
         click.option("--overlay", is_flag=True, help="Draw a PNG of each slide with its outlines."),
@@ -224,6 +234,7 @@ class SegmentFlags(TypedDict):
     stitch: Stitch
     overlap: float | None
     device: str
+    backend: BackendChoice
     batch: int | None
     icc: bool
     overlay: bool
@@ -258,6 +269,7 @@ def segment_options(flags: SegmentFlags, *, mpp: tuple[float, float] | None) -> 
     return SegmentOptions(
         model=flags["model"] or None,
         device=flags["device"],
+        backend=flags["backend"],
         threshold=flags["threshold"],
         sureness=flags["sureness"],
         species=flags["species"],

@@ -44,6 +44,14 @@ WITHOUT_QUPATH = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what was measured of this machine, as it stands at the user's home, out of all tests and their processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLOMSEG_STATE", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real slides and projects beside the repository, else the tiny part of it in tests/tiny."""

@@ -42,7 +42,12 @@ class Predictions:
 
     def details(self) -> dict[str, Any]:
         """Return what metrics.json says of the model and its settings."""
-        return {**self.run.summary()["parameters"], "device": str(self.segmenter.model.device)}
+        model = self.segmenter.model
+        return {
+            **self.run.summary()["parameters"],
+            "device": str(model.device),
+            "computed_by": model.computed_by,
+        }
 
 
 def predict(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import torch
 
 from glomseg.errors import DeviceError
+from glomseg.models.machine import BackendChoice, instruction_limit
 from glomseg.unexpected import is_out_of_memory
 
 
@@ -35,6 +36,20 @@ def resolve_device(name: str = "auto") -> torch.device:
     return torch.device(name)
 
 
+def device_with(backend: BackendChoice, device: str | torch.device) -> torch.device:
+    """Return the device for what computes: OpenVINO and ONNX Runtime have the CPU alone; raises DeviceError."""
+    if backend in ("auto", "torch"):
+        return resolve_device(device) if isinstance(device, str) else device
+    if str(device) == "auto":
+        return torch.device("cpu")
+    resolved = device_with("torch", device)
+    if resolved.type != "cpu":
+        raise DeviceError(
+            f"`backend` {backend} computes on the CPU, and `device` is {device}; leave one of them out, or give cpu"
+        )
+    return resolved
+
+
 def limit_threads(count: int) -> None:
     """Let a network take at most so many of this machine's cores; it gives the same with any number."""
     torch.set_num_threads(count)
@@ -51,8 +66,19 @@ def devices_for(name: str, processes: int) -> list[str]:
     return [f"cuda:{number % torch.cuda.device_count()}" for number in range(processes)]
 
 
+_WITHOUT_BF16 = {
+    "SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2", "AVX512_CORE", "AVX512_CORE_VNNI",
+}  # fmt: skip
+"""Limits of oneDNN that leave out the instructions for bfloat16."""
+
+
 def _cpu_has_bf16() -> bool:
-    """Say whether this CPU multiplies bfloat16 itself; where it only emulates it, float32 is faster."""
+    """Say whether this CPU multiplies bfloat16 itself; where it only emulates it, float32 is faster.
+
+    What oneDNN is not allowed to use (ONEDNN_MAX_CPU_ISA) is not there.
+    """
+    if instruction_limit() in _WITHOUT_BF16:
+        return False
     probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes)
 

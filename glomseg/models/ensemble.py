@@ -12,6 +12,7 @@ import numpy as np
 from glomseg.errors import ModelError
 from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
+from glomseg.models.machine import BackendChoice
 from glomseg.models.pixels import PixelBatch
 from glomseg.models.planes import SPREAD
 from glomseg.models.predict import Model, load_model
@@ -37,8 +38,13 @@ class Ensemble(Model):
             name=" + ".join(member.card.name for member in members)[:200],
             halo_pixels=max(member.card.halo_pixels for member in members),
         )
-        self.device, self.dtype = first.device, first.dtype
+        self.device, self.dtype, self.backend = first.device, first.dtype, first.backend
         self.stride = math.lcm(*(member.stride for member in members))
+
+    @property
+    def computed_by(self) -> str:
+        """Name what computes the models, in their order, each once."""
+        return ", ".join(dict.fromkeys(member.computed_by for member in self.members))
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -70,11 +76,19 @@ class Ensemble(Model):
         return finish
 
 
-def load_models(names: Sequence[str | Path], device: str = "cpu") -> Model:
-    """Load one model, or several that predict together; raises ModelError where they cannot, DeviceError."""
+def load_models(
+    names: Sequence[str | Path],
+    device: str = "cpu",
+    backend: BackendChoice = "auto",
+    say: Callable[[str], None] = lambda text: None,
+) -> Model:
+    """Load one model, or several that predict together, as `load_model`; raises ModelError where they cannot."""
     if len(set(map(str, names))) < len(names):
         raise ModelError(f"`model` names one twice: {', '.join(map(str, names))}; name each once")
-    models = [load_model(name, device) for name in names]
+    remarks: list[str] = []
+    models = [load_model(name, device, backend, remarks.append) for name in names]
+    for remark in dict.fromkeys(remarks):
+        say(remark)
     return models[0] if len(models) == 1 else Ensemble(models)
 
 

@@ -146,8 +146,18 @@ class TorchScriptNetwork(ForeignNetwork):
         return values
 
 
+def session_options(onnxruntime: Any) -> Any:
+    """Return the options of a session of onnxruntime that takes as many cores as torch may."""
+    onnxruntime.set_default_logger_severity(3)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = torch.get_num_threads(), 1
+    return options
+
+
 class OnnxNetwork(ForeignNetwork):
     """A network as ONNX, run by onnxruntime: on the CPU, or on CUDA where onnxruntime has that."""
+
+    computed_by = "onnxruntime"
 
     def open(self, path: Path) -> None:
         """Start a session; its one input has three channels and a free height and width."""
@@ -155,10 +165,9 @@ class OnnxNetwork(ForeignNetwork):
             import onnxruntime
         except ImportError:
             raise ModelError(f"{path} needs onnxruntime, which is not installed; pip install 'glomseg[onnx]'") from None
-        onnxruntime.set_default_logger_severity(3)
         providers = [name for name in onnxruntime.get_available_providers() if name in _PROVIDERS]
         try:
-            self.session = onnxruntime.InferenceSession(path, providers=providers)
+            self.session = onnxruntime.InferenceSession(path, session_options(onnxruntime), providers=providers)
         except Exception as error:  # onnxruntime's own errors have no base but this
             reason = " ".join(str(error).split())[:200]
             raise ModelError(f"{path}: not an ONNX file that can be run ({reason}); fetch the model again") from error

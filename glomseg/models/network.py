@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from glomseg.errors import ModelError
 from glomseg.models.card import Activation, Head, ModelCard
+from glomseg.models.machine import Backend
 
 HOVER_PLANES = 2
 """What the head `hover` gives: how far right, and how far down in its object a pixel lies, -1..1."""
@@ -38,6 +39,7 @@ class Network(nn.Module, ABC):
     trainable = True
     single_precision = False  # True where it must not be computed with less
     owns_loss = False  # True where it learns by `own_loss` alone
+    computed_by: ClassVar[Backend] = "torch"
     export_problem = ""  # why ONNX cannot hold it, where it cannot
     needs = ""
     backbone = ""

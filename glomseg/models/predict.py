@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from glomseg.errors import ModelError
 from glomseg.geometry import Bytes
 from glomseg.models.card import ModelCard
-from glomseg.models.device import dtype_for, free_bytes, keep_memory, memory_guard, resolve_device, wider_dtype
+from glomseg.models.device import device_with, dtype_for, free_bytes, keep_memory, memory_guard, wider_dtype
+from glomseg.models.engine import Engine, open_engine
+from glomseg.models.machine import Backend, BackendChoice, fastest_way
 from glomseg.models.network import Network, activated
 from glomseg.models.pixels import PixelBatch
 from glomseg.models.planes import extras_of
@@ -28,21 +32,39 @@ FLIPS: tuple[list[int], ...] = ([], [2], [3], [2, 3])
 class Model:
     """A network on a device, with the card that says how to feed it."""
 
-    def __init__(self, card: ModelCard, net: Network, device: torch.device, dtype: torch.dtype | None = None) -> None:
-        """Prepare a copy of `net` for prediction on `device`, in the type that is fastest there unless one is given."""
+    def __init__(
+        self,
+        card: ModelCard,
+        net: Network,
+        device: torch.device,
+        dtype: torch.dtype | None = None,
+        *,
+        engine: Engine | None = None,
+    ) -> None:
+        """Prepare a copy of `net` for prediction on `device`, in the type that is fastest there unless one is given.
+
+        An `engine` computes in its place, in float32.
+        """
         self.card = card
         self.device = device
-        self.dtype = dtype or (torch.float32 if net.single_precision else dtype_for(device))
+        fitting = torch.float32 if net.single_precision or engine is not None else dtype_for(device)
+        self.dtype = dtype or fitting
+        self.backend: Backend = net.computed_by if engine is None else engine.backend
         keep_memory()
         self.stride = net.stride
         self._bytes_a_pixel: float | None = None
         self._source = net if dtype is None and self.dtype is torch.float16 else None
-        self._net = self._prepared(net)
+        self._net: nn.Module = self._prepared(net) if engine is None else engine
 
     def _prepared(self, net: Network) -> nn.Module:
         folded = net.folded().to(device=self.device, dtype=self.dtype)
         prepared: nn.Module = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return prepared
+
+    @property
+    def computed_by(self) -> str:
+        """Name what computes, and the type that it computes with, such as `torch bfloat16`."""
+        return f"{self.backend} {str(self.dtype).removeprefix('torch.')}"
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -80,6 +102,11 @@ class Model:
             planes = self.card.num_classes + len(self.extras)
             return np.zeros((len(images), planes, *images.shape[1:3]), dtype=np.uint8)
         return self.begin(images, tta=tta, scales=scales)()
+
+    def unrounded(self, images: Bytes) -> NDArray[np.float32]:
+        """Return what `predict_planes` gives before eight bits hold it: 0..1, and places in objects -1..1."""
+        with torch.inference_mode():
+            return np.asarray(self._values(self._uploaded(images), False, ()).cpu().numpy(), np.float32)
 
     def begin(
         self, images: Bytes | PixelBatch, *, tta: bool = False, scales: Sequence[float] = ()
@@ -184,9 +211,48 @@ def _resized(values: Tensor, size: tuple[int, ...]) -> Tensor:
     return resized.to(values.dtype)
 
 
-def load_model(name: str | Path, device: str | torch.device = "cpu") -> Model:
-    """Load a model given by name or folder onto a device (a name as in `resolve_device`, or a torch device)."""
-    resolved = resolve_device(device) if isinstance(device, str) else device
+def load_model(
+    name: str | Path,
+    device: str | torch.device = "cpu",
+    backend: BackendChoice = "auto",
+    say: Callable[[str], None] = lambda text: None,
+) -> Model:
+    """Load a model given by name or folder onto a device (a name as in `resolve_device`, or a torch device).
+
+    On the CPU `backend` computes; auto is what `glomseg doctor --benchmark` measured to be the fastest on this
+    processor, and torch where nothing was measured, or where that cannot compute this model, which `say` hears. Raises
+    ModelError and DeviceError; where another `backend` is named and cannot compute the model, too.
+    """
+    if backend not in get_args(BackendChoice):
+        raise ModelError(f"`backend` is {backend!r}; give {', '.join(get_args(BackendChoice))}")
+    resolved = device_with(backend, device)
     folder = find_model(name)
     card = read_card(folder)
-    return Model(card, load_network(folder, card), resolved)
+    net = load_network(folder, card)
+    if net.computed_by != "torch":
+        if backend not in ("auto", net.computed_by):
+            raise ModelError(
+                f"{card.name} is a network as {card.architecture}, which {net.computed_by} computes; leave `backend` "
+                "out"
+            )
+        return Model(card, net, resolved)
+    if backend == "auto":
+        return _fastest(card, net, resolved, say)
+    return Model(card, net, resolved, engine=None if backend == "torch" else open_engine(card, net, backend))
+
+
+def _fastest(card: ModelCard, net: Network, device: torch.device, say: Callable[[str], None]) -> Model:
+    """Return a model in the way that was measured to be the fastest on this machine, else as torch does it."""
+    if device.type != "cpu":
+        return Model(card, net, device)
+    way, remark = fastest_way(card.architecture)
+    if remark:
+        say(remark)
+    if way is None or way.backend == "torch":
+        return Model(card, net, device, torch.float32 if way is not None and way.dtype == "float32" else None)
+    try:
+        return Model(card, net, device, engine=open_engine(card, net, way.backend))
+    except ModelError as error:
+        why = str(error).rpartition("; ")[0]
+        say(f"{way.backend} was measured to be the fastest here and cannot be used, torch computes: {why}")
+        return Model(card, net, device)

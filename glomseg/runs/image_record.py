@@ -89,12 +89,12 @@ class Undone:
 class ImageRecord:
     """What a run knows of one image.
 
-    `size` is (width, height) in level-0 pixels, `mpp` um per level-0 pixel along x and y, `seconds` the wall time by
-    stage, `colour_profile` the ICC profile of its file, where that was applied or differs from sRGB, `candidates` the
-    objects that were not sure enough to count, `remarks` what of its file was not read, guessed or odd, in words that
-    fit behind its name, `doubts` why its outlines deserve a closer look. `outcome` says what did not come about in the
-    project, `reason` why that or the segmenting failed, and `conflict` that it was because somebody else saved the
-    image meanwhile.
+    `size` is (width, height) in level-0 pixels, `mpp` um per level-0 pixel along x and y, `computed_by` what computed
+    its network and with numbers of which type, `seconds` the wall time by stage, `colour_profile` the ICC profile of
+    its file, where that was applied or differs from sRGB, `candidates` the objects that were not sure enough to count,
+    `remarks` what of its file was not read, guessed or odd, in words that fit behind its name, `doubts` why its
+    outlines deserve a closer look. `outcome` says what did not come about in the project, `reason` why that or the
+    segmenting failed, and `conflict` that it was because somebody else saved the image meanwhile.
     """
 
     name: str = ""
@@ -104,6 +104,7 @@ class ImageRecord:
     size: tuple[int, int] | None = None
     mpp: tuple[float, float] | None = None
     reading_mpp: float | None = None
+    computed_by: str | None = None
     colour_profile: str | None = None
     glomeruli: int | None = None
     candidates: int | None = None

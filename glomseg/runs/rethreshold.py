@@ -190,6 +190,7 @@ def _begin(former: Run, card: ModelCard, settings: SegmentSettings, options: Ret
     else:
         run = resume_or_start_in(options.output, parameters, restart=True)
     run.command, run.device, run.model_folder = options.command, former.device, former.model_folder
+    run.computed_by = former.computed_by
     run.folder.mkdir(parents=True, exist_ok=True)
     run.save()
     return run

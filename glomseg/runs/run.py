@@ -76,9 +76,9 @@ class Run:
     """One run and its folder: the record that is run.json, on disk after each `save`.
 
     `images` holds what is known of each image by its entry id; of a plain slide that is a name made of the file's.
-    `command` is how the run was last called, `device` where, and `model_folder` where its model lay. While images are
-    segmented they are kept in a `journal`, see `glomseg.runs.merge`; run.json holds `counted` bytes of each.
-    `problems` says what of them could not be read.
+    `command` is how the run was last called, `device` where, `computed_by` what computed there, and `model_folder`
+    where its model lay. While images are segmented they are kept in a `journal`, see `glomseg.runs.merge`; run.json
+    holds `counted` bytes of each. `problems` says what of them could not be read.
     """
 
     folder: Path
@@ -88,6 +88,7 @@ class Run:
     ended: str | None = None
     command: str | None = None
     device: str | None = None
+    computed_by: str | None = None
     model_folder: str | None = None
     images: dict[str, ImageRecord] = field(default_factory=dict)
     journal: Journal | None = field(default=None, compare=False, repr=False)
@@ -171,6 +172,7 @@ class Run:
             "started": self.started,
             "command": self.command,
             "device": self.device,
+            "computed_by": self.computed_by,
             "model_folder": self.model_folder,
             "ended": self.ended,
         }
@@ -209,7 +211,7 @@ def load_run(folder: Path) -> Run:
         images |= {checked_entry_id(key): record for key, record in since.records.items()}
         run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images)
         run.counted, run.problems = dict(since.counted), since.problems
-        for name in ("started", "ended", "command", "device", "model_folder"):
+        for name in ("started", "ended", "command", "device", "computed_by", "model_folder"):
             if content.get(name) is not None:
                 setattr(run, name, str(content[name]))
         return run

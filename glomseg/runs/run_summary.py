@@ -48,7 +48,7 @@ def _counts(run: Run, done: Sequence[ImageRecord], failed: Sequence[ImageRecord]
         "started, ended": f"{run.started or '?'}, {run.ended or 'not yet'}{_lasted(run)}",
         "seconds a slide": f"{slowest}, of all {sum(seconds):.0f}" if seconds else "",
         "command": f"`{_plain(run.command)}`" if run.command else "",
-        "device": run.device or "",
+        "device": ", computed by ".join(filter(None, (run.device, run.computed_by))),
         "glomseg": __version__,
     }
     return _table("what", rows)

@@ -202,6 +202,7 @@ def _segment(
         doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
         write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
         done = replace(_done(run.images[job.entry_id], slide, result), colour_profile=profile_of(slide, icc=job.icc))
+        done = replace(done, computed_by=model.computed_by)
         few_sure = check_candidates(len(result.glomeruli), len(result.candidates))
         outlined = (*result.glomeruli, *result.candidates)
         large = check_merged([glomerulus.merged_px for glomerulus in outlined], result.reading_mpp)

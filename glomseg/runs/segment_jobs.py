@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -39,13 +40,15 @@ def segment_jobs(
     listener, place = listener or Listener(), place or WorkPlace(folder=run.folder)
     everybody = everybody or [job.entry_id for job in jobs]
     run.command, run.device = segmenter.options.command, str(segmenter.model.device)
-    run.model_folder = str(segmenter.folder)
+    run.computed_by, run.model_folder = segmenter.model.computed_by, str(segmenter.folder)
     jobs = [replace(job, icc=segmenter.options.icc) for job in jobs]
     with journaled(run, place, everybody):
         listener.planned(len(jobs))
         notes = _segment(segmenter, jobs, run, listener)
     for problem in run.problems:
         listener.warning(problem)
+    if remark := _say_others(run):
+        listener.remark(remark)
     done = [run.images[job.entry_id] for job in jobs if run.has_result(job.entry_id)]
     for remark in (profiles := say_profiles(done, icc=segmenter.options.icc)):
         listener.remark(remark)
@@ -71,11 +74,21 @@ def _segment(segmenter: Segmenter, jobs: Sequence[Job], run: Run, listener: List
             if not workers:
                 _one_by_one(segmenter, jobs, run, cache, listener)
                 return ()
-            devices = devices_for(options.device, workers)
+            device = segmenter.model.device
+            devices = devices_for(options.device if device.type == "cuda" else str(device), workers)
             tasks = _tasks(segmenter, jobs, run)
             share = work_through(tasks, run, devices, options.slide_timeout, cache, listener)
     listener.remark(str(share))
     return (str(share),)
+
+
+def _say_others(run: Run) -> str:
+    """Say where the images of a run were computed in several ways, as by machines of several kinds."""
+    counts = Counter(record.computed_by for record in run.images.values() if record.is_done and record.computed_by)
+    if len(counts) < 2:
+        return ""
+    ways = ", ".join(f"{count} by {way}" for way, count in counts.most_common())
+    return f"the images of this run were not all computed alike ({ways}); outlines may differ by a pixel for that"
 
 
 def _tasks(segmenter: Segmenter, jobs: Sequence[Job], run: Run) -> list[Task]:

@@ -12,6 +12,7 @@ from glomseg.errors import ModelError, RunError
 from glomseg.models.card import DEFAULT_MODEL, PostName
 from glomseg.models.crop_classifier import load_classifier
 from glomseg.models.ensemble import load_models, members_of
+from glomseg.models.machine import BackendChoice
 from glomseg.models.predict import Model
 from glomseg.models.store import find_model
 from glomseg.pictures.overlay import OverlayStyle
@@ -32,7 +33,8 @@ class SegmentOptions:
     """How to segment the images of a project, or plain slides.
 
     `model` is a name or a folder, or several that predict together; None is the shipped one, and in a project the one
-    that it was adapted to. `device` is auto, cpu, cuda, cuda:N or mps.
+    that it was adapted to. `device` is auto, cpu, cuda, cuda:N or mps; `backend` is what computes on a CPU, for auto
+    what was measured to be the fastest on this processor, see `load_model`.
     `threshold` (of the outline), `sureness` (the mean probability from which an object counts; others are kept aside
     as candidates), `species` and `batch` are the model's and the device's where they are None. `candidates` are
     dropped (none), kept in the run folder for the review, or put among the outlines as well (all), under a class that
@@ -55,6 +57,7 @@ class SegmentOptions:
 
     model: str | Path | Sequence[str | Path] | None = None
     device: str = "auto"
+    backend: BackendChoice = "auto"
     threshold: float | None = None
     sureness: float | None = None
     species: str | None = None
@@ -124,10 +127,12 @@ class Segmenter:
         )
         asked = DEFAULT_MODEL if options.model is None else options.model
         names = [asked] if isinstance(asked, str | Path) else list(asked)
-        model = load_models(names, options.device)
+        warn = (lambda text: None) if listener is None else listener.warning
+        model = load_models(names, options.device, options.backend, warn)
         if listener is not None:
             colours = "" if model.card.look else "; its card says no colours, so that no slide is doubted for its own"
-            listener.remark(f"model {model.card.name} on {model.device}{colours}")
+            by = "" if model.backend == "torch" else f", computed by {model.computed_by}"
+            listener.remark(f"model {model.card.name} on {model.device}{by}{colours}")
         outline_settings(model.card, settings)  # what cannot be is refused before anything else
         if options.sclerosis == "off":
             suggester = None

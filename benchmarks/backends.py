@@ -1,0 +1,74 @@
+"""What computes a model fastest on a CPU, and on older ones than this: torch, OpenVINO or ONNX Runtime.
+
+    python benchmarks/backends.py [--model NAME ...] [--limit ALL AVX512_CORE AVX2] [--threads N] [--seconds 20]
+
+Each row is one way on one tile of the model's own size with its halo, in a process of its own for each limit: the
+median of the ratios to torch in float32, channels-last, measured in turn; the greatest difference of probabilities
+from it; the seconds to begin, which are those of an export that is kept where there is one.
+
+A limit (ONEDNN_MAX_CPU_ISA) keeps torch from newer instructions: AVX512_CORE is a CPU without bfloat16, AVX2 one
+without AVX-512. It holds for torch alone: OpenVINO and ONNX Runtime look at the CPU themselves, so that their ratios at
+AVX2 are those of a newer one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", nargs="+", default=["pas-starter"], help="names or folders")
+    parser.add_argument("--limit", nargs="+", default=["ALL", "AVX512_CORE", "AVX2"])
+    parser.add_argument("--threads", type=int, default=0, help="0 for all cores")
+    parser.add_argument("--seconds", type=float, default=20, help="that each process measures")
+    parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options)))
+        return
+    print("| model | torch limited to | threads | way | time / torch float32 | greatest difference | begins in |")
+    print("|---|---|---|---|---|---|---|")
+    for model in options.model:
+        for limit in options.limit:
+            show(model, limit, in_own_process(options, model, limit))
+
+
+def measure(options: argparse.Namespace) -> dict[str, object]:
+    from glomseg.models.device import limit_threads
+    from glomseg.models.fastest import measure_machine
+
+    if options.threads:
+        limit_threads(options.threads)
+    return asdict(measure_machine(options.model[0], seconds=options.seconds))
+
+
+def in_own_process(options: argparse.Namespace, model: str, limit: str) -> dict:
+    command = [sys.executable, __file__, "--measure", "--model", model, "--seconds", str(options.seconds)]
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
+    if limit.startswith("AVX2"):
+        environment["ATEN_CPU_CAPABILITY"] = "avx2"  # what torch computes without oneDNN
+    done = subprocess.run(
+        [*command, "--threads", str(options.threads)], env=environment, check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(done.stdout)
+
+
+def show(model: str, limit: str, measured: dict) -> None:
+    for one in measured["ways"]:
+        name = f"{one['way']['backend']} {one['way']['dtype']}"
+        best = "**" if one["way"] == measured["fastest"] else ""
+        if one["ratio"] is None:
+            cells = (one["problem"], "", "")
+        else:
+            cells = (f"{best}{one['ratio']:.2f}{best}", f"{one['difference']:.1g}", f"{one['opening_seconds']:.1f} s")
+        print("|", " | ".join((model, limit, str(measured["threads"]), name, *cells)), "|", flush=True)
+
+
+if __name__ == "__main__":
+    main()
