@@ -6,13 +6,12 @@ Needs a QuPath. Asserts nothing on time; the aim is 10,000 polygons in less than
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from make_project import make_project
 from shapely.geometry import Point
 
 from glomseg.qupath.image_data import readable_data
@@ -30,27 +29,10 @@ from glomseg.runs.write_image import Target, collect_image, undo_image
 SIDE = 4096
 
 
-def make_project(folder):
-    """Write a project with one plain image, as QuPath does; returns its file."""
-    picture = folder / "slide.png"
-    Image.fromarray(np.full((SIDE, SIDE, 3), 220, np.uint8)).save(picture)
-    builder = {
-        "builderType": "uri",
-        "providerClassName": "qupath.imagej.images.servers.ImageJServerBuilder",
-        "uri": picture.as_uri(),
-        "args": [],
-    }
-    entry = {"serverBuilder": builder, "entryID": 1, "imageName": "slide", "metadata": {}}
-    content = {"version": "0.5.0", "createTimestamp": 0, "modifyTimestamp": 0, "lastID": 1, "images": [entry]}
-    path = folder / "project.qpproj"
-    path.write_text(json.dumps(content))
-    return path
-
-
-def polygons(number):
-    """Return stamped discs with 64 corners and 3 measurements, side by side."""
+def polygons(number, *, run="benchmark", side=SIDE):
+    """Return stamped discs with 64 corners and 3 measurements, side by side on a picture of `side` px."""
     columns = int(np.ceil(np.sqrt(number)))
-    step = SIDE / columns
+    step = side / columns
     measured = {"Confidence": 0.9, "Area µm^2": 1234.5, "Circularity": 0.8}
     items = []
     for index in range(number):
@@ -58,7 +40,7 @@ def polygons(number):
         item = PathObject(
             geometry=Point(x, y).buffer(step * 0.45), class_name="Glomerulus", color=(200, 0, 0), measurements=measured
         )
-        items.append(stamp(item, run="benchmark", model="none"))
+        items.append(stamp(item, run=run, model="none"))
     return items
 
 
@@ -73,7 +55,7 @@ def timed(name, work):
 def main(number):
     """Print the table."""
     with tempfile.TemporaryDirectory() as scratch, qupath_process() as qupath:
-        path = make_project(Path(scratch))
+        path = make_project(Path(scratch), side=SIDE)
         runs = path.parent / "glomseg"
         predictions = polygons(number)
 

@@ -33,8 +33,6 @@ from glomseg.segment.tiles import BLOCK, ReadingFrame, Tile, plan_tiles
 from glomseg.segment.tissue import find_tissue
 from glomseg.slides.slide import Slide
 
-"""Called with the number of tiles done and the number of all tiles."""
-
 COARSEST = 4.0  # times the pixels that the model reads: what is coarser shows no glomeruli, and needs a huge canvas
 Stitch = Literal["own", "mean"]
 MOST_OVERLAP = 0.9
