@@ -2,17 +2,18 @@
 
 The images are dealt into two halves by slide. From each half a model is adapted and judged on the other half, beside
 the model that one began with; a third adaptation learns from all images and is the one that is kept. Each batch holds
-some of the starter's own tissue, and the weights are moved back towards the old ones as far as that tissue needs it.
+some of the starter's own tissue. What is kept is a mean of old and new weights: as much of the new as was best on the
+images left out, and as that tissue allows.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from glomseg.models.network import Network
 from glomseg.models.predict import Model
 from glomseg.segment.pipeline import SegmentSettings, outline_settings
 from glomseg.training.augment.augment import Augment
+from glomseg.training.blend import BLENDS, blended, choose_blend, crossed
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.examples import Example
 from glomseg.training.data.find import find_examples
@@ -36,8 +38,6 @@ from glomseg.training.pace import learning_rate_at
 from glomseg.training.validate import outlined_of, probability_of, read_images
 
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
-BLENDS = (1.0, 0.75, 0.5)
-"""Shares of the new weights that are tried, the rest being the old ones'."""
 MAY_LOSE = 0.02
 """Object F1 that the starter's tissue may lose."""
 REHEARSED = 0.25
@@ -83,7 +83,7 @@ class Adapted:
 
     @property
     def is_better(self) -> bool:
-        """StageProgress whether it is at least as good as the old one on images left out."""
+        """Tell whether it is at least as good as the old one on images left out."""
         return self.left_out.difference >= 0
 
 
@@ -119,44 +119,26 @@ def adapt(
     heard = _as_of_all(tell, len(halves), len(halves) + 1)
     net, steps = learn(examples, rehearsal, start, card, config, seconds, steps, device, "learning: step", heard)
     tell("judging what was gained and forgotten", 0, 0)
-    threshold, sureness = card.threshold, card.sureness
-    starter = None if rehearsal is None else _outlined(old, ExampleImages(rehearsal.check, config))
-    for blend in BLENDS:
-        mixed = blended(start, net, blend)
-        dials = choose_dials([image for half in after[blend] for image in half], THRESHOLDS)
-        forgot = None
-        if rehearsal is not None and starter is not None:
-            images = _outlined(Model(card, mixed, old.device), ExampleImages(rehearsal.check, config))
-            new = at_dials(images, dials.threshold, dials.sureness)
-            forgot = Gain(at_dials(starter, threshold, sureness), new, len(images))
-        if forgot is None or forgot.difference >= -MAY_LOSE:
-            break
-    gain = Gain(
-        at_dials([image for half in before for image in half], threshold, sureness),
-        _crossed(after[blend]),
-        sum(len(half) for half in before),
-    )
-    return Adapted(mixed, dials, steps, blend, gain, forgot)
+    mixed = {blend: blended(start, net, blend) for blend in BLENDS}
+    forgot: dict[float, Gain] = {}
+    if rehearsal is not None:
+        images = ExampleImages(rehearsal.check, config)
+        theirs = at_dials(_outlined(old, images), card.threshold, card.sureness)
+        for blend, halves_after in after.items():
+            dials = choose_dials(list(chain(*halves_after)), THRESHOLDS)
+            now = _outlined(Model(card, mixed[blend], old.device), images)
+            forgot[blend] = Gain(theirs, at_dials(now, dials.threshold, dials.sureness), len(now))
+    allowed = [blend for blend in BLENDS if blend not in forgot or forgot[blend].difference >= -MAY_LOSE] or BLENDS[-1:]
+    judged = {blend: after[blend] for blend in allowed}
+    blend, dials = choose_blend(judged, THRESHOLDS)
+    kept = at_dials(list(chain(*before)), card.threshold, card.sureness)
+    gain = Gain(kept, crossed(judged, THRESHOLDS), sum(len(half) for half in before))
+    return Adapted(mixed[blend], dials, steps, blend, gain, forgot.get(blend))
 
 
 def _as_of_all(tell: StageProgress, number: int, stages: int) -> StageProgress:
     """Tell the steps of one of several stages as steps of all, which are equally many in each."""
     return lambda stage, done, total: tell(stage, number * total + done, stages * total)
-
-
-def _crossed(halves: Sequence[Sequence[OutlinedImage]]) -> ChosenDials:
-    """Score each half with the dials that the others choose, and add up."""
-    parts = []
-    for number, half in enumerate(halves):
-        others = [image for at, other in enumerate(halves) if at != number for image in other]
-        chosen = choose_dials(others, THRESHOLDS)
-        parts.append(at_dials(half, chosen.threshold, chosen.sureness))
-    first, *rest = parts
-    for part in rest:
-        first = ChosenDials(
-            first.threshold, first.sureness, first.sure + part.sure, first.with_candidates + part.with_candidates
-        )
-    return first
 
 
 def halved(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
@@ -177,19 +159,6 @@ def halved(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
             "only one of the reviewed images has a glomerulus, so that nothing is left to judge by; review another"
         )
     return halves
-
-
-def blended(old: Network, new: Network, share: float) -> Network:
-    """Return a network with `share` of the new weights and the rest of the old ones."""
-    net = copy.deepcopy(new)
-    theirs = old.state_dict()
-    net.load_state_dict(
-        {
-            name: torch.lerp(theirs[name].to(value), value, share) if value.is_floating_point() else value
-            for name, value in new.state_dict().items()
-        }
-    )
-    return net.eval()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ NOT_BETTER = "-not-better"
 """What is added to a folder's name for a model that is worse than the one it began with."""
 METHOD = (
     "left_out: images dealt into two halves by slide; each half is judged by a model adapted to the other half, with "
-    "the threshold and sureness that the other half chooses, and by the model that one began with; the model here "
-    "learned from all of them. starter: tissue of the rehearsal data that was not rehearsed; the share of new weights "
-    "was chosen on it. Objects matched one to one at IoU 0.5, tiles overlap and count twice"
+    "the share of new weights, the threshold and the sureness that the other half chooses, and by the model that one "
+    "began with; the model here learned from all of them, and all chose its share. starter: tissue of the rehearsal "
+    "data that was not rehearsed; shares that lose too much there are not taken. Objects matched one to one at IoU "
+    "0.5, tiles overlap and count twice"
 )
 
 
@@ -96,7 +97,7 @@ def _remarks(done: Adapted, start: str) -> list[str]:
                 f"it forgets more of the starter's tissue than {MAY_LOSE}: keep {start} for slides like that"
             )
     if done.blend < 1:
-        remarks.append(f"{done.blend:.0%} of the new weights and the rest of the old ones, so as to forget less")
+        remarks.append(f"{done.blend:.0%} of the new weights and the rest of the old ones: more was no better")
     return remarks
 
 

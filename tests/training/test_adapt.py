@@ -10,7 +10,8 @@ import torch
 from glomseg.errors import TrainingError
 from glomseg.models.store import find_model, read_card, verify_model
 from glomseg.runs.adapted_model import AdaptedTo, remember_model, remembered_model
-from glomseg.training.adapt import Rehearsal, adapt, as_read, blended, halved
+from glomseg.training.adapt import Rehearsal, adapt, as_read, halved
+from glomseg.training.blend import blended, choose_blend, crossed
 from glomseg.training.config_file import read_config
 from glomseg.training.data.find import find_examples
 from glomseg.training.dials import ComparedObjects, at_dials, choose_dials
@@ -133,3 +134,13 @@ def test_a_project_remembers_its_model(tmp_path):
     assert "object F1 0.50 before, 0.90 now" in str(model)
     (tmp_path / "glomseg/model.json").write_text("{")
     assert remembered_model(tmp_path) is None
+
+
+def test_as_much_of_the_new_weights_is_kept_as_is_best_elsewhere():
+    good, fair = ([(0.9, 0.9)] * count + [(0.9, 0.0)] * (12 - count) for count in (11, 7))
+    after = {1.0: [[some(0.5, fair, 12)], [some(0.5, fair, 12)]], 0.5: [[some(0.5, good, 12)], [some(0.5, good, 12)]]}
+    blend, dials = choose_blend(after, (0.5,))
+    assert (blend, dials.sure.objects.matched) == (0.5, 22)
+    assert choose_blend({1.0: after[0.5], 0.5: after[0.5]}, (0.5,))[0] == 1.0  # of equals the new
+    after = {1.0: [[some(0.5, good, 12)], [some(0.5, fair, 12)]], 0.5: [[some(0.5, fair, 12)], [some(0.5, good, 12)]]}
+    assert crossed(after, (0.5,)).sure.objects.matched == 14  # what suits one half is not what the other would choose
