@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 @command(
     short_help="Outline the glomeruli of a QuPath project: the main job.",
     interrupted="what is in the project stays there, and the same command goes on where it stopped",
+    only_with={"overlay": options.OF_OVERLAY},
+    never_with={"no_collect": options.OF_COLLECT},
 )
 @options.project_argument
 @options.slides_option

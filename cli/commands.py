@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from glomseg.errors import GlomsegError
 
@@ -21,15 +22,25 @@ class Command(click.Command):
     """A command of glomseg.
 
     `interrupted` says what is true after Ctrl-C, and `renamed` maps the former names of options to the present ones.
+    `only_with` and `never_with` map a parameter to those that change nothing without it, or beside it: who gives one
+    hears so, for it would be taken for done.
     """
 
     def __init__(
-        self, *args: Any, interrupted: str = AGAIN, renamed: Mapping[str, str] | None = None, **attributes: Any
+        self,
+        *args: Any,
+        interrupted: str = AGAIN,
+        renamed: Mapping[str, str] | None = None,
+        only_with: Mapping[str, tuple[str, ...]] | None = None,
+        never_with: Mapping[str, tuple[str, ...]] | None = None,
+        **attributes: Any,
     ) -> None:
         """Make a command as click does."""
         super().__init__(*args, **attributes)
         self.interrupted = interrupted
         self.renamed = dict(renamed or {})
+        self.only_with = dict(only_with or {})
+        self.never_with = dict(never_with or {})
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; the former name of an option is taken with a word on standard error."""
@@ -37,12 +48,22 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its errors speak of flags, and Ctrl-C tells what is true."""
+        self._refuse_idle(ctx)
         try:
             return super().invoke(ctx)
         except GlomsegError as error:
             raise type(error)(with_flags(str(error), ctx)) from error
         except KeyboardInterrupt as error:
             raise Interrupted(with_flags(str(error) or self.interrupted, ctx)) from error
+
+    def _refuse_idle(self, ctx: click.Context) -> None:
+        """Raise UsageError for options that change nothing with, or without, what else was given."""
+        for lead, others in self.only_with.items():
+            if not _is_given(ctx.params[lead]):
+                _refuse(ctx, others, f"without {_shown(ctx, lead)}")
+        for lead, others in self.never_with.items():
+            if _is_given(ctx.params[lead]):
+                _refuse(ctx, others, f"with {_shown(ctx, lead)}")
 
     def _present_name(self, word: str) -> str:
         name, equals, value = word.partition("=")
@@ -91,14 +112,35 @@ class Commands(click.Group):
                 formatter.write_dl([(name, self.commands[name].get_short_help_str(limit)) for name in names])
 
 
+def _is_given(value: object) -> bool:
+    return value is not None and value is not False and value != ()
+
+
+def _refuse(ctx: click.Context, names: Iterable[str], why: str) -> None:
+    idle = [_shown(ctx, name) for name in names if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    if idle:
+        verb, it = ("changes", "it") if len(idle) == 1 else ("change", "them")
+        raise click.UsageError(f"{', '.join(idle)} {verb} nothing {why}; leave {it} away", ctx)
+
+
+def _shown(ctx: click.Context, name: str) -> str:
+    parameter = next(item for item in ctx.command.params if item.name == name)
+    return _flag(parameter) if isinstance(parameter, click.Option) else parameter.human_readable_name
+
+
+def _flag(option: click.Option) -> str:
+    return next((name for name in option.opts if name.startswith("--")), option.opts[0])
+
+
 def with_flags(text: str, context: click.Context | None = None) -> str:
-    """Write the flag of the running command for each parameter in backticks: `mpp` becomes --mpp.
+    """Write the flag of the running command for each parameter in backticks: `mpp` becomes --mpp, `model` --model.
 
     What is no option of the command stays as it is.
     """
     context = context or click.get_current_context(silent=True)
     if context is None:
         return text
-    options = (item for item in context.command.params if isinstance(item, click.Option))
-    flags = {item.name: next((name for name in item.opts if name.startswith("--")), item.opts[0]) for item in options}
+    options = [item for item in context.command.params if isinstance(item, click.Option)]
+    flags: dict[str | None, str] = {_flag(item).lstrip("-").replace("-", "_"): _flag(item) for item in options}
+    flags |= {item.name: _flag(item) for item in options}
     return re.sub(r"`([a-z_]+)`", lambda match: flags.get(match[1], match[0]), text)

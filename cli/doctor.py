@@ -18,7 +18,11 @@ _TRIED = ((0, 6), (0, 7))
 """The versions of QuPath that glomseg's windows were opened in."""
 
 
-@command(short_help="Show what is on this machine, and if slides can be read.", interrupted="nothing was changed")
+@command(
+    short_help="Show what is on this machine, and if slides can be read.",
+    interrupted="nothing was changed",
+    only_with={"project": ("slides",)},
+)
 @click.argument("project", required=False, type=click.Path(path_type=Path))
 @options.slides_option
 @click.option(

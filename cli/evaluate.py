@@ -12,7 +12,7 @@ from glomseg.models.card import DEFAULT_MODEL, SPECIES_DIAMETER_UM, PostName
 from glomseg.models.machine import BackendChoice
 
 from . import options
-from .commands import command
+from .commands import command, with_flags
 from .console import Console
 
 if TYPE_CHECKING:
@@ -163,6 +163,8 @@ def evaluate(
 
 def _check_call(paths: tuple[Path, ...], models: tuple[str, ...], suite: Path | None, flags: Flags) -> None:
     """Raise UsageError for a call that asks for nothing, or for two things."""
+    from glomseg.evaluation.evaluate_model import asks_to_read
+
     if suite is not None:
         if paths:
             raise click.UsageError("--suite names its data itself; leave PREDICTED, TRUTH and DATA out")
@@ -171,25 +173,11 @@ def _check_call(paths: tuple[Path, ...], models: tuple[str, ...], suite: Path | 
         raise click.UsageError("--model takes one DATA: a folder of images with their truth, or a project")
     if not models and flags["sweep"]:
         raise click.UsageError("--sweep needs the probabilities of a --model")
-    if not models and (idle := [name for name, given in _reading(flags).items() if given]):
-        raise click.UsageError(f"{', '.join(idle)} says how a --model reads, and none is named")
+    asked = asks_to_read(_options(models, flags).segment)
+    if not models and (idle := [f"`{name}`" for name, given in asked.items() if given]):
+        raise click.UsageError(with_flags(f"{', '.join(idle)} says how a --model reads, and none is named"))
     if not models and len(paths) != 2 and not (len(paths) == 1 and flags["predicted_set"] != flags["truth_set"]):
         raise click.UsageError("name PREDICTED and TRUTH; or one of them, with two of --predicted-set and --truth-set")
-
-
-def _reading(flags: Flags) -> dict[str, bool]:
-    """Tell which of the options are given that say how a model reads, and so mean nothing without one."""
-    return {
-        "--threshold": flags["threshold"] is not None,
-        "--species": flags["species"] is not None,
-        "--tta": flags["tta"],
-        "--tta-scales": bool(flags["tta_scales"]),
-        "--post": flags["post"] is not None,
-        "--stitch": flags["stitch"] != "own",
-        "--overlap": flags["overlap"] is not None,
-        "--icc": flags["icc"],
-        "--backend": flags["backend"] != "auto",
-    }
 
 
 def _options(models: tuple[str, ...], flags: Flags) -> EvaluateOptions:

@@ -22,6 +22,8 @@ COLUMNS = ("image", "annotated", "background", "folder")
     "export-tiles",
     short_help="Training tiles and labels from annotations, as QuPath exports them.",
     renamed={"--mpp": "--tile-mpp"},
+    only_with={"negatives": ("seed",)},
+    never_with={"geojson": ("slides",), "tile_mpp": ("downsample",)},
 )
 @click.argument("source", type=click.Path(path_type=Path), metavar="PROJECT|SLIDE")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the tiles, empty.")
@@ -65,7 +67,7 @@ COLUMNS = ("image", "annotated", "background", "folder")
     show_default=True,
     help="Labels beside the images, or in folders images/ and labels/.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Chooses other background tiles.")
+@click.option("--seed", type=int, default=0, show_default=True, help="With --negatives: chooses other tiles.")
 @options.slides_option
 @options.output
 def export_tiles(

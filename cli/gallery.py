@@ -12,7 +12,10 @@ from .console import Console
 from .measuring import show_amended
 
 
-@command(short_help="A picture of every glomerulus, to sort into classes.")
+@command(
+    short_help="A picture of every glomerulus, to sort into classes.",
+    never_with={"labels": ("output", "samples", "class_name", "overlay_color")},
+)
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the pictures [glomseg/gallery].")
 @click.option(

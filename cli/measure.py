@@ -10,7 +10,7 @@ import click
 from . import options
 from .commands import command
 from .console import Console
-from .measuring import measure_aloud, show_amended
+from .measuring import OF_PAS, measure_aloud, show_amended
 from .measuring import measuring as measuring_options
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 COLUMNS = ("slide", "counted", "in means", "mean area µm²", "per mm²", "sclerotic %", "reviewed %")
 
 
-@command(short_help="Measure the glomeruli: tables by glomerulus, slide, animal and group.")
+@command(short_help="Measure the glomeruli: tables by glomerulus, slide, animal and group.", only_with={"pas": OF_PAS})
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for the tables [glomseg/measurements].")
 @measuring_options

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from glomseg.study.write_back import Amended
 
 Function = Callable[..., int]
+OF_PAS = ("pas_threshold", "stain_vectors")
+"""What changes nothing where no stain is measured."""
 
 _OPTIONS = (
     options.slides_option,
@@ -54,11 +56,11 @@ _OPTIONS = (
     click.option("--pas", is_flag=True, help="Measure the PAS-positive fraction by colour deconvolution."),
     click.option(
         "--pas-threshold", type=click.FloatRange(0, 3, True), default=0.3, show_default=True,
-        help="Optical density of PAS from which a pixel is positive.",
+        help="With --pas: optical density of PAS from which a pixel is positive.",
     ),
     click.option(
         "--stain-vectors", default="estimate", show_default=True, metavar="HOW",
-        help="estimate (once for the study), per-slide, standard, or 'r,g,b;r,g,b' of haematoxylin and PAS.",
+        help="With --pas: estimate (once a study), per-slide, standard, or 'r,g,b;r,g,b' of haematoxylin and PAS.",
     ),
 )  # fmt: skip
 

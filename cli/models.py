@@ -91,7 +91,7 @@ def architectures(as_json: bool) -> None:
     )
 
 
-@models.command()
+@models.command(only_with={"data": ("output", "mpp", "samples", "part", "species", "device")})
 @click.argument("name")
 @click.option(
     "--scores",
@@ -131,8 +131,6 @@ def verify(
     from glomseg.models.store import verify_model
 
     if data is None:
-        if output or mpp or samples or part or species:
-            raise click.UsageError("--output, --mpp, --samples, --part and --species go with --scores")
         card = verify_model(name)
         _tell({card.name: card.weights_sha256}, [f"{card.name}: whole, sha256 {card.weights_sha256}"], quiet, as_json)
         return 0

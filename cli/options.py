@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from glomseg.runs.shard import Shard
     from glomseg.segment.pipeline import Stitch
 
+OF_OVERLAY = ("overlay_color", "overlay_width")
+"""What changes nothing where no picture is drawn."""
+OF_COLLECT = ("forget_rejections", "believe_deletions", "on_conflict")
+"""What changes nothing where outlines stay in the run folder."""
 DEVICE_HELP = "auto, cpu, cuda, cuda:N or mps: where the network runs."
 backend_option = click.option(
     "--backend",
@@ -172,7 +176,7 @@ def segmenting(command: Command) -> Command:
             type=click.IntRange(100, 20_000),
             default=1600,
             show_default=True,
-            help="Longer side of the PNG in pixels.",
+            help="With --overlay: longer side of the PNG in pixels.",
         ),
         click.option(
             "--keep-probability",

@@ -10,14 +10,14 @@ import click
 from . import options
 from .commands import command
 from .console import Console
-from .measuring import measure_aloud
+from .measuring import OF_PAS, measure_aloud
 from .measuring import measuring as measuring_options
 
 if TYPE_CHECKING:
     from glomseg.study.measure_project import MeasureOptions
 
 
-@command(short_help="One HTML file with what was found, for the paper and the lab meeting.")
+@command(short_help="One HTML file with what was found, for the paper and the lab meeting.", only_with={"pas": OF_PAS})
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file [glomseg/measurements/report.html].")
 @measuring_options

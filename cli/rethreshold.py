@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @command(
     short_help="Outline a run again at another threshold or sureness, without the network.",
     interrupted="what is in the project stays there; give the same command again, or collect the new run",
+    never_with={"no_collect": options.OF_COLLECT},
 )
 @click.argument("project", type=click.Path(path_type=Path), metavar="PROJECT|DIR")
 @click.argument("run", required=False)

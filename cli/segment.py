@@ -15,6 +15,7 @@ from .console import Console
 @command(
     short_help="Outline the glomeruli of plain slides; needs no QuPath.",
     interrupted="the same command goes on where it stopped",
+    only_with={"overlay": options.OF_OVERLAY},
 )
 @click.argument("slides", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SLIDE...")
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Folder for the results.")

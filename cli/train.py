@@ -41,7 +41,12 @@ class TrainFlags(TypedDict):
     keep_anyway: bool
 
 
-@command(short_help="Learn from annotated tissue.", renamed={"--mpp": "--tile-mpp"})
+@command(
+    short_help="Learn from annotated tissue.",
+    renamed={"--mpp": "--tile-mpp"},
+    only_with={"project": ("slides",)},
+    never_with={"split": ("split_by",), "epochs": ("minutes",)},
+)
 @click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="Folder for the model [of --name, among the user's models]."

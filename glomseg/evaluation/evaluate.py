@@ -225,11 +225,17 @@ def read_source(source: Source, selection: Selection) -> Outlines:
 
 
 def write_evaluation(
-    folder: Path, evaluation: Evaluation, *, details: dict[str, Any] | None = None, pictures: bool = True
+    folder: Path,
+    evaluation: Evaluation,
+    *,
+    details: dict[str, Any] | None = None,
+    pictures: bool = True,
+    icc: bool = False,
 ) -> None:
     """Write metrics.json, per_slide.csv, per_object.csv, and with `pictures` the plots and galleries; raises RunError.
 
-    `details` (the command, the model, the files) stand at the top of metrics.json.
+    `details` (the command, the model, the files) stand at the top of metrics.json. With `icc` pictures have the colours
+    that ICC profiles say.
     """
     content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary.to_table()}
     content["remarks"] = list(evaluation.remarks)
@@ -240,7 +246,7 @@ def write_evaluation(
     write_csv(folder / PER_OBJECT, ["image", "group", "unit", *(item.name for item in fields(ObjectRow))], objects)
     if pictures:
         draw_plots(evaluation.images, folder / "plots")
-        draw_galleries(evaluation.images, folder / "gallery")
+        draw_galleries(evaluation.images, folder / "gallery", icc=icc)
 
 
 def _image_row(image: ImageScore) -> dict[str, object]:

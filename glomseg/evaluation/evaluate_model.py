@@ -79,6 +79,16 @@ class EvaluateOptions:
         )
 
 
+READING = ("threshold", "species", "tta", "tta_scales", "post", "stitch", "overlap", "icc", "backend")
+"""The options of `SegmentOptions` that say how a model reads, and so mean nothing without one."""
+
+
+def asks_to_read(options: SegmentOptions) -> dict[str, bool]:
+    """Tell which of the options are given that say how a model reads."""
+    usual = SegmentOptions()
+    return {name: getattr(options, name) != getattr(usual, name) for name in READING}
+
+
 @dataclass(frozen=True, kw_only=True)
 class EvaluationResult:
     """What came out and lies in `folder`: scores, remarks, and with `sweep` what other thresholds give.
@@ -117,6 +127,8 @@ def evaluate_predictions(
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     settings = options.settings()
+    if options.slides and not any(map(is_project, (predicted, truth))):
+        raise EvaluationError("`slides` is where images of a project are looked for, and none is named; leave it away")
     ours = find_side(predicted, slides=options.slides)
     theirs = ours if truth == predicted else find_side(truth, slides=options.slides)
     sides = list(ours.sources), list(theirs.sources)
@@ -125,13 +137,13 @@ def evaluate_predictions(
     except EvaluationError as error:
         raise EvaluationError("; ".join((str(error), *_left_out(predicted, truth)))) from error
     pairs, unread = without_unread(pairs)
-    model = load_run(predicted).model_folder if (predicted / RECORD).is_file() else None
-    work = _Work(options, settings, output, listener)
+    run = load_run(predicted) if (predicted / RECORD).is_file() else None
+    work = _Work(options, settings, output, listener, icc=run is not None and run.parameters.icc)
     return work.score(
         pairs,
         [*_left_out(predicted, truth), *dict.fromkeys((*ours.remarks, *theirs.remarks)), *remarks],
         {"predicted": str(predicted), "truth": str(truth)},
-        model_folder=None if model is None else Path(model),
+        model_folder=None if run is None or run.model_folder is None else Path(run.model_folder),
         unread=unread,
     )
 
@@ -146,6 +158,8 @@ def evaluate_model(
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     settings = options.settings()
+    if options.slides and not is_project(data):
+        raise EvaluationError(f"`slides` is where images of a project are looked for; {data} is none, so leave it away")
     segment = replace(
         options.segment,
         model=options.segment.model if options.model is None else options.model,
@@ -156,7 +170,7 @@ def evaluate_model(
     predictions = predict(
         data, output / PREDICTIONS, segment, slides=options.slides, missing=options.missing, listener=listener
     )
-    work = _Work(options, settings, output, listener)
+    work = _Work(options, settings, output, listener, icc=segment.icc)
     return work.score(
         predictions.pairs,
         [
@@ -173,12 +187,13 @@ def evaluate_model(
 
 @dataclass(frozen=True)
 class _Work:
-    """What scoring and writing need, whoever predicted."""
+    """What scoring and writing need, whoever predicted; with `icc` pictures have the colours that were read."""
 
     options: EvaluateOptions
     settings: EvaluateSettings
     output: Path
     listener: Listener
+    icc: bool
 
     def score(
         self,
@@ -220,7 +235,7 @@ class _Work:
             content["candidates"] = candidates.to_table()
         everything = (*remarks, *more, *evaluation.remarks, *said)
         write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
-                         pictures=self.options.pictures)  # fmt: skip
+                         pictures=self.options.pictures, icc=self.icc)  # fmt: skip
         return EvaluationResult(
             folder=self.output,
             evaluation=evaluation,

@@ -23,11 +23,11 @@ _SMOOTH = 2
 Found = tuple[ImageScore, ObjectRow]
 
 
-def draw_galleries(images: Sequence[ImageScore], folder: Path) -> list[Path]:
+def draw_galleries(images: Sequence[ImageScore], folder: Path, *, icc: bool = False) -> list[Path]:
     """Draw `misses.png` (the largest first) and `false_positives.png` (the most confident, then the largest, first).
 
-    Without the image at hand the outlines stand on white. Nothing is drawn where there is nothing to show; raises
-    RunError.
+    Without the image at hand the outlines stand on white; with `icc` its colours are as its ICC profile says. Nothing
+    is drawn where there is nothing to show; raises RunError.
     """
     rows = [(image, row) for image in images for row in image.objects]
     missed = sorted((one for one in rows if one[1].status == "missed"), key=lambda one: -one[1].area_px)
@@ -38,17 +38,18 @@ def draw_galleries(images: Sequence[ImageScore], folder: Path) -> list[Path]:
     drawn = []
     for name, title, mistakes in (("misses", "missed", missed), ("false_positives", "false positives", false)):
         if mistakes:
-            _sheet(mistakes[:WORST], f"{min(WORST, len(mistakes))} of {len(mistakes)} {title}", folder / f"{name}.png")
+            said = f"{min(WORST, len(mistakes))} of {len(mistakes)} {title}"
+            _sheet(mistakes[:WORST], said, folder / f"{name}.png", icc)
             drawn.append(folder / f"{name}.png")
         else:
             (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier evaluation
     return drawn
 
 
-def _sheet(mistakes: Sequence[Found], title: str, path: Path) -> None:
+def _sheet(mistakes: Sequence[Found], title: str, path: Path, icc: bool) -> None:
     legend = (("predicted", PREDICTED_COLOR), ("true", TRUE_COLOR))
     draw_contact_sheet(
-        [_crop(*one) for one in mistakes], [_caption(*one) for one in mistakes], path, title=title, legend=legend
+        [_crop(*one, icc) for one in mistakes], [_caption(*one) for one in mistakes], path, title=title, legend=legend
     )
 
 
@@ -59,22 +60,22 @@ def _caption(image: ImageScore, row: ObjectRow) -> tuple[str, str, str]:
     return image.info.key, f"{size}{edge}", f"best IoU {row.iou:.2f}{confidence}"
 
 
-def _crop(image: ImageScore, row: ObjectRow) -> Image.Image:
+def _crop(image: ImageScore, row: ObjectRow, icc: bool) -> Image.Image:
     """Cut out an object with as much around it, and draw all outlines there."""
     side = (image.predicted if row.side == "predicted" else image.true).geometries
     left, top, right, bottom = side[row.number].bounds
     length = 1.8 * max(right - left, bottom - top)
     box = Box((left + right - length) / 2, (top + bottom - length) / 2, length, length)
-    picture = _pixels(image.info.image, box).resize((CELL_PX * _SMOOTH,) * 2, Image.Resampling.BILINEAR)
+    picture = _pixels(image.info.image, box, icc).resize((CELL_PX * _SMOOTH,) * 2, Image.Resampling.BILINEAR)
     for items, color in ((image.true.geometries, TRUE_COLOR), (image.predicted.geometries, PREDICTED_COLOR)):
         _draw(picture, items, box, color)
     return picture.resize((CELL_PX, CELL_PX), Image.Resampling.BOX)
 
 
-def _pixels(path: Path | None, box: Box) -> Image.Image:
+def _pixels(path: Path | None, box: Box, icc: bool) -> Image.Image:
     if path is not None:
         try:
-            with open_slide(path) as slide:
+            with open_slide(path, icc=icc) as slide:
                 return Image.fromarray(slide.read_downsampled(box, box.width / CELL_PX, box.height / CELL_PX))
         except SlideError:
             pass  # the scores stand without the picture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,9 @@ def predict(
             image = image_of_run(run, job.entry_id)
             ours = Source(path=run.result_path(job.entry_id), stem=pair.true.stem, annotated=image)
             pairs.append(Pair(key=pair.key, predicted=ours, true=pair.true, image=job.path))
+        elif missing == "empty":
+            remarks.append(f"{pair.key}: could not be segmented; scored as empty")
+            pairs.append(replace(pair, predicted=None, image=job.path))
         else:
             remarks.append(f"{pair.key}: could not be segmented; left out")
     return Predictions(tuple(pairs), tuple(remarks), tuple(unread), run, segmenter)

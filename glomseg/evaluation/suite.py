@@ -44,7 +44,7 @@ class SuiteSet:
     samples: Path | None = None
     group_by: str | None = None
     unit: str | None = None
-    class_name: str = limited("Glomerulus", key="class")
+    class_name: str | None = limited(None, key="class")
     part: str | None = limited(None, among=PARTS)
     model: str | None = None
     kpis: bool = False
@@ -55,6 +55,8 @@ class SuiteSet:
         at_hand = (self.predicted is not None, self.truth is not None)
         if at_hand != ((False, False) if self.data is not None else (True, True)):
             raise ValueError(f"set {self.name!r} needs data, or predicted and truth")
+        if self.data is None and self.model is not None:
+            raise ValueError(f"set {self.name!r} has results at hand, so that no model predicts; leave model away")
         for name in self.minimum:
             if name not in _RISING:
                 raise ValueError(f"set {self.name!r}: {no_such('score', name, _RISING, prefix='minimum.')}")
@@ -114,6 +116,8 @@ def read_suite(path: Path) -> Suite:
             raise EvaluationError(f"{path}: tune is {suite.tune!r}; there are {', '.join(i.name for i in suite.sets)}")
         if tuned.data is None:
             raise EvaluationError(f"{path}: set {suite.tune!r} has no data, so no model can be tuned on it; give data")
+    if suite.models and all(item.data is None for item in suite.sets):
+        raise EvaluationError(f"{path} names models, and no set has data to predict on; give data, or leave them away")
     return Suite(
         name=suite.name or path.stem,
         models=tuple(_model_below(path.parent, model) for model in suite.models),

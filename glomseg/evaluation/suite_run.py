@@ -12,10 +12,12 @@ from glomseg.errors import EvaluationError, GlomsegError
 from glomseg.evaluation.evaluate_model import (
     EvaluateOptions,
     EvaluationResult,
+    asks_to_read,
     evaluate_model,
     evaluate_predictions,
 )
 from glomseg.evaluation.predictions import PREDICTIONS
+from glomseg.evaluation.projects import is_project
 from glomseg.evaluation.suite import Suite, SuiteSet, read_suite
 from glomseg.evaluation.suite_table import SuiteRow, markdown
 from glomseg.evaluation.summary import Summary
@@ -58,10 +60,13 @@ def evaluate_suite(
     Of several models that the suite names each is evaluated on its own, in a folder of its name. Where the suite says
     `tune`, a model's threshold is chosen on the validation images of that set, which comes first, and used on the
     others. A set that fails does not stop the others. Writes suite.json and table.md. Raises EvaluationError for a
-    suite that is none.
+    suite that is none, and for options that none of its sets heeds; where a set says otherwise itself there is a
+    remark.
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     plan = read_suite(suite)
+    for remark in _not_heeded(plan, options):
+        listener.remark(remark)
     models = (None,) if options.model is not None or not plan.models else plan.models
     rows: list[SuiteRow] = []
     for model in models:
@@ -76,6 +81,37 @@ def evaluate_suite(
     )
     write_text(output / TABLE, markdown(rows, name=result.name))
     return result
+
+
+def _not_heeded(plan: Suite, options: EvaluateOptions) -> list[str]:
+    """Say where a set's own word goes before an option; raises EvaluationError for what no set heeds."""
+    predicts = any(item.data is not None for item in plan.sets)
+    asked = {"model": options.model is not None, "sweep": options.sweep, **asks_to_read(options.segment)}
+    if not predicts and (idle := [f"`{name}`" for name, given in asked.items() if given]):
+        raise EvaluationError(
+            f"{', '.join(idle)} would change nothing: all sets of {plan.name} have results at hand, so that no model "
+            "predicts; leave that away"
+        )
+    if options.slides and not any(map(_has_project, plan.sets)):
+        raise EvaluationError(f"`slides` would change nothing: no set of {plan.name} is a project; leave it away")
+    remarks = []
+    for name in ("class_name", "mpp", "samples", "group_by", "unit", "part"):
+        given, usual = getattr(options, name), getattr(EvaluateOptions(), name)
+        own = [item.name for item in plan.sets if getattr(item, name) is not None]
+        if given == usual or not own:
+            continue
+        if len(own) == len(plan.sets):
+            raise EvaluationError(f"`{name}` would change nothing: each set of {plan.name} says its own; leave it away")
+        remarks.append(f"`{name}` is not for {', '.join(own)}: the suite says another there")
+    if options.model is not None and (plan.models or any(item.model for item in plan.sets)):
+        remarks.append("`model` is what predicts, and not the models that the suite names")
+    if plan.tune is not None and options.segment.threshold is not None:
+        remarks.append(f"`threshold` is given, so that none is chosen on {plan.tune}, as the suite's tune would")
+    return remarks
+
+
+def _has_project(item: SuiteSet) -> bool:
+    return any(path is not None and is_project(path) for path in (item.data, item.predicted, item.truth))
 
 
 def _rows_of(
@@ -144,12 +180,13 @@ def _evaluate_set(item: SuiteSet, output: Path, options: EvaluateOptions, listen
     """Evaluate one set: what the suite says of it counts, and the options for the rest."""
     options = replace(
         options,
-        class_name=item.class_name,
+        class_name=item.class_name or options.class_name,
         mpp=options.mpp if item.mpp is None else (item.mpp, item.mpp),
         samples=item.samples or options.samples,
         group_by=item.group_by or options.group_by,
         unit=item.unit or options.unit,
         part=item.part or options.part,
+        slides=options.slides if _has_project(item) else (),
         kpis_compatible=item.kpis or options.kpis_compatible,
     )
     if item.data is None:

@@ -49,7 +49,8 @@ def sweep_run(
     run, segmenter = predictions.run, predictions.segmenter
     kept = []
     for pair, image in zip(pairs, evaluation.images, strict=True):
-        assert pair.predicted is not None
+        if pair.predicted is None:  # could not be segmented, at any threshold
+            continue
         entry_id = pair.predicted.path.name.removesuffix(".geojson")
         record = run.images[entry_id]
         assert record.size is not None

@@ -64,6 +64,8 @@ def import_state_dict(
         training_data=training_data,
     )
     if architecture != "variable-unet":
+        if patch_size is not None:
+            raise ModelError(f"`patch_size` is of a variable-unet, and {architecture} reads any; leave it away")
         return _of_mmseg(path, output, card, state)
     patch_size = patch_size if patch_size is not None else patch_size_of(state)
     net = VariableUNet(patch_size, len(class_names))

@@ -108,7 +108,7 @@ def _crops(study: Study, slide: MeasuredSlide, color_by: ColorBy) -> Iterator[tu
     """Yield each profile of a slide and its picture; raises GlomsegError where the image cannot be read."""
     if not slide.profiles:
         return
-    with open_slide(slide.image.readable_path, mpp=slide.mpp) as opened:
+    with open_slide(slide.image.readable_path, mpp=slide.mpp, icc=slide.slide.icc) as opened:
         if slide.size != (opened.width, opened.height):
             raise SlideError(f"{slide.image.path} has another size; another image of that name?")
         for number, placed in enumerate(placed_profiles(study, slide), start=1):

@@ -50,7 +50,7 @@ def paint_pictures(
         progress(f"painting: {slide.image.name}")
         try:
             with ExitStack() as stack:
-                opened = stack.enter_context(open_slide(slide.image.readable_path, mpp=slide.mpp))
+                opened = stack.enter_context(open_slide(slide.image.readable_path, mpp=slide.mpp, icc=slide.slide.icc))
                 if slide.size != (opened.width, opened.height):
                     continue
                 objects = [profile.item for profile in slide.profiles]

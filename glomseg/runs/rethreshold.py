@@ -102,6 +102,15 @@ def _rethreshold_folder(folder: Path, run: str | None, options: RethresholdOptio
     if folder.resolve().parent.name == FOLDER and any(folder.resolve().parents[1].glob("*.qpproj")):
         project = folder.resolve().parents[1]
         raise RunError(f"{folder} is a run of a project; give: glomseg rethreshold {project} {former.run_id}")
+    asked = {
+        "slides": options.slides,
+        "forget_rejections": options.forget_rejections,
+        "believe_deletions": options.believe_deletions,
+        "on_conflict": options.on_conflict != "skip",
+        "no_collect": not options.collect,
+    }
+    if idle := [f"`{name}`" for name, given in asked.items() if given]:
+        raise RunError(f"{', '.join(idle)}: for a project, and {folder} is a folder of plain slides; leave that away")
     if output is None:
         raise RunError(f"{folder} holds the run of before, which stays; give another folder with `output`")
     if (output / RECORD).exists():

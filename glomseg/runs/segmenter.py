@@ -95,6 +95,8 @@ class SegmentOptions:
             raise RunError(
                 "`slide_timeout` is for workers of this machine, and those of a `scheduler` obey that one; leave it out"
             )
+        if self.workers == 0 and self.scheduler is None and self.slide_timeout != SLIDE_TIMEOUT:
+            raise RunError("`slide_timeout` is for workers, and 0 `workers` are none; leave one of them away")
         if self.shard is not None and self.restart:
             raise RunError(
                 "`restart` starts a run over that shards share; take its folder away, then start all shards without it"

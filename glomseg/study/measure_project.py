@@ -133,7 +133,7 @@ def _profiles(study: Study) -> tuple[str, ...]:
     made = "not applied, tissue and stain are measured on colours as they are stored"
     return name_profiles(
         ((slide.image.name, slide.colour_profile) for slide in slides),
-        f"{made}, though a run read them in sRGB" if applied else made,
+        f"{made}, though a run read them, and pictures show them, in sRGB" if applied else made,
     )
 
 

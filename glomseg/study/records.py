@@ -27,6 +27,7 @@ class RunFinding:
     """What the newest run that finished an image found there, and what became of it in the project.
 
     `found` counts outlines of any class, `classes` are those that the model tells apart (none where that is unknown).
+    With `icc` it read colours by their ICC profile.
     """
 
     run_id: str
@@ -34,6 +35,7 @@ class RunFinding:
     classes: tuple[str, ...] = ()
     in_project: bool = False
     undone: bool = False
+    icc: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +88,11 @@ class StudySlide:
     rejected: int = 0
     run: RunFinding | None = None
     failure: str = ""
+
+    @property
+    def icc(self) -> bool:
+        """Tell whether the run that found its glomeruli read its colours by their ICC profile, so that pictures do."""
+        return self.run is not None and self.run.icc
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,7 @@ def newest_result(
         classes=next((item.classes for item in described if item.run_id == run.run_id), ()),
         in_project=run.run_id in standing or nothing_to_add,
         undone=record.undone is not None,
+        icc=run.parameters.icc,
     )
 
 

@@ -182,7 +182,10 @@ def _train(
     config = _config(output, options, recipe, remark, resume=resume, from_project=from_project)
     if resume:
         check_settings(output, config)  # before the data are looked at, which takes its time
-    if config.minutes and options.start and not resume:
+    adapts = bool(config.minutes and options.start and not resume)
+    _refuse_idle(options, adapts=adapts, resume=resume)
+    if adapts:
+        assert options.start is not None
         made = adapt_model(
             folders,
             output,
@@ -221,6 +224,22 @@ def _train(
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(f"after epoch {training.state.epoch}; the same command goes on from there") from stop
     return TrainResult(output=output, card=card, epochs=training.state.epoch, remarks=tuple(remarks))
+
+
+def _refuse_idle(options: TrainOptions, *, adapts: bool, resume: bool) -> None:
+    """Raise TrainingError for what changes nothing in this kind of training: who gives it would take it for done."""
+    idle: dict[str, object]
+    if adapts:
+        idle = {"split": options.split, "split_by": options.split_by, "workers": options.workers}
+        why = "an adaptation in minutes deals slides out itself, in one process; train by `epochs`, or leave it away"
+    elif resume:
+        idle = {"minutes": options.minutes, "keep_anyway": options.keep_anyway}
+        why = "a training by epochs goes on here; `restart` starts over, or leave it away"
+    else:
+        idle = {"minutes": options.minutes, "keep_anyway": options.keep_anyway}
+        why = "a training by epochs adapts no model, which takes one to `start` with and no `epochs`; leave it away"
+    if given := [f"`{name}`" for name, value in idle.items() if value]:
+        raise TrainingError(f"{', '.join(given)} would change nothing: {why}")
 
 
 def goes_on(output: Path, options: TrainOptions) -> bool:

@@ -150,3 +150,38 @@ def test_no_memory_is_one_line_whoever_says_it(monkeypatch, capsys):
     for error in (RuntimeError("anything"), ImportError("no module")):
         with pytest.raises(type(error)):
             run_into(error)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("export-tiles s.tif -o out --geojson a.geojson --slides there", "--slides changes nothing with --geojson"),
+        ("export-tiles p -o out --tile-mpp 1 --downsample 2", "--downsample changes nothing with --tile-mpp"),
+        ("export-tiles p -o out --seed 3", "--seed changes nothing without --negatives"),
+        ("measure p --pas-threshold 0.2", "--pas-threshold changes nothing without --pas"),
+        ("report p --stain-vectors standard --pas-threshold 0.3", "--pas-threshold, --stain-vectors change nothing"),
+        ("gallery p --apply l.csv --class Tubule -o out", "--output, --class change nothing with --apply"),
+        ("segment s.tif -o out --overlay-width 400", "--overlay-width changes nothing without --overlay"),
+        ("annotate p --overlay-color class", "--overlay-color changes nothing without --overlay"),
+        ("annotate p --no-collect --forget-rejections", "--forget-rejections changes nothing with --no-collect"),
+        ("rethreshold p --no-collect --on-conflict merge", "--on-conflict changes nothing with --no-collect"),
+        ("train tiles -o out --slides there", "--slides changes nothing without --from-project"),
+        ("train tiles -o out --epochs 3 --minutes 2", "--minutes changes nothing with --epochs"),
+        ("train tiles -o out --split s.json --by case", "--by changes nothing with --split"),
+        ("doctor --slides there", "--slides changes nothing without PROJECT"),
+        ("models verify pas-starter --part test", "--part changes nothing without --scores"),
+    ],
+)  # fmt: skip
+def test_an_option_that_would_change_nothing_is_refused(words: str, said: str, glomseg) -> None:
+    """Whoever gives it would take it for done. It is refused before anything is looked at: no file here exists."""
+    result = glomseg(*words.split())
+    assert result.code == 2
+    assert said in " ".join(result.err.split())
+
+
+def test_what_changes_nothing_is_named_by_parameters_that_there_are() -> None:
+    for item in leaves(cli):
+        assert isinstance(item, Command)
+        names = {parameter.name for parameter in item.params}
+        for table in (item.only_with, item.never_with):
+            assert names.issuperset(name for lead, others in table.items() for name in (lead, *others)), item.name

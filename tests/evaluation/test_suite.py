@@ -53,6 +53,8 @@ def test_what_lies_below_the_least_is_named(tmp_path: Path) -> None:
         ("[[set]]\nname='a'", "needs data, or predicted and truth"),
         ("[[set]]\nname='a'\ndata='x'\ntruth='y'", "needs data, or predicted and truth"),
         ("[[set]]\nname='a'\npredicted='x'", "needs data, or predicted and truth"),
+        ("[[set]]\nname='a'\npredicted='x'\ntruth='y'\nmodel='m'", "has results at hand, so that no model predicts"),
+        ("models=['m']\n[[set]]\nname='a'\npredicted='x'\ntruth='y'", "names models, and no set has data"),
         ("[[set]]\nname='../a'\ndata='x'", "not a name that a folder can have"),
         ("[[set]]\nname='a'\ndata='x'\nmmp=0.5", "do you mean set.mpp"),
         ("[[set]]\nname='a'\ndata='x'\nmpp='fine'", "mpp is 'fine', not a number"),

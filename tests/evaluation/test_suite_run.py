@@ -105,3 +105,51 @@ def test_what_makes_no_sense_is_named(old: str, new: str, message: str, suite: P
     (suite / "suite.toml").write_text(SUITE.replace(old, new))
     with pytest.raises(EvaluationError, match=message):
         read_suite(suite)
+
+
+AT_HAND = """
+name = "ours"
+[[set]]
+name = "one"
+predicted = "test"
+truth = "test"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (("--threshold", "0.4", "--icc"), "--threshold, --icc would change nothing: all sets of ours have results"),
+        (("--sweep",), "--sweep would change nothing"),
+        (("--model", "pas-starter"), "--model would change nothing"),
+        (("--slides", "there"), "--slides would change nothing: no set of ours is a project"),
+        (("--part", "test"), "--part would change nothing: each set of ours says its own"),
+    ],
+)
+def test_an_option_that_no_set_heeds_is_refused(asked, said, tmp_path: Path, glomseg) -> None:
+    (tmp_path / "suite.toml").write_text(AT_HAND + ('part = "train"\n' if "--part" in asked else ""))
+    result = glomseg("evaluate", "--suite", tmp_path, "-o", tmp_path / "out", *asked)
+    assert result.code == 1
+    assert said in " ".join(result.err.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_set_says_goes_before_an_option_and_that_is_said(tmp_path: Path, glomseg) -> None:
+    """The class of the one set is its own, of which there is nothing; the other takes that of the option."""
+    mask = np.zeros((64, 64), np.uint8)
+    mask[8:24, 8:24] = 255
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(mask).save(tmp_path / name / "x.png")
+    outline = {"type": "Polygon", "coordinates": [[[8, 8], [24, 8], [24, 24], [8, 24], [8, 8]]]}
+    classified = {"classification": {"name": "Tubule"}, "objectType": "annotation"}
+    feature = {"type": "Feature", "geometry": outline, "properties": classified}
+    (tmp_path / "x.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    one, two = (f'[[set]]\nname = "{name}"\npredicted = "x.geojson"\ntruth = "a/x.png"\n' for name in ("one", "two"))
+    (tmp_path / "suite.toml").write_text(f'{one}class = "Glomerulus"\n{two}')
+    result = glomseg("evaluate", "--suite", tmp_path, "-o", tmp_path / "out", "--class", "Tubule", "--no-pictures")
+    assert result.code == 1, result.err
+    assert "no annotation of class 'Glomerulus'" in result.err
+    assert "--class is not for one: the suite says another there" in result.err
+    assert not (tmp_path / "out/one").exists()
+    assert json.loads((tmp_path / "out/two/metrics.json").read_text())["overall"]["matched"] == 1

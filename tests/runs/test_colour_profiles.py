@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.colour_profiles import power_profile, stored, write_with_profile
 from support.slides import draw, strew
 
@@ -56,10 +57,18 @@ def test_a_profile_is_said_once_and_applied_where_that_is_asked_for(slides, orac
     measured = {name: " ".join(glomseg("measure", tmp_path / name).err.split()) for name in ("stored", "applied")}
     assert "ICC" not in measured["stored"]
     said = "of 2 images (one.tif, two.tif): not applied, tissue and stain are measured on colours as they are stored"
-    assert f"{said}, though a run read them in sRGB" in measured["applied"]
+    assert f"{said}, though a run read them, and pictures show them, in sRGB" in measured["applied"]
     stained = " ".join(glomseg("measure", tmp_path / "stored", "--pas", "-o", tmp_path / "pas").err.split())
     assert said in stained
     assert "though a run" not in stained
+    shown = {}
+    for name in ("stored", "applied"):
+        assert glomseg("gallery", tmp_path / name, "-o", tmp_path / f"gallery-{name}").code == 0
+        crops = sorted((tmp_path / f"gallery-{name}/crops").glob("one-*.jpg"))
+        shown[name] = np.mean([np.asarray(Image.open(crop))[:20, :20].mean() for crop in crops])
+    plain_crops = sorted((tmp_path / "gallery-applied/crops").glob("plain-*.jpg"))
+    expected = np.mean([np.asarray(Image.open(crop))[:20, :20].mean() for crop in plain_crops])
+    assert abs(shown["applied"] - expected) < 3 < abs(shown["stored"] - expected)  # as the run read them
 
     truth = tmp_path / "truth"
     truth.mkdir()
