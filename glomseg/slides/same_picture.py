@@ -46,7 +46,7 @@ def compare_pictures(
         expected = _region(fine, tile, gaps_are_white, *_scaled(x, y, width, height, step_x, step_y))
         if seen is None or expected is None or min(width, height) < 8:
             continue
-        verdict = _alike(_small(seen), _small(expected))
+        verdict = _alike(small(seen), small(expected))
         same += verdict is True
         other += verdict is False
     return same, other
@@ -114,7 +114,7 @@ def _region(
     return out
 
 
-def _small(grey: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
+def small(grey: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
     """Average to at most `side` x `side` cells, so that how a level was made does not matter."""
     rows, columns = min(side, grey.shape[0]), min(side, grey.shape[1])
     down = np.add.reduceat(grey, np.linspace(0, grey.shape[0], rows, endpoint=False).astype(int), axis=0)

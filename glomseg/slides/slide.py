@@ -21,6 +21,7 @@ from glomseg.errors import MissingMppError, SlideError
 from glomseg.geometry import Box
 from glomseg.slides.colour_profile import ColourProfile, read_colour_profile
 from glomseg.slides.formats import open_reader
+from glomseg.slides.level_check import LevelCheck
 from glomseg.slides.pixel_size import Mpp, StatedMpp, stated_mpp
 from glomseg.slides.readers import Level, Pixels, Reader
 from glomseg.slides.resample import Axis, axis, resample
@@ -76,7 +77,6 @@ class Slide:
     """An open image; `width` and `height` in level-0 pixels, `mpp_x` and `mpp_y` in um per pixel or None.
 
     The origin is the image's top-left corner as QuPath shows it: where a scanner gave bounds, that of the bounds.
-    `remarks`, which fit behind the file's name, tell what of the file is not read, was guessed or is odd.
     `colour_profile` is its ICC profile, None for none that can be applied; pixels are as they are stored, unless `icc`.
     Safe to use from many threads at once.
     """
@@ -93,13 +93,19 @@ class Slide:
         self.mpp_y: float | None = used[1] if used else None
         self.colour_profile, damage = _colour_profile(path, reader.icc, must=icc)
         self._profile = self.colour_profile if icc else None
-        self.remarks: tuple[str, ...] = (*reader.remarks, *_size_remarks(self.stated, mpp), *damage)
+        self._remarks = (*reader.remarks, *_size_remarks(self.stated, mpp), *damage)
         self.cache_bytes = CACHE_BYTES
         self._cache: OrderedDict[tuple[int, int, int], Pixels] = OrderedDict()
         self._cached_bytes = 0
         self._decoding: dict[tuple[int, int, int], Future[Pixels | None]] = {}
         self._lock = threading.Lock()
         self._closed = False
+        self._level_check = LevelCheck(self.levels, self._block)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What of the file is not read, was guessed or is odd, by what was read until now; fits behind its name."""
+        return (*self._remarks, *self._level_check.remarks(self._left, self._top))
 
     @property
     def mpp(self) -> float:
@@ -245,10 +251,11 @@ class Slide:
         else:
             self._keep(key, block)
             mine.set_result(block)
-            return block
         finally:
             with self._lock:
                 del self._decoding[key]
+        self._level_check.look(key, block)
+        return block
 
     def _keep(self, key: tuple[int, int, int], block: Pixels | None) -> None:
         """Put a block into the cache, and drop what was not used for longest."""

