@@ -278,6 +278,9 @@ def _splitter(
         rows, columns = (slice(margin, margin + side) for side in mask.shape)
         high, wide = (side + 2 * margin for side in mask.shape)
         places = hover_of(probability.read_extras(HOVER, origin[0] - margin, origin[1] - margin, wide, high))
-        return split_by_hover(np.pad(mask, margin), places, hover, mpp, waist_um=depth_um)[rows, columns]
+        numbers = split_by_hover(
+            np.pad(mask, margin), places, hover, mpp, waist_um=depth_um, least_um2=_NEARLY * settings.minimum_area_um2
+        )
+        return numbers[rows, columns]
 
     return by_hover

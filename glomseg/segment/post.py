@@ -7,11 +7,30 @@ so that the same glomeruli come apart whatever the species, and whatever the um 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard, PostName
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CutProof:
+    """Which cuts between pieces of a mask stay: those for which its waist and the places in it say enough together.
+
+    Pieces are what is left where borders narrow the mask, and a waist is `piece_um` narrower than what it joins. A cut
+    stays where depth / waist + `places` * likeness reaches `enough`: how deep the waist of the whole mask is against
+    that by which a way splits without the head, and how much liker the places are to those of two objects than to those
+    of one, from -1 to 1.
+    """
+
+    piece_um: float
+    places: float
+    enough: float
+
+    def times(self, factor: float) -> CutProof:
+        """Return the same for objects that are larger by a factor."""
+        return replace(self, piece_um=self.piece_um * factor)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +40,7 @@ class HoverSplit:
     The slope of the places is taken with the derivative of a Gaussian of `sigma_um`. A border is where, from the
     flattest to the steepest of an object, less the steepest way down, it falls by the share `fall` (`scaled`), or where
     places fall by `fall` (objects that touch: by 2, from 1 to -1). It is widened by `widen_um`, and a marker lies
-    `deep_um` away from borders and background; where the way splits by the waist too, borders narrow the waist.
+    `deep_um` away from borders and background. With `proof` what borders cut are only pieces, which are joined again.
     """
 
     sigma_um: float
@@ -29,6 +48,7 @@ class HoverSplit:
     scaled: bool
     widen_um: float
     deep_um: float = 0.0
+    proof: CutProof | None = None
 
     def times(self, factor: float) -> HoverSplit:
         """Return the same for objects that are larger by a factor."""
@@ -38,6 +58,7 @@ class HoverSplit:
             scaled=self.scaled,
             widen_um=self.widen_um * factor,
             deep_um=self.deep_um * factor,
+            proof=self.proof.times(factor) if self.proof else None,
         )
 
 
@@ -46,7 +67,7 @@ class Post:
     """One way. An area or solidity of None is the card's.
 
     `holes`: which are filled, those `below` the smallest area of an object, `all` or `none`. `split`: `none`; by the
-    `waist` that is narrower than the lobes by `waist_um`, and where the model has the head `hover` by its borders too;
+    `waist` that is narrower than the lobes by `waist_um`, and where the model has the head `hover` by its places too;
     or by the places of that head alone.
     """
 
@@ -63,7 +84,17 @@ _20X_UM = 0.5
 """The um per pixel in which GLOMNET's constants are given."""
 
 POSTS: dict[PostName, Post] = {
-    "glomseg": Post(diameter_um=200, waist_um=12, hover=HoverSplit(sigma_um=7, fall=0.15, scaled=False, widen_um=4)),
+    "glomseg": Post(
+        diameter_um=200,
+        waist_um=12,
+        hover=HoverSplit(
+            sigma_um=7,
+            fall=0.05,
+            scaled=False,
+            widen_um=4,
+            proof=CutProof(piece_um=6, places=1.5, enough=0.15),
+        ),
+    ),
     # Moreau et al. 2024 (ISBI) and their code. Sobel of 21 px: the derivative of a Gaussian of sqrt(21 - 1) / 2 px.
     # Borders from 0.7 after min-max, dilated by 20 px; markers 50 px deep. For the KPIs challenge's mice objects below
     # 10,000 px of 40X (0.2395 um) were dropped, which for the 200 um of their human biopsies is 4,079 um2.

@@ -20,7 +20,7 @@ def split_by_waist(mask: Bools, depth_px: float, border: Bools | None = None) ->
     A `border` counts as outside for that; its pixels go to the lobe that they are nearest to.
     """
     inside = mask if border is None else mask & ~border
-    distance = np.where(inside, ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), 1.0), -depth_px - 1)
+    distance = np.where(inside, smooth_depth(inside), -depth_px - 1)
     if border is None and _has_one_summit(distance, depth_px) and ndimage.label(mask)[1] == 1:
         return mask.astype(np.int32)
     # The summits of the distance after cutting `depth_px` off: a ridge between two peaks joins them, a waist does not.
@@ -29,6 +29,11 @@ def split_by_waist(mask: Bools, depth_px: float, border: Bools | None = None) ->
     if not peaks.any():
         return mask.astype(np.int32)
     return np.asarray(watershed(-distance, peaks, mask=mask), np.int32)
+
+
+def smooth_depth(mask: Bools) -> NDArray[np.float64]:
+    """Return how far the pixels of a mask lie from its edge, in px, without the smallest unevenness."""
+    return np.asarray(ndimage.gaussian_filter(ndimage.distance_transform_edt(mask), 1.0))
 
 
 def _has_one_summit(distance: NDArray[np.float64], depth_px: float) -> bool:
