@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> None:
         run = Run(project.parent / "glomseg/benchmark", "benchmark", RunParameters(model="none"), started=now())
         for number in range(1, options.images + 1):
             write_geojson(run.result_path(str(number)), polygons(options.outlines, run=run.run_id, side=SIDE // 8))
-            run.update(str(number), ImageRecord(name=f"slide {number}.png", state=State.DONE))
+            run.update(str(number), ImageRecord(name=f"slide {number}.tif", state=State.DONE))
         held: list[float] = []
         begun = time.perf_counter()
         result = collect_run(project, listener=Listener(in_project=lambda name: held.append(held_mb())))

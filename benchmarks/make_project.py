@@ -18,22 +18,16 @@ BUILDER = "qupath.imagej.images.servers.ImageJServerBuilder"
 def make_project(folder: Path, *, images: int = 1, side: int = 64, mpp: float = 0.5) -> Path:
     """Write a project of `images` pictures of `side` px, at `mpp` um/px; returns its file."""
     folder.mkdir(parents=True, exist_ok=True)
-    length = {"value": mpp, "unit": "µm"}
+    dots_an_inch = 25_400 / mpp
     entries = []
     for number in range(1, images + 1):
-        picture = folder / f"slide {number}.png"
-        Image.fromarray(np.full((side, side, 3), 220, np.uint8)).save(picture)
+        picture = folder / f"slide {number}.tif"
+        Image.fromarray(np.full((side, side, 3), 220, np.uint8)).save(picture, dpi=(dots_an_inch, dots_an_inch))
         builder = {
             "builderType": "uri",
             "providerClassName": BUILDER,
             "uri": picture.absolute().as_uri(),
             "args": [],
-            "metadata": {
-                "name": picture.name,
-                "width": side,
-                "height": side,
-                "pixelCalibration": {"pixelWidth": length, "pixelHeight": length},
-            },
         }
         entries.append({"serverBuilder": builder, "entryID": number, "imageName": picture.name, "metadata": {}})
     content = {"version": "0.5.0", "createTimestamp": 0, "modifyTimestamp": 0, "lastID": images, "images": entries}

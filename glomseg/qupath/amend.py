@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.qupath.class_list import ProjectClass
-from glomseg.qupath.java import java_annotations, opened, path_class
+from glomseg.qupath.java import java_annotations, opened, path_class, save_entry
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState
 from glomseg.qupath.safe_write import back_up, put_in_place
@@ -67,7 +67,7 @@ def amend_image(
                 changed += _amend(*of_id[0], amendment, listed)
         if changed:
             entry.hierarchy.flush()
-            entry.save()
+            save_entry(entry)
             back_up(staged, backup_folder, expected=expected_state)
             classes = {item.class_name: item.color for item in amendments if item.class_name}
             put_in_place(

@@ -102,7 +102,7 @@ def set_mark(entry: Any, mark: str) -> None:
     """Leave the mark of a write in the data of an image that is open, to be saved with it."""
     from paquo import java
 
-    entry._image_data.setProperty(PROPERTY, java.String(property_value(mark)))
+    _image_data(entry).setProperty(PROPERTY, java.String(property_value(mark)))
 
 
 def _java_class(name: str) -> Any:
@@ -281,7 +281,23 @@ def exchange_objects(project: Any, entry: Any, *, remove: Iterable[Any], add: It
     hierarchy = entry.hierarchy.java_object
     hierarchy.removeObjects(removed, True)
     hierarchy.addObjects(added)
+    save_entry(entry)
+
+
+def save_entry(entry: Any) -> None:
+    """Save an opened image; raises ProjectError for one that QuPath cannot open and has never saved."""
+    _image_data(entry)
     entry.save()
+
+
+def _image_data(entry: Any) -> Any:
+    try:
+        return entry._image_data
+    except FileNotFoundError as error:  # there is no data to read instead
+        raise ProjectError(
+            f"QuPath cannot open {entry.image_name}, and has never saved it; open it in QuPath to see why, or take the "
+            "outlines from the run folder"
+        ) from error
 
 
 def path_class(item: PathObject, listed: Collection[str]) -> Any:

@@ -19,6 +19,22 @@ from glomseg.runs.run import load_run
 
 
 @pytest.mark.qupath
+def test_an_image_that_qupath_cannot_open_is_named(moved, one_process, glomseg):
+    """As one whose format this QuPath has no reader for, or whose metadata it does not understand."""
+    project = json.loads(moved.read_text("utf-8"))
+    size = {name: project["images"][1]["serverBuilder"]["metadata"][name] for name in ("width", "height")}
+    project["images"][1]["serverBuilder"]["metadata"] = size
+    moved.write_text(json.dumps(project), "utf-8")
+    shutil.rmtree(moved.parent / "data/2", ignore_errors=True)
+    made_run(moved, "run-1", discs("run-1", FREE), keys=("1", "2"))
+    done = glomseg("collect", moved)
+    assert done.code == 1
+    assert "QuPath cannot open kidney_02.tif, and has never saved it" in done.out + done.err
+    assert "unexpected" not in done.out + done.err
+    assert sum(item.metadata.get(RUN) == "run-1" for item in standing(one_process, moved).values()) == len(FREE)
+
+
+@pytest.mark.qupath
 def test_undo_after_a_run_is_the_identity(study, one_process, glomseg):
     drawn = standing(one_process, study)
     made_run(study, "run-1", discs("run-1", FREE))
