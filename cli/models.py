@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Commands)
 def models() -> None:
-    """List, show, check, import, export, pack and unpack models."""
+    """List, show, check, import, merge, export, pack and unpack models."""
 
 
 @models.command("list")
@@ -73,7 +73,7 @@ def architectures(as_json: bool) -> None:
     rows = []
     for info in found:
         remarks = [] if info.installed else [f"pip install 'glomseg[{info.extra}]'"]
-        remarks += [] if info.trainable else ["a file that comes as it is"]
+        remarks += [info.comes] if info.comes else []
         remarks += ["hover"] if info.hover and info.trainable else []
         remarks += [f"no ONNX: {info.export_problem}"] if info.export_problem else []
         rows.append(
@@ -230,6 +230,23 @@ def export(name: str, output: Path, formats: tuple[str, ...], quiet: bool, as_js
         raise ModelError("TorchScript is no longer written: PyTorch does not develop it any more; take ONNX")
     path = export_model(name, output)
     _tell({name: str(path)}, [f"{path}: {path.stat().st_size / 1e6:.1f} MB"], quiet, as_json)
+
+
+@models.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
+@options.output
+def merge(names: tuple[str, ...], output: Path, quiet: bool, as_json: bool) -> None:
+    """Make one model of several that know other classes each, such as one for each kind of glomerulus.
+
+    They must read at one um per pixel. Each class is outlined where its own model outlined it; a pixel that several
+    claim is of the more probable class.
+    """
+    from glomseg.models.merging import merge_models
+
+    made = merge_models(names, output)
+    lines = [f"{made.card.name}: {', '.join(made.card.class_names)}, in {output}", *made.remarks]
+    _tell({made.card.name: str(output)}, lines, quiet, as_json)
 
 
 @models.command()

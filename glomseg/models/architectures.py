@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from glomseg.models.card import ModelCard
+from glomseg.models.card import FOREIGN_WEIGHTS, ModelCard
 from glomseg.models.extras import EXTRAS, is_installed
 from glomseg.models.networks import NETWORKS, build_network
 
@@ -55,7 +55,8 @@ class ArchitectureInfo:
     """A network of the registry: what it is, what it needs and costs with some arguments.
 
     `extra` names the extra of glomseg that it needs, and `installed` tells whether that is there. `parameters` is None
-    where it is not, and of networks that come as a file. `export_problem` says why ONNX cannot hold it.
+    where it is not, and of networks that are not trained; `comes` says how one comes here then. `export_problem` says
+    why ONNX cannot hold it.
     """
 
     architecture: str
@@ -64,6 +65,7 @@ class ArchitectureInfo:
     extra: str
     installed: bool
     trainable: bool
+    comes: str
     exportable: bool
     export_problem: str
     hover: bool
@@ -92,7 +94,8 @@ def _info(variant: Variant) -> ArchitectureInfo:
         extra=EXTRAS.get(needs, "onnx" if needs else ""),
         installed=installed,
         trainable=kind.trainable,
-        exportable=kind.trainable and not kind.export_problem,
+        comes=kind.comes,
+        exportable=variant.architecture not in FOREIGN_WEIGHTS and not kind.export_problem,
         export_problem=kind.export_problem,
         hover="hover" in kind.heads,
         parameters=count_parameters(variant) if installed and kind.trainable else None,

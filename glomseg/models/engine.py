@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from glomseg import __version__
 from glomseg.errors import ModelError, RunError
 from glomseg.files import json_text, replacing
-from glomseg.models.card import ModelCard
+from glomseg.models.card import FOREIGN_WEIGHTS, ModelCard
 from glomseg.models.exporting import logits_as_onnx
 from glomseg.models.foreign_network import session_options
 from glomseg.models.machine import Backend, state_folder
@@ -58,7 +58,8 @@ def open_engine(card: ModelCard, net: Network, backend: Backend) -> Engine:
 
     The export takes seconds and is kept for the next time.
     """
-    reason = net.export_problem or ("" if net.trainable else f"it is a program as {card.architecture} already")
+    is_program = card.architecture in FOREIGN_WEIGHTS
+    reason = net.export_problem or (f"it is a program as {card.architecture} already" if is_program else "")
     if reason:
         raise ModelError(f"`backend` {backend} cannot compute {card.name}, a {card.architecture}: {reason}; give torch")
     library = _library(backend)

@@ -34,7 +34,7 @@ class AnySizeNet(nn.Module):
     def __init__(self, net: Network) -> None:
         """Take a copy of `net`, folded, on the CPU."""
         super().__init__()
-        self.net = net.folded().cpu().float()
+        self.net = net.for_export().cpu().float()
         self.stride = net.stride
         self.eval().requires_grad_(False)
 
@@ -83,7 +83,7 @@ def export_model(name: str | Path, output: Path) -> Path:
     folder = find_model(name)
     card = read_card(folder)
     net = load_network(folder, card)
-    if not net.trainable:
+    if card.architecture in FOREIGN_WEIGHTS:
         raise ModelError(f"{card.name} is a network as {card.architecture} already; copy its folder {folder}")
     if net.export_problem:
         raise ModelError(

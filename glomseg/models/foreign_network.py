@@ -43,6 +43,7 @@ class ForeignNetwork(Network):
 
     heads: ClassVar[frozenset[Head]] = frozenset({"mask", "hover"})
     trainable = False
+    comes = "a file that comes as it is"
     single_precision = True
 
     def __init__(self, given: ForeignArguments, classes: int, activation: Activation, *, hover: bool = False) -> None:

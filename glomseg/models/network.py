@@ -37,6 +37,7 @@ class Network(nn.Module, ABC):
 
     heads: ClassVar[frozenset[Head]] = frozenset({"mask"})  # those that a card may ask for
     trainable = True
+    comes = ""  # how one comes here that is not trained
     single_precision = False  # True where it must not be computed with less
     owns_loss = False  # True where it learns by `own_loss` alone
     computed_by: ClassVar[Backend] = "torch"
@@ -93,3 +94,7 @@ class Network(nn.Module, ABC):
     def folded(self) -> nn.Module:
         """Return a copy in evaluation mode that gives the same, faster where that can be (see `fold_batch_norm`)."""
         return copy.deepcopy(self).eval()
+
+    def for_export(self) -> nn.Module:
+        """Return what `folded` returns, in terms that ONNX can say for any size of picture."""
+        return self.folded()

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from glomseg.errors import ModelError
 from glomseg.models.card import ModelCard
 from glomseg.models.foreign_network import OnnxNetwork, TorchScriptNetwork
 from glomseg.models.mask2former import Mask2Former
+from glomseg.models.merged import NAME as MERGED
+from glomseg.models.merged import MergedNetwork
 from glomseg.models.network import Network
 from glomseg.models.segformer import Segformer
 from glomseg.models.smp import SmpDeepLab, SmpSegformer, SmpUnet, SmpUnetPlusPlus, SmpUperNet
 from glomseg.models.upernet import UperNet
 from glomseg.models.variable_unet import VariableUNet
+
+
+class Merged(MergedNetwork):
+    """Networks of classes of their own, side by side: made of models, not trained as one."""
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Self:
+        """Build the parts that a card names, out of this registry."""
+        return cls.made(card, build_network)
+
 
 NETWORKS: dict[str, type[Network]] = {
     "variable-unet": VariableUNet,
@@ -22,6 +36,7 @@ NETWORKS: dict[str, type[Network]] = {
     "segformer": Segformer,
     "upernet": UperNet,
     "mask2former": Mask2Former,
+    MERGED: Merged,
     "torchscript": TorchScriptNetwork,
     "onnx": OnnxNetwork,
 }

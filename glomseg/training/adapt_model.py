@@ -64,7 +64,12 @@ def adapt_model(
     net, started = read_start(start)
     card = as_read(started, config)
     examples = find_examples(
-        folders, model_mpp=config.model_mpp, tile_mpp=tile_mpp, classes=config.model.classes, hold_out=False
+        folders,
+        model_mpp=config.model_mpp,
+        tile_mpp=tile_mpp,
+        classes=config.model.classes,
+        label_classes=config.data.label_classes,
+        hold_out=False,
     )
     done = adapt(examples, net, card, config, device=device, tell=progress)
     remarks = [*remarks_on_files(examples, folders), *_remarks(done, started.name)]

@@ -34,6 +34,9 @@ class DataConfig:
     other slides are pasted. Each `mining_every` epochs `mining_images` training images are searched for false positives
     (0: never).
 
+    `label_classes` are the classes that the labels tell apart, where those are more than `model.classes`: what is of
+    one of the others is background, a class derived from one of the model's too.
+
     `workers` are the processes that make samples (-1: the cores but one), each keeps up to `cache_mb` of images.
     """
 
@@ -52,6 +55,7 @@ class DataConfig:
     test_share: float = limited(0.15, low=0, high=0.9)
     workers: int = limited(-1, low=-1)
     cache_mb: int = limited(512, low=0)
+    label_classes: tuple[str, ...] = limited((), pattern=r"\S(.*\S)?", what="the name of a class")
 
     def __post_init__(self) -> None:
         """Check what holds between settings."""
@@ -195,6 +199,15 @@ class TrainConfig:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     minutes: float = limited(0.0, low=0, high=600)
+
+    def __post_init__(self) -> None:
+        """Check what holds between tables."""
+        unknown = [name for name in self.model.classes if name not in self.data.label_classes]
+        if self.data.label_classes and unknown:
+            raise TrainingError(
+                f"data.label_classes is {list(self.data.label_classes)}, without {', '.join(unknown)} of "
+                "model.classes; name all classes that the labels tell apart, or none"
+            )
 
     @property
     def diameter_um(self) -> float:

@@ -1,16 +1,18 @@
 """Two kinds of glomeruli and tubules: three classes from the labels to the model's predictions."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from glomseg.models.merging import merge_models
 from glomseg.models.predict import load_model
 from glomseg.models.store import verify_model
 from glomseg.training.config_file import read_config
-from glomseg.training.data.find import find_examples
+from glomseg.training.data.find import find_examples, read_example
 from glomseg.training.data.sampling import ExampleSource
 from glomseg.training.train_model import TrainOptions, preview_training, train_model
 from glomseg.training.validate import classes_at, points_of
@@ -164,6 +166,38 @@ def test_preview_of_three(tiles, tmp_path):
     path = preview_training([tiles], tmp_path, TrainOptions(settings=SETTINGS, tile_mpp=MPP))
     with Image.open(path) as picture:
         assert min(picture.size) > 200
+
+
+def test_one_class_of_several_is_learned_against_the_others(tiles, tmp_path):
+    """Though the second is derived from the first, which it counts as where nobody says that labels tell them apart."""
+    find = partial(find_examples, model_mpp=MPP, tile_mpp=MPP)
+    for index, name in enumerate(CLASSES[:2], start=1):
+        (example, *_) = find([tiles], classes=[name], label_classes=CLASSES[:2])
+        assert sorted(example.others) == sorted({*CLASSES} - {name})
+        with Image.open(example.label) as label:
+            assert ((np.asarray(label) == index) == (read_example(example, MPP).label == 1)).all()
+    (example, *_) = find([tiles], classes=CLASSES[:1])
+    with Image.open(example.label) as label:
+        assert (np.isin(np.asarray(label), (1, 2)) == (read_example(example, MPP).label == 1)).all()
+
+
+@pytest.mark.slow
+def test_a_network_for_each_kind_by_the_recipe_and_both_merged(tiles, tmp_path):
+    words = [word for word in SETTINGS if not word.startswith(("model.classes", "loss.pos_weight"))]
+    for number, name in enumerate(CLASSES[:2]):
+        settings = (*words, f"model.classes={json.dumps([name])}")
+        options = TrainOptions(recipe="sclerosis-each", settings=settings, tile_mpp=MPP, device="cpu")
+        card = train_model([tiles], tmp_path / str(number), options).card
+        assert card.class_names == (name,)
+        assert card.scores["validation"]["object_f1"] > 0.6, card.scores
+    merge_models([tmp_path / "0", tmp_path / "1"], tmp_path / "both")
+    model = load_model(tmp_path / "both")
+    right = []
+    for example in find_examples([tiles], model_mpp=8, tile_mpp=MPP, classes=CLASSES[:2]):
+        labelled = read_example(example, 8)
+        seen = classes_at(model.predict(labelled.image[None])[0], 0.5)
+        right += [(seen[labelled.label == kind] == kind).mean() for kind in (1, 2)]
+    assert np.mean(right) > 0.7
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from glomseg.training.optimise import check_network
 def test_recipes():
     assert recipe_names() == [
         "glomseg", "kpis", "kpis-glomnet", "kpis-mask2former", "kpis-reference", "kpis-segformer", "kpis-upernet",
-        "retrain", "sclerosis",
+        "retrain", "sclerosis", "sclerosis-each",
     ]  # fmt: skip
     for name in recipe_names():
         assert isinstance(read_config(recipe=name), TrainConfig)
@@ -264,6 +264,7 @@ def test_how_the_starter_was_made_is_not_read(tmp_path):
         ("data.crop_px=100", "multiples of 16"),
         ('model.classes=["A", "A"]', "each once"),
         ("model.classes=[]", "1 to 64 classes"),
+        ('data.label_classes=["A"]', "without Glomerulus of model.classes"),
         ("loss.pos_weight=[2, 0]", "give more than 0"),
         ("epochs", "write key=value"),
         ("data.positive_share=0.9", "more than 1"),

@@ -45,7 +45,15 @@ class Pairs:
     problems: tuple[str, ...]
 
 
-def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequence[str], part: str = "") -> Pairs:
+def find_pairs(
+    folder: Path,
+    *,
+    name: str,
+    tile_mpp: float | None,
+    classes: Sequence[str],
+    label_classes: Sequence[str] = (),
+    part: str = "",
+) -> Pairs:
     """Pair the images of a folder with their labels; `name` begins the names of the examples.
 
     `tile_mpp` is um per pixel of images that do not say it, `part` what the folder is where nothing in it says.
@@ -57,7 +65,9 @@ def find_pairs(folder: Path, *, name: str, tile_mpp: float | None, classes: Sequ
     pairs, lone = _paired(images, labels)
     examples: list[Example] = []
     try:
-        layout = _Layout(folder, name, tile_mpp, tuple(classes), _wholes(images), _samples(folder), part)
+        layout = _Layout(
+            folder, name, tile_mpp, tuple(classes), tuple(label_classes), _wholes(images), _samples(folder), part
+        )
     except SampleSheetError as error:
         return Pairs(examples=(), problems=(*problems, str(error)))
     for image, label in pairs:
@@ -136,6 +146,7 @@ class _Layout:
     name: str
     tile_mpp: float | None
     classes: tuple[str, ...]
+    label_classes: tuple[str, ...]
     wholes: Mapping[str, str]
     samples: SampleSheet | None
     part: str
@@ -168,7 +179,7 @@ class _Layout:
             table_mpp=self.tile_mpp or (place.mpp if place else None),
             part=sample.split or part,
             values=self._values(image, place),
-            others=self._others(image),
+            others=() if label is None else self._others(image),
             hard=hard,
         )
 
@@ -195,27 +206,32 @@ class _Layout:
         """Pair values of the label with classes, by the names that QuPath wrote, else by the order of the classes."""
         labels = tile_labels(image.path)
         if labels is not None and not labels.are_objects:
-            return tuple((number, class_of(name, self.classes)) for number, name in labels.classes.items())
-        if labels is not None or place is not None or len(self.classes) == 1:
+            return tuple((number, self._class_of(name)) for number, name in labels.classes.items())
+        told_apart = self.label_classes or self.classes
+        if labels is not None or place is not None or len(told_apart) == 1:
             return ()
-        return tuple((index, index) for index in range(1, len(self.classes) + 1))
+        return tuple((number, self._class_of(name)) for number, name in enumerate(told_apart, 1))
 
     def _others(self, image: Source) -> tuple[str, ...]:
-        """List the classes that a label names and that are none of ours."""
+        """List the classes that a label names, or tells apart by its numbers, and that are none of ours."""
         labels = tile_labels(image.path)
         names = () if labels is None or labels.are_objects else labels.classes.values()
-        return tuple(name for name in names if not class_of(name, self.classes))
+        return tuple(name for name in names or self.label_classes if not self._class_of(name))
+
+    def _class_of(self, name: str) -> int:
+        return class_of(name, self.classes, self.label_classes)
 
 
-def class_of(name: str, classes: Sequence[str]) -> int:
+def class_of(name: str, classes: Sequence[str], label_classes: Sequence[str] = ()) -> int:
     """Number a class from 1, by the rule of all commands (one derived from it, or near in spelling, too); else 0.
 
+    What is rather of one of `label_classes` that is none of `classes` is 0 as well.
     What is to be ignored is `UNKNOWN`, neither a glomerulus nor tissue without one.
     """
     if is_exactly(name, IGNORED):
         return UNKNOWN
-    counts_as = best_class(name, classes)
-    return 0 if counts_as is None else classes.index(counts_as) + 1
+    counts_as = best_class(name, label_classes or classes)
+    return classes.index(counts_as) + 1 if counts_as in classes else 0
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:

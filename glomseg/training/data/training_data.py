@@ -74,6 +74,7 @@ def read_data(
         model_mpp=config.model_mpp,
         tile_mpp=tile_mpp,
         classes=config.model.classes,
+        label_classes=config.data.label_classes,
         hold_out=True,
         progress=progress,
     )

@@ -134,6 +134,11 @@ def test_kpis_folders_tell_part_group_case_and_scale(kpis_tree: Path) -> None:
     assert any("56NX" in e.image.parts and e.group == "56Nx" for e in examples)
 
 
+def test_masks_that_do_not_tell_classes_apart_are_refused_where_they_have_to(kpis_tree: Path) -> None:
+    with pytest.raises(TrainingError, match=r"masks do not tell Glomerulus, Glomerulus: Sclerotic apart \(.*_mask"):
+        find_examples([kpis_tree], model_mpp=0.479, classes=BOTH[:1], label_classes=BOTH)
+
+
 def test_patches_come_at_one_scale(kpis_tree: Path) -> None:
     """A disc of 5 um radius has one area in every group, and padding has none."""
     for example in find_examples([kpis_tree], model_mpp=0.479):
