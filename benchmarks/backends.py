@@ -1,10 +1,12 @@
 """What computes a model fastest on a CPU, and on older ones than this: torch, OpenVINO or ONNX Runtime.
 
-    python benchmarks/backends.py [--model NAME ...] [--limit ALL AVX512_CORE AVX2] [--threads N] [--seconds 20]
+    python benchmarks/backends.py [--model NAME ...] [--limit ALL AVX512_CORE AVX2] [--threads N] [--side PX]
+        [--cpu-time]
 
-Each row is one way on one tile of the model's own size with its halo, in a process of its own for each limit: the
-median of the ratios to torch in float32, channels-last, measured in turn; the greatest difference of probabilities
-from it; the seconds to begin, which are those of an export that is kept where there is one.
+Each row is one way on one tile of the model's own size with its halo, or of `--side`, in a process of its own for each
+limit: the median of the ratios to torch in float32, channels-last, measured in turn; the greatest difference of
+probabilities from it; the seconds to begin, which are those of an export that is kept where there is one. `--cpu-time`
+bears other work on the machine, with `--threads 1`: threads that wait for each other take CPU time too.
 
 A limit (ONEDNN_MAX_CPU_ISA) keeps torch from newer instructions: AVX512_CORE is a CPU without bfloat16, AVX2 one
 without AVX-512. It holds for torch alone: OpenVINO and ONNX Runtime look at the CPU themselves, so that their ratios at
@@ -18,6 +20,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import asdict
 
 
@@ -26,6 +29,8 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["pas-starter"], help="names or folders")
     parser.add_argument("--limit", nargs="+", default=["ALL", "AVX512_CORE", "AVX2"])
     parser.add_argument("--threads", type=int, default=0, help="0 for all cores")
+    parser.add_argument("--side", type=int, help="of the tile in px [the model's own, with its halo]")
+    parser.add_argument("--cpu-time", action="store_true", help="instead of wall time")
     parser.add_argument("--seconds", type=float, default=20, help="that each process measures")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -45,17 +50,19 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
 
     if options.threads:
         limit_threads(options.threads)
-    return asdict(measure_machine(options.model[0], seconds=options.seconds))
+    clock = time.process_time if options.cpu_time else time.perf_counter
+    measured = measure_machine(options.model[0], seconds=options.seconds, tile_px=options.side, clock=clock)
+    return asdict(measured)
 
 
 def in_own_process(options: argparse.Namespace, model: str, limit: str) -> dict:
     command = [sys.executable, __file__, "--measure", "--model", model, "--seconds", str(options.seconds)]
+    command += ["--threads", str(options.threads), *(["--cpu-time"] if options.cpu_time else [])]
+    command += [] if options.side is None else ["--side", str(options.side)]
     environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": limit}
     if limit.startswith("AVX2"):
         environment["ATEN_CPU_CAPABILITY"] = "avx2"  # what torch computes without oneDNN
-    done = subprocess.run(
-        [*command, "--threads", str(options.threads)], env=environment, check=True, stdout=subprocess.PIPE, text=True
-    )
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 

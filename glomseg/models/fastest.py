@@ -30,6 +30,7 @@ WAYS = (PLAIN, Way(dtype="bfloat16"), Way(backend="openvino"), Way(backend="onnx
 WORTH_IT = 0.95
 """Another way than the usual one is taken from this share of its time on: less is lost at the start and in noise."""
 SECONDS = 20.0
+Clock = Callable[[], float]
 ROUNDS = (3, 15)
 
 
@@ -80,19 +81,25 @@ class MachineMeasurement:
 
 
 def measure_machine(
-    name: str | Path, *, progress: Callable[[str], None] = lambda text: None, seconds: float = SECONDS
+    name: str | Path,
+    *,
+    progress: Callable[[str], None] = lambda text: None,
+    seconds: float = SECONDS,
+    tile_px: int | None = None,
+    clock: Clock = time.perf_counter,
 ) -> MachineMeasurement:
     """Measure the ways of computing a model on this machine's CPU, one after the other on one tile, many times.
 
-    A tile is as large as the model's own with its halo, of the tissue that comes with glomseg. It takes about `seconds`
-    beside opening each; `progress` hears what is done. Raises ModelError.
+    A tile is as large as the model's own with its halo where `tile_px` does not say otherwise, of the tissue that comes
+    with glomseg. It takes about `seconds` beside opening each; `progress` hears what is done. A `clock` of CPU time
+    bears other work on the machine, and is right for one thread. Raises ModelError.
     """
     folder = find_model(name)
     card = read_card(folder)
     net = load_network(folder, card)
     if net.computed_by != "torch":
         raise ModelError(f"{card.name} is computed by {net.computed_by} alone; there is nothing to compare")
-    tile = _tile(card)
+    tile = _tile(card, tile_px or card.patch_size_pixels + 2 * card.halo_pixels)
     usual = Way() if net.single_precision or dtype_for(torch.device("cpu")) is torch.float32 else WAYS[1]
     opened: dict[Way, Model] = {}
     told: dict[Way, MeasuredWay] = {}
@@ -101,11 +108,11 @@ def measure_machine(
         begun = time.perf_counter()
         try:
             opened[way] = _open(card, net, way, usual)
-            _seconds_of(opened[way], tile)
+            _seconds_of(opened[way], tile, clock)
             told[way] = MeasuredWay(way=way, opening_seconds=time.perf_counter() - begun)
         except ModelError as error:
             told[way] = MeasuredWay(way=way, problem=str(error).removeprefix("`backend` ").removesuffix("; give torch"))
-    ratios, rounds = _ratios(opened, tile, seconds, progress)
+    ratios, rounds = _ratios(opened, tile, seconds, clock, progress)
     ways = tuple(_judged(told[way], opened, ratios, (tile, _odd(tile))) for way in WAYS)
     return MachineMeasurement(
         model=card.name,
@@ -138,15 +145,15 @@ def _open(card: ModelCard, net: Network, way: Way, usual: Way) -> Model:
 
 
 def _ratios(
-    opened: dict[Way, Model], tile: Bytes, seconds: float, progress: Callable[[str], None]
+    opened: dict[Way, Model], tile: Bytes, seconds: float, clock: Clock, progress: Callable[[str], None]
 ) -> tuple[dict[Way, float], int]:
     """Compute the tile by each in turn; return the median of each round's times over that of torch in float32."""
-    once = sum(_seconds_of(model, tile) for model in opened.values())
+    once = sum(_seconds_of(model, tile, clock) for model in opened.values())
     rounds = int(np.clip(seconds / once, *ROUNDS))
     ratios: dict[Way, list[float]] = {way: [] for way in opened}
     for number in range(rounds):
         progress(f"round {number + 1} of {rounds}")
-        took = {way: _seconds_of(model, tile) for way, model in opened.items()}
+        took = {way: _seconds_of(model, tile, clock) for way, model in opened.items()}
         for way, taken in took.items():
             ratios[way].append(taken / took[PLAIN])
     return {way: statistics.median(values) for way, values in ratios.items()}, rounds
@@ -170,15 +177,14 @@ def _judged(
     )
 
 
-def _seconds_of(model: Model, tile: Bytes) -> float:
-    begun = time.perf_counter()
+def _seconds_of(model: Model, tile: Bytes, clock: Clock) -> float:
+    begun = clock()
     model.predict_planes(tile)
-    return time.perf_counter() - begun
+    return clock() - begun
 
 
-def _tile(card: ModelCard) -> Bytes:
-    """Read a tile (1, H, W, 3) from the middle of the sample, at the model's mpp, with its halo."""
-    side = card.patch_size_pixels + 2 * card.halo_pixels
+def _tile(card: ModelCard, side: int) -> Bytes:
+    """Read a tile (1, side, side, 3) from the middle of the sample, at the model's mpp."""
     with open_slide(Path(str(resources.files("glomseg") / "sample/kidney_biopsy.tif"))) as slide:
         width, height = (side * card.mpp / mpp for mpp in slide.pixel_size)
         box = Box((slide.width - width) / 2, (slide.height - height) / 2, width, height)
