@@ -1,6 +1,6 @@
 """Do touching glomeruli come apart: connected components, the waist, and the head `hover`, on composed tissue.
 
-    python benchmarks/instances.py [--data FOLDER] [--steps 700] [--images 180] [--part test] [--folder FOLDER]
+    python benchmarks/instances.py [--data FOLDER] [--steps 700] [--seed 0] [--images 180] [--part test] [--folder DIR]
 
 Cuts real glomeruli (CC BY, see ../shared/data/kidney) out of biopsies and pastes them into plain tissue, trains a small
 VariableUNet with the head `hover` on some biopsies (it begins with the mask of pas-starter), and outlines images
@@ -189,11 +189,12 @@ def card() -> ModelCard:
     )  # fmt: skip
 
 
-def train(part: Part, steps: int) -> VariableUNet:
+def train(part: Part, steps: int, seed: int) -> VariableUNet:
+    torch.manual_seed(seed)
     config = read_config(words=('model.heads=["mask","hover"]', "data.margin_px=0"))
     augment = Augment(replace(AugmentConfig.none(), flip=True, rotation_deg=180, scale=(0.85, 1.15)))
-    net, made = network().train(), samples(part, 1)
-    pool, rng = [next(made) for _ in range(min(POOL, BATCH * steps))], np.random.default_rng(0)
+    net, made = network().train(), samples(part, 1 + 100 * seed)
+    pool, rng = [next(made) for _ in range(min(POOL, BATCH * steps))], np.random.default_rng(seed)
     print(f"composed {len(pool)} images", file=sys.stderr, flush=True)
     loss_of = HoverLoss(BCEDiceLoss(a=0.8, pos_weight=1.0), classes=1, mse=2, slope=SLOPE)
     optimiser = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-3)
@@ -205,7 +206,7 @@ def train(part: Part, steps: int) -> VariableUNet:
         objects = torch.from_numpy(np.stack([one.objects for one in batch]))
         labels = (objects[:, REACH:-REACH, REACH:-REACH] > 0).to(torch.uint8)
         given = images, labels, torch.ones_like(labels)
-        pixels, targets, weights = augmented(given, config, augment, seed=step, objects=objects)
+        pixels, targets, weights = augmented(given, config, augment, seed=step + 100_000 * seed, objects=objects)
         loss = loss_of(net(pixels), targets, weights)
         optimiser.zero_grad()
         loss.backward()
@@ -302,15 +303,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data/kidney")
     parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--seed", type=int, default=0, help="of the training and of the images composed for it")
     parser.add_argument("--images", type=int, default=180, help="of each kind of scene")
     parser.add_argument("--part", choices=tuple(PARTS), default="test", help="whose biopsies: constants by validation")
     parser.add_argument("--folder", type=Path, default=Path(gettempdir()) / "glomseg-instances", help="keeps the model")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    torch.manual_seed(0)
     data = read_data(options.data)
     if not (options.folder / "card.json").is_file():
-        save_model(options.folder, card(), train(data.train, options.steps))
+        save_model(options.folder, card(), train(data.train, options.steps, options.seed))
     made = read_card(options.folder)
     model = Model(made, load_network(options.folder, made), torch.device("cpu"))
     composer = Composing(data.test if options.part == "test" else data.validation)
