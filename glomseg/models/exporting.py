@@ -110,7 +110,7 @@ def export_model(name: str | Path, output: Path) -> Path:
 def logits_as_onnx(card: ModelCard, net: Network) -> bytes:
     """Return a network as ONNX that maps what it takes itself to what it gives itself, at any size.
 
-    Raises ModelError where packages are missing. The network must be `trainable` and have no `export_problem`.
+    Raises ModelError where packages are missing. The network must be no program itself, and have no `export_problem`.
     """
     return _onnx(AnySizeNet(net), (LOGITS,), card)
 
@@ -118,15 +118,17 @@ def logits_as_onnx(card: ModelCard, net: Network) -> bytes:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what torch says about its own exporters from the user, who can do nothing about it."""
-    log = logging.getLogger("torch.onnx")
-    level = log.level
-    log.setLevel(logging.ERROR)
+    logs = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [log.level for log in logs]
+    for log in logs:
+        log.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
 
 
 def _onnx(net: AnySizeNet, outputs: Sequence[str], card: ModelCard) -> bytes:

@@ -20,6 +20,7 @@ from glomseg.errors import ModelError
 from glomseg.models.backbones import BackboneArguments
 from glomseg.models.borrowed import BorrowedNetwork
 from glomseg.models.card import Head
+from glomseg.models.deformable import FreePixelDecoder, FreePositions
 from glomseg.models.extras import library
 from glomseg.models.places import places_in
 from glomseg.models.queries import objects_of, told_apart
@@ -64,7 +65,6 @@ class Mask2Former(BorrowedNetwork):
     backbone = "net.model.pixel_level_module.encoder"
     single_precision = True  # where its deformable attention looks is told in fractions of a pixel
     owns_loss = True
-    export_problem = "its deformable attention is taken apart for one size of picture"
 
     def built(self, name: str) -> nn.Module:
         """Build it with random weights; the loss has the published weights (class 2, mask 5, Dice 5, none 0.1)."""
@@ -98,7 +98,16 @@ class Mask2Former(BorrowedNetwork):
         logits = F.interpolate(answer.masks_queries_logits, size=x.shape[-2:], mode="bilinear", align_corners=False)
         masks, kinds = logits.sigmoid(), answer.class_queries_logits.softmax(dim=-1)
         sums = torch.einsum("nqc,nqhw->nchw", kinds[..., :-1], masks)
-        return torch.cat([sums, places_in(objects_of(masks, kinds))], dim=1) if self.hover else sums
+        return torch.cat([sums, places_in(objects_of(masks, kinds), self.given.queries)], dim=1) if self.hover else sums
+
+    def for_export(self) -> nn.Module:
+        """Return a copy whose pixel decoder takes the sizes of its levels as numbers of the graph."""
+        changed: Any = self.folded()
+        pixels, transformer = changed.net.model.pixel_level_module, changed.net.model.transformer_module
+        pixels.decoder = FreePixelDecoder(pixels.decoder)
+        transformer.position_embedder = FreePositions(transformer.position_embedder)
+        exportable: nn.Module = changed
+        return exportable
 
     def logits(self, values: Tensor) -> Tensor:
         """Turn sums into logits of the classes: among all classes, or against what they leave."""

@@ -6,14 +6,15 @@ import torch
 from torch import Tensor
 
 
-def places_in(objects: Tensor) -> Tensor:
+def places_in(objects: Tensor, largest: int | None = None) -> Tensor:
     """Return places (N, 2, H, W), float32, in numbered objects (N, H, W), 0 where there is none.
 
-    An object's centre of mass is at 0, its leftmost and topmost pixels are at -1, its rightmost and lowest at 1.
+    An object's centre of mass is at 0, its leftmost and topmost pixels are at -1, its rightmost and lowest at 1. No
+    number is above `largest`, which is looked up where nobody knows one.
     """
     count, height, width = objects.shape
     objects = objects.long()
-    most = int(objects.max()) + 1
+    most = (int(objects.max()) if largest is None else largest) + 1
     number = (objects + most * torch.arange(count, device=objects.device)[:, None, None]).flatten()
     size = torch.zeros(count * most, device=objects.device).index_add_(0, number, torch.ones_like(number).float())
     places = []
