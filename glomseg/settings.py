@@ -111,7 +111,7 @@ def parse_json(text: str, *, origin: str, error: type[GlomsegError] = GlomsegErr
 def read_text(path: Path, *, what: str, error: type[GlomsegError] = GlomsegError) -> str:
     """Read a file of UTF-8; raises `error`, which says that it should be `what` ("a TOML file of settings")."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as wrong:
         reason = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else wrong
         raise error(f"{path}: cannot be read ({reason}); give {what}") from wrong

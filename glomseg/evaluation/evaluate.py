@@ -12,6 +12,7 @@ import shapely
 from glomseg import __version__
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.evaluation.mistakes import draw_galleries
+from glomseg.evaluation.odd_places import odd_places
 from glomseg.evaluation.plots import draw_plots
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import Summary, clean, summarise
@@ -109,6 +110,8 @@ def evaluate_outlines(
             remarks.append(f"{which}: {unused}")
     remarks += _specks("predictions", [(image.info.key, image.predicted) for image in images])
     remarks += _specks("truth", [(image.info.key, image.true) for image in images])
+    remarks += odd_places(images)
+    remarks += _without_classes(sides, settings)
     if unknown := [image.info.key for image in images if image.mpp is None]:
         remarks.append(
             f"{len(unknown)} of {len(images)} images do not say how large their pixels are ({unknown[0]}): "
@@ -161,6 +164,23 @@ def _specks(which: str, outlines: Sequence[tuple[str, Outlines]]) -> list[str]:
         f"{which}: {sum(found.values())} {are} of the largest object, in {len(found)} of {len(outlines)} images "
         f"({next(iter(found))}), count as objects: remove them where they are none"
     ]
+
+
+def _without_classes(sides: Sequence[tuple[Pair, Outlines, Outlines]], settings: EvaluateSettings) -> list[str]:
+    """Say where a class or an owner is asked for, and masks have none."""
+    masks = [
+        all(side.reading is not None and not any(side.class_names) for side in outlines)
+        for outlines in zip(*((ours, theirs) for _, ours, theirs in sides), strict=True)
+    ]
+    said = []
+    if all(masks) and settings.true.class_name != Selection().class_name:
+        said.append(f"masks have no classes: `class_name` {settings.true.class_name!r} changes nothing")
+    for name, whose, is_mask in zip(
+        ("predicted_set", "truth_set"), (settings.predicted.whose, settings.true.whose), masks, strict=True
+    ):
+        if is_mask and whose != Selection().whose:
+            said.append(f"nobody owns what a mask shows: `{name}` {whose} changes nothing")
+    return said
 
 
 def _table_mpp(info: ImageInfo) -> tuple[float, float] | None:

@@ -36,11 +36,11 @@ _RISING = tuple(name for name in MEAN if name not in LOWER_IS_BETTER)
 class SuiteSet:
     """One data set: images with their truth for a model (`data`), or results at hand (`predicted`, `truth`)."""
 
-    name: str = limited(pattern=r'(?!\.)[^/\\:*?"<>|]+', what="a name that a folder can have")
+    name: str = limited(pattern=r'(?![.\s])[^/\\:*?"<>|]{1,100}', what="a name that a folder can have")
     data: Path | None = None
     predicted: Path | None = None
     truth: Path | None = None
-    mpp: float | None = limited(None, above=0, high=1000)
+    mpp: float | None = limited(None, low=0.02, high=10)
     samples: Path | None = None
     group_by: str | None = None
     unit: str | None = None
@@ -60,6 +60,8 @@ class SuiteSet:
         for name in self.minimum:
             if name not in _RISING:
                 raise ValueError(f"set {self.name!r}: {no_such('score', name, _RISING, prefix='minimum.')}")
+            if not 0 <= self.minimum[name] <= 1:
+                raise ValueError(f"set {self.name!r}: minimum.{name} is {self.minimum[name]:g}; give a share, 0 to 1")
 
     def failures(self, summary: Summary) -> list[str]:
         """Say in words which scores lie below the least that was asked for."""
@@ -107,6 +109,8 @@ def read_suite(path: Path) -> Suite:
     names = [item.name.lower() for item in suite.sets]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise EvaluationError(f"{path} has two sets named {twice[0]!r}; rename one")
+    if taken := {"suite.json", "table.md"}.intersection(names):
+        raise EvaluationError(f"{path} names a set {taken.pop()}, as the results are called; rename it")
     folders = [Path(model).name.lower() for model in suite.models]
     if len(set(folders)) < len(folders):
         raise EvaluationError(f"{path} names a model twice ({', '.join(suite.models)}); give each its own folder name")

@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
@@ -19,6 +19,7 @@ from glomseg.errors import SampleSheetError
 from glomseg.files import plain_text
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.parts import PART_WORDS, part_named
+from glomseg.listing import first_names
 
 FIELDS = ("animal", "group", "section", "stain")
 SYNONYMS = {
@@ -146,7 +147,8 @@ def read_sample_sheet(path: Path) -> SampleSheet:
         ) from error
     if not columns:
         raise SampleSheetError(f"the sample sheet {path} is empty; write a header with image and what is known of it")
-    return SampleSheet(path, samples, tuple(columns), tuple(_odd_cells(rows.values(), path)))
+    odd = (*_odd_cells(rows.values(), path), *_odd_parts(samples.values(), path))
+    return SampleSheet(path, samples, tuple(columns), odd)
 
 
 def _is_unknown(text: str) -> bool:
@@ -169,6 +171,33 @@ def _odd_cells(rows: Iterable[Mapping[str, str]], path: Path) -> list[str]:
             "have become one; type them as text"
         )
     return said
+
+
+def _odd_columns(columns: Sequence[str], path: Path) -> list[str]:
+    """Say where no column of a sheet is known beside the names: in another language, or spelled otherwise."""
+    others = [name for name in columns if name and name.lower() not in SYNONYMS["image"]]
+    if not others or any(name.lower() in words for name in others for words in SYNONYMS.values()):
+        return []
+    return [
+        f"the sample sheet {path} says of no image its animal or group: its columns are {', '.join(others)}; call them "
+        "animal and group"
+    ]
+
+
+def _odd_parts(samples: Iterable[Sample], path: Path) -> list[str]:
+    """Name the animals with images in several parts: what is learned from one section is known of the others."""
+    parts: dict[str, set[str]] = {}
+    for sample in samples:
+        if sample.animal and sample.split:
+            parts.setdefault(sample.animal, set()).add(sample.split)
+    split = sorted(animal for animal, those in parts.items() if len(those) > 1)
+    if not split:
+        return []
+    are = "is" if len(split) == 1 else "are"
+    return [
+        f"the sample sheet {path} has images of one animal in several parts ({first_names(split)} {are}): what was "
+        "learned from one section is known of the others"
+    ]
 
 
 def _composed(name: str) -> str:
@@ -280,7 +309,7 @@ def match_samples(
         matched[entry_id] = Sample(**merged, others=row.others)
     if sheet is None:
         return matched, []
-    remarks = list(sheet.remarks)
+    remarks = [*sheet.remarks, *_odd_columns(sheet.columns, sheet.path)]
     if unknown := sorted(name for name, row in sheet.samples.items() if id(row) not in used):
         remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
     if missing:

@@ -7,7 +7,8 @@ refused by name before anything is built or read from it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -138,6 +139,9 @@ class ModelCard:
             raise ValueError("class_names has a name twice; give each class its own")
         if "mask" not in self.heads or len(set(self.heads)) < len(self.heads):
             raise ValueError(f"heads is {list(self.heads)}; name mask, and hover where the network has it, each once")
+        for name in self.class_names:
+            if name.endswith("*") or name.partition(":")[0].strip().casefold() == "candidate":
+                raise ValueError(f"class_names has {name}, which counts as nothing; name the class otherwise")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std must both be there or both be null; correct the card")
 
@@ -180,7 +184,16 @@ class ModelCard:
         missing = [key for name in cls.__slots__ if (key := _KEYS.get(name, name)) not in {*table, *_OPTIONAL}]
         if missing:
             raise ModelError(f"{origin}: no {', '.join(missing)}; add what is missing to the card")
+        _refuse_slips(table, [_KEYS.get(name, name) for name in cls.__slots__], origin)
         return read_record(cls, table, origin=origin, error=ModelError, unknown="leave")
+
+
+def _refuse_slips(table: Mapping[str, Any], known: Sequence[str], origin: str) -> None:
+    """Raise ModelError for a key that is nearly one that is known: others, such as WSInfer's, are left alone."""
+    for key in table:
+        near = _KEYS.get(key) or next(iter(difflib.get_close_matches(key, known, 1, cutoff=0.85)), None)
+        if near is not None and key not in known and (key in _KEYS or near not in table):
+            raise ModelError(f"{origin}: {key} is no key of a card; do you mean {near}?")
 
 
 _KEYS = {"mpp": "spacing_um_px"}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, MissingMppError, SlideError
 from glomseg.files import replacing
-from glomseg.models.card import ModelCard
+from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject
@@ -215,7 +215,7 @@ def _doubts(scale: str | None, objects: Sequence[PathObject], card: ModelCard, s
     whole = [item.measurements for item in objects if not item.measurements.get("Touches edge")]
     diameters = [values[_DIAMETER] for values in whole if _DIAMETER in values]
     species = species or card.species
-    said = (scale, check_species(diameters, species) if species else None)
+    said = (scale, check_species(diameters, species) if species in SPECIES_DIAMETER_UM else None)
     return tuple(text for text in said if text is not None)
 
 

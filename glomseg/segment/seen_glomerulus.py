@@ -36,7 +36,7 @@ def shows_glomerulus(slide: Slide, x: float, y: float, mpp: float, model: Model,
     It must be sure of it, find it of its size, and find the same thing where the scale is a little off: what a model
     takes other tissue for changes with the scale.
     """
-    diameter = SPECIES_DIAMETER_UM[species or model.card.species or "human"]
+    diameter = SPECIES_DIAMETER_UM.get(species or model.card.species, model.card.training_diameter_um)
     low, high = (share * diameter / mpp for share in _GLOMERULUS)
     objects = [_objects(slide, x, y, mpp * factor, mpp, model, species) for factor in (1.0, *_OFF)]
     return any(

@@ -144,6 +144,16 @@ def test_what_cannot_start_says_why_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_of_another_species_than_have_a_size_here_works(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """A card may say any species: what is compared with the usual size of one is left out."""
+    truth = disc_slide(tmp_path / "slide.tif")
+    shutil.copytree(oracle_folder, tmp_path / "cats")
+    card = json.loads((tmp_path / "cats/card.json").read_text()) | {"species": "cat"}
+    (tmp_path / "cats/card.json").write_text(json.dumps(card))
+    result = glomseg("segment", truth.path, "-o", tmp_path / "out", "--model", tmp_path / "cats")
+    assert result.code == 0, result.err
+
+
 def test_wrong_calls_exit_with_2(tmp_path: Path, glomseg) -> None:
     assert glomseg("segment", tmp_path).code == 2
     assert glomseg("nonsense").code == 2

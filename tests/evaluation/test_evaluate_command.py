@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 import tifffile
 from PIL import Image
 from support.scenes import boxes
@@ -82,6 +83,32 @@ def test_repairs_are_said_aloud(folders, tmp_path: Path, glomseg) -> None:
     assert "c: no prediction; scored as empty" in counted.err
     assert "do not say how large their pixels are" in counted.err
     assert json.loads((tmp_path / "out/metrics.json").read_text())["overall"]["images"] == 3
+
+
+@pytest.mark.parametrize(
+    ("factor", "said"), [(1 / 512, "smaller than 2 pixels in 1 of 1"), (0.3, "touches a true one")]
+)
+def test_outlines_in_other_units_than_pixels_are_said(factor, said, tmp_path: Path, glomseg) -> None:
+    """Shares of the image, um or percent: a score of 0 that is no score of the model."""
+    for name, scale in (("true", 1), ("predicted", factor)):
+        places = [shapely.box(x * scale, 300 * scale, (x + 40) * scale, 340 * scale) for x in (300, 360, 420)]
+        write_geojson(
+            tmp_path / f"{name}.geojson", [PathObject(geometry=one, class_name="Glomerulus") for one in places]
+        )
+    sides = (tmp_path / "predicted.geojson", tmp_path / "true.geojson")
+    told = " ".join(glomseg("evaluate", *sides, "-o", tmp_path / "out", "--no-pictures").err.split())
+    assert said in told
+    assert "no predicted outline touches a true one in 1 of 1 images (true): are both of that image" in told
+
+
+def test_a_class_or_owner_of_masks_is_said_to_change_nothing(mask, tmp_path: Path, glomseg) -> None:
+    folders = (tmp_path / "predicted", tmp_path / "truth")
+    for folder in folders:
+        mask(f"{folder.name}/a.png", (10, 10, 30, 30))
+    how = ("--class", "Tubule", "--truth-set", "person", "--no-pictures")
+    said = glomseg("evaluate", *folders, "-o", tmp_path / "out", *how).err
+    assert "masks have no classes: --class 'Tubule' changes nothing" in said
+    assert "nobody owns what a mask shows: --truth-set person changes nothing" in said
 
 
 def test_specks_are_said(mask, tmp_path: Path, glomseg) -> None:

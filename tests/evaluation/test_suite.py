@@ -29,6 +29,8 @@ def test_a_suite_from_its_folder(tmp_path: Path) -> None:
     (tmp_path / "suite.toml").write_text(GOOD)
     suite = read_suite(tmp_path)
     assert suite == read_suite(tmp_path / "suite.toml")
+    (tmp_path / "suite.toml").write_text(GOOD, encoding="utf-8-sig")  # as an editor of Windows saves it
+    assert suite == read_suite(tmp_path)
     first, second = suite.sets
     assert (first.data, first.mpp, first.minimum) == (tmp_path / "tiles", 0.5, {"dice": 0.8, "f1": 0.5})
     assert (second.predicted, second.truth, second.class_name) == (tmp_path / "out", tmp_path / "masks", "Tubule")
@@ -57,6 +59,10 @@ def test_what_lies_below_the_least_is_named(tmp_path: Path) -> None:
         ("models=['m']\n[[set]]\nname='a'\npredicted='x'\ntruth='y'", "names models, and no set has data"),
         ("[[set]]\nname='../a'\ndata='x'", "not a name that a folder can have"),
         ("[[set]]\nname='a'\ndata='x'\nmmp=0.5", "do you mean set.mpp"),
+        ("[[set]]\nname='a'\ndata='x'\nmpp=500", "mpp is 500.0; give 0.02 to 10"),
+        ("[[set]]\nname=' '\ndata='x'", "not a name that a folder can have"),
+        ("[[set]]\nname='Suite.json'\ndata='x'", "as the results are called"),
+        ("[[set]]\nname='a'\ndata='x'\nminimum={f1=85}", "minimum.f1 is 85; give a share, 0 to 1"),
         ("[[set]]\nname='a'\ndata='x'\nmpp='fine'", "mpp is 'fine', not a number"),
         ("[[set]]\nname='a'\ndata='x'\nminimum={dize=1}", "no score minimum.dize; do you mean minimum.dice"),
         ("[[set]]\nname='a'\ndata='x'\n[[set]]\nname='a'\ndata='y'", "two sets named 'a'"),

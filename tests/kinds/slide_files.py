@@ -11,7 +11,7 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 from support.dicom import dicom_slide
-from support.slides import draw, strew
+from support.slides import draw, reduce, strew
 
 Pixels = NDArray[np.uint8]
 
@@ -20,6 +20,8 @@ SCENE: Pixels = draw((512, 384), _AREA, strew(_AREA, 7, 40, seed=5))
 OTHER: Pixels = draw((512, 384), _AREA, strew(_AREA, 7, 40, seed=6))
 GREY: Pixels = SCENE[..., 1].copy()
 TILE = {"tile": (128, 128)}
+WITH_A_GAP: Pixels = reduce(SCENE, 2)
+WITH_A_GAP[64:128, 64:128] = 0  # as where a file was not copied whole
 
 
 def tiff(name: str, picture: NDArray[np.generic] = SCENE, **options: object) -> Callable[[Path], Path]:

@@ -20,6 +20,7 @@ from kinds.slide_files import (
     OTHER,
     RESOLUTION,
     SCENE,
+    WITH_A_GAP,
     animated_png,
     aperio,
     cmyk_jpeg,
@@ -155,6 +156,12 @@ READ = (
     ),
     # pages
     SlideCase(name="a level that is marked", write=pages("a.tif", (SCENE, {}), (reduce(SCENE, 2), {"subfiletype": 1}))),
+    SlideCase(
+        name="a level with a gap",
+        write=pages("a.tif", (SCENE, {}), (WITH_A_GAP, {"subfiletype": 1})),
+        says="one of these levels has a gap or another picture",
+        off=15,
+    ),
     SlideCase(name="a level that is not", write=pages("a.tif", (SCENE, {}), (reduce(SCENE, 2), {}))),
     SlideCase(
         name="another section as page 2",

@@ -107,6 +107,20 @@ def test_the_sheet_goes_before_qupath(tmp_path: Path) -> None:
     assert remarks == ["the sample sheet names images that are not here: z.svs", "not in the sample sheet: c.svs"]
 
 
+def test_a_sheet_in_another_language_is_said(tmp_path: Path) -> None:
+    found = read_sample_sheet(sheet(tmp_path, "image;souris;groupe\na.svs;m1;x\n"))
+    _, remarks = match_samples(found, [("1", "a.svs", Sample())])
+    assert "its columns are souris, groupe; call them animal and group" in remarks[0]
+    known = read_sample_sheet(sheet(tmp_path, "image;group;poids\na.svs;x;3\n"))
+    assert match_samples(known, [("1", "a.svs", Sample())])[1] == []
+
+
+def test_an_animal_in_two_parts_is_said(tmp_path: Path) -> None:
+    found = read_sample_sheet(sheet(tmp_path, "image,animal,split\na,m1,train\nb,m1,test\nc,m2,test\nd,,train\n"))
+    assert "images of one animal in several parts (m1 is)" in found.remarks[0]
+    assert len(found.remarks) == 1
+
+
 def test_evaluation_takes_group_animal_and_part_from_it(tmp_path: Path) -> None:
     found = read_sample_sheet(
         sheet(tmp_path, "slide;animal;diet;split\na.svs;mouse 1;high fat;val\nb_mask.tiff;mouse 2;chow;test\n")

@@ -30,7 +30,7 @@ BAD = {
     "architecture_args": [[], "512", None],
     "activation": ["relu", 1, None, "none"],
     "num_classes": [0, 2, 1.0, 10**9],
-    "class_names": [[], ["a", "b"], "Glomerulus", [1], ["a" * 101], [""]],
+    "class_names": [[], ["a", "b"], "Glomerulus", [1], ["a" * 101], [""], ["Candidate"], ["Ignore*"]],
     "class_colors": [[[0, 0]], [[0, 0, 256]], [[0, 0, 0.5]], []],
     "patch_size_pixels": [0, 512.0, "512", 100_000],
     "halo_pixels": [-1, None, 10**6],
@@ -59,6 +59,19 @@ def test_bad_card_field(name, value):
     message = str(error.value)
     assert message.startswith("here/card.json: ")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"), [("mpp", "spacing_um_px"), ("surenes", "sureness"), ("activaton", "activation")]
+)
+def test_a_key_that_is_nearly_one_is_no_other_programs(slip, meant):
+    data = json.loads(card().to_json()) | {slip: 0.5}
+    if meant != "spacing_um_px":
+        data.pop(meant, None)
+    with pytest.raises(ModelError, match=f"{slip} is no key of a card; do you mean {meant}"):
+        ModelCard.from_json(json.dumps(data))
+    other = json.loads(card().to_json()) | {"transform": [], "smoothing": 3}
+    assert ModelCard.from_json(json.dumps(other)) == card()
 
 
 @pytest.mark.parametrize("name", sorted(BAD.keys() - {"activation", "sureness", "dials", "look"}))
