@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import click
@@ -31,20 +30,16 @@ def run(
     """Run SCRIPT, a Groovy file or the name of one of glomseg's, in QuPath on the images of PROJECT.
 
     What the script prints goes to standard output. Exit code 1 where there is no such image, or where the script
-    failed on any, which QuPath itself does not tell. Close the project in QuPath first where the script saves.
+    failed on any, which QuPath itself does not tell. Close the project in QuPath first where the script saves. With
+    --save the images are backed up before, as `glomseg restore` lists them.
     """
-    from glomseg.qupath.launcher import check_run, run_script
-    from glomseg.qupath.project import read_project
+    from glomseg.qupath.launcher import check_run
     from glomseg.qupath.scripts import find_script
-    from glomseg.runs.lock import locked
-    from glomseg.runs.plan import choose_images
-    from glomseg.runs.run import FOLDER
+    from glomseg.runs.run_script import run_on_project
 
     console = Console(quiet=quiet, as_json=as_json)
     path = find_script(script)
     printed: list[str] = []
-    read = read_project(project)
-    name = choose_images(read, [image])[0].name if image is not None else None
 
     def show(level: str, text: str) -> None:
         if not level:
@@ -56,11 +51,10 @@ def run(
         elif level in ("WARN", "ERROR", "TRACE") or (level == "INFO" and text.startswith("Running script")):
             console.say(text)
 
-    with locked(read.folder / FOLDER) if save else nullcontext():
-        done = run_script(path, project=read.path, image=name, arguments=arguments, save=save, line=show)
+    done = run_on_project(path, project, image=image, arguments=arguments, save=save, line=show)
     if as_json:
         console.json({"images": list(done.images), "printed": printed, "errors": list(done.errors), "code": done.code})
-    check_run(done, image=name)
+    check_run(done, image=image)
 
 
 @qupath.command("install-scripts")

@@ -19,6 +19,7 @@ import java.util.zip.CRC32
 import javafx.beans.value.ChangeListener
 import javafx.collections.ListChangeListener
 import qupath.fx.utils.FXUtils
+import qupath.lib.io.GsonTools
 import qupath.lib.objects.PathObject
 
 @Field static final String WRITE = "glomseg.write"
@@ -110,41 +111,126 @@ long content(def entry) {
     return sum.getValue()
 }
 
+/**
+ * Refuse an image of whose data QuPath could read nothing, as the file is damaged or a share has not brought it yet:
+ * it shows the image without objects, and what is saved then takes the place of all that stood there.
+ */
+void refuseUnread(def entry) {
+    def file = dataFile(entry)
+    def there = [file, file.resolveSibling("data.qpdata.bkp")].find { Files.exists(it) }
+    if (there == null ? !objectsSaid(entry) : isWhole(there))
+        return
+    throw new IllegalStateException("The data of ${entry.getImageName()} are ${there ? "damaged" : "missing"}, so " +
+        "that QuPath shows nothing of what stood there; they are not replaced. `glomseg restore PROJECT " +
+        "${entry.getID()}` lists backups. If all is there in this window, save it with QuPath's own Ctrl+S.")
+}
+
+/** Tell whether a data file begins and ends as QuPath's do. */
+private boolean isWhole(Path file) {
+    return new RandomAccessFile(file.toFile(), "r").withCloseable { data ->
+        def beginning = new byte[4], end = new byte[6]
+        if (data.length() < beginning.length + end.length)
+            return false
+        data.readFully(beginning)
+        data.seek(data.length() - end.length)
+        data.readFully(end)
+        return beginning.encodeHex().toString() == "aced0005" && end.encodeHex().toString() == "740003454f46"
+    }
+}
+
+/** Return how many objects an image has by its summary; 0 where there is none that can be read. */
+private int objectsSaid(def entry) {
+    try {
+        def summary = GsonTools.getInstance().fromJson(Files.readString(summaryFile(entry)), Map)
+        return (summary?.hierarchy?.nObjects ?: 0) as int
+    } catch (IOException | com.google.gson.JsonParseException | ClassCastException ignored) {
+        return 0
+    }
+}
+
+private Path summaryFile(def entry) {
+    return entry.getEntryPath().resolve("summary.json")
+}
+
 private Path dataFile(def entry) {
     return entry.getEntryPath().resolve("data.qpdata")
 }
 
-/** Return what tells whether an annotation was changed, by id: its outline, and a digest of the rest. */
+/**
+ * Return what tells whether an object was changed, by id: its outline, what it lies in and what is said of it. Of the
+ * many detections no measurements and metadata are kept.
+ */
 Map signatures(def hierarchy) {
-    return hierarchy.getAnnotationObjects().collectEntries { [(it.getID()): [it.getROI(), said(it)]] }
+    return objects(hierarchy).collectEntries { item ->
+        def isOne = item.isAnnotation()
+        [(item.getID()): [outline: item.getROI(), parent: parentOf(item), said: said(item),
+                          metadata: isOne ? new HashMap(item.getMetadata()) : null,
+                          measurements: isOne ? new HashMap(item.getMeasurements()) : null]]
+    }
+}
+
+private List<PathObject> objects(def hierarchy) {
+    return hierarchy.getObjects(null, PathObject).findAll { !it.isRootObject() && !it.isTMACore() }
+}
+
+private def parentOf(PathObject item) {
+    def parent = item.getParent()
+    return parent == null || parent.isRootObject() ? null : parent.getID()
 }
 
 private List said(PathObject item) {
-    return [item.getPathClass(), item.getName(), item.getDescription(), item.isLocked(), item.getMetadata().hashCode()]
+    return [item.getPathClass(), item.getName(), item.getColor(), item.isLocked()]
 }
 
-/** Do to data what was done here since the signatures were taken: draw, delete, reshape, judge, name, describe. */
+/**
+ * Do to data what was done here since the signatures were taken: draw, delete, reshape, judge, name, describe, colour,
+ * measure, put one into another. What was done there to the same object stays, unless it was done here too.
+ */
 void doAgain(Map signatures, def hierarchy, def there) {
-    def ours = hierarchy.getAnnotationObjects().collectEntries { [(it.getID()): it] }
-    def theirs = there.getHierarchy().getAnnotationObjects().collectEntries { [(it.getID()): it] }
+    def ours = objects(hierarchy).collectEntries { [(it.getID()): it] }
+    def theirs = objects(there.getHierarchy()).collectEntries { [(it.getID()): it] }
     def gone = signatures.keySet().findAll { !ours.containsKey(it) }
     def (drawn, standing) = ours.values().split { item ->
-        def before = signatures[item.getID()]
-        before == null || !(before[0].is(item.getROI()) || before[0].getGeometry() == item.getROI().getGeometry())
+        def before = signatures[item.getID()]?.outline
+        before == null || !(before.is(item.getROI()) || before.getGeometry() == item.getROI().getGeometry())
     }
-    standing.findAll { signatures[it.getID()][1] != said(it) && theirs.containsKey(it.getID()) }.each { item ->
-        def other = theirs[item.getID()]
-        other.setPathClass(item.getPathClass())
-        other.setName(item.getName())
-        other.setDescription(item.getDescription())
-        other.setLocked(item.isLocked())
-        other.setColor(item.getColor())
-        other.getMetadata().clear()
-        other.getMetadata().putAll(item.getMetadata())
-    }
-    there.getHierarchy().removeObjects((gone + drawn*.getID()).collect { theirs[it] }.findAll { it != null }, true)
+    def isDrawn = drawn*.getID() as Set
+    def both = standing.findAll { theirs.containsKey(it.getID()) }
+    both.each { sayAgain(signatures[it.getID()], it, theirs[it.getID()]) }
+    def moved = both.findAll { parentOf(it) in isDrawn || parentOf(it) != signatures[it.getID()].parent }
+    def parents = (drawn.sort { it.getLevel() } + moved).collectEntries { [(it.getID()): parentOf(it)] }
+    there.getHierarchy().removeObjects((gone + isDrawn).collect { theirs[it] }.findAll { it != null }, true)
     hierarchy.removeObjects(drawn, true)
+    drawn.each {
+        it.clearChildObjects()
+        theirs[it.getID()] = it
+    }
     there.getHierarchy().addObjects(drawn)
+    parents.each { id, parent ->
+        def above = parent == null ? there.getHierarchy().getRootObject() : theirs[parent]
+        if (above != null && theirs[id].getParent() !== above)
+            there.getHierarchy().addObjectBelowParent(above, theirs[id], false)
+    }
+    there.getHierarchy().fireHierarchyChangedEvent(this)
+}
+
+/** Do to an object what was done to ours of its id. */
+private void sayAgain(Map before, PathObject ours, PathObject theirs) {
+    if (before.said != said(ours)) {
+        theirs.setPathClass(ours.getPathClass())
+        theirs.setName(ours.getName())
+        theirs.setColor(ours.getColor())
+        theirs.setLocked(ours.isLocked())
+    }
+    if (before.metadata != null)
+        changeAlike(before.metadata, ours.getMetadata(), theirs.getMetadata())
+    if (before.measurements != null)
+        changeAlike(before.measurements, ours.getMeasurements(), theirs.getMeasurements())
+}
+
+private void changeAlike(Map before, Map ours, Map theirs) {
+    ours.findAll { it.value != before[it.key] }.each { name, value -> theirs.put(name, value) }
+    before.keySet().findAll { !ours.containsKey(it) }.each { theirs.remove(it) }
 }
 
 /**

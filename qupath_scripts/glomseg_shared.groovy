@@ -343,6 +343,7 @@ void saveData(def entry, def imageData) {
 }
 
 void refuseToOverwrite(def entry, def imageData) {
+    saving().refuseUnread(entry)
     if (isShown(imageData) && saving().isSavedElsewhere(entry, imageData))
         throw new IllegalStateException("${entry.getImageName()} was saved by another program (glomseg, another " +
             "QuPath) since it was opened here, and is not overwritten. Open it again, without saving, to see that.")

@@ -22,7 +22,13 @@ from glomseg.runs.memory import memory_path
 from glomseg.runs.run import checked_entry_id, printable
 from glomseg.runs.same_image import file_name
 
-_WHY = {"collect": "the run went on", "undo": "an undo", "restore": "a restore", "values": "measurements or classes"}
+_WHY = {
+    "collect": "the run went on",
+    "undo": "an undo",
+    "restore": "a restore",
+    "values": "measurements or classes",
+    "script": "a script",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

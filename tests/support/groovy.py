@@ -22,3 +22,14 @@ def import_run(project_path: Path, entry_id: str, run: str) -> dict[str, int]:
     binding.setVariable("qupath.script.file", java.String(str(list_scripts()["import_results"])))
     done = JClass("groovy.lang.GroovyShell")(binding).evaluate(script)
     return {str(key): int(value) for key, value in done.items()}
+
+
+def evaluate(script: str, variables: dict[str, str]) -> str:
+    """Evaluate a script with these variables; returns what it returns, as text."""
+    from paquo import java
+    from paquo.jpype_backend import JClass
+
+    binding = JClass("groovy.lang.Binding")()
+    for name, value in variables.items():
+        binding.setVariable(name, java.String(value))
+    return str(JClass("groovy.lang.GroovyShell")(binding).evaluate(java.String(script)))

@@ -1,0 +1,73 @@
+"""Run a Groovy script in QuPath on the images of a project; what is to be saved afterwards is backed up before.
+
+QuPath shows an image whose data it cannot read as one without objects, and would save it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from glomseg.errors import ProjectError
+from glomseg.qupath.image_copies import copy_image_data
+from glomseg.qupath.image_data import readable_data
+from glomseg.qupath.launcher import ScriptRun, run_script
+from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
+from glomseg.runs.backups import backup_folder
+from glomseg.runs.lock import locked
+from glomseg.runs.memory import memory_path
+from glomseg.runs.plan import choose_images
+from glomseg.runs.run import FOLDER
+
+
+def run_on_project(
+    script: Path,
+    project: Path,
+    *,
+    image: str | None = None,
+    arguments: Sequence[str] = (),
+    save: bool = False,
+    line: Callable[[str, str], None] = lambda level, text: None,
+) -> ScriptRun:
+    """Run a script on the image of this name or entry id, or on every image of a project, as `run_script` does.
+
+    With `save` each image is saved afterwards, and its data backed up before. Raises ProjectError for an unknown image,
+    for one whose name others have, and with `save` for one whose data is damaged or missing; RunError where another
+    glomseg is at work, and QuPathError.
+    """
+    read = read_project(project)
+    chosen = choose_images(read, [] if image is None else [image])
+    name = None if image is None else _only_name(read, chosen)
+    with locked(read.folder / FOLDER) if save else nullcontext():
+        for item in chosen if save else ():
+            _back_up(read, item)
+        return run_script(script, project=read.path, image=name, arguments=arguments, save=save, line=line)
+
+
+def _only_name(project: Project, chosen: Sequence[ProjectImage]) -> str:
+    """Return the name of the chosen image; raises ProjectError where QuPath, which goes by it, may take another."""
+    name = chosen[0].name
+    ids = [item.entry_id for item in project.images if item.name == name]
+    if len(ids) > 1 or len(chosen) > 1:
+        raise ProjectError(
+            f"{max(len(ids), len(chosen))} images go by that name ({name}; ids {', '.join(ids)}), and QuPath knows "
+            "them by nothing else; rename one in QuPath"
+        )
+    return name
+
+
+def _back_up(project: Project, image: ProjectImage) -> None:
+    try:
+        state, data = image_state(image), readable_data(image.data_folder)
+    except ProjectError as error:
+        raise ProjectError(
+            f"{image.name}: {error}. QuPath would save it without objects, so nothing was run; name the others with "
+            "`image`"
+        ) from error
+    if data is not None:
+        runs_folder = project.folder / FOLDER
+        folder = backup_folder(runs_folder, image.entry_id, "script")
+        copy_image_data(
+            project.path, image.entry_id, folder, memory_path(runs_folder, image.entry_id, None), expected=state
+        )

@@ -1,0 +1,90 @@
+"""Scripts in QuPath that save: the state that they replace is kept, and nothing is saved over what cannot be read."""
+
+import json
+
+import pytest
+from support.groovy import evaluate, import_run
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.errors import ProjectError, QuPathError
+from glomseg.qupath.project import read_project
+from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.run_script import run_on_project
+
+pytestmark = pytest.mark.qupath
+
+DRAW = """
+import qupath.lib.objects.PathObjects
+import qupath.lib.roi.ROIs
+addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(5, 5, 50, 50, null)))
+"""
+
+
+@pytest.fixture
+def script(tmp_path):
+    path = tmp_path / "draw.groovy"
+    path.write_text(DRAW)
+    return path
+
+
+def damaged(study, how):
+    """The first image's data, in a state in which QuPath reads nothing of it."""
+    folder = read_project(study).images[0].data_folder
+    data = folder / "data.qpdata"
+    content = data.read_bytes()
+    data.unlink()
+    if how != "missing":
+        data.write_bytes(content[: len(content) // 2] if how == "half" else b"")
+    return {path: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_what_a_script_saves_over_is_a_backup(moved, one_process, glomseg, script):
+    before = standing(one_process, moved)
+    assert glomseg("qupath", "run", script, moved, "--image", "1", "--save").code == 0
+    assert len(standing(one_process, moved)) == len(before) + 1
+    assert "before a script" in glomseg("restore", moved, "1").out
+    assert glomseg("restore", moved, "1", "last").code == 0
+    assert standing(one_process, moved).keys() == before.keys()
+
+
+@pytest.mark.parametrize("how", ["missing", "half", "empty"])
+def test_nothing_is_saved_over_data_that_cannot_be_read(moved, script, how):
+    before = damaged(moved, how)
+    with pytest.raises(ProjectError, match="QuPath would save it without objects, so nothing was run"):
+        run_on_project(script, moved, save=True)
+    folder = read_project(moved).images[0].data_folder
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("how", ["missing", "half", "empty"])
+def test_no_import_takes_the_place_of_data_that_cannot_be_read(moved, one_process, how):
+    made_run(moved, "run-1", discs("run-1", FREE))
+    before = damaged(moved, how)
+    with pytest.raises(QuPathError, match="so that QuPath shows nothing of what stood there; they are not replaced"):
+        one_process.call(import_run, moved, "1", "run-1")
+    folder = read_project(moved).images[0].data_folder
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    assert not (moved.parent / "glomseg/memory").exists()
+
+
+def test_no_review_is_saved_over_data_that_cannot_be_read(moved, one_process):
+    before = damaged(moved, "missing")
+    shared = list_scripts()["find_missed"].with_name("glomseg_shared.groovy")
+    save = """
+        def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
+        def entry = project.getImageList().find { it.getID() == "1" }
+        new GroovyShell(getClass().getClassLoader()).parse(new File(SHARED)).save(project, entry, entry.readImageData())
+    """
+    with pytest.raises(QuPathError, match="they are not replaced"):
+        one_process.call(evaluate, save, {"PROJECT": str(moved), "SHARED": str(shared)})
+    folder = read_project(moved).images[0].data_folder
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_of_images_of_one_name_none_is_taken_by_chance(moved, script):
+    content = json.loads(moved.read_text("utf-8"))
+    content["images"][1]["imageName"] = content["images"][0]["imageName"]
+    moved.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ProjectError, match="2 images go by that name"):
+        run_on_project(script, moved, image="2")
