@@ -86,8 +86,10 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         say(shared, imageData, "WARNING: what was remembered of it is lost (${memoryFile} is gone), so outlines that " +
             "people deleted before may be offered again, and those that are theirs for measurements alone be replaced")
     def existing = hierarchy.getAnnotationObjects() as List
-    def plan = planUpdate(existing, predictions, area, earlier, [known: before != null, forget: forget,
-                                                                     detections: large(hierarchy, predictions)])
+    def isLost = before != null && !Files.exists(memoryFile)
+    def plan = planUpdate(existing, predictions, area, earlier, [
+        known: before != null, forget: forget, detections: large(hierarchy, predictions),
+        brought: isLost ? [] : brought(shared.load("glomseg_runs"), home, key, existing, earlier)])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
         backUp(entry, backupFolder(home, run, key), home.resolve("memory").resolve(key + ".geojson"))
@@ -224,7 +226,9 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     if (predictions.any { !it.getMetadata().containsKey(RUN) })
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
     def written = earlier.collectEntries { [(mark(it)): it.getMeasurements().keySet() as Set] }
-    def (machine, persons) = existing.split { isMachines(it) && !hasOwnMeasurements(it, written[mark(it)]) }
+    def (machine, persons) = existing.split {
+        isMachines(it) && !(it in how.brought) && !hasOwnMeasurements(it, written[mark(it)])
+    }
     def personsIndex = index(persons + how.detections)
     def (covered, free) = predictions.split { overlaps(it, personsIndex, true) }
     def standing = machine.collectEntries { [(mark(it)): it] }
@@ -264,6 +268,29 @@ List deletions(List existing, List missing, boolean known) {
     }
 }
 
+/** List the outlines of runs that a person brought in from elsewhere, by the rules of glomseg's brought.py. */
+List brought(def runs, Path home, String key, List existing, List earlier) {
+    def known = earlier.collect { it.getMetadata()[FINGERPRINT] } as Set
+    def found = [:].withDefault { foundBy(runs, home, it, key) }
+    return existing.findAll { item ->
+        def run = item.getMetadata()[RUN], written = item.getMetadata()[FINGERPRINT]
+        run && !(written in known) && found[run] != null && !(written in found[run])
+    }
+}
+
+/** Return the fingerprints of what a run found on an image; null where that is not known. */
+Set foundBy(def runs, Path home, String run, String key) {
+    if (run ==~ /\..*|.*[\/\\:].*/ || !Files.exists(home.resolve(run).resolve("run.json")))
+        return null
+    def folder = home.resolve(run)
+    def files = [folder, folder.resolve("candidates")].collect { it.resolve(key + ".geojson") }
+        .findAll { Files.exists(it) }
+    def images = runs.fromFile(folder.resolve("run.json")).images
+    if (!files && (images == null || images.containsKey(key)))
+        return null
+    return files.collectMany { PathIO.readObjects(it) }.collect { it.getMetadata()[FINGERPRINT] } as Set
+}
+
 /** Tell whether a person gave an outline measurements that neither the run nor `measure --write` did. */
 boolean hasOwnMeasurements(PathObject item, Set<String> written) {
     def known = (item.getMetadata()[MEASURED] ?: "").split(";") as List
@@ -277,7 +304,8 @@ boolean isMachines(PathObject item) {
     if (metadata.containsKey(VERDICT) || metadata.keySet().any { !it.startsWith("glomseg.") })
         return false
     def painted = item.getColor() == null || metadata["glomseg.painted"] == item.getColor().toString()
-    return painted && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
+    def isFirstPlane = item.getROI().getZ() == 0 && item.getROI().getT() == 0
+    return painted && isFirstPlane && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
 }
 
 String mark(PathObject item) {

@@ -236,6 +236,7 @@ def _to_path_object(item: Any, writer: Any, *, kind: str = ANNOTATION) -> PathOb
         metadata=metadata,
         is_colored=own_color is not None and metadata.get(PAINTED) != str(own_color),
         has_children=bool(item.hasChildObjects()),
+        is_off_plane=bool(item.getROI().getZ() or item.getROI().getT()),
     )
 
 

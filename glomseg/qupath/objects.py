@@ -61,7 +61,9 @@ class PathObject:
     """One object of a QuPath image: geometry in level-0 pixels, a derived class named "A: B".
 
     `color` is that of the class. `is_colored` tells of a colour of its own that a person gave it, `has_children` of
-    objects inside it; both are known of what stands in an image alone, and not of files.
+    objects inside it, `is_off_plane` that a person put it on another plane of a stack or a time series than the first,
+    to which all of ours belong, `is_brought` that a person copied it from another image or a file. These are known of
+    what stands in an image alone, and not of files.
     """
 
     geometry: BaseGeometry
@@ -75,6 +77,8 @@ class PathObject:
     metadata: Mapping[str, str] = field(default_factory=dict)
     is_colored: bool = False
     has_children: bool = False
+    is_off_plane: bool = False
+    is_brought: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

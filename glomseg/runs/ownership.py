@@ -1,9 +1,9 @@
 """Whose object is it: which objects of an image a new run may replace, and which predictions it may add.
 
 Every object that we write carries the run, the model and a fingerprint of itself. An object whose fingerprint still
-fits is the machine's; whatever a person drew, moved, reshaped, reclassified, renamed, described, locked, coloured or
-judged, gave measurements or metadata of their own, or drew something into, is that person's, and is never touched. All
-geometry is in level-0 pixels.
+fits is the machine's; whatever a person drew, moved, put on another plane, copied from another image, reshaped,
+reclassified, renamed, described, locked, coloured or judged, gave measurements or metadata of their own, or drew
+something into, is that person's, and is never touched. All geometry is in level-0 pixels.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def owner(item: PathObject) -> Literal["machine", "person"]:
     added = VERDICT in item.metadata or any(not name.startswith(OURS) for name in item.metadata)
     if item.object_type != "annotation" or not written or RUN not in item.metadata or added:
         return "person"
-    if item.is_colored or item.has_children:
+    if item.is_colored or item.has_children or item.is_off_plane or item.is_brought:
         return "person"
     now = fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
     return "machine" if now == written else "person"

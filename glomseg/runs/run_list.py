@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -79,9 +80,9 @@ def resume_or_start(folder: Path, parameters: RunParameters, *, restart: bool, r
         return alike[-1]
     if resume:
         raise RunError(f"no run in {folder} was made with these settings; leave `resume` out to start one")
-    run_id = datetime.now().strftime("%Y%m%d-%H%M%S")
-    taken = sum(1 for path in folder.glob(f"{run_id}*"))
-    run_id += f"-{taken + 1}" if taken else ""
+    second = datetime.now().strftime("%Y%m%d-%H%M%S")
+    ids = (second if number == 1 else f"{second}-{number}" for number in itertools.count(1))
+    run_id = next(run_id for run_id in ids if not (folder / run_id).exists())
     return Run(folder / run_id, run_id, parameters, started=now())
 
 

@@ -27,8 +27,10 @@ from glomseg.qupath.java import exchange_objects, java_annotations, java_detecti
 from glomseg.qupath.objects import Color, PathObject, write_geojson
 from glomseg.qupath.project import ImageState, folder_state
 from glomseg.qupath.safe_write import Staged, back_up, data_sha256, put_in_place
+from glomseg.runs.brought import with_brought
 from glomseg.runs.changes import Place, forget, save_change
 from glomseg.runs.ownership import VERDICT, Memory, Plan, plan_update
+from glomseg.runs.run import FOLDER
 from glomseg.runs.undo import Change, change_of, plan_undo
 
 
@@ -95,15 +97,16 @@ def collect_image(
     Raises ConflictError where the image was saved since `target.state`, ProjectError where it cannot be written; it is
     then as it was, and so it is when this process is killed before the last step.
     """
+    memory = memory or Memory()
     make_plan = functools.partial(
         plan_update,
         predictions=predictions,
         processed_area=processed_area,
-        memory=memory or Memory(),
+        memory=memory,
         forget_rejections=forget_rejections,
         believe_deletions=believe_deletions,
     )
-    return _change_image(target, predictions, make_plan, lambda plan: plan.remembered)
+    return _change_image(target, predictions, memory, make_plan, lambda plan: plan.remembered)
 
 
 def undo_image(target: Target, change: Change, *, memory: Memory, believe_deletions: bool = False) -> WrittenImage:
@@ -112,12 +115,13 @@ def undo_image(target: Target, change: Change, *, memory: Memory, believe_deleti
     The image is written even where no object changes, so that its data says that the run does not stand in it.
     """
     make_plan = functools.partial(plan_undo, change=change, memory=memory, believe_deletions=believe_deletions)
-    return _change_image(target, change.removed, make_plan, lambda plan: plan.remember)
+    return _change_image(target, change.removed, memory, make_plan, lambda plan: plan.remember)
 
 
 def _change_image(
     target: Target,
     coming: Sequence[PathObject],
+    memory: Memory,
     make_plan: Callable[[Sequence[PathObject]], Plan],
     remembered: Callable[[Plan], Sequence[PathObject]],
 ) -> WrittenImage:
@@ -125,8 +129,11 @@ def _change_image(
     place = target.place
     with opened(target.project_path, target.entry_id, target.image_path, target.state) as (staged, project, entry):
         hierarchy = entry.hierarchy.java_object
-        standing = [*java_annotations(hierarchy), *java_detections(hierarchy, coming)]
-        existing = [item for item, _ in standing]
+        read = [*java_annotations(hierarchy), *java_detections(hierarchy, coming)]
+        existing = with_brought(
+            [item for item, _ in read], memory, target.project_path.parent / FOLDER, target.entry_id
+        )
+        standing = [(item, java_object) for item, (_, java_object) in zip(existing, read, strict=True)]
         plan = make_plan(existing)
         after = target.state
         writes = not plan.is_empty or (place is not None and place.kind == "undo")

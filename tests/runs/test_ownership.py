@@ -225,6 +225,8 @@ def test_no_sequence_of_runs_and_edits_touches_a_persons_object(runs):
     [
         {"is_colored": True},
         {"has_children": True},
+        {"is_off_plane": True},
+        {"is_brought": True},
         {"metadata": {"stain": "PAS"}},
         {"measurements": {"Confidence": 0.75, "Mesangial cells": 12.0}},
     ],

@@ -90,6 +90,21 @@ def draw(project_path: Path, entry_id: str, image_path: Path, outlines: list[tup
     return _edit(project_path, entry_id, image_path, add)
 
 
+def bring_in(project_path: Path, entry_id: str, image_path: Path, file: Path) -> int:
+    """Play a person who drags a file of objects onto an image, or pastes what was copied: QuPath does both alike."""
+
+    def add(hierarchy: Any, ours: list[Any]) -> int:
+        from paquo import java
+
+        items = list(java.PathIO.readObjects(java.File(str(file))))
+        for item in items:
+            item.refreshID()
+            hierarchy.addObject(item)
+        return len(items)
+
+    return _edit(project_path, entry_id, image_path, add)
+
+
 def twin(project_path: Path, entry_id: str, image_path: Path) -> int:
     """Play a script that leaves two objects of one id: the first prediction, and a copy of it elsewhere."""
 

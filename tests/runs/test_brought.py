@@ -1,0 +1,63 @@
+"""Outlines of a run that a person brought into an image themselves: they are theirs, whatever is written in them."""
+
+import shutil
+
+import pytest
+from support.groovy import import_run
+from support.qupath_side import bring_in
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.qupath.objects import write_geojson
+from glomseg.qupath.project import read_project
+from glomseg.runs.ownership import RUN
+
+pytestmark = pytest.mark.qupath
+
+
+def found(study, run, spots, shift=0):
+    """A run that found something on the second image, and elsewhere on the first."""
+    made = made_run(study, run, discs(run, FREE[6:], shift), keys=("1", "2"))
+    write_geojson(made.result_path("2"), discs(run, [FREE[spot] for spot in spots], shift))
+    return made
+
+
+def brought_in(qupath, study, file):
+    assert qupath.call(bring_in, study, "2", read_project(study).images[1].path, file) > 0
+
+
+def runs_at(qupath, study):
+    """The runs whose outlines stand on the second image, by the place."""
+    return {
+        min(range(len(FREE)), key=lambda spot: abs(FREE[spot][0] - item.geometry.centroid.x)): item.metadata[RUN]
+        for item in standing(qupath, study, "2").values()
+        if RUN in item.metadata
+    }
+
+
+@pytest.mark.parametrize("by_script", [False, True])
+def test_what_was_copied_from_another_image_stays(moved, one_process, glomseg, tmp_path, by_script):
+    """As from one section to the next: no run found it here, and the next one does not take it away."""
+    found(moved, "run-1", (0, 1, 2))
+    assert glomseg("collect", moved).code == 0
+    write_geojson(tmp_path / "copied.geojson", discs("run-1", FREE[6:]))
+    brought_in(one_process, moved, tmp_path / "copied.geojson")
+    found(moved, "run-2", (0, 1, 6), shift=6)
+    if by_script:
+        assert one_process.call(import_run, moved, "2", "run-2")["person"] == 1
+    else:
+        assert glomseg("collect", moved).code == 0
+    assert runs_at(one_process, moved) == {0: "run-2", 1: "run-2", 6: "run-1", 7: "run-1"}
+    assert glomseg("undo", moved, "run-2").code == 0
+    assert runs_at(one_process, moved) == {0: "run-1", 1: "run-1", 2: "run-1", 6: "run-1", 7: "run-1"}
+
+
+@pytest.mark.parametrize("what", ["its own", "of a run that is gone"])
+def test_what_may_be_a_runs_own_result_is_the_machines(moved, one_process, glomseg, what):
+    """Dragged into QuPath on a machine without glomseg's Python, it gives way to the next run."""
+    run = found(moved, "run-1", (0, 1, 2))
+    brought_in(one_process, moved, run.result_path("2"))
+    if what != "its own":
+        shutil.rmtree(run.folder)
+    found(moved, "run-2", (0, 3), shift=6)
+    assert glomseg("collect", moved).code == 0
+    assert runs_at(one_process, moved) == {0: "run-2", 3: "run-2"}
