@@ -56,7 +56,7 @@ def size = option("size", "512") as int
 def overlap = option("overlap", "32") as int
 def seed = option("seed", "0") as int
 def classes = values("class") ?: ["Glomerulus", "Glomerulus: Sclerotic"]
-def reviewed = entry.getMetadataValue(REVIEWED) as boolean
+def reviewed = isReviewed(entry, imageData)
 if (overlap < 0 || overlap >= size)
     throw new IllegalArgumentException("An overlap of ${overlap} px does not fit tiles of ${size} px; make it less.")
 if (given.contains("reviewed-only") && !reviewed) {
@@ -144,6 +144,16 @@ new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
 def unused = (annotations - labelled - ignored).countBy { it.getPathClass()?.toString() ?: "without a class" }
 def leftOut = unused ? "; left out: " + unused.collect { name, count -> "${count} ${name}" }.join(", ") : ""
 say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${leftOut}", target)
+
+/** Tell whether an image was marked as fully reviewed as it stands now; by the rules of glomseg's review_mark.py. */
+boolean isReviewed(def entry, def imageData) {
+    def value = { name -> imageData.getProperty(name)?.toString()?.minus(name + "=") }
+    def write = value("glomseg.write") ?: "none"
+    def outcome = value("glomseg.stands")?.tokenize(":")
+    def stands = outcome != null && outcome[0] == write ? outcome[1] : write
+    def of = entry.getMetadataValue(REVIEWED + "_of")
+    return entry.getMetadataValue(REVIEWED) && (of == null || (of == stands && of == value(REVIEWED)))
+}
 
 /** Tell a result: in the log, and by a notification where the window shows the image; from the menu, where it is. */
 void say(String text, File where = null) {

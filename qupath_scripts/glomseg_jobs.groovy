@@ -23,7 +23,6 @@ import qupath.fx.utils.FXUtils
 import qupath.lib.projects.ProjectIO
 
 @Field static final String TITLE = "GlomSeg"
-@Field static final String REVIEWED = "glomseg.reviewed"
 @Field def calls = null
 
 /** Return the script that calls glomseg's commands, which lies beside this one. */
@@ -178,7 +177,7 @@ void evaluate() {
     def file = python.savedProject()
     def run = newestRun(file)
     def entries = python.projectOfNow(file).getImageList()
-    def reviewed = entries.findAll { it.getMetadataValue(REVIEWED) != null }
+    def reviewed = entries.findAll { python.shared.reviewedOnDisk(it) != null }
     if (!reviewed && !Dialogs.showConfirmDialog(TITLE, "No image is marked as fully reviewed. What nobody looked at " +
         "agrees with the run by itself. Compare all images nevertheless?"))
         return

@@ -152,7 +152,7 @@ class Review extends ImageWindow {
     void look() {
         byId = data == null ? [:] : shared.glomeruli(data.getHierarchy()).collectEntries { [(it.getID()): it] }
         tally = byId.values().countBy { shared.verdict(it) ?: shared.TO_DO }
-        wholeImages = data == null ? 0 : project.getImageList().count { it.getMetadataValue(shared.REVIEWED) != null }
+        wholeImages = data == null ? 0 : project.getImageList().count { shared.reviewedOnDisk(it) != null }
     }
 
     int countDone() {
@@ -363,7 +363,7 @@ class Review extends ImageWindow {
         def initials = pane.initials.ask()
         if (!initials)
             return
-        def marked = entry.getMetadataValue(shared.REVIEWED) != null
+        def marked = shared.reviewedBy(entry, data) != null
         def open = countOpen(), offered = candidates.size()
         def left = [open ? "${open} ${open == 1 ? 'glomerulus has' : 'glomeruli have'} no final verdict" : "",
                     offered ? "${offered} ${offered == 1 ? 'candidate was' : 'candidates were'} not judged" : ""]
@@ -373,7 +373,7 @@ class Review extends ImageWindow {
             return
         if (!isCurrent())
             return
-        shared.markReviewed(entry, null, !marked, initials)
+        shared.markReviewed(entry, data, null, !marked, initials)
         saveAnyway()
         look()
         tell()
@@ -384,7 +384,7 @@ class Review extends ImageWindow {
         def images = project.getImageList()
         def own = images.findIndexOf { it.getID() == entry.getID() }
         def others = images.drop(own + 1) + images.take(Math.max(0, own))
-        def next = others.find { it.getMetadataValue(shared.REVIEWED) == null }
+        def next = others.find { shared.reviewedOnDisk(it) == null }
         if (next == null) {
             warn("Every other image of the project is fully reviewed.")
             return

@@ -168,7 +168,7 @@ class ReviewPane {
         if (!comment.isFocused())
             comment.setText(item?.getDescription() ?: "")
         comment.setDisable(item == null)
-        def mark = review.entry?.getMetadataValue(shared.REVIEWED)
+        def mark = review.data == null ? null : shared.reviewedBy(review.entry, review.data)
         finished.setText(mark ? "Take the mark back" : "Image fully reviewed")
         finished.setDisable(review.data == null)
         def all = review.byId.size()

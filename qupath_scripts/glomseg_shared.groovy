@@ -9,8 +9,10 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
 import java.awt.Color
+import java.nio.charset.StandardCharsets
 import java.nio.file.Files
 import java.time.LocalDate
+import java.util.regex.Pattern
 import javafx.application.Platform
 import javafx.beans.value.ChangeListener
 import org.codehaus.groovy.runtime.InvokerHelper
@@ -24,7 +26,10 @@ import qupath.lib.objects.classes.PathClass
 @Field static final String SCLEROTIC = "Glomerulus: Sclerotic"
 @Field static final String REJECTED = "Rejected"
 @Field static final String REVIEWED = "glomseg.reviewed"
+@Field static final String REVIEWED_OF = "glomseg.reviewed_of"  // beside it: the write whose outcome was reviewed
 @Field static final String REVIEW = "glomseg.review"
+@Field static final String WRITE = "glomseg.write"  // of the image's data: the last write of glomseg
+@Field static final String STANDS = "glomseg.stands"  // of the image's data: that write, and the one that stands
 @Field static final List<String> FINAL = ["accept", "reject", "sclerotic"]
 @Field static final String TO_DO = "to do"
 @Field static final List<String> VERDICTS = ["accept", "reject", "sclerotic", "edit"]
@@ -42,6 +47,7 @@ import qupath.lib.objects.classes.PathClass
 @Field static final String OPEN = "glomseg.window"  // property of QuPath's window: the window of ours
 @Field static final String ANNOUNCE = "glomseg.announce"  // property of the window of ours: what shows a text in it
 @Field final Map loaded = [:]
+@Field final Map inFiles = [:]
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
     glomseg_windows: ["glomseg_keys", "glomseg_place"],
@@ -279,20 +285,64 @@ void putBack(PathObject item, Map state) {
     item.getMetadata().putAll(state.metadata)
 }
 
-void markReviewed(def entry, PathObject region, boolean reviewed, String initials) {
+/** Mark an image or a region as reviewed, as it stands now, or take the mark back; by the rules of review_mark.py. */
+void markReviewed(def entry, def imageData, PathObject region, boolean reviewed, String initials) {
     if (reviewed && !initials)
         throw new IllegalArgumentException("The mark needs the reviewer's initials.")
-    def text = initials + " " + LocalDate.now()
+    def stands = outcome { name -> imageData.getProperty(name) }
+    def marks = [(REVIEWED): initials + " " + LocalDate.now(), (REVIEWED_OF): stands]
     if (region != null) {
         if (reviewed)
-            region.getMetadata()[REVIEWED] = text
+            region.getMetadata().putAll(marks)
         else
-            region.getMetadata().remove(REVIEWED)
-    } else if (reviewed) {
-        entry.putMetadataValue(REVIEWED, text)
-    } else {
-        entry.removeMetadataValue(REVIEWED)
+            region.getMetadata().keySet().removeAll(marks.keySet())
+        return
     }
+    marks.each { name, value -> reviewed ? entry.putMetadataValue(name, value) : entry.removeMetadataValue(name) }
+    if (reviewed)
+        imageData.setProperty(REVIEWED, REVIEWED + "=" + stands)
+    else
+        imageData.removeProperty(REVIEWED)
+}
+
+/** Return who marked an image as fully reviewed, and when; null where nobody did, or other outlines stood there. */
+String reviewedBy(def entry, def imageData) {
+    return markThatIsTrue(entry) { name -> imageData.getProperty(name) }
+}
+
+private String markThatIsTrue(def entry, Closure property) {
+    def mark = entry?.getMetadataValue(REVIEWED), of = entry?.getMetadataValue(REVIEWED_OF)
+    def isTrue = of == null || (outcome(property) == of && property(REVIEWED) == REVIEWED + "=" + of)
+    return mark != null && isTrue ? mark : null
+}
+
+/** Return the same of an image that need not be open, by its data on disk. */
+String reviewedOnDisk(def entry) {
+    def mark = entry.getMetadataValue(REVIEWED)
+    if (mark == null || entry.getMetadataValue(REVIEWED_OF) == null)
+        return mark
+    def file = entry.getEntryPath().resolve("data.qpdata").toFile()
+    def known = inFiles[file]
+    if (known?.modified != file.lastModified())
+        inFiles[file] = known = [modified: file.lastModified(), values: propertiesIn(file)]
+    return markThatIsTrue(entry) { name -> known.values[name] }
+}
+
+/** Read our properties out of a data file, which holds them as text, without reading its objects. */
+private Map propertiesIn(File file) {
+    def text = file.isFile() ? new String(file.bytes, StandardCharsets.ISO_8859_1) : ""
+    def found = [WRITE, STANDS, REVIEWED].collectEntries { name ->
+        [(name): (text =~ Pattern.quote(name + "=") + "[0-9a-fno:]+").collect { it }]
+    }
+    return found.findAll { it.value }.collectEntries { name, values -> [(name): values.last()] }
+}
+
+/** Name the write of glomseg whose outcome stands in data, "none" for no write. */
+private String outcome(Closure property) {
+    def value = { name -> property(name)?.toString()?.minus(name + "=") }
+    def write = value(WRITE) ?: "none"
+    def stands = value(STANDS)?.tokenize(":")
+    return stands != null && stands[0] == write ? stands[1] : write
 }
 
 /** Colour by confidence (red, yellow, green), by verdict, or as the class says. */

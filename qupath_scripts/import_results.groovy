@@ -37,6 +37,7 @@ import qupath.lib.objects.PathObject
 @Field static final String MEASURED = "glomseg.measured"
 @Field static final String REJECTED = "glomseg.rejected"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: which write it is based on
+@Field static final String STANDS = "glomseg.stands"  // of the image's data: whose outcome stands, as undos take back
 @Field static final double OVERLAP = 0.3
 @Field static final double COINCIDENCE = 0.5
 @Field static final double RECTANGLE = 0.999
@@ -100,6 +101,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         hierarchy.removeObjects(plan.remove, true)
         hierarchy.addObjects(plan.add)
         imageData.setProperty(WRITE, WRITE + "=" + write)
+        imageData.setProperty(STANDS, STANDS + "=" + write + ":" + write)
         shared.saveData(entry, imageData)
     }
     def hidden = plan.add && shared.isShown(imageData) &&

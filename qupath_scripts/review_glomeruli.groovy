@@ -69,8 +69,8 @@ void withoutWindow(def shared, def imageData, def entry, Map given) {
             item.setDescription(given.comment)
     }
     if (given.reviewed)
-        shared.markReviewed(entry, given.region ? find(hierarchy, given.region) : null, given.reviewed == "yes",
-            given.initials)
+        shared.markReviewed(entry, imageData, given.region ? find(hierarchy, given.region) : null,
+            given.reviewed == "yes", given.initials)
     if (given.colour)
         shared.paint(imageData, given.colour)
     shared.save(getProject(), entry, imageData)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +20,8 @@ from glomseg.qupath.java import ImageObjects, read_image_objects
 from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, usable_path
-
-REVIEWED = "glomseg.reviewed"
-"""Metadata of an image that was reviewed as a whole, or of a region that was: who did it, and when."""
+from glomseg.qupath.review_mark import REVIEWED, is_region_outdated, is_review_outdated, say_outdated
+from glomseg.qupath.write_mark import stand_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,8 +30,9 @@ class AnnotatedImage:
 
     `path`, `size_px` (width, height) and `mpp` (x, y) are None where they are not known, `state` where no project
     holds the image. `problem` says why the pixels cannot be read; `data_problem` why the annotations could not be,
-    and then there are no `objects`. `others` counts the objects that are no annotations, such as detections, and
-    `remarks` say which object could not be read, or was repaired.
+    and then there are no `objects`. `stand` is the write whose outcome stands there, None where no project holds the
+    image, and `is_review_outdated` says that other outlines stand there than were reviewed. `others` counts the objects
+    that are no annotations, such as detections, and `remarks` say which object could not be read, or was repaired.
     """
 
     entry_id: str
@@ -45,18 +45,28 @@ class AnnotatedImage:
     metadata: Mapping[str, str] = field(default_factory=dict)
     state: ImageState | None = None
     data_problem: str | None = None
+    stand: str | None = None
+    is_review_outdated: bool = False
     others: LeftOutObjects = field(default_factory=LeftOutObjects)
     remarks: tuple[str, ...] = ()
 
     @property
     def is_reviewed(self) -> bool:
-        """Tell whether a person marked the whole image as reviewed."""
-        return REVIEWED in self.metadata
+        """Tell whether a person marked the whole image as reviewed, as it stands."""
+        return REVIEWED in self.metadata and not self.is_review_outdated
 
     @property
     def reviewed_regions(self) -> tuple[BaseGeometry, ...]:
-        """List the regions that a person marked as reviewed."""
-        return tuple(item.geometry for item in self.objects if REVIEWED in item.metadata)
+        """List the regions that a person marked as reviewed, as they stand."""
+        marked = [item for item in self.objects if REVIEWED in item.metadata]
+        return tuple(item.geometry for item in marked if not is_region_outdated(item.metadata, self.stand))
+
+    @property
+    def outdated_reviews(self) -> tuple[str, ...]:
+        """Say of what was marked as reviewed that other outlines stand there now, and the way out."""
+        regions = [item.metadata for item in self.objects if is_region_outdated(item.metadata, self.stand)]
+        image = [say_outdated(self.metadata)] if self.is_review_outdated else []
+        return tuple(dict.fromkeys([*image, *(say_outdated(metadata, of_region=True) for metadata in regions)]))
 
     @property
     def readable_path(self) -> Path:
@@ -121,12 +131,15 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
     state: ImageState | None = None
     content = ImageObjects()
     problem: str | None = None
+    stand, is_outdated = None, False
     try:
         state = image_state(image)
+        data = readable_data(image.data_folder)
+        stand, is_outdated = stand_of(data), is_review_outdated(image.metadata, data)
         content = read(image)
     except GlomsegError as error:
         problem = str(error)
-    return AnnotatedImage(
+    annotated = AnnotatedImage(
         entry_id=image.entry_id,
         name=image.name,
         path=image.path,
@@ -137,6 +150,9 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
         metadata=image.metadata,
         state=state,
         data_problem=problem,
+        stand=stand,
+        is_review_outdated=is_outdated,
         others=content.others,
-        remarks=(*image.remarks, *say_other_copies(image.data_folder), *content.remarks),
     )
+    remarks = (*image.remarks, *annotated.outdated_reviews, *say_other_copies(image.data_folder), *content.remarks)
+    return replace(annotated, remarks=remarks)

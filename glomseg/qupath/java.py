@@ -25,7 +25,7 @@ from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, stage
 from glomseg.qupath.scratch import scratch_folder
-from glomseg.qupath.write_mark import PROPERTY, property_value
+from glomseg.qupath.write_mark import PROPERTY, STANDS, property_value, stands_value
 
 PAINTED = "glomseg.painted"
 """Where the scripts of the review keep the colour that they gave an object for a while, so that it is no person's."""
@@ -98,11 +98,12 @@ def start_qupath() -> None:
         _java_class("qupath.lib.images.servers.openslide.jna.OpenSlideLoader").tryToLoadQuietly()
 
 
-def set_mark(entry: Any, mark: str) -> None:
-    """Leave the mark of a write in the data of an image that is open, to be saved with it."""
+def set_mark(entry: Any, mark: str, stands_as: str | None) -> None:
+    """Leave the mark of a write in the data of an image that is open, to be saved with it, and whose outcome stands."""
     from paquo import java
 
     _image_data(entry).setProperty(PROPERTY, java.String(property_value(mark)))
+    _image_data(entry).setProperty(STANDS, java.String(stands_value(mark, stands_as)))
 
 
 def _java_class(name: str) -> Any:

@@ -15,7 +15,12 @@ from pathlib import Path
 from glomseg.errors import ProjectError
 
 PROPERTY = "glomseg.write"
+STANDS = "glomseg.stands"
+NOTHING = "none"
+"""In place of a mark: no write of ours."""
+
 _VALUE = re.compile(rb"glomseg\.write=([0-9a-f]{32})")
+_STANDS = re.compile(rb"glomseg\.stands=([0-9a-f]{32}):([0-9a-f]{32}|none)")
 
 
 def new_mark() -> str:
@@ -28,16 +33,41 @@ def property_value(mark: str) -> str:
     return f"{PROPERTY}={mark}"
 
 
+def stands_value(mark: str, stands_as: str | None) -> str:
+    """Return the value of the property which says whose outcome stands after the write of `mark`.
+
+    For an undo that is the write whose state it brought back, None where that was before any.
+    """
+    return f"{STANDS}={mark}:{stands_as or NOTHING}"
+
+
 def mark_of(data: Path | None) -> str | None:
     """Find the mark in a data file, without a JVM; None where no write of ours is in it. Raises ProjectError."""
+    marks = find_in(data, _VALUE)
+    return marks[-1][0] if marks else None
+
+
+def stand_of(data: Path | None) -> str:
+    """Say which write's outcome stands in a data file, `NOTHING` for none; raises ProjectError.
+
+    Undos do not count: what they bring back is the outcome of the write before.
+    """
+    mark = mark_of(data)
+    if mark is None:
+        return NOTHING
+    stands = [stands_as for write, stands_as in find_in(data, _STANDS) if write == mark]
+    return stands[-1] if stands else mark
+
+
+def find_in(data: Path | None, value: re.Pattern[bytes]) -> list[tuple[str, ...]]:
+    """Find all values of a property in a data file, the groups of each; raises ProjectError."""
     if data is None:
-        return None
+        return []
     try:
         with data.open("rb") as file:
             if not data.stat().st_size:
-                return None
+                return []
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                marks = [match[1].decode() for match in _VALUE.finditer(content)]
+                return [tuple(group.decode() for group in match.groups()) for match in value.finditer(content)]
     except OSError as error:
         raise ProjectError(f"{data} cannot be read ({error.strerror}); check the folder's rights") from error
-    return marks[-1] if marks else None

@@ -41,6 +41,8 @@ class Place:
     kind: Literal["collect", "undo"] = "collect"
     stands_as: str | None = None
     """For an undo: the mark of the write whose state it brings back; None for that before any."""
+    outcome: str | None = None
+    """For an undo: the write whose outcome that is; other than `stands_as` where that is an undo."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,14 @@ def find_write(runs_folder: Path, entry_id: str, mark: str) -> Written | None:
         return _Kept(runs_folder, entry_id).marked(mark)
     except RunError:
         return None
+
+
+def outcome_of(runs_folder: Path, entry_id: str, mark: str | None) -> str | None:
+    """Name the write whose outcome stands in data of this mark: that itself, or what an undo brought back."""
+    try:
+        return _Kept(runs_folder, entry_id).effective(mark)
+    except RunError:  # the record is lost
+        return mark
 
 
 def last_changes(runs_folder: Path, entry_id: str, mark: str | None, sha256: str | None) -> list[Written]:

@@ -11,9 +11,10 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, ModelError, ProjectError
 from glomseg.models.store import find_model, read_card
-from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project, usable_path
+from glomseg.qupath.review_mark import REVIEWED
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write, older_than
@@ -106,7 +107,8 @@ def read_reviewed(
             reviewed.append(_reviewed(image, runs, project.folder / FOLDER, remarks))
         except GlomsegError as error:
             remarks.append(f"{image.name}: {error}; left out")
-            if image.data_problem is None and (image.is_reviewed or image.reviewed_regions):
+            is_marked = image.is_reviewed or image.reviewed_regions or image.outdated_reviews
+            if image.data_problem is None and is_marked:
                 unusable.append(f"{image.name}: {error}")
     if not reviewed:
         if unusable:
@@ -145,7 +147,7 @@ def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, rem
         raise ProjectError(image.data_problem)
     regions = image.reviewed_regions
     if not image.is_reviewed and not regions:
-        raise ProjectError("not marked as reviewed")
+        raise ProjectError("; ".join(image.outdated_reviews) or "not marked as reviewed")
     usable_path(image.path, image.problem)
     data_folder = runs_folder.parent / "data" / image.entry_id
     if lost := lost_write(runs, runs_folder, image.entry_id, data_folder):

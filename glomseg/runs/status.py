@@ -9,10 +9,11 @@ from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, ProjectError
-from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
+from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
 from glomseg.runs.changes import runs_in
@@ -57,8 +58,9 @@ class RunStatus:
 class ImageStatus:
     """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong.
 
-    `annotations` is None where QuPath's summary of the data is gone. `since` is what people changed since the last
-    write of ours; None where that was not read, or nothing is ours.
+    `annotations` is None where QuPath's summary of the data is gone. `reviewed` says who marked it as fully reviewed,
+    None where other outlines stand there than then. `since` is what people changed since the last write of ours; None
+    where that was not read, or nothing is ours.
     """
 
     image: ProjectImage
@@ -163,19 +165,27 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
     standing = runs_in(runs_folder, image.entry_id, image.data_folder)
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
     state, problem, counts = ImageState(sha256=None), image.problem, OwnerCounts()
+    is_outdated = False
     try:
         state = image_state(image)
-        readable_data(image.data_folder)
+        is_outdated = is_review_outdated(image.metadata, readable_data(image.data_folder))
         counts = _owners(image, state, [record for _, record in records])
     except ProjectError as error:  # what the summary says is then no more than what QuPath said once
         problem = "; ".join(filter(None, [str(error), image.problem]))
     return ImageStatus(
-        image=replace(image, remarks=(*image.remarks, *say_other_copies(image.data_folder))),
+        image=replace(
+            image,
+            remarks=(
+                *image.remarks,
+                *([say_outdated(image.metadata)] if is_outdated else []),
+                *say_other_copies(image.data_folder),
+            ),
+        ),
         annotations=None if state.sha256 is not None and state.object_count is None else state.annotation_counts,
         saved=_saved(state),
         owners=counts,
         review=image.metadata.get(REVIEW),
-        reviewed=image.metadata.get(REVIEWED),
+        reviewed=None if is_outdated else image.metadata.get(REVIEWED),
         runs=tuple(
             RunStatus(
                 run_id=run.run_id,

@@ -13,7 +13,7 @@ from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_folder
-from glomseg.runs.changes import Place, Written, last_changes, next_path, runs_in, writes_in
+from glomseg.runs.changes import Place, Written, last_changes, next_path, outcome_of, runs_in, writes_in
 from glomseg.runs.each_image import (
     WriteOptions,
     doubt,
@@ -269,6 +269,7 @@ def _target(
         previous=mark_of(readable_data(image.data_folder)),
         kind="undo",
         stands_as=stands_as,
+        outcome=outcome_of(runs_folder, entry_id, stands_as),
     )
     return Target(
         project_path=project.path,

@@ -138,7 +138,7 @@ def _change_image(
         after = target.state
         writes = not plan.is_empty or (place is not None and place.kind == "undo")
         if writes:
-            _apply(project, entry, plan, standing, place.mark if place else None)
+            _apply(project, entry, plan, standing, place)
             after = _put(staged, target, plan, existing, remembered(plan))
     return _described(plan, existing, target.state, after, moved=staged.new_uri is not None and writes)
 
@@ -188,12 +188,14 @@ def _described(
     )
 
 
-def _apply(project: Any, entry: Any, plan: Plan, standing: Sequence[tuple[PathObject, Any]], mark: str | None) -> None:
+def _apply(
+    project: Any, entry: Any, plan: Plan, standing: Sequence[tuple[PathObject, Any]], place: Place | None
+) -> None:
     """Change the scratch project as planned; an id that stands already is not given twice."""
     going = {id(item) for item in plan.remove}
     ids = {item.object_id for item, _ in standing if id(item) not in going}
-    if mark is not None:
-        set_mark(entry, mark)
+    if place is not None:
+        set_mark(entry, place.mark, place.mark if place.kind == "collect" else place.outcome)
     exchange_objects(
         project,
         entry,

@@ -6,9 +6,10 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.geometry import polygons
-from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, describe_spellings, is_area, is_class, left_out
 from glomseg.qupath.objects import PathObject
+from glomseg.qupath.review_mark import REVIEWED
 from glomseg.runs.suggestions import suggested_class
 from glomseg.segment.region import IGNORED
 from glomseg.study.records import MeasureSettings

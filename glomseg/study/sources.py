@@ -8,11 +8,12 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.labelled.sample_sheet import Sample, SampleSheet, match_samples, read_sample_sheet, sample_of
-from glomseg.qupath.annotations import REVIEWED, AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
+from glomseg.qupath.review_mark import REVIEWED
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord

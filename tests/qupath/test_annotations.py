@@ -8,9 +8,10 @@ import pytest
 from shapely.geometry import box
 
 from glomseg.errors import ProjectError, QuPathError
-from glomseg.qupath.annotations import REVIEWED, read_annotated_images, read_annotated_slide
+from glomseg.qupath.annotations import read_annotated_images, read_annotated_slide
 from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.qupath.project import read_project
+from glomseg.qupath.review_mark import REVIEWED
 
 DETECTIONS = {("", "detection"): 5}
 

@@ -19,9 +19,9 @@ from support.runs import FREE, discs, made_run, standing
 
 from glomseg.errors import GlomsegError, ProjectError
 from glomseg.qupath import annotations
-from glomseg.qupath.annotations import REVIEWED
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.project import read_project
+from glomseg.qupath.review_mark import REVIEWED
 from glomseg.runs import collect, undo_run
 from glomseg.runs.backups import list_backups
 from glomseg.runs.collect import collect_run

@@ -11,9 +11,10 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import TrainingError
 from glomseg.geometry import Box
-from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects, best_class, is_area, is_class, is_exactly, left_out
 from glomseg.qupath.objects import PathObject, repair
+from glomseg.qupath.review_mark import REVIEWED
 from glomseg.runs.colour_profiles import profile_of
 from glomseg.runs.reviewed import is_rejected
 from glomseg.segment.region import IGNORED

@@ -12,8 +12,9 @@ from support.slides import Disc, disc_slide
 
 from glomseg.errors import RunError, TrainingError
 from glomseg.geometry import Box
-from glomseg.qupath.annotations import REVIEWED, AnnotatedImage
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.review_mark import REVIEWED
 from glomseg.training.tiles.annotations import export_slide
 from glomseg.training.tiles.choice import stem_of, tile_folders, tile_name
 from glomseg.training.tiles.drawing import LabelDrawer

@@ -1,0 +1,47 @@
+"""Whether what a person marked as fully reviewed is what stands now.
+
+The mark of an image lies in the project's file, its objects in the image's data: outlines may have come into these
+since, or data of another day. So the mark says which write's outcome was reviewed, and the data say that they were. A
+mark that says nothing of it, as the first versions made them, is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from glomseg.qupath.write_mark import find_in, stand_of
+
+REVIEWED = "glomseg.reviewed"
+"""Metadata of an image that was reviewed as a whole, or of a region that was: who did it, and when."""
+
+REVIEWED_OF = "glomseg.reviewed_of"
+"""Metadata beside it: the write whose outcome was reviewed."""
+
+_IN_DATA = re.compile(rb"glomseg\.reviewed=([0-9a-f]{32}|none)")
+
+
+def is_review_outdated(metadata: Mapping[str, str], data: Path | None) -> bool:
+    """Tell whether an image of this metadata was marked as reviewed when other outlines stood in its data.
+
+    Raises ProjectError where the data cannot be read.
+    """
+    reviewed = metadata.get(REVIEWED_OF)
+    if REVIEWED not in metadata or reviewed is None:
+        return False
+    return stand_of(data) != reviewed or (reviewed,) not in find_in(data, _IN_DATA)
+
+
+def is_region_outdated(metadata: Mapping[str, str], stand: str | None) -> bool:
+    """Tell whether a region of this metadata was marked as reviewed when another write's outcome stood in its image."""
+    return REVIEWED in metadata and stand is not None and metadata.get(REVIEWED_OF, stand) != stand
+
+
+def say_outdated(metadata: Mapping[str, str], *, of_region: bool = False) -> str:
+    """Say of an image, or of a region in it, that it is not reviewed any more, and the way out."""
+    return (
+        f"{'a region of it' if of_region else 'it'} was marked as fully reviewed ({metadata[REVIEWED]}), and other "
+        "outlines stand there now than then; look at it again and mark it, or bring back what stood there with "
+        "`glomseg undo` or `glomseg restore`"
+    )

@@ -1,0 +1,116 @@
+"""A mark "fully reviewed" is true of the outlines that stood there then, and of no others."""
+
+import json
+
+import pytest
+from support.groovy import evaluate, import_run
+from support.runs import FREE, discs, made_run
+
+from glomseg.errors import ProjectError
+from glomseg.qupath.project import read_project
+from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.reviewed import read_reviewed
+from glomseg.study.measure_project import MeasureOptions, measure_project
+
+pytestmark = pytest.mark.qupath
+
+MARK = """
+def image = java.awt.image.BufferedImage
+def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), image)
+def entry = project.getImageList().find { it.getID() == "1" }
+def data = entry.readImageData()
+qupath.lib.scripting.QP.setBatchProjectAndImage(project, data)
+def shared = new GroovyShell(getClass().getClassLoader()).parse(new File(SHARED))
+if (REGION) {
+    def region = qupath.lib.objects.PathObjects.createAnnotationObject(
+        qupath.lib.roi.ROIs.createRectangleROI(0, 0, 2000, 2000, null))
+    data.getHierarchy().addObject(region)
+    shared.markReviewed(entry, data, region, true, "AB")
+} else {
+    shared.markReviewed(entry, data, null, true, "AB")
+}
+entry.saveImageData(data)
+project.syncChanges()
+return [shared.reviewedBy(entry, data), shared.reviewedOnDisk(entry)].join("|")
+"""
+LOOK = """
+def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
+def entry = project.getImageList().find { it.getID() == "1" }
+def shared = new GroovyShell(getClass().getClassLoader()).parse(new File(SHARED))
+return [shared.reviewedBy(entry, entry.readImageData()), shared.reviewedOnDisk(entry)].join("|")
+"""
+
+
+@pytest.fixture
+def collected(moved, one_process, glomseg):
+    made_run(moved, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", moved).code == 0
+    return moved
+
+
+def said_in_qupath(qupath, study, script, region=""):
+    shared = list_scripts()["find_missed"].with_name("glomseg_shared.groovy")
+    return qupath.call(evaluate, script, {"PROJECT": str(study), "SHARED": str(shared), "REGION": region})
+
+
+def is_taken(study):
+    """Whether a training takes what stands in the image for truth."""
+    try:
+        images = read_reviewed(study).images
+    except ProjectError as error:
+        if "was marked as fully reviewed (AB " not in str(error):
+            raise
+        return False
+    return [image.image.entry_id for image in images] == ["1"]
+
+
+@pytest.mark.parametrize("by_script", [False, True])
+def test_outlines_that_came_after_the_review_are_not_reviewed(collected, one_process, glomseg, by_script):
+    """They teach nothing and count as nobody's word; undo brings back what was reviewed, and so does a restore."""
+    assert said_in_qupath(one_process, collected, MARK).count("AB ") == 2
+    assert is_taken(collected)
+    made_run(collected, "run-2", discs("run-2", FREE, shift=6))
+    if by_script:
+        assert one_process.call(import_run, collected, "1", "run-2")["added"] == len(FREE)
+    else:
+        assert glomseg("collect", collected).code == 0
+    assert not is_taken(collected)
+    assert said_in_qupath(one_process, collected, LOOK) == "null|null"
+    status = json.loads(glomseg("status", collected, "--json").out)["images"][0]
+    assert status["reviewed"] is None
+    assert "it was marked as fully reviewed (AB " in glomseg("status", collected).out
+    measured = measure_project(collected, MeasureOptions())
+    assert not all(profile.reviewed for profile in measured.study.slides[0].profiles)
+    assert glomseg("undo", collected).code == 0
+    assert is_taken(collected)
+    assert said_in_qupath(one_process, collected, LOOK).count("AB ") == 2
+    assert glomseg("restore", collected, "1", "last").code == 0
+    assert not is_taken(collected)
+
+
+def test_data_of_before_the_review_are_not_reviewed(collected, one_process):
+    data = read_project(collected).images[0].data_folder / "data.qpdata"
+    before = data.read_bytes()
+    said_in_qupath(one_process, collected, MARK)
+    assert is_taken(collected)
+    data.write_bytes(before)
+    assert not is_taken(collected)
+
+
+def test_a_reviewed_region_is_so_as_it_stood(collected, one_process, glomseg):
+    said_in_qupath(one_process, collected, MARK, region="yes")
+    assert is_taken(collected)
+    made_run(collected, "run-2", discs("run-2", FREE, shift=6))
+    assert glomseg("collect", collected).code == 0
+    assert not is_taken(collected)
+    assert glomseg("undo", collected).code == 0
+    assert is_taken(collected)
+
+
+def test_a_mark_of_a_version_that_did_not_say_of_what_is_believed(collected, glomseg):
+    content = json.loads(collected.read_text("utf-8"))
+    content["images"][0].setdefault("metadata", {})["glomseg.reviewed"] = "AB 2026-11-25"
+    collected.write_text(json.dumps(content), "utf-8")
+    made_run(collected, "run-2", discs("run-2", FREE, shift=6))
+    assert glomseg("collect", collected).code == 0
+    assert is_taken(collected)
