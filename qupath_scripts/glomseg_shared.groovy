@@ -228,7 +228,9 @@ void judge(def imageData, PathObject item, String verdict, String initials, Stri
     metadata.putIfAbsent("glomseg.class_before", item.getPathClass()?.toString() ?: "")
     metadata.putIfAbsent("glomseg.locked_before", item.isLocked().toString())
     def name = [reject: REJECTED, sclerotic: SCLEROTIC][verdict] ?: metadata["glomseg.class_before"]
+    def color = item.getColor()
     item.setPathClass(name ? PathClass.fromString(name) : null)
+    item.setColor(color)  // which QuPath drops with a class
     def returns = verdict == "none" && metadata["glomseg.locked_before"] == "true"
     item.setLocked(returns || verdict in ["accept", "sclerotic"])
     if (verdict == "none") {

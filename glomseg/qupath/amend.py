@@ -89,5 +89,7 @@ def _amend(item: PathObject, java_object: Any, amendment: Amendment, listed: set
     reclassified = amendment.class_name is not None and amendment.class_name != item.class_name
     if reclassified:
         asked = PathObject(geometry=item.geometry, class_name=amendment.class_name, color=amendment.color or item.color)
+        own_color = java_object.getColor()
         java_object.setPathClass(path_class(asked, listed))
+        java_object.setColor(own_color)  # which QuPath drops with a class
     return bool(new) or reclassified
