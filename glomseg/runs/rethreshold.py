@@ -30,7 +30,7 @@ from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now
-from glomseg.runs.run_list import find_run, resume_or_start, resume_or_start_in
+from glomseg.runs.run_list import find_run, list_runs, resume_or_start, resume_or_start_in
 from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
@@ -38,6 +38,9 @@ from glomseg.segment.pipeline import SegmentSettings, outline_map, sureness_of, 
 from glomseg.segment.post import post_named
 from glomseg.segment.probability_map import ProbabilityMap
 from glomseg.segment.tiles import ReadingFrame
+
+_CHANGED = {"threshold", "sureness", "sclerosis", "classifier_sha256"}
+"""Parameters of which outlining again may change the value."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +86,39 @@ def rethreshold_run(
     runs_folder = read.folder / FOLDER
     has_qupath = find_qupath() is not None
     with locked(runs_folder):
-        former = find_run(runs_folder, run)
+        former, begun = _runs_of(runs_folder, run, options)
         kept = _kept(former, listener, "annotate", f"the outlines of run {former.run_id} stay")
-        run_again = _outline_again(former, kept, options, listener)
+        run_again = _outline_again(former, kept, options, listener, begun)
         collected = options.collect and has_qupath
         if collected:
             collect_images(read, run_again, kept, states={}, options=options, listener=listener)
         elif options.collect:
             listener.remark(_waiting(read, run_again))
     return RunResult(run=run_again, entry_ids=kept, remarks=tuple(remarks), is_waiting=not collected)
+
+
+def _runs_of(runs_folder: Path, run: str | None, options: RethresholdOptions) -> tuple[Run, Run | None]:
+    """Find the run to outline again, and the new one that a call which was stopped has begun for that."""
+    newest = find_run(runs_folder, run)
+    if run is not None or not _is_begun(newest, options):
+        return newest, None
+    former = [
+        other
+        for other in list_runs(runs_folder)
+        if other.run_id != newest.run_id
+        and not set(other.parameters.differing(newest.parameters)) - _CHANGED
+        and any(probability_path(other, entry_id).is_file() for entry_id in other.images)
+    ]
+    return (former[-1], newest) if former else (newest, None)
+
+
+def _is_begun(run: Run, options: RethresholdOptions) -> bool:
+    """Tell whether a run is what these options ask for, made without the network, and not through."""
+    threshold, sureness = run.parameters.threshold, run.parameters.sureness or 0.0
+    is_asked = options.threshold in (None, threshold) and options.sureness in (None, sureness)
+    records = run.images.values()
+    is_left = options.collect and any(record.collected is None and record.undone is None for record in records)
+    return is_asked and (run.ended is None or is_left) and all(record.network_passes == 0 for record in records)
 
 
 def _rethreshold_folder(folder: Path, run: str | None, options: RethresholdOptions, listener: Listener) -> RunResult:
@@ -123,8 +150,10 @@ def _rethreshold_folder(folder: Path, run: str | None, options: RethresholdOptio
     return RunResult(run=run_again, entry_ids=kept, is_waiting=True)
 
 
-def _outline_again(former: Run, kept: Sequence[str], options: RethresholdOptions, listener: Listener) -> Run:
-    """Outline the images of a run whose probabilities were kept, as a run of its own."""
+def _outline_again(
+    former: Run, kept: Sequence[str], options: RethresholdOptions, listener: Listener, begun: Run | None = None
+) -> Run:
+    """Outline the images of a run whose probabilities were kept, as a run of its own, which may be `begun`."""
     card = _card_of(former, listener)
     settings = _settings(former.parameters, options)
     if former.parameters.sclerosis is not None:
@@ -132,7 +161,7 @@ def _outline_again(former: Run, kept: Sequence[str], options: RethresholdOptions
             "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
             "annotate` with that threshold and --sclerosis says it again"
         )
-    run_again = _begin(former, card, settings, options)
+    run_again = _begin(former, card, settings, options, begun)
     for entry_id in kept:
         listener.started(former.images[entry_id].name)
         run_again.update(entry_id, _outline(former, run_again, entry_id, card, settings, options.candidates))
@@ -186,15 +215,19 @@ def _settings(parameters: RunParameters, options: RethresholdOptions) -> Segment
     )
 
 
-def _begin(former: Run, card: ModelCard, settings: SegmentSettings, options: RethresholdOptions) -> Run:
-    """Start the new run, or take up the one of the same parameters; raises RunError where nothing would change."""
+def _begin(
+    former: Run, card: ModelCard, settings: SegmentSettings, options: RethresholdOptions, begun: Run | None
+) -> Run:
+    """Start the new run, or take up the one that was `begun`; raises RunError where nothing would change."""
     parameters = replace(
         former.parameters, threshold=threshold_of(card, settings), sureness=sureness_of(card, settings) or None
     )
     if parameters == former.parameters:
         raise RunError(f"run {former.run_id} was made with this threshold and sureness; there is nothing to change")
     parameters = replace(parameters, sclerosis=None, classifier_sha256=None)  # no pixels are seen again
-    if options.output is None:
+    if begun is not None:
+        run = begun
+    elif options.output is None:
         run = resume_or_start(former.folder.parent, parameters, restart=True)
     else:
         run = resume_or_start_in(options.output, parameters, restart=True)

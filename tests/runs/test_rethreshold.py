@@ -132,3 +132,22 @@ def test_it_is_a_write_like_any_and_undo_takes_it_back(study_0_6_0: Path, one_pr
     refused = glomseg("rethreshold", study_0_6_0, "nothing", "--sureness", 0.9)
     assert refused.code == 1
     assert "no run 'nothing'" in refused.err
+
+
+def test_what_was_stopped_goes_on_by_the_same_call(study_0_6_0: Path, oracle_folder: Path, no_qupath: None) -> None:
+    """The new run is the newest then, and has the threshold that is asked for."""
+    options = AnnotateOptions(model=oracle_folder, images=("1", "2"), keep_probability=True, device="cpu")
+    glomseg.annotate_project(study_0_6_0, options)
+    dials = RethresholdOptions(threshold=0.6, collect=False)
+    stopped = glomseg.rethreshold_run(study_0_6_0, options=dials).run
+    whole = {name: (stopped.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")}
+    stopped.ended = None
+    del stopped.images["2"]
+    stopped.save()
+    (stopped.folder / "2.geojson").unlink()
+    again = glomseg.rethreshold_run(study_0_6_0, options=dials)
+    assert again.run.run_id == stopped.run_id
+    assert again.run.ended is not None
+    assert {name: (again.run.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")} == whole
+    with pytest.raises(RunError, match="nothing to change"):
+        glomseg.rethreshold_run(study_0_6_0, options=dials)
