@@ -22,7 +22,7 @@ from glomseg.qupath.objects import collection_text, from_collection
 from glomseg.qupath.project import folder_state
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.lock import who
-from glomseg.runs.run import checked_entry_id, now
+from glomseg.runs.run import checked_entry_id, instant, now
 from glomseg.runs.undo import Change
 
 FORMAT_VERSION = 2
@@ -146,6 +146,22 @@ def writes_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[Writt
     except ProjectError:
         return []
     return _standing(_Kept(runs_folder, entry_id), mark, sha256)[0]
+
+
+def taken_back_at(runs_folder: Path, entry_id: str, data_folder: Path, run: str) -> float | None:
+    """Tell when a run was taken back last in an image's data, in seconds since 1970; None where no undo of it is there.
+
+    Whoever was killed after that has left no word of it in the run's own record. 0 stands for an undo without a time.
+    """
+    kept = _Kept(runs_folder, entry_id)
+    with suppress(RunError, ProjectError):
+        mark = mark_of(readable_data(data_folder))
+        while mark is not None:
+            written = kept.marked(mark)
+            if written.kind == "undo" and written.change.run == run:
+                return instant(written.at or "")
+            mark = written.previous
+    return None
 
 
 def _standing(kept: _Kept, mark: str | None, sha256: str | None) -> tuple[list[Written], RunError | None]:

@@ -283,16 +283,18 @@ def _touch(path: Path, ended: threading.Event) -> None:
 class _TakenError(RunError):
     """A folder that another glomseg holds, which may end; `who` says which one."""
 
-    def __init__(self, who: str) -> None:
-        super().__init__(f"{who}; wait for it, or stop it")
-        self.who = who
+    who = ""
 
 
 def _taken(folder: Path, holder: Holder | None) -> _TakenError:
     if holder is None:
         gone = f"it has not said who it is, and counts as gone {STALE_SECONDS / 60:.0f} minutes after it was last seen"
-        return _TakenError(f"another glomseg is working in {folder} ({gone})")
-    return _TakenError(f"another glomseg is working in {folder}: {holder}")
+        who = f"another glomseg is working in {folder} ({gone})"
+    else:
+        who = f"another glomseg is working in {folder}: {holder}"
+    error = _TakenError(f"{who}; wait for it, or stop it")
+    error.who = who
+    return error
 
 
 def who() -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from glomseg.runs.changes import runs_in
+from glomseg.runs.changes import runs_in, taken_back_at
 from glomseg.runs.run import Run, instant
 
 
@@ -22,7 +22,8 @@ def lost_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folde
             last = max(last or (0.0, ""), (instant(collected.at), run.run_id))
     if last is None or last[1] in runs_in(runs_folder, entry_id, data_folder):
         return None
-    return last[1]
+    taken_back = taken_back_at(runs_folder, entry_id, data_folder, last[1])
+    return last[1] if taken_back is None or taken_back < last[0] else None
 
 
 def older_than(run_id: str) -> str:

@@ -16,7 +16,7 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, image_stat
 from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
-from glomseg.runs.changes import runs_in
+from glomseg.runs.changes import runs_in, taken_back_at
 from glomseg.runs.image_record import ImageRecord, Outcome, State
 from glomseg.runs.lock import Holder, at_work
 from glomseg.runs.lost_writes import lost_write
@@ -189,7 +189,15 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         runs=tuple(
             RunStatus(
                 run_id=run.run_id,
-                state=_run_state(run, record, standing, lost, is_at_work=is_at_work),
+                state=_run_state(
+                    run,
+                    record,
+                    standing,
+                    lost,
+                    is_taken_back=record.collected is not None
+                    and taken_back_at(runs_folder, image.entry_id, image.data_folder, run.run_id) is not None,
+                    is_at_work=is_at_work,
+                ),
                 glomeruli=record.glomeruli,
                 doubts=record.doubts,
             )
@@ -225,7 +233,15 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts)
 
 
-def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str | None, *, is_at_work: bool) -> str:
+def _run_state(
+    run: Run,
+    record: ImageRecord,
+    standing: Sequence[str],
+    lost: str | None,
+    *,
+    is_taken_back: bool,
+    is_at_work: bool,
+) -> str:
     """Say how far a run got: what stands in the data counts, whatever the record says."""
     if record.outcome is not None:
         again = record.outcome is Outcome.NOT_COLLECTED and run.run_id in standing
@@ -234,7 +250,7 @@ def _run_state(run: Run, record: ImageRecord, standing: Sequence[str], lost: str
         return "collected"
     if run.run_id == lost:
         return "collected, and not in the data any more"
-    if record.undone is not None:
+    if record.undone is not None or is_taken_back:
         return "undone"
     if record.collected is not None and record.is_done:
         return "collected"

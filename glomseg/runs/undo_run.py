@@ -13,7 +13,7 @@ from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.write_mark import mark_of, new_mark
 from glomseg.runs.backups import backup_folder
-from glomseg.runs.changes import Place, Written, last_changes, next_path, outcome_of, runs_in, writes_in
+from glomseg.runs.changes import Place, Written, last_changes, next_path, outcome_of, runs_in, taken_back_at, writes_in
 from glomseg.runs.each_image import (
     WriteOptions,
     doubt,
@@ -137,10 +137,14 @@ def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Li
                 try:
                     doubtful = _undo(qupath, project, run, image, path, options, listener)
                 except _StandsAsBefore:
-                    if record.undone is None:
+                    said = record.undone or _killed_after(run, image)
+                    if said is None:
                         raise
                     before.append(entry_id)
-                    run.update(entry_id, replace(record, outcome=None, reason=None, conflict=False))
+                    run.update(
+                        entry_id,
+                        replace(record, collected=None, undone=said, outcome=None, reason=None, conflict=False),
+                    )
                     listener.warning(f"{image.name}: taken back before; left as it stands")
                     continue
                 if doubtful:
@@ -152,6 +156,12 @@ def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Li
     if len(before) == len(entry_ids):
         raise RunError(f"run {run.run_id} was taken back before, in all its images; nothing to undo")
     return tuple(entry_id for entry_id in entry_ids if entry_id not in before)
+
+
+def _killed_after(run: Run, image: ProjectImage) -> Undone | None:
+    """Return what is to be written down of an undo whose process was killed when the image was written."""
+    at = taken_back_at(run.folder.parent, image.entry_id, image.data_folder, run.run_id)
+    return None if at is None else Undone(at=now())
 
 
 class _StandsAsBefore(RunError):
@@ -248,7 +258,7 @@ def _writes_of(run: Run, image: ProjectImage, state: ImageState) -> list[Written
     last = last_changes(run.folder.parent, image.entry_id, mark_of(readable_data(image.data_folder)), state.sha256)
     if last and last[-1].change.run != run.run_id:
         if run.run_id not in runs_in(run.folder.parent, image.entry_id, image.data_folder):
-            raise RunError(f"nothing of run {run.run_id} stands in the image; nothing to undo")
+            raise _StandsAsBefore(f"nothing of run {run.run_id} stands in the image; nothing to undo")
         later = last[-1].change.run
         raise RunError(f"run {later} changed the image after it; undo that one first: glomseg undo PROJECT {later}")
     if not last:
