@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from glomseg.child_process import end_with_parent
+from glomseg.child_process import end_with_parent, without_interrupts
 from glomseg.errors import QuPathError
 from glomseg.qupath.scratch import remove_stale_folders, scratch_folder
 
@@ -110,7 +110,9 @@ class QuPathProcess:
         The next call then has a new process: what ends one on an image does not stop the others.
         """
         try:
-            return self._executor.submit(_translating, functools.partial(function, *args, **kwargs)).result()
+            with without_interrupts():  # the first call starts the process
+                result = self._executor.submit(_translating, functools.partial(function, *args, **kwargs))
+            return result.result()
         except BrokenProcessPool as error:
             self.close()
             self._executor = self._start()

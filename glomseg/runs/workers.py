@@ -11,13 +11,12 @@ import multiprocessing
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 
-from glomseg.child_process import end_with_parent
+from glomseg.child_process import end_with_parent, without_interrupts
 from glomseg.errors import GlomsegError, RunError
 from glomseg.models.device import limit_threads
 from glomseg.runs.capacity import WorkShare, cores
@@ -104,7 +103,7 @@ class _Pool:
         here, there = context.Pipe()
         options = replace(self._options, device=device)
         process = context.Process(target=_work, args=(there, options, threads), name="glomseg worker", daemon=True)
-        with _without_interrupts():
+        with without_interrupts():
             process.start()
         there.close()
         self._workers.append(_Worker(process=process, connection=here, device=device))
@@ -213,20 +212,6 @@ class _Pool:
         reason = f"{TRIES} processes that segmented it ended (the last one {why}); the others went on without it"
         self._run.fail(entry_id, name, reason)
         self._listener.ended(name, self._run.images[entry_id])
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """Let what is started inside never hear of Ctrl-C; this process hears of it at the end."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    resource_tracker.ensure_running()  # where it began inside, it would let the signal through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _why(exit_code: int | None) -> str:
