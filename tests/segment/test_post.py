@@ -64,6 +64,16 @@ def test_what_has_no_waist_comes_apart_by_the_places(mpp: float) -> None:
     assert len(outlined(scene(mpp), ours)) == len(outlined(scene(mpp), plain)) == 3
 
 
+def test_what_has_no_waist_comes_apart_in_a_mouse_too() -> None:
+    """By one model, of glomeruli that are seen at one size: lengths go with the diameter."""
+    human = card(heads=("mask", "hover"))
+    settings = outline_settings(human, SegmentSettings(species="mouse"))
+    with scene(1.0, factor=75 / 200, blur_um=6.0, discs=PRESSED) as probability:
+        areas = sorted(one.geometry.area for one in find_glomeruli(probability, settings))
+    assert len(areas) == 3
+    assert areas[2] == pytest.approx(np.pi * 37.5**2, rel=0.12)
+
+
 def test_touching_objects_of_a_mouse_come_apart_too() -> None:
     mouse = card(heads=("mask", "hover"), post="glomnet", species="mouse", training_diameter_um=75.0, mpp=1.0)
     assert len(outlined(scene(1.0, factor=75 / 200), mouse)) == 3
