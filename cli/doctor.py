@@ -21,7 +21,7 @@ _TRIED = ((0, 6), (0, 7))
 @command(
     short_help="Show what is on this machine, and if slides can be read.",
     interrupted="nothing was changed",
-    only_with={"project": ("slides",)},
+    only_with={"project": ("slides",), "benchmark": ("model",)},
 )
 @click.argument("project", required=False, type=click.Path(path_type=Path))
 @options.slides_option
@@ -37,8 +37,6 @@ def doctor(project: Path | None, slides: tuple[Path, ...], benchmark: bool, mode
     With --benchmark it takes about a minute, and nothing else should run meanwhile. What is remembered holds for models
     of this architecture on processors of this name. Exit code 1 where an image of the project cannot be used.
     """
-    if model is not None and not benchmark:
-        raise click.UsageError("--model is what --benchmark measures; give both, or neither")
     console = Console(quiet=False, as_json=False)
     console.table(("", "found"), [*_software(), *_qupath()])
     if benchmark:
