@@ -62,8 +62,8 @@ class TrainFlags(TypedDict):
 @click.option(
     "--recipe",
     metavar="NAME",
-    help="Settings to begin with: glomseg, retrain, sclerosis, kpis, kpis-reference, kpis-glomnet, kpis-mask2former, "
-    "kpis-segformer, kpis-upernet.",
+    help="Settings to begin with: glomseg, retrain, sclerosis, sclerosis-each, kpis, kpis-reference, kpis-glomnet, "
+    "kpis-mask2former, kpis-segformer, kpis-upernet.",
 )
 @click.option("--config", type=click.Path(path_type=Path), help="TOML file of settings, over the recipe's.")
 @click.option(
