@@ -95,3 +95,15 @@ def test_touching_objects_come_apart_across_tiles(shift: float, tile_px: int, tm
     assert score.pq > 0.93
     together = found(tmp_path / "slide.tif", model("mask"), tile_px=tile_px, halo_px=HALO, post="cap")
     assert len(together) == 4
+
+
+@pytest.mark.parametrize("settings", [{"stitch": "mean", "tile_px": 96}, {"tta": True, "tile_px": 96, "halo_px": HALO}])
+def test_objects_are_the_same_by_means_of_windows_and_flips(settings: dict[str, object], tmp_path: Path) -> None:
+    """Where a window cuts an object, its places are those in what is seen of it: neighbours make up for that."""
+    groups = [*pairs(13.0)[:2], [(100.0, 300.0)], [(300.0, 330.0)]]
+    true = geometries(slide(tmp_path / "slide.tif", groups))
+    apart = found(tmp_path / "slide.tif", model("mask", "hover"), **settings)
+    met = overlaps(geometries(apart), true)
+    score = object_score(met, match(met))
+    assert (len(apart), score.f1) == (len(true), 1)
+    assert score.pq > 0.93
