@@ -47,14 +47,16 @@ def read_crops(data: Path) -> Iterator[tuple[str, bool, Image.Image, Bools]]:
             yield path.stem, path.parent.name == "sclerotic", image.convert("RGB"), inside
 
 
-def changed(image: Image.Image, inside: Bools, random: np.random.Generator) -> tuple[Bytes, Bools]:
-    """Return a crop as another scanner, stain or outline would show it."""
+def changed(
+    image: Image.Image, inside: Bools, random: np.random.Generator, *, outline_px: int = 5
+) -> tuple[Bytes, Bools]:
+    """Return a crop as another scanner or stain would show it, its outline wider or tighter by up to `outline_px`."""
     side = int(random.integers(48, 200))
     small = image.resize((side, side), Image.Resampling.BOX).resize((CROP_PX, CROP_PX), Image.Resampling.BICUBIC)
     density = -np.log((np.asarray(small, np.float32) + 1) / 246)
     density *= random.uniform(0.7, 1.35) * random.uniform(0.85, 1.15, 3)
     pixels = (np.exp(-density) * 246 - 1).clip(0, 255).astype(np.uint8)
-    grown = int(random.integers(-5, 6))
+    grown = int(random.integers(-outline_px, outline_px + 1))
     if grown > 0:
         inside = ndimage.binary_dilation(inside, iterations=grown)
     elif grown < 0:
