@@ -22,6 +22,7 @@ import json
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -98,14 +99,22 @@ def parse_toml(text: str, *, origin: str, error: type[GlomsegError] = GlomsegErr
 
 
 def parse_json(text: str, *, origin: str, error: type[GlomsegError] = GlomsegError) -> dict[str, Any]:
-    """Parse a JSON object; raises `error`."""
+    """Parse a JSON object; raises `error`, for a key that stands twice too: which value counts is not said."""
     try:
-        parsed = json.loads(text)
+        parsed = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as wrong:
         raise error(f"{origin}: not JSON ({wrong}); correct it") from wrong
     if not isinstance(parsed, dict):
         raise error(f"{origin}: not a JSON object; correct it")
     return parsed
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"{twice} stands there twice")
+    return table
 
 
 def read_text(path: Path, *, what: str, error: type[GlomsegError] = GlomsegError) -> str:

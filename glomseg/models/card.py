@@ -75,7 +75,7 @@ class Look:
     mean: tuple[float, float, float, float] = limited(low=-10, high=10)
     precision: tuple[tuple[float, ...], ...] = limited(low=-1e9, high=1e9)
     limit: float = limited(above=0, high=1e6)
-    method: str = _text(10_000, "")
+    method: str = limited("", pattern=r"(?s).{0,10000}", what="a text of at most 10,000 characters")
 
     def __post_init__(self) -> None:
         """Check the size of the matrix; raises ValueError."""

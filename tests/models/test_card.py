@@ -8,7 +8,7 @@ from support.small_models import card
 
 from glomseg.errors import ModelError
 from glomseg.evaluation.verify_scores import stated_figures
-from glomseg.models.card import Dial, ModelCard
+from glomseg.models.card import Dial, Look, ModelCard
 from glomseg.models.store import read_card, shipped_folder
 
 
@@ -59,6 +59,18 @@ def test_bad_card_field(name, value):
     message = str(error.value)
     assert message.startswith("here/card.json: ")
     assert "\n" not in message
+
+
+def test_a_card_as_an_editor_of_windows_saves_it_and_one_with_a_key_twice():
+    text = card().to_json()
+    assert ModelCard.from_json("\ufeff" + text) == card()
+    with pytest.raises(ModelError, match="threshold stands there twice"):
+        ModelCard.from_json(text.rstrip()[:-1] + ', "threshold": 0.9}')
+
+
+def test_the_colours_of_a_card_need_no_method():
+    looked = card(look=Look(stain="PAS", mean=(0, 0, 0, 0), precision=((1,) * 4,) * 4, limit=1))
+    assert ModelCard.from_json(looked.to_json()) == looked
 
 
 @pytest.mark.parametrize(
