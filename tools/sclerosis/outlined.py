@@ -33,7 +33,7 @@ from tools.starter.aidpath import slide_of
 
 SIDE = 96
 COPIES = 3
-STEPS, BATCH, RATE = 60, 16, 3e-4
+STEPS, BATCH, RATE = 400, 16, 3e-4
 SHARE_OF_ENTROPY, POSITIVE = 0.9, 1.5
 WAYS: dict[str, tuple[tuple[int, ...], ...]] = {"two outputs": ((0, 1),), "one network a class": ((0,), (1,))}
 """A way -> the networks that it takes, each with the classes that it learns: 0 not sclerosed, 1 sclerosed."""
