@@ -1,10 +1,13 @@
+import shutil
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from glomseg.errors import RunError
+from glomseg.runs import run_list
 from glomseg.runs.image_record import Collected, ImageRecord, Inputs, Outcome, Standing, State, Undone
 from glomseg.runs.lock import locked
 from glomseg.runs.run import Run, RunParameters, checked_entry_id, load_run, now
@@ -188,3 +191,19 @@ def test_saving_where_nobody_can_write_keeps_what_was_there(tmp_path: Path, unwr
     with pytest.raises(RunError):
         run.update("1", ImageRecord(name="a"))
     assert run.images == {}
+
+
+def test_no_run_gets_the_folder_of_another_that_began_in_the_same_second(tmp_path: Path, monkeypatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 26, 12, 0, 0, tzinfo=tz)
+
+    monkeypatch.setattr(run_list, "datetime", Clock)
+    runs = []
+    for number in range(3):
+        runs.append(resume_or_start(tmp_path, RunParameters(threshold=0.1 * number), restart=True))
+        runs[-1].save()
+        if number == 1:
+            shutil.rmtree(runs[0].folder)
+    assert [run.run_id for run in runs] == ["20261126-120000", "20261126-120000-2", "20261126-120000"]
