@@ -52,6 +52,26 @@ HELD = {
     "the image is duplicated in QuPath": (
         "runs/test_remembered.py::test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original",
     ),
+    "an outline is copied to another image, or dragged in from a file": (
+        "runs/test_brought.py::test_what_was_copied_from_another_image_stays",
+        "runs/test_brought.py::test_what_may_be_a_runs_own_result_is_the_machines",
+    ),
+    "outlines come into an image marked as fully reviewed, or go": (
+        "runs/test_review_mark.py::test_outlines_that_came_after_the_review_are_not_reviewed",
+        "runs/test_review_mark.py::test_data_of_before_the_review_are_not_reviewed",
+    ),
+    "an open QuPath loads what another program saved, with what was done there since": (
+        "qupath/test_done_again.py::test_what_was_done_here_and_there_stands_in_both",
+        "windows/test_review_and_others.py::test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way",
+    ),
+    "a script in QuPath saves (`glomseg qupath run --save`)": (
+        "runs/test_run_script.py::test_what_a_script_saves_over_is_a_backup",
+    ),
+    "the data are damaged or not there yet, and a script or the review is about to save": (
+        "runs/test_run_script.py::test_nothing_is_saved_over_data_that_cannot_be_read",
+        "runs/test_run_script.py::test_no_import_takes_the_place_of_data_that_cannot_be_read",
+        "runs/test_run_script.py::test_no_review_is_saved_over_data_that_cannot_be_read",
+    ),
     "the id is another image's now (a project made again, a run folder copied)": (
         "runs/test_careless.py::test_a_run_looked_at_another_image_under_this_id",
         "runs/test_careless.py::test_a_backup_of_another_image_is_not_the_last_one",
