@@ -142,6 +142,10 @@ class ModelCard:
         for name in self.class_names:
             if name.endswith("*") or name.partition(":")[0].strip().casefold() == "candidate":
                 raise ValueError(f"class_names has {name}, which counts as nothing; name the class otherwise")
+        for dial in ("threshold", "sureness"):
+            places = [(one.species, one.tta) for one in self.dials if getattr(one, dial) is not None]
+            if len(set(places)) < len(places):
+                raise ValueError(f"dials says {dial} twice for the same species and flips; leave one of them out")
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std must both be there or both be null; correct the card")
 

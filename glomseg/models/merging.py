@@ -141,6 +141,8 @@ def _remarks(cards: Sequence[ModelCard], merged: ModelCard) -> list[str]:
         if len({getattr(card, field) for card in cards}) > 1:
             said = ", ".join(f"{card.name} {getattr(card, field):g}" for card in cards)
             remarks.append(f"{field} differs ({said}): {getattr(merged, field):g} holds for all")
+    if own := [card.name for card in cards if card.dials]:
+        remarks.append(f"values for other species and for flips (dials of {', '.join(own)}) are not kept")
     if any(card.look for card in cards):
         remarks.append("the colours that the parts have learned are not kept: no slide is doubted for its own")
     return remarks

@@ -125,6 +125,14 @@ def test_the_first_dial_that_fits_decides_and_none_leaves_the_cards():
     assert of("mouse", True) == (0.4, 0.8)
 
 
+def test_a_dial_that_is_there_twice():
+    dials = [{"tta": True, "sureness": 0.9}, {"tta": True, "threshold": 0.4}]
+    assert ModelCard.from_json(json.dumps(json.loads(card().to_json()) | {"dials": dials}))
+    again = [*dials, {"tta": True, "sureness": 0.5}]
+    with pytest.raises(ModelError, match="sureness twice for the same species and flips"):
+        ModelCard.from_json(json.dumps(json.loads(card().to_json()) | {"dials": again}))
+
+
 def test_a_class_that_is_there_twice():
     data = json.loads(card().to_json()) | {
         "num_classes": 2,

@@ -12,6 +12,7 @@ from support.slides import Disc, disc_slide
 import glomseg
 from glomseg import SegmentOptions
 from glomseg.errors import ModelError, TrainingError
+from glomseg.models.card import Dial
 from glomseg.models.exporting import export_model
 from glomseg.models.merging import merge_models
 from glomseg.models.predict import load_model
@@ -73,10 +74,15 @@ def test_a_slide_gets_the_outlines_of_both(tmp_path: Path, merged: Path) -> None
 
 
 def test_what_the_parts_say_and_it_does_not_is_told(parts: list[Path], tmp_path: Path, glomseg) -> None:
-    save_model(tmp_path / "sure", oracle_card(sureness=0.9, minimum_area_um2=500), only(0))
+    save_model(
+        tmp_path / "sure",
+        oracle_card(sureness=0.9, minimum_area_um2=500, dials=(Dial(tta=True, sureness=0.8),)),
+        only(0),
+    )
     told = glomseg("models", "merge", tmp_path / "sure", parts[1], "-o", tmp_path / "both").out
     assert f"both: {NAMES[0]}, {NAMES[1]}" in told
     assert "sureness is not kept (oracle 0.9): all that is outlined counts, unless a run is given one" in told
+    assert "values for other species and for flips (dials of oracle) are not kept" in told
     assert "minimum_area_um2 differs (oracle 500, part1 300): 300 holds for all" in told
     with pytest.raises(ModelError, match="holds a model already"):
         merge_models(parts, tmp_path / "both")
