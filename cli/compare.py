@@ -32,8 +32,10 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
     from glomseg.evaluation.compare import compare as compare_results
     from glomseg.evaluation.intervals import assumption
     from glomseg.evaluation.summary import clean
-    from glomseg.files import json_text, write_text
+    from glomseg.files import json_text, refuse_other_file, write_text
 
+    if output is not None:
+        refuse_other_file(output, _is_comparison)
     found = compare_results(first, second)
     content = {"a": str(first), "b": str(second), "scores": clean([asdict(item) for item in found])}
     text = json_text(content)
@@ -67,6 +69,16 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
             pairs = "1 pair" if floors[0] == 1 else f"{floors[0]} pairs"
             console.say(f"with {pairs} p cannot be below {least:.3g}, however large the difference")
     return 0
+
+
+def _is_comparison(content: bytes) -> bool:
+    from glomseg.files import from_json
+
+    try:
+        read = from_json(content)
+    except ValueError:
+        return False
+    return isinstance(read, dict) and {"a", "b", "scores"} <= read.keys()
 
 
 def _range(item: Difference) -> str:

@@ -13,7 +13,7 @@ import click
 
 from glomseg import __version__
 from glomseg.errors import GlomsegError
-from glomseg.unexpected import describe, is_out_of_memory
+from glomseg.unexpected import describe, is_disk_full, is_out_of_memory
 
 from .annotate import annotate
 from .collect import collect
@@ -76,7 +76,7 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         code = 1
     except (OSError, MemoryError, RuntimeError, ImportError) as error:
-        if is_out_of_memory(error):
+        if is_out_of_memory(error) or is_disk_full(error):
             click.echo(f"glomseg: {describe(error)}", err=True)
         elif isinstance(error, OSError):
             click.echo(f"glomseg: {error.filename or 'output'}: {error.strerror or error}; check the path", err=True)

@@ -24,6 +24,8 @@ _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
 
 _ACCESS = "system.posix_acl_access"
+_LOOKED_AT = 1 << 24
+"""So many bytes of a file tell what it is: a slide that stands there instead may have any number."""
 
 
 @contextmanager
@@ -129,6 +131,30 @@ def new_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+@contextmanager
+def filling(folder: Path) -> Iterator[None]:
+    """Let a block fill `folder`, which the caller found empty or missing: where that fails, it is so again."""
+    was_there = folder.is_dir()
+    try:
+        yield
+    except BaseException:
+        if was_there:
+            for written in folder.iterdir():
+                remove_folder(written) if written.is_dir() else written.unlink(missing_ok=True)
+        else:
+            remove_folder(folder)
+        raise
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder, which is gone from its place at once: whoever is killed meanwhile leaves no half of it there."""
+    aside = _beside(folder)
+    with suppress(OSError):
+        folder.rename(aside)
+        folder = aside
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all, odd bytes of file names escaped; raises RunError."""
     with replacing(path) as temporary:
@@ -184,6 +210,19 @@ def refuse_other_table(path: Path, columns: Sequence[str]) -> None:
     except (OSError, UnicodeDecodeError, csv.Error):
         found = []
     if len(set(found) & set(columns)) < len(columns) / 3:
+        raise RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
+
+
+def refuse_other_file(path: Path, is_ours: Callable[[bytes], bool]) -> None:
+    """Raise RunError where a file stands at `path` that `is_ours` does not know by its beginning: it is a person's."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LOOKED_AT)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    if not is_ours(content):
         raise RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
 
 

@@ -1,7 +1,9 @@
 """What is said of an error that nobody thought of: that memory is full, or that it is to be reported."""
 
 import errno
+import tempfile
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _FULL = (  # in any letters
     "out of memory",
     "can't allocate memory",
@@ -27,8 +29,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ImportError) and any(words.lower() in str(error).lower() for words in _FULL)
 
 
+def is_disk_full(error: BaseException) -> bool:
+    """Say whether an error means that a disk, or what this user may have of it, is full."""
+    return isinstance(error, OSError) and error.errno in _NO_SPACE
+
+
 def describe(error: Exception) -> str:
     """Return one line for an error that is none of ours, with what can be done."""
+    if isinstance(error, OSError) and is_disk_full(error):
+        written = error.filename2 or error.filename  # of a copy the second is what was written
+        place = written or tempfile.tempdir or "the temporary folder"
+        return f"cannot write {place}: {error.strerror}; free space, or set TMPDIR to a folder on another disk"
     text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
     if is_out_of_memory(error):
         return f"no memory left ({text}); close other programs, and run the same command again"

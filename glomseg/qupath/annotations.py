@@ -13,13 +13,13 @@ from pathlib import Path
 
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.errors import GlomsegError
+from glomseg.errors import ConflictError, GlomsegError
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, left_out
 from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.java import ImageObjects, read_image_objects
 from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
-from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, usable_path
+from glomseg.qupath.project import ImageState, Project, ProjectImage, folder_state, image_state, usable_path
 from glomseg.qupath.review_mark import REVIEWED, is_region_outdated, is_review_outdated, say_outdated
 from glomseg.qupath.write_mark import stand_of
 
@@ -99,6 +99,16 @@ def read_annotated_images(
             progress(image.name)
             annotated.append(_read(image, read))
     return tuple(annotated)
+
+
+def check_as_read(image: AnnotatedImage, data_folder: Path) -> None:
+    """Raise ConflictError where an image of a project was saved since it was read.
+
+    What is found out of its data after that, such as which write stands there, is not true of the objects that were
+    read: what a run has brought in meanwhile would look as if a person had deleted it.
+    """
+    if image.state is not None and folder_state(data_folder) != image.state:
+        raise ConflictError(f"{image.name} was saved by somebody else while it was read; run the same command again")
 
 
 def read_annotated_slide(slide: Path, geojson: Path) -> AnnotatedImage:

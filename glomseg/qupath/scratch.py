@@ -17,6 +17,8 @@ from typing import Literal, get_args
 
 from filelock import FileLock, Timeout
 
+from glomseg.errors import RunError
+
 Kind = Literal["collect", "qupath", "restore"]
 _YOUNG_SECONDS = 60.0
 """A lock that is as young may be about to be taken."""
@@ -24,13 +26,23 @@ _YOUNG_SECONDS = 60.0
 
 @contextmanager
 def scratch_folder(kind: Kind) -> Iterator[Path]:
-    """Yield an empty temporary folder that is gone when the block ends; `kind` begins its name."""
-    made = tempfile.TemporaryDirectory(prefix=f"glomseg-{kind}-", ignore_cleanup_errors=True)
-    with made as name, ExitStack() as held:
-        with suppress(OSError, NotImplementedError):  # a disk without locks, where nobody clears either
-            held.enter_context(FileLock(_lock_in(Path(name)), timeout=0))
-        folder = Path(name) / "files"
-        folder.mkdir()
+    """Yield an empty temporary folder that is gone when the block ends; `kind` begins its name.
+
+    Raises RunError where none can be made.
+    """
+    with ExitStack() as held:
+        try:
+            made = tempfile.TemporaryDirectory(prefix=f"glomseg-{kind}-", ignore_cleanup_errors=True)
+            name = held.enter_context(made)
+            with suppress(OSError, NotImplementedError):  # a disk without locks, where nobody clears either
+                held.enter_context(FileLock(_lock_in(Path(name)), timeout=0))
+            folder = Path(name) / "files"
+            folder.mkdir()
+        except OSError as error:
+            raise RunError(
+                f"no temporary folder can be made ({error.strerror or error}); free space, or set TMPDIR to a folder "
+                "on another disk that you may write to"
+            ) from error
         yield folder
 
 
@@ -40,7 +52,11 @@ def remove_stale_folders() -> int:
     A folder goes where its lock is there, not young, and held by nobody.
     """
     removed = 0
-    for folder in (path for kind in get_args(Kind) for path in Path(tempfile.gettempdir()).glob(f"glomseg-{kind}-*")):
+    try:
+        place = Path(tempfile.gettempdir())
+    except OSError:  # there is none, as who needs one will hear
+        return 0
+    for folder in (path for kind in get_args(Kind) for path in place.glob(f"glomseg-{kind}-*")):
         lock = _lock_in(folder)
         try:
             status = lock.lstat()

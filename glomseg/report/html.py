@@ -13,7 +13,7 @@ import jinja2
 from markupsafe import Markup
 
 from glomseg import __version__
-from glomseg.files import write_text
+from glomseg.files import refuse_other_file, write_text
 from glomseg.pictures.overlay import ColorBy
 from glomseg.report.figures import choose_galleries, draw_charts, draw_effects, quantity_title
 from glomseg.report.findings import warnings
@@ -42,8 +42,9 @@ def write_report(
 ) -> None:
     """Write the report of a study as one HTML file; slides whose image is missing have no pictures.
 
-    Raises RunError where it cannot be written.
+    Raises RunError where it cannot be written, or where something else than a report of ours stands there.
     """
+    refuse_other_file(path, _is_report)
     galleries = choose_galleries(study, IN_GALLERY)
     thumbnails, crops = paint_pictures(
         study, (profile for profiles in galleries.values() for profile in profiles), color_by, progress
@@ -78,6 +79,10 @@ def write_report(
         effects=Markup(draw_effects(study, compared)),
     )
     write_text(path, content)
+
+
+def _is_report(content: bytes) -> bool:
+    return content.lstrip().lower().startswith(b"<!doctype html>") and b'<p class="kicker">glomseg ' in content
 
 
 def _template() -> jinja2.Template:

@@ -22,6 +22,7 @@ from glomseg.qupath.objects import collection_text, from_collection
 from glomseg.qupath.project import folder_state
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.lock import who
+from glomseg.runs.rights import may_read, say_no_right, unreadable_part
 from glomseg.runs.run import checked_entry_id, instant, now
 from glomseg.runs.undo import Change
 
@@ -182,7 +183,8 @@ class _Kept:
     """The kept records of an image's writes, read as they are needed: a damaged one is no obstacle to the others."""
 
     def __init__(self, runs_folder: Path, entry_id: str) -> None:
-        self._entry_id = entry_id
+        self._entry_id, self._runs_folder = entry_id, runs_folder
+        self._hidden: Path | None = None
         paths = [*_paths(runs_folder, entry_id), *runs_folder.glob("*/changes/*/*.json")]  # of duplicates too
         self._paths = list(dict.fromkeys(paths))
         self._own = _paths(runs_folder, entry_id)
@@ -198,10 +200,13 @@ class _Kept:
                 written = _load(path)
             except RunError:
                 self.damaged_runs.add(path.parents[2].name)
+                self._hidden = self._hidden if may_read(path) else path
                 continue
             if written.mark is not None:
                 self._marked.setdefault(written.mark, written)
         if mark not in self._marked:
+            if (hidden := self._hidden or unreadable_part(self._runs_folder)) is not None:
+                raise RunError(say_no_right(hidden))
             raise RunError(
                 f"what the last write changed in image {self._entry_id} is lost or damaged; take it back with `glomseg "
                 f"restore PROJECT {self._entry_id}`, or let a new run replace its outlines: `glomseg annotate PROJECT`"
@@ -260,5 +265,7 @@ def _load(path: Path) -> Written:
             by=None if content.get("by") is None else str(content["by"]),
             at=None if content.get("at") is None else str(content["at"]),
         )
+    except PermissionError as error:
+        raise RunError(say_no_right(path)) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, GeoJSONError) as error:
         raise RunError(f"{path} is damaged ({error}); restore the image with: glomseg restore PROJECT IMAGE") from error

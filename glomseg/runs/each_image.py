@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +22,6 @@ from glomseg.unexpected import describe
 OnConflict = Literal["stop", "skip", "merge"]
 """Where somebody else saves meanwhile: stop there, leave that image out, or read it as it is now and plan again."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 TRIES = 5
 """How often a merge reads an image again that others go on saving."""
 
@@ -55,16 +52,15 @@ def recording(run: Run, entry_id: str, outcome: Outcome, on_conflict: OnConflict
         yield
     except Exception as error:
         conflict = isinstance(error, ConflictError)
-        reason = str(error)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            place = error.filename or tempfile.gettempdir()
-            reason = f"cannot write {place}: {error.strerror}; free space, or set TMPDIR to a folder on another disk"
-        elif not isinstance(error, GlomsegError):
-            reason = describe(error)
         record = run.images.get(entry_id, ImageRecord())
-        run.update(entry_id, replace(record, outcome=outcome, reason=reason, conflict=conflict))
+        run.update(entry_id, replace(record, outcome=outcome, reason=reason_of(error), conflict=conflict))
         if conflict and on_conflict == "stop":
             raise
+
+
+def reason_of(error: Exception) -> str:
+    """Say why an image could not be written, in one line with what helps, whatever the error is."""
+    return str(error) if isinstance(error, GlomsegError) else describe(error)
 
 
 def merging(on_conflict: OnConflict, image: ProjectImage, state: ImageState, write: Callable[[ImageState], _T]) -> _T:

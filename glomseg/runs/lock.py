@@ -23,6 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from glomseg.errors import GlomsegError, RunError
+from glomseg.runs.rights import owner_of
 from glomseg.settings import parse_json, plain, read_record
 
 HOLDER = ".lock.json"
@@ -74,7 +75,9 @@ def locked(
         folder.mkdir(parents=True, exist_ok=True)
         patience.wait_for(lock.acquire)
     except OSError as error:
-        raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
+        if not (isinstance(error, PermissionError) and os.access(folder, os.W_OK | os.X_OK)):
+            raise _cannot_write(folder, error) from error
+        # the lock is a file that another person left there, and what is written down keeps both apart
     try:
         with _written_down(folder, HOLDER, patience):
             if not beside_shards and (shards := shards_at_work(folder)):
@@ -208,7 +211,7 @@ def _create(folder: Path, path: Path, holder: Holder) -> None:
                 raise _taken(folder, read_holder(folder, path.name) or other) from None
             continue
         except OSError as error:
-            raise RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to") from error
+            raise _cannot_write(folder, error) from error
         try:
             os.write(file, text)
         except OSError as error:  # an empty word would keep everybody out for as long as it may be young
@@ -278,6 +281,11 @@ def _touch(path: Path, ended: threading.Event) -> None:
     while not ended.wait(TOUCH_SECONDS):
         with suppress(OSError):
             os.utime(path)
+
+
+def _cannot_write(folder: Path, error: OSError) -> RunError:
+    ask = f", or ask {owner_of(folder)} for the right to" if isinstance(error, PermissionError) else ""
+    return RunError(f"cannot write in {folder}: {error.strerror}; choose a folder you may write to{ask}")
 
 
 class _TakenError(RunError):

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from glomseg.errors import GeoJSONError
+from glomseg.errors import GeoJSONError, ProjectError
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.changes import Written, find_write
 from glomseg.runs.ownership import FINGERPRINT, Memory
+from glomseg.runs.rights import is_there, may_read, say_no_right, unreadable_part
 from glomseg.runs.run import checked_entry_id
 
 
@@ -31,12 +32,13 @@ def read_memory(runs_folder: Path, entry_id: str, data_folder: Path) -> Memory:
     """Read what is remembered of an image, as is true of the data that stands; a duplicate has that of its original.
 
     Where its file is gone or damaged, that is said in the memory, and the record of the write stands in as far as it
-    can. Raises ProjectError where the data cannot be read.
+    can. Raises ProjectError where the data cannot be read, or this user may not see what is remembered.
     """
     mark = mark_of(readable_data(data_folder))
     path = memory_path(runs_folder, entry_id, mark)
-    if mark is not None and not path.is_file():
+    if mark is not None and not is_there(path):
         path = next(iter(sorted((runs_folder / "memory").glob(f"*/{mark}.geojson"))), path)
+    _refuse_unreadable(path, None if mark is None else runs_folder)
     lost = None
     if path.is_file():
         try:
@@ -48,6 +50,15 @@ def read_memory(runs_folder: Path, entry_id: str, data_folder: Path) -> Memory:
     written = None if mark is None else find_write(runs_folder, entry_id, mark)
     predictions = () if written is None else _from_change(written)
     return Memory(predictions=tuple(predictions), is_of_data=mark is not None, lost=lost)
+
+
+def _refuse_unreadable(path: Path, folder: Path | None) -> None:
+    """Raise ProjectError where this user may not read a file that is there, or that may be in this folder."""
+    hidden = path if is_there(path) and not may_read(path) else None
+    if folder is not None and not is_there(path):
+        hidden = unreadable_part(folder)
+    if hidden is not None:
+        raise ProjectError(say_no_right(hidden))
 
 
 def _from_change(written: Written) -> list[PathObject]:

@@ -38,15 +38,32 @@ class ProjectPlan:
 
 
 def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage, ...]:
-    """Return the images of these names or entry ids, or all; raises ProjectError for an unknown one, or for none."""
+    """Return the images of these names or entry ids, or all; `id=2` and `name=2` say which of both is meant.
+
+    Raises ProjectError for an unknown one, for the name of one that is the id of another, or where there is no image.
+    """
     project.require_images()
-    wanted = set(names)
+    wanted = list(names)
     if not wanted:
         return project.images
-    known = {text for image in project.images for text in (image.name, image.entry_id)}
-    if missing := sorted(wanted - known):
-        raise ProjectError(f"{project.path} has no image {missing[0]!r}; list its images with: glomseg status PROJECT")
-    return tuple(image for image in project.images if image.name in wanted or image.entry_id in wanted)
+    chosen = {image.entry_id for text in wanted for image in _named(project, text)}
+    return tuple(image for image in project.images if image.entry_id in chosen)
+
+
+def _named(project: Project, text: str) -> list[ProjectImage]:
+    by_id = [image for image in project.images if image.entry_id == text]
+    by_name = [image for image in project.images if image.name == text]
+    if by_id and (others := [image for image in by_name if image not in by_id]):
+        raise ProjectError(
+            f"{text!r} is the id of {by_id[0].name}, and the name of the image of id {others[0].entry_id}; say which: "
+            f"id={text} or name={text}"
+        )
+    how, _, value = text.partition("=")
+    if not by_id and not by_name and how in ("id", "name"):
+        by_id = [image for image in project.images if (image.entry_id if how == "id" else image.name) == value]
+    if not by_id and not by_name:
+        raise ProjectError(f"{project.path} has no image {text!r}; list its images with: glomseg status PROJECT")
+    return by_id or by_name
 
 
 def plan_project(

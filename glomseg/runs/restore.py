@@ -20,6 +20,7 @@ from glomseg.runs.image_record import Undone
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import choose_images
+from glomseg.runs.rights import say_no_right, unreadable_part
 from glomseg.runs.run import FOLDER, now
 from glomseg.runs.run_list import list_runs
 
@@ -37,7 +38,10 @@ def image_backups(project: Path, image: str) -> tuple[ProjectImage, list[Backup]
     if len(chosen) > 1:
         ids = ", ".join(item.entry_id for item in chosen)
         raise ProjectError(f"{len(chosen)} images are named {image}; name one by its id: {ids}")
-    return chosen[0], list_backups(read.folder / FOLDER, chosen[0].entry_id, chosen[0])
+    backups = list_backups(read.folder / FOLDER, chosen[0].entry_id, chosen[0])
+    if not backups and (hidden := unreadable_part(read.folder / FOLDER)) is not None:
+        raise ProjectError(say_no_right(hidden))
+    return chosen[0], backups
 
 
 def restore_image(project: Path, image: str, backup: str) -> Backup:
@@ -51,6 +55,8 @@ def restore_image(project: Path, image: str, backup: str) -> Backup:
     try:
         with locked(runs_folder):
             item, backups = image_backups(project, image)
+            if backup == LAST and (hidden := unreadable_part(runs_folder)) is not None:
+                raise ProjectError(f"which backup is the last is not known: {say_no_right(hidden)}")
             chosen = _chosen(item, backups, backup)
             again = f"glomseg restore PROJECT {item.entry_id} {shlex.quote(chosen.name)}"
             _restore(read, item, chosen)

@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, ModelError, ProjectError
 from glomseg.models.store import find_model, read_card
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project, usable_path
 from glomseg.qupath.review_mark import REVIEWED
@@ -157,6 +157,7 @@ def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, rem
         )
     reviewed = ReviewedImage(image=image, area=None if image.is_reviewed else shapely.union_all(regions), rejected=())
     memory = read_memory(runs_folder, image.entry_id, data_folder)
+    check_as_read(image, data_folder)
     if memory.lost is not None:
         remarks.append(f"{image.name}: which outlines were deleted from it is not known ({memory.lost})")
     gone = deletions(image.objects, memory)

@@ -24,6 +24,7 @@ from glomseg.errors import RunError
 from glomseg.files import from_json, write_json
 from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
 from glomseg.runs.journal import Journal, read_journals
+from glomseg.runs.rights import say_no_right
 from glomseg.settings import read_record
 
 FOLDER = "glomseg"
@@ -217,6 +218,8 @@ def load_run(folder: Path) -> Run:
         return run
     except FileNotFoundError:
         raise RunError(f"{folder} is no run folder: it holds no {RECORD}") from None
+    except PermissionError as error:
+        raise RunError(say_no_right(path)) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, RunError) as error:
         if isinstance(error, RunError) and str(path) in str(error):
             raise

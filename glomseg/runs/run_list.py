@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import RunError
+from glomseg.runs.rights import say_no_right
 from glomseg.runs.run import RECORD, Run, RunParameters, checked_entry_id, instant, load_run, now
+
+_NO_RUNS = ("memory", "backup", "measurements", "gallery")
+"""What else lies beside the folders of the runs."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,10 @@ class UnreadableRun:
     is_copy: bool = False
 
     def has_result(self, entry_id: str) -> bool:
-        """Tell whether it left outlines of an image."""
-        return (self.folder / f"{checked_entry_id(entry_id)}.geojson").is_file()
+        """Tell whether it left outlines of an image, as far as this user may see that."""
+        with suppress(PermissionError):
+            return (self.folder / f"{checked_entry_id(entry_id)}.geojson").is_file()
+        return False
 
 
 def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
@@ -31,11 +38,14 @@ def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
     """
     runs: dict[str, Run] = {}
     unreadable = []
-    for path in sorted(folder.glob(f"*/{RECORD}")):
+    for place in _folders_in(folder):
         try:
-            run = load_run(path.parent)
-        except RunError as error:  # no obstacle to a new run
-            unreadable.append(UnreadableRun(path.parent, str(error)))
+            if not (place / RECORD).is_file():
+                continue
+            run = load_run(place)
+        except (RunError, PermissionError) as error:  # no obstacle to a new run
+            problem = str(error) if isinstance(error, RunError) else say_no_right(place)
+            unreadable.append(UnreadableRun(place, problem))
             continue
         same = [run, *filter(None, [runs.get(run.run_id)])]
         runs[run.run_id], *copies = sorted(same, key=lambda run: run.folder.name != run.run_id)
@@ -43,6 +53,16 @@ def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
             problem = f"{copy.folder} is a copy of run {run.run_id} and does not count; move it out of {folder}"
             unreadable.append(UnreadableRun(copy.folder, problem, is_copy=True))
     return sorted(runs.values(), key=lambda run: (instant(run.started), run.run_id)), unreadable
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """List the folders that may be of runs; raises RunError where this user may not see which there are."""
+    try:
+        return [path for path in sorted(folder.iterdir()) if path.is_dir() and path.name not in _NO_RUNS]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise RunError(say_no_right(folder)) from error
 
 
 def list_runs(folder: Path) -> list[Run]:

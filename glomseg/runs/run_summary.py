@@ -12,6 +12,8 @@ from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run
 
 SUMMARY = "summary.md"
+HEAD = "# Run "
+"""With this it begins."""
 LISTED = 200
 """More images are not listed one by one; run.json has them all."""
 
@@ -25,7 +27,7 @@ def write_summary(run: Run, left_out: Sequence[str] = (), notes: Sequence[str] =
     done = [record for record in records if record.is_done]
     failed = [record for record in records if not record.is_done]
     parts = [
-        f"# Run {run.run_id}",
+        f"{HEAD}{run.run_id}",
         _counts(run, done, failed, len(records)),
         _list("How the work went", notes),
         _dials(run),

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, ProjectError
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
 from glomseg.qupath.image_data import readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
@@ -143,6 +143,7 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
     try:
         since = read_changes(read.objects, runs_folder, read.entry_id, status.image.data_folder)
         memory = read_memory(runs_folder, read.entry_id, status.image.data_folder)
+        check_as_read(read, status.image.data_folder)
     except GlomsegError as error:
         since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
     machine = owners(read.objects, memory.predictions).count("machine")

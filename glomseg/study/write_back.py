@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from glomseg.columns import measurements
-from glomseg.errors import GlomsegError, MeasureError
+from glomseg.errors import MeasureError
 from glomseg.progress import ProgressText
 from glomseg.qupath.amend import Amendment, amend_image
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import Project
 from glomseg.runs.backups import backup_folder
+from glomseg.runs.each_image import reason_of
 from glomseg.runs.lock import locked
 from glomseg.runs.run import FOLDER
 from glomseg.study.columns import GLOMERULI
@@ -58,7 +59,7 @@ def amend_all(
 ) -> dict[str, Amended]:
     """Set values on the objects of images, by entry id; returns what came of each image, by entry id.
 
-    An image that cannot be written is named with its reason, and the others go on.
+    An image that cannot be written is named with its reason, whatever that is, and the others go on.
     """
     project = sources.project
     if project is None:
@@ -88,8 +89,8 @@ def _amend(qupath: QuPathProcess, project: Project, slide: StudySlide, amendment
             expected_state=image.state,
             backup_folder=backup_folder(project.folder / FOLDER, image.entry_id, "values"),
         )
-    except GlomsegError as error:
-        return Amended(image.name, problem=str(error))
+    except Exception as error:  # one bad thing never stops the others
+        return Amended(image.name, problem=reason_of(error))
     return Amended(image.name, changed=amended.changed, problem=_doubt(amended.ambiguous))
 
 

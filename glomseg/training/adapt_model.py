@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from glomseg.models.store import save_model
 from glomseg.training.adapt import MAY_LOSE, Adapted, StageProgress, adapt, as_read, table_of, words_of
 from glomseg.training.checkpoint import clear_training
 from glomseg.training.config import TrainConfig
-from glomseg.training.config_file import CONFIG_NAME, write_config
+from glomseg.training.config_file import CONFIG_NAME, keep_persons_config, write_config
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.remarks import remarks_on_files
 from glomseg.training.optimise import read_start
@@ -77,13 +76,14 @@ def adapt_model(
     folder = output if kept else output.with_name(output.resolve().name + NOT_BETTER)
     origins = tuple(TrainingData(place.resolve().name, licence, f"folder {place.resolve().name}") for place in folders)
     made = _card(done, card, started, name or folder.resolve().name, origins)
+    remarks += keep_persons_config(folder)
     if restart and kept:
         clear_training(folder)
-    elif not kept and (folder / CARD_NAME).is_file():
-        shutil.rmtree(folder)  # of an earlier try that was no better either
-    made = save_model(folder, made, done.net)
+    elif not kept:
+        (folder / CARD_NAME).unlink(missing_ok=True)  # of an earlier try that was no better either
     write_config(replace(config, minutes=config.minutes), folder / CONFIG_NAME)
     write_json(folder / "adaptation.json", {"method": METHOD, **_scores(done)})
+    made = save_model(folder, made, done.net)  # last its card: a folder that has one is whole
     if not kept:
         remarks.append(
             f"so {output} is not made: the model lies in {folder}; review more images, or give `keep_anyway` to have it"

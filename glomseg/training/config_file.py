@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import itertools
+import shutil
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from glomseg.errors import TrainingError
-from glomseg.files import write_text
+from glomseg.files import replacing, write_text
 from glomseg.listing import first_names
 from glomseg.settings import parse_toml, read_record, read_text
 from glomseg.training.config import ARCHITECTURE, TrainConfig, setting_names
@@ -111,6 +114,25 @@ def parse_config(text: str) -> TrainConfig:
 def write_config(config: TrainConfig, path: Path) -> None:
     """Write the settings as TOML, whole or not at all."""
     write_text(path, config.to_toml())
+
+
+def keep_persons_config(folder: Path) -> tuple[str, ...]:
+    """Copy settings in a folder that a person wrote, in whose place ours are about to be written; say where."""
+    path = folder / CONFIG_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ()
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    with suppress(TrainingError):
+        if parse_config(text).to_toml() == text:  # as a training left them
+            return ()
+    numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
+    kept = next(place for place in numbers if not place.exists() or place.read_bytes() == path.read_bytes())
+    with replacing(kept) as temporary:
+        shutil.copyfile(path, temporary)
+    return (f"{path} held settings that a person wrote; they are in {kept} now, and all that were used in {path.name}",)
 
 
 def _config(table: dict[str, Any]) -> TrainConfig:

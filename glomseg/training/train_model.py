@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from glomseg.errors import TrainingError
+from glomseg.files import remove_folder
 from glomseg.models.card import CARD_NAME, DEFAULT_MODEL, ModelCard
 from glomseg.models.store import find_model, read_card
 from glomseg.qupath.project import read_project
@@ -20,7 +20,7 @@ from glomseg.segment.pipeline import reading_mpp
 from glomseg.training.adapt_model import AdaptedModel, adapt_model
 from glomseg.training.checkpoint import check_clearable, check_settings, holds_training
 from glomseg.training.config import TrainConfig
-from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, Tell, read_config
+from glomseg.training.config_file import CONFIG_NAME, DEFAULT_RECIPE, Tell, keep_persons_config, read_config
 from glomseg.training.corrections import export_corrections
 from glomseg.training.data.training_data import SPLIT_NAME, UNSTATED, Data, read_data
 from glomseg.training.optimise import check_network
@@ -202,7 +202,9 @@ def _train(
         )
         return TrainResult(output=made.folder, card=made.card, epochs=0, remarks=tuple(remarks), adapted=made)
     data = _data(folders, output, config, options, progress, resume=resume)
-    for line in (data.describe, *data.remarks):
+    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
+    kept = () if resume or not is_first else keep_persons_config(output)
+    for line in (data.describe, *data.remarks, *kept):
         remark(line)
     training = prepare(
         data,
@@ -331,7 +333,7 @@ def _export_corrections(
     if goes_on(output, options) and folder.is_dir():
         return folder, options
     if (folder / RECORD).is_file():
-        shutil.rmtree(folder)  # of a preview, or of an attempt that stopped before it began
+        remove_folder(folder)  # of a preview, or of an attempt that stopped before it began
     reviewed = read_reviewed(project, slides=slides)
     start = str(options.start or _model_of(reviewed))
     species = options.species or reviewed.species

@@ -84,3 +84,14 @@ def test_what_is_not_the_same_data_is_refused(tmp_path: Path) -> None:
     (a / "per_slide.csv").write_text("image,unit\n")
     with pytest.raises(EvaluationError, match="holds no finished evaluation"):
         compare(a, a)
+
+
+def test_a_persons_file_is_not_replaced(tmp_path: Path, glomseg) -> None:
+    results(tmp_path / "a", [6, 7, 6, 8])
+    before = (tmp_path / "a/metrics.json").read_bytes()
+    result = glomseg("compare", tmp_path / "a", tmp_path / "a", "-o", tmp_path / "a/metrics.json")
+    assert result.code == 1
+    assert "choose another --output" in result.err
+    assert (tmp_path / "a/metrics.json").read_bytes() == before
+    for _ in range(2):  # its own is replaced
+        assert glomseg("compare", tmp_path / "a", tmp_path / "a", "-o", tmp_path / "c.json").code == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from glomseg.errors import RunError
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.scratch import remove_stale_folders, scratch_folder
 
@@ -82,3 +83,16 @@ def test_each_command_that_uses_qupath_clears(temporary):
     process.communicate()
     with qupath_process():
         assert not folder.exists()
+
+
+def test_no_place_for_a_temporary_folder_is_one_sentence(temporary, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary / "gone"))
+    with pytest.raises(RunError, match=r"no temporary folder can be made .No such file or directory.; .* set TMPDIR"):
+        scratch_folder("qupath").__enter__()
+    assert remove_stale_folders() == 0
+
+    def refuse():
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, "gettempdir", refuse)
+    assert remove_stale_folders() == 0

@@ -234,3 +234,15 @@ def check_page(browser) -> None:
     )
     assert len(run(cells % 0)) == 3
     assert run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_persons_file_is_not_replaced(cohort: Path, tmp_path: Path, glomseg) -> None:
+    """A slip of the hand, and the project's file would be a report."""
+    for name, content in (("project.qpproj", b'{"version": "0.6.0"}'), ("page.html", b"<!doctype html><p>mine</p>")):
+        (tmp_path / name).write_bytes(content)
+        result = glomseg("report", cohort, "-o", tmp_path / name)
+        assert result.code == 1
+        assert f"{name} is there and not of glomseg, so nothing was written; choose another --output" in result.err
+        assert (tmp_path / name).read_bytes() == content
+    for _ in range(2):  # its own is replaced
+        assert glomseg("report", cohort, "-o", tmp_path / "report.html").code == 0

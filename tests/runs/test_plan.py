@@ -10,13 +10,13 @@ from support.oracle import save_oracle
 from support.qupath_side import parse_geojson
 from support.slides import Disc, disc_slide
 
-from glomseg.errors import GeoJSONError
+from glomseg.errors import GeoJSONError, ProjectError
 from glomseg.qupath import image_data
 from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.runs.memory import read_memory
-from glomseg.runs.plan import read_areas
+from glomseg.runs.plan import choose_images, read_areas
 
 IMAGES = 3
 
@@ -332,3 +332,25 @@ def test_data_that_may_not_be_read_stops_no_other_image(
     assert second["persons"] == 1
     assert "Permission denied; check the path" not in glomseg("measure", project, "-o", tmp_path / "out").err
     assert "nothing to undo" in glomseg("undo", project).err
+
+
+@pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
+def test_the_name_of_one_image_that_is_the_id_of_another_is_refused(project: Path, glomseg) -> None:
+    """Slides called by numbers: not both are meant, and a printed way leads to either."""
+    content = json.loads((project / "project.qpproj").read_text("utf-8"))
+    for entry, name in zip(content["images"], ("2", "1", "7"), strict=True):
+        entry["imageName"] = name
+    (project / "project.qpproj").write_text(json.dumps(content), "utf-8")
+    read = read_project(project)
+
+    def chosen(*names):
+        return [image.entry_id for image in choose_images(read, names)]
+
+    assert chosen("3") == chosen("7") == chosen("id=3") == chosen("name=7") == ["3"]
+    with pytest.raises(ProjectError, match="'2' is the id of 1, and the name of the image of id 1; say which: id=2 or"):
+        chosen("2")
+    assert (chosen("id=2"), chosen("name=2"), chosen("name=2", "id=2")) == (["2"], ["1"], ["1", "2"])
+    with pytest.raises(ProjectError, match="has no image 'id=9'"):
+        chosen("id=9")
+    assert "id=2 or name=2" in glomseg("restore", project, "2").err
+    assert glomseg("restore", project, "id=2").code == 0

@@ -92,3 +92,14 @@ def test_a_slide_of_many_files_is_said_to_be_read_where_it_lies(tmp_path) -> Non
     assert len(said) == 1
     assert "one.dcm: not copied" in said[0]
     assert "read where it lies" in said[0]
+
+
+def test_a_summary_that_a_person_wrote_stays(options, tmp_path) -> None:
+    (tmp_path / "summary.md").write_text("# What I saw\n")
+    (slide,) = small_slides(tmp_path / "in", 1)
+    with pytest.raises(RunError, match=r"summary.md is there and not of glomseg, .* choose another `output`"):
+        glomseg.segment_slides([slide], tmp_path, options)
+    assert (tmp_path / "summary.md").read_text() == "# What I saw\n"
+    assert not (tmp_path / "run.json").exists()
+    for _ in range(2):  # its own is replaced
+        glomseg.segment_slides([slide], tmp_path / "out", options)

@@ -1,9 +1,11 @@
 """`glomseg measure` on runs and on projects that real QuPath wrote."""
 
 import csv
+import errno
 import json
 import shutil
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from glomseg.qupath.project import image_state, read_project
 from glomseg.runs.backups import list_backups
 from glomseg.runs.ownership import owner, stamp
 from glomseg.runs.reviewed import reviewed_objects
+from glomseg.study import write_back
 from glomseg.study.columns import TABLES
 from glomseg.study.sources import read_sources
 from glomseg.study.tables import placed_profiles, tables
@@ -375,3 +378,28 @@ def test_an_id_that_two_objects_have_is_left_alone_and_said(qupath, study: Path,
     after = qupath.call(read_annotations, study, "2")
     assert [item.class_name for item in after if item.object_id == double] == ["Glomerulus"] * 2
     assert glomseg("measure", study, "--write", "-o", tmp_path / "t").code == 1
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
+def test_what_nobody_thought_of_stops_one_image_alone(qupath, study: Path, monkeypatch) -> None:
+    """A full temporary folder is said with the way out, and the other image is written."""
+    sources = read_sources(study)
+    ids = {slide.image.entry_id: slide.image.objects[0].object_id for slide in sources.slides if slide.image.objects}
+    assert len(ids) == 2
+    label = {key: [Amendment(object_id=value, measurements={"mine": 1.0})] for key, value in ids.items()}
+    failing, other = ids
+
+    class Full:
+        """QuPath's process, in whose temporary folder there is no room for one image."""
+
+        def call(self, function, project_path, entry_id, *args, **kwargs):
+            if entry_id == failing:
+                raise OSError(errno.ENOSPC, "No space left on device", "data.qpdata", None, "/tmp/x/data.qpdata")
+            return qupath.call(function, project_path, entry_id, *args, **kwargs)
+
+    monkeypatch.setattr(write_back, "qupath_process", lambda: nullcontext(Full()))
+    amended = amend_all(sources, label)
+    assert amended[other].changed == 1
+    way_out = "free space, or set TMPDIR to a folder on another disk"
+    assert amended[failing].problem == f"cannot write /tmp/x/data.qpdata: No space left on device; {way_out}"

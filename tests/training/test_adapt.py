@@ -1,15 +1,18 @@
 """A model fitted to a laboratory in little time: better is kept, worse is not, and what chose the dials is said."""
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from support.kill import Killed, killed_at
 
 from glomseg.errors import TrainingError
 from glomseg.models.store import find_model, read_card, verify_model
 from glomseg.runs.adapted_model import AdaptedTo, remember_model, remembered_model
+from glomseg.training import adapt_model
 from glomseg.training.adapt import Rehearsal, adapt, as_read, halved
 from glomseg.training.blend import blended, choose_blend, crossed
 from glomseg.training.config_file import read_config
@@ -144,3 +147,35 @@ def test_as_much_of_the_new_weights_is_kept_as_is_best_elsewhere():
     assert choose_blend({1.0: after[0.5], 0.5: after[0.5]}, (0.5,))[0] == 1.0  # of equals the new
     after = {1.0: [[some(0.5, good, 12)], [some(0.5, fair, 12)]], 0.5: [[some(0.5, fair, 12)], [some(0.5, good, 12)]]}
     assert crossed(after, (0.5,)).sure.objects.matched == 14  # what suits one half is not what the other would choose
+
+
+@pytest.mark.slow
+def test_a_kill_while_it_is_written_is_no_dead_end(fields, start, better, tmp_path, monkeypatch):
+    """At every operation on files: the same command goes on, or the model is whole."""
+    monkeypatch.setattr(adapt_model, "adapt", lambda *args, **more: better[0].adapted.adapted)
+    options = settings(start, "minutes=0.4")
+    with killed_at(10**9) as count:
+        train_model([fields], tmp_path / "whole", options)
+    went_on = 0
+    for number in range(count()):
+        output = tmp_path / f"killed-{number}"
+        with pytest.raises(Killed), killed_at(number):
+            train_model([fields], output, options)
+        with suppress(TrainingError):  # it holds a model already
+            train_model([fields], output, options)
+            went_on += 1
+        verify_model(output)
+        assert (output / "config.toml").read_bytes() == (tmp_path / "whole/config.toml").read_bytes()
+        assert (output / "adaptation.json").is_file()
+    assert went_on >= count() - 1
+
+
+@pytest.mark.slow
+def test_what_a_person_put_beside_a_model_that_was_no_better_stays(fields, better, tmp_path):
+    ruined = settings(better[0].output, "minutes=0.05", "optimiser.learning_rate=10")
+    beside = tmp_path / "lab-not-better"
+    train_model([fields], tmp_path / "lab", ruined)
+    (beside / "notes.txt").write_text("mine")
+    train_model([fields], tmp_path / "lab", ruined)
+    verify_model(beside)
+    assert (beside / "notes.txt").read_text() == "mine"

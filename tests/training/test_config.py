@@ -16,7 +16,14 @@ from glomseg.training.config import (
     ValidationConfig,
     setting_names,
 )
-from glomseg.training.config_file import OLD_NAMES, parse_config, read_config, recipe_names, write_config
+from glomseg.training.config_file import (
+    OLD_NAMES,
+    keep_persons_config,
+    parse_config,
+    read_config,
+    recipe_names,
+    write_config,
+)
 from glomseg.training.optimise import check_network
 
 
@@ -307,3 +314,18 @@ def test_files_that_are_no_settings(tmp_path):
         read_config(file=tmp_path / "bad.toml")
     with pytest.raises(TrainingError, match="there are glomseg, kpis"):
         read_config(recipe="best")
+
+
+def test_settings_of_a_person_are_kept_where_ours_take_their_place(tmp_path):
+    """Whoever has theirs in the model's folder finds them again, with what they wrote beside them."""
+    path = tmp_path / "config.toml"
+    assert keep_persons_config(tmp_path) == ()
+    write_config(read_config(recipe="kpis"), path)
+    assert keep_persons_config(tmp_path) == ()  # as a training left them
+    for number, text in enumerate(("# as Anna said\nepochs = 5\n", "no settings at all"), start=1):
+        path.write_text(text)
+        for _ in range(2):  # where the training did not begin after all
+            (said,) = keep_persons_config(tmp_path)
+            assert f"they are in {tmp_path / f'config-{number}.toml'} now" in said
+        assert (tmp_path / f"config-{number}.toml").read_text() == path.read_text() == text
+    assert len(list(tmp_path.iterdir())) == 3

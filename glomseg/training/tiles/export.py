@@ -19,7 +19,7 @@ from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError, TrainingError
-from glomseg.files import replacing, write_json
+from glomseg.files import filling, replacing, write_json
 from glomseg.geometry import Box
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
@@ -85,7 +85,7 @@ def export_tiles(
     colors: Mapping[str, Color] | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Export:
-    """Write the tiles of all images, and `export.json`, into an empty folder.
+    """Write the tiles of all images, and `export.json`, into an empty folder, which is empty again where that fails.
 
     `project` and `version` (of QuPath) are written down; `colors` are those of the palette. An image that cannot be
     read is among the problems and the others go on. Raises TrainingError where there is nothing to export, where the
@@ -107,17 +107,18 @@ def export_tiles(
     _check_plans(plans, [*problems, *off], settings)
     palette = _palette(requests, settings, colors or {})
     written = []
-    for plan in plans:
-        progress(plan.request.image.name)
-        try:
-            _write(plan, folder, settings, palette, version)
-            written.append(plan)
-        except SlideError as error:  # it opened, and its pixels are damaged
-            shutil.rmtree(folder / plan.folder, ignore_errors=True)
-            problems.append(f"{plan.request.image.name}: {error}")
-    _check_plans(written, [*problems, *off], settings)
-    images = tuple(_result(plan) for plan in written)
-    _write_record(folder, images, settings, project)
+    with filling(folder):
+        for plan in plans:
+            progress(plan.request.image.name)
+            try:
+                _write(plan, folder, settings, palette, version)
+                written.append(plan)
+            except SlideError as error:  # it opened, and its pixels are damaged
+                shutil.rmtree(folder / plan.folder, ignore_errors=True)
+                problems.append(f"{plan.request.image.name}: {error}")
+        _check_plans(written, [*problems, *off], settings)
+        images = tuple(_result(plan) for plan in written)
+        _write_record(folder, images, settings, project)
     profiles = name_profiles(
         dict.fromkeys((plan.request.image.name, plan.colour_profile) for plan in written),
         "not applied, tiles hold colours as they are stored",

@@ -350,3 +350,24 @@ def test_odd_outlines_are_repaired_aloud(source, tmp_path, glomseg):
         assert "left out object 2: it has no geometry" in result.err
     labels = pixels(tmp_path / "out0/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png")
     assert (labels == 1).sum() == pytest.approx(20_000, rel=0.02)
+
+
+def test_what_stops_it_leaves_the_folder_as_it_was(source, tmp_path, full_disk):
+    """Else the same command, which is what Ctrl-C advises, would find a folder that is not empty."""
+    (tmp_path / "there").mkdir()
+    folders, settings = (tmp_path / "there", tmp_path / "new"), ExportSettings(size_px=128, downsample=1)
+    whole = export_tiles([source], tmp_path / "whole", settings)
+
+    def stopped(name):
+        if list(folder.rglob("*.png")):
+            raise KeyboardInterrupt
+
+    for folder in folders:
+        with pytest.raises(RunError, match="free space"), full_disk(after_bytes=3000):
+            export_tiles([source], folder, settings)
+        with pytest.raises(KeyboardInterrupt):
+            export_tiles([source, replace(source, folder="b")], folder, settings, progress=stopped)
+        assert folder.is_dir() == (folder.name == "there")
+        assert not list(folder.glob("*"))
+        assert export_tiles([source], folder, settings).images == whole.images
+    assert {path.name for path in tmp_path.iterdir()} == {"there", "new", "whole"}
