@@ -17,6 +17,8 @@ from glomseg.qupath.swap import keep_beside, put_back, sha256_of, swap
 DATA = "data.qpdata"
 _BEGINNING, _END = b"\xac\xed\x00\x05", b"t\x00\x03EOF"  # of Java's serialisation, and of QuPath's own
 
+_BLOCK = 4096  # bytes of a disk's block
+
 
 class SavedOverError(ConflictError):
     """Somebody saved over what was just written; where their save is cut short, it may still be what counts."""
@@ -83,6 +85,17 @@ def is_complete(path: Path) -> bool:
         beginning = file.read(len(_BEGINNING))
         file.seek(max(0, path.stat().st_size - len(_END)))
         return beginning == _BEGINNING and file.read() == _END
+
+
+def has_hole(path: Path | None) -> bool:
+    """Tell whether whole blocks of a file are zeros, as a crash or a share leaves them; no data of QuPath's are so."""
+    if path is None:
+        return False
+    try:
+        with path.open("rb") as file:
+            return any(not block.strip(b"\0") for block in iter(lambda: file.read(_BLOCK), b"") if len(block) == _BLOCK)
+    except OSError as error:
+        raise ProjectError(f"{path} cannot be read ({error.strerror}); check the folder's rights") from error
 
 
 def check_unchanged(data_folder: Path, expected: ImageState, name: str) -> None:

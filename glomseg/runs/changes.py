@@ -10,6 +10,7 @@ process may be killed between any two steps, and data of another day put back.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,12 +157,9 @@ def taken_back_at(runs_folder: Path, entry_id: str, data_folder: Path, run: str)
     """
     kept = _Kept(runs_folder, entry_id)
     with suppress(RunError, ProjectError):
-        mark = mark_of(readable_data(data_folder))
-        while mark is not None:
-            written = kept.marked(mark)
+        for written in kept.chain(mark_of(readable_data(data_folder)), lambda written: written.previous):
             if written.kind == "undo" and written.change.run == run:
                 return instant(written.at or "")
-            mark = written.previous
     return None
 
 
@@ -169,11 +167,8 @@ def _standing(kept: _Kept, mark: str | None, sha256: str | None) -> tuple[list[W
     """Return the writes that stand in an image, the last first, and what keeps one before them from being known."""
     standing: list[Written] = []
     try:
-        mark = kept.effective(mark)
-        while mark is not None:
-            written = kept.marked(mark)
+        for written in kept.chain(kept.effective(mark), lambda written: kept.effective(written.previous)):
             standing.append(written)
-            mark = kept.effective(written.previous)
     except RunError as error:
         return standing, error
     return standing + kept.unmarked(sha256), None
@@ -207,20 +202,33 @@ class _Kept:
         if mark not in self._marked:
             if (hidden := self._hidden or unreadable_part(self._runs_folder)) is not None:
                 raise RunError(say_no_right(hidden))
-            raise RunError(
-                f"what the last write changed in image {self._entry_id} is lost or damaged; take it back with `glomseg "
-                f"restore PROJECT {self._entry_id}`, or let a new run replace its outlines: `glomseg annotate PROJECT`"
-            )
+            raise self._lost()
         return self._marked[mark]
+
+    def _lost(self) -> RunError:
+        return RunError(
+            f"what the last write changed in image {self._entry_id} is lost or damaged; take it back with `glomseg "
+            f"restore PROJECT {self._entry_id}`, or let a new run replace its outlines: `glomseg annotate PROJECT`"
+        )
+
+    def chain(self, mark: str | None, before: Callable[[Written], str | None]) -> Iterator[Written]:
+        """Yield the write of a mark, the one `before` it and so on; raises RunError where a record is lost.
+
+        So it does where damaged records lead in a circle.
+        """
+        seen: set[str] = set()
+        while mark is not None:
+            if mark in seen:
+                raise self._lost()
+            seen.add(mark)
+            written = self.marked(mark)
+            yield written
+            mark = before(written)
 
     def effective(self, mark: str | None) -> str | None:
         """Follow undos to the write whose state they brought back."""
-        while mark is not None:
-            written = self.marked(mark)
-            if written.kind != "undo":
-                return mark
-            mark = written.stands_as
-        return None
+        writes = self.chain(mark, lambda written: written.stands_as)
+        return next((written.mark for written in writes if written.kind != "undo"), None)
 
     def unmarked(self, sha256: str | None) -> list[Written]:
         """Return the writes of versions that left no mark, the last first: those up to the one made upon this data."""
@@ -237,7 +245,14 @@ class _Kept:
 
 
 def _paths(runs_folder: Path, entry_id: str) -> list[Path]:
-    return [path for path in runs_folder.glob(f"*/changes/{checked_entry_id(entry_id)}/*.json") if path.stem.isdigit()]
+    return [
+        path for path in runs_folder.glob(f"*/changes/{checked_entry_id(entry_id)}/*.json") if path.stem.isdecimal()
+    ]
+
+
+def _text(content: Mapping[str, Any], name: str) -> str | None:
+    value = content.get(name)
+    return None if value is None else str(value)
 
 
 def _load(path: Path) -> Written:
@@ -257,13 +272,13 @@ def _load(path: Path) -> Written:
         return Written(
             path=path,
             change=change,
-            mark=content.get("mark"),
-            previous=content.get("previous_mark"),
-            after=content.get("after_sha256"),
-            kind=str(content.get("kind", "collect")),
-            stands_as=content.get("stands_as"),
-            by=None if content.get("by") is None else str(content["by"]),
-            at=None if content.get("at") is None else str(content["at"]),
+            mark=_text(content, "mark"),
+            previous=_text(content, "previous_mark"),
+            after=_text(content, "after_sha256"),
+            kind=_text(content, "kind") or "collect",
+            stands_as=_text(content, "stands_as"),
+            by=_text(content, "by"),
+            at=_text(content, "at"),
         )
     except PermissionError as error:
         raise RunError(say_no_right(path)) from error

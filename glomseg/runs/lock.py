@@ -255,9 +255,11 @@ def _is_dead(path: Path, holder: Holder | None) -> bool:
 
 def is_alive(process: int) -> bool:
     """Tell whether a process of this machine lives."""
+    if process <= 0:  # none: these mean groups of processes, and all
+        return False
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except OSError:
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +30,15 @@ class UnreadableRun:
         with suppress(PermissionError):
             return (self.folder / f"{checked_entry_id(entry_id)}.geojson").is_file()
         return False
+
+    def is_newer(self, run: Run) -> bool:
+        """Tell whether it began after another, as far as its record still says when, else by its name."""
+        try:
+            said = re.search(rb'"started": *"([^"]+)"', (self.folder / RECORD).read_bytes())
+        except OSError:
+            said = None
+        began = instant(said[1].decode("utf-8", "replace")) if said else 0.0
+        return began > instant(run.started) if began else self.folder.name > run.run_id
 
 
 def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
@@ -77,9 +87,9 @@ def find_run(folder: Path, run_id: str | None) -> Run:
     """
     runs, unreadable = read_runs(folder)
     problems = {run.folder.name: run.problem for run in unreadable if not run.is_copy}
-    if run_id is None and runs and problems and max(problems) > runs[-1].run_id:
-        newest = max(problems)
-        raise RunError(f"{problems[newest]}. The newest run that can be read is {runs[-1].run_id}; name it to use it")
+    if run_id is None and runs:
+        for run in (run for run in unreadable if not run.is_copy and run.is_newer(runs[-1])):
+            raise RunError(f"{run.problem}. The newest run that can be read is {runs[-1].run_id}; name it to use it")
     chosen = [run for run in runs if run_id in (None, run.run_id)]
     if chosen:
         return chosen[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, ProjectError
 from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
-from glomseg.qupath.image_data import readable_data, say_other_copies
+from glomseg.qupath.image_data import has_hole, readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
@@ -58,9 +58,9 @@ class RunStatus:
 class ImageStatus:
     """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong.
 
-    `annotations` is None where QuPath's summary of the data is gone. `reviewed` says who marked it as fully reviewed,
-    None where other outlines stand there than then. `since` is what people changed since the last write of ours; None
-    where that was not read, or nothing is ours.
+    `annotations` is None where QuPath's summary of the data is gone, or speaks of data that cannot be read. `reviewed`
+    says who marked it as fully reviewed, None where other outlines stand there than then. `since` is what people
+    changed since the last write of ours; None where that was not read, or nothing is ours.
     """
 
     image: ProjectImage
@@ -166,23 +166,27 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
     standing = runs_in(runs_folder, image.entry_id, image.data_folder)
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
     state, problem, counts = ImageState(sha256=None), image.problem, OwnerCounts()
-    is_outdated = False
+    is_outdated, is_known, holes = False, True, False
     try:
         state = image_state(image)
-        is_outdated = is_review_outdated(image.metadata, readable_data(image.data_folder))
-        counts = _owners(image, state, [record for _, record in records])
-    except ProjectError as error:  # what the summary says is then no more than what QuPath said once
-        problem = "; ".join(filter(None, [str(error), image.problem]))
+        data = readable_data(image.data_folder)
+        is_outdated = is_review_outdated(image.metadata, data)
+        holes = has_hole(data)
+        if not holes:  # else QuPath is asked
+            counts = _owners(image, state, [record for _, record in records])
+    except ProjectError as error:
+        problem, is_known = "; ".join(filter(None, [str(error), image.problem])), False
     return ImageStatus(
         image=replace(
             image,
             remarks=(
                 *image.remarks,
                 *([say_outdated(image.metadata)] if is_outdated else []),
+                *([_say_holes(image)] if holes else []),
                 *say_other_copies(image.data_folder),
             ),
         ),
-        annotations=None if state.sha256 is not None and state.object_count is None else state.annotation_counts,
+        annotations=state.annotation_counts if is_known and not holes and not _lacks_summary(state) else None,
         saved=_saved(state),
         owners=counts,
         review=image.metadata.get(REVIEW),
@@ -208,6 +212,17 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         conflict=next((record.reason for _, record in reversed(records) if record.outcome and record.conflict), None),
         problem=problem,
     )
+
+
+def _say_holes(image: ProjectImage) -> str:
+    return (
+        "whole blocks of its data are zeros, as a crash or a share leaves them: look whether all is there; "
+        f"`glomseg restore PROJECT {image.entry_id}` lists backups"
+    )
+
+
+def _lacks_summary(state: ImageState) -> bool:
+    return state.sha256 is not None and state.object_count is None
 
 
 def _saved(state: ImageState) -> datetime | None:

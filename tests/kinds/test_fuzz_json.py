@@ -2,8 +2,10 @@
 
 import copy
 import json
+import socket
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,18 @@ from kinds.projects import SAVED, usual
 from glomseg.errors import GlomsegError
 from glomseg.labelled.label_files import Selection, read_outlines
 from glomseg.qupath.annotations import read_annotated_slide
-from glomseg.qupath.objects import read_objects, write_geojson
+from glomseg.qupath.objects import PathObject, read_objects, write_geojson
 from glomseg.qupath.project import image_state, read_project
+from glomseg.runs.changes import Place, runs_in, save_change, taken_back_at
 from glomseg.runs.image_record import ImageRecord, State
+from glomseg.runs.lock import HOLDER, at_work, locked
+from glomseg.runs.memory import read_memory
+from glomseg.runs.ownership import stamp
 from glomseg.runs.plan import read_areas
 from glomseg.runs.run import Run, RunParameters, load_run, now
 from glomseg.runs.status import project_status
+from glomseg.runs.undo import Change
+from glomseg.runs.undo_run import preview_undo
 
 QUIET = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 HUGE = 10**400
@@ -150,6 +158,69 @@ def test_a_record_of_anything(changes: list[tuple[int, Any, bool]], tmp_path: Pa
     (tmp_path / "project.qpproj").write_text(json.dumps(usual(tmp_path / "a.tif")))
     shown = project_status(tmp_path / "project.qpproj")
     assert len(shown.problems) == (read is None)
+
+
+MARKS = [f"{number:032x}" for number in range(1, 4)]
+
+
+def written_thrice(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """A project into whose image 1 a run wrote twice, the second write taken back; its files of JSON by their place."""
+    project, home = folder / "project.qpproj", folder / "glomseg"
+    project.write_text(json.dumps(usual(folder / "a.tif")))
+    data = folder / "data/1/data.qpdata"
+    data.parent.mkdir(parents=True, exist_ok=True)
+    data.write_bytes(SAVED[:4] + f"glomseg.write={MARKS[2]}".encode() + SAVED[4:])
+    ours = [stamp(PathObject(geometry=shapely.box(0, 0, 9, 9), class_name="Glomerulus"), run="r", model="m")]
+    change = Change(run="r", before=None, added=tuple(ours), removed=(), stood=frozenset(), remembered=())
+    run = Run(home / "r", "r", RunParameters(model="m"), started=now())
+    run.update("1", ImageRecord(name="a", state=State.DONE))
+    for number, (mark, previous) in enumerate(zip(MARKS, (None, *MARKS), strict=False), start=1):
+        place = Place(
+            run="r", path=run.folder / f"changes/1/{number}.json", memory=home / f"memory/1/{mark}.geojson", mark=mark,
+            previous=previous, kind="undo" if number == 3 else "collect", stands_as=MARKS[0] if number == 3 else None,
+        )  # fmt: skip
+        save_change(place, change, after=None)
+        write_geojson(place.memory, ours)
+    return project, {
+        path.relative_to(folder).as_posix(): json.loads(path.read_text())
+        for path in [*home.glob("r/changes/1/*.json"), *home.glob("memory/1/*")]
+    }
+
+
+@pytest.mark.parametrize("name", ["r/changes/1/1.json", "r/changes/1/3.json", f"memory/1/{MARKS[2]}.geojson"])
+@QUIET
+@given(changes=CHANGES, circle=st.sampled_from([None, *MARKS]))
+@example(changes=[(4, [1], False)], circle=None)
+def test_what_is_kept_of_writes_of_anything(
+    changes: list[tuple[int, Any, bool]], circle: str | None, name: str, tmp_path: Path, no_qupath: None
+) -> None:
+    project, contents = written_thrice(tmp_path)
+    home, data = tmp_path / "glomseg", tmp_path / "data/1"
+    assert runs_in(home, "1", data) == ["r"]
+    content = changed(contents[f"glomseg/{name}"], changes)
+    if circle and isinstance(content, dict):
+        content |= {"previous_mark": circle, "stands_as": circle}
+    (home / name).write_text(json.dumps(content))
+    assert len(project_status(project).images) == 1
+    assert runs_in(home, "1", data) in ([], ["r"]) or changes
+    taken_back_at(home, "1", data, "r")
+    assert isinstance(read_memory(home, "1", data).lost, str | None)
+    work_or_refusal(lambda: preview_undo(project), "image 1", "run ", "no run")
+
+
+HOLDERS = {"process": [0, -1, HUGE, "x", None, 1.5], "host": [None, 1, socket.gethostname()], "since": [[], "x"]}
+
+
+@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in HOLDERS.items() for value in values])
+def test_the_word_of_who_holds_a_folder_of_anything(key: str, value: Any, tmp_path: Path) -> None:
+    word = {
+        "token": "t", "person": "p", "host": socket.gethostname(), "process": 1, "since": "now", "command": "glomseg",
+    }  # fmt: skip
+    (tmp_path / HOLDER).write_text(json.dumps({**word, key: value}))
+    holders = len(at_work(tmp_path))
+    taken = pytest.raises(GlomsegError, match="another glomseg is working") if holders else nullcontext()
+    with taken, locked(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("name", ["run.json", "a.geojson", "project.qpproj"])

@@ -169,6 +169,21 @@ def test_a_damaged_record_is_named_and_no_obstacle(tmp_path: Path, text: str) ->
     assert find_run(tmp_path, None).run_id == "a"
 
 
+@pytest.mark.parametrize("cut", ["}", '"model"', '"images"'])
+def test_no_older_run_takes_the_place_of_one_whose_record_still_says_when_it_began(tmp_path: Path, cut: str) -> None:
+    """By names the one that cannot be read would be the older: the other computer's clock is nine hours ahead."""
+    started(tmp_path, "20260102-030000", "2026-01-02T03:00:00.000+09:00")
+    newer = started(tmp_path, "20260101-190000", "2026-01-01T19:00:00.000+00:00")
+    text = (newer.folder / "run.json").read_text()
+    before, _, _ = text.rpartition(cut)
+    (newer.folder / "run.json").write_text(before)
+    if '"started"' in before:
+        with pytest.raises(RunError, match=r"20260101-190000.*newest run that can be read is 20260102-030000"):
+            find_run(tmp_path, None)
+    (newer.folder / "run.json").write_text(text.replace("2026-01-01T19", "2026-01-01T17").rpartition("}")[0])
+    assert find_run(tmp_path, None).run_id == "20260102-030000"
+
+
 @pytest.mark.parametrize("key", ["", "..", "a/b", "a\\b", ".hidden", "a\nb", "c:d"])
 def test_a_name_never_leaves_the_folder(key: str) -> None:
     with pytest.raises(RunError):

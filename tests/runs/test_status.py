@@ -67,3 +67,31 @@ def test_status_tells_what_people_changed_since_the_last_run(study, one_process,
     }
     shown = glomseg("status", study).out
     assert "2 added, 1 deleted, 1 reshaped, 1 reclassified, 3 changed, 1 judged; saved by" in shown
+
+
+@pytest.mark.parametrize("cut", [0, 1000])
+def test_of_data_that_cannot_be_read_nothing_is_counted(study_0_6_0, glomseg, no_qupath, cut):
+    """QuPath's summary beside it speaks of what stood there once; no run wrote, so no record says otherwise."""
+    data = study_0_6_0.parent / "data/1/data.qpdata"
+    before = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"]
+    assert sum(before[0]["annotations"].values()) == 10
+    data.write_bytes(data.read_bytes()[:cut])
+    image, *others = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"]
+    assert (image["annotations"], image["machine"], image["persons"]) == (None, None, None)
+    assert "is damaged; bring a backup back" in image["problem"]
+    assert others == before[1:]
+    data.unlink()
+    image = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"][0]
+    assert image["annotations"] is None
+    assert "is missing" in image["problem"]
+
+
+def test_a_hole_in_the_data_is_said_and_the_summary_not_believed(study_0_6_0, glomseg, no_qupath):
+    """As a crash or a share leaves it: the file has its size, its beginning and its end."""
+    data = study_0_6_0.parent / "data/1/data.qpdata"
+    whole = data.read_bytes()
+    assert len(whole) > 3 * 4096
+    data.write_bytes(whole[:4096] + bytes(4096) + whole[8192:])
+    image = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"][0]
+    assert image["annotations"] is None
+    assert [remark for remark in image["remarks"] if "blocks of its data are zeros" in remark]
