@@ -12,9 +12,9 @@ from glomseg.evaluation.candidates import WithCandidates, score_candidates
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
 from glomseg.evaluation.learned import LearnedFrom, card_remarks, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
-from glomseg.evaluation.projects import find_side, is_project, without_unread
+from glomseg.evaluation.projects import find_side, is_project, without_unread, without_unseen
 from glomseg.evaluation.summary import Summary
-from glomseg.evaluation.sweep_run import SweepResult, sweep_run
+from glomseg.evaluation.sweep_run import SweepResult, remove_sweep, sweep_run
 from glomseg.labelled.find_files import Source, find_images, images_named, left_out
 from glomseg.labelled.image_info import ImageInfo, info_of
 from glomseg.labelled.label_files import Selection
@@ -137,11 +137,12 @@ def evaluate_predictions(
     except EvaluationError as error:
         raise EvaluationError("; ".join((str(error), *_left_out(predicted, truth)))) from error
     pairs, unread = without_unread(pairs)
+    seen = without_unseen(pairs, settings.predicted, settings.true, missing=options.missing)
     run = load_run(predicted) if (predicted / RECORD).is_file() else None
     work = _Work(options, settings, output, listener, icc=run is not None and run.parameters.icc)
     return work.score(
-        pairs,
-        [*_left_out(predicted, truth), *dict.fromkeys((*ours.remarks, *theirs.remarks)), *remarks],
+        seen.pairs,
+        [*_left_out(predicted, truth), *dict.fromkeys((*ours.remarks, *theirs.remarks)), *remarks, *seen.remarks],
         {"predicted": str(predicted), "truth": str(truth)},
         model_folder=None if run is None or run.model_folder is None else Path(run.model_folder),
         unread=unread,
@@ -168,7 +169,13 @@ def evaluate_model(
         command=options.command,
     )
     predictions = predict(
-        data, output / PREDICTIONS, segment, slides=options.slides, missing=options.missing, listener=listener
+        data,
+        output / PREDICTIONS,
+        segment,
+        true=settings.true,
+        slides=options.slides,
+        missing=options.missing,
+        listener=listener,
     )
     work = _Work(options, settings, output, listener, icc=segment.icc)
     return work.score(
@@ -221,6 +228,8 @@ class _Work:
         if predictions is not None:
             swept = sweep_run(predictions, pairs, evaluation, self.output, self.listener)
             said.append(swept.in_words())
+        else:
+            remove_sweep(self.output)
         candidates = score_candidates(pairs, evaluation.images, self.settings.predicted)
         self.listener.waiting("drawing")
         for remark in (*more, *evaluation.remarks, *said):

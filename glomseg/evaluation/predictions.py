@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import EvaluationError, MissingMppError
-from glomseg.evaluation.projects import Side, is_project, project_side, without_unread
+from glomseg.evaluation.projects import Side, is_project, project_side, without_unread, without_unseen
 from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
+from glomseg.labelled.label_files import Selection
 from glomseg.labelled.pairs import Missing, Pair, pair_up
 from glomseg.labelled.tile_files import tile_mpp
 from glomseg.qupath.project import read_project
@@ -55,21 +56,23 @@ def predict(
     folder: Path,
     options: SegmentOptions,
     *,
+    true: Selection | None = None,
     slides: Sequence[Path] = (),
     missing: Missing = "refuse",
     listener: Listener | None = None,
 ) -> Predictions:
-    """Segment the images of `data` into a run folder, and pair what came out with its truth.
+    """Segment the images of `data` into a run folder, and pair what came out with its truth, of which `true` is meant.
 
-    What a project cannot show as it is stands in `unread`. Raises EvaluationError where images have no truth or could
-    not be segmented, unless `missing` is "skip"; and what `Segmenter.load` raises.
+    What a project cannot show as it is, and what could not be segmented, stands in `unread`. Raises EvaluationError
+    where images have no truth or could not be segmented, unless `missing` is "skip"; and what `Segmenter.load` raises.
     """
     listener = listener or Listener()
     pictures, truth = _data(data, slides)
     skip: Missing = "skip" if missing == "skip" else "refuse"
     asked, remarks = pair_up(list(pictures.sources), list(truth.sources), missing=skip)
     asked, unread = without_unread(asked, pixels=True)
-    remarks = [*truth.remarks, *remarks]
+    seen = without_unseen(asked, None, true or Selection())
+    asked, remarks = list(seen.pairs), [*truth.remarks, *remarks, *seen.remarks]
     jobs = _jobs(asked, options.mpp)
     with locked(folder):
         segmenter = Segmenter.load(options, listener)
@@ -91,7 +94,7 @@ def predict(
             remarks.append(f"{pair.key}: could not be segmented; scored as empty")
             pairs.append(replace(pair, predicted=None, image=job.path))
         else:
-            remarks.append(f"{pair.key}: could not be segmented; left out")
+            unread.append(f"{pair.key}: could not be segmented; left out")
     return Predictions(tuple(pairs), tuple(remarks), tuple(unread), run, segmenter)
 
 

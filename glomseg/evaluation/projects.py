@@ -8,11 +8,16 @@ from pathlib import Path
 
 from glomseg.errors import EvaluationError
 from glomseg.labelled.find_files import Source, find_labels
+from glomseg.labelled.label_files import Selection
 from glomseg.labelled.names import stem_of
-from glomseg.labelled.pairs import Pair
-from glomseg.qupath.annotations import read_annotated_images
+from glomseg.labelled.pairs import Missing, Pair
+from glomseg.listing import first_names
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.project import Project, read_project
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.ownership import RUN, VERDICT, owner
+from glomseg.runs.run import FOLDER, Run
+from glomseg.runs.run_list import list_runs
 
 
 def is_project(path: Path) -> bool:
@@ -76,3 +81,82 @@ def without_unread(pairs: Iterable[Pair], *, pixels: bool = False) -> tuple[list
     if unread and not kept:
         raise EvaluationError(f"no image could be read ({unread[0]})")
     return kept, unread
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """The pairs of which somebody looked at both sides, and in words which images were left out, and what to doubt."""
+
+    pairs: tuple[Pair, ...]
+    remarks: tuple[str, ...]
+
+
+def without_unseen(
+    pairs: Iterable[Pair], predicted: Selection | None, true: Selection, *, missing: Missing = "refuse"
+) -> Seen:
+    """Leave out the images of a project that nobody looked at: what is not known is no empty image.
+
+    As truth that is one without any outline that is asked for, and not marked as reviewed; as prediction one on which
+    no run has worked that is asked for, unless `missing` scores it as empty; where `predicted` is None a model will
+    predict. Raises EvaluationError where no image is left.
+    """
+    kept: list[Pair] = []
+    remarks: list[str] = []
+    untouched: list[str] = []
+    runs: dict[Path, list[Run]] = {}
+    for pair in pairs:
+        image, ours = _of_project(pair.true), pair.predicted
+        if image is not None and not _is_seen(image, true):
+            remarks.append(f"{pair.key}: {_NO_TRUTH}; left out")
+        elif ours and predicted and missing != "empty" and not _is_predicted(ours, predicted, runs):
+            remarks.append(f"{pair.key}: no run or person that is asked for has worked on it; left out")
+        else:
+            kept.append(pair)
+            untouched += [pair.key] if image is not None and true.whose == "all" and not _is_judged(image, true) else []
+    if remarks and not kept:
+        raise EvaluationError(f"there is nothing to compare: {first_names(remarks, between='; ')}")
+    if untouched:
+        remarks.append(f"{_ALL_TRUE}: {', '.join(untouched)}")
+    return Seen(pairs=tuple(kept), remarks=tuple(remarks))
+
+
+_NO_TRUTH = "no outline that counts as true, and not marked as reviewed, so its truth is not known"
+_ALL_TRUE = "not marked as reviewed, and nobody touched an outline, so what a run put there counts as true"
+
+
+def _of_project(source: Source) -> AnnotatedImage | None:
+    return source.annotated if source.path.suffix == ".qpproj" else None
+
+
+def _is_reviewed(image: AnnotatedImage) -> bool:
+    return image.is_reviewed or bool(image.reviewed_regions)
+
+
+def _is_seen(image: AnnotatedImage, asked: Selection) -> bool:
+    """Tell whether somebody said something of an image: an outline that is asked for, a verdict, a mark of a review."""
+    classes = any(item.class_name for item in image.objects)
+    return _is_reviewed(image) or any(
+        VERDICT in item.metadata or (asked.owns(item) and (asked.wants(item) or not classes)) for item in image.objects
+    )
+
+
+def _is_judged(image: AnnotatedImage, asked: Selection) -> bool:
+    return _is_reviewed(image) or any(
+        VERDICT in item.metadata or owner(item) == "person" for item in image.objects if asked.wants(item)
+    )
+
+
+def _is_predicted(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> bool:
+    """Tell whether what is asked for worked on an image, with or without an outline that is left; `runs` are kept."""
+    image = _of_project(source)
+    if image is None or (asked.whose in ("all", "person") and _is_seen(image, asked)):
+        return True
+    if asked.whose == "person":
+        return False
+    if source.path not in runs:
+        runs[source.path] = list_runs(source.path.parent / FOLDER)
+    run_id = asked.whose.removeprefix("run:") if asked.whose.startswith("run:") else None
+    if any(RUN in item.metadata and run_id in (None, item.metadata[RUN]) for item in image.objects):
+        return True
+    records = [run.images.get(image.entry_id) for run in runs[source.path] if run_id in (None, run.run_id)]
+    return any(record is not None and record.collected is not None and record.undone is None for record in records)

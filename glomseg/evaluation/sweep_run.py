@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ from glomseg.evaluation.evaluate import Evaluation
 from glomseg.evaluation.plots import draw_sweep
 from glomseg.evaluation.predictions import Predictions
 from glomseg.evaluation.sweep import Kept, Point, best, sweep
-from glomseg.files import write_csv
+from glomseg.files import read_csv, write_csv
 from glomseg.labelled.pairs import Pair
 from glomseg.runs.listener import Listener
 from glomseg.segment.tiles import ReadingFrame
 
+TABLE = "thresholds.csv"
 COLUMNS = ("threshold", "images", "true", "predicted", "matched", "precision", "recall", "f1", "pq", "dice")
 
 
@@ -67,7 +70,7 @@ def sweep_run(
         scratch=run.folder,
         progress=lambda done, total: listener.waiting(f"thresholds, image {done} of {total}"),
     )
-    write_csv(output / "thresholds.csv", COLUMNS, [row for point in points for row in _rows(point)])
+    write_csv(output / TABLE, COLUMNS, [row for point in points for row in _rows(point)])
     draw_sweep(points, output / "plots")
     threshold = best(points)
     at = next((point for point in points if point.threshold == threshold), None)
@@ -76,6 +79,15 @@ def sweep_run(
         f1_on_validation=None if at is None else at.validation.f1,
         f1_on_others=None if at is None or not at.others.true else at.others.f1,
     )
+
+
+def remove_sweep(output: Path) -> None:
+    """Remove what a former evaluation said of other thresholds: it is not of the scores beside it."""
+    table = output / TABLE
+    with suppress(OSError, UnicodeDecodeError, csv.Error):
+        if read_csv(table)[0] == list(COLUMNS):
+            for path in (table, *(output / "plots" / f"thresholds{suffix}" for suffix in (".png", ".svg"))):
+                path.unlink(missing_ok=True)
 
 
 def _rows(point: Point) -> list[dict[str, object]]:

@@ -382,8 +382,10 @@ def test_an_image_that_cannot_be_read_is_named_and_the_others_are_scored(
     sides = ("--predicted-set", "all", "--truth-set", "person", "-o", tmp_path / "out", "--no-pictures")
     whole = glomseg("evaluate", study, *sides)
     assert whole.code == 0, whole.err
+    assert "Ünï cöde #3: no outline that counts as true, and not marked as reviewed" in whole.err
     model = ("--model", oracle_folder, "--device", "cpu", "--mpp", "0.5", "-o", tmp_path / "model", "--no-pictures")
     content = json.loads(study.read_text())
+    content["images"][2].setdefault("metadata", {})["glomseg.reviewed"] = "AB"  # so that it is known to be empty
     metadata = content["images"][1]["serverBuilder"]["metadata"]
     content["images"][1]["serverBuilder"] = {
         "builderType": "rotated", "rotation": "ROTATE_90", "builder": content["images"][1]["serverBuilder"],
@@ -401,6 +403,7 @@ def test_an_image_that_cannot_be_read_is_named_and_the_others_are_scored(
     study.write_text(json.dumps(content))
     other = glomseg("evaluate", study, *model, "--missing", "skip", "-o", tmp_path / "again")
     assert "another image of that name?" in other.err
+    assert other.code == 1  # also where missing ones are skipped
     data = study.parent / "data/1/data.qpdata"
     data.write_bytes(data.read_bytes()[:2000])
     part = glomseg("evaluate", study, *sides)

@@ -1,5 +1,6 @@
 """A project as one side of a comparison: an image that cannot be read leaves the others."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,16 @@ from shapely.geometry import box
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import EvaluateSettings, evaluate
-from glomseg.evaluation.projects import without_unread
+from glomseg.evaluation.projects import without_unread, without_unseen
 from glomseg.labelled.find_files import Source
+from glomseg.labelled.label_files import Selection
 from glomseg.labelled.pairs import Pair
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.image_record import Collected, ImageRecord, State, Undone
+from glomseg.runs.ownership import stamp
+from glomseg.runs.run import Run, RunParameters, now
 
 
 def pair(name: str, **image) -> Pair:
@@ -29,6 +34,55 @@ def test_an_image_that_cannot_be_read_is_left_out_and_named() -> None:
     assert remarks == ["b: data.qpdata is damaged; left out"]
     with pytest.raises(EvaluationError, match=r"b: data\.qpdata is damaged"):
         without_unread([bad])
+
+
+def outlined(name: str = "Glomerulus", **more) -> PathObject:
+    return PathObject(geometry=box(10, 10, 50, 50), class_name=name, **more)
+
+
+OURS = stamp(outlined(), run="r", model="m")
+REVIEW = {"glomseg.reviewed": "AB"}
+BY_RUN, BY_PERSON, BY_ALL = (Selection(whose=whose) for whose in ("machine", "person", "all"))
+
+
+@pytest.mark.parametrize(
+    ("image", "predicted", "true", "missing", "said"),
+    [
+        ({}, None, BY_ALL, "refuse", "its truth is not known; left out"),
+        ({"objects": (outlined("Cortex"),)}, None, BY_ALL, "refuse", "its truth is not known; left out"),
+        ({"metadata": REVIEW}, None, BY_ALL, "refuse", ""),
+        ({"objects": (outlined(),)}, None, BY_ALL, "refuse", ""),
+        ({"objects": (OURS,)}, None, BY_ALL, "refuse", "what a run put there counts as true"),
+        ({"objects": (OURS,), "metadata": REVIEW}, None, BY_ALL, "refuse", ""),
+        ({"objects": (OURS,)}, BY_RUN, BY_PERSON, "refuse", "its truth is not known; left out"),
+        ({"objects": (outlined(),)}, BY_RUN, BY_PERSON, "refuse", "has worked on it; left out"),
+        ({"objects": (outlined(),)}, BY_RUN, BY_PERSON, "skip", "has worked on it; left out"),
+        ({"objects": (outlined(),)}, BY_RUN, BY_PERSON, "empty", ""),
+        ({"objects": (OURS, outlined())}, BY_RUN, BY_PERSON, "refuse", ""),
+        ({"metadata": REVIEW}, BY_RUN, BY_PERSON, "refuse", "has worked on it"),
+        ({"metadata": REVIEW}, BY_ALL, BY_PERSON, "refuse", ""),
+    ],
+)
+def test_an_image_that_nobody_looked_at_is_no_empty_image(image, predicted, true, missing, said) -> None:
+    good = pair("good", objects=(OURS, outlined()), metadata=REVIEW)
+    seen = without_unseen([good, pair("a", **image)], predicted, true, missing=missing)
+    assert good in seen.pairs
+    assert (len(seen.pairs) == 1) == ("left out" in said or "has worked" in said)
+    assert any("a" in remark and said in remark for remark in seen.remarks) if said else not seen.remarks
+
+
+def test_a_run_that_found_nothing_has_looked(tmp_path) -> None:
+    run = Run(tmp_path / "glomseg/r", "r", RunParameters(), started=now())
+    collected = Collected(at=now(), added=0, removed=0, kept=0)
+    run.update("a", ImageRecord(name="a", state=State.DONE, collected=collected))
+    one = pair("a", metadata=REVIEW)
+    here = replace(one.true, path=tmp_path / "project.qpproj")
+    looked = replace(one, predicted=here, true=here)
+    assert without_unseen([looked], BY_RUN, BY_PERSON).pairs == (looked,)
+    run.update("a", replace(run.images["a"], undone=Undone(at=now())))
+    for asked in (BY_RUN, Selection(whose="run:other")):
+        with pytest.raises(EvaluationError, match=r"nothing to compare: a: no run or person"):
+            without_unseen([looked], asked, BY_PERSON)
 
 
 def test_what_a_project_holds_beside_is_counted() -> None:

@@ -96,3 +96,10 @@ def test_a_sweep_as_typed(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     assert len(rows) == 2 * len(THRESHOLDS)
     assert (out / "plots" / "thresholds.svg").exists()
     assert glomseg("evaluate", folder, folder, "-o", out, "--sweep").code == 2
+    (out / "plots" / "mine.png").write_bytes(b"mine")
+    assert glomseg(*arguments).code == 0  # what a former evaluation said of other thresholds is not of these scores
+    assert not (out / "thresholds.csv").exists()
+    assert [path.name for path in (out / "plots").iterdir()] == ["mine.png"]
+    (out / "thresholds.csv").write_text("mine\n")
+    assert glomseg(*arguments).code == 0
+    assert (out / "thresholds.csv").read_text() == "mine\n"
