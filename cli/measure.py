@@ -43,12 +43,15 @@ def measure(
     Without QuPath on this machine the outlines of the newest run are measured, and the tables say so. An image that
     no run has finished and nobody marked as reviewed is not measured: it is named, and counts for nothing.
     """
-    from glomseg.study.tables import write_tables
+    from glomseg.listing import first_names
+    from glomseg.study.tables import older_parquet, write_tables
 
     console = Console(quiet=quiet, as_json=as_json)
     result = measure_aloud(console, project, measuring)
     folder = output or result.folder
     files = write_tables(result.study, folder, parquet=parquet)
+    if not parquet and (older := older_parquet(folder)):
+        console.say(f"of a former measuring: {first_names(path.name for path in older)}; give `parquet` to renew them")
     failed = bool(result.problems)
     if write:
         failed |= _write_back(console, result)

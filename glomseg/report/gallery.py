@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,8 @@ def write_gallery(
 ) -> GalleryResult:
     """Write crops/<entry id>-<number>.jpg, contact-<n>.jpg and labels.csv, whose column new_class waits for a person.
 
-    Classes that wait in the table of a former gallery are kept beside the new one, and said. Memory is that of one
-    contact sheet. Raises RunError.
+    Classes that wait in the table of a former gallery are kept beside the new one, and said; its pictures go. Memory is
+    that of one contact sheet. Raises RunError.
     """
     rows: list[Row] = []
     problems: list[str] = []
@@ -80,9 +81,21 @@ def write_gallery(
         except GlomsegError as error:
             problems.append(f"{slide.image.name}: {error}")
     sheets.finish()
+    _remove_stale(folder, {f"{item['crop']}" for item in rows}, sheets.written)
     remarks = _keep_waiting(folder / LABELS, {str(item["object_id"]): str(item["class"]) for item in rows})
     write_csv(folder / LABELS, names(COLUMNS), rows)
     return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems), remarks=remarks)
+
+
+def _remove_stale(folder: Path, crops: Collection[str], sheets: int) -> None:
+    """Remove pictures of a former gallery that this one has not: their names would be taken for those of its rows."""
+    for path in folder.glob("contact-*.jpg"):
+        number = re.fullmatch(r"contact-(\d+)\.jpg", path.name)
+        if number and int(number[1]) > sheets:
+            path.unlink(missing_ok=True)
+    for path in folder.glob("crops/*.jpg"):
+        if re.fullmatch(r".+-\d{4,}\.jpg", path.name) and f"crops/{path.name}" not in crops:
+            path.unlink(missing_ok=True)
 
 
 def _keep_waiting(path: Path, classes: Mapping[str, str]) -> tuple[str, ...]:
@@ -122,7 +135,7 @@ class _ContactSheets:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._crops: list[tuple[Image.Image, tuple[str, ...]]] = []
-        self._written = 0
+        self.written = 0
 
     def add(self, picture: Image.Image, caption: tuple[str, ...]) -> None:
         self._crops.append((picture.resize((CROP_PX // 2, CROP_PX // 2)), caption))
@@ -132,11 +145,11 @@ class _ContactSheets:
     def finish(self) -> None:
         if not self._crops:
             return
-        self._written += 1
+        self.written += 1
         draw_contact_sheet(
             [picture for picture, _ in self._crops],
             [caption for _, caption in self._crops],
-            self._folder / f"contact-{self._written}.jpg",
+            self._folder / f"contact-{self.written}.jpg",
             columns=SHEET_COLUMNS,
             cell_px=CROP_PX // 2,
         )

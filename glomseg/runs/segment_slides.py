@@ -96,9 +96,9 @@ def _discard_results(output: Path) -> None:
         return
     _refuse_to_overwrite(old, old.images)
     for entry_id in old.images:
-        for path in (old.result_path(entry_id), *output.glob(f"overlay/{glob.escape(entry_id)}.png")):
-            path.unlink(missing_ok=True)
-        for path in output.glob(f"probability/{glob.escape(entry_id)}.tif"):
+        name = glob.escape(entry_id)
+        pictures = (*output.glob(f"overlay/{name}.png"), *output.glob(f"probability/{name}.tif"))
+        for path in (old.result_path(entry_id), old.candidates_path(entry_id), *pictures):
             path.unlink(missing_ok=True)
     remove_journals(output, old.counted)
 

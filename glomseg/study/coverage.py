@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import shapely
+
 from glomseg.qupath.classes import is_class
 from glomseg.runs.ownership import RUN
+from glomseg.segment.region import Region
+from glomseg.study.edges import Ground, seen_share
 from glomseg.study.records import MeasureSettings, Profile, StudySlide
 
 UNREVIEWED = "nobody marked it as reviewed"
+MAY_MISS = 0.02
+"""Share of the tissue that may lie outside of what was looked at: its border is not sharp."""
 
 
 def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSettings) -> str:
@@ -48,6 +54,20 @@ def doubt(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSetti
     if run is not None and not run.undone and not run.in_project and run.found:
         return f"measured as it stands in the project: run {run.run_id} is newer and not in it yet"
     return ""
+
+
+def unseen_part(slide: StudySlide, region: Region, ground: Ground | None) -> str:
+    """Say that no run looked at a part of the tissue that counts, and nobody reviewed it; empty where all was seen."""
+    run, image = slide.run, slide.image
+    if run is None or run.area is None or run.undone or ground is None or image.is_reviewed:
+        return ""
+    share = seen_share(ground, region, shapely.union_all([run.area, *image.reviewed_regions]))
+    if share > 1 - MAY_MISS:
+        return ""
+    return (
+        f"run {run.run_id} looked at {share:.0%} of its tissue alone, and {UNREVIEWED}: the rest counts as tissue "
+        "without glomeruli; draw a Cortex around what was looked at, or annotate all of it"
+    )
 
 
 def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:

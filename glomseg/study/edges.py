@@ -50,6 +50,17 @@ def find_ground(opened: Slide, region: Region) -> Ground:
     return Ground(tissue, depth, float((tissue.mask & ~ignored).sum()) * step_x * step_y)
 
 
+def seen_share(ground: Ground, region: Region, seen: BaseGeometry) -> float:
+    """Return how much of the tissue of a region lies in an area (0..1); 1 where there is no tissue."""
+    tissue = ground.tissue
+    rows, columns = tissue.mask.shape
+    frame = Box(0, 0, columns * tissue.downsample_x, rows * tissue.downsample_y)
+    asked = tissue.mask & ~paint(region.ignored, frame, (rows, columns))
+    if region.area is not None:
+        asked &= paint(region.area, frame, (rows, columns))
+    return float((asked & paint(seen, frame, (rows, columns))).sum() / asked.sum()) if asked.any() else 1.0
+
+
 def edges_that_cut(
     item: PathObject, outline: BaseGeometry, size: tuple[int, int] | None, region: Region, ground: Ground | None
 ) -> tuple[str, ...]:

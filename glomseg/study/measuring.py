@@ -28,7 +28,7 @@ from glomseg.segment.region import IGNORED, Region, off_image, read_region
 from glomseg.segment.shape import measure_shape
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
-from glomseg.study.coverage import doubt, why_not_measured
+from glomseg.study.coverage import doubt, unseen_part, why_not_measured
 from glomseg.study.density import density_map
 from glomseg.study.edges import Ground, depth_um, edges_that_cut, find_ground
 from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic, is_suggested, spellings, unused
@@ -71,7 +71,8 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
         if opened is not None and mpp is not None:
             result = _with_pixels(result, opened, settings, remarks)
     not_measured = off_slide or why_not_measured(slide, profiles, settings)
-    doubtful = "" if not_measured else doubt(slide, profiles, settings)
+    doubts = [] if not_measured else [doubt(slide, profiles, settings), unseen_part(slide, region, ground)]
+    doubtful = "; ".join(filter(None, doubts))
     return replace(result, remarks=tuple(remarks), not_measured=not_measured, doubt=doubtful)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import MeasureError
 from glomseg.labelled.sample_sheet import Sample
@@ -27,7 +28,8 @@ class RunFinding:
     """What the newest run that finished an image found there, and what became of it in the project.
 
     `found` counts outlines of any class, `classes` are those that the model tells apart (none where that is unknown).
-    With `icc` it read colours by their ICC profile.
+    With `icc` it read colours by their ICC profile. `area` is the part of the image at which it and the runs before it
+    looked, in level-0 pixels, None for all of it.
     """
 
     run_id: str
@@ -36,6 +38,7 @@ class RunFinding:
     in_project: bool = False
     undone: bool = False
     icc: bool = False
+    area: BaseGeometry | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

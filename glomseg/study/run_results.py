@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import fields
 
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
+from glomseg.runs.plan import processed_area
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters
 from glomseg.runs.suggestions import SCLEROTIC
@@ -35,7 +40,22 @@ def newest_result(
         in_project=run.run_id in standing or nothing_to_add,
         undone=record.undone is not None,
         icc=run.parameters.icc,
+        area=_area(not_undone or done, entry_id),
     )
+
+
+def _area(runs: Sequence[Run], entry_id: str) -> BaseGeometry | None:
+    """Return the part of an image at which some runs looked, None for all; what cannot be read is no part."""
+    areas = []
+    for run in runs:
+        try:
+            area = processed_area(run, entry_id)
+        except GeoJSONError:
+            continue
+        if area is None:
+            return None
+        areas.append(area)
+    return shapely.union_all(areas)
 
 
 def failure(runs: Sequence[Run], entry_id: str) -> str:

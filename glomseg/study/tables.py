@@ -98,6 +98,11 @@ def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[P
     return [*written, folder / DICTIONARY, folder / RECORD]
 
 
+def older_parquet(folder: Path) -> list[Path]:
+    """List the tables as Parquet that a former measuring left in a folder, which one without Parquet leaves there."""
+    return [path for name in TABLES if (path := folder / f"{name}.parquet").is_file()]
+
+
 def record(study: Study) -> dict[str, object]:
     """Describe how the tables were made."""
     settings = study.settings

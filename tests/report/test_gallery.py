@@ -64,6 +64,20 @@ def test_a_picture_of_every_glomerulus(tmp_path: Path, glomseg) -> None:
     assert len(table(tmp_path / "g2" / "labels.csv")) == 30
 
 
+def test_pictures_of_a_former_gallery_go(tmp_path: Path, glomseg) -> None:
+    """Their names would be taken for those of the rows of now; what else lies there is a person's."""
+    out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=60, radius_um=15))
+    assert glomseg("gallery", out).code == 0
+    folder = out / "gallery"
+    (folder / "contact-mine.jpg").write_bytes(b"mine")
+    (folder / "crops/best.jpg").write_bytes(b"mine")
+    write_geojson(out / "s.geojson", read_geojson(out / "s.geojson")[:5])
+    assert glomseg("gallery", out).code == 0
+    assert sorted(path.name for path in folder.glob("*.jpg")) == ["contact-1.jpg", "contact-mine.jpg"]
+    crops = {f"crops/{path.name}" for path in folder.glob("crops/*")}
+    assert crops == {"crops/best.jpg", *(row["crop"] for row in table(folder / "labels.csv"))}
+
+
 def test_a_suggestion_stands_below_its_picture(tmp_path: Path, glomseg) -> None:
     slide = disc_slide(tmp_path / "s.tif", count=4, radius_um=20)
     plain, marked = (fake_run(tmp_path / name, slide) for name in ("plain", "marked"))

@@ -8,6 +8,7 @@ from support.slides import DISC, TISSUE, Disc, disc_slide
 import glomseg
 from glomseg import AnnotateOptions, Listener, SegmentOptions, WriteOptions
 from glomseg.errors import ProjectError, RunError, SlideError
+from glomseg.qupath.objects import write_geojson
 from glomseg.runs.image_record import State
 from glomseg.runs.lock import locked
 from glomseg.runs.run import load_run
@@ -96,6 +97,7 @@ def test_starting_over_leaves_nothing_of_before(tmp_path: Path, oracle_folder: P
         [first.path, second.path], out, SegmentOptions(model=oracle_folder, overlay=overlay, keep_probability=True)
     )
     (out / "mine.geojson").write_text("{}")
+    write_geojson(out / "candidates/b.geojson", [])
     heard = Heard()
     again = SegmentOptions(model=oracle_folder, threshold=0.9, restart=True)
     glomseg.segment_slides([first.path], out, again, listener=heard.listener)

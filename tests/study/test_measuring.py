@@ -10,7 +10,7 @@ from support.slides import Disc, disc_slide
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasureSettings, StudySlide
+from glomseg.study.records import MeasureSettings, RunFinding, StudySlide
 
 SETTINGS = MeasureSettings()
 TISSUE = (200, 200, 1600, 1100)
@@ -209,3 +209,22 @@ def test_what_may_be_counted_twice_or_once_too_few_is_said(drawn: Path) -> None:
     assert said.startswith("1 outline has several parts and counts once (at ")
     scrap = glomerulus(one.geometry.union(disc(700, 700, 20)))
     assert measure_slide(slide(drawn, scrap, three), SETTINGS).remarks == ()
+
+
+def test_what_no_run_looked_at_is_no_tissue_without_glomeruli(drawn: Path) -> None:
+    """A run within a part of the tissue: densities refer to all of it, which is said unless somebody saw the rest."""
+    objects = [glomerulus(disc(*SPOTS[0])), glomerulus(disc(*SPOTS[1]))]
+
+    def doubt(area: Polygon | None, *more: PathObject, **values) -> str:
+        run = RunFinding(run_id="r", found=2, in_project=True, area=area)
+        seen = StudySlide(
+            image=AnnotatedImage(entry_id="1", name="s.tif", path=drawn, objects=(*objects, *more), **values), run=run
+        )
+        return measure_slide(seen, SETTINGS).doubt
+
+    left, all_tissue = box(0, 0, 1000, 2000), box(150, 150, 1850, 1350)
+    assert "run r looked at 50% of its tissue alone" in doubt(left)
+    assert doubt(None) == doubt(all_tissue) == ""  # glass needs no looking at
+    assert doubt(left, metadata={"glomseg.reviewed": "AB"}) == ""
+    assert doubt(left, glomerulus(box(210, 210, 990, 1290), "Cortex")) == ""
+    assert doubt(left, glomerulus(box(900, 200, 1800, 1300), "Ignore*")) == ""
