@@ -135,8 +135,10 @@ def _flag(option: click.Option) -> str:
 def with_flags(text: str, context: click.Context | None = None) -> str:
     """Write the flag of the running command for each parameter in backticks: `mpp` becomes --mpp, `model` --model.
 
-    What is no option of the command stays as it is.
+    What is no option of the command stays as it is. Letters that steer a terminal, as a file's name may have them,
+    are written as Python does.
     """
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", lambda match: match[0].encode("unicode_escape").decode(), text)
     context = context or click.get_current_context(silent=True)
     if context is None:
         return text

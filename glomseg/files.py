@@ -260,6 +260,12 @@ def plain_text(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
+def markdown_text(text: str) -> str:
+    """Return text of others as Markdown shows it: no table cells, tags, links, pictures or lines of its own."""
+    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
+    return re.sub(r"[|*]|\\(?=[|*\]\\])|\](?=[(\[:])", r"\\\g<0>", flat)
+
+
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if re.search('[",;\t\r\n]', cell) else cell
 

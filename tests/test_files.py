@@ -19,6 +19,7 @@ from glomseg.errors import RunError
 from glomseg.files import (
     csv_text,
     json_text,
+    markdown_text,
     new_folder,
     parse_csv,
     read_csv,
@@ -192,3 +193,18 @@ def test_names_in_a_sentence() -> None:
     assert first_names(["a", "b", "c", "d"]) == "a, b, c and 1 more"
     assert first_names((number for number in range(9)), 2, between="; ") == "0; 1 and 7 more"
     assert first_names([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        (r"a\|b", r"a\\\|b"),
+        ("![x](http://e/p.png)", r"![x\](http://e/p.png)"),
+        ("[x][y]", r"[x\][y]"),
+        ("*a* <b> `c`\nd", r"\*a\* &lt;b> 'c' d"),
+        (r"C:\data\a_b [1].tif", r"C:\data\a_b [1].tif"),
+    ],
+)
+def test_text_of_others_is_shown_by_markdown_as_it_is(text: str, shown: str) -> None:
+    assert markdown_text(text) == shown

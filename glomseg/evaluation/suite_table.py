@@ -10,6 +10,7 @@ from typing import Any
 
 from glomseg.evaluation.intervals import ENOUGH_UNITS, Interval
 from glomseg.evaluation.summary import GroupSummary, Summary
+from glomseg.files import markdown_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ def markdown(rows: Sequence[SuiteRow], *, name: str) -> str:
     several = any(row.model is not None for row in rows)
     columns = [*(["model"] if several else []), "set", "group", "images", "n", "Dice", "object F1"]
     columns += [*(["official F1"] if official else []), "PQ", "true", "predicted", "threshold", "s an image", "peak GB"]
-    lines = [f"## {name}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines = [f"## {markdown_text(name)}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     for row in rows:
         if row.summary is None:
             continue
@@ -64,11 +65,12 @@ def markdown(rows: Sequence[SuiteRow], *, name: str) -> str:
         for group, scores in [*groups.items(), ("all", row.summary.overall)]:
             cells = [*([row.model or ""] if several else []), row.set, group, *_scores(scores, official)]
             cells += _costs(row) if group == "all" else [""] * 3
-            lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+            lines.append(f"| {' | '.join(map(markdown_text, cells))} |")
     units = sorted({row.summary.unit for row in rows if row.summary is not None})
     devices = sorted({row.device for row in rows if row.device})
     lines += ["", _legend(units, official, devices)]
-    lines += [f"- {row.key}: {failure}" for row in rows for failure in row.failures]
+    failed = [f"{row.key}: {failure}" for row in rows for failure in row.failures]
+    lines += [f"- {markdown_text(text)}" for text in failed]
     return "\n".join(lines) + "\n"
 
 

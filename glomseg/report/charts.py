@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 from scipy.stats import gaussian_kde
@@ -83,7 +84,7 @@ def curve_chart(
         figure, axes = _figure()
         margin = 0.12 * (np.ptp(values) or abs(values[0]) or 1.0)
         x = np.linspace(min(values) - margin, max(values) + margin, 200)
-        top = 0.0
+        top, named = 0.0, []
         for place, (name, animals) in enumerate(groups.items()):
             curve = smoothed(animals, x)
             if curve is not None:
@@ -95,7 +96,7 @@ def curve_chart(
                 lines[:: max(1, len(lines) // MOST_LINES)], lineoffsets=-0.06 * (place + 1), linelengths=0.045,
                 linewidths=0.8, colors=colors[name], alpha=0.6, transform=axes.get_xaxis_transform(), clip_on=False,
             )  # fmt: skip
-            axes.plot([], [], color=colors[name], linewidth=5, alpha=0.7, label=_label(name).replace("\n", " "))
+            named += axes.plot([], [], color=colors[name], linewidth=5, alpha=0.7)
         axes.set_xlim(x[0], x[-1])
         if not top:
             axes.text(
@@ -107,7 +108,8 @@ def curve_chart(
         axes.tick_params(axis="x", pad=4 + 12 * len(groups))
         axes.xaxis.set_major_locator(MaxNLocator(6))
         axes.xaxis.set_major_formatter(FuncFormatter(_short))
-        axes.legend(frameon=False, fontsize=8, loc="upper right", handlelength=1)
+        labels = [_label(name).replace("\n", " ") for name in groups]
+        _legend(axes, named, labels)
         return _in_page(figure, title, {})
 
 
@@ -128,6 +130,16 @@ def effect_chart(title: str, rows: Sequence[tuple[str, float, float, float]]) ->
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("Hedges’ g with 95 % interval")
         return _in_page(figure, title, {})
+
+
+def _legend(axes: Axes, lines: Sequence[Line2D], labels: Sequence[str]) -> None:
+    """Name the lines; of a name that begins with _ matplotlib would think that it is to be hidden."""
+    legend = axes.legend(
+        lines, [str(number) for number in range(len(lines))], frameon=False, fontsize=8, loc="upper right",
+        handlelength=1,
+    )  # fmt: skip
+    for text, label in zip(legend.get_texts(), labels, strict=True):
+        text.set_text(label)
 
 
 @contextmanager

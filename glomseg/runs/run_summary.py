@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from glomseg import __version__
+from glomseg.files import markdown_text as plain
 from glomseg.files import write_text
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run
@@ -31,10 +32,10 @@ def write_summary(run: Run, left_out: Sequence[str] = (), notes: Sequence[str] =
         _counts(run, done, failed, len(records)),
         _list("How the work went", notes),
         _dials(run),
-        _list("Failed", [f"**{_plain(one.name)}**: {_plain(one.reason or 'not done yet')}" for one in failed]),
-        _list("Left out", [_plain(text) for text in left_out]),
-        _list("Deserve a closer look", [f"**{_plain(one.name)}** {_plain(why)}" for one in done for why in one.doubts]),
-        _list("Said of the files", [f"**{_plain(one.name)}** {_plain(why)}" for one in done for why in one.remarks]),
+        _list("Failed", [f"**{plain(one.name)}**: {plain(one.reason or 'not done yet')}" for one in failed]),
+        _list("Left out", [plain(text) for text in left_out]),
+        _list("Deserve a closer look", [f"**{plain(one.name)}** {plain(why)}" for one in done for why in one.doubts]),
+        _list("Said of the files", [f"**{plain(one.name)}** {plain(why)}" for one in done for why in one.remarks]),
     ]
     write_text(run.folder / SUMMARY, "\n\n".join(part for part in parts if part) + "\n")
 
@@ -49,7 +50,7 @@ def _counts(run: Run, done: Sequence[ImageRecord], failed: Sequence[ImageRecord]
         "tissue": f"{sum(record.tissue_area_um2 or 0 for record in done) / 1e6:.1f} mm²",
         "started, ended": f"{run.started or '?'}, {run.ended or 'not yet'}{_lasted(run)}",
         "seconds a slide": f"{slowest}, of all {sum(seconds):.0f}" if seconds else "",
-        "command": f"`{_plain(run.command)}`" if run.command else "",
+        "command": f"`{plain(run.command)}`" if run.command else "",
         "device": ", computed by ".join(filter(None, (run.device, run.computed_by))),
         "glomseg": __version__,
     }
@@ -58,7 +59,7 @@ def _counts(run: Run, done: Sequence[ImageRecord], failed: Sequence[ImageRecord]
 
 def _dials(run: Run) -> str:
     """Write the model and all that decides the result beside the images."""
-    rows = {name: _plain(str(value)) for name, value in run.summary()["parameters"].items() if value not in (None, ())}
+    rows = {name: plain(str(value)) for name, value in run.summary()["parameters"].items() if value not in (None, ())}
     return f"## Model and settings\n\n{_table('setting', rows)}"
 
 
@@ -82,9 +83,3 @@ def _lasted(run: Run) -> str:
     except ValueError:
         return ""
     return f" ({lasted.total_seconds():.0f} s)"
-
-
-def _plain(text: str) -> str:
-    """Return text of others as Markdown shows it: no table cells, tags or lines of its own."""
-    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
-    return flat.replace("|", "\\|").replace("`", "'").replace("*", "\\*")

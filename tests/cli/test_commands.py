@@ -123,6 +123,12 @@ def test_stopped_while_it_is_loaded() -> None:
     assert "interrupted" in ended.stderr
 
 
+def test_no_name_steers_the_terminal() -> None:
+    """A file or an image may have any letter in its name, also those by which a terminal is cleared or written over."""
+    assert with_flags("slide \x1b]0;x\x07\x9b2J\rok: 1\n\t2") == r"slide \x1b]0;x\x07\x9b2J\rok: 1" + "\n\t2"
+    assert with_flags("Ünï cöde #3 — 木.svs") == "Ünï cöde #3 — 木.svs"
+
+
 def test_a_name_takes_one_line():
     assert one_line("a\nb\tc\x1b[31m.png") == r"a\nb\tc\x1b[31m.png"
     assert one_line("Ünï cöde #3 [x=0].png") == "Ünï cöde #3 [x=0].png"

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shutil
+import warnings
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -178,6 +179,17 @@ def test_no_smooth_curve_of_few_profiles() -> None:
     curve = smoothed(many["g"], x)
     assert curve is not None
     assert curve[x > 200].max() < 1e-9 < curve.max()
+
+
+def test_no_name_hides_a_group_from_the_legend() -> None:
+    """Of a name that begins with _ matplotlib thinks that it is to be hidden."""
+    groups = {name: [[float(number + 40 * at) for number in range(12)]] for at, name in enumerate(("_ctrl", "", "=x"))}
+    colors = dict(zip(groups, COLORS, strict=False))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chart = "".join(ElementTree.fromstring(curve_chart("t", groups, colors)).itertext())
+    assert "_ctrl" in chart
+    assert "=x" in chart
 
 
 def test_numbers_for_readers() -> None:
