@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.errors import RunError
+from glomseg.errors import GlomsegError, RunError
 from glomseg.models.card import ModelCard
 from glomseg.models.planes import SPREAD, extras_of
 from glomseg.models.store import read_card
@@ -23,7 +23,7 @@ from glomseg.qupath.project import Project, read_project
 from glomseg.runs.candidates import CandidateChoice, write_outlines
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import WriteOptions
-from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
 from glomseg.runs.plan import area_path, processed_area
@@ -69,7 +69,8 @@ def rethreshold_run(
     """Outline a run, the newest by default, again from its kept probabilities, and bring that into its project.
 
     `project` can also be the folder that `segment_slides` made: the outlines go into the folder `options.output` then.
-    An image without probabilities keeps the outlines of the former run, with a warning. Without a QuPath on this
+    An image without probabilities keeps the outlines of the former run, with a warning; so does one whose probabilities
+    cannot be read, which failed. Without a QuPath on this
     machine the outlines wait in the new run's folder. Raises RunError where nothing is to change, where the run kept no
     probabilities or its model is gone, and otherwise as `collect_run`.
     """
@@ -164,7 +165,7 @@ def _outline_again(
     run_again = _begin(former, card, settings, options, begun)
     for entry_id in kept:
         listener.started(former.images[entry_id].name)
-        run_again.update(entry_id, _outline(former, run_again, entry_id, card, settings, options.candidates))
+        run_again.update(entry_id, _outline_or_say(former, run_again, entry_id, card, settings, options.candidates))
         listener.ended(former.images[entry_id].name, run_again.images[entry_id])
     run_again.ended = now()
     run_again.save()
@@ -238,6 +239,32 @@ def _begin(
     return run
 
 
+def _outline_or_say(
+    former: Run, run: Run, entry_id: str, card: ModelCard, settings: SegmentSettings, candidates: CandidateChoice
+) -> ImageRecord:
+    """Outline one image as `_outline` does, or return a record that says why that cannot be."""
+    try:
+        return _outline(former, run, entry_id, card, settings, candidates)
+    except GlomsegError as error:  # one bad image stops no other
+        record = _begun_again(former.images[entry_id])
+        return replace(record, state=State.FAILED, glomeruli=None, glomerular_area_um2=None, reason=str(error))
+
+
+def _begun_again(record: ImageRecord) -> ImageRecord:
+    """Return what a former run knows of an image, but for what it found and what was done to the project."""
+    return replace(
+        record,
+        candidates=None,
+        network_passes=0.0,
+        collected=None,
+        standing=None,
+        undone=None,
+        outcome=None,
+        conflict=False,
+        reason=None,
+    )
+
+
 def _outline(
     former: Run, run: Run, entry_id: str, card: ModelCard, settings: SegmentSettings, candidates: CandidateChoice
 ) -> ImageRecord:
@@ -258,18 +285,11 @@ def _outline(
     write_outlines(run, entry_id, objects, unsure, candidates)
     area = sum(item.geometry.area for item in counted) * record.mpp[0] * record.mpp[1]
     return replace(
-        record,
+        _begun_again(record),
         glomeruli=len(counted),
         candidates=len(doubtful) or None,
         glomerular_area_um2=round(area, 1),
-        network_passes=0.0,
         seconds={"total": round(time.perf_counter() - began, 3)},
-        collected=None,
-        standing=None,
-        undone=None,
-        outcome=None,
-        conflict=False,
-        reason=None,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from glomseg.errors import TrainingError
 from glomseg.files import write_json
 from glomseg.models.card import CARD_NAME, Dial, ModelCard, TrainingData
 from glomseg.models.store import save_model
@@ -20,6 +21,8 @@ from glomseg.training.optimise import read_start
 
 NOT_BETTER = "-not-better"
 """What is added to a folder's name for a model that is worse than the one it began with."""
+ADAPTATION = "adaptation.json"
+"""What an adaptation gained and forgot; of a model without it something else made the folder."""
 METHOD = (
     "left_out: images dealt into two halves by slide; each half is judged by a model adapted to the other half, with "
     "the share of new weights, the threshold and the sureness that the other half chooses, and by the model that one "
@@ -60,6 +63,12 @@ def adapt_model(
     A worse one is written beside, under the folder's name with `-not-better`, unless `keep_anyway` says otherwise.
     Raises TrainingError, ModelError, DeviceError, RunError.
     """
+    aside = output.with_name(output.resolve().name + NOT_BETTER)
+    if not keep_anyway and (aside / CARD_NAME).exists() and not (aside / ADAPTATION).exists():
+        raise TrainingError(
+            f"{aside} holds a model that no adaptation left there, and a worse one would be put there; name another "
+            "`output`, or move it away"
+        )
     net, started = read_start(start)
     card = as_read(started, config)
     examples = find_examples(
@@ -73,7 +82,7 @@ def adapt_model(
     done = adapt(examples, net, card, config, device=device, tell=progress)
     remarks = [*remarks_on_files(examples, folders), *_remarks(done, started.name)]
     kept = done.is_better or keep_anyway
-    folder = output if kept else output.with_name(output.resolve().name + NOT_BETTER)
+    folder = output if kept else aside
     origins = tuple(TrainingData(place.resolve().name, licence, f"folder {place.resolve().name}") for place in folders)
     made = _card(done, card, started, name or folder.resolve().name, origins)
     remarks += keep_persons_config(folder)
@@ -82,7 +91,7 @@ def adapt_model(
     elif not kept:
         (folder / CARD_NAME).unlink(missing_ok=True)  # of an earlier try that was no better either
     write_config(replace(config, minutes=config.minutes), folder / CONFIG_NAME)
-    write_json(folder / "adaptation.json", {"method": METHOD, **_scores(done)})
+    write_json(folder / ADAPTATION, {"method": METHOD, **_scores(done)})
     made = save_model(folder, made, done.net)  # last its card: a folder that has one is whole
     if not kept:
         remarks.append(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import shapely
 
-from glomseg.errors import TrainingError
+from glomseg.errors import ProjectError, SlideError, TrainingError
 from glomseg.files import new_folder
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import best_class, describe_spellings, is_area, is_exactly, left_out
@@ -85,17 +85,24 @@ def export_corrections(
 
 
 def _fine_enough(reviewed: ReviewedProject, mpp: float) -> ReviewedProject:
-    """Leave out images too coarse to learn from, which would make the tiles of all others as coarse."""
-    scales = [(item, _mpp(item.image)) for item in reviewed.images]
-    remarks = [
-        f"{item.image.name}: its pixels are {own:.3g} um, too coarse to be read at {mpp:.3g}; left out"
-        for item, own in scales
-        if own > COARSEST * mpp
-    ]
-    if len(remarks) == len(scales):
+    """Leave out damaged images and those too coarse to learn from, which would make all others' tiles as coarse."""
+    kept: list[ReviewedImage] = []
+    remarks: list[str] = []
+    for item in reviewed.images:
+        try:
+            own = _mpp(item.image)
+        except (SlideError, ProjectError) as error:
+            remarks.append(f"{item.image.name}: {error}; left out")
+            continue
+        if own <= COARSEST * mpp:
+            kept.append(item)
+        else:
+            remarks.append(
+                f"{item.image.name}: its pixels are {own:.3g} um, too coarse to be read at {mpp:.3g}; left out"
+            )
+    if not kept:
         raise TrainingError("; ".join(remarks))
-    kept = tuple(item for item, own in scales if own <= COARSEST * mpp)
-    return replace(reviewed, images=kept, remarks=(*reviewed.remarks, *remarks))
+    return replace(reviewed, images=tuple(kept), remarks=(*reviewed.remarks, *remarks))
 
 
 def _silent(reviewed: ReviewedProject, places: Sequence[str], export: Export) -> list[str]:

@@ -7,10 +7,11 @@ from support.runs import standing
 from support.slides import DISC, TISSUE, Disc, disc_slide
 
 import glomseg
-from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOptions
+from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOptions, segment_slides
 from glomseg.errors import RunError
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import RUN, owner, plan_update
+from glomseg.runs.run import load_run
 from glomseg.runs.run_list import list_runs
 
 PALE = tuple(round(0.54 * disc + 0.46 * tissue) for disc, tissue in zip(DISC, TISSUE, strict=True))
@@ -47,6 +48,24 @@ def test_candidates_go_where_one_says_and_are_never_counted(tmp_path: Path, orac
     assert of(out / "candidates") == [("Glomerulus", 700)]
     drawn = PathObject(geometry=shown.geometry, class_name="Glomerulus")
     assert plan_update([drawn], [shown], None).add == ()  # nor is one put over what a person drew
+
+
+def test_probabilities_that_cannot_be_read_stop_no_other_image(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    slides = [disc_slide(tmp_path / f"{name}.tif", discs=[Disc(300, 300, 60, 60)]).path for name in "abc"]
+    out, again = tmp_path / "out", tmp_path / "again"
+    options = SegmentOptions(model=oracle_folder, keep_probability=True, device="cpu")
+    before = segment_slides(slides, out, options)
+    (out / "probability/b.tif").write_bytes((out / "probability/b.tif").read_bytes()[:200])
+    result = glomseg("rethreshold", out, "-o", again, "--threshold", "0.6")
+    assert result.code == 1
+    assert "b.tif" in result.out
+    assert "no probabilities that can be read" in result.out + result.err
+    records = load_run(again).images
+    assert [records[name].is_done for name in "abc"] == [True, False, True]
+    assert records["b"].glomeruli is None
+    assert of(again) == of(again, "c") == of(out)
+    assert before.records["b"].glomeruli == 1
+    assert not (again / "b.geojson").exists()
 
 
 def test_what_is_kept_gives_what_the_network_would(study_0_6_0: Path, no_qupath: None) -> None:

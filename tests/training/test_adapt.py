@@ -1,6 +1,7 @@
 """A model fitted to a laboratory in little time: better is kept, worse is not, and what chose the dials is said."""
 
 import json
+import shutil
 from contextlib import suppress
 from dataclasses import replace
 
@@ -100,6 +101,13 @@ def test_a_better_model_is_kept_and_says_what_it_gained(better):
 @pytest.mark.slow
 def test_a_worse_model_takes_no_other_s_place(fields, better, tmp_path):
     ruined = settings(better[0].output, "minutes=0.05", "optimiser.learning_rate=10")
+    aside = tmp_path / "lab-not-better"
+    shutil.copytree(better[0].output, aside)
+    (aside / "adaptation.json").unlink()
+    with pytest.raises(TrainingError, match="lab-not-better holds a model that no adaptation left there"):
+        train_model([fields], tmp_path / "lab", ruined)
+    assert verify_model(aside) == better[0].card
+    shutil.rmtree(aside)
     result = train_model([fields], tmp_path / "lab", ruined)
     assert not result.adapted.is_kept
     assert not (tmp_path / "lab").exists()

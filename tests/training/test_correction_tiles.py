@@ -138,6 +138,19 @@ def test_one_coarse_image_does_not_make_all_tiles_coarse(learn, tmp_path):
         learn(coarse)
 
 
+def test_a_reviewed_image_whose_file_is_damaged_stops_no_other(learn, tmp_path):
+    slide = disc_slide(tmp_path / "a.tif", discs=[Disc(600, 700, 80, 80)])
+    damaged = tmp_path / "b.tif"
+    damaged.write_bytes(b"II*\0 and nothing else")
+    corrections, read = learn(
+        review_of(damaged, circle(600, 700, 80), name="b.tif"), review_of(slide.path, circle(600, 700, 80))
+    )
+    assert read
+    assert [remark for remark in corrections.remarks if remark.startswith("b.tif: ") and "left out" in remark]
+    with pytest.raises(TrainingError, match=r"b\.tif: .*left out"):
+        learn(review_of(damaged, circle(600, 700, 80), name="b.tif"))
+
+
 def test_the_labels_say_by_name_what_is_not_known(learn, tmp_path):
     slide = disc_slide(tmp_path / "a.tif", discs=[Disc(600, 700, 80, 80)])
     objects = (circle(600, 700, 80), circle(900, 700, 60, "Glomerulus: Sclerotic"))
