@@ -26,7 +26,7 @@ if (folder == null)
 Files.createDirectories(folder)
 
 def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getImageName()
-def stem = name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_") + (entry == null ? "" : " [" + entry.getID() + "]")
+def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
 def glomeruli = getAnnotationObjects().findAll { it.getPathClass()?.toString()?.tokenize(":")?.first() == base }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
@@ -64,3 +64,11 @@ if (binding.hasVariable("showResult"))  // of the menu
         folder.resolve(stem + ".geojson").toFile())
 else if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showInfoNotification(name, text)
+
+/** Shorten a name so that files may be called after it: systems take 255 bytes, with what is added. */
+String shortened(String text) {
+    def kept = text
+    while (kept.getBytes("UTF-8").length > 150)
+        kept = kept.substring(0, kept.offsetByCodePoints(kept.length(), -1))
+    return kept == text ? text : kept + "~" + Integer.toHexString(text.hashCode())
+}

@@ -216,7 +216,8 @@ private void tellScores(Map scores, String run, String kind, File folder) {
 }
 
 String quoted(String text) {
-    return '"' + text.replace('"', '""') + '"'
+    def plain = text =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/ ? "'" + text : text  // glomseg takes the ' off
+    return '"' + plain.replace('"', '""') + '"'
 }
 
 /** Take back what the last run changed. The images are saved and closed meanwhile, and opened again. */

@@ -30,6 +30,10 @@ def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
 def total = glomeruli.collect { it.getROI().getArea() }.inject(0.0d) { sum, area -> sum + area } * pixelArea
+def runs = entry.getEntryPath().getParent().getParent().resolve("glomseg").toFile().listFiles() ?: new File[0]
+def isLookedAt = glomeruli || entry.getMetadataValue("glomseg.reviewed") != null ||
+    getAnnotationObjects().any { it.getMetadata().containsKey("glomseg.verdict") } ||
+    runs.any { new File(it, "${entry.getID()}.geojson").isFile() } // else nobody knows that there are none
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
 def count = glomeruli.size()
 def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
@@ -37,11 +41,12 @@ def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um
 def name = entry.getImageName()
 if (name =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/)
     name = "'" + name // no spreadsheet is to run a name as a formula; glomseg takes the ' off again
-def row = [
-    entry.getID(), '"' + name.replace('"', '""') + '"', count, count ? number(total / count) : "",
+def values = [
+    count, count ? number(total / count) : "",
     number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
     glomeruli.count { it.getMetadata().containsKey("glomseg.verdict") },
 ]
+def row = [entry.getID(), '"' + name.replace('"', '""') + '"', *(isLookedAt ? values : values.collect { "" })]
 
 def lines = Files.exists(file) ? Files.readAllLines(file) : []
 def heads = [columns.join(","), columns.join(",").replace("entry_id", "image_id")]  // as older files say
@@ -51,6 +56,8 @@ Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
 Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 
 def text = [columns, row].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
+if (!isLookedAt)
+    text = "${entry.getImageName()}: not measured; no run has worked on it, and it is not marked as fully reviewed"
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)

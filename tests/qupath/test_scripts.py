@@ -222,7 +222,16 @@ def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data,
     assert (first["glomeruli"], first["sclerotic"], first["percent_sclerotic"]) == ("7", "2", "28.57")
     assert float(first["mean_area_um2"]) == pytest.approx(sum(area.values()) / 7, rel=1e-3)
     assert (second["glomeruli"], third["image"], third["mean_area_um2"]) == ("1", "Ünï cöde #3.png", "")
-    moved.write_text(moved.read_text("utf-8").replace('"imageName": "kidney_0', '"imageName": "=kidney_0'), "utf-8")
+    assert [third[name] for name in ("glomeruli", "total_area_um2", "sclerotic")] == ["", "", ""]  # nobody looked at it
+    made_run(moved, "run-1", [], keys=("3",))
+    drive(moved, f"measure_summary|{table}")
+    assert [row["glomeruli"] for row in csv.DictReader(table.open(encoding="utf-8"))] == ["7", "1", "0"]
+    shutil.rmtree(moved.parent / "glomseg")
+    named = moved.read_text("utf-8")
+    moved.write_text(named.replace('"imageName": "kidney_02', f'"imageName": "{"ü" * 300}'), "utf-8")
+    drive(moved, f"export_glomeruli|{tmp_path / 'long'}")
+    assert sorted(path.suffix for path in (tmp_path / "long").glob("ü*")) == [".csv", ".geojson"]
+    moved.write_text(named.replace('"imageName": "kidney_0', '"imageName": "=kidney_0'), "utf-8")
     drive(moved, f"export_glomeruli|{tmp_path / 'formulas'}", f"measure_summary|{tmp_path / 'formulas.csv'}")
     assert [row["image"] for row in read_csv(tmp_path / "formulas.csv")[1]][:2] == ["=kidney_01.tif", "=kidney_02.tif"]
     for path in (tmp_path / "formulas.csv", *(tmp_path / "formulas").glob("*kidney*.csv")):
