@@ -231,8 +231,13 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     def (machine, persons) = existing.split {
         isMachines(it) && !(it in how.brought) && !hasOwnMeasurements(it, written[mark(it)])
     }
-    def personsIndex = index(persons + how.detections)
-    def (covered, free) = predictions.split { overlaps(it, personsIndex, true) }
+    def (elsewhere, here) = persons.split { isOffPlane(it) }
+    def machineIndex = index(machine)
+    def personsIndex = index(here + how.detections)
+    def elsewhereIndex = index(elsewhere.findAll { !overlaps(it, machineIndex, true) })
+    def (covered, free) = predictions.split {
+        overlaps(it, personsIndex, true) || overlaps(it, elsewhereIndex, true)
+    }
     def standing = machine.collectEntries { [(mark(it)): it] }
     def asked = free.collectEntries { [(mark(it)): it] }
     def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
@@ -306,8 +311,12 @@ boolean isMachines(PathObject item) {
     if (metadata.containsKey(VERDICT) || metadata.keySet().any { !it.startsWith("glomseg.") })
         return false
     def painted = item.getColor() == null || metadata["glomseg.painted"] == item.getColor().toString()
-    def isFirstPlane = item.getROI().getZ() == 0 && item.getROI().getT() == 0
-    return painted && isFirstPlane && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
+    return painted && !isOffPlane(item) && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
+}
+
+/** Tell whether a person put it on another plane of a stack or a time series than the first, where all of ours lie. */
+boolean isOffPlane(PathObject item) {
+    return item.getROI().getZ() != 0 || item.getROI().getT() != 0
 }
 
 String mark(PathObject item) {
@@ -356,7 +365,7 @@ Geometry union(List items) {
 /** Return the detections that are large enough to coincide with a prediction. */
 List large(def hierarchy, List predictions) {
     def smallest = predictions.collect { it.getROI().getArea() }.min() ?: 0
-    return hierarchy.getDetectionObjects().findAll { it.getROI().getArea() >= smallest / 2 } as List
+    return hierarchy.getDetectionObjects().findAll { !isOffPlane(it) && it.getROI().getArea() >= smallest / 2 } as List
 }
 
 STRtree index(List items) {

@@ -164,5 +164,13 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
         is_review_outdated=is_outdated,
         others=content.others,
     )
-    remarks = (*image.remarks, *annotated.outdated_reviews, *say_other_copies(image.data_folder), *content.remarks)
-    return replace(annotated, remarks=remarks)
+    copies = say_other_copies(image.data_folder)
+    planes = _other_planes(content.annotations)
+    return replace(annotated, remarks=(*image.remarks, *annotated.outdated_reviews, *copies, *planes, *content.remarks))
+
+
+def _other_planes(objects: Iterable[PathObject]) -> list[str]:
+    """Say how many annotations lie on other planes of a stack than the first, which is the one that is read."""
+    count = sum(item.is_off_plane for item in objects)
+    lie = "annotation lies on another plane" if count == 1 else "annotations lie on other planes"
+    return [f"{count} {lie} than the first, and {'counts' if count == 1 else 'count'} as if there"] if count else []

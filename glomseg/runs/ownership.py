@@ -168,6 +168,7 @@ def plan_update(
 
     What is left is added, and the machine's other objects with their centroid in the area are removed; but for one in
     whose place the run saw something that was dropped for what a person did beside it: that would be lost unseen.
+    What a person put on another plane takes the place of nothing that stands beneath it on the first.
     `rivals` says when two objects overlap or coincide. Raises ValueError for a prediction without a run.
     """
     if any(RUN not in item.metadata for item in predictions):
@@ -176,7 +177,9 @@ def plan_update(
     whose = owners(existing, memory.predictions)
     persons = [item for item, owned in zip(existing, whose, strict=True) if owned == "person"]
     machine = [item for item, owned in zip(existing, whose, strict=True) if owned == "machine"]
-    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], persons, of_any_kind=True)
+    here, elsewhere = split_by_plane(persons)
+    obstacles = [*here, *split_overlapping(elsewhere, machine, of_any_kind=True)[0]]
+    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], obstacles, of_any_kind=True)
     left, keep = _match(left, machine)
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
@@ -184,7 +187,7 @@ def plan_update(
     gone = deletions(existing, memory, believe=believe_deletions)
     rejected = () if forget_rejections else gone.rejected
     add, dropped_rejected = split_overlapping(left, rejected)
-    remove, seen_again = _split_seen_again(inside, [*dropped_person, *dropped_rejected], add, persons, rejected)
+    remove, seen_again = _split_seen_again(inside, [*dropped_person, *dropped_rejected], add, here, rejected)
     keep += seen_again
     known = _taken_over(gone.rejected, persons) if forget_rejections else gone.rejected
     return Plan(
@@ -223,6 +226,11 @@ def deletions(existing: Sequence[PathObject], memory: Memory, *, believe: bool =
         is_sure = run in seen or believe or (memory.is_of_data and len(items) <= FEW)
         (rejected if is_sure else doubtful).extend(items)
     return Deletions(rejected=tuple(rejected), doubtful=tuple(doubtful))
+
+
+def split_by_plane(items: Sequence[PathObject]) -> tuple[list[PathObject], list[PathObject]]:
+    """Split objects into those on the first plane, to which all of ours belong, and those on others."""
+    return [item for item in items if not item.is_off_plane], [item for item in items if item.is_off_plane]
 
 
 def _standing(memory: Memory, existing: Sequence[PathObject]) -> list[PathObject]:

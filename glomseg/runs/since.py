@@ -55,12 +55,16 @@ class PeoplesChanges:
 
 def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObject], change: Change) -> PeoplesChanges:
     """Tell what people changed since `change`, after which our `predictions` stood, where `existing` stand now."""
-    standing = {item.metadata[FINGERPRINT]: item for item in existing if FINGERPRINT in item.metadata}
+    standing: dict[str, list[PathObject]] = {}
+    for item in existing:
+        if FINGERPRINT in item.metadata:
+            standing.setdefault(item.metadata[FINGERPRINT], []).append(item)
     ours = {item.metadata.get(FINGERPRINT, ""): item for item in predictions if REJECTED not in item.metadata}
     counts: dict[str, Counter[str]] = {name: Counter() for name in _KINDS}
     for written, item in ours.items():
-        now = standing.get(written)
-        for what in ["deleted"] if now is None else _done_to(item, now):
+        done = sorted(((_done_to(item, now), now) for now in standing.get(written, [])), key=lambda pair: len(pair[0]))
+        copies = [now for _, now in done[1:] if now.object_id not in change.ids]
+        for what in [*(done[0][0] if done else ["deleted"]), *["added" for _ in copies]]:
             counts[what][item.class_name or ""] += 1
     _count_theirs([item for item in existing if item.metadata.get(FINGERPRINT) not in ours], change, set(ours), counts)
     judged = [item for item in existing if VERDICT in item.metadata]
@@ -90,8 +94,9 @@ def _count_theirs(
     items: Sequence[PathObject], change: Change, ours: set[str], counts: Mapping[str, Counter[str]]
 ) -> None:
     """Count what is a person's own: new, gone, or another than it was."""
-    new = [item for item in items if mark(item) not in change.stood and item.object_type == ANNOTATION]
-    for item in new:
+    annotations = [item for item in items if item.object_type == ANNOTATION]
+    is_copied = {item.object_id for item in annotations if change.ids and item.object_id not in change.ids}
+    for item in (one for one in annotations if one.object_id in is_copied or mark(one) not in change.stood):
         known = item.object_id in change.ids
         counts["changed" if known else "added"][item.class_name or ""] += 1
     standing = {item.object_id for item in items}

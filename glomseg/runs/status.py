@@ -16,6 +16,7 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, image_stat
 from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
+from glomseg.runs.brought import with_brought
 from glomseg.runs.changes import runs_in, taken_back_at
 from glomseg.runs.image_record import ImageRecord, Outcome, State
 from glomseg.runs.lock import Holder, at_work
@@ -146,7 +147,8 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
         check_as_read(read, status.image.data_folder)
     except GlomsegError as error:
         since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
-    machine = owners(read.objects, memory.predictions).count("machine")
+    standing = with_brought(read.objects, memory, runs_folder, read.entry_id)
+    machine = owners(standing, memory.predictions).count("machine")
     verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
     counts = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
     counted = Counter(item.class_name or "Unclassified" for item in read.objects)  # as QuPath's summary says it

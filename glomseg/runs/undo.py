@@ -21,6 +21,7 @@ from glomseg.runs.ownership import (
     deletions,
     mark,
     owners,
+    split_by_plane,
 )
 from glomseg.runs.rivals import split_overlapping
 
@@ -90,8 +91,8 @@ def plan_undo(
     """Decide how to take a change back; `memory` is what is remembered of the image as it stands.
 
     What it added goes where it is still the machine's. What it removed returns, but not where it overlaps something
-    that was not there at the time, nor where a person deleted or changed what had replaced it: that is a verdict on
-    the place, and is remembered as such. Deletions in doubt are no verdict.
+    on its plane that was not there at the time, nor where a person deleted or changed what had replaced it: that is a
+    verdict on the place, and is remembered as such. Deletions in doubt are no verdict.
     """
     whose = owners(existing, (*change.added, *change.remembered))
     persons = [item for item, owned in zip(existing, whose, strict=True) if owned == "person"]
@@ -107,8 +108,9 @@ def plan_undo(
     rejected = [item for item in gone.rejected if item.metadata.get(FINGERPRINT) not in before]
     ids = {item.object_id for item in stay if item.object_id}
     back = [item for item in change.removed if item.object_id not in ids]
+    here, _ = split_by_plane(stay)
     back, dropped_person = split_overlapping(
-        back, [item for item in stay if mark(item) not in change.stood], of_any_kind=True
+        back, [item for item in here if mark(item) not in change.stood], of_any_kind=True
     )
     back, dropped_rejected = split_overlapping(back, rejected)
     return Plan(

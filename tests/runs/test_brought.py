@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 from support.groovy import import_run
-from support.qupath_side import bring_in
-from support.runs import FREE, discs, made_run, standing
+from support.qupath_side import bring_in, put_on_another_plane
+from support.runs import FREE, discs, made_run, same, standing
 
 from glomseg.qupath.objects import write_geojson
 from glomseg.qupath.project import read_project
@@ -49,6 +49,33 @@ def test_what_was_copied_from_another_image_stays(moved, one_process, glomseg, t
     assert runs_at(one_process, moved) == {0: "run-2", 1: "run-2", 6: "run-1", 7: "run-1"}
     assert glomseg("undo", moved, "run-2").code == 0
     assert runs_at(one_process, moved) == {0: "run-1", 1: "run-1", 2: "run-1", 6: "run-1", 7: "run-1"}
+
+
+@pytest.mark.parametrize("by_script", [False, True])
+def test_what_was_put_on_another_plane_is_a_persons_and_what_it_was_copied_from_is_not(
+    moved, one_process, glomseg, by_script
+):
+    """The next run replaces the original and not the copy, undo brings it back; what was moved there is not offered."""
+    found(moved, "run-1", (0, 1, 2))
+    assert glomseg("collect", moved).code == 0
+    assert one_process.call(put_on_another_plane, moved, "2", read_project(moved).images[1].path) == 3
+    before = standing(one_process, moved, "2")
+    theirs = {key: item for key, item in before.items() if item.is_off_plane}
+    assert len(theirs) == 3
+    said = glomseg("measure", moved).err
+    assert "3 annotations lie on other planes than the first, and count as if there" in said
+    for run, shift in (("run-2", 4), ("run-3", 8)):
+        found(moved, run, (0, 1, 2), shift)
+        if by_script:
+            done = one_process.call(import_run, moved, "2", run)
+            assert (done["added"], done["removed"], done["person"], done["rejected"]) == (2, 2, 1, 0)
+        else:
+            assert glomseg("collect", moved).code == 0
+        after = standing(one_process, moved, "2")
+        assert {item.metadata.get(RUN) for item in after.values() if not item.is_off_plane} >= {run}
+        assert same({key: item for key, item in after.items() if item.is_off_plane}, theirs)
+        assert glomseg("undo", moved, run).code == 0
+        assert same(standing(one_process, moved, "2"), before)
 
 
 @pytest.mark.parametrize("what", ["its own", "of a run that is gone"])

@@ -11,6 +11,7 @@ from support.plans import apply, bound, disc, ours
 
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.ownership import DESCRIPTION, VERDICT, owner, plan_update, stamp
+from glomseg.runs.undo import change_of, plan_undo
 
 GLOMERULUS = "Glomerulus"
 
@@ -162,7 +163,7 @@ def test_a_sliver_is_no_glomerulus():
 PLACES = st.tuples(st.integers(0, 12), st.integers(0, 2), st.sampled_from([20, 35, 40]))
 
 
-EDITS = st.sampled_from(["none", "none", "delete", "move", "lock", "class", "verdict", "name", "draw"])
+EDITS = st.sampled_from(["none", "none", "delete", "move", "lock", "class", "verdict", "name", "draw", "plane", "copy"])
 
 
 def predictions_at(places, run):
@@ -179,11 +180,14 @@ def edited(existing, edits):
             "class": {"class_name": "Artefact"},
             "verdict": {"metadata": {**item.metadata, VERDICT: "reject"}},
             "name": {"name": "look"},
+            "plane": {"is_off_plane": True},
         }
         if edit != "delete":
             result.append(replace(item, **changes.get(edit, {})))
         if edit == "draw":
             result.append(disc(60 + 35 * number, 60))
+        if edit == "copy":
+            result.append(replace(item, is_off_plane=True))
     return result
 
 
@@ -289,3 +293,40 @@ def test_ten_thousand_objects_are_replaced_at_once():
     moved = [ours(x + 1, y, run="run-2") for x, y in spots]
     plan = plan_update(existing + hers, moved, box(0, 0, 20_000, 20_000), bound(existing))
     assert len(plan.add) == len(plan.remove) == 10_000
+
+
+# --- what a person puts on another plane of a stack
+
+
+def test_a_copy_on_another_plane_is_a_persons_and_the_original_the_machines():
+    """Run after run replaces the one and leaves the other, and each undo brings back what it replaced."""
+    first = plan_update([], [ours(100, 100), ours(300, 100)], None)
+    copy = replace(first.add[0], is_off_plane=True, object_id="copy")
+    standing, remembered = [*first.add, copy], first.remember
+    for number in (2, 3):
+        predictions = [ours(100 + number, 100, run=f"run-{number}"), ours(300 + number, 100, run=f"run-{number}")]
+        plan = plan_update(standing, predictions, None, bound(remembered))
+        assert (plan.persons, plan.add, len(plan.remove)) == ((copy,), tuple(predictions), 2)
+        change = change_of(plan, standing, plan.remembered, run=f"run-{number}", before=None)
+        after = apply(standing, plan)
+        assert plan_update(after, predictions, None, bound(plan.remember)).is_empty
+        back = apply(after, plan_undo(after, change, bound(plan.remember)))
+        assert {id(item) for item in back} == {id(item) for item in standing}
+        standing, remembered = after, plan.remember
+
+
+def test_a_copy_on_another_plane_since_a_run_does_not_hinder_its_undo():
+    before, hers = ours(100, 100), disc(104, 100, is_off_plane=True)
+    plan = plan_update([before], [ours(103, 100, run="run-2")], None, bound([before]))
+    change = change_of(plan, [before], plan.remembered, run="run-2", before=None)
+    copy = replace(plan.add[0], is_off_plane=True)
+    after = [*apply([before], plan), copy, hers]
+    assert apply(after, plan_undo(after, change, bound(plan.remember))) == [copy, hers, before]
+    moved = [copy]
+    assert apply(moved, plan_undo(moved, change, bound(plan.remember))) == [copy], "it was taken off its place"
+
+
+def test_what_a_person_drew_on_another_plane_alone_is_not_outlined_again():
+    hers = disc(100, 100, is_off_plane=True)
+    plan = plan_update([hers], [ours(102, 100), ours(300, 100)], None)
+    assert (plan.persons, len(plan.add), len(plan.dropped_person)) == ((hers,), 1, 1)

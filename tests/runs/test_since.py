@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from shapely.affinity import translate
 from shapely.geometry import Point
+from support.plans import apply
 from support.runs import FREE, discs
 
 from glomseg.qupath.objects import PathObject
@@ -53,3 +54,17 @@ def test_each_change_is_counted_once_by_class():
     assert since.changed == {"Glomerulus": 1, "": 1}
     assert (since.judged, since.judged_by) == ({"reject": 1}, {"AB": 1})
     assert str(since) == "1 added, 2 deleted, 2 reshaped, 2 reclassified, 2 changed, 1 judged (by AB)"
+
+
+def test_a_copy_is_added_wherever_it_was_put_and_its_original_is_as_it_was():
+    """As onto another plane of a stack, or twice in place."""
+    standing, memory, change = written()
+    copies = [replace(standing[0], is_off_plane=True, object_id="z"), replace(standing[1], object_id="twice")]
+    for now in ([*copies, *standing], [*standing, *copies]):
+        assert str(changes_since(now, memory, change)) == "2 added"
+    bare = replace(standing[2], is_off_plane=True, object_id="bare", metadata={})  # as QuPath copies to a plane
+    assert str(changes_since([*standing, bare], memory, change)) == "1 added"
+    copies.append(bare)
+    plan = plan_update([*standing, *copies], discs("run-2", FREE), None)
+    later = change_of(plan, [*standing, *copies], plan.remembered, run="run-2", before=None)
+    assert str(changes_since(apply([*standing, *copies], plan), plan.remember, later)) == "nothing changed"

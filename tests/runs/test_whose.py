@@ -52,6 +52,10 @@ HELD = {
     "the image is duplicated in QuPath": (
         "runs/test_remembered.py::test_a_duplicate_of_an_image_knows_what_was_deleted_on_the_original",
     ),
+    "an outline is put onto another plane of a stack or a time series": (
+        "runs/test_brought.py::test_what_was_put_on_another_plane_is_a_persons_and_what_it_was_copied_from_is_not",
+        "runs/test_ownership.py::test_a_copy_on_another_plane_is_a_persons_and_the_original_the_machines",
+    ),
     "an outline is copied to another image, or dragged in from a file": (
         "runs/test_brought.py::test_what_was_copied_from_another_image_stays",
         "runs/test_brought.py::test_what_may_be_a_runs_own_result_is_the_machines",

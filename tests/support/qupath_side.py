@@ -105,6 +105,24 @@ def bring_in(project_path: Path, entry_id: str, image_path: Path, file: Path) ->
     return _edit(project_path, entry_id, image_path, add)
 
 
+def put_on_another_plane(project_path: Path, entry_id: str, image_path: Path) -> int:
+    """Play a person who puts predictions onto the second plane: the first from the left as QuPath copies, without what
+    is written in it, the second as a script does, and the third is moved there.
+    """
+
+    def put(hierarchy: Any, ours: list[Any]) -> int:
+        from paquo.jpype_backend import JClass
+
+        plane = JClass("qupath.lib.regions.ImagePlane").getPlane(1, 0)
+        tools = JClass("qupath.lib.objects.PathObjectTools")
+        for item, with_metadata in ((ours[0], False), (ours[1], True)):
+            hierarchy.addObject(tools.updatePlane(item, plane, with_metadata, True))
+        ours[2].setROI(ours[2].getROI().updatePlane(plane))
+        return 3
+
+    return _edit(project_path, entry_id, image_path, put)
+
+
 def twin(project_path: Path, entry_id: str, image_path: Path) -> int:
     """Play a script that leaves two objects of one id: the first prediction, and a copy of it elsewhere."""
 
