@@ -96,7 +96,9 @@ def _row(status: ImageStatus) -> tuple[str, ...]:
         f"{run.run_id} {run.state}" + (f" ({run.glomeruli})" if run.glomeruli is not None else "")
         for run in status.runs
     ]
-    doubts = status.runs[-1].doubts if status.runs and not status.reviewed else ()
+    last = status.runs[-1] if status.runs else None
+    is_reviewed = bool(status.reviewed) and last is not None and last.state == "collected"
+    doubts = () if last is None or is_reviewed else last.doubts
     remarks = [status.conflict, status.reviewed and f"reviewed: {status.reviewed}", status.problem]
     remarks += [*status.image.remarks, *doubts]
     return (

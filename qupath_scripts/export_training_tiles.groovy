@@ -2,8 +2,9 @@
  * Purpose: export image tiles and their labels, to train a model on what was reviewed; what `glomseg train` reads.
  *          `glomseg export-tiles` does the same from outside QuPath.
  * Input:   annotations of the classes, by default Glomerulus and "Glomerulus: Sclerotic", on the open image or, with
- *          "Run for project", on every image. Rejected ones are left out; areas of class Ignore* have the last label,
- *          over all others, and `glomseg train` learns nothing from them. Arguments (none is needed), as name=value:
+ *          "Run for project", on every image. Rejected ones are left out; areas of class Ignore*, and candidates that
+ *          nobody judged, have the last label, over all others, and `glomseg train` learns nothing from them.
+ *          Arguments (none is needed), as name=value:
  *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
  *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
  *            class=NAME   may be repeated; the first is label 1, and so on; a derived class that is not named has the
@@ -65,7 +66,9 @@ if (given.contains("reviewed-only") && !reviewed) {
 }
 
 def server = imageData.getServer()
-def annotations = imageData.getHierarchy().getAnnotationObjects().findAll { isWanted(it) }
+def all = imageData.getHierarchy().getAnnotationObjects()
+def judged = all.findAll { isCandidate(it) && isJudged(it, all, classes) } as Set
+def annotations = all.findAll { isWanted(it) }
 def labelled = annotations.findAll { labelledAs(it.getPathClass(), classes) != null }
 if (!labelled && !reviewed) {
     say("no annotation of class ${classes.join(' or ')}, left out")
@@ -74,19 +77,21 @@ if (!labelled && !reviewed) {
 def own = server.getPixelCalibration().hasPixelSizeMicrons() ? pixelSize(server) : null
 def downsample = chooseDownsample(own, option("mpp", null) as Double, option("downsample", "2") as double)
 def builder = new LabeledImageServer.Builder(imageData)
-    .useFilter { it.isAnnotation() && isWanted(it) }
+    .useFilter { it.isAnnotation() && isWanted(it) && !(it in judged) }
     .lineThickness(0.5f)  // a line of a pixel or more would change how Java2D fills at scales such as 1.2
     .backgroundLabel(0)
     .downsample(downsample)
     .multichannelOutput(false)
 def present = annotations.collect { it.getPathClass() }.findAll { it != null }.unique()
-def ignored = classes.any { isIgnored(it) } ? [] : annotations.findAll { isIgnored(it.getPathClass()?.toString()) }
+def ignored = classes.any { isIgnored(it) } ? [] :
+    annotations.findAll { isIgnored(it.getPathClass()?.toString()) || (isCandidate(it) && !(it in judged)) }
 def named = classes + (ignored ? [IGNORED] : [])
 named.eachWithIndex { name, index ->
     builder.addLabel(name, index + 1)
     present.findAll { it.toString() != name && labelledAs(it, named) == name }
         .each { builder.addLabel(it, index + 1) }
 }
+ignored.findAll { isCandidate(it) }*.getPathClass().unique().each { builder.addLabel(it, named.size()) }
 def labels = builder.build()
 def toIgnore = ignored ? GeometryTools.union(ignored.collect { it.getROI().getGeometry() }) : null
 def stem = stemOf(entry.getImageName())
@@ -136,6 +141,7 @@ if (subdir)
 else
     exporter.labeledImageId("-labelled")
 exporter.writeTiles(target.getAbsolutePath())
+nameIgnoredOnce(new File(target, stem + "-tiles.json"))
 record.downsample[entry.getImageName()] = downsample
 record.project = entry.getEntryPath().getParent().getParent().getFileName().toString()
 record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
@@ -174,6 +180,29 @@ static String labelledAs(pathClass, List<String> classes) {
 
 static boolean isIgnored(String name) {
     return name == IGNORED || name?.startsWith(IGNORED + ": ")
+}
+
+/* Take the classes of candidates out of what lists the labels: they have that of Ignore*, and no name of their own. */
+static void nameIgnoredOnce(File listing) {
+    def text = listing.getText("UTF-8")
+    def other = text.replaceAll(/,\s*\{\s*"classification":\s*"Candidate: [^"]*",\s*"label":\s*\d+\s*\}/, "")
+    if (other != text)
+        listing.setText(other, "UTF-8")
+}
+
+/* What a run was not sure of. */
+static boolean isCandidate(item) {
+    return item.getPathClass()?.toString()?.startsWith("Candidate: ")
+}
+
+/* Whether a glomerulus stands where a candidate lies, or one that was rejected; as glomseg's reviewed.py has it. */
+static boolean isJudged(item, all, List<String> classes) {
+    def ours = item.getROI().getGeometry()
+    return item.getMetadata()["glomseg.verdict"] == "reject" || all.any { other ->
+        def isRival = labelledAs(other.getPathClass(), classes) != null || other.getMetadata()["glomseg.run"]
+        def theirs = isRival && !isCandidate(other) ? other.getROI().getGeometry() : null
+        theirs != null && ours.intersection(theirs).getArea() > 0.3 * Math.min(ours.getArea(), theirs.getArea())
+    }
 }
 
 /* QuPath counts a tile as annotated where an outline comes within a pixel of it. */

@@ -369,7 +369,7 @@ class Review extends ImageWindow {
                     offered ? "${offered} ${offered == 1 ? 'candidate was' : 'candidates were'} not judged" : ""]
             .findAll().join(", and ")
         if (!marked && left && !Dialogs.showYesNoDialog(title, "${left}. Mark the image as fully reviewed? Training " +
-            "takes the whole image as truth then."))
+            "takes the image as truth then, but for candidates without a verdict and what is to be edited."))
             return
         if (!isCurrent())
             return

@@ -62,7 +62,7 @@ def _on_slides(slides: Sequence[MeasuredSlide]) -> list[Remark]:
             slide for slide in slides if _confidence(slide) < LOW_CONFIDENCE
         ],
         "Less sharp than the other slides": [s for s in slides if s.sharpness is not None and s.sharpness < limit],
-        "Global sclerosis suggested by a classifier and not reviewed; no part of the sclerotic profiles": [
+        "Global sclerosis suggested by a classifier and not judged; no part of the sclerotic profiles": [
             slide for slide in slides if any(profile.suggested_sclerotic for profile in slide.profiles)
         ],
         "No glomerulus on it": [slide for slide in slides if not slide.profiles],

@@ -9,10 +9,11 @@ from pathlib import Path
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.errors import GlomsegError, ModelError, ProjectError
+from glomseg.errors import GeoJSONError, GlomsegError, ModelError, ProjectError
 from glomseg.models.store import find_model, read_card
 from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.classes import is_candidate
+from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.project import Project, read_project, usable_path
 from glomseg.qupath.review_mark import REVIEWED
 from glomseg.qupath.same_slides import same_slides
@@ -33,12 +34,14 @@ CLASS_BEFORE = "glomseg.class_before"
 class ReviewedImage:
     """One image of which a person reviewed all (`area` None) or a part, in level-0 pixels.
 
-    `rejected` are predictions that a person rejected or deleted, where nothing of their class stands now.
+    `rejected` are predictions that a person rejected or deleted, where nothing of their class stands now. `candidates`
+    are what a run was not sure of and nobody has judged, in the image or offered to the review, in what was reviewed.
     """
 
     image: AnnotatedImage
     area: BaseGeometry | None
     rejected: tuple[PathObject, ...]
+    candidates: tuple[PathObject, ...] = ()
 
     @property
     def standing(self) -> tuple[PathObject, ...]:
@@ -69,6 +72,15 @@ def is_rejected(item: PathObject) -> bool:
 def without_rejected(image: AnnotatedImage) -> AnnotatedImage:
     """Return an image without the objects that a person rejected."""
     return replace(image, objects=tuple(item for item in image.objects if not is_rejected(item)))
+
+
+def unjudged(
+    objects: Sequence[PathObject], *, offered: Sequence[PathObject] = (), deleted: Sequence[PathObject] = ()
+) -> list[PathObject]:
+    """List the candidates among what stands, or `offered` beside it, where nothing stands and nothing was `deleted`."""
+    shown = [item for item in objects if is_candidate(item.class_name) and not is_rejected(item)]
+    judged = [*(item for item in objects if not is_candidate(item.class_name) or is_rejected(item)), *deleted]
+    return split_overlapping([*shown, *split_overlapping(offered, shown)[0]], judged)[0]
 
 
 def persons_objects(image: AnnotatedImage) -> frozenset[int]:
@@ -163,7 +175,25 @@ def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, rem
     gone = deletions(image.objects, memory)
     if gone.doubtful:
         raise ProjectError(doubt(gone.doubtful))
-    return replace(reviewed, rejected=tuple(_rejected(reviewed, gone.rejected)))
+    area, found = reviewed.area, unjudged(image.objects, offered=_offered(runs, image, remarks), deleted=gone.rejected)
+    return replace(
+        reviewed,
+        rejected=tuple(_rejected(reviewed, gone.rejected)),
+        candidates=tuple(item for item in found if area is None or area.intersects(item.geometry.centroid)),
+    )
+
+
+def _offered(runs: Sequence[Run], image: AnnotatedImage, remarks: list[str]) -> list[PathObject]:
+    """Read the candidates that the review offers of an image: those of the newest run that was not taken back there."""
+    found = [run for run in runs if run.has_result(image.entry_id) and run.images[image.entry_id].undone is None]
+    path = found[-1].candidates_path(image.entry_id) if found else None
+    if path is None or not path.is_file():
+        return []
+    try:
+        return read_geojson(path)
+    except GeoJSONError as error:
+        remarks.append(f"{image.name}: which candidates nobody judged is not known ({error})")
+        return []
 
 
 def _rejected(reviewed: ReviewedImage, deleted: Sequence[PathObject]) -> list[PathObject]:

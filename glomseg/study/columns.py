@@ -63,7 +63,7 @@ _JUDGED: tuple[Column[PlacedProfile], ...] = (
            "How probable global sclerosis is to a classifier, 0 to 1; empty where none was asked",
            lambda p: p.profile.item.measurements.get("Sclerotic probability")),
     Column("suggested_sclerotic", "", "Suggested sclerotic",
-           "1 where a classifier suggests global sclerosis and nobody has reviewed it; counted nowhere as sclerotic",
+           "1 where a classifier suggests global sclerosis and nobody has judged it; counted nowhere as sclerotic",
            lambda p: p.profile.suggested_sclerotic),
     Column("counted", "", "Counted",
            "1 where the centre lies in the reference region and not in an area of class Ignore*",
@@ -126,8 +126,8 @@ _COUNTS: tuple[Column[StudySummary], ...] = (
            "the slide, and the model has no class for it", lambda s: s.sclerotic),
     Column("non_sclerotic", "", "Non-sclerotic",
            "Counted profiles of any other class, on slides where sclerosis was assessed", lambda s: s.non_sclerotic),
-    Column("suggested_sclerotic", "", "Suggested sclerotic, not reviewed",
-           "Counted profiles that a classifier takes for globally sclerosed and nobody has reviewed; no part of "
+    Column("suggested_sclerotic", "", "Suggested sclerotic, not judged",
+           "Counted profiles that a classifier takes for globally sclerosed and nobody has judged; no part of "
            "sclerotic", lambda s: s.suggested_sclerotic),
     Column("reviewed_percent", "%", "Reviewed (%)",
            "Share of the profiles that a person drew, changed or judged, or marked as reviewed",

@@ -55,7 +55,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
         region, reference = _region(slide.image.objects, settings)
         off_slide = _off_slide(slide.image, settings, region, size, remarks)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
-        profiles = _profiles(slide.image, settings, mpp, size, region, ground)
+        profiles = _profiles(slide, settings, mpp, size, region, ground)
         remarks += describe_doubtful([profile.item.geometry for profile in profiles])
         result = MeasuredSlide(
             slide=slide,
@@ -161,16 +161,20 @@ def _off_slide(
 
 
 def _profiles(
-    image: AnnotatedImage,
+    slide: StudySlide,
     settings: MeasureSettings,
     mpp: tuple[float, float] | None,
     size: tuple[int, int] | None,
     region: Region,
     ground: Ground | None,
 ) -> list[Profile]:
-    """Measure the outlines of the glomeruli and where they lie."""
-    profiles = []
-    persons, reviewed = persons_objects(image), reviewed_objects(image)
+    """Measure the outlines of the glomeruli and where they lie.
+
+    A mark on an image says nothing of outlines that were read from a run, and a suggestion of a classifier is settled
+    by a verdict or a class that a person gives to that very outline, and not by such a mark.
+    """
+    profiles, image = [], slide.image
+    persons, reviewed = persons_objects(image), reviewed_objects(image) if slide.is_as_reviewed else frozenset()
     for position, item in enumerate(image.objects):
         if not is_glomerulus(item, settings):
             continue
@@ -189,7 +193,7 @@ def _profiles(
                 inside=region.holds(outline) and (size is None or box(0, 0, *size).intersects(outline.centroid)),
                 cut_by=edges_that_cut(item, outline, size, region, ground),
                 edge_um=depth_um(ground, outline),
-                suggested_sclerotic=is_suggested(item, settings) and not is_reviewed,
+                suggested_sclerotic=is_suggested(item, settings) and position not in persons,
             )
         )
     return _with_neighbours(profiles, mpp) if mpp else profiles
@@ -201,7 +205,8 @@ def _sclerosis_judged_by(slide: StudySlide, profiles: Sequence[Profile], setting
     by_model = any(is_sclerotic(name, settings) for name in classes)
     if by_model or any(profile.sclerotic and not profile.by_person for profile in profiles):
         return "model"
-    by_person = slide.image.is_reviewed or bool(slide.rejected) or any(profile.reviewed for profile in profiles)
+    is_reviewed = slide.image.is_reviewed and slide.is_as_reviewed
+    by_person = is_reviewed or bool(slide.rejected) or any(profile.reviewed for profile in profiles)
     return "person" if by_person else ""
 
 

@@ -93,6 +93,11 @@ class StudySlide:
     failure: str = ""
 
     @property
+    def is_as_reviewed(self) -> bool:
+        """Tell whether its outlines are those that stand in the project, of which a mark there speaks."""
+        return self.source in ("project", "")
+
+    @property
     def icc(self) -> bool:
         """Tell whether the run that found its glomeruli read its colours by their ICC profile, so that pictures do."""
         return self.run is not None and self.run.icc
@@ -136,7 +141,7 @@ class MeasureSettings:
 class Profile:
     """One glomerular profile. `shape` is None without a pixel size; `shape_px` counts in level-0 pixels.
 
-    `suggested_sclerotic` tells that a classifier takes it for globally sclerosed, and nobody has looked.
+    `suggested_sclerotic` tells that a classifier takes it for globally sclerosed, and nobody has judged it.
     `inside` tells whether its centre lies in the reference region and not in an ignored one; `cut_by` names the
     edges that cut it ("image", "region", "ignored", "section").
     """

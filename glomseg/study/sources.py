@@ -13,7 +13,6 @@ from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
-from glomseg.qupath.review_mark import REVIEWED
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
@@ -74,7 +73,7 @@ def read_sources(
             "without QuPath the project cannot be read: measured are the outlines of the newest run, unreviewed"
         )
     remarks += [_unreadable(run, project.images, without_qupath) for run in unreadable]
-    remarks += [*(problem for run in runs for problem in run.problems), *_doubts(runs, project.images)]
+    remarks += [problem for run in runs for problem in run.problems]
     described = [describe_run(run) for run in runs]
     images = read_annotated_images(
         project,
@@ -83,6 +82,7 @@ def read_sources(
         progress=progress,
     )
     folder = project.folder / FOLDER
+    remarks += _doubts(runs, images, without_qupath)
     remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
     images = tuple(_as_read(image, project.folder) for image in images)
@@ -126,9 +126,12 @@ def _unreadable(run: UnreadableRun, images: Sequence[ProjectImage], without_qupa
     return f"{run.problem}; its outlines of {listed} are not measured, and those of older runs are where there are any"
 
 
-def _doubts(runs: Sequence[Run], images: Sequence[ProjectImage]) -> list[str]:
-    """Say what the newest run of each image doubted; of an image that was reviewed a person knows better."""
-    unreviewed = [image for image in images if not image.metadata.get(REVIEWED)]
+def _doubts(runs: Sequence[Run], images: Sequence[AnnotatedImage], without_qupath: bool) -> list[str]:
+    """Say what the newest run of each image doubted; of what a person reviewed, as it stands, that person knows better.
+
+    Without QuPath the run's own outlines are measured, and not what was reviewed.
+    """
+    unreviewed = [image for image in images if without_qupath or not image.is_reviewed]
     newest = [(image, _done_run(runs, image.entry_id)) for image in unreviewed]
     return [
         f"{image.name} {doubt}"

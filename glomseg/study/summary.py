@@ -96,7 +96,7 @@ class StudySummary:
 
     @property
     def suggested_sclerotic(self) -> int:
-        """Count the counted profiles that a classifier takes for globally sclerosed and that nobody has reviewed."""
+        """Count the counted profiles that a classifier takes for globally sclerosed and that nobody has judged."""
         return sum(profile.suggested_sclerotic for profile in self.inside)
 
     @property

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
+from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import ProjectError, SlideError, TrainingError
 from glomseg.files import new_folder
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import best_class, describe_spellings, is_area, is_exactly, left_out
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.objects import PathObject, repair
+from glomseg.runs.ownership import VERDICT, owner
 from glomseg.runs.reviewed import ReviewedImage, ReviewedProject
+from glomseg.runs.suggestions import suggested_class
 from glomseg.segment.region import IGNORED
 from glomseg.training.data.layouts import HARD
 from glomseg.training.data.survey import COARSEST
@@ -120,17 +124,59 @@ def _request(reviewed: ReviewedImage, class_names: Sequence[str], place: str) ->
     """Ask for tiles of the glomeruli that stand, in the area of which the review says something."""
     standing = reviewed.standing
     ignored = [item.geometry for item in standing if is_exactly(item.class_name, IGNORED)]
-    unclear = [item.geometry for item in _unclear(reviewed)]
-    glomeruli = tuple(item for item in standing if best_class(item.class_name, class_names))
+    nameless = [item.geometry for item in _nameless(reviewed)]
+    unclear = [item for said in _unclear(reviewed, class_names) for item in said.items]
+    is_unclear = {id(item) for item in unclear}
+    glomeruli = tuple(
+        item for item in standing if best_class(item.class_name, class_names) and id(item) not in is_unclear
+    )
+    around = _around(unclear).difference(
+        shapely.union_all([repair(item.geometry) for item in glomeruli if is_area(item)])
+    )
     known = EVERYWHERE if reviewed.area is None else reviewed.area
     return TileRequest(
         image=replace(reviewed.image, objects=glomeruli),
         folder=place,
-        known=known.difference(shapely.union_all([*ignored, *unclear])),
+        known=known.difference(shapely.union_all([*ignored, *nameless, around])),
     )
 
 
-def _unclear(reviewed: ReviewedImage) -> list[PathObject]:
+@dataclass(frozen=True)
+class _Unclear:
+    """Outlines in what was reviewed that nobody has settled, so that they teach nothing, and what to do about it."""
+
+    items: list[PathObject]
+    said: str
+
+
+def _unclear(reviewed: ReviewedImage, class_names: Sequence[str]) -> list[_Unclear]:
+    """List what the mark "fully reviewed" alone does not settle.
+
+    That is what a person meant to edit, what a run was not sure of, and what a classifier suggests to be of another
+    class that the network tells apart, as long as no verdict says so.
+    """
+
+    def is_suggested(item: PathObject) -> bool:
+        suggested = best_class(suggested_class(item), class_names)
+        return owner(item) == "machine" and suggested not in (None, best_class(item.class_name, class_names))
+
+    outlines = [item for item in reviewed.standing if is_area(item) and best_class(item.class_name, class_names)]
+    to_edit = [item for item in outlines if item.metadata.get(VERDICT) == "edit"]
+    suggested = [item for item in outlines if is_suggested(item)]
+    return [
+        _Unclear(to_edit, "outlines that are to be edited teach nothing; accept in the review what is right now"),
+        _Unclear(list(reviewed.candidates), "candidates that nobody judged teach nothing; judge them in the review"),
+        _Unclear(suggested, "outlines that may be of another class teach nothing; accept them, or give that class"),
+    ]
+
+
+def _around(items: Sequence[PathObject]) -> BaseGeometry:
+    """Return the places of objects whose outlines may be wrong, with a quarter of the diameter around each."""
+    shapes = [repair(item.geometry) for item in items]
+    return shapely.union_all([shape.buffer(math.sqrt(shape.area / math.pi) / 2) for shape in shapes])
+
+
+def _nameless(reviewed: ReviewedImage) -> list[PathObject]:
     """List the outlines without a class: what each one shows nobody has said, so it teaches nothing.
 
     One that holds the centre of a smaller outline is drawn around a part of the image, and says nothing of it.
@@ -148,9 +194,15 @@ def _unclear(reviewed: ReviewedImage) -> list[PathObject]:
 def _remarks(reviewed: ReviewedProject, class_names: Sequence[str]) -> list[str]:
     """Say what stands in the reviewed images and is not learned as a glomerulus, or as one of another spelling."""
     remarks = [
-        f"{item.image.name}: {len(unclear)} outlines without a class teach nothing; give each its class in QuPath"
+        f"{item.image.name}: {len(nameless)} outlines without a class teach nothing; give each its class in QuPath"
         for item in reviewed.images
-        if (unclear := _unclear(item))
+        if (nameless := _nameless(item))
+    ]
+    remarks += [
+        f"{item.image.name}: {len(unclear.items)} {unclear.said}"
+        for item in reviewed.images
+        for unclear in _unclear(item, class_names)
+        if unclear.items
     ]
     remarks += [f"{item.image.name}: {remark}" for item in reviewed.images for remark in item.image.remarks]
     standing = [item for image in reviewed.images for item in image.standing]

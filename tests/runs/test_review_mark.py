@@ -1,12 +1,14 @@
 """A mark "fully reviewed" is true of the outlines that stood there then, and of no others."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from support.groovy import evaluate, import_run
-from support.runs import FREE, discs, made_run
+from support.runs import FREE, deleted, discs, made_run
 
 from glomseg.errors import ProjectError
+from glomseg.qupath.objects import write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.reviewed import read_reviewed
@@ -69,7 +71,9 @@ def test_outlines_that_came_after_the_review_are_not_reviewed(collected, one_pro
     """They teach nothing and count as nobody's word; undo brings back what was reviewed, and so does a restore."""
     assert said_in_qupath(one_process, collected, MARK).count("AB ") == 2
     assert is_taken(collected)
-    made_run(collected, "run-2", discs("run-2", FREE, shift=6))
+    run = made_run(collected, "run-2", discs("run-2", FREE, shift=6))
+    run.update("1", replace(run.images["1"], doubts=("looks odd",)))
+    assert "looks odd" in glomseg("status", collected).out, "what is reviewed are the outlines of the run before"
     if by_script:
         assert one_process.call(import_run, collected, "1", "run-2")["added"] == len(FREE)
     else:
@@ -81,11 +85,25 @@ def test_outlines_that_came_after_the_review_are_not_reviewed(collected, one_pro
     assert "it was marked as fully reviewed (AB " in glomseg("status", collected).out
     measured = measure_project(collected, MeasureOptions())
     assert not all(profile.reviewed for profile in measured.study.slides[0].profiles)
+    assert any("looks odd" in remark for remark in measured.study.remarks), "a mark of before is no word on it"
     assert glomseg("undo", collected).code == 0
     assert is_taken(collected)
     assert said_in_qupath(one_process, collected, LOOK).count("AB ") == 2
     assert glomseg("restore", collected, "1", "last").code == 0
     assert not is_taken(collected)
+
+
+def test_candidates_that_nobody_judged_are_no_part_of_what_is_reviewed(moved, one_process, glomseg):
+    """They are offered by the review; one that a glomerulus stands upon, or a rejected one, is judged."""
+    run = made_run(moved, "run-1", discs("run-1", FREE[:6]))
+    assert glomseg("collect", moved).code == 0
+    write_geojson(run.candidates_path("1"), discs("run-1", FREE[4:], shift=9))
+    said_in_qupath(one_process, moved, MARK)
+    (image,) = read_reviewed(moved).images
+    assert [round(item.geometry.centroid.x) - 9 for item in image.candidates] == [x for x, _ in FREE[6:]]
+    assert deleted(one_process, moved, keep=5) == 1
+    (image,) = read_reviewed(moved).images
+    assert (len(image.rejected), len(image.candidates)) == (1, 2)
 
 
 def test_data_of_before_the_review_are_not_reviewed(collected, one_process):

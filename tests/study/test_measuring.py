@@ -1,6 +1,7 @@
 """Profiles on drawn slides: where they lie, what cuts them, and what their areas relate to."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from support.slides import Disc, disc_slide
 
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.ownership import stamp
 from glomseg.study.measuring import measure_slide
 from glomseg.study.records import MeasureSettings, RunFinding, StudySlide
 
@@ -119,6 +121,20 @@ def test_an_image_missing_since_is_measured_from_its_outlines(tmp_path: Path) ->
         slide(None, glomerulus(disc(500, 500)), cortex, mpp=(0.5, 0.5), size_px=(2000, 2000)), SETTINGS
     )
     assert with_cortex.reference_area_um2 == pytest.approx(250_000)
+
+
+def test_a_mark_on_an_image_settles_no_suggestion_and_says_nothing_of_a_runs_own_outlines(drawn: Path) -> None:
+    """Whoever marked an image may not have seen what a classifier suggests; a verdict on the outline says it."""
+    marked = {"glomseg.suggestion": "Glomerulus: Sclerotic"}
+    suggested = stamp(glomerulus(disc(*SPOTS[0]), metadata=marked), run="r", model="m")
+    judged = replace(suggested, metadata={**suggested.metadata, "glomseg.verdict": "accept"})
+    reviewed = slide(drawn, suggested, judged, metadata={"glomseg.reviewed": "AB"})
+    for source, is_reviewed in (("project", [True, True]), ("run r", [False, True])):
+        profiles = measure_slide(replace(reviewed, source=source), SETTINGS).profiles
+        assert [profile.suggested_sclerotic for profile in profiles] == [True, False]
+        assert [profile.reviewed for profile in profiles] == is_reviewed
+    of_run = measure_slide(StudySlide(image=replace(reviewed.image, objects=(suggested,)), source="run r"), SETTINGS)
+    assert of_run.sclerosis_judged_by == ""
 
 
 def test_another_image_of_that_name_is_not_read(drawn: Path) -> None:

@@ -231,14 +231,19 @@ def test_marked_as_reviewed() -> None:
     assert reviewed(inside, outside) == frozenset()
 
 
-def test_an_image_marked_as_reviewed_in_the_project(project: Path, no_qupath: None, glomseg) -> None:
-    fake_run(project, mpp=[0.5, 0.5])
+def test_a_mark_in_the_project_hides_nothing_of_what_a_run_found(project: Path, no_qupath: None, glomseg) -> None:
+    """Without QuPath the run's own outlines are measured, of which nobody said anything; what it doubted is said."""
+    folder = fake_run(project, mpp=[0.5, 0.5], doubts=["looks like no slide that the model knows"])
+    path = folder / "1.geojson"
+    write_geojson(path, [stamp(item, run="r", model="m") for item in read_geojson(path)])
     content = json.loads((project / "project.qpproj").read_text())
     content["images"][0]["metadata"]["glomseg.reviewed"] = "AB 2026-11-23"
     (project / "project.qpproj").write_text(json.dumps(content))
-    assert glomseg("measure", project).code == 0
-    assert {row["reviewed"] for row in rows(project / "glomseg/measurements/glomeruli.csv")} == {"1"}
-    assert rows(project / "glomseg/measurements/slides.csv")[0]["reviewed_percent"] == "100"
+    result = glomseg("measure", project)
+    assert result.code == 0
+    assert "kidney_01.tif looks like no slide that the model knows" in result.err
+    assert {row["reviewed"] for row in rows(project / "glomseg/measurements/glomeruli.csv")} == {"0"}
+    assert rows(project / "glomseg/measurements/slides.csv")[0]["reviewed_percent"] == "0"
 
 
 # --- sample sheets

@@ -1,5 +1,7 @@
 """What a review teaches, tile by tile: all that was reviewed, wherever it lies, and nothing else."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import shapely
@@ -10,6 +12,7 @@ from glomseg.errors import TrainingError
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import read_project
+from glomseg.runs.ownership import stamp
 from glomseg.runs.reviewed import ReviewedImage, ReviewedProject
 from glomseg.training.corrections import export_corrections
 from glomseg.training.data.examples import read_example
@@ -159,3 +162,41 @@ def test_the_labels_say_by_name_what_is_not_known(learn, tmp_path):
         assert example.values == ((1, 1), (2, 1), (3, 255))
         with Image.open(example.label) as label:
             assert set(np.unique(np.asarray(label))) == {0, 1, 2, 3}
+
+
+def test_what_a_mark_alone_does_not_settle_teaches_nothing_and_is_said(learn, tmp_path):
+    """What is to be edited, and candidates that nobody judged, are neither glomeruli nor tissue without one."""
+    places = [Disc(x, 700, 80, 80) for x in (300, 700, 1100, 1500)]
+    slide = disc_slide(tmp_path / "a.tif", discs=places)
+    to_edit = circle(700, 700, 50, metadata={"glomseg.verdict": "edit"})  # too small
+    shown, offered = circle(1100, 700, 80, "Candidate: Glomerulus"), circle(1500, 700, 80)
+    reviewed = replace(review_of(slide.path, circle(300, 700, 80), to_edit, shown), candidates=(shown, offered))
+    corrections, read = learn(reviewed)
+    said = "; ".join(corrections.remarks)
+    assert "a.tif: 1 outlines that are to be edited teach nothing" in said
+    assert "a.tif: 2 candidates that nobody judged teach nothing" in said
+    taught = dict.fromkeys((300, 700, 1100, 1500), False)
+    for example, found in read.items():
+        x, y = seen(found, example)
+        for centre in taught:
+            taught[centre] |= bool(np.any(np.hypot(x - centre, y - 700) < 55))
+        assert (found.label > 0).sum() <= np.pi * 21**2, "the one that is settled"
+    assert taught == {300: True, 700: False, 1100: False, 1500: False}
+
+
+@pytest.mark.parametrize("classes", [("Glomerulus",), ("Glomerulus", "Glomerulus: Sclerotic")])
+def test_a_suggestion_that_nobody_judged_teaches_no_class(data, tmp_path, classes):
+    slide = disc_slide(tmp_path / "a.tif", discs=[Disc(300, 700, 80, 80), Disc(1100, 700, 80, 80)])
+    marked = {"glomseg.suggestion": "Glomerulus: Sclerotic"}
+    suggested = stamp(circle(1100, 700, 80, metadata=marked), run="r", model="m")
+    accepted = replace(suggested, metadata={**suggested.metadata, "glomseg.verdict": "accept"})
+    for item, is_said in ((suggested, len(classes) == 2), (accepted, False)):
+        reviewed = ReviewedProject(
+            project=read_project(data / "qupath/project_0_6_0"),
+            images=(review_of(slide.path, circle(300, 700, 80), item),),
+            model=None, model_folder=None, species=None, remarks=(),
+        )  # fmt: skip
+        folder = tmp_path / f"corrections {item is accepted}"
+        corrections = export_corrections(reviewed, folder, mpp=MPP, class_names=classes)
+        said = "; ".join(corrections.remarks)
+        assert ("1 outlines that may be of another class teach nothing" in said) == is_said

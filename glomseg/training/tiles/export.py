@@ -24,6 +24,7 @@ from glomseg.geometry import Box
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
 from glomseg.runs.colour_profiles import name_profiles
+from glomseg.runs.reviewed import unjudged
 from glomseg.segment.region import IGNORED, off_image
 from glomseg.training.tiles.choice import (
     stem_of,
@@ -167,8 +168,10 @@ def _said_of_ignored(plan: TilePlan, drawn: Sequence[BaseGeometry]) -> str:
         return f"no tile: all {len(drawn)} annotations lie in areas of class {IGNORED}"
     if not plan.boxes:
         return ""
+    candidates = len(unjudged(plan.request.image.objects))
+    what = f"areas of class {IGNORED}" + (f", and {candidates} candidates that nobody judged," if candidates else "")
     return (
-        f"areas of class {IGNORED} have a label of their own, which training leaves out; {reached} of {len(drawn)} "
+        f"{what} have a label of their own, which training leaves out; {reached} of {len(drawn)} "
         "annotations reach into them"
     )
 

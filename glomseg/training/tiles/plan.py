@@ -16,7 +16,7 @@ from glomseg.qupath.classes import LeftOutObjects, best_class, is_area, is_class
 from glomseg.qupath.objects import PathObject, repair
 from glomseg.qupath.review_mark import REVIEWED
 from glomseg.runs.colour_profiles import profile_of
-from glomseg.runs.reviewed import is_rejected
+from glomseg.runs.reviewed import is_rejected, unjudged
 from glomseg.segment.region import IGNORED
 from glomseg.slides.readers import Pixels
 from glomseg.slides.slide import Slide, open_slide
@@ -161,12 +161,13 @@ def _boxes(slide: Slide, request: TileRequest, settings: ExportSettings, downsam
 def _ignored(
     slide: Slide, request: TileRequest, items: Sequence[PathObject], settings: ExportSettings
 ) -> tuple[BaseGeometry, ...]:
-    """List what is labelled `Ignore*`: all of which nothing is known, or what a person gave that class."""
+    """List what is labelled `Ignore*`: all of which nothing is known, or candidates, and what has that class."""
     if request.known is not None:
         return (shapely.box(0, 0, slide.width, slide.height).difference(request.known),)
     if any(is_exactly(name, IGNORED) for name in settings.classes):
         return ()
-    return tuple(repair(item.geometry) for item in items if is_exactly(item.class_name, IGNORED))
+    ignored = [item for item in items if is_exactly(item.class_name, IGNORED)]
+    return tuple(repair(item.geometry) for item in [*ignored, *unjudged(request.image.objects)])
 
 
 def _downsample(own: float | None, settings: ExportSettings) -> float:

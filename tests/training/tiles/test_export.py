@@ -332,6 +332,17 @@ def test_what_is_to_be_ignored_has_a_label_of_its_own(source, tmp_path, glomseg)
     assert "no tile: all 1 annotations lie in areas of class Ignore*" in result.err
 
 
+def test_a_candidate_is_neither_background_nor_a_glomerulus_until_somebody_judged_it(source, tmp_path):
+    judged, open_one = (glomerulus(x, 150, 60, "Candidate: Glomerulus") for x in (150, 350))
+    objects = (glomerulus(150, 150, 40), judged, open_one)
+    image = replace(source.image, objects=objects, metadata={REVIEWED: "AB 2026"})
+    settings = ExportSettings(downsample=1, overlap_px=0)
+    export = export_tiles([TileRequest(image=image)], tmp_path / "out", settings)
+    labels = pixels(tmp_path / "out/a.b/a.b [x=0,y=0,w=512,h=512]-labelled.png")
+    assert [int(labels[150, x]) for x in (150, 200, 350, 480)] == [1, 0, 3, 0]
+    assert any("1 candidates that nobody judged" in problem for problem in (*export.problems, *export.remarks))
+
+
 def test_odd_outlines_are_repaired_aloud(source, tmp_path, glomseg):
     bow_tie = [[100, 100], [300, 300], [300, 100], [100, 300], [100, 100]]
     odd = {"type": "Feature", "geometry": None, "properties": {}}

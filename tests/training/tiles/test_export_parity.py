@@ -32,6 +32,11 @@ if (outline != null) {
     def left = outline.getROI().getCentroidX() as int
     def roi = ROIs.createRectangleROI(left, 0, 300, 3000, ImagePlane.getDefaultPlane())
     addObject(PathObjects.createAnnotationObject(roi, PathClass.fromString("Ignore*")))
+    for (place in [[outline.getROI().getBoundsX() - 150, outline.getROI().getBoundsY()], [
+            outline.getROI().getBoundsX(), outline.getROI().getBoundsY()]]) {
+        def candidate = ROIs.createRectangleROI(place[0] as int, place[1] as int, 90, 90, ImagePlane.getDefaultPlane())
+        addObject(PathObjects.createAnnotationObject(candidate, PathClass.fromString("Candidate: Glomerulus")))
+    }
     getProjectEntry().saveImageData(getCurrentImageData())
 }
 """
