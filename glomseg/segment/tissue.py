@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from glomseg.geometry import Box, small_parts
 from glomseg.segment.tiles import BLOCK, ReadingFrame
+from glomseg.slides.grey import grey
 from glomseg.slides.slide import Slide
 
 MASK_MPP = 16.0  # um per mask pixel, where the slide is not so large that this is more than MASK_PX
@@ -103,20 +104,21 @@ def _glass(image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
 
     Pale tissue can be as even and as bright, but its stains (haematoxylin, eosin, PAS) take green away first.
     """
-    bright = image.mean(axis=2, dtype=np.float32)
+    bright = grey(image)
     mean = ndimage.uniform_filter(bright, 3)
     even = ndimage.uniform_filter(bright**2, 3) - mean**2 < 3.0**2
     red, green, blue = np.moveaxis(image.astype(np.int16), 2, 0)
     stained = np.minimum(red, blue) - green > 7
     tint = image.max(axis=2).astype(np.int16) - image.min(axis=2)
-    candidates = image[even & ~stained & (((bright > 160) & (tint < 14)) | ((bright > 210) & (tint < 36)))]
+    is_candidate = even & ~stained & (((bright > 160) & (tint < 14)) | ((bright > 210) & (tint < 36)))
+    candidates, greys = image[is_candidate], bright[is_candidate]
     colours: list[NDArray[np.float32]] = []
     while len(candidates) > max(4, 0.01 * bright.size) and len(colours) < 3:
-        bins = np.bincount((candidates.mean(axis=1) // 4).astype(np.int64))
+        bins = np.bincount((greys // 4).astype(np.int64))
         level = 4.0 * int(bins.argmax()) + 2
-        near = np.abs(candidates.mean(axis=1) - level) <= 8
+        near = np.abs(greys - level) <= 8
         colours.append(np.median(candidates[near], axis=0).astype(np.float32))
-        candidates = candidates[~near]
+        candidates, greys = candidates[~near], greys[~near]
     return colours or [np.full(3, WHITE, np.float32)]
 
 

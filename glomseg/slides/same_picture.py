@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
+
+from glomseg.slides.grey import grey
 
 _WINDOWS = 4  # places at which two pages are compared
 _SPREAD = 5  # places along each side, where sizes of tiles tell nothing
@@ -105,23 +108,26 @@ def _region(
                 if gaps_are_white:
                     continue
                 return None
-            grey = pixels[:, :, :3].mean(axis=2, dtype=np.float32)
             top, left = row * page.tilelength, column * page.tilewidth
-            y0, y1 = max(y, top), min(y + height, top + grey.shape[0])
-            x0, x1 = max(x, left), min(x + width, left + grey.shape[1])
+            y0, y1 = max(y, top), min(y + height, top + pixels.shape[0])
+            x0, x1 = max(x, left), min(x + width, left + pixels.shape[1])
             if y0 < y1 and x0 < x1:
-                out[y0 - y : y1 - y, x0 - x : x1 - x] = grey[y0 - top : y1 - top, x0 - left : x1 - left]
+                out[y0 - y : y1 - y, x0 - x : x1 - x] = grey(pixels[y0 - top : y1 - top, x0 - left : x1 - left])
     return out
 
 
-def small(grey: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
+def small(picture: npt.NDArray[np.float32], side: int = 24) -> npt.NDArray[np.float32]:
     """Average to at most `side` x `side` cells, so that how a level was made does not matter."""
-    rows, columns = min(side, grey.shape[0]), min(side, grey.shape[1])
-    down = np.add.reduceat(grey, np.linspace(0, grey.shape[0], rows, endpoint=False).astype(int), axis=0)
-    cells = np.add.reduceat(down, np.linspace(0, grey.shape[1], columns, endpoint=False).astype(int), axis=1)
-    tall = np.diff(np.linspace(0, grey.shape[0], rows + 1).astype(int))
-    wide = np.diff(np.linspace(0, grey.shape[1], columns + 1).astype(int))
+    (tops, tall), (lefts, wide) = (_cells(length, min(side, length)) for length in picture.shape)
+    cells = np.add.reduceat(np.add.reduceat(picture, tops, axis=0), lefts, axis=1)
     return np.asarray(cells / (tall[:, None] * wide[None]), np.float32)
+
+
+@lru_cache(maxsize=256)
+def _cells(length: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Divide a length into whole numbers: where each of `count` cells begins, and its length."""
+    edges = np.linspace(0, length, count + 1).astype(np.int64)
+    return edges[:-1], np.diff(edges)
 
 
 def _alike(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> bool | None:

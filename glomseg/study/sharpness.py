@@ -9,6 +9,7 @@ from scipy import ndimage
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.geometry import Box
+from glomseg.slides.grey import grey
 from glomseg.slides.slide import Slide
 
 LOOKED_AT = 8
@@ -31,7 +32,7 @@ def measure_sharpness(slide: Slide, outlines: Sequence[BaseGeometry]) -> float |
             for size, side in zip((right - left, bottom - top), slide.pixel_size, strict=True)
         )
         box = Box((left + right - wide) / 2, (top + bottom - high) / 2, wide, high)
-        grey = slide.read(box, mpp).mean(axis=2, dtype=np.float32)
-        smooth = ndimage.gaussian_filter(grey, 1.0 / mpp)
-        values.append(float((grey - smooth).std() / max(1.0, smooth.std())))
+        picture = grey(slide.read(box, mpp))
+        smooth = ndimage.gaussian_filter(picture, 1.0 / mpp)
+        values.append(float((picture - smooth).std() / max(1.0, smooth.std())))
     return float(np.median(values)) if values else None
