@@ -82,6 +82,19 @@ def test_the_same_files_though_a_worker_is_killed(oracle_folder, tmp_path, local
     assert [text for text in said if "2 workers did 8 slides" in text]
 
 
+@pytest.mark.slow
+def test_a_cluster_computes_with_what_is_asked_for(oracle_folder, tmp_path, local_cluster) -> None:
+    pytest.importorskip("openvino", reason="openvino is not installed here")
+    options = SegmentOptions(model=oracle_folder, device="cpu", backend="openvino")
+    slides = small_slides(tmp_path / "in", 3)
+    parameters = Segmenter.load(options).parameters()
+    whole, folder = begun(tmp_path / "whole", parameters), begun(tmp_path / "out", parameters)
+    assert not glomseg.segment_slides(slides, whole, options).failed
+    assert not glomseg.segment_slides(slides, folder, replace(options, scheduler=local_cluster[0])).failed
+    assert {record.computed_by for record in load_run(folder).images.values()} == {"openvino float32"}
+    assert files_of(folder) == files_of(whole)
+
+
 def test_no_scheduler_and_two_ways_at_once(oracle_folder, tmp_path, monkeypatch) -> None:
     with pytest.raises(RunError, match="`scheduler` and `workers`"):
         SegmentOptions(scheduler="tcp://localhost:1", workers=2)
