@@ -4,6 +4,8 @@ import errno
 import tempfile
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_FOLDER = "No usable temporary directory"
+"""What Python says where it can write in no temporary folder, as on a full disk."""
 _FULL = (  # in any letters
     "out of memory",
     "can't allocate memory",
@@ -31,7 +33,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def is_disk_full(error: BaseException) -> bool:
     """Say whether an error means that a disk, or what this user may have of it, is full."""
-    return isinstance(error, OSError) and error.errno in _NO_SPACE
+    return isinstance(error, OSError) and (error.errno in _NO_SPACE or _NO_FOLDER in str(error))
 
 
 def describe(error: Exception) -> str:

@@ -18,11 +18,10 @@ from glomseg.training.config_file import CONFIG_NAME, keep_persons_config, write
 from glomseg.training.data.find import find_examples
 from glomseg.training.data.remarks import remarks_on_files
 from glomseg.training.optimise import read_start
+from glomseg.training.outputs import ADAPTATION_NAME
 
 NOT_BETTER = "-not-better"
 """What is added to a folder's name for a model that is worse than the one it began with."""
-ADAPTATION = "adaptation.json"
-"""What an adaptation gained and forgot; of a model without it something else made the folder."""
 METHOD = (
     "left_out: images dealt into two halves by slide; each half is judged by a model adapted to the other half, with "
     "the share of new weights, the threshold and the sureness that the other half chooses, and by the model that one "
@@ -64,7 +63,7 @@ def adapt_model(
     Raises TrainingError, ModelError, DeviceError, RunError.
     """
     aside = output.with_name(output.resolve().name + NOT_BETTER)
-    if not keep_anyway and (aside / CARD_NAME).exists() and not (aside / ADAPTATION).exists():
+    if not keep_anyway and (aside / CARD_NAME).exists() and not (aside / ADAPTATION_NAME).exists():
         raise TrainingError(
             f"{aside} holds a model that no adaptation left there, and a worse one would be put there; name another "
             "`output`, or move it away"
@@ -91,7 +90,7 @@ def adapt_model(
     elif not kept:
         (folder / CARD_NAME).unlink(missing_ok=True)  # of an earlier try that was no better either
     write_config(replace(config, minutes=config.minutes), folder / CONFIG_NAME)
-    write_json(folder / ADAPTATION, {"method": METHOD, **_scores(done)})
+    write_json(folder / ADAPTATION_NAME, {"method": METHOD, **_scores(done)})
     made = save_model(folder, made, done.net)  # last its card: a folder that has one is whole
     if not kept:
         remarks.append(

@@ -22,12 +22,13 @@ from glomseg.training.data.sampling import HardBox
 from glomseg.training.data.training_data import SPLIT_NAME, SURVEY_NAME, Data
 from glomseg.training.history import EpochRow
 from glomseg.training.optimise import Learner
-from glomseg.training.outputs import CURVES_NAME, HISTORY_NAME, WORST_NAME
+from glomseg.training.outputs import ADAPTATION_NAME, CURVES_NAME, HISTORY_NAME, WORST_NAME
 
 STATE_NAME = "state.pt"
 FORMAT = 1
 WRITTEN = (
     STATE_NAME, CARD_NAME, WEIGHTS_NAME, CONFIG_NAME, SPLIT_NAME, SURVEY_NAME, HISTORY_NAME, CURVES_NAME, WORST_NAME,
+    ADAPTATION_NAME,
 )  # fmt: skip
 """All that a training leaves in its folder."""
 _WAY_OUT = "or name another `output`, or start over with `restart`"

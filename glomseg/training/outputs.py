@@ -22,6 +22,8 @@ from glomseg.training.sheets import contact_sheet
 from glomseg.training.validate import Judged, classes_at, probability_of
 
 HISTORY_NAME, CURVES_NAME, WORST_NAME, PREVIEW_NAME = "history.csv", "curves.png", "worst.png", "preview.png"
+ADAPTATION_NAME = "adaptation.json"
+"""What an adaptation gained and forgot; of a model without it something else made the folder."""
 SHOWN = 24
 WORST = 12
 COLOURS: tuple[Colour, ...] = (

@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from glomseg.errors import MissingMppError
+from glomseg.unexpected import describe, is_disk_full
 from glomseg_cli import main as main_module
 from glomseg_cli import options
 from glomseg_cli.commands import Command, Interrupted, command, with_flags
@@ -132,6 +134,15 @@ def test_no_name_steers_the_terminal() -> None:
 def test_a_name_takes_one_line():
     assert one_line("a\nb\tc\x1b[31m.png") == r"a\nb\tc\x1b[31m.png"
     assert one_line("Ünï cöde #3 [x=0].png") == "Ünï cöde #3 [x=0].png"
+
+
+def test_no_temporary_folder_is_one_sentence_with_the_way_out(monkeypatch, full_disk) -> None:
+    """As Python finds it where the disk is full: it names no file."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with full_disk(after_bytes=0), pytest.raises(OSError, match="No usable temporary") as raised:
+        tempfile.gettempdir()
+    assert is_disk_full(raised.value)
+    assert describe(raised.value).endswith("; free space, or set TMPDIR to a folder on another disk")
 
 
 def test_no_memory_is_one_line_whoever_says_it(monkeypatch, capsys):

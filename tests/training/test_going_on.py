@@ -14,6 +14,7 @@ from glomseg.errors import TrainingError
 from glomseg.models.card import ModelCard
 from glomseg.models.store import save_model, verify_model
 from glomseg.models.variable_unet import VariableUNet
+from glomseg.training.checkpoint import WRITTEN, clear_training
 from glomseg.training.config_file import read_config, write_config
 from glomseg.training.data.loading import Loader
 from glomseg.training.data.training_data import read_data
@@ -203,6 +204,16 @@ def test_starting_over_leaves_alone_what_was_not_trained_there(fields, tmp_path,
     assert result.code == 1
     assert "not trained there; name another --output" in result.err
     assert verify_model(tmp_path) == before
+
+
+def test_starting_over_takes_all_that_a_training_or_an_adaptation_left(tmp_path):
+    """What an adaptation gained is not true of the model that is trained in its place."""
+    model_in(tmp_path)
+    for name in (*WRITTEN, "notes.txt", "corrections.csv"):
+        (tmp_path / name).write_text("x")
+    clear_training(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["corrections.csv", "notes.txt"]
+    assert "adaptation.json" in WRITTEN
 
 
 def test_a_training_that_is_over_is_not_trained_again(fields, tmp_path):
