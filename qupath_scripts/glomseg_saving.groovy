@@ -24,6 +24,7 @@ import qupath.lib.objects.PathObject
 
 @Field static final String WRITE = "glomseg.write"
 @Field static final String STAMPS = "glomseg.stamps"
+@Field static final String UNSURE = "unsure"
 @Field static final long OFTEN = 200  // ms
 
 /**
@@ -86,14 +87,21 @@ boolean isSavedElsewhere(def entry, def imageData) {
         return false
     synchronized (entry) {  // QuPath holds it while it saves
         def known = stamps().get(imageData)
-        if (known == null ? isSameAsOnDisk(entry, imageData) : isReadOrSaved(known, imageData))
+        def differs = known == null ? differsFromDisk(entry, imageData) : null
+        if (known == null ? !differs : isReadOrSaved(known, imageData))
             inStep(entry, imageData)
         else if (known == null)
-            stamps().put(imageData, [file: null, content: null, path: imageData.getLastSavedPath()])
+            stamps().put(imageData, [file: null, content: null, path: imageData.getLastSavedPath(),
+                                     unsure: differs == UNSURE])
         else if (known.file != stamp(entry) && known.content == content(entry))  // a copy, a server's clock
             inStep(entry, imageData)
         return stamps().get(imageData).file != stamp(entry)
     }
+}
+
+/** Tell whether an image that is said to be saved elsewhere may have been saved here, before its last changes. */
+boolean isUnsure(def imageData) {
+    return stamps()?.get(imageData)?.unsure
 }
 
 /** Return what changes when a data file is written; of one that is not there, null would be that of no file. */
@@ -234,18 +242,22 @@ private void changeAlike(Map before, Map ours, Map theirs) {
 }
 
 /**
- * Compare data of which it was not seen when they were read: glomseg's mark and the objects. Of data that were changed
- * here, other objects mean nothing where the file is older than this QuPath's start.
+ * Compare data of which it was not seen when they were read: glomseg's mark and the objects; null where they are alike.
+ * Of data that were changed here, other objects mean nothing where the file is older than this QuPath's start, and may
+ * be those of a save here where it is younger.
  */
-boolean isSameAsOnDisk(def entry, def imageData) {
+String differsFromDisk(def entry, def imageData) {
     def file = dataFile(entry)
     if (!Files.exists(file))
-        return true
+        return null
     def there = entry.readImageData()
     if (there.getProperty(WRITE) != imageData.getProperty(WRITE))
-        return false
+        return "sure"
     def ids = { data -> data.getHierarchy().getAnnotationObjects()*.getID() as Set }
+    if (ids(there) == ids(imageData))
+        return null
+    if (!imageData.isChanged())
+        return "sure"
     def begun = ProcessHandle.current().info().startInstant().orElse(Instant.EPOCH)
-    return ids(there) == ids(imageData) ||
-        (imageData.isChanged() && Files.getLastModifiedTime(file).toInstant().isBefore(begun))
+    return Files.getLastModifiedTime(file).toInstant().isBefore(begun) ? null : UNSURE
 }

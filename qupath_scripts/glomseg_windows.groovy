@@ -31,6 +31,11 @@ abstract class ImageWindow {
 
     static final String OPEN = "glomseg.window"
     private static final double MOST_WIDE = 640.0d  // pixels of a line
+    private static final String CHOOSE = " Nothing is saved here until you choose."
+    private static final String ELSEWHERE =
+        "Another program (glomseg, another QuPath) saved this image meanwhile." + CHOOSE
+    private static final String MAYBE_ELSEWHERE = "On disk are other objects than here. If you saved this image here " +
+        "and went on, overwrite it; if another program (glomseg, another QuPath) saved it since, load it." + CHOOSE
 
     final String title
     final shared, gui
@@ -246,6 +251,7 @@ abstract class ImageWindow {
     boolean lookForOthers() {
         def elsewhere = isCurrent() && shared.saving().isSavedElsewhere(entry, data)
         if (elsewhere != conflict.isVisible()) {
+            conflict.getChildren()[0].setText(shared.saving().isUnsure(data) ? MAYBE_ELSEWHERE : ELSEWHERE)
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
             place.fit()
@@ -287,13 +293,15 @@ abstract class ImageWindow {
                 saveAnyway()
             }
         }
-        def text = new Label("Another program (glomseg, another QuPath) saved this image meanwhile. Nothing is saved " +
-            "here until you choose.")
+        def text = new Label(ELSEWHERE)
+        text.setWrapText(true)
+        text.setMaxWidth(MOST_WIDE)
+        text.setMinHeight(Region.USE_PREF_SIZE)
         text.setStyle("-fx-font-weight: bold")
         def buttons = new HBox(8.0d, both, ours)
         conflict.getChildren().addAll(text, buttons)
         conflict.setStyle("-fx-border-color: #d9822b; -fx-border-width: 2; -fx-padding: 4")
-        [text, both, ours].each { it.setMinWidth(Region.USE_PREF_SIZE) }
+        [both, ours].each { it.setMinWidth(Region.USE_PREF_SIZE) }
         conflict.setVisible(false)
         conflict.setManaged(false)
         box.getChildren().add(conflict)
