@@ -139,7 +139,7 @@ def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: 
 
 def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> ImageStatus:
     if read.data_problem is not None:
-        return replace(status, problem=status.problem or read.data_problem)
+        return replace(status, annotations=None, problem=status.problem or read.data_problem)
     memory = Memory()
     try:
         since = read_changes(read.objects, runs_folder, read.entry_id, status.image.data_folder)
@@ -243,7 +243,7 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     if last is not None and last.data_sha256 == state.sha256:
         return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts, current=True)
     data = (image.data_folder / "data.qpdata").read_bytes()  # holds text as it is, though little else is readable
-    if RUN.encode() not in data and state.object_count is not None:
+    if last is None and RUN.encode() not in data and state.object_count is not None:
         verdicts: dict[str, int] | None = None if VERDICT.encode() in data else {}
         return OwnerCounts(machine=0, persons=sum(state.annotation_counts.values()), verdicts=verdicts, current=True)
     if last is None:

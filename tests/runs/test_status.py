@@ -95,3 +95,17 @@ def test_a_hole_in_the_data_is_said_and_the_summary_not_believed(study_0_6_0, gl
     image = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"][0]
     assert image["annotations"] is None
     assert [remark for remark in image["remarks"] if "blocks of its data are zeros" in remark]
+
+
+@pytest.mark.qupath
+def test_of_data_that_were_garbled_since_a_run_nobody_is_said_to_own_anything(study_0_6_0, one_process, glomseg):
+    """Garbled where it says whose the outlines are: its beginning and end are whole, and the summary beside it too."""
+    made_run(study_0_6_0, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", study_0_6_0).code == 0
+    data = study_0_6_0.parent / "data/1/data.qpdata"
+    whole = data.read_bytes()
+    at = whole.index(b"glomseg.run") - 60
+    data.write_bytes(whole[:at] + b"\xff" * 120 + whole[at + 120 :].replace(b"glomseg.run", b"glomseg.xun"))
+    image = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"][0]
+    assert (image["annotations"], image["machine"], image["saved_since_counted"]) == (None, 8, True)
+    assert "QuPath cannot read" in image["problem"]
