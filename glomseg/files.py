@@ -280,5 +280,17 @@ def _finite(value: object) -> object:
     return value
 
 
+def owner_of(path: Path) -> str:
+    """Name the person whose a file or folder is, as far as that is known."""
+    try:
+        return path.owner()
+    except (OSError, KeyError, NotImplementedError):
+        return "another person"
+
+
 def _cannot_write(path: Path, error: OSError) -> RunError:
-    return RunError(f"cannot write {path}: {error.strerror or error}; free space or choose another folder")
+    way_out = "free space"
+    if isinstance(error, PermissionError):
+        place = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+        way_out = f"ask {owner_of(place)}, whose {place} is, for the right to (on Linux: chmod -R g+rwX),"
+    return RunError(f"cannot write {path}: {error.strerror or error}; {way_out} or choose another folder")

@@ -208,3 +208,22 @@ def test_names_in_a_sentence() -> None:
 )
 def test_text_of_others_is_shown_by_markdown_as_it_is(text: str, shown: str) -> None:
     assert markdown_text(text) == shown
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="this system has no rights as these")
+def test_a_folder_of_somebody_else_says_whose_it_is():
+    """To free space would not help."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, is_root = Path(name), os.geteuid() == 0
+        folder.chmod(0o755 if is_root else 0o500)
+        if is_root:
+            os.seteuid(65534)
+        try:
+            with pytest.raises(
+                RunError, match=rf"Permission denied; ask {folder.owner()}, whose {name} is, .* or choose"
+            ):
+                write_text(folder / "run.json", "{}")
+        finally:
+            if is_root:
+                os.seteuid(0)
+            folder.chmod(0o700)

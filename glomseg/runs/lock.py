@@ -23,7 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from glomseg.errors import GlomsegError, RunError
-from glomseg.runs.rights import owner_of
+from glomseg.files import owner_of
 from glomseg.settings import parse_json, plain, read_record
 
 HOLDER = ".lock.json"

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from glomseg.errors import ProjectError
+from glomseg.files import owner_of
 
 
 def unreadable_part(runs_folder: Path) -> Path | None:
@@ -37,14 +38,6 @@ def say_no_right(path: Path) -> str:
         f"{path} belongs to {owner_of(path)}, and you may not read it, so what it says of people's work is not known; "
         "ask for the right to read all of that folder (on Linux: chmod -R g+rX)"
     )
-
-
-def owner_of(path: Path) -> str:
-    """Name the person whose a file or folder is, as far as that is known."""
-    try:
-        return path.owner()
-    except (OSError, KeyError, NotImplementedError):
-        return "another person"
 
 
 def _folders_in(folder: Path) -> list[Path]:
