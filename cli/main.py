@@ -76,7 +76,7 @@ def main() -> None:
         sys.stderr.close()  # the reader of our output has gone; nothing is left to say
         code = 1
     except (OSError, MemoryError, RuntimeError, ImportError) as error:
-        if is_out_of_memory(error) or is_disk_full(error):
+        if is_out_of_memory(error) or is_disk_full(error) or isinstance(error, PermissionError):
             click.echo(f"glomseg: {describe(error)}", err=True)
         elif isinstance(error, OSError):
             click.echo(f"glomseg: {error.filename or 'output'}: {error.strerror or error}; check the path", err=True)

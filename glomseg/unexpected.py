@@ -42,6 +42,9 @@ def describe(error: Exception) -> str:
         written = error.filename2 or error.filename  # of a copy the second is what was written
         place = written or tempfile.tempdir or "the temporary folder"
         return f"cannot write {place}: {error.strerror}; free space, or set TMPDIR to a folder on another disk"
+    if isinstance(error, PermissionError):
+        place = error.filename2 or error.filename or "a file"
+        return f"{place}: {error.strerror}; ask whoever it belongs to for the right to, or choose another place"
     text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
     if is_out_of_memory(error):
         return f"no memory left ({text}); close other programs, and run the same command again"

@@ -17,6 +17,7 @@ from glomseg.slides.pixel_size import MAX_MPP, stated_mpp
 
 TILE = re.compile(r"^(?P<image>.+?) \[(d=[\d.]+,)?x=-?\d+,y=-?\d+,w=\d+,h=\d+(,[zt]=\d+)*\]$")
 EXPORT = "export.json"
+UNFINISHED = "unfinished"
 _ABOVE = 3
 
 
@@ -52,6 +53,8 @@ def tile_labels(path: Path) -> TileLabels | None:
 def tile_mpp(path: Path) -> float | None:
     """Tell um per pixel of a tile by the export.json above it; raises LabelError where that is damaged or odd."""
     file = _above(path.parent, EXPORT)
+    if file is not None and is_unfinished(file):
+        raise LabelError(f"{file} says that its export was cut short, so that tiles are missing; export them again")
     said = None if file is None else _read(file).get("mpp")
     if said is None:
         return None
@@ -60,6 +63,11 @@ def tile_mpp(path: Path) -> float | None:
     if stated.mpp is None:
         raise LabelError(f"{file} says that its tiles have {str(said)[:20]!r} um per pixel; export the tiles again")
     return stated.mpp[0]
+
+
+def is_unfinished(export: Path) -> bool:
+    """Tell whether an export.json is of an export that was cut short; raises LabelError where that is damaged."""
+    return _read(export).get(UNFINISHED) is True
 
 
 def _above(folder: Path, name: str) -> Path | None:

@@ -21,15 +21,13 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, SlideError, TrainingError
 from glomseg.files import filling, replacing, write_json
 from glomseg.geometry import Box
+from glomseg.labelled.tile_files import EXPORT, UNFINISHED
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
 from glomseg.runs.colour_profiles import name_profiles
 from glomseg.runs.reviewed import unjudged
 from glomseg.segment.region import IGNORED, off_image
-from glomseg.training.tiles.choice import (
-    stem_of,
-    tile_name,
-)
+from glomseg.training.tiles.choice import stem_of, tile_name
 from glomseg.training.tiles.drawing import LabelDrawer
 from glomseg.training.tiles.plan import (
     ExportSettings,
@@ -41,8 +39,9 @@ from glomseg.training.tiles.plan import (
     read_tile,
     unused,
 )
+from glomseg.training.tiles.unfinished import remove_unfinished
 
-RECORD = "export.json"
+RECORD = EXPORT
 BACKGROUND = "*Background*"
 SCALES_ALIKE = 0.01
 IGNORED_COLOR = (180, 180, 180)
@@ -92,6 +91,7 @@ def export_tiles(
     read is among the problems and the others go on. Raises TrainingError where there is nothing to export, where the
     tiles would not have one scale, or where the folder is not empty, and RunError where it cannot be written.
     """
+    remove_unfinished(folder)
     _check_folder(folder)
     requests = [request for request in requests if request.reviewed or not settings.reviewed_only]
     _check_classes(requests, settings)
@@ -109,6 +109,7 @@ def export_tiles(
     palette = _palette(requests, settings, colors or {})
     written = []
     with filling(folder):
+        _write_record(folder, (), settings, project)
         for plan in plans:
             progress(plan.request.image.name)
             try:
@@ -294,9 +295,10 @@ def _result(plan: TilePlan) -> ImageTiles:
 
 
 def _write_record(folder: Path, images: Sequence[ImageTiles], settings: ExportSettings, project: str) -> None:
-    """Write down what the tiles do not say themselves; last, so that a cut-off export has none."""
+    """Write down what the tiles do not say themselves: first, without `images`, that they are not all there."""
     content = {
-        "mpp": settings.tile_mpp or images[0].mpp,
+        **({} if images else {UNFINISHED: True}),
+        "mpp": images[0].mpp if images and settings.tile_mpp is None else settings.tile_mpp,
         "downsample": {image.name: image.downsample for image in images},
         "classes": list(settings.classes),
         "project": project,

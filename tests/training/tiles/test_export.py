@@ -8,10 +8,12 @@ import pytest
 import shapely
 from PIL import Image
 from support.colour_profiles import power_profile, write_with_profile
+from support.kill import Killed, killed_at
 from support.slides import Disc, disc_slide
 
-from glomseg.errors import RunError, TrainingError
+from glomseg.errors import LabelError, RunError, TrainingError
 from glomseg.geometry import Box
+from glomseg.labelled.tile_files import tile_mpp
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.review_mark import REVIEWED
@@ -382,3 +384,27 @@ def test_what_stops_it_leaves_the_folder_as_it_was(source, tmp_path, full_disk):
         assert not list(folder.glob("*"))
         assert export_tiles([source], folder, settings).images == whole.images
     assert {path.name for path in tmp_path.iterdir()} == {"there", "new", "whole"}
+
+
+def test_half_an_export_is_no_whole_one(source, tmp_path):
+    """Killed anywhere: the same command makes it anew, training does not take it, a person's file stays."""
+    one = replace(source.image, objects=source.image.objects[:1])
+    pair = [TileRequest(image=one, folder=folder) for folder in "ab"]
+    settings = ExportSettings(size_px=512, downsample=1, overlap_px=0)
+    with killed_at(10**9) as count:
+        export_tiles(pair, tmp_path / "whole", settings)
+    whole = {path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").rglob("*")}
+    kills, half = count(), count() // 2
+    for number in (0, 1, 2, half, kills - 2):
+        folder = tmp_path / f"killed-{number}"
+        with pytest.raises(Killed), killed_at(number):
+            export_tiles(pair, folder, settings)
+        if number == half:
+            with pytest.raises(LabelError, match="cut short, so that tiles are missing; export them again"):
+                tile_mpp(next(folder.glob("a/*-labelled.png")))
+            (folder / "a/mine.txt").write_text("mine")
+            with pytest.raises(TrainingError, match="is not empty"):
+                export_tiles(pair, folder, settings)
+            (folder / "a/mine.txt").unlink()
+        export_tiles(pair, folder, settings)
+        assert {path.relative_to(folder) for path in folder.rglob("*")} == whole
