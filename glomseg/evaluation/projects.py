@@ -18,6 +18,7 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.ownership import RUN, VERDICT, owner
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import list_runs
+from glomseg.runs.whose import with_owners
 
 
 def is_project(path: Path) -> bool:
@@ -52,7 +53,8 @@ def project_side(project: Project) -> Side:
     same = same_slides(project.images)
     images = read_annotated_images(project, same.left(project.images))
     images = tuple(
-        replace(image, remarks=(*image.remarks, *filter(None, [same.copies.get(image.entry_id)]))) for image in images
+        replace(image, remarks=(*image.remarks, *filter(None, [same.copies.get(image.entry_id)])))
+        for image in (with_owners(image, project.folder / FOLDER) for image in images)
     )
     return Side(
         sources=tuple(Source(path=project.path, stem=stem_of(Path(image.name)), annotated=image) for image in images),
@@ -121,7 +123,7 @@ def without_unseen(
 
 
 _NO_TRUTH = "no outline that counts as true, and not marked as reviewed, so its truth is not known"
-_ALL_TRUE = "not marked as reviewed, and nobody touched an outline, so what a run put there counts as true"
+_ALL_TRUE = "not marked as reviewed, and nobody drew or changed an outline, so what a run put there counts as true"
 
 
 def _of_project(source: Source) -> AnnotatedImage | None:

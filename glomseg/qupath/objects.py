@@ -62,8 +62,8 @@ class PathObject:
 
     `color` is that of the class. `is_colored` tells of a colour of its own that a person gave it, `has_children` of
     objects inside it, `is_off_plane` that a person put it on another plane of a stack or a time series than the first,
-    to which all of ours belong, `is_brought` that a person copied it from another image or a file. These are known of
-    what stands in an image alone, and not of files.
+    to which all of ours belong, `is_brought` that a person copied it from another image or a file, `is_measured` that a
+    person gave it measurements of their own. These are known of what stands in an image alone, and not of files.
     """
 
     geometry: BaseGeometry
@@ -79,6 +79,7 @@ class PathObject:
     has_children: bool = False
     is_off_plane: bool = False
     is_brought: bool = False
+    is_measured: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

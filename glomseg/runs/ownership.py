@@ -121,7 +121,7 @@ def owner(item: PathObject) -> Literal["machine", "person"]:
     added = VERDICT in item.metadata or any(not name.startswith(OURS) for name in item.metadata)
     if item.object_type != "annotation" or not written or RUN not in item.metadata or added:
         return "person"
-    if item.is_colored or item.has_children or item.is_off_plane or item.is_brought:
+    if item.is_colored or item.has_children or item.is_off_plane or item.is_brought or item.is_measured:
         return "person"
     now = fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
     return "machine" if now == written else "person"

@@ -16,17 +16,17 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, image_stat
 from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
-from glomseg.runs.brought import with_brought
 from glomseg.runs.changes import runs_in, taken_back_at
 from glomseg.runs.image_record import ImageRecord, Outcome, State
 from glomseg.runs.lock import Holder, at_work
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import RUN, VERDICT, Memory, owners
+from glomseg.runs.ownership import RUN, VERDICT, Memory, owner
 from glomseg.runs.run import FOLDER, Run, instant
 from glomseg.runs.run_list import read_runs
 from glomseg.runs.same_image import another_image, without_strangers
 from glomseg.runs.since import PeoplesChanges, read_changes
+from glomseg.runs.whose import told_apart
 
 REVIEW = "glomseg.review"
 """Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
@@ -147,8 +147,7 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
         check_as_read(read, status.image.data_folder)
     except GlomsegError as error:
         since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
-    standing = with_brought(read.objects, memory, runs_folder, read.entry_id)
-    machine = owners(standing, memory.predictions).count("machine")
+    machine = [owner(item) for item in told_apart(read, memory, runs_folder).objects].count("machine")
     verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
     counts = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
     counted = Counter(item.class_name or "Unclassified" for item in read.objects)  # as QuPath's summary says it

@@ -22,6 +22,7 @@ from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, load_run
 from glomseg.runs.run_list import UnreadableRun, read_runs
 from glomseg.runs.same_image import without_strangers
+from glomseg.runs.whose import with_owners
 from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide
 from glomseg.study.run_results import describe_run, failure, newest_result
@@ -85,7 +86,7 @@ def read_sources(
     remarks += _doubts(runs, images, without_qupath)
     remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
-    images = tuple(_as_read(image, project.folder) for image in images)
+    images = tuple(_as_read(with_owners(image, folder), project.folder) for image in images)
     return Sources(
         name=project.folder.name,
         folder=folder / "measurements",
