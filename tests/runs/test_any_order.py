@@ -3,8 +3,9 @@
 All on files of a real project and a real QuPath.
 
 A person deletes outlines at places; what they deleted is true of the data in which they did it, and of all that is made
-of that data. A run may add an outline at every other place, and must not at these. A training from the review, which is
-closed all the time, learns as rejected at most these, whatever was done before it.
+of that data. A run may add an outline at every other place, and must not at these. What a person copied onto another
+plane stays there, and keeps a run off its place where nothing stands under it on the first plane. A training from the
+review, which is closed all the time, learns as rejected at most what was deleted, whatever was done before it.
 """
 
 import json
@@ -14,7 +15,7 @@ import shutil
 import pytest
 from support.groovy import import_run
 from support.kill import Killed, call_killed, killed_at
-from support.qupath_side import delete_at
+from support.qupath_side import copy_to_plane, delete_at
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.errors import GlomsegError, ProjectError
@@ -84,9 +85,13 @@ class Machine:
         found = {}
         for item in standing(self.process, self.study).values():
             if owner(item) == "machine":
-                x = item.geometry.centroid.x
-                found[min(range(len(FREE)), key=lambda place: abs(FREE[place][0] - x))] = item.metadata[RUN]
+                found[_place(item.geometry.centroid.x)] = item.metadata[RUN]
         return found
+
+    def copies(self):
+        """What a person copied onto another plane: the places, by id."""
+        items = standing(self.process, self.study).values()
+        return {item.object_id: _place(item.geometry.centroid.x) for item in items if item.is_off_plane}
 
     def keep(self, gone):
         self.deleted.setdefault(self.data.read_bytes(), gone)
@@ -101,20 +106,21 @@ class Machine:
 
     def annotate(self):
         name, places = self.new_run()
-        gone, stood = self.gone, self.places()
+        gone, stood, copies = self.gone, self.places(), self.copies()
+        found = set(places) - gone - (set(copies.values()) - set(stood))
         self.process.at = self.random.choice((None, None, self.random.randrange(30)))
         try:
             record = collect_run(self.study, name).records["1"]
         except Killed:
             self.keep(gone)
-            assert set(self.places()) in (set(stood), set(places) - gone)
+            assert set(self.places()) in (set(stood), found)
             return
         finally:
             self.process.at = None
         assert record.outcome is None, record.reason
         assert record.collected.deletions_not_believed == 0
         self.keep(gone)
-        assert set(self.places()) == set(places) - gone
+        assert (set(self.places()), self.copies()) == (found, copies)
 
     def delete(self):
         stand = self.places()
@@ -129,7 +135,7 @@ class Machine:
         self.keep(gone)
 
     def undo(self):
-        gone, before = self.gone, set(self.places())
+        gone, before, copies = self.gone, set(self.places()), self.copies()
         self.process.at = self.random.choice((None, None, self.random.randrange(30)))
         try:
             undo_run.undo_run(self.study)
@@ -141,6 +147,14 @@ class Machine:
             self.process.at = None
         self.keep(gone)
         assert not set(self.places()) & gone
+        assert self.copies() == copies
+
+    def copy_to_plane(self):
+        gone, stand = self.gone, self.places()
+        if stand:
+            image, place = read_project(self.study).images[0], self.random.choice(list(stand))
+            assert self.process.call(copy_to_plane, self.study, "1", image.path, FREE[place]) == 1
+            self.keep(gone)
 
     def put_back(self):
         self.data.write_bytes(self.random.choice(list(self.deleted)))
@@ -164,11 +178,12 @@ class Machine:
         if image.uri != image.path.as_uri():  # has moved, and no write of ours has told QuPath yet where it lies
             return
         name, places = self.new_run()
-        gone = self.gone
+        gone, stood, copies = self.gone, self.places(), self.copies()
         made = self.process.call(import_run, self.study, "1", name)
         assert made["doubtful"] == 0
         self.keep(gone)
-        assert set(self.places()) == set(places) - gone
+        assert set(self.places()) == set(places) - gone - (set(copies.values()) - set(stood))
+        assert self.copies() == copies
 
     def missing(self):
         """A share has not brought the data yet."""
@@ -203,7 +218,7 @@ class Machine:
             (image,) = read_reviewed(self.study).images
         except ProjectError:  # nothing can be learned
             return
-        rejected = {min(range(len(FREE)), key=lambda place: abs(FREE[place][0] - x)) for x in _places(image.rejected)}
+        rejected = {_place(item.geometry.centroid.x) for item in image.rejected}
         assert rejected <= self.gone
         self.taught += len(rejected)
 
@@ -222,7 +237,8 @@ class Machine:
 
     def run(self, steps, *, by_script):
         work = [self.annotate] * 3 + [self.delete] * 3 + [self.undo] * 2 + [self.put_back, self.restore]
-        work += [self.missing, self.saved_meanwhile, self.runs_of_before, *[self.import_by_script] * by_script]
+        work += [self.missing, self.saved_meanwhile, self.runs_of_before, self.copy_to_plane]
+        work += [self.import_by_script] * by_script
         for _ in range(steps):
             step = self.random.choice(work)
             self.told.append(step.__name__)
@@ -233,8 +249,8 @@ class Machine:
                 raise AssertionError(f"after {self.told}") from error
 
 
-def _places(items):
-    return [item.geometry.centroid.x for item in items]
+def _place(x):
+    return min(range(len(FREE)), key=lambda place: abs(FREE[place][0] - x))
 
 
 def machine(study, one_process, monkeypatch, seed):

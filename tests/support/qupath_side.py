@@ -123,6 +123,20 @@ def put_on_another_plane(project_path: Path, entry_id: str, image_path: Path) ->
     return _edit(project_path, entry_id, image_path, put)
 
 
+def copy_to_plane(project_path: Path, entry_id: str, image_path: Path, place: tuple[float, float]) -> int:
+    """Play a person who copies the prediction at a place onto the second plane, as QuPath does: the outline alone."""
+
+    def copy(hierarchy: Any, ours: list[Any]) -> int:
+        from paquo.jpype_backend import JClass
+
+        near = [item for item in ours if abs(item.getROI().getCentroidX() - place[0]) < 30]
+        plane = JClass("qupath.lib.regions.ImagePlane").getPlane(1, 0)
+        hierarchy.addObject(JClass("qupath.lib.objects.PathObjectTools").updatePlane(near[0], plane, False, True))
+        return len(near)
+
+    return _edit(project_path, entry_id, image_path, copy)
+
+
 def twin(project_path: Path, entry_id: str, image_path: Path) -> int:
     """Play a script that leaves two objects of one id: the first prediction, and a copy of it elsewhere."""
 
