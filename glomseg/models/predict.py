@@ -133,7 +133,8 @@ class Model:
                 if self._source is not None or dtype is not self.dtype:
                     self._widen()
                     return self.begin(images, tta=tta, scales=scales)()
-                raise ModelError(f"{self.card.name} gives values that are not finite; give `device` as cpu")
+                way_out = "train or fetch the model again" if self.device.type == "cpu" else "give `device` as cpu"
+                raise ModelError(f"{self.card.name} gives values that are not finite; {way_out}")
             return np.asarray(planes.numpy(), np.uint8)
 
         return finish

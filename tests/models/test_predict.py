@@ -75,7 +75,7 @@ def test_another_error_of_torch_stays_what_it_is(net, monkeypatch):
 def test_values_that_are_not_finite_are_never_taken_for_no_glomerulus(net, monkeypatch):
     model = Model(card(), net, torch.device("cpu"))
     monkeypatch.setattr(model._net, "forward", lambda x: torch.full_like(x[:, :1], float("nan")))
-    with pytest.raises(ModelError, match="not finite"):
+    with pytest.raises(ModelError, match="not finite; train or fetch the model again"):
         model.predict(images())
 
 
