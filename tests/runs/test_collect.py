@@ -97,6 +97,24 @@ def test_a_backup_is_listed_and_restored(study, one_process, glomseg, no_qupath)
 
 
 @pytest.mark.qupath
+@pytest.mark.slow
+def test_a_run_that_goes_on_backs_up_what_was_drawn_in_between(study_0_6_0, one_process, glomseg):
+    """It has a backup of before its first write already, in which that is not."""
+    made_run(study_0_6_0, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", study_0_6_0).code == 0
+    image = read_project(study_0_6_0).images[0]
+    one_process.call(draw, study_0_6_0, "1", image.path, [(300, 700, "Tubule", "annotation")])
+    stood = standing(one_process, study_0_6_0)
+    made_run(study_0_6_0, "run-1", discs("run-1", FREE, shift=9))
+    assert glomseg("collect", study_0_6_0).code == 0
+    assert not same(standing(one_process, study_0_6_0), stood)
+    listed = json.loads(glomseg("restore", study_0_6_0, "1", "--json").out)
+    assert [backup["why"] for backup in listed] == ["before the run went on", "before the run"]
+    assert glomseg("restore", study_0_6_0, "1", "last").code == 0
+    assert same(standing(one_process, study_0_6_0), stood)
+
+
+@pytest.mark.qupath
 def test_an_image_that_was_never_saved_is_so_again(study, one_process, glomseg):
     shutil.rmtree(study.parent / "data/3")
     made_run(study, "run-1", discs("run-1", [(500, 500)]), keys=["3"])

@@ -129,6 +129,25 @@ def test_a_slide_that_is_offline_keeps_what_was_found(tmp_path: Path, oracle_fol
     assert any("a.tif" in text and "stays" in text for text in heard.texts)
 
 
+@pytest.mark.parametrize(
+    "left", ["{", "", '{"type": "FeatureCollection", "features": [5]}', '{"type": "FeatureCollection", "features": [{']
+)
+def test_a_result_that_cannot_be_read_is_made_again_by_the_same_call(
+    left: str, tmp_path: Path, oracle_folder: Path
+) -> None:
+    """Half of it, as a full disk or a share leaves it; the other slides are left as they are."""
+    paths = [disc_slide(tmp_path / f"{name}.tif", size=(512, 512), count=1).path for name in "ab"]
+    options, out = SegmentOptions(model=oracle_folder), tmp_path / "out"
+    before = glomseg.segment_slides(paths, out, options)
+    whole, other = (out / "a.geojson").read_bytes(), (out / "b.geojson").stat().st_mtime_ns
+    (out / "a.geojson").write_text(left)
+    again = glomseg.segment_slides(paths, out, options)
+    assert not again.failed
+    assert (out / "a.geojson").read_bytes() == whole
+    assert (out / "b.geojson").stat().st_mtime_ns == other
+    assert again.records["a"].glomeruli == before.records["a"].glomeruli
+
+
 @pytest.mark.parametrize("project", ["0_6_0"], indirect=True)
 def test_a_project_without_qupath_waits(project: Path, data: Path, oracle_folder: Path, no_qupath: None) -> None:
     heard = Heard()
