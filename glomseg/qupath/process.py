@@ -176,7 +176,7 @@ def _settle(folder: str, options: Sequence[str]) -> None:
     if hasattr(os, "setsid"):
         os.setsid()
     os.environ["PAQUO_QUPATH_DIR"] = folder
-    os.environ["PAQUO_JAVA_OPTS"] = json.dumps(options)
+    os.environ["PAQUO_JAVA_OPTS"] = json.dumps(options, ensure_ascii=False)  # read as TOML, which has no surrogates
     end_with_parent()
 
 

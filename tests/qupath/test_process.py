@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -138,6 +140,16 @@ def test_java_options_of_the_user_come_beside_ours(pretended, monkeypatch, given
         options = json.loads(process.call(os.getenv, "PAQUO_JAVA_OPTS"))
     assert options[-2:] == ["-Xmx3g", "-Dx=1"]
     assert {"-Xrs", "-Djava.awt.headless=true"} < set(options)
+
+
+def test_a_temporary_folder_of_any_name_is_told_to_java(pretended, monkeypatch, tmp_path):
+    """paquo reads the options as TOML, which does not take all that JSON writes."""
+    odd = tmp_path / "an \U0001f600 \n 'of' \"Jörg\" 100%"
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    with qupath_process() as process:
+        options = tomllib.loads(f"value = {process.call(os.getenv, 'PAQUO_JAVA_OPTS')}")["value"]
+    assert any(option.startswith(f"-Djava.util.prefs.userRoot={odd}/") for option in options)
 
 
 @pytest.mark.parametrize("given", ["-Dx='half", "3"])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from glomseg.errors import RunError
+from glomseg.qupath.java import start_qupath
 from glomseg.qupath.process import qupath_process
 from glomseg.qupath.scratch import remove_stale_folders, scratch_folder
 
@@ -96,3 +97,13 @@ def test_no_place_for_a_temporary_folder_is_one_sentence(temporary, monkeypatch)
 
     monkeypatch.setattr(tempfile, "gettempdir", refuse)
     assert remove_stale_folders() == 0
+
+
+@pytest.mark.qupath
+@pytest.mark.slow
+def test_java_starts_with_a_temporary_folder_of_any_name(temporary, monkeypatch):
+    odd = temporary / "an \U0001f600 \n 'of' Jörg 100%"
+    odd.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    with qupath_process() as process:
+        process.call(start_qupath)
