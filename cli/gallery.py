@@ -82,5 +82,6 @@ def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ..
         images = {image.name: str(image) for image in applied.images.values()}
         console.json({"images": images, "left_out": applied.remarks})
     if not applied.images:
-        console.say("nothing to change: no new class in the table, or all are set already")
+        left = "no label fits what stands in the project" if applied.remarks else "no new class in the table"
+        console.say(f"nothing to change: {left}, or all are set already")
     return int(bool(applied.remarks) or any(image.problem for image in applied.images.values()))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,11 +93,12 @@ def plan_labels(labels: Sequence[Judgement], sources: Sources) -> tuple[dict[str
     new = sorted({label.new_class for label in labels})
     colors = {name: NEW_COLORS[index % len(NEW_COLORS)] for index, name in enumerate(new)}
     planned: dict[str, list[Amendment]] = {}
+    gone: Counter[str] = Counter()
     remarks = []
     for label in labels:
         item = standing.get(label.entry_id, {}).get(label.object_id)
         if item is None:
-            remarks.append(f"object {label.object_id} of image {label.entry_id} is not in the project; left out")
+            gone[label.entry_id] += 1
         elif item.class_name == label.new_class:
             continue
         elif (item.class_name or "") != label.old_class:
@@ -108,4 +110,26 @@ def plan_labels(labels: Sequence[Judgement], sources: Sources) -> tuple[dict[str
             planned.setdefault(label.entry_id, []).append(
                 Amendment(object_id=label.object_id, class_name=label.new_class, color=colors[label.new_class])
             )
-    return planned, remarks
+    return planned, [*remarks, *_say_gone(gone, sources)]
+
+
+def _say_gone(gone: Mapping[str, int], sources: Sources) -> list[str]:
+    """Say how many labels of each image are of outlines that do not stand there, and how to use them all the same."""
+    listed = () if sources.project is None else sources.project.images
+    names = {image.entry_id: image.name for image in listed}
+    read = {slide.image.entry_id for slide in sources.slides}
+    said = []
+    for entry_id, count in gone.items():
+        name = names.get(entry_id, f"image {entry_id}")
+        if names and entry_id not in names:
+            said.append(f"{name}: not in the project; {count} of its labels left out")
+        elif names and entry_id not in read:
+            problem = next((text for text in sources.problems if text.startswith(f"{name}: ")), f"{name}: not read")
+            said.append(f"{problem}; {count} of its labels left out")
+        else:
+            said.append(
+                f"{name}: {count} of the labelled objects are not in the project any more, as after another run or "
+                "where they were deleted; left out: `glomseg undo PROJECT` brings back those of the run before, then "
+                "give the same command again"
+            )
+    return said

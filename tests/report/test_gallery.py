@@ -188,12 +188,14 @@ def test_labels_that_no_longer_fit_are_named() -> None:
         Judgement("1", "b", "old", "new"),
         Judgement("1", "c", "x", "c"),
         Judgement("2", "a", "a", "n"),
+        Judgement("2", "b", "b", "n"),
     ]
     planned, remarks = plan_labels(labels, sources)
     assert [(item.object_id, item.class_name) for item in planned["1"]] == [("a", "new")]
     assert len(remarks) == 2
     assert "was old" in remarks[0]
-    assert "not in the project" in remarks[1]
+    assert remarks[1].startswith("image 2: 2 of the labelled objects are not in the project any more")
+    assert "`glomseg undo PROJECT`" in remarks[1]
 
 
 def test_applying_needs_qupath(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:
