@@ -7,6 +7,7 @@ lie on another.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -14,6 +15,9 @@ from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.project import ProjectImage
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run, printable
+
+SCALE_TOLERANCE = 0.01
+"""Pixel sizes that differ by less are of one scan, stated in two places."""
 
 
 def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
@@ -35,6 +39,38 @@ def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
 def under_its_name(record: ImageRecord, image: ProjectImage) -> ImageRecord:
     """Return the record of an image with the name that it has now; what was found on another one keeps its own."""
     return record if another_image(record, image) else replace(record, name=image.name)
+
+
+def other_file(record: ImageRecord, run_id: str, image: ProjectImage) -> str | None:
+    """Say that the file of an image has another length than the one that a run looked at; None where nothing tells.
+
+    A copy of a file has another time and the same length, so that the time tells nothing.
+    """
+    then = None if record.inputs is None else record.inputs.bytes
+    try:
+        now = None if image.path is None else image.path.stat().st_size
+    except OSError:
+        return None
+    if then is None or now is None or now == then:
+        return None
+    return (
+        f"its file is another than run {run_id} looked at ({now:,} bytes, then {then:,}); where it is another scan, "
+        f"annotate it anew: `glomseg annotate PROJECT --image {image.entry_id}`"
+    )
+
+
+def other_scale(record: ImageRecord, run_id: str, image: ProjectImage) -> str | None:
+    """Say that an image has another pixel size now than a run read it with; None where it has not, or none is known."""
+    if record.mpp is None or image.mpp is None or all(map(_is_alike, record.mpp, image.mpp)):
+        return None
+    return (
+        f"run {run_id} read it with {record.mpp[0]:.4g} um per pixel, and the project says {image.mpp[0]:.4g} now; "
+        f"where that is right, annotate it anew: `glomseg annotate PROJECT --image {image.entry_id}`"
+    )
+
+
+def _is_alike(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=SCALE_TOLERANCE)
 
 
 def file_name(image: ProjectImage) -> str | None:

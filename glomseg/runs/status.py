@@ -24,7 +24,7 @@ from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import RUN, VERDICT, Memory, owner
 from glomseg.runs.run import FOLDER, Run, instant
 from glomseg.runs.run_list import read_runs
-from glomseg.runs.same_image import another_image, without_strangers
+from glomseg.runs.same_image import another_image, other_file, other_scale, without_strangers
 from glomseg.runs.since import PeoplesChanges, read_changes
 from glomseg.runs.whose import told_apart
 
@@ -185,6 +185,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
                 *([say_outdated(image.metadata)] if is_outdated else []),
                 *([_say_holes(image)] if holes else []),
                 *say_other_copies(image.data_folder),
+                *_changed_since(records, image),
             ),
         ),
         annotations=state.annotation_counts if is_known and not holes and not _lacks_summary(state) else None,
@@ -213,6 +214,13 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         conflict=next((record.reason for _, record in reversed(records) if record.outcome and record.conflict), None),
         problem=problem,
     )
+
+
+def _changed_since(records: Sequence[tuple[Run, ImageRecord]], image: ProjectImage) -> list[str]:
+    """Say that the file or the pixel size of an image is another than that with which the newest run looked at it."""
+    done = [(record, run.run_id) for run, record in records if record.is_done and record.undone is None]
+    said = [tell(*newest, image) for newest in done[-1:] for tell in (other_file, other_scale)]
+    return list(filter(None, said))
 
 
 def _say_holes(image: ProjectImage) -> str:

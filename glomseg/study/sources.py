@@ -21,7 +21,7 @@ from glomseg.runs.outlines import image_of_run
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, load_run
 from glomseg.runs.run_list import UnreadableRun, read_runs
-from glomseg.runs.same_image import without_strangers
+from glomseg.runs.same_image import other_file, other_scale, without_strangers
 from glomseg.runs.whose import with_owners
 from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide
@@ -75,6 +75,7 @@ def read_sources(
         )
     remarks += [_unreadable(run, project.images, without_qupath) for run in unreadable]
     remarks += [problem for run in runs for problem in run.problems]
+    remarks += _changed_since(runs, project.images)
     described = [describe_run(run) for run in runs]
     images = read_annotated_images(
         project,
@@ -139,6 +140,18 @@ def _doubts(runs: Sequence[Run], images: Sequence[AnnotatedImage], without_qupat
         for image, run in newest
         if run is not None
         for doubt in run.images[image.entry_id].doubts
+    ]
+
+
+def _changed_since(runs: Sequence[Run], images: Sequence[ProjectImage]) -> list[str]:
+    """Say of which images the file or the pixel size is another than that with which the newest run looked at them."""
+    newest = [(image, run) for image in images if (run := _done_run(runs, image.entry_id)) is not None]
+    return [
+        f"{image.name}: {text}"
+        for image, run in newest
+        if (record := run.images[image.entry_id]).undone is None
+        for text in (other_file(record, run.run_id, image), other_scale(record, run.run_id, image))
+        if text
     ]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from support.qupath_side import delete_predictions
@@ -13,6 +14,7 @@ from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.backups import list_backups
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.ownership import RUN
+from glomseg.runs.run import load_run
 
 pytestmark = pytest.mark.qupath
 
@@ -114,6 +116,33 @@ def test_a_run_looked_at_another_image_under_this_id(moved, one_process, glomseg
     assert image_1(glomseg, moved)["runs"][0]["state"].startswith("of another image (elsewhere, ")
     measured = glomseg("measure", moved, "-o", tmp_path / "measured")
     assert "run run-1 looked at another image under its id" in measured.err
+
+
+def test_another_scan_or_pixel_size_since_the_run_is_said(moved, one_process, glomseg, tmp_path):
+    """A file of the same name and size in pixels, or a size that was set in QuPath since; a copy is the same file."""
+    image = read_project(moved).images[0]
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    looked_at = Inputs(file=image.path.name, bytes=image.path.stat().st_size, modified_ns=1)
+    record = ImageRecord(name=image.name, state=State.DONE, inputs=looked_at, mpp=image.mpp)
+    run.update("1", record)
+    copied = glomseg("collect", moved)
+    assert (copied.code, "another than run" in copied.err) == (0, False)
+    assert not image_1(glomseg, moved, "--files-only")["remarks"]
+
+    run = load_run(run.folder)
+    run.update("1", replace(run.images["1"], inputs=replace(looked_at, bytes=5), mpp=(9.0, 9.0)))
+    other, scale = "its file is another than run run-1 looked at", "run run-1 read it with 9 um per pixel"
+    for said in (
+        glomseg("collect", moved).err,
+        glomseg("measure", moved, "-o", tmp_path / "measured").err,
+        " ".join(image_1(glomseg, moved, "--files-only")["remarks"]),
+    ):
+        assert other in said
+        assert "`glomseg annotate PROJECT --image 1`" in said
+    assert scale in glomseg("measure", moved, "-o", tmp_path / "measured").err
+    assert scale in glomseg("status", moved, "--json", "--files-only").out
+    assert glomseg("undo", moved).code == 0
+    assert not image_1(glomseg, moved, "--files-only")["remarks"]
 
 
 def test_a_renamed_file_or_image_is_the_same(moved, one_process, glomseg):
