@@ -42,6 +42,6 @@ def say_outdated(metadata: Mapping[str, str], *, of_region: bool = False) -> str
     """Say of an image, or of a region in it, that it is not reviewed any more, and the way out."""
     return (
         f"{'a region of it' if of_region else 'it'} was marked as fully reviewed ({metadata[REVIEWED]}), and other "
-        "outlines stand there now than then; look at it again and mark it, or bring back what stood there with "
-        "`glomseg undo` or `glomseg restore`"
+        "outlines stand there now than then; look at it again and mark it, or bring back what stood there: with "
+        "`glomseg undo` where a run came in since, else with `glomseg restore`"
     )

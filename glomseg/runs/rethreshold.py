@@ -224,7 +224,10 @@ def _begin(
         former.parameters, threshold=threshold_of(card, settings), sureness=sureness_of(card, settings) or None
     )
     if parameters == former.parameters:
-        raise RunError(f"run {former.run_id} was made with this threshold and sureness; there is nothing to change")
+        same = f"run {former.run_id} was made with this threshold and sureness; there is nothing to change"
+        if options.output is None:  # an open QuPath may have saved over it, which no new outlines mend
+            same += f" (`glomseg collect {former.folder.parents[1]} {former.run_id}` brings its outlines in again)"
+        raise RunError(same)
     parameters = replace(parameters, sclerosis=None, classifier_sha256=None)  # no pixels are seen again
     if begun is not None:
         run = begun

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, ProjectError
+from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
 from glomseg.qupath.image_data import has_hole, readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
@@ -30,6 +31,9 @@ from glomseg.runs.whose import told_apart
 
 REVIEW = "glomseg.review"
 """Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
+
+LOST = "collected, and not in the data any more"
+"""State of a run whose outlines an open QuPath saved over, or that older data do not hold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +114,7 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
     if not files_only:
         described = _with_changes(project, described, runs_folder)
     problems = [*(run.problem for run in unreadable), *(problem for run in runs for problem in run.problems)]
+    problems += _saved_over(described, project.folder)
     try:
         model_of_project(project.folder)
     except GlomsegError as error:
@@ -258,6 +263,20 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts)
 
 
+def _saved_over(images: Sequence[ImageStatus], folder: Path) -> list[str]:
+    """Name the runs whose outlines an open QuPath saved over, and what brings them in again."""
+    lost: dict[str, list[str]] = {}
+    for status in images:
+        for run in status.runs:
+            if run.state == LOST:
+                lost.setdefault(run.run_id, []).append(status.image.name)
+    return [
+        f"run {run} is not in the data of {first_names(names)} any more: an open QuPath saved over it, or older data "
+        f"were put back; `glomseg collect {folder} {run}` brings it in again, and leaves what people did since"
+        for run, names in lost.items()
+    ]
+
+
 def _run_state(
     run: Run,
     record: ImageRecord,
@@ -274,7 +293,7 @@ def _run_state(
     if run.run_id in standing:
         return "collected"
     if run.run_id == lost:
-        return "collected, and not in the data any more"
+        return LOST
     if record.undone is not None or is_taken_back:
         return "undone"
     if record.collected is not None and record.is_done:

@@ -69,8 +69,12 @@ def test_a_qupath_that_was_open_saves_over_what_was_brought_in(study, one_proces
     assert collected(glomseg, study, "run-2")["added"] == 4
     data.write_bytes(opened_then)
     assert deleted(one_process, study, keep=3) == 1  # the person deletes one of the first run, and saves
+    status = glomseg("status", study)
+    assert "run run-2 is not in the data of kidney_01.tif any more" in status.err
+    assert f"`glomseg collect {study.parent} run-2` brings it in again" in status.err
     made = collected(glomseg, study, "run-2")
     assert (made["added"], made["dropped_as_rejected"]) == (4, 1)
+    assert "any more" not in glomseg("status", study).err
 
 
 @pytest.mark.qupath

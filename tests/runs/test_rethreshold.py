@@ -73,7 +73,7 @@ def test_what_is_kept_gives_what_the_network_would(study_0_6_0: Path, no_qupath:
     first = glomseg.annotate_project(study_0_6_0, AnnotateOptions(keep_probability=True, **options))
     with pytest.raises(RunError, match="give `threshold`, `sureness` or both"):
         glomseg.rethreshold_run(study_0_6_0)
-    with pytest.raises(RunError, match="nothing to change"):
+    with pytest.raises(RunError, match=f"nothing to change .`glomseg collect .* {first.run.run_id}` brings"):
         glomseg.rethreshold_run(study_0_6_0, options=RethresholdOptions(threshold=0.5))
     dials = {"threshold": 0.6, "sureness": 0.97}
     again = glomseg.rethreshold_run(study_0_6_0, options=RethresholdOptions(**dials))

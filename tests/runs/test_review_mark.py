@@ -91,6 +91,8 @@ def test_outlines_that_came_after_the_review_are_not_reviewed(collected, one_pro
     assert said_in_qupath(one_process, collected, LOOK).count("AB ") == 2
     assert glomseg("restore", collected, "1", "last").code == 0
     assert not is_taken(collected)
+    remarks = json.loads(glomseg("status", collected, "--json").out)["images"][0]["remarks"]
+    assert any("`glomseg undo` where a run came in since, else with `glomseg restore`" in remark for remark in remarks)
 
 
 def test_candidates_that_nobody_judged_are_no_part_of_what_is_reviewed(moved, one_process, glomseg):
