@@ -16,6 +16,9 @@ from glomseg.runs.run import RECORD, Run, RunParameters, checked_entry_id, insta
 _NO_RUNS = ("memory", "backup", "measurements", "gallery")
 """What else lies beside the folders of the runs."""
 
+_RUN_ID = re.compile(r"\d{8}-\d{6}(-\d+)?")
+"""What a run is called that a command began; another folder may be a person's own."""
+
 
 @dataclass(frozen=True)
 class UnreadableRun:
@@ -51,6 +54,7 @@ def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
     for place in _folders_in(folder):
         try:
             if not (place / RECORD).is_file():
+                unreadable += _without_record(place)
                 continue
             run = load_run(place)
         except (RunError, PermissionError) as error:  # no obstacle to a new run
@@ -63,6 +67,20 @@ def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
             problem = f"{copy.folder} is a copy of run {run.run_id} and does not count; move it out of {folder}"
             unreadable.append(UnreadableRun(copy.folder, problem, is_copy=True))
     return sorted(runs.values(), key=lambda run: (instant(run.started), run.run_id)), unreadable
+
+
+def _without_record(place: Path) -> list[UnreadableRun]:
+    """Name a folder as a run where it has the name of one and wrote into the project, but its record is gone.
+
+    One that has outlines alone may be of a run that was killed, or is at work, before its first record.
+    """
+    if not _RUN_ID.fullmatch(place.name) or not any(place.glob("changes/*/*.json")):
+        return []
+    problem = (
+        f"{place / RECORD} is gone, so that what run {place.name} found and wrote is not known; put that file back, or "
+        f"move the folder out of {place.parent}"
+    )
+    return [UnreadableRun(place, problem)]
 
 
 def _folders_in(folder: Path) -> list[Path]:

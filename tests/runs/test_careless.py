@@ -145,6 +145,26 @@ def test_another_scan_or_pixel_size_since_the_run_is_said(moved, one_process, gl
     assert not image_1(glomseg, moved, "--files-only")["remarks"]
 
 
+def test_no_older_run_comes_in_for_one_whose_record_is_gone(moved, one_process, glomseg):
+    """Whoever tidied up took run.json alone: the newer outlines stay, and what that means is said with two ways out."""
+    older, newer = "20260101-100000", "20260102-100000"
+    for run, shift in ((older, 0), (newer, 6)):
+        made_run(moved, run, discs(run, FREE, shift))
+        assert glomseg("collect", moved, run).code == 0
+    kept = (moved.parent / "glomseg" / newer / "run.json").rename(moved.parent / "kept.json")
+    before = standing(one_process, moved)
+    for command in ("collect", "undo"):
+        refused = glomseg(command, moved)
+        assert refused.code == 1
+        assert f"{newer}/run.json " in refused.err
+        assert "is not known; " in refused.err
+    assert "run.json is gone" in glomseg("status", moved, "--files-only").err
+    assert standing(one_process, moved) == before
+    kept.rename(moved.parent / "glomseg" / newer / "run.json")
+    assert glomseg("undo", moved).code == 0
+    assert runs_of(standing(one_process, moved)) == [older]
+
+
 def test_a_renamed_file_or_image_is_the_same(moved, one_process, glomseg):
     path = read_project(moved).images[0].path
     run = made_run(moved, "run-1", discs("run-1", FREE))
