@@ -150,6 +150,15 @@ def writes_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[Writt
     return _standing(_Kept(runs_folder, entry_id), mark, sha256)[0]
 
 
+def is_record_lost(runs_folder: Path, entry_id: str, data_folder: Path) -> bool:
+    """Tell whether the record of a write that stands in an image's data is lost, so that not all its runs are known."""
+    try:
+        mark, sha256 = mark_of(readable_data(data_folder)), folder_state(data_folder).sha256
+    except ProjectError:
+        return False
+    return _standing(_Kept(runs_folder, entry_id), mark, sha256)[1] is not None
+
+
 def taken_back_at(runs_folder: Path, entry_id: str, data_folder: Path, run: str) -> float | None:
     """Tell when a run was taken back last in an image's data, in seconds since 1970; None where no undo of it is there.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from glomseg.runs.changes import runs_in, taken_back_at
+from glomseg.runs.changes import is_record_lost, runs_in, taken_back_at
 from glomseg.runs.run import Run, instant
 
 
@@ -21,6 +21,8 @@ def lost_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folde
         if collected is not None and (collected.added or collected.removed):
             last = max(last or (0.0, ""), (instant(collected.at), run.run_id))
     if last is None or last[1] in runs_in(runs_folder, entry_id, data_folder):
+        return None
+    if is_record_lost(runs_folder, entry_id, data_folder):  # that the run stands there can then not be told
         return None
     taken_back = taken_back_at(runs_folder, entry_id, data_folder, last[1])
     return last[1] if taken_back is None or taken_back < last[0] else None

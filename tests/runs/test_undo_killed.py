@@ -14,7 +14,7 @@ pytestmark = pytest.mark.qupath
 
 def states(glomseg, study):
     images = json.loads(glomseg("status", study, "--json", "--files-only").out)["images"]
-    return [image["runs"][-1]["state"] for image in images[:2]]
+    return [image["runs"][-1]["state"] for image in images[:2] if image["runs"]]
 
 
 def test_the_same_undo_goes_on_and_what_was_taken_back_is_not_called_lost(moved, one_process, glomseg):
@@ -46,3 +46,13 @@ def test_what_was_brought_in_again_after_an_undo_and_saved_over_is_lost(moved, o
     data.write_bytes(taken_back)
     runs_folder = moved.parent / "glomseg"
     assert lost_write(list_runs(runs_folder), runs_folder, "1", moved.parent / "data/1") == "run-1"
+
+
+def test_outlines_whose_record_is_damaged_are_not_called_lost(moved, one_process, glomseg):
+    made_run(moved, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", moved).code == 0
+    (record,) = moved.parent.glob("glomseg/run-1/changes/1/*.json")
+    record.write_text(record.read_text()[:40])
+    runs_folder = moved.parent / "glomseg"
+    assert lost_write(list_runs(runs_folder), runs_folder, "1", moved.parent / "data/1") is None
+    assert states(glomseg, moved)[:1] == ["collected"]
