@@ -55,7 +55,7 @@ def apply_labels(
 
 def read_labels(path: Path) -> list[Judgement]:
     """Read the rows of a gallery's table in which a new class was written; raises MeasureError."""
-    labels = []
+    labels: dict[tuple[str, str], Judgement] = {}
     for row in _rows(path):
         entry_id = row.get("entry_id", row.get("image_id"))  # as it was called before
         if entry_id is None:
@@ -65,8 +65,13 @@ def read_labels(path: Path) -> list[Judgement]:
             continue
         if not all(new.split(": ")):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
-        labels.append(Judgement(entry_id, row["object_id"], row["class"], new))
-    return labels
+        label = Judgement(entry_id, row["object_id"], row["class"], new)
+        other = labels.setdefault((entry_id, label.object_id), label)
+        if other.new_class != new:  # a row that was copied: which of the two is meant?
+            raise MeasureError(
+                f"{path} gives object {label.object_id} two classes, {other.new_class} and {new}; leave one of its rows"
+            )
+    return list(labels.values())
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -267,7 +267,7 @@ def words_of(gain: Gain, what: str) -> str:
     return (
         f"{what}: object F1 {old.f1:.2f} before, {new.f1:.2f} now ({said}; found {old.objects.matched} and "
         f"{new.objects.matched} of {new.objects.true}, false {old.objects.predicted - old.objects.matched} and "
-        f"{new.objects.predicted - new.objects.matched}), on {gain.images} images"
+        f"{new.objects.predicted - new.objects.matched}), counted on each of {gain.images} tiles"
     )
 
 

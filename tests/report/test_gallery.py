@@ -177,6 +177,11 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(MeasureError):
             read_labels(path)
+    path.write_text(header + "1;a;X;A\n1;a;X;A\n2;a;X;B\n")
+    assert len(read_labels(path)) == 2  # a row that was copied says nothing new, and ids are those of an image
+    path.write_text(header + "1;a;X;A\n1;a;X;B\n")
+    with pytest.raises(MeasureError, match="object a two classes, A and B; leave one of its rows"):
+        read_labels(path)
 
 
 def test_labels_that_no_longer_fit_are_named() -> None:
