@@ -23,7 +23,7 @@ COLUMNS = ("image", "annotated", "background", "folder")
     short_help="Training tiles and labels from annotations, as QuPath exports them.",
     renamed={"--mpp": "--tile-mpp"},
     only_with={"negatives": ("seed",)},
-    never_with={"geojson": ("slides",), "tile_mpp": ("downsample",)},
+    never_with={"geojson": ("slides", "believe_deletions"), "tile_mpp": ("downsample",)},
 )
 @click.argument("source", type=click.Path(path_type=Path), metavar="PROJECT|SLIDE")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder for the tiles, empty.")
@@ -69,6 +69,7 @@ COLUMNS = ("image", "annotated", "background", "folder")
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="With --negatives: chooses other tiles.")
 @options.slides_option
+@options.believe_deletions_option
 @options.output
 def export_tiles(
     source: Path,
@@ -85,6 +86,7 @@ def export_tiles(
     beside: bool,
     seed: int,
     slides: tuple[Path, ...],
+    believe_deletions: bool,
     quiet: bool,
     as_json: bool,
 ) -> int:
@@ -109,7 +111,7 @@ def export_tiles(
         layout="beside" if beside else "subdir",
         seed=seed,
     )
-    export = _export(console, source, geojson, slides, output, settings)
+    export = _export(console, source, geojson, slides, output, settings, believe_deletions)
     for problem in export.problems:
         console.warn(problem)
     for remark in export.remarks:
@@ -125,13 +127,16 @@ def _export(
     slides: tuple[Path, ...],
     output: Path,
     settings: ExportSettings,
+    believe_deletions: bool,
 ) -> Export:
     from glomseg.training.tiles.annotations import export_project, export_slide
 
     with console.spinner("reading the annotations") as update:
         if geojson is not None:
             return export_slide(source, geojson, output, settings, progress=update)
-        return export_project(source, output, settings, slides=slides, progress=update)
+        return export_project(
+            source, output, settings, slides=slides, believe_deletions=believe_deletions, progress=update
+        )
 
 
 def _show(console: Console, export: Export, output: Path) -> None:

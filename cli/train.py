@@ -39,12 +39,13 @@ class TrainFlags(TypedDict):
     resume: bool
     restart: bool
     keep_anyway: bool
+    believe_deletions: bool
 
 
 @command(
     short_help="Learn from annotated tissue.",
     renamed={"--mpp": "--tile-mpp"},
-    only_with={"project": ("slides",)},
+    only_with={"project": ("slides", "believe_deletions")},
     never_with={"split": ("split_by",), "epochs": ("minutes",)},
 )
 @click.argument("data", nargs=-1, type=click.Path(path_type=Path), metavar="DATA...")
@@ -59,6 +60,7 @@ class TrainFlags(TypedDict):
     help="Learn from what was reviewed in a QuPath project, beginning with the model of its newest run.",
 )
 @options.slides_option
+@options.believe_deletions_option
 @click.option(
     "--recipe",
     metavar="NAME",

@@ -20,7 +20,7 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write, older_than
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import VERDICT, deletions, owner
+from glomseg.runs.ownership import VERDICT, Deletions, deletions, owner
 from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters
 from glomseg.runs.run_list import read_runs
@@ -97,11 +97,16 @@ def reviewed_objects(image: AnnotatedImage) -> frozenset[int]:
 
 
 def read_reviewed(
-    path: Path, *, slides: Sequence[Path] = (), progress: Callable[[str], None] = lambda name: None
+    path: Path,
+    *,
+    slides: Sequence[Path] = (),
+    believe_deletions: bool = False,
+    progress: Callable[[str], None] = lambda name: None,
 ) -> ReviewedProject:
     """Read through QuPath what was reviewed in a project.
 
-    An image that cannot be read is left out with a remark. Raises ProjectError where nothing was reviewed, and
+    An image that cannot be read is left out with a remark, and one from which all outlines of a run are gone at once,
+    unless `believe_deletions` says that it was on purpose. Raises ProjectError where nothing was reviewed, and
     QuPathError where there is no QuPath.
     """
     project = read_project(path, slides=slides)
@@ -116,7 +121,7 @@ def read_reviewed(
     images = read_annotated_images(project, same.left(project.images), progress=progress)
     for image in images:
         try:
-            reviewed.append(_reviewed(image, runs, project.folder / FOLDER, remarks))
+            reviewed.append(_reviewed(image, runs, project.folder / FOLDER, remarks, believe=believe_deletions))
         except GlomsegError as error:
             remarks.append(f"{image.name}: {error}; left out")
             is_marked = image.is_reviewed or image.reviewed_regions or image.outdated_reviews
@@ -153,7 +158,9 @@ def model_folder(run: Run) -> Path | None:
     return None
 
 
-def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, remarks: list[str]) -> ReviewedImage:
+def _reviewed(
+    image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, remarks: list[str], *, believe: bool
+) -> ReviewedImage:
     """Say what was reviewed of an image, and what is not known; raises GlomsegError where nothing can be learned."""
     if image.data_problem is not None:
         raise ProjectError(image.data_problem)
@@ -161,26 +168,38 @@ def _reviewed(image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, rem
     if not image.is_reviewed and not regions:
         raise ProjectError("; ".join(image.outdated_reviews) or "not marked as reviewed")
     usable_path(image.path, image.problem)
-    data_folder = runs_folder.parent / "data" / image.entry_id
-    if lost := lost_write(runs, runs_folder, image.entry_id, data_folder):
-        raise ProjectError(
-            f"{older_than(lost)}; bring its data back (`glomseg restore PROJECT {image.entry_id}` lists backups), "
-            f"or those outlines (`glomseg collect PROJECT {lost}`), and look at it again"
-        )
     reviewed = ReviewedImage(image=image, area=None if image.is_reviewed else shapely.union_all(regions), rejected=())
-    memory = read_memory(runs_folder, image.entry_id, data_folder)
-    check_as_read(image, data_folder)
-    if memory.lost is not None:
-        remarks.append(f"{image.name}: which outlines were deleted from it is not known ({memory.lost})")
-    gone = deletions(image.objects, memory)
-    if gone.doubtful:
-        raise ProjectError(doubt(gone.doubtful))
+    gone = deletions_of(image, runs, runs_folder, remarks, believe=believe)
     area, found = reviewed.area, unjudged(image.objects, offered=_offered(runs, image, remarks), deleted=gone.rejected)
     return replace(
         reviewed,
         rejected=tuple(_rejected(reviewed, gone.rejected)),
         candidates=tuple(item for item in found if area is None or area.intersects(item.geometry.centroid)),
     )
+
+
+def deletions_of(
+    image: AnnotatedImage, runs: Sequence[Run], runs_folder: Path, remarks: list[str], *, believe: bool
+) -> Deletions:
+    """Say which predictions were deleted from an image; raise ProjectError where what stands there is no review.
+
+    That is so where its data are those of before a run, and where all outlines of a run are gone at once, unless
+    `believe` says that it was on purpose.
+    """
+    data_folder = runs_folder.parent / "data" / image.entry_id
+    if lost := lost_write(runs, runs_folder, image.entry_id, data_folder):
+        raise ProjectError(
+            f"{older_than(lost)}; bring its data back (`glomseg restore PROJECT {image.entry_id}` lists backups), "
+            f"or those outlines (`glomseg collect PROJECT {lost}`), and look at it again"
+        )
+    memory = read_memory(runs_folder, image.entry_id, data_folder)
+    check_as_read(image, data_folder)
+    if memory.lost is not None:
+        remarks.append(f"{image.name}: which outlines were deleted from it is not known ({memory.lost})")
+    gone = deletions(image.objects, memory, believe=believe)
+    if gone.doubtful:
+        raise ProjectError(doubt(gone.doubtful))
+    return gone
 
 
 def _offered(runs: Sequence[Run], image: AnnotatedImage, remarks: list[str]) -> list[PathObject]:

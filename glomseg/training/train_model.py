@@ -47,7 +47,8 @@ class TrainOptions:
     that time; where it gets worse it is kept under another name, or with `keep_anyway` all the same. `tile_mpp` is um
     per pixel of images that do not say it, `model_mpp` that at which the network reads.
     It begins with the model `start`, a name or folder, or from nothing. A folder that holds the state of the same
-    training is gone on with: `resume` insists on that, `restart` starts over.
+    training is gone on with: `resume` insists on that, `restart` starts over. `believe_deletions`: where all outlines
+    of a run are gone from an image of a project, they were deleted on purpose.
     """
 
     recipe: str | None = None
@@ -69,6 +70,7 @@ class TrainOptions:
     resume: bool = False
     restart: bool = False
     keep_anyway: bool = False
+    believe_deletions: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -334,7 +336,7 @@ def _export_corrections(
         return folder, options
     if (folder / RECORD).is_file():
         remove_folder(folder)  # of a preview, or of an attempt that stopped before it began
-    reviewed = read_reviewed(project, slides=slides)
+    reviewed = read_reviewed(project, slides=slides, believe_deletions=options.believe_deletions)
     start = str(options.start or _model_of(reviewed))
     species = options.species or reviewed.species
     card = read_card(find_model(start))

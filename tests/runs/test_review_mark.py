@@ -134,3 +134,25 @@ def test_a_mark_of_a_version_that_did_not_say_of_what_is_believed(collected, glo
     made_run(collected, "run-2", discs("run-2", FREE, shift=6))
     assert glomseg("collect", collected).code == 0
     assert is_taken(collected)
+
+
+def test_where_a_run_is_gone_at_once_a_mark_makes_no_background_of_it(collected, one_process, glomseg, tmp_path):
+    """Neither in tiles nor in a training, until a person says that it was on purpose."""
+    deleted(one_process, collected, keep=0)
+    said_in_qupath(one_process, collected, MARK)
+    doubted = glomseg("export-tiles", collected, "-o", tmp_path / "doubted", "--reviewed-only")
+    assert doubted.code == 1
+    assert "all 8 outlines of run run-1 are gone from it at once" in doubted.err
+    assert "give --believe-deletions" in doubted.err
+    assert not list(tmp_path.glob("doubted/**/*.png"))
+    believed = glomseg(
+        "export-tiles", collected, "-o", tmp_path / "believed", "--reviewed-only", "--believe-deletions", "--json"
+    )
+    assert believed.code == 0
+    (image,) = json.loads(believed.out)["images"]
+    assert image["annotated"] + image["background"] > 0
+    taught = "train", "--from-project", collected, "-o", tmp_path / "model", "--preview", "--start", "pas-starter"
+    refused = glomseg(*taught)
+    assert refused.code == 1
+    assert "give --believe-deletions" in refused.err
+    assert "gone from it at once" not in glomseg(*taught, "--believe-deletions").err

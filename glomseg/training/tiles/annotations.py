@@ -12,6 +12,10 @@ from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images, re
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import read_project, usable_path
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.reviewed import deletions_of
+from glomseg.runs.run import FOLDER
+from glomseg.runs.run_list import read_runs
+from glomseg.runs.same_image import without_strangers
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
 from glomseg.training.tiles.plan import ExportSettings, TileRequest
@@ -31,10 +35,13 @@ def export_project(
     settings: ExportSettings,
     *,
     slides: Sequence[Path] = (),
+    believe_deletions: bool = False,
     progress: ProgressText = lambda name: None,
 ) -> Export:
     """Export the tiles of a project's images as their annotations stand.
 
+    What is marked as reviewed and no review is among the problems, such as an image from which all outlines of a run
+    are gone at once, unless `believe_deletions` says that it was on purpose: all of it would be background.
     Raises ProjectError, QuPathError where there is no QuPath to read them, and as `export_tiles`.
     """
     project = read_project(path, slides=slides)
@@ -49,12 +56,18 @@ def export_project(
     places = tile_folders([(image.entry_id, image.name) for image in images])
     requests: list[TileRequest] = []
     problems: list[str] = []
+    runs_folder = project.folder / FOLDER
+    runs, strangers = without_strangers(read_runs(runs_folder)[0], project.images)
+    remarks = [*same.remarks(project.images), *strangers]
     for image, place in zip(read_annotated_images(project, images, progress=progress), places, strict=True):
         try:
-            requests += _request(image, place)
+            asked = _request(image, place)
+            if asked and image.is_reviewed:
+                deletions_of(image, runs, runs_folder, remarks, believe=believe_deletions)
+            requests += asked
         except GlomsegError as error:
             problems.append(f"{image.name}: {error}")
-    if not requests and problems:
+    if problems and not any(request.reviewed or not settings.reviewed_only for request in requests):
         raise TrainingError("; ".join(problems))
     export = export_tiles(
         requests,
@@ -68,7 +81,7 @@ def export_project(
     return replace(
         export,
         problems=(*problems, *export.problems),
-        remarks=(*same.remarks(project.images), *export.remarks),
+        remarks=(*remarks, *export.remarks),
     )
 
 
