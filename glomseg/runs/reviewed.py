@@ -113,9 +113,8 @@ def read_reviewed(
     reviewed: list[ReviewedImage] = []
     remarks: list[str] = []
     unusable: list[str] = []
-    runs, unreadable = read_runs(project.folder / FOLDER)
-    runs, strangers = without_strangers(runs, project.images)
-    remarks += [*strangers, *(f"a run is left alone: {run.problem}" for run in unreadable if not run.is_copy)]
+    runs, left_alone = readable_runs(project)
+    remarks += left_alone
     same = same_slides(project.images)
     remarks += same.remarks(project.images)
     images = read_annotated_images(project, same.left(project.images), progress=progress)
@@ -144,6 +143,13 @@ def read_reviewed(
         species=newest.species,
         remarks=tuple(remarks),
     )
+
+
+def readable_runs(project: Project) -> tuple[list[Run], list[str]]:
+    """Read the runs of a project, without what they found on other images; and say what is left alone."""
+    runs, unreadable = read_runs(project.folder / FOLDER)
+    runs, strangers = without_strangers(runs, project.images)
+    return runs, [*strangers, *(f"a run is left alone: {run.problem}" for run in unreadable if not run.is_copy)]
 
 
 def model_folder(run: Run) -> Path | None:

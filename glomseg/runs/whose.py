@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from glomseg.errors import ConflictError, GlomsegError
+from glomseg.errors import GlomsegError
 from glomseg.qupath.annotations import AnnotatedImage, check_as_read
 from glomseg.runs.brought import with_brought
 from glomseg.runs.memory import read_memory
@@ -22,17 +22,20 @@ def with_owners(image: AnnotatedImage, runs_folder: Path) -> AnnotatedImage:
     Where what is remembered of the image cannot be read, that is in its remarks; one that was saved since it was read
     has that as its `data_problem`.
     """
-    if image.data_problem is not None or not any(RUN in item.metadata for item in image.objects):
+    if image.data_problem is not None:
         return image
-    data_folder = runs_folder.parent / "data" / image.entry_id
+    data_folder, memory = runs_folder.parent / "data" / image.entry_id, None
+    if any(RUN in item.metadata for item in image.objects):
+        try:
+            memory = read_memory(runs_folder, image.entry_id, data_folder)
+        except GlomsegError as error:
+            said = f"whose some of its outlines are is not known: {error}"
+            image = replace(image, remarks=(*image.remarks, said))
     try:
-        memory = read_memory(runs_folder, image.entry_id, data_folder)
         check_as_read(image, data_folder)
-    except ConflictError as error:
-        return replace(image, data_problem=str(error))
     except GlomsegError as error:
-        return replace(image, remarks=(*image.remarks, f"whose some of its outlines are is not known: {error}"))
-    return told_apart(image, memory, runs_folder)
+        return replace(image, data_problem=str(error))
+    return image if memory is None else told_apart(image, memory, runs_folder)
 
 
 def told_apart(image: AnnotatedImage, memory: Memory, runs_folder: Path) -> AnnotatedImage:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.labelled.sample_sheet import Sample, SampleSheet, match_samples, read_sample_sheet, sample_of
-from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
@@ -87,7 +87,7 @@ def read_sources(
     remarks += _doubts(runs, images, without_qupath)
     remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
-    images = tuple(_as_read(with_owners(image, folder), project.folder) for image in images)
+    images = tuple(with_owners(image, folder) for image in images)
     return Sources(
         name=project.folder.name,
         folder=folder / "measurements",
@@ -108,15 +108,6 @@ def read_sources(
         remarks=tuple(remarks),
         problems=tuple(f"{image.name}: {image.data_problem}" for image in images if image.data_problem),
     )
-
-
-def _as_read(image: AnnotatedImage, project_folder: Path) -> AnnotatedImage:
-    """Return an image, with a problem where it was saved since it was read: which run stands there is not known."""
-    try:
-        check_as_read(image, project_folder / "data" / image.entry_id)
-    except GlomsegError as error:
-        return replace(image, data_problem=image.data_problem or str(error))
-    return image
 
 
 def _unreadable(run: UnreadableRun, images: Sequence[ProjectImage], without_qupath: bool) -> str:

@@ -12,10 +12,8 @@ from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images, re
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import read_project, usable_path
 from glomseg.qupath.same_slides import same_slides
-from glomseg.runs.reviewed import deletions_of
+from glomseg.runs.reviewed import deletions_of, readable_runs
 from glomseg.runs.run import FOLDER
-from glomseg.runs.run_list import read_runs
-from glomseg.runs.same_image import without_strangers
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
 from glomseg.training.tiles.plan import ExportSettings, TileRequest
@@ -56,14 +54,13 @@ def export_project(
     places = tile_folders([(image.entry_id, image.name) for image in images])
     requests: list[TileRequest] = []
     problems: list[str] = []
-    runs_folder = project.folder / FOLDER
-    runs, strangers = without_strangers(read_runs(runs_folder)[0], project.images)
-    remarks = [*same.remarks(project.images), *strangers]
+    runs, left_alone = readable_runs(project)
+    remarks = [*same.remarks(project.images), *left_alone]
     for image, place in zip(read_annotated_images(project, images, progress=progress), places, strict=True):
         try:
             asked = _request(image, place)
             if asked and image.is_reviewed:
-                deletions_of(image, runs, runs_folder, remarks, believe=believe_deletions)
+                deletions_of(image, runs, project.folder / FOLDER, remarks, believe=believe_deletions)
             requests += asked
         except GlomsegError as error:
             problems.append(f"{image.name}: {error}")
