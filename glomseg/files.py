@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import math
@@ -24,6 +25,7 @@ _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
 
 _ACCESS = "system.posix_acl_access"
+_TOO_MUCH = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOOKED_AT = 1 << 24
 """So many bytes of a file tell what it is: a slide that stands there instead may have any number."""
 
@@ -56,7 +58,8 @@ def replacing(
         raise _cannot_write(path, error) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
+                temporary.unlink(missing_ok=True)
 
 
 def _beside(path: Path, suffix: str = "") -> Path:
@@ -289,8 +292,10 @@ def owner_of(path: Path) -> str:
 
 
 def _cannot_write(path: Path, error: OSError) -> RunError:
-    way_out = "free space"
+    way_out = ""
     if isinstance(error, PermissionError):
         place = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
-        way_out = f"ask {owner_of(place)}, whose {place} is, for the right to (on Linux: chmod -R g+rwX),"
-    return RunError(f"cannot write {path}: {error.strerror or error}; {way_out} or choose another folder")
+        way_out = f"ask {owner_of(place)}, whose {place} is, for the right to (on Linux: chmod -R g+rwX), or "
+    elif error.errno in _TOO_MUCH:
+        way_out = "free space or "
+    return RunError(f"cannot write {path}: {error.strerror or error}; {way_out}choose another folder")

@@ -4,6 +4,12 @@ import errno
 import tempfile
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_DISK_NAMES = (
+    "EROFS", "EIO", "EREMOTEIO", "ENXIO", "ENODEV", "ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN",
+    "EHOSTUNREACH", "ETIMEDOUT",
+)  # fmt: skip
+_DISK = tuple(getattr(errno, name) for name in _DISK_NAMES if hasattr(errno, name))
+"""What a disk says that is read-only, failing or pulled out, and a share that is gone."""
 _NO_FOLDER = "No usable temporary directory"
 """What Python says where it can write in no temporary folder, as on a full disk."""
 _FULL = (  # in any letters
@@ -45,6 +51,9 @@ def describe(error: Exception) -> str:
     if isinstance(error, PermissionError):
         place = error.filename2 or error.filename or "a file"
         return f"{place}: {error.strerror}; ask whoever it belongs to for the right to, or choose another place"
+    if isinstance(error, OSError) and error.errno in _DISK:
+        place = error.filename2 or error.filename or "a file"
+        return f"{place}: {error.strerror}; see that its disk is connected and can be written, and try again"
     text = " ".join(f"{type(error).__name__}: {error}".split()).rstrip(":")
     if is_out_of_memory(error):
         return f"no memory left ({text}); close other programs, and run the same command again"

@@ -1,13 +1,17 @@
 """Tables and records: what is written is what is read, and no spreadsheet runs it."""
 
 import csv
+import errno
 import io
 import json
 import math
 import os
+import shlex
 import shutil
 import stat
 import struct
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from glomseg.files import (
     write_text,
 )
 from glomseg.listing import first_names
+from glomseg.unexpected import describe
 
 FORMULAS = [
     "=1+1",
@@ -227,3 +232,30 @@ def test_a_folder_of_somebody_else_says_whose_it_is():
             if is_root:
                 os.seteuid(0)
             folder.chmod(0o700)
+
+
+def test_a_read_only_disk_is_one_sentence_with_a_way_out(tmp_path: Path) -> None:
+    """Not even what is not there can be removed from it, and to free space would not help."""
+    where = shlex.quote(str(tmp_path))
+    mounted = f"mount --bind {where} {where} && mount -o remount,ro,bind {where}"
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-rm", "sh", "-c", mounted], check=False).returncode:
+        pytest.skip("this user may mount nothing, not even in a namespace")
+    code = (
+        "import sys; from pathlib import Path; from glomseg.files import new_folder, write_text\n"
+        "place = Path(sys.argv[1])\n"
+        "def make():\n    with new_folder(place / 'new'):\n        pass\n"
+        "for write in (lambda: write_text(place / 'run.json', '{}'), make):\n"
+        "    try:\n        write()\n    except Exception as error:\n        print(type(error).__name__, error)\n"
+    )
+    run = f"{mounted} && exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} {where}"
+    said = subprocess.run(["unshare", "-rm", "sh", "-c", run], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == [
+        f"RunError cannot write {tmp_path / name}: Read-only file system; choose another folder"
+        for name in ("run.json", "new")
+    ]
+
+
+@pytest.mark.parametrize("number", ["EROFS", "EIO", "ESTALE", "ENOTCONN", "EHOSTDOWN"])
+def test_a_disk_that_fails_is_not_to_be_reported(number: str) -> None:
+    error = OSError(getattr(errno, number), os.strerror(getattr(errno, number)), "/share/data.qpdata")
+    assert describe(error).startswith(f"/share/data.qpdata: {error.strerror}; see that its disk is connected")
