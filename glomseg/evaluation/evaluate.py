@@ -35,13 +35,12 @@ from glomseg.labelled.pairs import Missing, Pair
 from glomseg.labelled.sample_sheet import SampleSheet
 from glomseg.progress import ProgressCount
 from glomseg.qupath.classes import LeftOutObjects
+from glomseg.qupath.doubtful_outlines import SPECK
 from glomseg.slides.slide import open_slide
 
 METRICS = "metrics.json"
 PER_SLIDE = "per_slide.csv"
 PER_OBJECT = "per_object.csv"
-SPECK = 0.01
-"""Of the area of the largest object of an image; glomeruli differ less."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from glomseg.models.planes import extras_of
 from glomseg.models.store import find_model, load_network, read_card
 
 _SMALL_PX = 512
+_SIGHT_PX = 256
 _SHARE_OF_MEMORY = 0.4  # of a GPU's that a batch may take: what it needs grows a little faster than its pixels
 FLIPS: tuple[list[int], ...] = ([], [2], [3], [2, 3])
 
@@ -107,6 +108,22 @@ class Model:
         """Return what `predict_planes` gives before eight bits hold it: 0..1, and places in objects -1..1."""
         with torch.inference_mode():
             return np.asarray(self._values(self._uploaded(images), False, ()).cpu().numpy(), np.float32)
+
+    def check_sight(self) -> None:
+        """Raise ModelError where the network answers the same whatever it sees, which finds nothing, or everything.
+
+        It is shown noise and glass. No network that has learned anything gives exactly the same of both everywhere.
+        """
+        noise = np.random.default_rng(0).integers(0, 256, (_SIGHT_PX, _SIGHT_PX, 3), np.uint8)
+        shown = np.stack([noise, np.full_like(noise, 255)])
+        with memory_guard(self.device, "a look at what the model sees"):
+            values = self.unrounded(shown)[:, : self.card.num_classes]
+        if not np.ptp(values, axis=(0, 2, 3)).any():
+            answers = ", ".join(f"{value:.2g}" for value in values[0, :, 0, 0])
+            raise ModelError(
+                f"{self.card.name} answers {answers} everywhere, whatever it sees: its weights are spoilt; train or "
+                "fetch the model again"
+            )
 
     def begin(
         self, images: Bytes | PixelBatch, *, tta: bool = False, scales: Sequence[float] = ()

@@ -1,4 +1,4 @@
-"""Say which outlines of an image may not be one object each: those that lie on another, and those of several parts."""
+"""Say which outlines of an image may not be one object each: those on another, of several parts, or of no size."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.geometry import Geometries, geometries
 
+SPECK = 0.01
+"""Of the area of the largest object of an image; glomeruli differ less."""
 _ON_ANOTHER = 0.5  # of the smaller one; outlines of neighbours overlap less
 _PART = 0.25  # of the largest part; what is smaller is a scrap of it
 
@@ -30,6 +32,20 @@ def describe_doubtful(outlines: Sequence[BaseGeometry]) -> list[str]:
         once = "once" if len(parted) == 1 else "once each"
         said.append(f"{len(parted)} {have} {once} ({_place(shapes[parted[0]])}): split what is more than one object")
     return said
+
+
+def describe_specks(outlines: Sequence[BaseGeometry], smallest: float) -> list[str]:
+    """Say how many outlines are of less than a hundredth of the largest, or of less than `smallest`, px of area.
+
+    A click in QuPath leaves such a speck, which counts as an object.
+    """
+    shapes = geometries(outlines)
+    areas = shapely.area(shapes)
+    specks = np.flatnonzero(areas < max(smallest, SPECK * areas.max(initial=0.0)))
+    if not len(specks):
+        return []
+    are = "outline is far too small and counts" if len(specks) == 1 else "outlines are far too small and count"
+    return [f"{len(specks)} {are} ({_place(shapes[specks[0]])}): delete what is no glomerulus"]
 
 
 def _on_others(shapes: Geometries) -> list[int]:

@@ -119,6 +119,8 @@ def segment_slide(
     clock.lap("tissue")
     with _memory_for(slide), ProbabilityMap(frame, model.card.num_classes, scratch, model.extras) as values:
         _fill(values, slide, model, settings, tiles, wanted, pace, clock, progress)
+        if wanted.any() and not np.ptp(values.peaks[wanted]):
+            model.check_sight()  # such as no glomerulus at all, of a network that sees none anywhere
         glomeruli, candidates = outline_map(values, model.card, settings)
         if region is not None:
             glomeruli = [one for one in glomeruli if region.holds(one.geometry)]

@@ -20,7 +20,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GlomsegError, SlideError
 from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage
-from glomseg.qupath.doubtful_outlines import describe_doubtful
+from glomseg.qupath.doubtful_outlines import describe_doubtful, describe_specks
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.colour_profiles import profile_of
 from glomseg.runs.reviewed import persons_objects, reviewed_objects
@@ -35,6 +35,9 @@ from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic
 from glomseg.study.pas import measure_pas, sample_pixels
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, StudySlide
 from glomseg.study.sharpness import measure_sharpness
+
+_SPECK_UM2 = 100.0
+"""Of 11 um across: no glomerulus of a mouse is as small where it is cut through at all."""
 
 
 def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide:
@@ -56,7 +59,7 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
         off_slide = _off_slide(slide.image, settings, region, size, remarks)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
         profiles = _profiles(slide, settings, mpp, size, region, ground)
-        remarks += describe_doubtful([profile.item.geometry for profile in profiles])
+        remarks += _doubtful(profiles, mpp)
         result = MeasuredSlide(
             slide=slide,
             mpp=mpp,
@@ -197,6 +200,13 @@ def _profiles(
             )
         )
     return _with_neighbours(profiles, mpp) if mpp else profiles
+
+
+def _doubtful(profiles: Sequence[Profile], mpp: tuple[float, float] | None) -> list[str]:
+    """Say which outlines may not be one glomerulus each; what an edge of the slide or the tissue cuts may be small."""
+    whole = [profile.item.geometry for profile in profiles if not profile.cut_by]
+    smallest = 1.0 if mpp is None else _SPECK_UM2 / (mpp[0] * mpp[1])
+    return describe_doubtful([profile.item.geometry for profile in profiles]) + describe_specks(whole, smallest)
 
 
 def _sclerosis_judged_by(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSettings) -> str:

@@ -4,12 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from shapely.geometry import Point, box
 from support.oracle import oracle_net, save_oracle
 from support.slides import DISC, TISSUE, Disc, disc_slide
 
 from glomseg.errors import MissingMppError, ModelError, SlideError
 from glomseg.models.predict import Model, load_model
+from glomseg.models.store import find_model, load_network, read_card
 from glomseg.segment.pipeline import SegmentSettings, SlideResult, segment_slide
 from glomseg.segment.region import Region
 from glomseg.slides.slide import open_slide
@@ -98,6 +100,25 @@ def test_empty_glass_and_slides_smaller_than_a_tile(tmp_path: Path, oracle: Mode
     small = disc_slide(tmp_path / "small.tif", size=(150, 120), discs=[Disc(75, 60, 40, 40)], tissue=(0, 0, 150, 120))
     (found,) = found_on(small.path, oracle).glomeruli
     assert found.geometry.area == pytest.approx(small.discs[0].area, rel=0.02)
+
+
+@pytest.mark.parametrize("logit", [-50.0, 0.0, 50.0])
+def test_a_network_that_answers_the_same_everywhere_is_no_answer(tmp_path: Path, logit: float) -> None:
+    slide = disc_slide(tmp_path / "slide.tif", count=3, size=(600, 500), radius_um=18)
+    shipped = find_model("pas-starter")
+    net = load_network(shipped, read_card(shipped))
+    with torch.no_grad():
+        net.final.weight.zero_()
+        net.final.bias.fill_(logit)
+    blind = Model(dataclasses.replace(read_card(shipped), name="blind"), net, torch.device("cpu"))
+    with pytest.raises(ModelError, match=r"blind answers .* everywhere, whatever it sees: its weights are spoilt"):
+        found_on(slide.path, blind)
+
+
+def test_tissue_without_a_glomerulus_is_a_true_zero(tmp_path: Path, oracle: Model) -> None:
+    empty = disc_slide(tmp_path / "empty.tif", discs=[], size=(600, 500))
+    for model in (oracle, load_model("pas-starter")):
+        assert found_on(empty.path, model).glomeruli == []
 
 
 def test_bad_settings_and_missing_mpp(tmp_path: Path, oracle: Model) -> None:

@@ -165,6 +165,16 @@ def test_what_is_no_glomerulus_or_has_no_area(drawn: Path) -> None:
     )
 
 
+def test_an_outline_of_no_size_counts_and_is_said(drawn: Path) -> None:
+    speck, small = disc(700, 700, 0.1), disc(900, 500, 30)  # a click that slipped, and a pole of a glomerulus
+    alone = measure_slide(slide(drawn, glomerulus(speck), mpp=(0.5, 0.5)), SETTINGS)
+    among = measure_slide(slide(drawn, *(glomerulus(one) for one in (disc(500, 500), speck, small))), SETTINGS)
+    for measured in (alone, among):
+        assert any("1 outline is far too small and counts (at 700, 700 px)" in text for text in measured.remarks)
+    sound = measure_slide(slide(drawn, glomerulus(disc(500, 500)), glomerulus(small)), SETTINGS)
+    assert not any("too small" in text for text in sound.remarks)
+
+
 def test_spellings_of_one_class_are_one_and_said(drawn: Path) -> None:
     measured = measure_slide(
         slide(
