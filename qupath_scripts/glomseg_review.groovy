@@ -5,7 +5,6 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
-import java.lang.ref.WeakReference
 import javafx.animation.PauseTransition
 import javafx.util.Duration
 import qupath.fx.dialogs.Dialogs
@@ -21,7 +20,7 @@ class Review extends ImageWindow {
 
     List ids = []
     int at = 0
-    final Map judged = [:]  // by id: the state that a verdict of this session left, and the object that it was given to
+    def verdicts = null  // what was judged in these data
     final Deque past = new ArrayDeque()  // what U takes back
     int unsaved = 0
     def tool = null  // what was in hand before the brush of an edit
@@ -58,10 +57,12 @@ class Review extends ImageWindow {
 
     void turnTo() {
         past.clear()
-        judged.clear()
         readCandidates()
         scale.begin()
         if (data != null) {
+            verdicts = Verdicts.of(shared, gui, data)
+            verdicts.keep(data.getHierarchy())
+            verdicts.attended = true
             data.getHierarchy().addListener(onObjects)
             brackets.putOn(gui)
             pane.showColouring(data.getProperty(shared.COLOURING) ?: "none")
@@ -74,6 +75,7 @@ class Review extends ImageWindow {
         [rest, soon].each { it.stop() }
         layDown()
         data.getHierarchy().removeListener(onObjects)
+        verdicts.attended = false
         byId = [:]
         if (!unsaved)
             return
@@ -189,42 +191,18 @@ class Review extends ImageWindow {
     void refresh() {
         if (!isCurrent())
             return
-        def before = byId
+        def undone = verdicts.keep(data.getHierarchy())
         look()
-        keepVerdicts(before && !before.any { id, item -> item.is(byId[id]) })
         followRuns()
         def passed = ids.take(at + 1) as LinkedHashSet
         ids = (passed as List) + listOpen().findAll { !passed.contains(it) }
         tell()
-        gui.getViewerManager().repaintAllViewers()
-    }
-
-    /**
-     * QuPath's undo takes back all that came after its last step; verdicts among it are given again, and candidates
-     * that were judged come back: they are gone where no object is what it was, and not where one was deleted.
-     */
-    void keepVerdicts(boolean undone) {
-        def gone = judged.findAll { id, kept -> undone && kept.candidate != null && !byId.containsKey(id) }
-        if (gone) {
-            shared.withoutStep { data.getHierarchy().addObjects(gone.values()*.candidate) }
-            look()
-        }
-        def lost = judged.findAll { id, kept ->
-            def item = find(id)
-            item != null && !item.is(kept.given.get()) && (shared.state(item).metadata != kept.state.metadata ||
-                (kept.containsKey("comment") && item.getDescription() != kept.comment))
-        }
-        lost.each { id, kept ->
-            shared.putBack(find(id), kept.state)
-            if (kept.containsKey("comment"))
-                find(id).setDescription(kept.comment)
-        }
-        judged.each { id, kept -> kept.given = new WeakReference(find(id)) }
-        if (lost) {
-            shared.changed(data.getHierarchy(), lost.keySet().collect { find(it) })
-            look()
+        if (undone) {
             touched()
+            warn("QuPath's undo and redo go through what was drawn, wherever that is. Verdicts stay: U takes the " +
+                "last one back.")
         }
+        gui.getViewerManager().repaintAllViewers()
     }
 
     void touched() {
@@ -264,10 +242,7 @@ class Review extends ImageWindow {
 
     void remember(PathObject item, Map before, boolean candidate = false) {
         past.push([id: item.getID(), state: before, candidate: candidate])
-        def kept = judged.computeIfAbsent(item.getID()) { [:] }
-        kept.putAll([state: shared.state(item), given: new WeakReference(item)])
-        if (candidate)
-            kept.candidate = item
+        verdicts.note(item, candidate ? [candidate: item] : [:])
         count(before, item)
         touched()
     }
@@ -289,7 +264,7 @@ class Review extends ImageWindow {
         def last = past.pop()
         def item = find(last.id)
         if (item == null) {
-            judged.remove(last.id)
+            verdicts.forget(last.id)
             warn("The glomerulus of the last verdict was deleted; QuPath's undo brings it back.")
             return
         }
@@ -297,7 +272,7 @@ class Review extends ImageWindow {
         shared.putBack(item, last.state)
         count(before, item)
         shared.changed(data.getHierarchy(), [item])
-        judged.computeIfAbsent(last.id) { [:] }.putAll([state: last.state, given: new WeakReference(item)])
+        verdicts.note(item)
         if (last.candidate)
             offerAgain(item)
         touched()
@@ -310,7 +285,7 @@ class Review extends ImageWindow {
     }
 
     private void offerAgain(PathObject item) {
-        judged.remove(item.getID())
+        verdicts.forget(item.getID())
         shared.withoutStep { data.getHierarchy().removeObject(item, true) }
         candidates[item.getID()] = item
         look()
@@ -403,8 +378,7 @@ class Review extends ImageWindow {
             return
         }
         item.setDescription(text ?: null)
-        judged.computeIfAbsent(item.getID()) { [:] }.putAll([state: shared.state(item),
-            given: new WeakReference(item), comment: item.getDescription()])
+        verdicts.note(item, [comment: item.getDescription()])
         shared.changed(data.getHierarchy(), [item])
         touched()
     }

@@ -53,7 +53,8 @@ import qupath.lib.objects.classes.PathClass
     glomseg_windows: ["glomseg_keys", "glomseg_place"],
     glomseg_candidates: ["glomseg_runs"],
     glomseg_review_pane: ["glomseg_windows", "glomseg_candidates", "glomseg_initials"],
-    glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane"],
+    glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane",
+                     "glomseg_verdicts"],
     glomseg_walk: ["glomseg_windows", "glomseg_viewing", "glomseg_tissue", "glomseg_candidates", "glomseg_outline",
                    "glomseg_initials"],
 ]

@@ -173,8 +173,8 @@ class Walk extends ImageWindow {
         def by = item == null ? "" : initials.ask()
         if (!by)
             return
-        data.getHierarchy().addObject(item)
         shared.judge(data, item, verdict, by)
+        data.getHierarchy().addObject(item)  // judged before: QuPath's undo keeps it as it is now
         past << item.getID()
         if (verdict == "reject")
             rejected << item.getID()

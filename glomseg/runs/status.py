@@ -16,6 +16,7 @@ from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
 from glomseg.qupath.same_slides import same_slides
+from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
 from glomseg.runs.changes import runs_in, taken_back_at
 from glomseg.runs.image_record import ImageRecord, Outcome, State
@@ -254,8 +255,10 @@ def _owners(image: ProjectImage, state: ImageState, records: Sequence[ImageRecor
     last = max(written, key=lambda standing: instant(standing.at), default=None)
     if last is not None and last.data_sha256 == state.sha256:
         return OwnerCounts(machine=last.machine, persons=last.persons, verdicts=last.verdicts, current=True)
-    data = (image.data_folder / "data.qpdata").read_bytes()  # holds text as it is, though little else is readable
-    if last is None and RUN.encode() not in data and state.object_count is not None:
+    path = image.data_folder / "data.qpdata"
+    data = path.read_bytes()  # holds text as it is, though little else is readable
+    is_ours = RUN.encode() in data or mark_of(path) is not None  # also where each of our outlines was deleted since
+    if last is None and not is_ours and state.object_count is not None:
         verdicts: dict[str, int] | None = None if VERDICT.encode() in data else {}
         return OwnerCounts(machine=0, persons=sum(state.annotation_counts.values()), verdicts=verdicts, current=True)
     if last is None:

@@ -5,6 +5,7 @@ import json
 
 import pytest
 from support.another_process import EDIT, in_another_process
+from support.groovy import import_run
 from support.qupath_side import draw
 from support.runs import FREE, discs, judged_by_a_person, made_run
 
@@ -67,6 +68,28 @@ def test_status_tells_what_people_changed_since_the_last_run(study, one_process,
     }
     shown = glomseg("status", study).out
     assert "2 added, 1 deleted, 1 reshaped, 1 reclassified, 3 changed, 1 judged; saved by" in shown
+
+
+CLEAR = """
+import sys
+from paquo.projects import QuPathProject
+project = QuPathProject(sys.argv[1], mode="r+")
+project.images[0].hierarchy.java_object.clearAll()
+project.images[0].save()
+project.save(images=False)
+print("RESULT{}")
+"""
+
+
+@pytest.mark.qupath
+def test_outlines_that_qupath_brought_in_and_a_person_deleted_all_of_are_told(moved, one_process, glomseg):
+    """Such a run has no record of what stood then, and none of its outlines is left in the data."""
+    made_run(moved, "run-1", discs("run-1", FREE))
+    one_process.call(import_run, moved, "1", "run-1")
+    in_another_process(CLEAR, moved, one_process)
+    image = json.loads(glomseg("status", moved, "--json").out)["images"][0]
+    assert image["since"]["deleted"] == {"Glomerulus": len(FREE)}
+    assert (image["machine"], image["persons"]) == (0, 0)
 
 
 @pytest.mark.parametrize("cut", [0, 1000])

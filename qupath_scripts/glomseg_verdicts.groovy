@@ -1,0 +1,103 @@
+/*
+ * Purpose: keep the verdicts of a review through QuPath's undo. The other scripts load this file from their own folder;
+ *          by itself it does nothing.
+ * Input:   none.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import java.lang.ref.WeakReference
+import javafx.application.Platform
+import qupath.lib.objects.PathObject
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
+import qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
+
+
+/**
+ * What was judged in the data of an image since they were opened. A verdict makes no step of QuPath's undo, which would
+ * copy all objects; so its next step back, of something drawn later, would take all verdicts along in silence. They are
+ * given again, for as long as the data are open, whether or not the window of the review is. This refers to no data, so
+ * that these can be let go of.
+ */
+class Verdicts {
+
+    private static final String KEPT = "glomseg.verdicts"  // property of QuPath's window
+
+    private final shared
+    private final Map judged = [:]  // by id: the state that a verdict left, and the object that it was given to
+    private PathObject root  // of the hierarchy, at the last look: QuPath's undo and redo put another in its place
+    boolean attended = false  // a review looks at the objects itself, whenever some come or go
+
+    private Verdicts(def shared, PathObject root) {
+        this.shared = shared
+        this.root = root
+    }
+
+    /** Return the verdicts of data, whichever window they were given in. */
+    static def of(def shared, def gui, def data) {
+        def all = gui.getStage().getProperties().computeIfAbsent(KEPT) { new WeakHashMap() }
+        return all.computeIfAbsent(data) {
+            def verdicts = new Verdicts(shared, data.getHierarchy().getRootObject())
+            data.getHierarchy().addListener({ event ->
+                if (!event.isChanging())
+                    Platform.runLater { verdicts.keepUnattended(event.getHierarchy()) }
+            } as PathObjectHierarchyListener)
+            verdicts
+        }
+    }
+
+    /** Note what a verdict or a comment left. */
+    void note(PathObject item, Map more = [:]) {
+        def kept = judged.computeIfAbsent(item.getID()) { [:] }
+        kept.putAll([state: shared.state(item), given: new WeakReference(item)] + more)
+    }
+
+    void forget(def id) {
+        judged.remove(id)
+    }
+
+    private void keepUnattended(PathObjectHierarchy hierarchy) {
+        if (!attended && judged)
+            keep(hierarchy)
+    }
+
+    /**
+     * Give verdicts again that a step of QuPath's undo took along, and bring candidates back that were judged; tells
+     * whether there was such a step. What a person deleted stays deleted.
+     */
+    boolean keep(PathObjectHierarchy hierarchy) {
+        def now = byId(hierarchy)
+        def undone = !root.is(hierarchy.getRootObject())
+        root = hierarchy.getRootObject()
+        if (undone) {
+            def gone = judged.values().findAll { it.candidate != null && !it.deleted }*.candidate
+                .findAll { !now.containsKey(it.getID()) }
+            if (gone)
+                shared.withoutStep { hierarchy.addObjects(gone) }
+            now = byId(hierarchy)
+        }
+        judged.each { id, kept -> kept.deleted = !now.containsKey(id) }
+        def lost = judged.findAll { id, kept -> now[id] != null && isLost(kept, now[id]) }
+        lost.each { id, kept ->
+            shared.putBack(now[id], kept.state)
+            if (kept.containsKey("comment"))
+                now[id].setDescription(kept.comment)
+        }
+        judged.each { id, kept -> kept.given = new WeakReference(now[id]) }
+        if (lost)
+            shared.changed(hierarchy, lost.keySet().collect { now[it] })
+        return undone
+    }
+
+    /** Tell whether an object is a copy of the one that was judged, of before that. */
+    private boolean isLost(Map kept, PathObject item) {
+        return !item.is(kept.given.get()) && (shared.state(item).metadata != kept.state.metadata ||
+            (kept.containsKey("comment") && item.getDescription() != kept.comment))
+    }
+
+    /** Return all annotations: a glomerulus that was given another class is still the one that was judged. */
+    private Map<Object, PathObject> byId(PathObjectHierarchy hierarchy) {
+        return hierarchy.getAnnotationObjects().collectEntries { [(it.getID()): it] }
+    }
+
+}

@@ -1,0 +1,83 @@
+"""QuPath's own undo takes back what was drawn, and never what was judged, whether or not the review is still open."""
+
+import shutil
+
+import pytest
+from support.runs import discs, made_run
+
+from glomseg.qupath.objects import write_geojson
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+DRAW = "hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(900, 700, 50, 50, null)))"
+UNDO = "gui.getUndoRedoManager().undoOnce()"
+REDO = "gui.getUndoRedoManager().redoOnce()"
+VERDICTS = "inOrder().collect { verdict(it) ?: '-' }.join(' ')"
+SAVE = "gui.getProject().getEntry(data).saveImageData(data)"
+
+
+def test_verdicts_stay_when_something_drawn_after_the_review_is_undone(review):
+    for key in "YXK":
+        review.press(key)
+    review.until("data.isChanged()", "false")
+    review.fx("review.close()")
+    review.settle()
+    review.fx(DRAW)
+    review.fx(UNDO)  # its step before that knows of no verdict
+    review.until(VERDICTS, "accept reject sclerotic - -")
+    assert review.fx("inOrder()*.getPathClass()*.toString().toString() + inOrder()*.isLocked()") == (
+        "[Glomerulus, Rejected, Glomerulus: Sclerotic, Glomerulus, Glomerulus][true, false, true, false, false]"
+    )
+    review.fx(REDO)
+    review.until("hierarchy.getAnnotationObjects().count { verdict(it) }", "3")
+    review.fx(UNDO)
+    review.until(VERDICTS, "accept reject sclerotic - -")
+    review.fx(SAVE)
+    assert review.on_disk() == "accept reject sclerotic - -"
+    review.start_review()  # which goes on where it stopped
+    assert "1 of 2" in review.text()
+    review.press("Y")
+    review.fx(DRAW)
+    review.fx(UNDO)
+    review.until(VERDICTS, "accept reject sclerotic accept -")
+    assert "Verdicts stay: U takes the last one back" in review.text()
+
+
+def test_verdicts_of_an_image_that_is_not_the_active_one_stay(review):
+    """The review follows the other viewer; what was judged in the first is not forgotten."""
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    try:
+        review.fx("gui.getViewerManager().setGridSize(1, 2)")
+        activate = "gui.getViewerManager().setActiveViewer(gui.getAllViewers()[{}])"
+        review.fx(activate.format(1) + "; gui.openImageEntry(entryOf('kidney_02.tif'))")
+        review.until("review.getTitle()", "Review: kidney_02.tif")
+        review.fx(activate.format(0))
+        review.until("review.getTitle()", "Review: kidney_01.tif")
+        review.fx(DRAW)
+        review.fx(UNDO)
+        review.until(VERDICTS, "accept - - - -")
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.getViewerManager().setActiveViewer(gui.getAllViewers()[0])
+            gui.getViewerManager().resetGridSize()""")
+
+
+def test_a_judged_candidate_that_was_deleted_stays_deleted(desk):
+    run = made_run(desk.project, "run-7", discs("run-7", [(70, 130)]))
+    try:
+        write_geojson(run.candidates_path("1"), discs("run-7", [(600, 500)]))
+        desk.open("kidney_01.tif")
+        desk.draw(1)
+        desk.start_review()
+        desk.press("Y")
+        desk.press("Y")
+        assert desk.verdicts() == "accept accept"
+        desk.fx("hierarchy.removeObject(inOrder()[1], true)")
+        desk.settle()
+        desk.fx(DRAW)
+        desk.fx(UNDO)
+        desk.settle()
+        assert desk.verdicts() == "accept"
+    finally:
+        shutil.rmtree(run.folder)
