@@ -22,6 +22,9 @@ from .model_scores import show_scores
 if TYPE_CHECKING:
     from glomseg.models.foreign import Architecture
 
+_AGAIN = "nothing half is there; give the same command again, and what it says is there already is whole"
+"""After Ctrl-C, for what does not replace what it may have made just then."""
+
 
 @click.group(cls=Commands)
 def models() -> None:
@@ -147,7 +150,7 @@ def verify(
     return int(result.is_repeated is False)
 
 
-@models.command("import", renamed={"--mpp": "--model-mpp", "--class-names": "--class"})
+@models.command("import", interrupted=_AGAIN, renamed={"--mpp": "--model-mpp", "--class-names": "--class"})
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--architecture",
@@ -232,7 +235,7 @@ def export(name: str, output: Path, formats: tuple[str, ...], quiet: bool, as_js
     _tell({name: str(path)}, [f"{path}: {path.stat().st_size / 1e6:.1f} MB"], quiet, as_json)
 
 
-@models.command()
+@models.command(interrupted=_AGAIN)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the new model.")
 @options.output
@@ -249,7 +252,7 @@ def merge(names: tuple[str, ...], output: Path, quiet: bool, as_json: bool) -> N
     _tell({made.card.name: str(output)}, lines, quiet, as_json)
 
 
-@models.command()
+@models.command(interrupted=_AGAIN)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="New file, NAME.glomseg.")
 @options.output
@@ -267,7 +270,7 @@ def pack(names: tuple[str, ...], output: Path, quiet: bool, as_json: bool) -> No
     _tell(packed, [*lines, f"{output}: {output.stat().st_size / 1e6:.1f} MB"], quiet, as_json)
 
 
-@models.command()
+@models.command(interrupted=_AGAIN)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--output",

@@ -17,7 +17,7 @@ from torch import nn
 from glomseg.errors import GlomsegError, ModelError, RunError
 from glomseg.models.pack import pack_models, unpack_models
 from glomseg.models.predict import load_model
-from glomseg.models.store import find_model, list_models, shipped_folder
+from glomseg.models.store import find_model, list_models, shipped_folder, verify_model
 from glomseg.models.variable_unet import VariableUNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
@@ -279,3 +279,33 @@ def test_a_full_disk(tmp_path: Path, full_disk) -> None:
             unpack_models(tmp_path / "a.glomseg", tmp_path / "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a.glomseg", "out"]
     assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("what", ["merge", "pack", "unpack"])
+def test_stopped_when_all_is_made_what_it_says_holds(tmp_path: Path, glomseg, monkeypatch, what: str) -> None:
+    """The same command, which it names, refuses then what it has made itself: that is whole, as it said before."""
+    a, b = usable(tmp_path / "a"), usable(tmp_path / "b", 1.0)
+    card = json.loads((b / "card.json").read_text())
+    (b / "card.json").write_text(json.dumps({**card, "class_names": ["Tuft"]}))
+    pack_models((a,), tmp_path / "a.glomseg")
+    arguments: dict[str, tuple[object, ...]] = {
+        "merge": (a, b, "-o", tmp_path / "ab"),
+        "pack": (b, "-o", tmp_path / "b.glomseg"),
+        "unpack": (tmp_path / "a.glomseg", "-o", tmp_path / "out"),
+    }
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("glomseg_cli.models._tell", stop)
+        stopped = glomseg("models", what, *arguments[what])
+    assert (stopped.code, stopped.err.count("\n")) == (130, 1)
+    assert "what it says is there already is whole" in stopped.err
+    again = glomseg("models", what, *arguments[what])
+    assert again.code == 1
+    assert " already; remove it" in again.err
+    if what == "pack":
+        unpack_models(tmp_path / "b.glomseg", tmp_path / "of b")
+    else:
+        verify_model(tmp_path / ("ab" if what == "merge" else "out/a"))
