@@ -19,6 +19,11 @@ REVIEWED = "glomseg.reviewed"
 REVIEWED_OF = "glomseg.reviewed_of"
 """Metadata beside it: the write whose outcome was reviewed."""
 
+PROGRESS = "glomseg.review"
+"""Metadata of an image in which the review keeps how far it is, such as "3 accept, 1 reject, 7 to do"."""
+
+_TO_DO = "to do"
+_GLOMERULUS = "Glomerulus"  # the class that the review's script looks at
 _IN_DATA = re.compile(rb"glomseg\.reviewed=([0-9a-f]{32}|none)")
 
 
@@ -31,6 +36,24 @@ def is_review_outdated(metadata: Mapping[str, str], data: Path | None) -> bool:
     if REVIEWED not in metadata or reviewed is None:
         return False
     return stand_of(data) != reviewed or (reviewed,) not in find_in(data, _IN_DATA)
+
+
+def progress_of(
+    metadata: Mapping[str, str], verdicts: Mapping[str, int] | None, annotations: Mapping[str, int] | None
+) -> str | None:
+    """Return how far the review of an image is by its metadata; None where its data hold something else.
+
+    Outlines may have come in or been deleted since, and a copy of the image made without its data has none. `verdicts`
+    and `annotations` by class are what stands there, None where that is unknown.
+    """
+    said = metadata.get(PROGRESS)
+    counts = {what: int(count) for count, what in re.findall(r"(\d+) ([a-z ]+)", said or "")}
+    judged = {what: count for what, count in counts.items() if what != _TO_DO}
+    if verdicts is not None and judged != verdicts:
+        return None
+    glomeruli = [count for name, count in (annotations or {}).items() if name.partition(":")[0] == _GLOMERULUS]
+    is_true = annotations is None or sum(glomeruli) == sum(counts.values()) - judged.get("reject", 0)
+    return said if is_true else None
 
 
 def is_region_outdated(metadata: Mapping[str, str], stand: str | None) -> bool:

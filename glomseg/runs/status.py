@@ -14,7 +14,7 @@ from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annot
 from glomseg.qupath.image_data import has_hole, readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, say_outdated
+from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, progress_of, say_outdated
 from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
@@ -29,9 +29,6 @@ from glomseg.runs.run_list import read_runs
 from glomseg.runs.same_image import another_image, other_file, other_scale, without_strangers
 from glomseg.runs.since import PeoplesChanges, read_changes
 from glomseg.runs.whose import told_apart
-
-REVIEW = "glomseg.review"
-"""Metadata of an image in which review_glomeruli.groovy keeps how far the review is."""
 
 LOST = "collected, and not in the data any more"
 """State of a run whose outlines an open QuPath saved over, or that older data do not hold."""
@@ -65,7 +62,8 @@ class ImageStatus:
     """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong.
 
     `annotations` is None where QuPath's summary of the data is gone, or speaks of data that cannot be read. `reviewed`
-    says who marked it as fully reviewed, None where other outlines stand there than then. `since` is what people
+    says who marked it as fully reviewed, None where other outlines stand there than then; `review` how far it is, None
+    where that is not known. `since` is what people
     changed since the last write of ours; None where that was not read, or nothing is ours.
     """
 
@@ -158,7 +156,8 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
     counts = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
     counted = Counter(item.class_name or "Unclassified" for item in read.objects)  # as QuPath's summary says it
     annotations = counted if status.annotations is None else status.annotations
-    return replace(status, since=since, owners=counts, annotations=annotations)
+    review = progress_of(status.image.metadata, verdicts, annotations)
+    return replace(status, since=since, owners=counts, annotations=annotations, review=review)
 
 
 def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, *, is_at_work: bool) -> ImageStatus:
@@ -183,6 +182,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
             counts = _owners(image, state, [record for _, record in records])
     except ProjectError as error:
         problem, is_known = "; ".join(filter(None, [str(error), image.problem])), False
+    annotations = state.annotation_counts if is_known and not holes and not _lacks_summary(state) else None
     return ImageStatus(
         image=replace(
             image,
@@ -194,10 +194,10 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
                 *_changed_since(records, image),
             ),
         ),
-        annotations=state.annotation_counts if is_known and not holes and not _lacks_summary(state) else None,
+        annotations=annotations,
         saved=_saved(state),
         owners=counts,
-        review=image.metadata.get(REVIEW),
+        review=progress_of(image.metadata, counts.verdicts if counts.current else None, annotations),
         reviewed=None if is_outdated else image.metadata.get(REVIEWED),
         runs=tuple(
             RunStatus(
