@@ -134,6 +134,8 @@ void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
 /** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */
 def holding(Path home, Closure what) {
     def file = home.resolve(HOLDER)
+    if (runsThis(holder(file)))  // `glomseg qupath run --save` holds the folder for this very script
+        return what()
     def token = UUID.randomUUID().toString().replace("-", "")
     def text = GsonTools.getInstance().toJson([
         token: token, person: System.getProperty("user.name"), host: hostName(), process: ProcessHandle.current().pid(),
@@ -151,6 +153,15 @@ def holding(Path home, Closure what) {
         if (holder(file)?.token == token)
             Files.deleteIfExists(file)
     }
+}
+
+boolean runsThis(Map who) {
+    if (who?.host != hostName() || !(who.process instanceof Number))
+        return false
+    def above = ProcessHandle.current().parent()
+    while (above.isPresent() && above.get().pid() != (who.process as long))
+        above = above.get().parent()
+    return above.isPresent()
 }
 
 Map holder(Path file) {

@@ -48,6 +48,19 @@ def test_what_a_script_saves_over_is_a_backup(moved, one_process, glomseg, scrip
     assert standing(one_process, moved).keys() == before.keys()
 
 
+@pytest.mark.slow
+def test_the_import_is_not_kept_out_by_the_command_that_runs_it(moved, one_process, glomseg):
+    """That holds the folder of runs for what it saves; the import said to wait for it."""
+    before = standing(one_process, moved)
+    made_run(moved, "run-1", discs("run-1", FREE))
+    brought = glomseg("qupath", "run", "import_results", moved, "--image", "1", "--save")
+    assert brought.code == 0, brought.err
+    assert len(standing(one_process, moved)) == len(before) + len(FREE)
+    assert not (moved.parent / "glomseg/.lock.json").exists()
+    assert glomseg("undo", moved).code == 0
+    assert standing(one_process, moved).keys() == before.keys()
+
+
 @pytest.mark.parametrize("how", ["missing", "half", "empty"])
 def test_nothing_is_saved_over_data_that_cannot_be_read(moved, script, how):
     before = damaged(moved, how)
