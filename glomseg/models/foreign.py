@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import pickle
+import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -103,8 +105,10 @@ def _of_mmseg(path: Path, output: Path, card: ModelCard, state: Mapping[str, Ten
 
 def _foreign_state(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a `.pth`, out of a checkpoint or a DataParallel if need be, without running its code."""
+    _refuse_packed(path)
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of torch, about how the file was written
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise ModelError(f"{path}: no such file; check the path") from error
     except pickle.UnpicklingError as error:
@@ -122,3 +126,17 @@ def _foreign_state(path: Path) -> dict[str, Tensor]:
     if not isinstance(loaded, Mapping) or not all(isinstance(value, Tensor) for value in loaded.values()):
         raise ModelError(f"{path}: no state dict in it; save model.state_dict() and import that")
     return {str(key).removeprefix("module."): value for key, value in loaded.items()}
+
+
+def _refuse_packed(path: Path) -> None:
+    """Raise ModelError for a `.pth` that would take more memory than it takes of a disk; PyTorch packs nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):  # PyTorch will say what is wrong with it
+        return
+    is_packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+    if is_packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+        raise ModelError(f"{path}: not as PyTorch saves it (it grows when it is unpacked); save the state dict again")

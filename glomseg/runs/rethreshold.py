@@ -36,7 +36,7 @@ from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, outline_map, sureness_of, threshold_of
 from glomseg.segment.post import post_named
-from glomseg.segment.probability_map import ProbabilityMap
+from glomseg.segment.probability_map import ProbabilityMap, remove_leftovers
 from glomseg.segment.tiles import ReadingFrame
 
 _CHANGED = {"threshold", "sureness", "sclerosis", "classifier_sha256"}
@@ -107,7 +107,7 @@ def _runs_of(runs_folder: Path, run: str | None, options: RethresholdOptions) ->
         other
         for other in list_runs(runs_folder)
         if other.run_id != newest.run_id
-        and not set(other.parameters.differing(newest.parameters)) - _CHANGED
+        and _is_outlined_alike(newest, other)
         and any(probability_path(other, entry_id).is_file() for entry_id in other.images)
     ]
     return (former[-1], newest) if former else (newest, None)
@@ -141,14 +141,27 @@ def _rethreshold_folder(folder: Path, run: str | None, options: RethresholdOptio
         raise RunError(f"{', '.join(idle)}: for a project, and {folder} is a folder of plain slides; leave that away")
     if output is None:
         raise RunError(f"{folder} holds the run of before, which stays; give another folder with `output`")
-    if (output / RECORD).exists():
-        raise RunError(f"{output} holds a run already; give another folder with `output`")
     with locked(output):
+        begun = _begun_in(output, former, options)
         kept = _kept(former, listener, "segment", f"it is not in {output}")
-        run_again = _outline_again(former, kept, options, listener)
+        run_again = _outline_again(former, kept, options, listener, begun)
         if (former.folder / "overlay").is_dir():
             listener.remark(f"pictures with the outlines are those of before, in {former.folder / 'overlay'}")
     return RunResult(run=run_again, entry_ids=kept, is_waiting=True)
+
+
+def _begun_in(output: Path, former: Run, options: RethresholdOptions) -> Run | None:
+    """Return what a call of these options that was stopped has begun in `output`; raises RunError for another run."""
+    if not (output / RECORD).exists():
+        return None
+    begun = load_run(output)
+    if not _is_begun(begun, replace(options, collect=False)) or not _is_outlined_alike(begun, former):
+        raise RunError(f"{output} holds a run already; give another folder with `output`")
+    return begun
+
+
+def _is_outlined_alike(run: Run, former: Run) -> bool:
+    return not set(former.parameters.differing(run.parameters)) - _CHANGED
 
 
 def _outline_again(
@@ -238,6 +251,7 @@ def _begin(
     run.command, run.device, run.model_folder = options.command, former.device, former.model_folder
     run.computed_by = former.computed_by
     run.folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(run.folder)
     run.save()
     return run
 

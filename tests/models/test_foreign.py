@@ -1,6 +1,7 @@
 """Weights of the reference project: tensors are read, and no code."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -78,3 +79,15 @@ def test_import_refuses_nonsense(tmp_path, net):
     refused(tmp_path / "short.pth", tmp_path, r"final\.bias")
     torch.save(net.state_dict() | {"final.bias": torch.tensor([float("nan")])}, tmp_path / "nan.pth")
     refused(tmp_path / "nan.pth", tmp_path, r"final\.bias holds values that are not finite")
+
+
+def test_import_refuses_what_would_take_the_memory(tmp_path, net, recwarn):
+    """A file of a few megabytes may say that it unpacks to as many gigabytes; PyTorch packs nothing."""
+    torch.save(net.state_dict(), tmp_path / "whole.pth")
+    with zipfile.ZipFile(tmp_path / "whole.pth") as whole, zipfile.ZipFile(tmp_path / "bomb.pth", "w", 8) as bomb:
+        for entry in whole.infolist():
+            bomb.writestr(entry.filename, whole.read(entry))
+    refused(tmp_path / "bomb.pth", tmp_path, "it grows when it is unpacked")
+    (tmp_path / "old.pth").write_bytes(pickle.dumps({"a": 1}, protocol=4))
+    refused(tmp_path / "old.pth", tmp_path, "not a plain state dict")
+    assert not [warning for warning in recwarn if "pickle protocol" in str(warning.message)]

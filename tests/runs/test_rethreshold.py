@@ -1,6 +1,8 @@
 """Another threshold or sureness for a run, from what it kept, and what becomes of candidates."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.runs import standing
@@ -10,6 +12,7 @@ import glomseg
 from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOptions, segment_slides
 from glomseg.errors import RunError
 from glomseg.qupath.objects import PathObject
+from glomseg.runs import rethreshold
 from glomseg.runs.ownership import RUN, owner, plan_update
 from glomseg.runs.run import load_run
 from glomseg.runs.run_list import list_runs
@@ -120,6 +123,35 @@ def test_a_folder_of_plain_slides_is_outlined_again_into_another(tmp_path: Path,
     assert of(afresh) == of(again)
     measured = glomseg("measure", again)
     assert measured.code == 0, measured.err
+
+
+def test_what_was_killed_in_a_folder_goes_on_by_the_same_call(
+    tmp_path: Path, oracle_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused for a run that the folder holds, and half of a slide's probabilities stayed there for good."""
+    slides = [disc_slide(tmp_path / f"{name}.tif", discs=[Disc(300, 300, 60, 60)]).path for name in "ab"]
+    segment_slides(slides, tmp_path / "out", SegmentOptions(model=oracle_folder, keep_probability=True, device="cpu"))
+    again, outline, images = RethresholdOptions(threshold=0.6, output=tmp_path / "again"), rethreshold.outline_map, []
+
+    def killed_at_the_second(*arguments: Any) -> Any:
+        images.append(1)
+        if len(images) == 2:
+            (tmp_path / "again/.probability-abcd1234").write_bytes(bytes(1000))
+            raise KeyboardInterrupt
+        return outline(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rethreshold, "outline_map", killed_at_the_second)
+        with pytest.raises(KeyboardInterrupt):
+            glomseg.rethreshold_run(tmp_path / "out", options=again)
+    with pytest.raises(RunError, match="holds a run already"):
+        glomseg.rethreshold_run(tmp_path / "out", options=replace(again, threshold=0.7))
+    result = glomseg.rethreshold_run(tmp_path / "out", options=again)
+    assert [record.state for record in result.run.images.values()] == ["done", "done"]
+    assert of(tmp_path / "again", "b") == [("Glomerulus", 300)]
+    assert [path.name for path in (tmp_path / "again").glob(".*")] == [".lock"]
+    with pytest.raises(RunError, match="holds a run already"):  # it has ended
+        glomseg.rethreshold_run(tmp_path / "out", options=again)
 
 
 def test_a_run_of_a_project_is_named_by_its_project(study_0_6_0: Path, no_qupath: None, glomseg) -> None:
