@@ -81,13 +81,10 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def areaFile = run.resolve("area").resolve(key + ".geojson")
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
-    def memoryFile = memoryOf(home, key, before)
-    def earlier = Files.exists(memoryFile) ? PathIO.readObjects(memoryFile) : []
-    if (before != null && !Files.exists(memoryFile))
-        say(shared, imageData, "WARNING: what was remembered of it is lost (${memoryFile} is gone), so outlines that " +
-            "people deleted before may be offered again, and those that are theirs for measurements alone be replaced")
+    def earlier = remembered(shared, memoryOf(home, key, before), before != null, forget)
+    def isLost = earlier == null
+    earlier = earlier ?: []
     def existing = hierarchy.getAnnotationObjects() as List
-    def isLost = before != null && !Files.exists(memoryFile)
     def plan = planUpdate(existing, predictions, area, earlier, [
         known: before != null, forget: forget, detections: large(hierarchy, predictions),
         brought: isLost ? [] : brought(shared.load("glomseg_runs"), home, key, existing, earlier)])
@@ -487,6 +484,30 @@ Path memoryOf(Path home, String key, String write) {
     def own = folder.resolve(key).resolve(write + ".geojson")
     def others = folder.toFile().listFiles()?.collect { new File(it, write + ".geojson") }?.findAll { it.isFile() }
     return Files.exists(own) || !others ? own : others[0].toPath()
+}
+
+/**
+ * Read what is remembered; null where that is lost and to be forgotten. Refuses else: what people deleted would come back
+ * without anybody having asked for that.
+ */
+List remembered(def shared, Path file, boolean isWritten, boolean forget) {
+    def damage = "is gone"
+    if (Files.exists(file)) {
+        try {
+            return PathIO.readObjects(file) as List
+        } catch (Exception error) {  // groovylint-disable-line CatchException
+            damage = "is damaged"
+        }
+    } else if (!isWritten)
+        return []
+    def lost = "what was remembered of it is lost (${file} ${damage}), so outlines that people deleted before"
+    if (!forget)
+        throw new IllegalStateException("${lost} would be offered again, and nothing was changed. Close the project " +
+            "and run in a terminal: glomseg collect PROJECT, which reads the record of the last write instead, " +
+            "or says how to offer them again.")
+    say(shared, getCurrentImageData(), "WARNING: ${lost} may be offered again, and those that are theirs for " +
+        "measurements alone be replaced")
+    return null
 }
 
 /** Keep what the import changes, as `glomseg collect` does, before the image is saved. */

@@ -18,7 +18,7 @@ from glomseg.runs.changes import Place, next_path
 from glomseg.runs.each_image import (
     WriteOptions,
     doubt,
-    forgotten,
+    heed_loss,
     merging,
     reachable,
     recording,
@@ -139,8 +139,8 @@ class _Collect:
     def __call__(self, state: ImageState) -> WrittenImage:
         entry_id, runs_folder = self.image.entry_id, self.run.folder.parent
         memory = read_memory(runs_folder, entry_id, self.image.data_folder)
-        if memory.lost is not None:
-            self.listener.warning(f"{self.image.name}: {forgotten(memory)}")
+        if said := heed_loss(memory, self.image, forget_rejections=self.options.forget_rejections):
+            self.listener.warning(f"{self.image.name}: {said}")
         return self.qupath.call(
             collect_image,
             self._target(state),

@@ -118,12 +118,23 @@ def standing_after(written: WrittenImage) -> Standing:
     )
 
 
-def forgotten(memory: Memory) -> str:
-    """Say what it means that the memory of an image is lost."""
-    return (
-        f"what was remembered of it is lost ({memory.lost}), so outlines that people deleted before may be offered "
-        "again, and those that are theirs for measurements alone be replaced; where a share or a backup still has that "
-        "file, bring it back first"
+def heed_loss(memory: Memory, image: ProjectImage, *, forget_rejections: bool) -> str | None:
+    """Say what becomes of an image whose memory is gone, None where it is whole.
+
+    Raises ProjectError where nothing tells any more what people deleted from it, unless that is to be forgotten: it
+    would come back, and count, without anybody having asked for that.
+    """
+    if memory.recovered is not None:
+        return f"what was remembered of it was read from the record of its last write ({memory.recovered})"
+    if memory.lost is None:
+        return None
+    lost = f"what was remembered of it is lost ({memory.lost}), so outlines that people deleted before"
+    if forget_rejections:
+        return f"{lost} may be offered again, and those that are theirs for measurements alone be replaced"
+    raise ProjectError(
+        f"{lost} would be offered again, and nothing was written into it; where a share or a backup still has that "
+        f"file, bring it back, else offer them again: `glomseg annotate PROJECT --image {image.entry_id} "
+        "--forget-rejections`, with the settings of the run"
     )
 
 

@@ -16,7 +16,7 @@ from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.changes import Written, find_write
-from glomseg.runs.ownership import FINGERPRINT, Memory
+from glomseg.runs.ownership import FINGERPRINT, REJECTED, Memory
 from glomseg.runs.rights import is_there, may_read, say_no_right, unreadable_part
 from glomseg.runs.run import checked_entry_id
 
@@ -31,25 +31,26 @@ def memory_path(runs_folder: Path, entry_id: str, mark: str | None) -> Path:
 def read_memory(runs_folder: Path, entry_id: str, data_folder: Path) -> Memory:
     """Read what is remembered of an image, as is true of the data that stands; a duplicate has that of its original.
 
-    Where its file is gone or damaged, that is said in the memory, and the record of the write stands in as far as it
-    can. Raises ProjectError where the data cannot be read, or this user may not see what is remembered.
+    Where its file is gone or damaged, that is said in the memory, and the record of the write stands in, which tells as
+    much. Raises ProjectError where the data cannot be read, or this user may not see what is remembered.
     """
     mark = mark_of(readable_data(data_folder))
     path = memory_path(runs_folder, entry_id, mark)
     if mark is not None and not is_there(path):
         path = next(iter(sorted((runs_folder / "memory").glob(f"*/{mark}.geojson"))), path)
     _refuse_unreadable(path, None if mark is None else runs_folder)
-    lost = None
+    damage = None
     if path.is_file():
         try:
             return Memory(predictions=tuple(read_geojson(path)), is_of_data=mark is not None)
         except GeoJSONError as error:
-            lost = str(error)
+            damage = str(error)
     elif mark is not None:
-        lost = f"{path} is gone"
+        damage = f"{path} is gone"
     written = None if mark is None else find_write(runs_folder, entry_id, mark)
-    predictions = () if written is None else _from_change(written)
-    return Memory(predictions=tuple(predictions), is_of_data=mark is not None, lost=lost)
+    if written is None:
+        return Memory(is_of_data=mark is not None, lost=damage)
+    return Memory(predictions=tuple(_from_change(written)), is_of_data=True, recovered=damage)
 
 
 def _refuse_unreadable(path: Path, folder: Path | None) -> None:
@@ -62,7 +63,10 @@ def _refuse_unreadable(path: Path, folder: Path | None) -> None:
 
 
 def _from_change(written: Written) -> list[PathObject]:
-    """Gather from the record of a write what its lost memory held, but for what was rejected just before it."""
+    """Gather from the record of a write what its memory held: what stood after it, and what was rejected before."""
     change = written.change
     gone = {item.metadata.get(FINGERPRINT) for item in change.removed}
-    return [*(item for item in change.remembered if item.metadata.get(FINGERPRINT) not in gone), *change.added]
+    left = [
+        item for item in change.remembered if REJECTED in item.metadata or item.metadata.get(FINGERPRINT) not in gone
+    ]
+    return [*left, *change.added]

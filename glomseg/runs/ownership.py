@@ -52,12 +52,14 @@ class Deletions:
 class Memory:
     """The predictions that stood in an image after a write of ours, and those that a person had rejected before it.
 
-    `is_of_data` tells that the image's data is known to be based on that write, `lost` what became of the file that
-    remembered it, None where it is whole.
+    `is_of_data` tells that the image's data is known to be based on that write. `recovered` says what became of the
+    file that remembered it where the record of the write tells as much, `lost` where nothing does; None where it is
+    whole.
     """
 
     predictions: tuple[PathObject, ...] = ()
     is_of_data: bool = False
+    recovered: str | None = None
     lost: str | None = None
 
 

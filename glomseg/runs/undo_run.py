@@ -17,7 +17,7 @@ from glomseg.runs.changes import Place, Written, last_changes, next_path, outcom
 from glomseg.runs.each_image import (
     WriteOptions,
     doubt,
-    forgotten,
+    heed_loss,
     merging,
     reachable,
     recording,
@@ -226,8 +226,8 @@ def _undo(
     def write(state: ImageState) -> WrittenImage:
         last = _writes_of(run, image, state)
         memory = read_memory(run.folder.parent, image.entry_id, image.data_folder)
-        if memory.lost is not None:
-            listener.warning(f"{image.name}: {forgotten(memory)}")
+        if said := heed_loss(memory, image, forget_rejections=True):
+            listener.warning(f"{image.name}: {said}")
         return qupath.call(
             undo_image,
             _target(project, run, image, path, state, stands_as=last[0].previous),

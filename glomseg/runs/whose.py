@@ -19,8 +19,8 @@ from glomseg.runs.ownership import RUN, Memory, owner, owners
 def with_owners(image: AnnotatedImage, runs_folder: Path) -> AnnotatedImage:
     """Return an image of a project whose objects tell by themselves whose they are, as `owner` says it.
 
-    Where what is remembered of the image cannot be read, that is in its remarks; one that was saved since it was read
-    has that as its `data_problem`.
+    Where what is remembered of the image is lost or cannot be read, that is in its remarks; one that was saved since it
+    was read has that as its `data_problem`.
     """
     if image.data_problem is not None:
         return image
@@ -31,6 +31,9 @@ def with_owners(image: AnnotatedImage, runs_folder: Path) -> AnnotatedImage:
         except GlomsegError as error:
             said = f"whose some of its outlines are is not known: {error}"
             image = replace(image, remarks=(*image.remarks, said))
+    if memory is not None and memory.lost is not None:
+        said = f"outlines on which people measured, or that they copied there, count as the machine's ({memory.lost})"
+        image = replace(image, remarks=(*image.remarks, said))
     try:
         check_as_read(image, data_folder)
     except GlomsegError as error:

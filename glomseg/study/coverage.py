@@ -13,7 +13,7 @@ from glomseg.qupath.classes import is_class
 from glomseg.runs.ownership import RUN
 from glomseg.segment.region import Region
 from glomseg.study.edges import Ground, seen_share
-from glomseg.study.records import MeasureSettings, Profile, StudySlide
+from glomseg.study.records import MeasureSettings, Profile, RunFinding, StudySlide
 
 UNREVIEWED = "nobody marked it as reviewed"
 MAY_MISS = 0.02
@@ -24,8 +24,12 @@ def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: M
     """Say why a slide counts as not measured, in a way that names what to do; empty for one that was measured."""
     if slide.image.data_problem:
         return slide.image.data_problem
+    if slide.unread and not slide.is_as_reviewed:  # an older run's outlines never take its place unasked
+        return slide.unread
     if _reviewed(slide, settings) or any(not profile.by_person for profile in profiles):
         return ""
+    if slide.unread:
+        return f"{slide.unread}, and {UNREVIEWED}"
     run = slide.run
     if run is None:
         return "" if profiles else f"{slide.failure or 'no run has finished it'}, and {UNREVIEWED}"
@@ -36,7 +40,7 @@ def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: M
     outlines = f"the {run.found or ''} outlines of run {run.run_id}".replace("  ", " ")
     if run.undone:
         return "" if profiles else f"undo took {outlines} back, and {UNREVIEWED}"
-    if not run.in_project and not any(profile.item.metadata.get(RUN) == run.run_id for profile in profiles):
+    if not _stands(run, profiles):
         return f"{outlines} are not in the project yet, and {UNREVIEWED}; write them with: glomseg collect PROJECT"
     if profiles or slide.rejected:
         return ""
@@ -51,7 +55,7 @@ def doubt(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSetti
     if (run is None or run.undone) and all(profile.by_person for profile in profiles):
         why = slide.failure or ("no run has finished it" if run is None else f"run {run.run_id} was undone")
         return f"{why} and {UNREVIEWED}: the outlines that stand there are taken for all there are"
-    if run is not None and not run.undone and not run.in_project and run.found:
+    if run is not None and not run.undone and not _stands(run, profiles) and run.found:
         return f"measured as it stands in the project: run {run.run_id} is newer and not in it yet"
     return ""
 
@@ -68,6 +72,11 @@ def unseen_part(slide: StudySlide, region: Region, ground: Ground | None) -> str
         f"run {run.run_id} looked at {share:.0%} of its tissue alone, and {UNREVIEWED}: the rest counts as tissue "
         "without glomeruli; draw a Cortex around what was looked at, or annotate all of it"
     )
+
+
+def _stands(run: RunFinding, profiles: Sequence[Profile]) -> bool:
+    """Tell whether the outlines of a run stand in the project, where the records of its writes are lost too."""
+    return run.in_project or any(profile.item.metadata.get(RUN) == run.run_id for profile in profiles)
 
 
 def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:

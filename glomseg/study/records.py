@@ -82,7 +82,7 @@ class StudySlide:
 
     `source` says where the annotations were read: "project", "run <id>", or "" for an image that has none. `rejected`
     counts the outlines that a person rejected. `run` is None where no run finished the image; `failure` says why then,
-    where one tried.
+    where one tried. `unread` says of which newer result of it nothing is known.
     """
 
     image: AnnotatedImage
@@ -91,6 +91,7 @@ class StudySlide:
     rejected: int = 0
     run: RunFinding | None = None
     failure: str = ""
+    unread: str = ""
 
     @property
     def is_as_reviewed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 
 import shapely
@@ -11,26 +11,31 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
+from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.plan import processed_area
 from glomseg.runs.reviewed import model_folder
-from glomseg.runs.run import Run, RunParameters
+from glomseg.runs.run import Run, RunParameters, instant
+from glomseg.runs.run_list import UnreadableRun
 from glomseg.runs.suggestions import SCLEROTIC
 from glomseg.study.records import RunDescription, RunFinding
 
 
 def newest_result(
-    runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str, standing: Collection[str] = ()
+    runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str, standing: Sequence[str] = ()
 ) -> RunFinding | None:
-    """Tell what the newest run that finished an image found there; one that was undone only where there is no other.
+    """Tell what the newest run that finished an image found there, or the one that was brought in last again.
 
-    `described` describes the runs, `standing` are the ids of those whose writes stand in the image's data. A run that
-    had nothing to add left no write: its record alone says that it was collected.
+    One that was undone counts only where there is no other: that which was undone last. `described` describes the runs,
+    `standing` are the ids of those whose writes stand in the image's data, the last first. A run that had nothing to
+    add left no write: its record alone says that it was collected.
     """
     done = [run for run in runs if run.has_result(entry_id)]
     not_undone = [run for run in done if run.images[entry_id].undone is None]
     if not done:
         return None
-    run = (not_undone or done)[-1]
+    run = not_undone[-1] if not_undone else max(done, key=lambda run: _undone_at(run.images[entry_id]))
+    if run.run_id in standing:
+        run = next((other for one in standing for other in not_undone if other.run_id == one), run)
     record = run.images[entry_id]
     nothing_to_add = record.collected is not None and record.collected.added == 0
     return RunFinding(
@@ -41,6 +46,29 @@ def newest_result(
         undone=record.undone is not None,
         icc=run.parameters.icc,
         area=_area(not_undone or done, entry_id),
+    )
+
+
+def _undone_at(record: ImageRecord) -> float:
+    return 0.0 if record.undone is None else instant(record.undone.at)
+
+
+def unread_result(runs: Sequence[Run], unreadable: Sequence[UnreadableRun], entry_id: str) -> str:
+    """Say of which result of an image nothing is known, newer than all that is known; empty where there is none.
+
+    Its run cannot be read, or what that wrote down of the image is lost; `runs` are all that can be read.
+    """
+    done = [run for run in runs if run.has_result(entry_id)][-1:]
+    for other in reversed(unreadable):
+        if not other.is_copy and other.has_result(entry_id) and all(other.is_newer(run) for run in done):
+            return f"what run {other.folder.name} found on it is not known ({other.problem})"
+    since = reversed(runs[runs.index(done[0]) + 1 :] if done else runs)
+    lost = next((run for run in since if entry_id not in run.images and run.result_path(entry_id).is_file()), None)
+    if lost is None:
+        return ""
+    return (
+        f"what run {lost.run_id} found on it is not known: nothing is written down of it; annotate it anew: `glomseg "
+        f"annotate PROJECT --image {entry_id}`"
     )
 
 

@@ -25,7 +25,7 @@ from glomseg.runs.same_image import other_file, other_scale, without_strangers
 from glomseg.runs.whose import with_owners
 from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide
-from glomseg.study.run_results import describe_run, failure, newest_result
+from glomseg.study.run_results import describe_run, failure, newest_result, unread_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,8 +61,8 @@ def read_sources(
         return _from_run(path, slides, sheet)
     project = read_project(path, slides=slides)
     project.require_images()
-    runs, unreadable = read_runs(project.folder / FOLDER)
-    runs, strangers = without_strangers(runs, project.images)
+    all_runs, unreadable = read_runs(project.folder / FOLDER)
+    runs, strangers = without_strangers(all_runs, project.images)
     matched, remarks = match_samples(
         sheet, [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images]
     )
@@ -100,6 +100,7 @@ def read_sources(
                 rejected=len(image.objects) - len(without_rejected(image).objects),
                 run=newest_result(runs, described, image.entry_id, standing[image.entry_id]),
                 failure=failure(runs, image.entry_id),
+                unread=unread_result(all_runs, unreadable, image.entry_id),
             )
             for image in images
             if image.data_problem is None
@@ -115,8 +116,7 @@ def _unreadable(run: UnreadableRun, images: Sequence[ProjectImage], without_qupa
     names = [image.name for image in images if run.has_result(image.entry_id)]
     if not names or not without_qupath:
         return f"{run.problem}; what it found is known only as far as it stands in the project"
-    listed = ", ".join(names)
-    return f"{run.problem}; its outlines of {listed} are not measured, and those of older runs are where there are any"
+    return f"{run.problem}; its outlines of {', '.join(names)} are not measured"
 
 
 def _doubts(runs: Sequence[Run], images: Sequence[AnnotatedImage], without_qupath: bool) -> list[str]:
@@ -193,7 +193,7 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
     matched, remarks = match_samples(sheet, images)
     remarks = [*remarks, *run.problems]
     locator = Locator(folder, None, [path.absolute() for path in slides])
-    read, problems, described = [], [], describe_run(run)
+    read, problems, described = [], _unrecorded(run), describe_run(run)
     for entry_id, record in run.images.items():
         if entry_id not in done:
             problems.append(f"{record.name}: {record.reason}")
@@ -220,6 +220,14 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
         remarks=tuple(remarks),
         problems=tuple(problems),
     )
+
+
+def _unrecorded(run: Run) -> list[str]:
+    """Name the slides of which there is a result and, as a part of the record is lost, nothing written down."""
+    if not run.problems:  # files of other names are a person's own
+        return []
+    names = [path.stem for path in sorted(run.folder.glob("*.geojson")) if path.stem not in run.images]
+    return [f"{name}: nothing is written down of it; run the same glomseg segment again" for name in names]
 
 
 def _find(locator: Locator, record: ImageRecord) -> Path | None:

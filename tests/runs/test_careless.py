@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from support.qupath_side import delete_predictions
-from support.runs import FREE, discs, made_run, standing
+from support.runs import FREE, discs, made_run, same, standing
 
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
@@ -76,7 +76,7 @@ def test_a_damaged_record_of_the_run_itself_is_no_reason_to_undo_half_of_it(coll
 
 @pytest.mark.parametrize("damage", ["all is gone", "the memory is gone", "the memory is half"])
 def test_what_was_remembered_is_lost(collected, one_process, glomseg, damage):
-    """What people deleted may come back then, which is said; the last write's record stands in where there is one."""
+    """The last write's record says as much; where that is lost too, nothing comes back that nobody asked for."""
     image = read_project(collected).images[0]
     one_process.call(delete_predictions, collected, "1", image.path, 5)
     runs = collected.parent / "glomseg"
@@ -87,17 +87,38 @@ def test_what_was_remembered_is_lost(collected, one_process, glomseg, damage):
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[:100])
-    if damage == "the memory is gone":  # an undo forgets it for good
+    if damage == "the memory is gone":  # an undo remembers it anew
         aside = shutil.copytree(collected.parent, collected.parents[1] / "aside") / collected.name
-        assert "kidney_01.tif: what was remembered of it is lost (" in glomseg("undo", aside).err
-    made_run(collected, "run-3", discs("run-3", FREE, 1))
+        assert "kidney_01.tif: what was remembered of it was read from the record" in glomseg("undo", aside).err
+    run, before = made_run(collected, "run-3", discs("run-3", FREE, 1)), standing(one_process, collected)
     brought = glomseg("collect", collected)
-    assert brought.code == 0
-    assert "kidney_01.tif: what was remembered of it is lost (" in brought.err
-    assert "those that are theirs for measurements alone be replaced" in brought.err
-    rejected = json.loads((runs / "run-3/run.json").read_text())["images"]["1"]["collected"]["dropped_as_rejected"]
+    if damage == "all is gone":
+        assert brought.code == 1
+        assert "what was remembered of it is lost (" in brought.err
+        assert "`glomseg annotate PROJECT --image 1 --forget-rejections`, with the settings of the run" in brought.err
+        assert same(standing(one_process, collected), before)
+        assert glomseg("collect", collected, "--forget-rejections").code == 0  # as annotate gives it
+        assert glomseg("collect", collected).code == 0
+    else:
+        assert (brought.code, "was read from the record of its last write (" in brought.err) == (0, True)
+    rejected = load_run(run.folder).images["1"].collected.dropped_as_rejected
     assert rejected == (0 if damage == "all is gone" else 3)
     assert runs_of(standing(one_process, collected)) == ["run-3"]
+
+
+@pytest.mark.parametrize("damage", ["gone", "half"])
+def test_an_import_offers_nothing_again_where_what_was_remembered_is_lost(collected, damage, glomseg):
+    image = read_project(collected).images[0]
+    for path in collected.parent.glob("glomseg/memory/1/*"):
+        path.unlink() if damage == "gone" else path.write_bytes(path.read_bytes()[:100])
+    made_run(collected, "run-3", discs("run-3", FREE, 1))
+    before = (image.data_folder / "data.qpdata").read_bytes()
+    refused = glomseg("qupath", "run", list_scripts()["import_results"], collected, "--image", "kidney_01.tif")
+    assert refused.code == 1
+    told = refused.out + refused.err
+    assert f"what was remembered of it is lost ({collected.parent / 'glomseg/memory/1'}" in told
+    assert "glomseg collect PROJECT, which reads the record of the last write instead" in told
+    assert (image.data_folder / "data.qpdata").read_bytes() == before
 
 
 @pytest.mark.parametrize("told_by", ["the size", "the file"])

@@ -226,7 +226,8 @@ def test_a_region_is_obeyed_and_what_is_to_ignore_left_out(
     assert glomseg("annotate", project, *arguments).code == 0
     assert len(read_geojson(only_run(project) / "1.geojson")) == 3
     shutil.rmtree(project / "glomseg")
-    assert glomseg("annotate", project, *arguments, "--region", "Cortex").code == 0
+    again = (*arguments, "--forget-rejections")  # what was deleted is not known any more
+    assert glomseg("annotate", project, *again, "--region", "Cortex").code == 0
     centres = {
         tuple(map(round, item.geometry.centroid.coords[0])) for item in read_geojson(only_run(project) / "1.geojson")
     }

@@ -54,7 +54,7 @@ def test_what_was_said_of_a_lost_memory_stands_in_the_result(study, one_process)
     shutil.rmtree(study.parent / "glomseg/memory")
     made_run(study, "run-2", discs("run-2", FREE, shift=6))
     for result in (collect_run(study), undo_run(study)):
-        said = [remark for remark in result.remarks if "what was remembered of it is lost" in remark]
+        said = [remark for remark in result.remarks if "was read from the record of its last write" in remark]
         assert len(said) == (result.records["1"].undone is None)  # the collect remembers anew
 
 

@@ -12,6 +12,7 @@ from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, St
 
 DRAWN = PathObject(geometry=box(0, 0, 90, 90), class_name="Glomerulus")
 FOUND = stamp(DRAWN, run="r", model="m")
+OLDER = stamp(DRAWN, run="q", model="m")
 REVIEWED = {"glomseg.reviewed": "AB 2026-11-25"}
 NOT_YET = RunFinding(run_id="r", found=3)
 COLLECTED = RunFinding(run_id="r", found=3, in_project=True)
@@ -60,9 +61,14 @@ def test_without_any_glomerulus(values: dict[str, object], why: str) -> None:
         ((DRAWN,), {"run": NONE}, "", ""),
         ((DRAWN,), {"run": NOT_YET}, "not in the project yet", ""),
         ((DRAWN,), {"run": NOT_YET, "metadata": REVIEWED}, "", ""),
-        ((FOUND,), {"run": NOT_YET}, "", "is newer and not in it yet"),
+        ((OLDER,), {"run": NOT_YET}, "", "is newer and not in it yet"),
+        ((FOUND,), {"run": NOT_YET}, "", ""),
         ((FOUND,), {}, "", ""),
         ((FOUND,), {"run": NOT_YET, "source": "run r"}, "", ""),
+        ((OLDER,), {"unread": "run s cannot be read"}, "", ""),
+        ((DRAWN,), {"unread": "run s cannot be read", "run": NONE}, "run s cannot be read", ""),
+        ((DRAWN,), {"unread": "run s cannot be read", "metadata": REVIEWED}, "", ""),
+        ((FOUND,), {"unread": "run s cannot be read", "source": "run r", "metadata": REVIEWED}, "cannot be read", ""),
     ],
 )
 def test_with_glomeruli(objects: tuple[PathObject, ...], values: dict[str, object], why: str, doubt: str) -> None:

@@ -184,7 +184,7 @@ def test_without_qupath_the_newest_run_is_measured(project: Path, data: Path, no
 
 
 def test_a_run_that_cannot_be_read_is_said(project: Path, no_qupath: None, glomseg) -> None:
-    """Its outlines are no zero and no reason to take an older run without a word."""
+    """Its outlines are no zero, and an older run's do not take their place, with exit code 0 as they did."""
     damaged = project / "glomseg" / "20270101-120000"
     fake_run(project, mpp=[0.5, 0.5])
     damaged.mkdir()
@@ -193,7 +193,13 @@ def test_a_run_that_cannot_be_read_is_said(project: Path, no_qupath: None, gloms
     result = glomseg("measure", project)
     assert result.code == 0, result.err
     assert "20270101-120000/run.json is damaged" in result.err
-    assert "its outlines of kidney_01.tif are not measured, and those of older runs are" in result.err
+    assert "its outlines of kidney_01.tif are not measured" in result.err
+    assert "not measured: kidney_01.tif: what run 20270101-120000 found on it is not known" in result.err
+    assert {row["measured"] for row in rows(project / "glomseg/measurements/slides.csv")} == {"0"}
+    aside = damaged.rename(project / "aside")  # the way out that is said
+    assert glomseg("measure", project).code == 0
+    assert [row["measured"] for row in rows(project / "glomseg/measurements/slides.csv")] == ["1", "0", "0"]
+    aside.rename(damaged)
     (project / "glomseg" / "20260101-120000" / "run.json").write_text("[]")
     result = glomseg("measure", project)
     assert "20260101-120000" in result.err

@@ -1,0 +1,63 @@
+"""Which run's count is named of an image: that of what stands there, whatever began last."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from glomseg.qupath.objects import write_geojson
+from glomseg.runs.image_record import Collected, ImageRecord, State, Undone
+from glomseg.runs.run import Run
+from glomseg.runs.run_list import read_runs
+from glomseg.study.run_results import newest_result, unread_result
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Run]:
+    """Two runs that were brought in, of 3 and of 5 outlines."""
+    made = []
+    for number, found in ((1, 3), (2, 5)):
+        run = Run(tmp_path / f"run-{number}", f"run-{number}", started=f"2026-11-2{number}T10:00:00+00:00")
+        write_geojson(run.result_path("1"), [])
+        collected = Collected(at=f"2026-11-2{number}T11:00:00+00:00", added=found)
+        run.update("1", ImageRecord(name="a", state=State.DONE, glomeruli=found, collected=collected))
+        made.append(run)
+    return made
+
+
+def undo(run: Run, at: str) -> None:
+    run.images["1"] = replace(run.images["1"], collected=None, undone=Undone(at=at))
+
+
+def test_the_run_named_is_that_of_what_stands(runs: list[Run]) -> None:
+    def named(*standing: str) -> tuple[str, int | None, bool, bool]:
+        finding = newest_result(runs, [], "1", standing)
+        assert finding is not None
+        return finding.run_id, finding.found, finding.in_project, finding.undone
+
+    assert named("run-2", "run-1") == ("run-2", 5, True, False)
+    assert named("run-1", "run-2") == ("run-1", 3, True, False)  # brought in again, after the newer one
+    assert named("run-1")[:3] == ("run-2", 5, False)  # the newer one is to be collected yet
+    undo(runs[1], "2026-11-23T10:00:00+00:00")
+    assert named("run-1") == ("run-1", 3, True, False)
+    undo(runs[0], "2026-11-23T10:00:00+00:00")  # in the same second
+    assert named() == ("run-1", 3, False, True)
+    undo(runs[1], "2026-11-24T10:00:00+00:00")
+    assert named() == ("run-2", 5, False, True)
+
+
+def test_a_newer_result_of_which_nothing_is_known_is_named(runs: list[Run], tmp_path: Path) -> None:
+    assert not unread_result(*read_runs(tmp_path), "1")
+    record = runs[1].folder / "run.json"
+    text = record.read_text("utf-8")
+    record.write_text(text[:-40], "utf-8")
+    assert "what run run-2 found on it is not known" in unread_result(*read_runs(tmp_path), "1")
+    assert not unread_result(*read_runs(tmp_path), "2")
+    record.write_text(text, "utf-8")
+    older = (runs[0].folder / "run.json").read_text("utf-8")
+    (runs[0].folder / "run.json").write_text("{", "utf-8")
+    assert not unread_result(*read_runs(tmp_path), "1")  # the newer one is known
+    (runs[0].folder / "run.json").write_text(older, "utf-8")
+    del runs[1].images["1"]
+    runs[1].save()
+    assert "nothing is written down of it; annotate it anew" in unread_result(*read_runs(tmp_path), "1")
