@@ -1,5 +1,7 @@
 """Every error that glomseg raises on purpose: one line that names the offending value and the remedy."""
 
+from json import JSONDecodeError
+
 
 class GlomsegError(Exception):
     """Base of all errors whose message is meant for the user."""
@@ -59,3 +61,19 @@ class SampleSheetError(GlomsegError):
 
 class MeasureError(GlomsegError):
     """Something that cannot be measured."""
+
+
+def in_words(error: Exception) -> str:
+    """Say what is wrong with a file that cannot be read, in no words of Python's."""
+    if isinstance(error, JSONDecodeError):
+        if not error.doc[error.pos :].strip():
+            return "it ends too early" if error.doc.strip() else "it is empty"
+        return f"it is no JSON from line {error.lineno}, column {error.colno} on"
+    if isinstance(error, UnicodeError):
+        return "it is no text in UTF-8"
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    if isinstance(error, TypeError | AttributeError | IndexError):
+        return "a value in it is of another kind than belongs there"
+    said = error.strerror if isinstance(error, OSError) else None
+    return said or " ".join(str(error).split())

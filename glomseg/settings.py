@@ -29,7 +29,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from glomseg.errors import GlomsegError
+from glomseg.errors import GlomsegError, in_words
 
 R = TypeVar("R")
 _WORDS: dict[type, tuple[str, str]] = {  # one, and many of them
@@ -103,7 +103,7 @@ def parse_json(text: str, *, origin: str, error: type[GlomsegError] = GlomsegErr
     try:
         parsed = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as wrong:
-        raise error(f"{origin}: not JSON ({wrong}); correct it") from wrong
+        raise error(f"{origin}: not JSON ({in_words(wrong)}); correct it") from wrong
     if not isinstance(parsed, dict):
         raise error(f"{origin}: not a JSON object; correct it")
     return parsed
@@ -122,8 +122,7 @@ def read_text(path: Path, *, what: str, error: type[GlomsegError] = GlomsegError
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as wrong:
-        reason = wrong.strerror if isinstance(wrong, OSError) and wrong.strerror else wrong
-        raise error(f"{path}: cannot be read ({reason}); give {what}") from wrong
+        raise error(f"{path}: cannot be read ({in_words(wrong)}); give {what}") from wrong
 
 
 def plain(record: Any) -> Any:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import LabelError
+from glomseg.errors import LabelError, in_words
 from glomseg.files import from_json
 from glomseg.labelled.names import stem_of
 from glomseg.slides.pixel_size import MAX_MPP, stated_mpp
@@ -41,7 +41,7 @@ def tile_labels(path: Path) -> TileLabels | None:
     try:
         classes = {int(item["label"]): str(item["classification"]) for item in _read(file).get("labels", [])}
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-        raise LabelError(f"{file} cannot be read ({error}); export the tiles again") from error
+        raise LabelError(f"{file} cannot be read ({in_words(error)}); export the tiles again") from error
     classes.pop(0, None)
     if not classes:
         return None
@@ -79,7 +79,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         return _parsed(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, TypeError) as error:
-        raise LabelError(f"{path} cannot be read ({error}); export the tiles again") from error
+        raise LabelError(f"{path} cannot be read ({in_words(error)}); export the tiles again") from error
 
 
 @lru_cache(maxsize=64)

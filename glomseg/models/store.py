@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from glomseg.errors import ModelError
+from glomseg.errors import ModelError, in_words
 from glomseg.files import replacing
 from glomseg.models.card import CARD_BYTES, CARD_NAME, FOREIGN_WEIGHTS, ModelCard
 
@@ -35,7 +35,7 @@ def read_card(folder: Path) -> ModelCard:
     except FileNotFoundError as error:
         raise ModelError(f"{folder}: no {CARD_NAME} in it; give a model's folder or name") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path}: cannot be read ({error}); fetch the model again") from error
+        raise ModelError(f"{path}: cannot be read ({in_words(error)}); fetch the model again") from error
     if len(data) > CARD_BYTES:
         raise ModelError(f"{path}: longer than {CARD_BYTES:,} bytes, which no card is; fetch the model again")
     return ModelCard.from_json(text, str(path))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import ProjectError
+from glomseg.errors import ProjectError, in_words
 from glomseg.files import from_json
 from glomseg.qupath.objects import unpack_rgb
 
@@ -27,7 +27,10 @@ def read_classes(folder: Path) -> list[ProjectClass]:
     try:
         listed = _table(from_json(path.read_bytes())).get("pathClasses")
     except (OSError, ValueError) as error:
-        raise ProjectError(f"{path} is damaged ({error!r}); restore it, or delete it in a copy") from error
+        raise ProjectError(
+            f"{path} is damaged ({in_words(error)}); put it back from a backup, or move it away: QuPath begins a "
+            "new list then, and outlines keep their classes"
+        ) from error
     classes = [listed_class(item) for item in listed] if isinstance(listed, list) else []
     return [item for item in classes if item is not None]
 

@@ -6,7 +6,7 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from glomseg.errors import ConflictError, ProjectError
+from glomseg.errors import ConflictError, ProjectError, in_words
 from glomseg.files import from_json, write_json
 from glomseg.qupath.image_data import (
     DATA,
@@ -93,7 +93,7 @@ def checked_copy(folder: Path) -> Path | None:
     except FileNotFoundError:  # made by glomseg before there were checksums, or by the import script
         return readable_data(folder)
     except (OSError, ValueError) as error:
-        raise ProjectError(f"{folder / CHECKSUMS} is damaged ({error}); choose another backup") from error
+        raise ProjectError(f"{folder / CHECKSUMS} is damaged ({in_words(error)}); choose another backup") from error
     if not isinstance(checksums, dict):
         raise ProjectError(f"{folder / CHECKSUMS} is damaged; choose another backup")
     for name, sha256 in checksums.items():

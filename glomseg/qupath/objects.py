@@ -21,7 +21,7 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.errors import GeoJSONError
+from glomseg.errors import GeoJSONError, in_words
 from glomseg.files import from_json, replacing
 from glomseg.listing import first_names
 from glomseg.qupath.geojson_shapes import excerpt, is_open, other_plane, read_geometry
@@ -146,7 +146,9 @@ def _load(path: Path) -> Any:
     except FileNotFoundError:
         raise GeoJSONError(f"{path} does not exist; export it from QuPath as GeoJSON") from None
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise GeoJSONError(f"{path} is not readable GeoJSON ({error}); export it from QuPath again") from error
+        raise GeoJSONError(
+            f"{path} is not readable GeoJSON ({in_words(error)}); export it from QuPath again"
+        ) from error
 
 
 def from_collection(content: Any, path: Path) -> list[PathObject]:

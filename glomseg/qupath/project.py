@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import ProjectError
+from glomseg.errors import ProjectError, in_words
 from glomseg.files import from_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
@@ -182,7 +182,7 @@ def load_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         backup = Path(f"{path}.backup")
         remedy = f"restore it from {backup.name}" if backup.exists() else "restore it from a backup"
-        raise ProjectError(f"{path} is damaged ({error}); {remedy}") from error
+        raise ProjectError(f"{path} is damaged ({in_words(error)}); {remedy}") from error
     if not isinstance(content, dict):
         raise ProjectError(f"{path} is no QuPath project; choose the project.qpproj that QuPath wrote")
     return content
@@ -205,7 +205,7 @@ def _image_or_problem(entry: Any, project_path: Path, number: int, locator: Loca
         said = _table(entry)
         entry_id = str(said.get("entryID"))
         entry_id = entry_id if _is_entry_id(said.get("entryID")) else f"unreadable-{number}"
-        reason = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+        reason = in_words(error)
         return ProjectImage(
             entry_id=entry_id,
             name=str(said.get("imageName") or f"image {number}"),

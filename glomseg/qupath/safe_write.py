@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import ConflictError, ProjectError
+from glomseg.errors import ConflictError, ProjectError, in_words
 from glomseg.files import from_json, replacing, write_text
 from glomseg.qupath.class_list import ProjectClass, listed_class, read_classes
 from glomseg.qupath.find_images import path_of_uri
@@ -182,7 +182,9 @@ def _amend(path: Path, amend: Callable[[dict[str, Any]], bool]) -> None:
         try:
             read = from_json(before) if before is not None else {}
         except ValueError as error:  # it was whole when the image was read
-            raise ConflictError(f"{path} is half written just now ({error}); run the same command again") from error
+            raise ConflictError(
+                f"{path} is half written just now ({in_words(error)}); run the same command again"
+            ) from error
         content: dict[str, Any] = read if isinstance(read, dict) else {}
         if not amend(content):
             return

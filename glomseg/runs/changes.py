@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from glomseg.errors import GeoJSONError, ProjectError, RunError
+from glomseg.errors import GeoJSONError, ProjectError, RunError, in_words
 from glomseg.files import from_json, write_text
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import collection_text, from_collection
@@ -292,4 +292,6 @@ def _load(path: Path) -> Written:
     except PermissionError as error:
         raise RunError(say_no_right(path)) from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, GeoJSONError) as error:
-        raise RunError(f"{path} is damaged ({error}); restore the image with: glomseg restore PROJECT IMAGE") from error
+        raise RunError(
+            f"{path} is damaged ({in_words(error)}); restore the image with: glomseg restore PROJECT IMAGE"
+        ) from error

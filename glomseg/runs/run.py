@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg import __version__
-from glomseg.errors import RunError
+from glomseg.errors import RunError, in_words
 from glomseg.files import from_json, write_json
 from glomseg.runs.image_record import ImageRecord, Inputs, State, read_image_record, table_of
 from glomseg.runs.journal import Journal, read_journals
@@ -224,7 +224,7 @@ def load_run(folder: Path) -> Run:
         if isinstance(error, RunError) and str(path) in str(error):
             raise
         raise RunError(
-            f"{path} is damaged ({error}); put the file back from a backup, or move the folder away"
+            f"{path} is damaged ({in_words(error)}); put the file back from a backup, or move the folder away"
         ) from error
 
 

@@ -13,7 +13,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glomseg.errors import TrainingError
+from glomseg.errors import TrainingError, in_words
 from glomseg.files import read_csv, replacing, write_csv
 from glomseg.pictures.style import BLUE, GREY, ORANGE, STYLE
 
@@ -92,7 +92,9 @@ def read_history(path: Path) -> Columns:
             raise ValueError("no epoch in it")
         return {name: [_number(row[name]) for row in rows] for name in COLUMNS}
     except (OSError, ValueError, KeyError, csv.Error) as error:
-        raise TrainingError(f"{path} is no training's history ({error}); give the history.csv of a result") from error
+        raise TrainingError(
+            f"{path} is no training's history ({in_words(error)}); give the history.csv of a result"
+        ) from error
 
 
 def _number(text: str | None) -> float:

@@ -132,7 +132,11 @@ PROJECTS = (
     ProjectCase(name="a size that is no number", change=_size("NaN")),
     # the files beside
     ProjectCase(name="classes as text", files={_CLASSES: b'{"pathClasses": ["Tumor", null, {"color": 1}]}'}),
-    ProjectCase(name="classes damaged", files={_CLASSES: b'{"pathClasses": ['}, refusal="classes.json is damaged"),
+    ProjectCase(
+        name="classes damaged",
+        files={_CLASSES: b'{"pathClasses": ['},
+        refusal="classes.json is damaged (it ends too early); put it",
+    ),
     ProjectCase(name="classes without end", files={_CLASSES: b"[" * 99_999}, refusal="classes.json is damaged"),
     ProjectCase(name="server.json damaged", files={_SERVER: b"{"}),
     ProjectCase(

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from kinds.outlines import SQUARES, USUAL
 from kinds.projects import SAVED, usual
+from support.python_words import PYTHONS
 
 from glomseg.errors import GlomsegError
 from glomseg.labelled.label_files import Selection, read_outlines
@@ -66,7 +67,7 @@ def changed(content: Any, changes: list[tuple[int, Any, bool]]) -> Any:
 
 
 def work_or_refusal(work: Callable[[], Any], *names: str) -> Any:
-    """Do it; where it is refused, in one line that names a file, return None."""
+    """Do it; where it is refused, in one line that names a file and has no words of Python's, return None."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -75,6 +76,7 @@ def work_or_refusal(work: Callable[[], Any], *names: str) -> Any:
             said = str(error)
     assert any(name in said for name in names)
     assert "\n" not in said
+    assert not PYTHONS.search(said), said
     return None
 
 

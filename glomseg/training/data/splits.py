@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from glomseg.errors import TrainingError
+from glomseg.errors import TrainingError, in_words
 from glomseg.files import from_json, write_json
 from glomseg.listing import first_names
 from glomseg.training.data.examples import Example
@@ -126,7 +126,7 @@ def read_split(path: Path, examples: Sequence[Example]) -> Split:
         names = {str(name): part for part in PARTS for unit in content[part].values() for name in unit}
         units = {unit: part for part in PARTS for unit in content[part]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ArithmeticError) as error:
-        raise TrainingError(f"{path} cannot be read as a split ({error}); split the data anew") from error
+        raise TrainingError(f"{path} cannot be read as a split ({in_words(error)}); split the data anew") from error
     there = {example.name for example in examples}
     gone = sorted(name for name in names.keys() - there if not (names[name] == "test" and _uncut(name) in there))
     if gone:
