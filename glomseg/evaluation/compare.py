@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, in_words
 from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
 from glomseg.evaluation.intervals import Scale, intervals, least_p, sign_flip_test
 from glomseg.files import from_json, read_csv
@@ -120,5 +120,6 @@ def _read(folder: Path) -> dict[str, dict[str, str]]:
         return rows
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise EvaluationError(
-            f"{folder} holds no finished evaluation ({error}); make one with: glomseg evaluate ... -o {folder}"
+            f"{folder} holds no finished evaluation ({in_words(error)}); make one with: "
+            f"glomseg evaluate ... -o {folder}"
         ) from error

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import shapely
 
 from glomseg import __version__
-from glomseg.errors import EvaluationError, SlideError
+from glomseg.errors import EvaluationError, GlomsegError, SlideError
 from glomseg.evaluation.mistakes import draw_galleries
 from glomseg.evaluation.odd_places import odd_places
 from glomseg.evaluation.plots import draw_plots
@@ -60,22 +61,32 @@ class EvaluateSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What came out: the scores of each image, their summary, and remarks to be said aloud."""
+    """What came out: the scores of each image, their summary, and remarks to be said aloud.
+
+    `left_out` names the images that cannot be read or compared, and why.
+    """
 
     images: tuple[ImageScore, ...]
     summary: Summary
     remarks: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
 
 
 def evaluate(
     pairs: Sequence[Pair], settings: EvaluateSettings, *, progress: ProgressCount = lambda done, total: None
 ) -> Evaluation:
-    """Score every pair of files; raises EvaluationError, GeoJSONError for what cannot be compared."""
-    sides = []
+    """Score every pair of files, without those that cannot be read or compared.
+
+    Raises EvaluationError, GeoJSONError where that is so of all of them, or of all together.
+    """
+    sides, left = [], _Left()
     for done, pair in enumerate(pairs):
         progress(done, len(pairs))
-        sides.append((pair, *_read(pair, settings)))
-    return evaluate_outlines(sides, settings, progress=progress)
+        with left.unless_it_fits(pair):
+            sides.append((pair, *_read(pair, settings)))
+    left.refuse_all(sides)
+    evaluation = evaluate_outlines(sides, settings, progress=progress)
+    return replace(evaluation, left_out=(*left.said, *evaluation.left_out))
 
 
 def evaluate_outlines(
@@ -84,14 +95,14 @@ def evaluate_outlines(
     *,
     progress: ProgressCount = lambda done, total: None,
 ) -> Evaluation:
-    """Score outlines at hand: (pair, predicted, true) of each image; raises EvaluationError."""
+    """Score outlines at hand: (pair, predicted, true) of each image; raises EvaluationError where none can be."""
     sides = list(sides)
     if not sides:
         raise EvaluationError("there is nothing to score; name a prediction and its truth")
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
     images, remarks = [], [*_masks_read(sides), *(settings.samples.remarks if settings.samples else ())]
-    by_table, overruled = 0, list[str]()
+    by_table, overruled, left = 0, list[str](), _Left()
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))
         remarks += [*predicted.remarks, *true.remarks]
@@ -102,7 +113,9 @@ def evaluate_outlines(
         if mpp is None and not (predicted.mpp or true.mpp) and (table := _table_mpp(info)) is not None:
             mpp = table
             by_table += 1
-        images.append(score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=mpp))
+        with left.unless_it_fits(pair):
+            images.append(score_image(info, predicted, true, kpis=settings.kpis, rescale=settings.rescale, mpp=mpp))
+    left.refuse_all(images)
     progress(len(sides), len(sides))
     for which, outlines in (("predictions", [ours for _, ours, _ in sides]), ("truth", [true for *_, true in sides])):
         if unused := sum((side.left_out for side in outlines), LeftOutObjects()):
@@ -145,7 +158,30 @@ def evaluate_outlines(
         images=tuple(images),
         summary=summarise(images, unit=unit, group_by=group_by, classes=by_class),
         remarks=tuple(dict.fromkeys(remarks)),
+        left_out=tuple(left.said),
     )
+
+
+class _Left:
+    """The images that are left out for what is wrong with them alone, in words."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self._first: GlomsegError | None = None
+
+    @contextmanager
+    def unless_it_fits(self, pair: Pair) -> Iterator[None]:
+        """Leave an image out where the block says that something is wrong with it."""
+        try:
+            yield
+        except GlomsegError as error:
+            self._first = self._first or error
+            self.said.append(f"{pair.key}: {str(error).removeprefix(f'{pair.key}: ')}; left out")
+
+    def refuse_all(self, kept: Sequence[object]) -> None:
+        """Raise what was wrong first where nothing was kept."""
+        if self._first is not None and not kept:
+            raise self._first
 
 
 def _specks(which: str, outlines: Sequence[tuple[str, Outlines]]) -> list[str]:

@@ -93,7 +93,7 @@ def asks_to_read(options: SegmentOptions) -> dict[str, bool]:
 class EvaluationResult:
     """What came out and lies in `folder`: scores, remarks, and with `sweep` what other thresholds give.
 
-    `unread` names the images of a project that could not be read: the scores are those of the others. `candidates` says
+    `unread` names the images that could not be read or compared: the scores are those of the others. `candidates` says
     what those of the run would add, None where there is no run, or its model sets nothing aside. `learned` counts the
     images by the part of the model's own split that they were in, empty where none is known.
     """
@@ -224,6 +224,8 @@ class _Work:
         evaluation = evaluate(
             pairs, self.settings, progress=lambda done, total: self.listener.waiting(f"scoring {done} of {total}")
         )
+        scored = {image.info.key for image in evaluation.images}
+        pairs, unread = [pair for pair in pairs if pair.key in scored], [*unread, *evaluation.left_out]
         swept = None
         if predictions is not None:
             swept = sweep_run(predictions, pairs, evaluation, self.output, self.listener)
@@ -232,6 +234,7 @@ class _Work:
             remove_sweep(self.output)
         candidates = score_candidates(pairs, evaluation.images, self.settings.predicted)
         self.listener.waiting("drawing")
+        more += evaluation.left_out
         for remark in (*more, *evaluation.remarks, *said):
             self.listener.remark(remark)
         content = {"command": self.options.command, **details, "part": self.options.part}

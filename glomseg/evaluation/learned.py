@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, in_words
 from glomseg.files import from_json
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.parts import PARTS
@@ -58,7 +58,9 @@ def learned_from(model_folder: Path, infos: Sequence[ImageInfo]) -> LearnedFrom 
             for name in names
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise EvaluationError(f"{path} cannot be read as a split ({error}); remove it, or train again") from error
+        raise EvaluationError(
+            f"{path} cannot be read as a split ({in_words(error)}); remove it, or train again"
+        ) from error
     by_stem: dict[str, list[tuple[str, list[str]]]] = {}
     for part, parts in named:
         by_stem.setdefault(parts[-1], []).append((part, parts))

@@ -271,6 +271,30 @@ def test_the_image_says_how_large_its_pixels_are(tmp_path: Path, glomseg) -> Non
     assert "reaches to 5060, 5060 px on an image of 1000 x 900" in result.err
 
 
+@pytest.mark.parametrize("damage", ["off the image", "half a file", "half a mask"])
+def test_an_image_that_cannot_be_compared_stops_no_other(folders, tmp_path: Path, glomseg, geojson, damage) -> None:
+    """It is left out by name, what is said of the others stays as it was, and the exit code is 1."""
+    arguments = ("evaluate", *folders, "-o", tmp_path / "out", "--no-pictures")
+
+    def scores() -> dict[str, dict[str, str]]:
+        return {row["image"]: row for row in csv.DictReader((tmp_path / "out/per_slide.csv").open())}
+
+    assert glomseg(*arguments).code == 0
+    before = scores()
+    path = folders[damage == "half a mask"] / ("b_mask.png" if damage == "half a mask" else "b.geojson")
+    if damage == "off the image":
+        geojson("predicted/b.geojson", (5000, 5000, 20, 20))
+    else:
+        path.write_bytes(path.read_bytes()[:60])
+    result = glomseg(*arguments)
+    assert result.code == 1
+    (said,) = [line for line in result.err.splitlines() if line.startswith("b: ")]
+    assert said.endswith("; left out")
+    assert {"off the image": "reaches to 5020, 5020 px on an image of"}.get(damage, str(path)) in said
+    assert scores() == {name: row for name, row in before.items() if name != "b"}
+    assert said in json.loads((tmp_path / "out/metrics.json").read_text())["remarks"]
+
+
 def test_compare_two_evaluations(folders, tmp_path: Path, glomseg, geojson) -> None:
     glomseg("evaluate", *folders, "-o", tmp_path / "a", "--no-pictures")
     geojson("predicted/b.geojson", (10, 10, 20, 20))

@@ -104,7 +104,8 @@ def export_tiles(
                 off += _without_tiles(plans[-1], (slide.width, slide.height), settings)
         except GlomsegError as error:
             problems.append(f"{request.image.name}: {error}")
-    plans = [plan for plan in plans if plan.boxes]
+    plans, without_scale = _of_known_scale([plan for plan in plans if plan.boxes])
+    problems += without_scale
     _check_plans(plans, [*problems, *off], settings)
     palette = _palette(requests, settings, colors or {})
     written = []
@@ -201,6 +202,14 @@ def _check_classes(requests: Sequence[TileRequest], settings: ExportSettings) ->
         raise TrainingError(f"no annotation is of class {' or '.join(settings.classes)} (there: {told}); use `classes`")
     if settings.region is not None and not any(is_class(name, settings.region) for name in there):
         raise TrainingError(f"no annotation is of class {settings.region} (there: {told}); draw one or change `region`")
+
+
+def _of_known_scale(plans: Sequence[TilePlan]) -> tuple[list[TilePlan], list[str]]:
+    """Leave out by name the images of unknown scale among those of a known one: all tiles are to have the same."""
+    known = [plan for plan in plans if plan.mpp is not None]
+    left = [plan.request.image.name for plan in plans if plan.mpp is None] if known else []
+    said = [f"{name}: its pixel size is not known, and that of others is; set it in QuPath; left out" for name in left]
+    return known or list(plans), said
 
 
 def _check_plans(plans: Sequence[TilePlan], problems: Sequence[str], settings: ExportSettings) -> None:

@@ -223,6 +223,19 @@ def test_one_scale_for_all_tiles(source, tmp_path):
     assert "coarser than `tile_mpp` 0.3; give 0.5 or more" in coarse.problems[0]
 
 
+def test_an_image_of_unknown_scale_stops_no_other(source, tmp_path):
+    unknown = request_of(
+        "unknown.tif", disc_slide(tmp_path / "u.tif", discs=TUFT, mpp=None).path, *source.image.objects
+    )
+    export = export_tiles([unknown, source], tmp_path / "out", ExportSettings(size_px=128))
+    assert [image.name for image in export.images] == [source.image.name]
+    assert export.problems == (
+        "unknown.tif: its pixel size is not known, and that of others is; set it in QuPath; left out",
+    )
+    (alone,) = export_tiles([unknown], tmp_path / "alone", ExportSettings(size_px=128)).images
+    assert alone.mpp is None
+
+
 def test_slides_of_one_scanner_are_of_one_scale(source, tmp_path):
     """0.4994 and 0.4996 um are rounded apart, and are what two slides of one scanner have."""
     pair = [request_of(f"{um}.tif", source.image.path, *source.image.objects, mpp=(um, um)) for um in (0.4994, 0.4996)]
