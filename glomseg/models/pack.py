@@ -115,6 +115,8 @@ def unpack_models(file: Path, folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def _opened(file: Path) -> Iterator[zipfile.ZipFile]:
+    if file.exists() and not file.is_file():  # a device or a pipe may have no end
+        raise ModelError(f"{file}: no file; check the path")
     try:
         with zipfile.ZipFile(file) as archive:
             yield archive

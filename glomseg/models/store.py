@@ -110,6 +110,8 @@ def checked_weights(folder: Path, card: ModelCard) -> Path:
 
 
 def _digest(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a device or a pipe may have no end
+        raise ModelError(f"{path}: no file; fetch the model again")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

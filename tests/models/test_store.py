@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import torch
 from support.small_models import card, images
 
 from glomseg.errors import ModelError
+from glomseg.models.pack import unpack_models
 from glomseg.models.predict import load_model
 from glomseg.models.store import find_model, list_models, read_card, save_model, shipped_folder, verify_model
 from glomseg.models.variable_unet import VariableUNet
@@ -43,6 +45,20 @@ def test_weights_that_are_not_there(folder):
     (folder / "weights.safetensors").unlink()
     with pytest.raises(ModelError, match="cannot be read"):
         load_model(folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes among its files")
+def test_what_has_no_end_is_not_waited_for(folder, tmp_path):
+    """As a folder of somebody else's may have it: a link to a device, a pipe."""
+    (folder / "weights.safetensors").unlink()
+    for make in (lambda path: path.symlink_to("/dev/zero"), os.mkfifo):
+        make(folder / "weights.safetensors")
+        with pytest.raises(ModelError, match="no file; fetch"):
+            verify_model(folder)
+        (folder / "weights.safetensors").unlink()
+    os.mkfifo(tmp_path / "a.glomseg")
+    with pytest.raises(ModelError, match="no file; check"):
+        unpack_models(tmp_path / "a.glomseg", tmp_path / "out")
 
 
 def test_weights_of_another_width(folder, tmp_path):
