@@ -298,4 +298,6 @@ def _cannot_write(path: Path, error: OSError) -> RunError:
         way_out = f"ask {owner_of(place)}, whose {place} is, for the right to (on Linux: chmod -R g+rwX), or "
     elif error.errno in _TOO_MUCH:
         way_out = "free space or "
+    elif error.errno == errno.EROFS:
+        way_out = "mount its disk for writing or "
     return RunError(f"cannot write {path}: {error.strerror or error}; {way_out}choose another folder")
