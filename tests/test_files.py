@@ -250,7 +250,8 @@ def test_a_read_only_disk_is_one_sentence_with_a_way_out(tmp_path: Path) -> None
     run = f"{mounted} && exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} {where}"
     said = subprocess.run(["unshare", "-rm", "sh", "-c", run], capture_output=True, text=True, check=True).stdout
     assert said.splitlines() == [
-        f"RunError cannot write {tmp_path / name}: Read-only file system; mount its disk for writing or choose another folder"
+        f"RunError cannot write {tmp_path / name}: Read-only file system; mount its disk for writing or choose another "
+        "folder"
         for name in ("run.json", "new")
     ]
 

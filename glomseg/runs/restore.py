@@ -9,10 +9,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from glomseg.errors import ProjectError
+from glomseg.errors import ProjectError, RunError
 from glomseg.qupath.image_copies import checked_copy, copy_image_data, restore_image_data
 from glomseg.qupath.image_data import DATA, check_written
-from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
+from glomseg.qupath.project import Project, ProjectImage, folder_state, image_state, read_project
 from glomseg.qupath.scratch import scratch_folder
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
 from glomseg.runs.changes import runs_in
@@ -25,7 +25,7 @@ from glomseg.runs.run import FOLDER, now
 from glomseg.runs.run_list import list_runs
 
 LAST = "last"
-"""What stands for the name of the newest backup of the image itself."""
+"""What stands for the name of the newest backup of the image itself that is not what stands there anyhow."""
 
 
 def image_backups(project: Path, image: str) -> tuple[ProjectImage, list[Backup]]:
@@ -59,7 +59,15 @@ def restore_image(project: Path, image: str, backup: str) -> Backup:
                 raise ProjectError(f"which backup is the last is not known: {say_no_right(hidden)}")
             chosen = _chosen(item, backups, backup)
             again = f"glomseg restore PROJECT {item.entry_id} {shlex.quote(chosen.name)}"
-            _restore(read, item, chosen)
+            before = image_state(item).sha256
+            try:
+                _restore(read, item, chosen)
+            except RunError as error:
+                if image_state(item).sha256 == before:
+                    raise
+                raise RunError(
+                    f"{error}. The image's data are as in the backup already; for the rest: {again}"
+                ) from error
     except KeyboardInterrupt as error:
         if again is None:
             raise
@@ -72,8 +80,9 @@ def restore_image(project: Path, image: str, backup: str) -> Backup:
 def _chosen(image: ProjectImage, backups: list[Backup], name: str) -> Backup:
     """Find a backup by its name, or the last; raises ProjectError for an unknown one."""
     its_own = [listed for listed in backups if listed.other is None and listed.file is None]
-    if name == LAST and its_own:
-        return its_own[0]
+    if name == LAST and its_own:  # one that was stopped, or had no room, has left a backup of what still stands
+        sha256 = image_state(image).sha256
+        return next((listed for listed in its_own if folder_state(listed.folder).sha256 != sha256), its_own[0])
     chosen = next((listed for listed in backups if listed.name == name), None)
     if chosen is None:
         known = ", ".join(listed.name for listed in backups) or "none"

@@ -9,6 +9,8 @@ import pytest
 from support.qupath_side import delete_predictions
 from support.runs import FREE, discs, made_run, same, standing
 
+from glomseg.errors import RunError
+from glomseg.qupath import image_copies
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.backups import list_backups
@@ -225,6 +227,41 @@ def test_the_newest_backup_is_the_last_made(collected, one_process, glomseg):
     assert list_backups(runs, "1")[0].name == "run-3"
     assert glomseg("restore", collected, "1", "last").code == 0
     assert runs_of(standing(one_process, collected)) == ["run-2"]
+
+
+def no_room(*_, **__):
+    raise RunError("cannot write summary.json: No space left on device; free space")
+
+
+def test_a_restore_that_found_no_room_is_given_again(collected, glomseg, monkeypatch):
+    """The backup that it had made by then is of what stands: the last that is something else is brought back."""
+    backup = (collected.parent / "glomseg/run-2/backup/1/data.qpdata").read_bytes()
+    data = collected.parent / "data/1/data.qpdata"
+    before = data.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("glomseg.runs.restore.restore_image_data", no_room)
+        assert glomseg("restore", collected, "1", "last").code == 1
+    assert data.read_bytes() == before
+    assert glomseg("restore", collected, "1", "last").code == 0
+    assert data.read_bytes() == backup
+
+
+def test_a_restore_that_found_no_room_for_what_comes_after_the_data_names_what_ends_it(collected, glomseg, monkeypatch):
+    """By then the last backup is what stood before, which the same command would bring back."""
+    backup = (collected.parent / "glomseg/run-2/backup/1/data.qpdata").read_bytes()
+    data = collected.parent / "data/1/data.qpdata"
+    put = image_copies.put_file
+
+    def no_room_beside_the_data(new, old):
+        (no_room if old.parent == data.parent else put)(new, old)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_copies, "put_file", no_room_beside_the_data)
+        stopped = glomseg("restore", collected, "1", "last")
+    assert (stopped.code, data.read_bytes()) == (1, backup)
+    assert "as in the backup already; for the rest: glomseg restore PROJECT 1 run-2" in stopped.err
+    assert glomseg("restore", collected, "1", "run-2").code == 0
+    assert (data.read_bytes(), data.with_name("summary.json").is_file()) == (backup, True)
 
 
 def test_a_copy_that_a_sync_tool_left_is_said_and_can_be_brought_back(collected, one_process, glomseg, tmp_path):
