@@ -81,6 +81,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def areaFile = run.resolve("area").resolve(key + ".geojson")
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
+    refuseDataOfAnother(shared, home, before, entry, imageData)
     def earlier = remembered(shared, memoryOf(home, key, before), before != null, forget)
     def isLost = earlier == null
     earlier = earlier ?: []
@@ -113,9 +114,33 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
             rejected: plan.rejected, doubtful: plan.doubtful.size(), hidden: hidden ? 1 : 0]
 }
 
-/** Refuse a run that looked at another image under this id, by the rules of glomseg's same_image.py. */
+/** Refuse a run that looked at another image under this id. */
 void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
     def record = shared.load("glomseg_runs").record(run).images?.get(entry.getID())
+    if (isOfAnother(record, entry, imageData))
+        throw new IllegalStateException("Run ${run.getFileName()} looked at another image under the id " +
+            "${entry.getID()} (${record.name}); its outlines do not belong on ${entry.getImageName()}.")
+}
+
+/** Refuse data into which a run wrote that looked at another image of this id, as where two projects share a folder. */
+void refuseDataOfAnother(def shared, Path home, String write, def entry, def imageData) {
+    def runs = shared.load("glomseg_runs")
+    def key = entry.getID()
+    def wrote = home.toFile().listFiles().find { folder ->
+        write != null && (new File(folder, "changes/" + key).listFiles() ?: []).any {
+            it.getName() ==~ /\d+\.json/ && runs.fromFile(it.toPath()).mark == write
+        }
+    }
+    def record = wrote == null ? null : runs.fromFile(wrote.toPath().resolve("run.json")).images?.get(key)
+    if (isOfAnother(record, entry, imageData))
+        throw new IllegalStateException("${entry.getImageName()}: its data holds what run ${wrote.getName()} found on " +
+            "another image (${record.name}): two projects share this folder, or this one was made again over it. " +
+            "Give each project a folder of its own, a copy with its data, and take that run back in this one: " +
+            "glomseg undo PROJECT ${wrote.getName()}")
+}
+
+/** Tell whether a run looked at another image, by the rules of glomseg's same_image.py. */
+boolean isOfAnother(def record, def entry, def imageData) {
     def server = imageData.getServer()
     def isOfSize = record?.width == null || (record.width == server.getWidth() && record.height == server.getHeight())
     def uri = server.getURIs().find { it.getScheme() == "file" }
@@ -123,9 +148,7 @@ void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
     def was = record?.inputs?.file
     def isSame = was == null || file == null || record.name == entry.getImageName() || was == file.getName() ||
         record.inputs.bytes == file.length()
-    if (!isOfSize || !isSame)
-        throw new IllegalStateException("Run ${run.getFileName()} looked at another image under the id " +
-            "${entry.getID()} (${record.name}); its outlines do not belong on ${entry.getImageName()}.")
+    return !isOfSize || !isSame
 }
 
 /** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */

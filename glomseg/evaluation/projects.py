@@ -12,10 +12,11 @@ from glomseg.labelled.label_files import Selection
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import Missing, Pair
 from glomseg.listing import first_names
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.project import Project, read_project
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.ownership import RUN, VERDICT, owner
+from glomseg.runs.reviewed import read_own_annotations
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import list_runs
 from glomseg.runs.whose import with_owners
@@ -51,7 +52,7 @@ def project_side(project: Project) -> Side:
     could not be read is there with its problem, see `without_unread`.
     """
     same = same_slides(project.images)
-    images = read_annotated_images(project, same.left(project.images))
+    images = read_own_annotations(project, same.left(project.images))
     images = tuple(
         replace(image, remarks=(*image.remarks, *filter(None, [same.copies.get(image.entry_id)])))
         for image in (with_owners(image, project.folder / FOLDER) for image in images)

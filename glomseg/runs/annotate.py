@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +15,14 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.adapted_model import model_of_project
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import OnConflict, WriteOptions
+from glomseg.runs.image_record import Outcome
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.merge import working_in
 from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import read_runs, resume_or_start
+from glomseg.runs.same_image import refuse_data_of_another
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.runs.shard import share_of
@@ -72,12 +74,15 @@ def annotate_project(
     segmenter = Segmenter.load(_with_model(options, read, listener), listener)
     with working_in(read.folder / FOLDER, options.shard, listener.remark) as place:
         plan = _plan(read, mine, options, areas.objects, listener)
-        for unreadable in read_runs(read.folder / FOLDER)[1]:
-            listener.warning(f"a run is left alone: {unreadable.problem}")
+        runs, unreadable = read_runs(read.folder / FOLDER)
+        for left_alone in unreadable:
+            listener.warning(f"a run is left alone: {left_alone.problem}")
+        others = _data_of_others(mine, runs, read.folder / FOLDER)
+        plan = plan.without(others)
         parameters = segmenter.parameters(region=_where(options))
         with place.alone():
             run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
-            _refuse(run, mine, plan, listener)
+            _refuse(run, mine, plan, others, listener)
             save_areas(run, plan.jobs)
             run.save()  # the next shard goes on with this run
         segment_jobs(segmenter, plan.jobs, run, listener, place=place, everybody=[image.entry_id for image in chosen])
@@ -148,13 +153,33 @@ def _where(options: AnnotateOptions) -> str | None:
     return f"areas {hashlib.sha256(options.within.read_bytes()).hexdigest()[:12]}"
 
 
-def _refuse(run: Run, images: Sequence[ProjectImage], plan: ProjectPlan, listener: Listener) -> None:
-    """Record the images that cannot be segmented; what the run has found on one before stays."""
+def _data_of_others(images: Sequence[ProjectImage], runs: Sequence[Run], runs_folder: Path) -> dict[str, str]:
+    """Say of which images the data holds what a run found on another one, by entry id."""
+    others = {}
+    for image in images:
+        try:
+            refuse_data_of_another(image, runs, runs_folder)
+        except ProjectError as error:
+            others[image.entry_id] = str(error)
+    return others
+
+
+def _refuse(
+    run: Run, images: Sequence[ProjectImage], plan: ProjectPlan, others: Mapping[str, str], listener: Listener
+) -> None:
+    """Record the images that cannot be segmented; what the run has found on one before stays.
+
+    What it found on one of `others`, whose data is another image's, was not on this image, which failed then.
+    """
     for image in images:
         reason = plan.refused.get(image.entry_id)
         if reason is None:
             continue
-        if run.has_result(image.entry_id):
+        if image.entry_id in others and run.has_result(image.entry_id):
+            record = run.images[image.entry_id]
+            run.update(image.entry_id, replace(record, outcome=Outcome.NOT_COLLECTED, reason=reason, conflict=False))
+            listener.warning(f"{image.name}: {reason}")
+        elif run.has_result(image.entry_id):
             listener.warning(f"{image.name}: {reason}; what this run found on it before stays")
         else:
             run.fail(image.entry_id, image.name, reason)

@@ -34,8 +34,8 @@ from glomseg.runs.plan import processed_area
 from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, now
-from glomseg.runs.run_list import find_run
-from glomseg.runs.same_image import other_file, under_its_name
+from glomseg.runs.run_list import find_run, list_runs
+from glomseg.runs.same_image import other_file, refuse_data_of_another, under_its_name
 from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 
@@ -95,6 +95,7 @@ def collect_images(
     listener = listener or Listener()
     images = {image.entry_id: image for image in project.images}
     other_levels = same_slides(project.images).other_levels
+    runs = list_runs(project.folder / FOLDER)
     changed: list[ProjectImage] = []
     listener.waiting("QuPath is starting")
     with qupath_process() as qupath:
@@ -106,6 +107,7 @@ def collect_images(
             with recording(run, entry_id, Outcome.NOT_COLLECTED, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
                 same_image(image, run)
+                refuse_data_of_another(image, runs, project.folder / FOLDER)
                 run.images[entry_id] = record = under_its_name(record, image)
                 state = states.get(entry_id) or image_state(image)
                 predictions, problems = read_predictions(run, entry_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
@@ -35,6 +35,11 @@ class ProjectPlan:
     refused: Mapping[str, str]
     remarks: tuple[str, ...]
     states: Mapping[str, ImageState]
+
+    def without(self, refused: Mapping[str, str]) -> ProjectPlan:
+        """Return the plan without some images, by entry id with the reason why they are refused."""
+        jobs = tuple(job for job in self.jobs if job.entry_id not in refused)
+        return replace(self, jobs=jobs, refused={**self.refused, **refused})
 
 
 def choose_images(project: Project, names: Iterable[str]) -> tuple[ProjectImage, ...]:

@@ -14,7 +14,7 @@ from glomseg.models.store import find_model, read_card
 from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
 from glomseg.qupath.classes import is_candidate
 from glomseg.qupath.objects import PathObject, read_geojson
-from glomseg.qupath.project import Project, read_project, usable_path
+from glomseg.qupath.project import Project, ProjectImage, read_project, usable_path
 from glomseg.qupath.review_mark import REVIEWED
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
@@ -24,7 +24,7 @@ from glomseg.runs.ownership import VERDICT, Deletions, deletions, owner
 from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters
 from glomseg.runs.run_list import read_runs
-from glomseg.runs.same_image import without_strangers
+from glomseg.runs.same_image import without_data_of_others, without_strangers
 
 CLASS_BEFORE = "glomseg.class_before"
 """Where the review script keeps the class that an object had before its verdict."""
@@ -117,7 +117,7 @@ def read_reviewed(
     remarks += left_alone
     same = same_slides(project.images)
     remarks += same.remarks(project.images)
-    images = read_annotated_images(project, same.left(project.images), progress=progress)
+    images = read_own_annotations(project, same.left(project.images), progress=progress)
     for image in images:
         try:
             reviewed.append(_reviewed(image, runs, project.folder / FOLDER, remarks, believe=believe_deletions))
@@ -143,6 +143,15 @@ def read_reviewed(
         species=newest.species,
         remarks=tuple(remarks),
     )
+
+
+def read_own_annotations(
+    project: Project, images: Sequence[ProjectImage], *, progress: Callable[[str], None] = lambda name: None
+) -> tuple[AnnotatedImage, ...]:
+    """Read images of a project as `read_annotated_images` does, without what stands there of another image."""
+    annotated = read_annotated_images(project, images, progress=progress)
+    runs_folder = project.folder / FOLDER
+    return without_data_of_others(annotated, project.images, read_runs(runs_folder)[0], runs_folder)
 
 
 def readable_runs(project: Project) -> tuple[list[Run], list[str]]:

@@ -10,9 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from glomseg.errors import ProjectError
+from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.project import ProjectImage
+from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run, printable
 
@@ -34,6 +38,37 @@ def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
     if image.path is not None and image.path.is_file() and image.path.stat().st_size == inputs.bytes:
         return None
     return f"{record.name}, {inputs.file}"
+
+
+def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder: Path) -> None:
+    """Raise ProjectError where a run wrote into the data of an image, and looked at another image of its id.
+
+    So it is where two project files share one data folder, or a project was made again over the data of another. `runs`
+    are those of the project as they were read, with what they found on other images.
+    """
+    records = {run.run_id: run.images.get(image.entry_id) for run in runs}
+    for run_id in runs_in(runs_folder, image.entry_id, image.data_folder):
+        record = records.get(run_id)
+        if record is not None and (other := another_image(record, image)):
+            raise ProjectError(
+                f"its data holds what run {run_id} found on another image ({other}): two projects share the folder "
+                f"{image.data_folder.parent}, or this one was made again over it. Give each project a folder of its "
+                f"own, a copy with its data, and take that run back in this one: `glomseg undo PROJECT {run_id}`"
+            )
+
+
+def without_data_of_others(
+    annotated: Iterable[AnnotatedImage], images: Iterable[ProjectImage], runs: Sequence[Run], runs_folder: Path
+) -> tuple[AnnotatedImage, ...]:
+    """Return what was read of `images`, where the data of another image is the problem of the image that has its id."""
+    listed, read = {image.entry_id: image for image in images}, []
+    for item in annotated:
+        try:
+            refuse_data_of_another(listed[item.entry_id], runs, runs_folder)
+            read.append(item)
+        except ProjectError as error:
+            read.append(replace(item, objects=(), data_problem=item.data_problem or str(error)))
+    return tuple(read)
 
 
 def under_its_name(record: ImageRecord, image: ProjectImage) -> ImageRecord:

@@ -26,7 +26,7 @@ from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import RUN, VERDICT, Memory, owner
 from glomseg.runs.run import FOLDER, Run, instant
 from glomseg.runs.run_list import read_runs
-from glomseg.runs.same_image import another_image, other_file, other_scale, without_strangers
+from glomseg.runs.same_image import another_image, other_file, other_scale, refuse_data_of_another, without_strangers
 from glomseg.runs.since import PeoplesChanges, read_changes
 from glomseg.runs.whose import told_apart
 
@@ -172,6 +172,10 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
     standing = runs_in(runs_folder, image.entry_id, image.data_folder)
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
     state, problem, counts = ImageState(sha256=None), image.problem, OwnerCounts()
+    try:
+        refuse_data_of_another(image, [run for run, _ in looked_at], runs_folder)
+    except ProjectError as error:
+        problem = "; ".join(filter(None, [str(error), problem]))
     is_outdated, is_known, holes = False, True, False
     try:
         state = image_state(image)
@@ -181,7 +185,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         if not holes:  # else QuPath is asked
             counts = _owners(image, state, [record for _, record in records])
     except ProjectError as error:
-        problem, is_known = "; ".join(filter(None, [str(error), image.problem])), False
+        problem, is_known = "; ".join(filter(None, [str(error), problem])), False
     annotations = state.annotation_counts if is_known and not holes and not _lacks_summary(state) else None
     return ImageStatus(
         image=replace(

@@ -21,7 +21,7 @@ from glomseg.runs.outlines import image_of_run
 from glomseg.runs.reviewed import without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, load_run
 from glomseg.runs.run_list import UnreadableRun, read_runs
-from glomseg.runs.same_image import other_file, other_scale, without_strangers
+from glomseg.runs.same_image import other_file, other_scale, without_data_of_others, without_strangers
 from glomseg.runs.whose import with_owners
 from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide
@@ -84,6 +84,8 @@ def read_sources(
         progress=progress,
     )
     folder = project.folder / FOLDER
+    if not without_qupath:
+        images = without_data_of_others(images, project.images, all_runs, folder)
     remarks += _doubts(runs, images, without_qupath)
     remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}

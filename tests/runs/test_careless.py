@@ -50,6 +50,11 @@ def image_1(glomseg, study, *arguments):
     return json.loads(glomseg("status", study, "--json", *arguments).out)["images"][0]
 
 
+def image_of(glomseg, study, entry_id):
+    images = json.loads(glomseg("status", study, "--json", "--files-only").out)["images"]
+    return next(image for image in images if image["entry_id"] == entry_id)
+
+
 def test_the_folder_of_an_older_run_is_deleted(collected, one_process, glomseg):
     """The newest run still stands, and can be taken back; before that of which nothing is known there is a way out."""
     shutil.rmtree(collected.parent / "glomseg/run-1")
@@ -166,6 +171,36 @@ def test_another_scan_or_pixel_size_since_the_run_is_said(moved, one_process, gl
     assert scale in glomseg("status", moved, "--json", "--files-only").out
     assert glomseg("undo", moved).code == 0
     assert not image_1(glomseg, moved, "--files-only")["remarks"]
+
+
+def test_two_project_files_over_one_folder(moved, one_process, glomseg, oracle_folder, tmp_path):
+    """A copy of project.qpproj in which images have each other's ids: neither takes the other's outlines away."""
+    annotate = ("annotate", moved, "--model", oracle_folder, "--mpp", "0.5", "--image", "1", "--threshold", "0.5")
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    image = read_project(moved).images[0]
+    inputs = Inputs(file=image.path.name, bytes=image.path.stat().st_size, modified_ns=1)
+    run.update("1", ImageRecord(name=image.name, state=State.DONE, size=image.size_px, inputs=inputs))
+    assert glomseg("collect", moved).code == 0
+    before = standing(one_process, moved)
+    kept = shutil.copy(moved, tmp_path / "kept.qpproj")
+    exchanged(moved, with_data=False)
+    refusals = [glomseg(*annotate), glomseg("measure", moved, "-o", tmp_path / "measured")]
+    made_run(moved, "run-2", discs("run-2", FREE, 9))
+    for refused in (*refusals, glomseg("collect", moved, "run-2"), glomseg(*annotate)):
+        assert refused.code == 1
+        assert "its data holds what run run-1 found on another image (kidney_01.tif, " in refused.err
+        assert "`glomseg undo PROJECT run-1`" in refused.err
+    imports = list_scripts()["import_results"]
+    refused = glomseg("qupath", "run", imports, moved, "--image", "id=1", "--arg", "run-2")
+    assert "its data holds what run run-1 found on another image (kidney_01.tif)" in refused.out + refused.err
+    assert same(standing(one_process, moved), before)
+    assert "two projects share the folder" in image_of(glomseg, moved, "1")["problem"]
+    shutil.copy(kept, moved)
+    assert glomseg("collect", moved, "run-1").code == 0  # the first project is as it was
+    exchanged(moved, with_data=False)
+    assert glomseg("undo", moved, "run-1").code == 0  # the way out
+    assert glomseg(*annotate).code == 0
+    assert not image_of(glomseg, moved, "1")["problem"]
 
 
 def test_no_older_run_comes_in_for_one_whose_record_is_gone(moved, one_process, glomseg):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, QuPathError, TrainingError
 from glomseg.progress import ProgressText
-from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images, read_annotated_slide
+from glomseg.qupath.annotations import AnnotatedImage, read_annotated_slide
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import read_project, usable_path
 from glomseg.qupath.same_slides import same_slides
-from glomseg.runs.reviewed import deletions_of, readable_runs
+from glomseg.runs.reviewed import deletions_of, read_own_annotations, readable_runs
 from glomseg.runs.run import FOLDER
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
@@ -56,7 +56,7 @@ def export_project(
     problems: list[str] = []
     runs, left_alone = readable_runs(project)
     remarks = [*same.remarks(project.images), *left_alone]
-    for image, place in zip(read_annotated_images(project, images, progress=progress), places, strict=True):
+    for image, place in zip(read_own_annotations(project, images, progress=progress), places, strict=True):
         try:
             asked = _request(image, place)
             if asked and image.is_reviewed:
