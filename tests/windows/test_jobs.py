@@ -33,7 +33,14 @@ def empty(menu):
     menu.desk.fx("""hierarchy.clearAll()
         def entry = gui.getProject().getEntry(data)
         entry.removeMetadataValue('glomseg.reviewed')
-        entry.saveImageData(data)""")
+        def forget = { ['glomseg.write', 'glomseg.stands'].each { name -> it.removeProperty(name) } }
+        forget(data)
+        entry.saveImageData(data)
+        gui.getProject().getImageList().findAll { it != entry && it.hasImageData() }.each {
+            def other = it.readImageData()
+            forget(other)
+            it.saveImageData(other)
+        }""")
     return menu
 
 
