@@ -14,7 +14,7 @@ import stat
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -162,6 +162,24 @@ def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all, odd bytes of file names escaped; raises RunError."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write texts that belong together as `write_text` does, the last one last: where one finds no room, none is."""
+    with ExitStack() as opened:
+        for path, text in reversed(list(texts.items())):  # the last that opens ends first
+            temporary = opened.enter_context(replacing(path))
+            try:
+                _write_through(temporary, text.encode("utf-8", "backslashreplace"))
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def csv_text(columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:

@@ -31,6 +31,7 @@ from glomseg.files import (
     write_csv,
     write_json,
     write_text,
+    write_texts,
 )
 from glomseg.listing import first_names
 from glomseg.unexpected import describe
@@ -254,6 +255,22 @@ def test_a_read_only_disk_is_one_sentence_with_a_way_out(tmp_path: Path) -> None
         "folder"
         for name in ("run.json", "new")
     ]
+
+
+def test_texts_that_belong_together_are_written_all_or_none(tmp_path: Path, full_disk) -> None:
+    """Tables of two measurings side by side would be taken for those of one."""
+    before = {tmp_path / name: f"{name} of before" for name in ("a.csv", "b.csv", "c.json")}
+    write_texts(before)
+    with full_disk(after_bytes=1000), pytest.raises(RunError, match=r"c\.json.*free space"):
+        write_texts({path: "new" * (1 if path.suffix == ".csv" else 1000) for path in before})
+    assert {path: path.read_text() for path in tmp_path.iterdir()} == before
+    order: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        replace = os.replace
+        patch.setattr(os, "replace", lambda new, old: (order.append(Path(old).name), replace(new, old))[1])
+        write_texts(dict.fromkeys(before, "new"))
+    assert order == [path.name for path in before]
+    assert {path.read_text() for path in tmp_path.iterdir()} == {"new"}
 
 
 @pytest.mark.parametrize("number", ["EROFS", "EIO", "ESTALE", "ENOTCONN", "EHOSTDOWN"])

@@ -17,7 +17,7 @@ from glomseg.evaluation.odd_places import odd_places
 from glomseg.evaluation.plots import draw_plots
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import Summary, clean, summarise
-from glomseg.files import write_csv, write_json
+from glomseg.files import csv_text, json_text, write_texts
 from glomseg.labelled.alike import say_alike
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.image_info import ImageInfo, info_of
@@ -294,11 +294,16 @@ def write_evaluation(
     """
     content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary.to_table()}
     content["remarks"] = list(evaluation.remarks)
-    write_json(folder / METRICS, content)
     rows = [_image_row(image) for image in evaluation.images]
-    write_csv(folder / PER_SLIDE, list(rows[0]), rows)
     objects = [_object_row(image, row) for image in evaluation.images for row in image.objects]
-    write_csv(folder / PER_OBJECT, ["image", "group", "unit", *(item.name for item in fields(ObjectRow))], objects)
+    of_objects = ["image", "group", "unit", *(item.name for item in fields(ObjectRow))]
+    write_texts(
+        {
+            folder / PER_OBJECT: csv_text(of_objects, objects),
+            folder / PER_SLIDE: csv_text(list(rows[0]), rows),
+            folder / METRICS: json_text(content) + "\n",
+        }
+    )
     if pictures:
         draw_plots(evaluation.images, folder / "plots")
         draw_galleries(evaluation.images, folder / "gallery", icc=icc)

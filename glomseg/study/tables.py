@@ -10,7 +10,7 @@ from typing import Any
 from glomseg import __version__
 from glomseg.columns import Column, Row, dictionary, names, row
 from glomseg.errors import MeasureError
-from glomseg.files import refuse_other_table, replacing, write_csv, write_json
+from glomseg.files import csv_text, json_text, refuse_other_table, replacing, write_texts
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
@@ -86,16 +86,15 @@ def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[P
     """
     for name, columns in TABLES.items():
         refuse_other_table(folder / f"{name}.csv", names(columns))
-    written = []
-    for name, rows in tables(study).items():
-        write_csv(folder / f"{name}.csv", names(TABLES[name]), rows)
-        written.append(folder / f"{name}.csv")
-        if parquet:
-            written.append(_write_parquet(folder / f"{name}.parquet", TABLES[name], rows))
+    of_study = tables(study)
+    texts = {folder / f"{name}.csv": csv_text(names(TABLES[name]), rows) for name, rows in of_study.items()}
     described = dictionary(TABLES)
-    write_csv(folder / DICTIONARY, ["table", "name", "unit", "title", "description"], described)
-    write_json(folder / RECORD, record(study))
-    return [*written, folder / DICTIONARY, folder / RECORD]
+    texts[folder / DICTIONARY] = csv_text(["table", "name", "unit", "title", "description"], described)
+    texts[folder / RECORD] = json_text(record(study)) + "\n"
+    columnar = of_study if parquet else {}
+    written = [_write_parquet(folder / f"{name}.parquet", TABLES[name], rows) for name, rows in columnar.items()]
+    write_texts(texts)
+    return [*texts, *written]
 
 
 def older_parquet(folder: Path) -> list[Path]:
