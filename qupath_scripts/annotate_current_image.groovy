@@ -27,6 +27,7 @@ import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
 
+@Field static final String OPEN_FIRST = "Open an image of a project first; the results are kept in the project."
 @Field static final String USUAL = "pas-starter"  // glomseg's usual model
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
@@ -35,10 +36,10 @@ def imageData = getCurrentImageData()
 def project = getProject()
 def entry = getProjectEntry()
 if (imageData == null || entry == null)
-    throw new IllegalStateException("Open an image of a project first; the results are kept in the project.")
+    throw new IllegalStateException(OPEN_FIRST)
 def given = shared.named(binding.hasVariable("args") ? (args as List<String>) : [])
 if (getQuPath() != null && !given) {
-    inWindow(shared, python, project, entry)
+    inWindow(shared, python)
     return
 }
 
@@ -67,17 +68,17 @@ File besideThis(String name) {
 }
 
 /** Ask what to do, do it, and bring the results into the images as they stand then. */
-void inWindow(def shared, def python, def project, def entry) {
+void inWindow(def shared, def python) {
     def program = python.findPython()
     def models = program == null ? null : python.ask(program, ["models", "list"], "Starting glomseg")
     if (models == null)
         return
-    def selected = getSelectedObjects().findAll { it.isAnnotation() && it.getROI()?.isArea() } as List
-    def usual = usualChoice(shared.load("glomseg_results"), project, models)
-    def choice = FXUtils.callOnApplicationThread({ ask(project, entry, selected, usual) } as Callable)
+    def choice = FXUtils.callOnApplicationThread({ askOfNow(shared, models) } as Callable)
+    if (choice?.lacks)
+        throw new IllegalStateException(choice.lacks)
     if (!choice)
         return
-    def ids = choice.entries*.getID()
+    def ids = choice.entries*.getID(), selected = choice.selected
     def file = python.savedProject()
     // the probabilities are small, and what changes the sureness or outlines what was missed needs them
     def command = ["annotate", file] + (choice.all ? [] : ids.collectMany { ["--image", it] }) + choice.options +
@@ -101,6 +102,19 @@ void inWindow(def shared, def python, def project, def entry) {
     } finally {
         within?.delete()
     }
+}
+
+/** Ask about what is open at this moment: another image or project may have been opened while glomseg started. */
+Map askOfNow(def shared, Map models) {
+    def gui = getQuPath()
+    def project = gui.getProject(), data = gui.getImageData()
+    def entry = data == null ? null : project?.getEntry(data)
+    if (entry == null)
+        return [lacks: OPEN_FIRST]
+    def selected = data.getHierarchy().getSelectionModel().getSelectedObjects()
+        .findAll { it.isAnnotation() && it.getROI()?.isArea() } as List
+    def choice = ask(project, entry, selected, usualChoice(shared.load("glomseg_results"), project, models))
+    return choice ? choice + [selected: selected] : choice
 }
 
 /** Ask for the pixel size of the images that failed for want of one and set it; tells whether any has one now. */
@@ -185,7 +199,8 @@ Map usualChoice(def results, def project, Map cards) {
 /** Show the dialog; returns the images and glomseg's options, or nothing where it was cancelled. */
 Map ask(def project, def entry, List selected, Map usual) {
     def images = project.getImageList()
-    def places = ["this image", "the images chosen below", "the whole project (${images.size()} images)".toString()]
+    def places = ["this image (${entry.getImageName()})", "the images chosen below",
+                  "the whole project (${images.size()} images)"]*.toString()
     if (selected)
         places.add(0, selected.size() == 1 ? "inside the selected annotation" :
             "inside the ${selected.size()} selected annotations".toString())

@@ -231,13 +231,15 @@ void undo() {
     if (last == null || !Dialogs.showConfirmDialog(TITLE, "Take back ${inWords(last)}?\n\nWhat a person drew, " +
         "changed or judged stays. The open images are saved and closed meanwhile."))
         return
-    file = python.savedProject()
+    if (python.savedProject() != file)
+        throw new IllegalStateException("Another project was opened meanwhile; nothing was taken back.")
     def gui = getQuPath()
     def open = gui.getAllViewers().collect { viewer ->
         def data = viewer.getImageData()
         [viewer, data == null ? null : gui.getProject().getEntry(data)?.getID()]
     }
-    FXUtils.callOnApplicationThread({ gui.getAllViewers()*.resetImageData() } as Callable)
+    def own = open.findAll { it[1] != null }  // what else is shown is not saved, and QuPath asks about it
+    FXUtils.callOnApplicationThread({ own.each { it[0].resetImageData() } } as Callable)
     def answer = null
     try {
         answer = python.ask(program, ["undo", file, last.run], "Taking the last run back", true)

@@ -210,6 +210,7 @@ def load_run(folder: Path) -> Run:
         counted = {str(name): int(size) for name, size in content.get("journals", {}).items()}
         since = read_journals(folder, counted)
         images |= {checked_entry_id(key): record for key, record in since.records.items()}
+        images = {key: _brought_in_again(folder, key, record) for key, record in images.items()}
         run = Run(folder, str(content["run_id"]), _parameters(content["parameters"]), images=images)
         run.counted, run.problems = dict(since.counted), since.problems
         for name in ("started", "ended", "command", "device", "computed_by", "model_folder"):
@@ -226,6 +227,23 @@ def load_run(folder: Path) -> Run:
         raise RunError(
             f"{path} is damaged ({in_words(error)}); put the file back from a backup, or move the folder away"
         ) from error
+
+
+def _brought_in_again(folder: Path, entry_id: str, record: ImageRecord) -> ImageRecord:
+    """Return the record of an image without the undo after which QuPath's own import brought the run in again.
+
+    The import's script leaves a change beside those of `glomseg.runs.changes`, and does not write run.json.
+    """
+    if record.undone is None:
+        return record
+    written = [path for path in (folder / "changes" / entry_id).glob("*.json") if path.stem.isdecimal()]
+    last = max(written, key=lambda path: int(path.stem), default=None)
+    try:
+        change = {} if last is None else from_json(last.read_text("utf-8"))
+        is_later = instant(change["at"]) > instant(record.undone.at) and change.get("kind") == "collect"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return record  # whoever asks about the changes says what is wrong with them
+    return replace(record, undone=None) if is_later else record
 
 
 def _parameters(table: Mapping[str, Any]) -> RunParameters:

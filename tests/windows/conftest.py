@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from support.menu import Menu
 from support.oracle import save_oracle
 from support.slides import Disc, disc_slide
 from support.window import Window
 
 from glomseg.qupath.process import QuPathInfo, find_qupath
-from glomseg.qupath.scripts import list_scripts
+from glomseg.qupath.scripts import SUBFOLDER, install_scripts, list_scripts
 
 IMPORTS = """
 import javafx.scene.control.*
@@ -206,3 +207,33 @@ def review(desk):
     desk.draw(5)
     desk.start_review()
     return desk
+
+
+@pytest.fixture(scope="module")
+def menu(desk, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scripts")
+    install_scripts(folder, force=False)
+    desk.window.ask("run", str(folder / SUBFOLDER / "install_menu.groovy"), 60)
+    desk.until("gui.getMenu('Extensions>GlomSeg', true).getItems().size() > 5", "true")
+    return Menu(desk)
+
+
+@pytest.fixture
+def empty(menu):
+    """The menu, nothing else open, an image without objects, and no run."""
+    menu.close_dialogs()
+    shutil.rmtree(menu.desk.project.parent / "glomseg", ignore_errors=True)
+    menu.desk.until("gui.getStage().getProperties()['glomseg.running']", "null", 300)
+    menu.desk.open("kidney_02.tif")
+    menu.desk.fx("""hierarchy.clearAll()
+        def entry = gui.getProject().getEntry(data)
+        entry.removeMetadataValue('glomseg.reviewed')
+        def forget = { ['glomseg.write', 'glomseg.stands'].each { name -> it.removeProperty(name) } }
+        forget(data)
+        entry.saveImageData(data)
+        gui.getProject().getImageList().findAll { it != entry && it.hasImageData() }.each {
+            def other = it.readImageData()
+            forget(other)
+            it.saveImageData(other)
+        }""")
+    return menu

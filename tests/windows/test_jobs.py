@@ -2,46 +2,13 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
-from support.menu import OPEN, OURS, PROGRESS, Menu
+from support.menu import OPEN, OURS, PROGRESS
 from support.runs import FREE, discs, made_run
 
-from glomseg.qupath.scripts import SUBFOLDER, install_scripts
-
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def menu(desk, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("scripts")
-    install_scripts(folder, force=False)
-    desk.window.ask("run", str(folder / SUBFOLDER / "install_menu.groovy"), 60)
-    desk.until("gui.getMenu('Extensions>GlomSeg', true).getItems().size() > 5", "true")
-    return Menu(desk)
-
-
-@pytest.fixture
-def empty(menu):
-    """The menu, nothing else open, an image without objects, and no run."""
-    menu.close_dialogs()
-    shutil.rmtree(menu.desk.project.parent / "glomseg", ignore_errors=True)
-    menu.desk.until("gui.getStage().getProperties()['glomseg.running']", "null", 300)
-    menu.desk.open("kidney_02.tif")
-    menu.desk.fx("""hierarchy.clearAll()
-        def entry = gui.getProject().getEntry(data)
-        entry.removeMetadataValue('glomseg.reviewed')
-        def forget = { ['glomseg.write', 'glomseg.stands'].each { name -> it.removeProperty(name) } }
-        forget(data)
-        entry.saveImageData(data)
-        gui.getProject().getImageList().findAll { it != entry && it.hasImageData() }.each {
-            def other = it.readImageData()
-            forget(other)
-            it.saveImageData(other)
-        }""")
-    return menu
 
 
 def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):

@@ -65,7 +65,7 @@ def test_annotating_asks_and_brings_the_outlines_into_the_image_of_now(desk):
     desk.until(f"{dialog} != null", "true", 60)
     boxes = f"{dialog}.getScene().getRoot().lookupAll('*').findAll {{ it instanceof ChoiceBox }}"
     assert desk.fx(f"{boxes}*.getItems()").startswith(
-        "[[this image, the images chosen below, the whole project (3 imag"
+        "[[this image (kidney_02.tif), the images chosen below, the whole project (3 imag"
     )
     desk.fx(f"{boxes}[3].setValue('oracle')")
     desk.answer("OK")
