@@ -129,7 +129,8 @@ def verify(
     """Check that the weights of model NAME are whole and fit its card, and with --scores its figures as well.
 
     The figures stand beside those of the card, with a word on whether DATA are what the card was measured on. The exit
-    code is 1 where they are, all of them and by the model's own split, and its figures do not come out again.
+    code is 1 where they are, all of them and by the model's own split, and its figures do not come out again, and where
+    one of DATA could not be read.
     """
     from glomseg.models.store import verify_model
 
@@ -147,7 +148,7 @@ def verify(
     with TemporaryDirectory() as scratch, console.listening() as listener:
         result = verify_scores(name, data, output or Path(scratch), asked, listener=listener)
     show_scores(console, result, data)
-    return int(result.is_repeated is False)
+    return int(result.is_repeated is False or bool(result.evaluation.unread))
 
 
 @models.command("import", interrupted=_AGAIN, renamed={"--mpp": "--model-mpp", "--class-names": "--class"})

@@ -14,6 +14,8 @@
  *                         of an image that is marked as fully reviewed, and none of another
  *            seed=N  [0]  chooses other background tiles: they come in the order of the MD5 of "<seed>/<tile name>"
  *            reviewed-only    leave out images that are not marked as fully reviewed
+ *            believe-deletions    take it for a review where all outlines of a run are gone from an image at once;
+ *                         else it is left out where it is marked as reviewed: all of it would be background
  * Output:  DIR/<image without extension>/<image> [d=2,x=0,y=0,w=1024,h=1024].png and the same name with -labelled.png:
  *          a palette PNG, 0 background, 1 the first class. With `subdir`, images/ and labels/ hold files of one name.
  *          Beside them <image>-tiles.json, and DIR/export.json with the scale of all tiles. An image's tiles of an
@@ -23,11 +25,14 @@
 
 import static qupath.lib.gui.scripting.QPEx.*
 
+import com.google.gson.JsonParseException
 import groovy.transform.CompileStatic
 import groovy.transform.Field
 import java.awt.image.BufferedImage
 import java.security.MessageDigest
 import java.text.NumberFormat
+import java.time.DateTimeException
+import java.time.OffsetDateTime
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.common.GeneralTools
 import qupath.lib.images.servers.LabeledImageServer
@@ -42,6 +47,7 @@ import qupath.lib.roi.ROIs
 
 @Field static final String REVIEWED = "glomseg.reviewed"
 @Field static final String IGNORED = "Ignore*"
+@Field static final int FEW = 2
 @Field static final int COLOURED = 20
 @Field static final double STAINED_SHARE = 0.25
 
@@ -67,6 +73,11 @@ if (given.contains("reviewed-only") && !reviewed) {
 
 def server = imageData.getServer()
 def all = imageData.getHierarchy().getAnnotationObjects()
+def doubt = reviewed ? doubtOf(entry, imageData, all, given.contains("believe-deletions")) : null
+if (doubt) {
+    say("WARNING: ${doubt}; left out")
+    return
+}
 def judged = all.findAll { isCandidate(it) && isJudged(it, all, classes) } as Set
 def annotations = all.findAll { isWanted(it) }
 def labelled = annotations.findAll { labelledAs(it.getPathClass(), classes) != null }
@@ -159,6 +170,64 @@ boolean isReviewed(def entry, def imageData) {
     def stands = outcome != null && outcome[0] == write ? outcome[1] : write
     def of = entry.getMetadataValue(REVIEWED + "_of")
     return entry.getMetadataValue(REVIEWED) && (of == null || (of == stands && of == value(REVIEWED)))
+}
+
+/** Say why what stands in an image is no review though it is marked as one, as reviewed.py does; null where it is. */
+String doubtOf(def entry, def imageData, def all, boolean believe) {
+    def home = entry.getEntryPath().getParent().getParent().resolve("glomseg").toFile()
+    def key = entry.getID()
+    def write = imageData.getProperty("glomseg.write")?.toString()?.minus("glomseg.write=")
+    def lost = lostRun(home, key, write)
+    if (lost)
+        return "its data is older than the outlines that run ${lost} brought in, or not based on them; bring its " +
+            "data back (glomseg restore PROJECT ${key} lists backups), or those outlines (glomseg collect PROJECT " +
+            "${lost}), and look at it again"
+    def memory = write == null ? new File(home, "memory/${key}.geojson") :
+        (new File(home, "memory").listFiles() ?: []).collect { new File(it, write + ".geojson") }.find { it.isFile() }
+    def remembered = (fromFile(memory).features ?: []).collect { it.get("properties")?.get("metadata") ?: [:] }
+    def standing = all.findAll { it.getMetadata()["glomseg.fingerprint"] }.collect { it.getMetadata()["glomseg.run"] }
+    def gone = remembered.findAll { !it["glomseg.rejected"] }.countBy { it["glomseg.run"] }.find { run, count ->
+        !(run in standing) && (write == null || count > FEW)
+    }
+    return gone == null || believe ? null : "all ${gone.value} outlines of run ${gone.key} are gone from it at once, " +
+        "which is not taken for a review; where they were deleted on purpose, give believe-deletions"
+}
+
+/** Name the run that wrote into an image last, where its data is not based on that write; null where all is known. */
+static String lostRun(File home, String key, String write) {
+    def runs = (home.listFiles() ?: []).collect { fromFile(new File(it, "run.json")) }.findAll { record ->
+        def collected = record.images?.get(key)?.collected
+        collected?.added || collected?.removed
+    }
+    def last = runs.max { instant(it.images[key].collected.at?.toString()) }?.run_id
+    def changes = (home.listFiles() ?: []).collectMany { folder ->
+        (new File(folder, "changes").listFiles() ?: []).collectMany { (it.listFiles() ?: []) as List }
+    }.findAll { it.getName() ==~ /\d+\.json/ }.collect { fromFile(it) }
+    def seen = [] as Set
+    while (last != null && write != null && seen.add(write)) {
+        def change = changes.find { it.mark == write }
+        if (change == null || change.run == last)  // its record is lost: what stands there can then not be told
+            return null
+        write = change.previous_mark
+    }
+    return last
+}
+
+static long instant(String text) {
+    try {
+        return OffsetDateTime.parse(text ?: "").toInstant().toEpochMilli()
+    } catch (DateTimeException ignored) {
+        return 0
+    }
+}
+
+/** Read a JSON file of one object; nothing where it is not there or cannot be read. */
+static Map fromFile(File file) {
+    try {
+        return file?.isFile() ? GsonTools.getInstance().fromJson(file.getText("UTF-8"), Map) ?: [:] : [:]
+    } catch (IOException | JsonParseException ignored) {
+        return [:]
+    }
 }
 
 /** Tell a result: in the log, and by a notification where the window shows the image; from the menu, where it is. */

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import EvaluationError, MissingMppError
+from glomseg.errors import EvaluationError, MissingMppError, SlideError
 from glomseg.evaluation.projects import Side, is_project, project_side, without_unread, without_unseen
 from glomseg.labelled.find_files import Source, find_images, find_labels
 from glomseg.labelled.kpis import kpis_place
@@ -120,13 +120,18 @@ def _jobs(pairs: Sequence[Pair], mpp: tuple[float, float] | None) -> list[Job]:
         image = pair.predicted.annotated
         said = (image.mpp, image.size_px) if image else (None, None)
         jobs.append(Job(entry_id=key, name=pair.key, path=path, mpp=mpp or said[0] or _mpp_beside(path), size=said[1]))
-    if jobs and jobs[0].mpp is None:
-        with open_slide(jobs[0].path) as slide:
-            if slide.mpp_x is None:
-                raise MissingMppError(
-                    f"{jobs[0].path} does not say how large its pixels are; give um per pixel with `mpp`"
-                )
+    if jobs and jobs[0].mpp is None and not _says_mpp(jobs[0].path):
+        raise MissingMppError(f"{jobs[0].path} does not say how large its pixels are; give um per pixel with `mpp`")
     return jobs
+
+
+def _says_mpp(path: Path) -> bool:
+    """Tell whether an image says how large its pixels are; of one that cannot be opened, segmenting says why."""
+    try:
+        with open_slide(path) as slide:
+            return slide.mpp_x is not None
+    except SlideError:
+        return True
 
 
 def _mpp_beside(path: Path) -> tuple[float, float] | None:
@@ -137,5 +142,4 @@ def _mpp_beside(path: Path) -> tuple[float, float] | None:
     place = kpis_place(path)
     if place is None or place.mpp is None:
         return None
-    with open_slide(path) as slide:
-        return None if slide.mpp_x else (place.mpp, place.mpp)
+    return None if _says_mpp(path) else (place.mpp, place.mpp)

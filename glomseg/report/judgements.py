@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from glomseg.files import read_csv
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.objects import Color
 from glomseg.qupath.process import require_qupath
+from glomseg.runs.changes import recorded_ids
+from glomseg.runs.run import FOLDER
 from glomseg.study.sources import Sources, read_sources
 from glomseg.study.write_back import Amended, amend_all
 
@@ -98,12 +99,12 @@ def plan_labels(labels: Sequence[Judgement], sources: Sources) -> tuple[dict[str
     new = sorted({label.new_class for label in labels})
     colors = {name: NEW_COLORS[index % len(NEW_COLORS)] for index, name in enumerate(new)}
     planned: dict[str, list[Amendment]] = {}
-    gone: Counter[str] = Counter()
+    gone: dict[str, list[str]] = {}
     remarks = []
     for label in labels:
         item = standing.get(label.entry_id, {}).get(label.object_id)
         if item is None:
-            gone[label.entry_id] += 1
+            gone.setdefault(label.entry_id, []).append(label.object_id)
         elif item.class_name == label.new_class:
             continue
         elif (item.class_name or "") != label.old_class:
@@ -118,13 +119,14 @@ def plan_labels(labels: Sequence[Judgement], sources: Sources) -> tuple[dict[str
     return planned, [*remarks, *_say_gone(gone, sources)]
 
 
-def _say_gone(gone: Mapping[str, int], sources: Sources) -> list[str]:
+def _say_gone(gone: Mapping[str, Sequence[str]], sources: Sources) -> list[str]:
     """Say how many labels of each image are of outlines that do not stand there, and how to use them all the same."""
     listed = () if sources.project is None else sources.project.images
     names = {image.entry_id: image.name for image in listed}
     read = {slide.image.entry_id for slide in sources.slides}
     said = []
-    for entry_id, count in gone.items():
+    for entry_id, object_ids in gone.items():
+        count = len(object_ids)
         name = names.get(entry_id, f"image {entry_id}")
         if names and entry_id not in names:
             said.append(f"{name}: not in the project; {count} of its labels left out")
@@ -132,9 +134,25 @@ def _say_gone(gone: Mapping[str, int], sources: Sources) -> list[str]:
             problem = next((text for text in sources.problems if text.startswith(f"{name}: ")), f"{name}: not read")
             said.append(f"{problem}; {count} of its labels left out")
         else:
-            said.append(
-                f"{name}: {count} of the labelled objects are not in the project any more, as after another run or "
-                "where they were deleted; left out: `glomseg undo PROJECT` brings back those of the run before, then "
-                "give the same command again"
-            )
+            said += _say_not_there(name, entry_id, object_ids, sources)
+    return said
+
+
+def _say_not_there(name: str, entry_id: str, object_ids: Sequence[str], sources: Sources) -> list[str]:
+    """Say of labelled objects that do not stand in an image that they did once, or that no record knows of them."""
+    folder = None if sources.project is None else sources.project.folder / FOLDER
+    recorded = frozenset[str]() if folder is None else recorded_ids(folder, entry_id)
+    once = sum(object_id in recorded for object_id in object_ids)
+    said = []
+    if once:
+        said.append(
+            f"{name}: {once} of the labelled objects are not in the project any more, as after another run or "
+            "where they were deleted; left out: `glomseg undo PROJECT` brings back those of the run before, then "
+            "give the same command again"
+        )
+    if never := len(object_ids) - once:
+        said.append(
+            f"{name}: {never} of the labelled objects are not in the project, and no run has a record of them: a "
+            "person drew and deleted them, or the table is of another project; left out"
+        )
     return said

@@ -133,6 +133,19 @@ def last_changes(runs_folder: Path, entry_id: str, mark: str | None, sha256: str
     return last
 
 
+def recorded_ids(runs_folder: Path, entry_id: str) -> frozenset[str]:
+    """Return the ids of all objects that stood in an image at some write, or were written, as far as records are left.
+
+    Ids are not those of another image. Damaged records have none.
+    """
+    ids: set[str] = set()
+    for path in _paths(runs_folder, entry_id):
+        with suppress(RunError):
+            change = _load(path).change
+            ids |= {*change.ids, *(item.object_id for item in (*change.added, *change.removed) if item.object_id)}
+    return frozenset(ids)
+
+
 def runs_in(runs_folder: Path, entry_id: str, data_folder: Path) -> list[str]:
     """List the runs whose writes stand in an image's data, the last first; those beyond a lost record are not known.
 

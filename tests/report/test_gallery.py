@@ -16,8 +16,11 @@ from glomseg.errors import MeasureError
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.qupath.project import Project
 from glomseg.report.judgements import Judgement, plan_labels, read_labels
+from glomseg.runs.changes import Place, next_path, save_change
 from glomseg.runs.ownership import owner, stamp
+from glomseg.runs.undo import Change
 from glomseg.slides.slide import open_slide
 from glomseg.study.records import StudySlide
 from glomseg.study.sources import Sources
@@ -184,10 +187,16 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
         read_labels(path)
 
 
-def test_labels_that_no_longer_fit_are_named() -> None:
+def test_labels_that_no_longer_fit_are_named(tmp_path: Path) -> None:
     objects = tuple(PathObject(geometry=box(0, 0, 9, 9), class_name=name, object_id=name) for name in "abc")
     slide = StudySlide(image=AnnotatedImage(entry_id="1", name="s", objects=objects), source="project")
-    sources = Sources(name="p", folder=Path(), project=None, slides=(slide,), runs=(), remarks=(), problems=())
+    project = Project(path=tmp_path / "p.qpproj", folder=tmp_path, version=None, images=(), classes=())
+    sources = Sources(name="p", folder=Path(), project=project, slides=(slide,), runs=(), remarks=(), problems=())
+    place = Place(
+        run="r", path=next_path(tmp_path / "glomseg/r", "2"), memory=tmp_path / "m", mark="0" * 32, previous=None
+    )
+    written = Change(run="r", before=None, added=objects[:1], removed=(), stood=frozenset(), remembered=())
+    save_change(place, written, after=None)
     labels = [
         Judgement("1", "a", "a", "new"),
         Judgement("1", "b", "old", "new"),
@@ -197,10 +206,12 @@ def test_labels_that_no_longer_fit_are_named() -> None:
     ]
     planned, remarks = plan_labels(labels, sources)
     assert [(item.object_id, item.class_name) for item in planned["1"]] == [("a", "new")]
-    assert len(remarks) == 2
+    assert len(remarks) == 3
     assert "was old" in remarks[0]
-    assert remarks[1].startswith("image 2: 2 of the labelled objects are not in the project any more")
+    assert remarks[1].startswith("image 2: 1 of the labelled objects are not in the project any more")
     assert "`glomseg undo PROJECT`" in remarks[1]
+    assert remarks[2].startswith("image 2: 1 of the labelled objects are not in the project, and no run has a record")
+    assert "undo" not in remarks[2]
 
 
 def test_applying_needs_qupath(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:

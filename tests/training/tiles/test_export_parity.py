@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from support.runs import FREE, deleted, discs, made_run
 
 pytestmark = pytest.mark.qupath
 
@@ -78,6 +79,38 @@ def test_both_label_what_is_to_be_ignored(moved, drive, tmp_path, glomseg):
     labels = [read(path)[2] for key, path in ours.items() if key.endswith("-labelled.png")]
     assert any((item == 3).any() and (item == 1).any() for item in labels)
     assert not any((item == 3).all() for item in labels)
+
+
+@pytest.mark.slow
+def test_neither_makes_background_of_an_image_from_which_a_run_is_gone(moved, one_process, drive, tmp_path, glomseg):
+    """Or whose data are those of before a run, marked as reviewed as it is: what is no review teaches nothing."""
+    made_run(moved, "run-1", discs("run-1", FREE))
+    data = moved.parent / "data/1/data.qpdata"
+    before = data.read_bytes()
+    assert glomseg("collect", moved).code == 0
+    review(moved, 0)
+    collected = data.read_bytes()
+    assert deleted(one_process, moved, keep=0) == len(FREE)
+    gone = data.read_bytes()
+    states = {
+        "gone": (gone, "all 8 outlines of run run-1 are gone from it at once"),
+        "older": (before, "its data is older than the outlines that run run-1 brought in, or not based on them"),
+        "believed": (gone, ""),
+        "as it was": (collected, ""),
+    }
+    for name, (content, said) in states.items():
+        data.write_bytes(content)
+        believe = name == "believed"
+        call = f"export_training_tiles|folder={tmp_path / 'qupath' / name}|size=256" + "|believe-deletions" * believe
+        printed = drive(moved, call, image="kidney_01.tif")[-1]
+        options = ("--size", 256, *["--believe-deletions"] * believe)
+        outcome = glomseg("export-tiles", moved, "-o", tmp_path / "glomseg" / name, *options)
+        assert outcome.code == (1 if said else 0)
+        for told in (printed, outcome.err):
+            assert said in told
+            assert said or "gone from it" not in told
+        places = [tmp_path / side / name / "kidney_01" for side in ("qupath", "glomseg")]
+        assert [place.exists() for place in places] == [not said] * 2
 
 
 def test_both_exporters_write_the_same_tiles(moved, drive, tmp_path, glomseg):
