@@ -122,7 +122,7 @@ void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
             "${entry.getID()} (${record.name}); its outlines do not belong on ${entry.getImageName()}.")
 }
 
-/** Refuse data into which a run wrote that looked at another image of this id, as where two projects share a folder. */
+/** Refuse data into which a run of another image of this id wrote, as where two projects share a folder. */
 void refuseDataOfAnother(def shared, Path home, String write, def entry, def imageData) {
     def runs = shared.load("glomseg_runs")
     def key = entry.getID()
@@ -133,8 +133,8 @@ void refuseDataOfAnother(def shared, Path home, String write, def entry, def ima
     }
     def record = wrote == null ? null : runs.fromFile(wrote.toPath().resolve("run.json")).images?.get(key)
     if (isOfAnother(record, entry, imageData))
-        throw new IllegalStateException("${entry.getImageName()}: its data holds what run ${wrote.getName()} found on " +
-            "another image (${record.name}): two projects share this folder, or this one was made again over it. " +
+        throw new IllegalStateException("${entry.getImageName()}: its data holds what run ${wrote.getName()} found " +
+            "on another image (${record.name}): two projects share this folder, or this one was made again over it. " +
             "Give each project a folder of its own, a copy with its data, and take that run back in this one: " +
             "glomseg undo PROJECT ${wrote.getName()}")
 }
@@ -510,8 +510,8 @@ Path memoryOf(Path home, String key, String write) {
 }
 
 /**
- * Read what is remembered; null where that is lost and to be forgotten. Refuses else: what people deleted would come back
- * without anybody having asked for that.
+ * Read what is remembered; null where that is lost and to be forgotten. Refuses else: what people deleted would come
+ * back without anybody having asked for that.
  */
 List remembered(def shared, Path file, boolean isWritten, boolean forget) {
     def damage = "is gone"
