@@ -15,7 +15,7 @@ from pathlib import Path
 from glomseg.errors import ProjectError
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.find_images import path_of_uri
-from glomseg.qupath.project import ProjectImage
+from glomseg.qupath.project import Project, ProjectImage
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run, printable
@@ -55,6 +55,17 @@ def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder
                 f"{image.data_folder.parent}, or this one was made again over it. Give each project a folder of its "
                 f"own, a copy with its data, and take that run back in this one: `glomseg undo PROJECT {run_id}`"
             )
+
+
+def say_other_projects(project: Project) -> list[str]:
+    """Name the other project files of a folder, which share the data of its images, as a copy or a sync tool's does."""
+    others = sorted(path.name for path in project.folder.glob("*.qpproj") if path != project.path)
+    if not others:
+        return []
+    return [
+        f"beside {project.path.name} lies {', '.join(others)}, over the same data: what is done in one is done in the "
+        "other; where it is no leftover, give it a folder of its own, with a copy of the data"
+    ]
 
 
 def without_data_of_others(

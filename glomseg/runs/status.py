@@ -26,7 +26,14 @@ from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import RUN, VERDICT, Memory, owner
 from glomseg.runs.run import FOLDER, Run, instant
 from glomseg.runs.run_list import read_runs
-from glomseg.runs.same_image import another_image, other_file, other_scale, refuse_data_of_another, without_strangers
+from glomseg.runs.same_image import (
+    another_image,
+    other_file,
+    other_scale,
+    refuse_data_of_another,
+    say_other_projects,
+    without_strangers,
+)
 from glomseg.runs.since import PeoplesChanges, read_changes
 from glomseg.runs.whose import told_apart
 
@@ -113,7 +120,7 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
     if not files_only:
         described = _with_changes(project, described, runs_folder)
     problems = [*(run.problem for run in unreadable), *(problem for run in runs for problem in run.problems)]
-    problems += _saved_over(described, project.folder)
+    problems += [*_saved_over(described, project.folder), *say_other_projects(project)]
     try:
         model_of_project(project.folder)
     except GlomsegError as error:

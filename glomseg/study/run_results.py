@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
+from types import MappingProxyType
 
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -11,7 +13,7 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
-from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.changes import taken_back_at
 from glomseg.runs.plan import processed_area
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters, instant
@@ -21,19 +23,25 @@ from glomseg.study.records import RunDescription, RunFinding
 
 
 def newest_result(
-    runs: Sequence[Run], described: Sequence[RunDescription], entry_id: str, standing: Sequence[str] = ()
+    runs: Sequence[Run],
+    described: Sequence[RunDescription],
+    entry_id: str,
+    standing: Sequence[str] = (),
+    taken_back: Mapping[str, float] = MappingProxyType({}),
 ) -> RunFinding | None:
     """Tell what the newest run that finished an image found there, or the one that was brought in last again.
 
     One that was undone counts only where there is no other: that which was undone last. `described` describes the runs,
-    `standing` are the ids of those whose writes stand in the image's data, the last first. A run that had nothing to
-    add left no write: its record alone says that it was collected.
+    `standing` are the ids of those whose writes stand in the image's data, the last first, and `taken_back` says when
+    others were by an undo that was killed before their records knew of it. A run that had nothing to add left no write:
+    its record alone says that it was collected.
     """
     done = [run for run in runs if run.has_result(entry_id)]
-    not_undone = [run for run in done if run.images[entry_id].undone is None]
+    undone = {run.run_id: at for run in done if (at := _undone_at(run, entry_id, taken_back)) is not None}
+    not_undone = [run for run in done if run.run_id not in undone]
     if not done:
         return None
-    run = not_undone[-1] if not_undone else max(done, key=lambda run: _undone_at(run.images[entry_id]))
+    run = not_undone[-1] if not_undone else max(done, key=lambda run: undone[run.run_id])
     if run.run_id in standing:
         run = next((other for one in standing for other in not_undone if other.run_id == one), run)
     record = run.images[entry_id]
@@ -43,14 +51,30 @@ def newest_result(
         found=record.glomeruli,
         classes=next((item.classes for item in described if item.run_id == run.run_id), ()),
         in_project=run.run_id in standing or nothing_to_add,
-        undone=record.undone is not None,
+        undone=run.run_id in undone,
         icc=run.parameters.icc,
         area=_area(not_undone or done, entry_id),
     )
 
 
-def _undone_at(record: ImageRecord) -> float:
-    return 0.0 if record.undone is None else instant(record.undone.at)
+def _undone_at(run: Run, entry_id: str, taken_back: Mapping[str, float]) -> float | None:
+    undone = run.images[entry_id].undone
+    return taken_back.get(run.run_id) if undone is None else instant(undone.at)
+
+
+def killed_undos(
+    runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path, standing: Sequence[str]
+) -> dict[str, float]:
+    """Tell which runs were taken back in an image, and when, though their records say that they were brought in."""
+    taken_back = {}
+    for run in runs:
+        record = run.images.get(entry_id)
+        if record is None or record.collected is None or run.run_id in standing:
+            continue
+        at = taken_back_at(runs_folder, entry_id, data_folder, run.run_id)
+        if at is not None and at >= instant(record.collected.at):
+            taken_back[run.run_id] = at
+    return taken_back
 
 
 def unread_result(runs: Sequence[Run], unreadable: Sequence[UnreadableRun], entry_id: str) -> str:

@@ -25,7 +25,7 @@ from glomseg.runs.same_image import other_file, other_scale, without_data_of_oth
 from glomseg.runs.whose import with_owners
 from glomseg.slides.pixel_size import stated_mpp
 from glomseg.study.records import RunDescription, StudySlide
-from glomseg.study.run_results import describe_run, failure, newest_result, unread_result
+from glomseg.study.run_results import describe_run, failure, killed_undos, newest_result, unread_result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +89,10 @@ def read_sources(
     remarks += _doubts(runs, images, without_qupath)
     remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
+    taken_back = {
+        image.entry_id: killed_undos(runs, folder, image.entry_id, image.data_folder, standing[image.entry_id])
+        for image in project.images
+    }
     images = tuple(with_owners(image, folder) for image in images)
     return Sources(
         name=project.folder.name,
@@ -100,7 +104,9 @@ def read_sources(
                 source=_source(image, runs if without_qupath else ()),
                 sample=matched[image.entry_id],
                 rejected=len(image.objects) - len(without_rejected(image).objects),
-                run=newest_result(runs, described, image.entry_id, standing[image.entry_id]),
+                run=newest_result(
+                    runs, described, image.entry_id, standing[image.entry_id], taken_back[image.entry_id]
+                ),
                 failure=failure(runs, image.entry_id),
                 unread=unread_result(all_runs, unreadable, image.entry_id),
             )

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from support.qupath_side import delete_predictions
@@ -185,6 +186,9 @@ def test_two_project_files_over_one_folder(moved, one_process, glomseg, oracle_f
     kept = shutil.copy(moved, tmp_path / "kept.qpproj")
     exchanged(moved, with_data=False)
     refusals = [glomseg(*annotate), glomseg("measure", moved, "-o", tmp_path / "measured")]
+    copy = shutil.copy(kept, moved.with_name("project - Copy.qpproj"))
+    assert "beside project.qpproj lies project - Copy.qpproj, over the same data" in glomseg("status", moved).err
+    Path(copy).unlink()
     made_run(moved, "run-2", discs("run-2", FREE, 9))
     for refused in (*refusals, glomseg("collect", moved, "run-2"), glomseg(*annotate)):
         assert refused.code == 1

@@ -17,7 +17,7 @@ def states(glomseg, study):
     return [image["runs"][-1]["state"] for image in images[:2] if image["runs"]]
 
 
-def test_the_same_undo_goes_on_and_what_was_taken_back_is_not_called_lost(moved, one_process, glomseg):
+def test_the_same_undo_goes_on_and_what_was_taken_back_is_not_called_lost(moved, one_process, glomseg, tmp_path):
     for run, shift in (("run-1", 0), ("run-2", 4)):
         made_run(moved, run, discs(run, FREE, shift), keys=("1", "2"))
         assert glomseg("collect", moved).code == 0
@@ -30,10 +30,15 @@ def test_the_same_undo_goes_on_and_what_was_taken_back_is_not_called_lost(moved,
     runs, runs_folder = list_runs(moved.parent / "glomseg"), moved.parent / "glomseg"
     assert lost_write(runs, runs_folder, "1", moved.parent / "data/1") is None
     assert states(glomseg, moved) == ["undone", "collected"]
+    assert "run-2 is newer and not in it yet" not in glomseg("measure", moved, "-o", tmp_path / "once").err
     again = glomseg("undo", moved, "run-2")
     assert again.code == 0, again.err
     assert "kidney_01.tif: taken back before; left as it stands" in again.err
     assert states(glomseg, moved) == ["undone", "undone"]
+    assert glomseg("undo", moved).code == 0
+    twice = glomseg("measure", moved, "-o", tmp_path / "twice").err
+    assert "run run-1 was undone and nobody marked it as reviewed" in twice
+    assert "run-2" not in twice
 
 
 def test_what_was_brought_in_again_after_an_undo_and_saved_over_is_lost(moved, one_process, glomseg):

@@ -38,6 +38,9 @@ def test_the_run_named_is_that_of_what_stands(runs: list[Run]) -> None:
     assert named("run-2", "run-1") == ("run-2", 5, True, False)
     assert named("run-1", "run-2") == ("run-1", 3, True, False)  # brought in again, after the newer one
     assert named("run-1")[:3] == ("run-2", 5, False)  # the newer one is to be collected yet
+    killed = newest_result(runs, [], "1", ("run-1",), {"run-2": 1.0})
+    assert killed is not None
+    assert (killed.run_id, killed.found, killed.undone) == ("run-1", 3, False)
     undo(runs[1], "2026-11-23T10:00:00+00:00")
     assert named("run-1") == ("run-1", 3, True, False)
     undo(runs[0], "2026-11-23T10:00:00+00:00")  # in the same second
