@@ -10,8 +10,6 @@ import math
 import os
 import re
 import shutil
-import stat
-import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -20,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import RunError
+from glomseg.file_rights import hand_on
 
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
 
-_ACCESS = "system.posix_acl_access"
 _TOO_MUCH = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOOKED_AT = 1 << 24
 """So many bytes of a file tell what it is: a slide that stands there instead may have any number."""
@@ -51,7 +49,7 @@ def replacing(
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        _hand_on(target, temporary, made)
+        hand_on(target, temporary, made)
         before()
         put(temporary, target)
     except OSError as error:
@@ -66,43 +64,6 @@ def _beside(path: Path, suffix: str = "") -> Path:
     """Name a new hidden file or folder beside `path`, short enough for every disk."""
     stem = path.stem if suffix else path.name
     return path.with_name(f".{os.fsencode(stem)[:80].decode('utf-8', 'ignore')}.{uuid.uuid4().hex[:8]}{suffix}")
-
-
-def _hand_on(old: Path, new: Path, made: int) -> None:
-    """Give a new file what the one that it replaces has, as far as this user may; `made` is the mode of a new one.
-
-    That is the mode, owner, group, access list and other extended attributes.
-    """
-    try:
-        status = old.stat()
-    except OSError:
-        new.chmod(stat.S_IMODE(made))
-        return
-    if hasattr(os, "chown"):
-        for owner, group in ((status.st_uid, status.st_gid), (-1, status.st_gid)):
-            try:
-                os.chown(new, owner, group)
-                break
-            except OSError:  # not ours to give away: the group alone may be
-                continue
-    attributes = _attributes(old)
-    if _ACCESS in _attributes(new).keys() - attributes.keys():
-        os.removexattr(new, _ACCESS)  # of the folder's default list, where the old file had none
-    new.chmod(stat.S_IMODE(status.st_mode))
-    for name, value in attributes.items():
-        with suppress(OSError):  # of the system, or of a disk that has none
-            os.setxattr(new, name, value)
-
-
-def _attributes(path: Path) -> dict[str, bytes]:
-    """Return the extended attributes of a file that this user may read; the access list is one of them."""
-    attributes: dict[str, bytes] = {}
-    if sys.platform == "linux":
-        with suppress(OSError):
-            for name in os.listxattr(path):
-                with suppress(OSError):
-                    attributes[name] = os.getxattr(path, name)
-    return attributes
 
 
 @contextmanager

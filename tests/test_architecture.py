@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    ("errors",),
+    ("errors", "file_rights"),
     ("child_process", "columns", "files", "geometry", "listing", "progress", "settings", "unexpected"),
     ("slides",),
     ("models",),

@@ -10,8 +10,9 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from glomseg.errors import ProjectError
+from glomseg.file_rights import keeping_rights
 from glomseg.qupath.image_copies import copy_image_data
-from glomseg.qupath.image_data import readable_data
+from glomseg.qupath.image_data import DATA, readable_data
 from glomseg.qupath.launcher import ScriptRun, run_script
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
 from glomseg.runs.backups import backup_folder
@@ -42,7 +43,9 @@ def run_on_project(
     with locked(read.folder / FOLDER) if save else nullcontext():
         for item in chosen if save else ():
             _back_up(read, item)
-        return run_script(script, project=read.path, image=name, arguments=arguments, save=save, line=line)
+        own = [read.path, *(item.data_folder / DATA for item in chosen)]
+        with keeping_rights(own):  # QuPath makes new files, which colleagues might not write to any more
+            return run_script(script, project=read.path, image=name, arguments=arguments, save=save, line=line)
 
 
 def _only_name(project: Project, chosen: Sequence[ProjectImage]) -> str:

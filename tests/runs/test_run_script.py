@@ -41,7 +41,11 @@ def damaged(study, how):
 @pytest.mark.slow
 def test_what_a_script_saves_over_is_a_backup(moved, one_process, glomseg, script):
     before = standing(one_process, moved)
+    own = [moved, moved.parent / "data/1/data.qpdata"]
+    for path in own:
+        path.chmod(0o664)
     assert glomseg("qupath", "run", script, moved, "--image", "1", "--save").code == 0
+    assert [oct(path.stat().st_mode & 0o777) for path in own] == ["0o664", "0o664"]  # a colleague may go on
     assert len(standing(one_process, moved)) == len(before) + 1
     assert "before a script" in glomseg("restore", moved, "1").out
     assert glomseg("restore", moved, "1", "last").code == 0
