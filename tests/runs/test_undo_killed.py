@@ -1,6 +1,7 @@
 """An undo killed when an image was written, and before its record was: it is taken back, and nothing is lost."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from support.runs import FREE, discs, made_run
@@ -19,7 +20,9 @@ def states(glomseg, study):
 
 def test_the_same_undo_goes_on_and_what_was_taken_back_is_not_called_lost(moved, one_process, glomseg, tmp_path):
     for run, shift in (("run-1", 0), ("run-2", 4)):
-        made_run(moved, run, discs(run, FREE, shift), keys=("1", "2"))
+        made = made_run(moved, run, discs(run, FREE, shift), keys=("1", "2"))
+        for key in "12":
+            made.update(key, replace(made.images[key], glomeruli=len(FREE)))
         assert glomseg("collect", moved).code == 0
     record = moved.parent / "glomseg/run-2/run.json"
     data = read_project(moved).images[1].data_folder / "data.qpdata"
