@@ -150,7 +150,7 @@ def test_a_full_temporary_folder_is_one_sentence_with_the_way_out(tmp_path):
         "another disk"
     )
     with recording(run, "2", Outcome.NOT_COLLECTED, "skip"):
-        raise OSError(errno.EIO, os.strerror(errno.EIO), "/tmp/scratch/data.qpdata")
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "/tmp/scratch/data.qpdata")
     assert "please report it" in run.images["2"].reason
     no_memory = (
         MemoryError("std::bad_alloc"),
