@@ -29,6 +29,7 @@ class Review extends ImageWindow {
     List candidatesOf = null  // which file they were read from
     Map<String, Integer> tally = [:]
     int wholeImages = 0
+    private Boolean isToldChanged = null
 
     private final PauseTransition soon = new PauseTransition(Duration.millis(100))  // after the next one is shown
 
@@ -83,7 +84,7 @@ class Review extends ImageWindow {
             save()  // another viewer has it still
         } else if (!data.isChanged() && gui.getProject() === project && project.getImageList().contains(entry)) {
             entry.putMetadataValue(shared.REVIEW, shared.progress(data.getHierarchy()))  // QuPath saved it on leaving
-            shared.sync(project)
+            shared.sync(project, entry)
         } else if (data.isChanged()) {
             warn("${unsaved} verdicts on ${entry.getImageName()} were not saved.")
         }
@@ -324,7 +325,14 @@ class Review extends ImageWindow {
     }
 
     void tell() {
+        isToldChanged = data?.isChanged()
         pane.tell()
+    }
+
+    void eachSecond() {
+        super.eachSecond()
+        if (data?.isChanged() != isToldChanged)  // QuPath itself saved it, or something was drawn
+            tell()
     }
 
     void paint(String how) {

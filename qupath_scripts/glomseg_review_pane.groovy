@@ -196,7 +196,7 @@ class ReviewPane {
         return verdicts + (mark ? "; fully reviewed by ${mark}" : "") +
             (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") +
             "   |   project: ${review.wholeImages} of ${review.project.getImageList().size()} images fully reviewed" +
-            (review.unsaved ? "" : "   |   saved")
+            (review.unsaved ? "" : review.data.isChanged() ? "   |   changed: not saved yet" : "   |   saved")
     }
 
     private String inWords(def item) {

@@ -310,25 +310,25 @@ void markReviewed(def entry, def imageData, PathObject region, boolean reviewed,
 
 /** Return who marked an image as fully reviewed, and when; null where nobody did, or other outlines stood there. */
 String reviewedBy(def entry, def imageData) {
-    return markThatIsTrue(entry) { name -> imageData.getProperty(name) }
+    return entry == null ? null : markThatIsTrue(entry.getMetadataMap()) { name -> imageData.getProperty(name) }
 }
 
-private String markThatIsTrue(def entry, Closure property) {
-    def mark = entry?.getMetadataValue(REVIEWED), of = entry?.getMetadataValue(REVIEWED_OF)
+private String markThatIsTrue(Map metadata, Closure property) {
+    def mark = metadata[REVIEWED], of = metadata[REVIEWED_OF]
     def isTrue = of == null || (outcome(property) == of && property(REVIEWED) == REVIEWED + "=" + of)
     return mark != null && isTrue ? mark : null
 }
 
 /** Return the same of an image that need not be open, by its data on disk. */
-String reviewedOnDisk(def entry) {
-    def mark = entry.getMetadataValue(REVIEWED)
-    if (mark == null || entry.getMetadataValue(REVIEWED_OF) == null)
+String reviewedOnDisk(def entry, Map metadata = entry.getMetadataMap()) {
+    def mark = metadata[REVIEWED]
+    if (mark == null || metadata[REVIEWED_OF] == null)
         return mark
     def file = entry.getEntryPath().resolve("data.qpdata").toFile()
     def known = inFiles[file]
     if (known?.modified != file.lastModified())
         inFiles[file] = known = [modified: file.lastModified(), values: propertiesIn(file)]
-    return markThatIsTrue(entry) { name -> known.values[name] }
+    return markThatIsTrue(metadata) { name -> known.values[name] }
 }
 
 /** Read our properties out of a data file, which holds them as text, without reading its objects. */
@@ -385,7 +385,7 @@ void save(def project, def entry, def imageData) {
     refuseToOverwrite(entry, imageData)
     entry.putMetadataValue(REVIEW, progress(imageData.getHierarchy()))
     saveData(entry, imageData)
-    sync(project)
+    sync(project, entry)
 }
 
 /** Write the data of an image that may be shown; throws where others saved it since it was read. */
@@ -406,23 +406,41 @@ void refuseToOverwrite(def entry, def imageData) {
             "QuPath) since it was opened here, and is not overwritten. Open it again, without saving, to see that.")
 }
 
-/** Write the project's own file, but not where that file lists images which this QuPath does not know. */
-void sync(def project) {
-    def names = imagesMissedBy(project)
+/**
+ * Write the project's own file, but not where that file lists images which this QuPath does not know. It holds the
+ * marks of all images: those that another QuPath made since, on another than `own`, are taken over first.
+ */
+void sync(def project, def own = null) {
+    def names = takeOverMarks(project, own)
     if (names)
         throw new IllegalStateException("The project's file lists images that are not known here " +
             "(${names.join(', ')}): another program added them. It is not overwritten; open the project again.")
     project.syncChanges()
 }
 
-List<String> imagesMissedBy(def project) {
+/** Take over the marks that another QuPath made on images but `own`; names the images that are not known here. */
+List<String> takeOverMarks(def project, def own = null) {
     def file = project.getPath()
-    if (!Files.isRegularFile(file))
-        return []
-    def known = project.getImageList()*.getID() as Set
-    def content = GsonTools.getInstance().fromJson(Files.readString(file), Map)
-    def listed = content.images.findAll { it.entryID != null }
-    return listed.findAll { !(String.format("%.0f", it.entryID as double) in known) }*.imageName*.toString()
+    def listed = Files.isRegularFile(file) ?
+        GsonTools.getInstance().fromJson(Files.readString(file), Map).images.findAll { it.entryID != null } : []
+    def known = project.getImageList().collectEntries { [(it.getID()): it] }
+    def (ours, others) = listed.split { known.containsKey(idOf(it)) }
+    ours.each { adoptMarks(known[idOf(it)], it.metadata ?: [:], own) }
+    return others*.imageName*.toString()
+}
+
+private String idOf(Map listed) {
+    return String.format("%.0f", listed.entryID as double)
+}
+
+/** Take over how far another QuPath reviewed an image, and its mark where that is true of what stands there. */
+private void adoptMarks(def entry, Map theirs, def own) {
+    if (entry.getID() == own?.getID())
+        return
+    def names = theirs.containsKey(REVIEW) ? [REVIEW] : []
+    if (theirs[REVIEWED] != null && reviewedOnDisk(entry, theirs) != null && reviewedOnDisk(entry) == null)
+        names += [REVIEWED, REVIEWED_OF].findAll { theirs[it] != null }
+    names.each { entry.putMetadataValue(it, theirs[it].toString()) }
 }
 
 /** Begin to note from which state of its file each image is that QuPath shows. */

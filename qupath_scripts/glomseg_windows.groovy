@@ -6,6 +6,7 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import com.google.gson.JsonParseException
 import javafx.animation.Animation
 import javafx.animation.KeyFrame
 import javafx.animation.PauseTransition
@@ -157,10 +158,21 @@ abstract class ImageWindow {
         entry = data == null ? null : project?.getEntry(data)
         if (entry == null)
             data = null
+        takeOverMarks()
         stage.setTitle(entry == null ? title : title + ": " + entry.getImageName())
         turnTo()
         def elsewhere = lookForOthers()
         signatures = data == null ? [:] : signaturesNow(elsewhere)
+    }
+
+    /** Know what another QuPath marked as reviewed since the project was opened here. */
+    private void takeOverMarks() {
+        try {
+            if (entry != null)
+                shared.takeOverMarks(project)
+        } catch (IOException | JsonParseException error) {
+            LoggerFactory.getLogger("GlomSeg").warn("The project's file cannot be read: ${error.getMessage()}")
+        }
     }
 
     /** Return the signatures from which on changes are known to have been made here. */

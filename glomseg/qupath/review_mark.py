@@ -38,6 +38,22 @@ def is_review_outdated(metadata: Mapping[str, str], data: Path | None) -> bool:
     return stand_of(data) != reviewed or (reviewed,) not in find_in(data, _IN_DATA)
 
 
+def is_mark_lost(metadata: Mapping[str, str], data: Path | None) -> bool:
+    """Tell whether an image's data say that they were marked as reviewed as they stand, and its metadata do not.
+
+    Raises ProjectError where the data cannot be read.
+    """
+    return REVIEWED not in metadata and (stand_of(data),) in find_in(data, _IN_DATA)[-1:]
+
+
+def say_mark_lost() -> str:
+    """Say of an image that its mark as reviewed is lost, and the way out."""
+    return (
+        "its data say that it was marked as fully reviewed, and the project's file does not, as where another QuPath "
+        "that had the project open saved that file since; mark it again if so"
+    )
+
+
 def progress_of(
     metadata: Mapping[str, str], verdicts: Mapping[str, int] | None, annotations: Mapping[str, int] | None
 ) -> str | None:

@@ -14,7 +14,14 @@ from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annot
 from glomseg.qupath.image_data import has_hole, readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.qupath.review_mark import REVIEWED, is_review_outdated, progress_of, say_outdated
+from glomseg.qupath.review_mark import (
+    REVIEWED,
+    is_mark_lost,
+    is_review_outdated,
+    progress_of,
+    say_mark_lost,
+    say_outdated,
+)
 from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
@@ -183,11 +190,11 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         refuse_data_of_another(image, [run for run, _ in looked_at], runs_folder)
     except ProjectError as error:
         problem = "; ".join(filter(None, [str(error), problem]))
-    is_outdated, is_known, holes = False, True, False
+    is_outdated, is_lost, is_known, holes = False, False, True, False
     try:
         state = image_state(image)
         data = readable_data(image.data_folder)
-        is_outdated = is_review_outdated(image.metadata, data)
+        is_outdated, is_lost = is_review_outdated(image.metadata, data), is_mark_lost(image.metadata, data)
         holes = has_hole(data)
         if not holes:  # else QuPath is asked
             counts = _owners(image, state, [record for _, record in records])
@@ -200,6 +207,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
             remarks=(
                 *image.remarks,
                 *([say_outdated(image.metadata)] if is_outdated else []),
+                *([say_mark_lost()] if is_lost else []),
                 *([_say_holes(image)] if holes else []),
                 *say_other_copies(image.data_folder),
                 *_changed_since(records, image),

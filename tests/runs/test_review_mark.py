@@ -10,6 +10,7 @@ from support.runs import FREE, deleted, discs, made_run
 from glomseg.errors import ProjectError
 from glomseg.qupath.objects import write_geojson
 from glomseg.qupath.project import read_project
+from glomseg.qupath.review_mark import REVIEWED, REVIEWED_OF
 from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.reviewed import read_reviewed
 from glomseg.study.measure_project import MeasureOptions, measure_project
@@ -156,3 +157,19 @@ def test_where_a_run_is_gone_at_once_a_mark_makes_no_background_of_it(collected,
     assert refused.code == 1
     assert "give --believe-deletions" in refused.err
     assert "gone from it at once" not in glomseg(*taught, "--believe-deletions").err
+
+
+def test_a_mark_that_another_qupath_saved_over_is_missed(collected, one_process, glomseg):
+    """It lies in the project's file, which each QuPath writes as it read it; the image's data still say it."""
+    assert said_in_qupath(one_process, collected, MARK).count("AB ") == 2
+    assert "marked as fully reviewed, and the project's file does not" not in glomseg("status", collected).out
+    content = json.loads(collected.read_text("utf-8"))
+    for name in (REVIEWED, REVIEWED_OF):
+        content["images"][0]["metadata"].pop(name)
+    collected.write_text(json.dumps(content), "utf-8")
+    images = json.loads(glomseg("status", collected, "--json").out)["images"]
+    missed = ["the project's file does not" in str(image["remarks"]) for image in images]
+    assert (missed, images[0]["reviewed"]) == ([True, False, False], None)
+    made_run(collected, "run-2", discs("run-2", FREE, shift=6))
+    assert glomseg("collect", collected).code == 0
+    assert "the project's file does not" not in glomseg("status", collected).out, "other outlines stand there now"

@@ -64,6 +64,10 @@ HELD = {
         "runs/test_review_mark.py::test_outlines_that_came_after_the_review_are_not_reviewed",
         "runs/test_review_mark.py::test_data_of_before_the_review_are_not_reviewed",
     ),
+    "two people have the project open in QuPath, and one marks an image as fully reviewed": (
+        "windows/test_review_and_others.py::test_marks_of_another_persons_qupath_stay",
+        "runs/test_review_mark.py::test_a_mark_that_another_qupath_saved_over_is_missed",
+    ),
     "an open QuPath loads what another program saved, with what was done there since": (
         "qupath/test_done_again.py::test_what_was_done_here_and_there_stands_in_both",
         "windows/test_review_and_others.py::test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way",

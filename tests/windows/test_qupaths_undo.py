@@ -81,3 +81,12 @@ def test_a_judged_candidate_that_was_deleted_stays_deleted(desk):
         assert desk.verdicts() == "accept"
     finally:
         shutil.rmtree(run.folder)
+
+
+def test_what_was_drawn_is_not_called_saved_before_it_is(review):
+    review.press("Y")
+    review.until("within(Label).any { it.getText().endsWith('|   saved') }", "true")
+    review.fx(DRAW)
+    review.until("within(Label).any { it.getText().endsWith('changed: not saved yet') }", "true")
+    review.fx(SAVE)
+    review.until("within(Label).any { it.getText().endsWith('|   saved') }", "true")

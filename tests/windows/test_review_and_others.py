@@ -137,6 +137,43 @@ def test_images_that_another_program_added_to_the_project_stay_in_it(review):
         review.project.write_text(text, "utf-8")
 
 
+MARKS_ON_DISK = """def read = ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage)
+    def marked = read.getImageList().find { it.getImageName() == 'kidney_02.tif' }
+    marked.getMetadataMap().findAll { it.key =~ /^glomseg/ }.sort().toString()"""
+
+
+def test_marks_of_another_persons_qupath_stay(review):
+    """The project's file holds those of all images, and is written with each save of a review of any of them."""
+    review.fx(
+        ELSEWHERE.replace("kidney_01", "kidney_02")
+        + """def shared = new GroovyShell(getClass().getClassLoader()).parse(new File('SHARED'))
+        shared.markReviewed(there, theirs, null, true, 'CD')
+        there.putMetadataValue('glomseg.review', '1 accept')
+        there.saveImageData(theirs)
+        ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage).with { project ->
+            def same = project.getImageList().find { it.getID() == there.getID() }
+            there.getMetadataMap().each { same.putMetadataValue(it.key, it.value) }
+            project.syncChanges()
+        }""".replace("SHARED", str(list_scripts()["find_missed"].with_name("glomseg_shared.groovy")))
+    )
+    marks = review.fx(MARKS_ON_DISK)
+    assert "glomseg.review:1 accept" in marks
+    assert "glomseg.reviewed:CD 20" in marks
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.until("entryOf('kidney_01.tif').getMetadataValue('glomseg.review')", "1 accept, 4 to do")
+        assert review.fx(MARKS_ON_DISK) == marks
+        review.fx("gui.openImageEntry(entryOf('kidney_02.tif'))")
+        review.until("review.getTitle()", "Review: kidney_02.tif")
+        assert "fully reviewed by CD 20" in review.text()
+        assert "1 of 3 images fully reviewed" in review.text()
+    finally:
+        review.fx("""['glomseg.review', 'glomseg.reviewed', 'glomseg.reviewed_of'].each {
+            entryOf('kidney_02.tif').removeMetadataValue(it) }
+            gui.getProject().syncChanges()""")
+
+
 @pytest.mark.parametrize("choice", ["Yes", "No"])
 def test_another_project_that_is_opened_meanwhile_is_not_touched(review, tmp_path, choice):
     own = review.project.parent
