@@ -6,10 +6,12 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import javafx.animation.PauseTransition
 import javafx.application.Platform
 import javafx.geometry.Rectangle2D
 import javafx.stage.Screen
 import javafx.stage.Stage
+import javafx.util.Duration
 import qupath.lib.gui.prefs.PathPrefs
 
 
@@ -21,10 +23,12 @@ class Place {
     private final Stage stage
     private final gui
     private final remembered
+    private final PauseTransition later = new PauseTransition(Duration.millis(300))  // a desktop resizes when it likes
 
     Place(String name, Stage stage, def gui) {
         this.stage = stage
         this.gui = gui
+        later.setOnFinished { stayOnScreen() }
         remembered = PathPrefs.createPersistentPreference("glomseg." + name + ".place", "")
     }
 
@@ -66,6 +70,7 @@ class Place {
         stage.sizeToScene()
         stayOnScreen()
         Platform.runLater { stayOnScreen() }  // where the size is known only now
+        later.playFromStart()
     }
 
     /** Make the window larger where it cuts what it shows; it does not shrink, for it would never be still. */

@@ -24,6 +24,7 @@ class Review extends ImageWindow {
     final Deque past = new ArrayDeque()  // what U takes back
     int unsaved = 0
     def tool = null  // what was in hand before the brush of an edit
+    private Map edited = null  // what was there when an edit began
     Map<Object, PathObject> byId = [:]  // the glomeruli as they stand now; made anew when objects come or go
     Map<Object, PathObject> candidates = [:]  // what is offered beside them, and not in the image yet
     List candidatesOf = null  // which file they were read from
@@ -217,7 +218,7 @@ class Review extends ImageWindow {
     void decide(String verdict, String grade = null) {
         def item = current()
         def initials = item == null ? "" : pane.initials.ask()
-        if (!initials)
+        if (!initials || isDrawnBeside(item, verdict))
             return
         layDown()
         def before = shared.state(item)
@@ -302,9 +303,31 @@ class Review extends ImageWindow {
     }
 
     void pickUp(PathObject item) {
+        edited = [id: item.getID(), outline: item.getROI().getGeometry(), there: idsOfAll()]
         tool = gui.getToolManager().getSelectedTool()
         data.getHierarchy().getSelectionModel().setSelectedObject(item)
         gui.getToolManager().setSelectedTool(PathTools.BRUSH)
+    }
+
+    private Set idsOfAll() {
+        return data.getHierarchy().getAnnotationObjects()*.getID() as Set
+    }
+
+    /**
+     * Tell whether an edit drew beside its glomerulus and left that as it was: a brush that begins outside of the
+     * outline draws another, without a class, and what is accepted would be the old one. Said once.
+     */
+    private boolean isDrawnBeside(PathObject item, String verdict) {
+        def edit = edited
+        if (edit == null || edit.id != item.getID() || !(verdict in ["accept", "sclerotic"]))
+            return false
+        edited = null
+        if (item.getROI().getGeometry() != edit.outline || edit.there.containsAll(idsOfAll()))
+            return false
+        warn("This glomerulus is as it was: what was drawn lies beside it, as another annotation. Begin inside the " +
+            "outline to change it. Or give what was drawn the class ${shared.BASE}, and reject this one. The same " +
+            "key once more judges it as it is.")
+        return true
     }
 
     /** Put the tool back that was in hand before an edit, so that the brush does not touch the next one. */

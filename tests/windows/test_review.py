@@ -193,6 +193,23 @@ def test_the_brush_of_an_edit_is_laid_down(review):
     assert review.verdicts() == "accept - - - -"
 
 
+def test_an_edit_that_drew_beside_its_outline_is_not_accepted_unasked(review):
+    """A brush that begins outside of the outline draws another annotation, and leaves the glomerulus as it was."""
+    review.press("E")
+    review.fx("hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(90, 110, 50, 50, null)))")
+    review.press("Y")
+    assert "what was drawn lies beside it" in review.text()
+    assert review.fx("inOrder().count { verdict(it) == 'edit' }") == "1"
+    review.press("Y")
+    assert review.fx("inOrder().count { verdict(it) == 'accept' }") == "1"
+    review.press("E")
+    review.fx("""def item = hierarchy.getAnnotationObjects().find { verdict(it) == 'edit' }
+        item.setROI(item.getROI().translate(3, 0))
+        hierarchy.fireHierarchyChangedEvent(item)""")
+    review.press("Y")
+    assert review.fx("inOrder().count { verdict(it) == 'accept' }") == "2"
+
+
 def test_a_drag_pans_and_moves_no_outline(review):
     review.press("PAGE_DOWN")
     before = review.fx("inOrder().collect { it.getROI().getCentroidX() }")
