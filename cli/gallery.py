@@ -75,12 +75,12 @@ def _apply(console: Console, project: Path, labels: Path, slides: tuple[Path, ..
 
     with console.spinner("QuPath is starting") as update:
         applied = apply_labels(project, labels, slides=slides, progress=update)
-    for remark in applied.remarks:
+    for remark in (*applied.remarks, *applied.notes):
         console.warn(remark)
     show_amended(console, applied.images.values())
     if console.as_json:
         images = {image.name: str(image) for image in applied.images.values()}
-        console.json({"images": images, "left_out": applied.remarks})
+        console.json({"images": images, "left_out": applied.remarks, "notes": applied.notes})
     if not applied.images:
         left = "no label fits what stands in the project" if applied.remarks else "no new class in the table"
         console.say(f"nothing to change: {left}, or all are set already")

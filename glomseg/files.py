@@ -166,13 +166,23 @@ def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
     """Return the column names of a CSV table and its rows.
 
     Commas, semicolons or tabs separate, whichever the header has most of. Lines without any content
-    are left out, cells that a row lacks are empty. Raises csv.Error.
+    are left out, cells that a row lacks are empty. Raises csv.Error, also for a column that is there twice and for a
+    row with more cells than the header: a comma that stands in no quotes has moved what follows it.
     """
     header = text.partition("\n")[0]
-    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=max(",;\t", key=header.count))
+    table = io.StringIO(text.removeprefix("\ufeff"), newline="")
+    reader = csv.reader(table, delimiter=max(",;\t", key=header.count), strict=True)
     names = [plain_text(cell) for cell in next(reader, [])]
-    rows = ([plain_text(cell) for cell in row[: len(names)]] for row in reader if any(row))
-    return names, [dict(zip_longest(names, row, fillvalue="")) for row in rows]
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise csv.Error(f"the column {twice} is there twice")
+    rows = []
+    for row in reader:
+        if any(row[len(names) :]):
+            raise csv.Error(f"line {reader.line_num} has more cells than the first line; put commas into quotes")
+        if any(row):
+            cells = [plain_text(cell) for cell in row[: len(names)]]
+            rows.append(dict(zip_longest(names, cells, fillvalue="")))
+    return names, rows
 
 
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:

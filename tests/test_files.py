@@ -80,8 +80,21 @@ def test_tables_that_a_spreadsheet_saved() -> None:
         ["image", "group"],
         [{"image": "a b", "group": "=x"}],
     )
-    assert parse_csv("a,b\n1\n1,2,3\n")[1] == [{"a": "1", "b": ""}, {"a": "1", "b": "2"}]
+    assert parse_csv("a,b\n1\n1,2,,\n")[1] == [{"a": "1", "b": ""}, {"a": "1", "b": "2"}]
     assert parse_csv("") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("area,class\n27013,969,X\n", "line 2 has more cells than the first line"),  # a decimal comma
+        ("class,n,class\nX,1,Y\n", "the column class is there twice"),
+        ('class,n\n"X,1\nY,2\n', "unexpected end"),  # a quote that does not end takes the rows after it along
+    ],
+)
+def test_a_table_that_says_other_than_it_seems_is_refused(text: str, wrong: str) -> None:
+    with pytest.raises(csv.Error, match=wrong):
+        parse_csv(text)
 
 
 def test_json_for_people_and_programs(tmp_path: Path) -> None:

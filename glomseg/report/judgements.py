@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import MeasureError
 from glomseg.files import read_csv
 from glomseg.qupath.amend import Amendment
+from glomseg.qupath.classes import is_class
 from glomseg.qupath.objects import Color
 from glomseg.qupath.process import require_qupath
 from glomseg.runs.changes import recorded_ids
@@ -33,10 +35,14 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class AppliedLabels:
-    """What came of the labels: images by entry id, and `remarks` on labels that did not fit and were left out."""
+    """What came of the labels: images by entry id, and `remarks` on labels that did not fit and were left out.
+
+    `notes` say of labels that were set what may not have been meant.
+    """
 
     images: dict[str, Amended]
     remarks: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def apply_labels(
@@ -51,7 +57,25 @@ def apply_labels(
     require_qupath()
     sources = read_sources(path, slides=slides, progress=lambda name: progress(f"reading: {name}"))
     planned, remarks = plan_labels(read, sources)
-    return AppliedLabels(images=amend_all(sources, planned, progress=progress), remarks=tuple(remarks))
+    images = amend_all(sources, planned, progress=progress)
+    changed = {(key, item.object_id) for key, items in planned.items() if not images[key].problem for item in items}
+    notes = say_moved(label for label in read if (label.entry_id, label.object_id) in changed)
+    return AppliedLabels(images=images, remarks=tuple(remarks), notes=tuple(notes))
+
+
+def say_moved(labels: Iterable[Judgement]) -> list[str]:
+    """Say which objects left a class for one that is not derived from it, as a misspelt one is: it counts no longer."""
+    moved: dict[str, Counter[str]] = {}
+    for label in labels:
+        first = label.old_class.split(":")[0].strip()
+        if first and not is_class(label.new_class, first):
+            moved.setdefault(first, Counter())[label.new_class] += 1
+    return [
+        f"{counts.total()} of class {first} {'is' if counts.total() == 1 else 'are'} not counted as such any more: "
+        f"{', '.join(f'{count} {name}' for name, count in sorted(counts.items()))}; "
+        f"one that is counted is written {first}, or {first}: and a word, such as Sclerotic"
+        for first, counts in sorted(moved.items())
+    ]
 
 
 def read_labels(path: Path) -> list[Judgement]:
@@ -84,6 +108,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MeasureError(f"the table of labels {path} cannot be read ({error}); save it as CSV in UTF-8") from error
     names = [name.strip().lower() for name in columns]
+    if twice := sorted({name for name in names if name and names.count(name) > 1}):
+        raise MeasureError(f"the table of labels {path} has the column {twice[0]} twice; leave one")
     if missing := sorted({"object_id", "class", "new_class"} - set(names)):
         raise MeasureError(f"the table of labels {path} has no column {', '.join(missing)}; add it to its first line")
     return [{name.strip().lower(): cell.strip() for name, cell in row.items()} for row in rows]

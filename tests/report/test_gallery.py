@@ -17,7 +17,7 @@ from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, 
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import Project
-from glomseg.report.judgements import Judgement, plan_labels, read_labels
+from glomseg.report.judgements import Judgement, plan_labels, read_labels, say_moved
 from glomseg.runs.changes import Place, next_path, save_change
 from glomseg.runs.ownership import owner, stamp
 from glomseg.runs.undo import Change
@@ -185,6 +185,10 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
     path.write_text(header + "1;a;X;A\n1;a;X;B\n")
     with pytest.raises(MeasureError, match="object a two classes, A and B; leave one of its rows"):
         read_labels(path)
+    for first in ("class,new_class", "class,New_class,new_class"):
+        path.write_text(f"entry_id,object_id,area,{first}\n1,a,27013,969,X,X\n")  # the comma of a decimal, no class 969
+        with pytest.raises(MeasureError, match=r"more cells than|twice"):
+            read_labels(path)
 
 
 def test_labels_that_no_longer_fit_are_named(tmp_path: Path) -> None:
@@ -212,6 +216,15 @@ def test_labels_that_no_longer_fit_are_named(tmp_path: Path) -> None:
     assert "`glomseg undo PROJECT`" in remarks[1]
     assert remarks[2].startswith("image 2: 1 of the labelled objects are not in the project, and no run has a record")
     assert "undo" not in remarks[2]
+
+
+def test_classes_that_take_objects_out_of_the_count_are_said() -> None:
+    new = ("Glomerulus: Sclerotic", "glomerulus:Segmental", "Sclerotic", "Glomerular tuft", "Sclerotic")
+    labels = [Judgement("1", str(number), "Glomerulus: Sclerotic", name) for number, name in enumerate(new)]
+    (said,) = say_moved([*labels, Judgement("1", "x", "", "Sclerotic")])
+    assert said.startswith("3 of class Glomerulus are not counted as such any more: ")
+    assert "1 Glomerular tuft, 2 Sclerotic; one that is counted is written Glomerulus, or Glomerulus: " in said
+    assert not say_moved(labels[:2])
 
 
 def test_applying_needs_qupath(project: Path, tmp_path: Path, no_qupath: None, glomseg) -> None:
