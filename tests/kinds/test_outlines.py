@@ -120,7 +120,7 @@ def test_annotate_looks_within_it(
     assert image["glomeruli"] == case.looked_into
 
 
-def test_a_folder_with_a_damaged_file_names_it(tmp_path: Path, glomseg: Callable) -> None:
+def test_a_damaged_file_of_a_folder_is_left_out_by_name(tmp_path: Path, glomseg: Callable) -> None:
     for side in ("predicted", "true"):
         (tmp_path / side).mkdir()
         (tmp_path / side / "a.geojson").write_bytes(written(*USUAL))
@@ -128,5 +128,8 @@ def test_a_folder_with_a_damaged_file_names_it(tmp_path: Path, glomseg: Callable
         if case.name in ("gzip, cut off", "gzip, damaged"):
             (tmp_path / "true" / "b.json.gz").write_bytes(case.content[:60])
             (tmp_path / "predicted" / "b.geojson").write_bytes(written(*USUAL))
-            outcome = glomseg("evaluate", tmp_path / "predicted", tmp_path / "true", "-o", tmp_path / "out")
-            check_refused(outcome, case.refusal, tmp_path / "true/b.json.gz")
+            sides = (tmp_path / "predicted", tmp_path / "true")
+            outcome = glomseg("evaluate", *sides, "-o", tmp_path / "out", "--json")
+            assert outcome.code == 1  # the other image is compared
+            assert f"{tmp_path / 'true/b.json.gz'} {case.refusal}" in one_line(outcome.err)
+            assert json.loads(outcome.out)["overall"]["images"] == 1
