@@ -43,8 +43,14 @@ class Command(click.Command):
         self.never_with = dict(never_with or {})
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; the former name of an option is taken with a word on standard error."""
-        return super().parse_args(ctx, [self._present_name(word) for word in args])
+        """Read the arguments; the former name of an option is taken with a word on standard error.
+
+        Raises UsageError for an option that takes one value and is given twice: the first would be dropped in silence.
+        """
+        args = [self._present_name(word) for word in args]
+        if args and not ctx.resilient_parsing:
+            self._refuse_twice(ctx, args)
+        return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; its errors speak of flags, and Ctrl-C tells what is true."""
@@ -55,6 +61,13 @@ class Command(click.Command):
             raise type(error)(with_flags(str(error), ctx)) from error
         except KeyboardInterrupt as error:
             raise Interrupted(with_flags(str(error) or self.interrupted, ctx)) from error
+
+    def _refuse_twice(self, ctx: click.Context, args: list[str]) -> None:
+        order = self.make_parser(ctx).parse_args(args=list(args))[2]  # each option as often as it is given
+        single = [item for item in order if isinstance(item, click.Option) and not (item.multiple or item.is_flag)]
+        for option in single:
+            if (count := single.count(option)) > 1:
+                raise click.UsageError(f"{_flag(option)} takes one value and is given {count} times; give one", ctx)
 
     def _refuse_idle(self, ctx: click.Context) -> None:
         """Raise UsageError for options that change nothing with, or without, what else was given."""

@@ -129,7 +129,7 @@ def _left_to_collect(project: Project, run: Run) -> str:
     """Say what brings the outlines of all shards into the project: many at once cannot write into it."""
     return (
         f"the outlines wait in {run.folder}; when all shards are through, bring them into the project with "
-        f"`glomseg collect {project.path}`"
+        f"`glomseg collect {project.path} {run.run_id}`"
     )
 
 
@@ -189,5 +189,5 @@ def _refuse(
 def _waiting(project: Project, run: Run) -> str:
     return (
         f"no QuPath on this machine: the outlines wait in {run.folder}. Bring them in with `glomseg collect "
-        f"{project.path}` where QuPath is, or with import_results.groovy in QuPath ({REMEDY})"
+        f"{project.path} {run.run_id}` where QuPath is, or with import_results.groovy in QuPath ({REMEDY})"
     )

@@ -41,7 +41,8 @@ def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: M
     if run.undone:
         return "" if profiles else f"undo took {outlines} back, and {UNREVIEWED}"
     if not _stands(run, profiles):
-        return f"{outlines} are not in the project yet, and {UNREVIEWED}; write them with: glomseg collect PROJECT"
+        remedy = f"write them with: glomseg collect PROJECT {run.run_id}"
+        return f"{outlines} are not in the project yet, and {UNREVIEWED}; {remedy}"
     if profiles or slide.rejected:
         return ""
     return f"{outlines} are all gone from the project, and {UNREVIEWED}; mark it as reviewed if there is none"

@@ -1,6 +1,7 @@
 """What all commands have in common: flags for parameters, old names of options, Ctrl-C, the groups of the help."""
 
 import errno
+import os
 import subprocess
 import sys
 import tempfile
@@ -202,3 +203,37 @@ def test_what_changes_nothing_is_named_by_parameters_that_there_are() -> None:
         names = {parameter.name for parameter in item.params}
         for table in (item.only_with, item.never_with):
             assert names.issuperset(name for lead, others in table.items() for name in (lead, *others)), item.name
+
+
+def test_an_option_of_one_value_given_twice_is_refused(glomseg) -> None:
+    """The first value would be dropped in silence: a region, a second project to learn from, an owner of outlines."""
+    for words, flag in (
+        ("annotate p --region Cortex --region=Medulla", "--region"),
+        ("train --from-project a --from-project b -o out", "--from-project"),
+        ("segment s.tif -o one --output two", "--output"),
+    ):
+        result = glomseg(*words.split())
+        assert result.code == 2
+        assert f"{flag} takes one value and is given 2 times" in " ".join(result.err.split())
+    many = CliRunner().invoke(made, ["--mpp", "1", "--quiet", "--quiet"])
+    assert many.exit_code == 0, many.output  # nothing is lost
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no shell of that kind")
+def test_closed_standard_streams_are_opened_on_nothing(tmp_path: Path) -> None:
+    """Else the next file has the number of standard output, and what QuPath prints is written into it."""
+    code = (
+        "import subprocess, sys\n"
+        "from pathlib import Path\n"
+        "from glomseg_cli import entry, main\n"
+        "def run():\n"
+        "    with open(sys.argv[1], 'wb') as file:\n"
+        "        print('said'), sys.stderr.write('said')\n"
+        "        child = subprocess.run([sys.executable, '-c', 'print(1, flush=True)'])\n"
+        "        file.write(f'{file.fileno() > 2} {child.returncode}'.encode())\n"
+        "main.main = run\n"
+        "entry.main()\n"
+    )
+    shell = 'exec "$@" <&- >&- 2>&-'
+    subprocess.run(["sh", "-c", shell, "sh", sys.executable, "-c", code, str(tmp_path / "data")], check=True)
+    assert (tmp_path / "data").read_text() == "True 0"
