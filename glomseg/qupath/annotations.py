@@ -20,7 +20,14 @@ from glomseg.qupath.java import ImageObjects, read_image_objects
 from glomseg.qupath.objects import PathObject, read_objects
 from glomseg.qupath.process import QuPathProcess, find_qupath, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, folder_state, image_state, usable_path
-from glomseg.qupath.review_mark import REVIEWED, is_region_outdated, is_review_outdated, say_outdated
+from glomseg.qupath.review_mark import (
+    REVIEWED,
+    is_mark_lost,
+    is_region_outdated,
+    is_review_outdated,
+    say_mark_lost,
+    say_outdated,
+)
 from glomseg.qupath.write_mark import stand_of
 
 
@@ -31,8 +38,9 @@ class AnnotatedImage:
     `path`, `size_px` (width, height) and `mpp` (x, y) are None where they are not known, `state` where no project
     holds the image. `problem` says why the pixels cannot be read; `data_problem` why the annotations could not be,
     and then there are no `objects`. `stand` is the write whose outcome stands there, None where no project holds the
-    image, and `is_review_outdated` says that other outlines stand there than were reviewed. `others` counts the objects
-    that are no annotations, such as detections, and `remarks` say which object could not be read, or was repaired.
+    image, `is_review_outdated` says that other outlines stand there than were reviewed, and `is_mark_lost` that its
+    data alone tell of a review. `others` counts the objects that are no annotations, such as detections, and `remarks`
+    say which object could not be read, or was repaired.
     """
 
     entry_id: str
@@ -47,6 +55,7 @@ class AnnotatedImage:
     data_problem: str | None = None
     stand: str | None = None
     is_review_outdated: bool = False
+    is_mark_lost: bool = False
     others: LeftOutObjects = field(default_factory=LeftOutObjects)
     remarks: tuple[str, ...] = ()
 
@@ -63,9 +72,10 @@ class AnnotatedImage:
 
     @property
     def outdated_reviews(self) -> tuple[str, ...]:
-        """Say of what was marked as reviewed that other outlines stand there now, and the way out."""
+        """Say of what was marked as reviewed why it does not count as that now, and the way out."""
         regions = [item.metadata for item in self.objects if is_region_outdated(item.metadata, self.stand)]
         image = [say_outdated(self.metadata)] if self.is_review_outdated else []
+        image += [say_mark_lost()] if self.is_mark_lost else []
         return tuple(dict.fromkeys([*image, *(say_outdated(metadata, of_region=True) for metadata in regions)]))
 
     @property
@@ -141,11 +151,12 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
     state: ImageState | None = None
     content = ImageObjects()
     problem: str | None = None
-    stand, is_outdated = None, False
+    stand, is_outdated, is_lost = None, False, False
     try:
         state = image_state(image)
         data = readable_data(image.data_folder)
         stand, is_outdated = stand_of(data), is_review_outdated(image.metadata, data)
+        is_lost = is_mark_lost(image.metadata, data)
         content = read(image)
     except GlomsegError as error:
         problem = str(error)
@@ -162,6 +173,7 @@ def _read(image: ProjectImage, read: Callable[[ProjectImage], ImageObjects]) -> 
         data_problem=problem,
         stand=stand,
         is_review_outdated=is_outdated,
+        is_mark_lost=is_lost,
         others=content.others,
     )
     copies = say_other_copies(image.data_folder)

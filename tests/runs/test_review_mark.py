@@ -159,7 +159,7 @@ def test_where_a_run_is_gone_at_once_a_mark_makes_no_background_of_it(collected,
     assert "gone from it at once" not in glomseg(*taught, "--believe-deletions").err
 
 
-def test_a_mark_that_another_qupath_saved_over_is_missed(collected, one_process, glomseg):
+def test_a_mark_that_another_qupath_saved_over_is_missed(collected, one_process, glomseg, tmp_path):
     """It lies in the project's file, which each QuPath writes as it read it; the image's data still say it."""
     assert said_in_qupath(one_process, collected, MARK).count("AB ") == 2
     assert "marked as fully reviewed, and the project's file does not" not in glomseg("status", collected).out
@@ -170,6 +170,9 @@ def test_a_mark_that_another_qupath_saved_over_is_missed(collected, one_process,
     images = json.loads(glomseg("status", collected, "--json").out)["images"]
     missed = ["the project's file does not" in str(image["remarks"]) for image in images]
     assert (missed, images[0]["reviewed"]) == ([True, False, False], None)
+    taught = "train", "--from-project", collected, "-o", tmp_path / "model", "--preview", "--start", "pas-starter"
+    for command in (taught, ("measure", collected, "-o", tmp_path / "tables")):
+        assert "the project's file does not" in glomseg(*command).err
     made_run(collected, "run-2", discs("run-2", FREE, shift=6))
     assert glomseg("collect", collected).code == 0
     assert "the project's file does not" not in glomseg("status", collected).out, "other outlines stand there now"
