@@ -267,7 +267,7 @@ static boolean isCandidate(item) {
 /* Whether a glomerulus stands where a candidate lies, or one that was rejected; as glomseg's reviewed.py has it. */
 static boolean isJudged(item, all, List<String> classes) {
     def ours = item.getROI().getGeometry()
-    return item.getMetadata()["glomseg.verdict"] == "reject" || all.any { other ->
+    return isRejected(item) || all.any { other ->
         def isRival = labelledAs(other.getPathClass(), classes) != null || other.getMetadata()["glomseg.run"]
         def theirs = isRival && !isCandidate(other) ? other.getROI().getGeometry() : null
         theirs != null && ours.intersection(theirs).getArea() > 0.3 * Math.min(ours.getArea(), theirs.getArea())
@@ -284,7 +284,12 @@ static rectangleAround(RegionRequest tile) {
 }
 
 static boolean isWanted(item) {
-    return item.getROI().isArea() && item.getMetadata()["glomseg.verdict"] != "reject"
+    return item.getROI().isArea() && !isRejected(item)
+}
+
+/* A rejected object to which a person gave another class since is none any more; as glomseg's ownership.py has it. */
+static boolean isRejected(item) {
+    return item.getMetadata()["glomseg.verdict"] == "reject" && item.getPathClass()?.toString() in [null, "Rejected"]
 }
 
 static double pixelSize(server) {

@@ -250,7 +250,7 @@ class Review extends ImageWindow {
     }
 
     void count(Map before, PathObject item) {
-        def old = before.metadata["glomseg.verdict"] ?: shared.TO_DO
+        def old = shared.verdictIn(before.metadata, before.pathClass) ?: shared.TO_DO
         def now = shared.verdict(item) ?: shared.TO_DO
         tally[old] = (tally[old] ?: 0) - 1
         tally[now] = (tally[now] ?: 0) + 1

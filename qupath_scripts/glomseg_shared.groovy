@@ -178,8 +178,14 @@ boolean isGlomerulus(PathObject item) {
         (name == REJECTED && verdict(item) == "reject"))
 }
 
+/** Return the verdict on an object; none of a rejected one to which a person gave another class since. */
 String verdict(PathObject item) {
-    return item.getMetadata()["glomseg.verdict"]
+    return verdictIn(item.getMetadata(), item.getPathClass())
+}
+
+String verdictIn(Map metadata, PathClass given) {
+    def said = metadata["glomseg.verdict"]
+    return said == "reject" && given != null && given.toString() != REJECTED ? null : said
 }
 
 double confidence(PathObject item) {

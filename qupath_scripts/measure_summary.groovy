@@ -23,7 +23,7 @@ def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParen
 
 def glomeruli = getAnnotationObjects().findAll {
     def base = it.getPathClass()?.toString()?.tokenize(":")?.first()
-    base == "Glomerulus" && it.getMetadata()["glomseg.verdict"] != "reject"
+    base == "Glomerulus"  // what a review rejected has another class until a person gives it this one again
 }
 def sclerotic = glomeruli.findAll { it.getPathClass().toString() == "Glomerulus: Sclerotic" }
 def calibration = imageData.getServer().getPixelCalibration()

@@ -18,6 +18,7 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.qupath.amend import MEASURED, WRITTEN_BY
+from glomseg.qupath.classes import is_class
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.rivals import pick, split_coinciding, split_overlapping, valid_geometries
 
@@ -25,6 +26,8 @@ RUN = WRITTEN_BY
 MODEL = "glomseg.model"
 FINGERPRINT = "glomseg.fingerprint"
 VERDICT = "glomseg.verdict"
+REJECTED_CLASS = "Rejected"
+"""The class that the verdict "reject" gives."""
 REJECTED = "glomseg.rejected"
 """Metadata of a remembered prediction that a person had deleted before the write that it is remembered of."""
 DESCRIPTION = "ANNOTATION_DESCRIPTION"  # where QuPath keeps what a person writes about an annotation
@@ -115,6 +118,13 @@ def fingerprint(
 def stamp(item: PathObject, *, run: str, model: str) -> PathObject:
     """Return `item` snapped to the grid and marked as the machine's."""
     return _sealed(replace(item, metadata={**item.metadata, RUN: run, MODEL: model}))
+
+
+def verdict_of(item: PathObject) -> str | None:
+    """Return a person's verdict on an object; none of a rejected one to which a person gave another class since."""
+    verdict = item.metadata.get(VERDICT)
+    is_kept = verdict != "reject" or item.class_name is None or is_class(item.class_name, REJECTED_CLASS)
+    return verdict if is_kept else None
 
 
 def owner(item: PathObject) -> Literal["machine", "person"]:

@@ -20,7 +20,7 @@ from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write, older_than
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import VERDICT, Deletions, deletions, owner
+from glomseg.runs.ownership import Deletions, deletions, owner, verdict_of
 from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters
 from glomseg.runs.run_list import read_runs
@@ -65,8 +65,8 @@ class ReviewedProject:
 
 
 def is_rejected(item: PathObject) -> bool:
-    """Tell whether a person's verdict on an object was to reject it."""
-    return item.metadata.get(VERDICT) == "reject"
+    """Tell whether a person's verdict on an object is to reject it."""
+    return verdict_of(item) == "reject"
 
 
 def without_rejected(image: AnnotatedImage) -> AnnotatedImage:

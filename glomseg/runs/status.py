@@ -30,7 +30,7 @@ from glomseg.runs.image_record import ImageRecord, Outcome, State
 from glomseg.runs.lock import Holder, at_work
 from glomseg.runs.lost_writes import lost_write
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import RUN, VERDICT, Memory, owner
+from glomseg.runs.ownership import RUN, VERDICT, Memory, owner, verdict_of
 from glomseg.runs.run import FOLDER, Run, instant
 from glomseg.runs.run_list import read_runs
 from glomseg.runs.same_image import (
@@ -166,7 +166,7 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
     except GlomsegError as error:
         since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
     machine = [owner(item) for item in told_apart(read, memory, runs_folder).objects].count("machine")
-    verdicts = Counter(item.metadata[VERDICT] for item in read.objects if VERDICT in item.metadata)
+    verdicts = Counter(verdict for item in read.objects if (verdict := verdict_of(item)))
     counts = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)
     counted = Counter(item.class_name or "Unclassified" for item in read.objects)  # as QuPath's summary says it
     annotations = counted if status.annotations is None else status.annotations

@@ -29,7 +29,7 @@ from glomseg.qupath.project import ImageState, folder_state
 from glomseg.qupath.safe_write import Staged, back_up, data_sha256, put_in_place
 from glomseg.runs.brought import with_brought
 from glomseg.runs.changes import Place, forget, save_change
-from glomseg.runs.ownership import VERDICT, Memory, Plan, plan_update
+from glomseg.runs.ownership import Memory, Plan, plan_update, verdict_of
 from glomseg.runs.run import FOLDER
 from glomseg.runs.undo import Change, change_of, plan_undo
 
@@ -184,7 +184,7 @@ def _described(
         moved=moved,
         machine=len(existing) - len(plan.persons) - len(plan.remove) + len(plan.add),
         persons=Counter(item.class_name or "" for item in persons),
-        verdicts=Counter(item.metadata[VERDICT] for item in persons if VERDICT in item.metadata),
+        verdicts=Counter(verdict for item in persons if (verdict := verdict_of(item))),
     )
 
 

@@ -10,7 +10,8 @@ from shapely.geometry import Point, Polygon, box
 from support.plans import apply, bound, disc, ours
 
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.ownership import DESCRIPTION, VERDICT, owner, plan_update, stamp
+from glomseg.runs.ownership import DESCRIPTION, VERDICT, owner, plan_update, stamp, verdict_of
+from glomseg.runs.reviewed import is_rejected
 from glomseg.runs.undo import change_of, plan_undo
 
 GLOMERULUS = "Glomerulus"
@@ -330,3 +331,18 @@ def test_what_a_person_drew_on_another_plane_alone_is_not_outlined_again():
     hers = disc(100, 100, is_off_plane=True)
     plan = plan_update([hers], [ours(102, 100), ours(300, 100)], None)
     assert (plan.persons, len(plan.add), len(plan.dropped_person)) == ((hers,), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("class_name", "rejected"),
+    [("Rejected", True), ("rejected", True), (None, True), ("Glomerulus", False), ("Glomerulus: Sclerotic", False)],
+)
+def test_a_rejected_outline_that_got_another_class_since_is_rejected_no_longer(
+    class_name: str | None, rejected: bool
+) -> None:
+    """Verdicts give a class; another one is of a later day, and QuPath shows it."""
+    item = PathObject(geometry=box(0, 0, 9, 9), class_name=class_name, metadata={VERDICT: "reject"})
+    assert is_rejected(item) is rejected
+    assert owner(item) == "person"
+    accepted = replace(item, metadata={VERDICT: "accept"})
+    assert verdict_of(accepted) == "accept"

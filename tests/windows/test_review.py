@@ -33,6 +33,28 @@ def test_the_same_keys_judge_in_the_review_and_in_the_viewer(review):
     assert "reject by AB" in review.text()
 
 
+def test_a_rejected_one_that_is_given_a_class_in_qupath_again_is_to_be_judged_again(review):
+    """It stood as Glomerulus in QuPath and in `status`, and `measure` left it out for the verdict of before."""
+    review.press("X", times=1)
+    review.press("X")
+    review.fx("""inOrder()[0].setPathClass(PathClass.fromString("Glomerulus"))
+        hierarchy.fireObjectClassificationsChangedEvent(this, [inOrder()[0]])""")
+    review.until(
+        "review.getScene().getRoot().lookupAll('*').any { it instanceof Label && "
+        "it.getText()?.startsWith('1 reject, 4 to do') }",
+        "true",
+    )
+    review.press("PAGE_UP")
+    review.press("PAGE_UP")
+    assert "1 of 5: confidence 0.50" in review.text()
+    assert "reject by" not in review.text()
+    review.press("Y")
+    assert review.verdicts() == "accept reject - - -"
+    assert "1 accept, 1 reject, 3 to do" in review.text()
+    review.press("U")
+    assert "1 reject, 4 to do" in review.text()
+
+
 def test_what_a_classifier_suggests_is_asked_and_answered_by_a_verdict(review):
     review.fx("""inOrder()[0].getMeasurementList().put("Sclerotic probability", 0.934d)
         inOrder()[0].getMetadata()['glomseg.suggestion'] = 'Glomerulus: Sclerotic'""")

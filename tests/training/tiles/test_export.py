@@ -185,7 +185,7 @@ def test_only_a_reviewed_image_shows_all_its_empty_tiles(source, tmp_path):
 
 def test_a_region_holds_the_tiles_and_what_was_rejected_is_left_out(source, tmp_path):
     cortex = PathObject(geometry=shapely.box(0, 0, 700, 700), class_name="Cortex")
-    rejected = glomerulus(600, 600, 50, metadata={"glomseg.verdict": "reject"})
+    rejected = glomerulus(600, 600, 50, class_name="Rejected", metadata={"glomseg.verdict": "reject"})
     inside = request_of(source.image.name, source.image.path, *source.image.objects, cortex, rejected)
     settings = ExportSettings(size_px=128, overlap_px=0, region="Cortex")
     export_tiles([inside], tmp_path / "out", settings)
