@@ -45,6 +45,8 @@ class Place:
     """For an undo: the mark of the write whose state it brings back; None for that before any."""
     outcome: str | None = None
     """For an undo: the write whose outcome that is; other than `stands_as` where that is an undo."""
+    stood: str | None = None
+    """For an undo: the write whose outcome stands before it, and after it too where it changes no object."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
-from glomseg.qupath.write_mark import mark_of, new_mark
+from glomseg.qupath.write_mark import NOTHING, mark_of, new_mark, stand_of
 from glomseg.runs.backups import backup_folder
 from glomseg.runs.changes import Place, Written, last_changes, next_path, outcome_of, runs_in, taken_back_at, writes_in
 from glomseg.runs.each_image import (
@@ -271,15 +271,18 @@ def _target(
 ) -> Target:
     """Say where to write, and under which mark that is kept; `stands_as` is the write that is brought back."""
     entry_id, runs_folder, mark = image.entry_id, run.folder.parent, new_mark()
+    data = readable_data(image.data_folder)
+    stood = stand_of(data)
     place = Place(
         run=run.run_id,
         path=next_path(run.folder, entry_id),
         memory=memory_path(runs_folder, entry_id, mark),
         mark=mark,
-        previous=mark_of(readable_data(image.data_folder)),
+        previous=mark_of(data),
         kind="undo",
         stands_as=stands_as,
         outcome=outcome_of(runs_folder, entry_id, stands_as),
+        stood=None if stood == NOTHING else stood,
     )
     return Target(
         project_path=project.path,

@@ -195,7 +195,8 @@ def _apply(
     going = {id(item) for item in plan.remove}
     ids = {item.object_id for item, _ in standing if id(item) not in going}
     if place is not None:
-        set_mark(entry, place.mark, place.mark if place.kind == "collect" else place.outcome)
+        undone_as = place.stood if plan.is_empty else place.outcome  # what was reviewed is so where all of it stays
+        set_mark(entry, place.mark, place.mark if place.kind == "collect" else undone_as)
     exchange_objects(
         project,
         entry,

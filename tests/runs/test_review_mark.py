@@ -36,6 +36,13 @@ entry.saveImageData(data)
 project.syncChanges()
 return [shared.reviewedBy(entry, data), shared.reviewedOnDisk(entry)].join("|")
 """
+LOCK = """
+def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
+def entry = project.getImageList().find { it.getID() == "1" }
+def data = entry.readImageData()
+data.getHierarchy().getAnnotationObjects().each { it.setLocked(true) }
+entry.saveImageData(data)
+"""
 LOOK = """
 def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
 def entry = project.getImageList().find { it.getID() == "1" }
@@ -94,6 +101,19 @@ def test_outlines_that_came_after_the_review_are_not_reviewed(collected, one_pro
     assert not is_taken(collected)
     remarks = json.loads(glomseg("status", collected, "--json").out)["images"][0]["remarks"]
     assert any("`glomseg undo` where a run came in since, else with `glomseg restore`" in remark for remark in remarks)
+
+
+def test_an_undo_that_finds_nothing_to_take_back_leaves_a_review_as_it_is(collected, one_process, glomseg):
+    """All that the run found is a person's by then: the same outlines stand, and "others" was said of them."""
+    said_in_qupath(one_process, collected, LOCK)
+    said_in_qupath(one_process, collected, MARK)
+    assert glomseg("undo", collected).code == 0
+    assert is_taken(collected)
+    assert said_in_qupath(one_process, collected, LOOK).count("AB ") == 2
+    assert glomseg("undo", collected).code == 1, "and yet it is taken back"
+    made_run(collected, "run-2", discs("run-2", [(x + 2, y + 700) for x, y in FREE[:2]]))
+    assert glomseg("collect", collected).code == 0
+    assert not is_taken(collected)
 
 
 def test_candidates_that_nobody_judged_are_no_part_of_what_is_reviewed(moved, one_process, glomseg):
