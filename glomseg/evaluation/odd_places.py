@@ -1,4 +1,4 @@
-"""Outlines that cannot be of their image, or not in its pixels: coordinates in another unit, or of another picture."""
+"""Outlines that cannot be: of another picture, in another unit than pixels, or on both sides the very same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENOUGH = 3  # objects on both sides, of which some would touch by chance
 
 
 def odd_places(images: Sequence[ImageScore]) -> list[str]:
-    """Say where outlines are smaller than pixels, and where none of one side touches one of the other."""
+    """Say where outlines are smaller than pixels, where none of both sides touch, and that both sides are one."""
     remarks = []
     for which in ("predictions", "truth"):
         sides = [(image.info.key, image.predicted if which == "predictions" else image.true) for image in images]
@@ -28,6 +28,11 @@ def odd_places(images: Sequence[ImageScore]) -> list[str]:
         remarks.append(
             f"no predicted outline touches a true one in {len(apart)} of {len(images)} images ({apart[0]}): are both "
             "of that image, and in its pixels?"
+        )
+    if sum(len(image.true.geometries) for image in images) >= _ENOUGH and all(map(_is_one, images)):
+        remarks.append(
+            "the predictions are the truth, corner by corner, in every image: is one a copy of the other, or the "
+            "truth what a model found and nobody corrected? The scores say nothing of a model"
         )
     return remarks
 
@@ -44,3 +49,8 @@ def _is_tiny(side: Outlines) -> bool:
 def _is_apart(image: ImageScore) -> bool:
     enough = min(len(image.predicted.geometries), len(image.true.geometries)) >= _ENOUGH
     return enough and all(row.iou == 0 for row in image.objects)
+
+
+def _is_one(image: ImageScore) -> bool:
+    ours, theirs = image.predicted.geometries, image.true.geometries
+    return len(ours) == len(theirs) and sorted(shapely.to_wkb(ours)) == sorted(shapely.to_wkb(theirs))

@@ -407,7 +407,7 @@ def test_an_image_that_cannot_be_read_is_named_and_the_others_are_scored(
     whole = glomseg("evaluate", study, *sides)
     assert whole.code == 0, whole.err
     assert "Ünï cöde #3: no outline that counts as true, and not marked as reviewed" in whole.err
-    model = ("--model", oracle_folder, "--device", "cpu", "--mpp", "0.5", "-o", tmp_path / "model", "--no-pictures")
+    model = ("--model", oracle_folder, "--device", "cpu", "--mpp", "0.5", "--no-pictures")
     content = json.loads(study.read_text())
     content["images"][2].setdefault("metadata", {})["glomseg.reviewed"] = "AB"  # so that it is known to be empty
     metadata = content["images"][1]["serverBuilder"]["metadata"]
@@ -416,7 +416,7 @@ def test_an_image_that_cannot_be_read_is_named_and_the_others_are_scored(
         "metadata": metadata,
     }  # fmt: skip
     study.write_text(json.dumps(content))
-    turned = glomseg("evaluate", study, *model)
+    turned = glomseg("evaluate", study, *model, "-o", tmp_path / "model")
     assert turned.code == 1
     assert "kidney_02: the image is rotated in QuPath" in turned.err
     assert set(json.loads((tmp_path / "model/predictions/run.json").read_text())["images"]) == {

@@ -215,3 +215,12 @@ def test_the_same_data_writes_the_same_bytes(tmp_path: Path) -> None:
 def test_nothing_to_score_is_refused() -> None:
     with pytest.raises(EvaluationError, match="nothing to score"):
         evaluated()
+
+
+def test_a_truth_that_is_the_prediction_is_said() -> None:
+    """A folder named twice, or a truth that nobody drew, scores 1 whatever the model is worth."""
+    found = side((0, 0, 10, 10), (40, 40, 10, 10), (70, 0, 10, 10))
+    said = "the predictions are the truth"
+    assert any(said in line for line in evaluated((found, found), (side(), side())).remarks)
+    corrected = side((0, 0, 10, 10), (40, 40, 10, 10), (70, 0, 10, 11))
+    assert not any(said in line for line in evaluated((found, found), (found, corrected)).remarks)

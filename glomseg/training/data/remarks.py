@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from glomseg.labelled.label_values import say_readings
@@ -23,6 +24,7 @@ def remarks_on(split: Split, classes: Sequence[str], folders: Sequence[Path]) ->
         _others(examples),
         _twice(examples),
         _animals(split),
+        _copies(split),
         *_classes(split, classes),
     )
     return tuple(line for line in lines if line)
@@ -76,6 +78,55 @@ def _animals(split: Split) -> str:
         f"slides of {first_names(shared)} are in more than one part, and the scores are too good for it; keep an "
         "animal together with `split_by` case"
     )
+
+
+def _copies(split: Split) -> str:
+    """Name pictures that are in two parts under two names, as a copied or renamed slide brings them."""
+    parts: dict[Path, set[str]] = defaultdict(set)
+    for name, examples in split.items():
+        for item in examples:
+            parts[item.image].add(name)
+    shared = [paths for paths in _same_files(parts) if len(set().union(*(parts[path] for path in paths))) > 1]
+    if not shared:
+        return ""
+    pairs = [" and ".join(map(str, sorted(paths)[:2])) for paths in shared]
+    pictures = "1 picture is" if len(shared) == 1 else f"{len(shared)} pictures are"
+    return (
+        f"{pictures} in more than one part under two names ({pairs[0]}): what is learned from one is known of the "
+        "other, and the scores are too good for it; remove the copies"
+    )
+
+
+def _same_files(paths: Iterable[Path]) -> list[list[Path]]:
+    """Gather the files of the same bytes; only those of one length and one beginning are read."""
+    groups = [list(paths)]
+    for key in (_length, _beginning, _digest):
+        groups = [alike for group in groups for alike in _by(key, group) if len(alike) > 1]
+    return groups
+
+
+def _by(key: Callable[[Path], object], paths: Iterable[Path]) -> Iterable[list[Path]]:
+    gathered: dict[object, list[Path]] = defaultdict(list)
+    for path in paths:
+        try:
+            gathered[key(path)].append(path)
+        except OSError:  # reading it says what is wrong with it
+            continue
+    return gathered.values()
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1 << 16)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _classes(split: Split, classes: Sequence[str]) -> list[str]:

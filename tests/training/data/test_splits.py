@@ -10,6 +10,7 @@ import pytest
 
 from glomseg.errors import TrainingError
 from glomseg.training.data.examples import Example
+from glomseg.training.data.remarks import remarks_on
 from glomseg.training.data.splits import Split, read_split, split_examples, write_split
 
 
@@ -140,3 +141,21 @@ def test_written_down_and_read_again(tmp_path: Path) -> None:
     path.write_text('{"train": 3}')
     with pytest.raises(TrainingError, match="cannot be read as a split"):
         read_split(path, examples)
+
+
+def test_a_renamed_copy_in_another_part_is_named(tmp_path: Path) -> None:
+    """What is learned from a picture is known of its copy, whatever the copy is called."""
+    one, two, three = "one" * 50_000, "two" * 50_000, "one" * 49_999 + "two"
+    for name, text in (("a", one), ("b", two), ("renamed", one), ("c", three)):
+        (tmp_path / f"{name}.png").write_text(text)
+    of = {path.stem: replace(make(1)[0], name=path.stem, slide=path.stem, image=path) for path in tmp_path.iterdir()}
+    leaks = Split((of["a"], of["b"]), (of["renamed"],), (of["c"],), by="slide", seed=0)
+    (said,) = [line for line in remarks_on(leaks, ["Glomerulus"], []) if "under two names" in line]
+    assert said.startswith("1 picture is in more than one part")
+    assert str(tmp_path / "a.png") in said
+    assert str(tmp_path / "renamed.png") in said
+    for split in (
+        Split((of["a"], of["renamed"]), (of["b"],), (of["c"],), by="slide", seed=0),
+        Split((of["a"],), (of["b"],), (replace(of["c"], image=tmp_path / "gone.png"),), by="slide", seed=0),
+    ):
+        assert not [line for line in remarks_on(split, ["Glomerulus"], []) if "under two names" in line]
