@@ -3,7 +3,7 @@
 import errno
 import tempfile
 
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DISK_NAMES = (
     "EROFS", "EIO", "EREMOTEIO", "ENXIO", "ENODEV", "ESTALE", "ENOTCONN", "ENETDOWN", "ENETUNREACH", "EHOSTDOWN",
     "EHOSTUNREACH", "ETIMEDOUT",
