@@ -125,11 +125,17 @@ def plan_labels(labels: Sequence[Judgement], sources: Sources) -> tuple[dict[str
     new = sorted({label.new_class for label in labels})
     colors = {name: NEW_COLORS[index % len(NEW_COLORS)] for index, name in enumerate(new)}
     planned: dict[str, list[Amendment]] = {}
+    rejected = {slide.image.entry_id: slide.rejected_ids for slide in sources.slides}
     gone: dict[str, list[str]] = {}
     remarks = []
     for label in labels:
         item = standing.get(label.entry_id, {}).get(label.object_id)
-        if item is None:
+        if item is None and label.object_id in rejected.get(label.entry_id, ()):
+            remarks.append(
+                f"object {label.object_id} is rejected by a person's verdict since the gallery was made; left as it "
+                "is: judge it again in the review, or give it the class in QuPath"
+            )
+        elif item is None:
             gone.setdefault(label.entry_id, []).append(label.object_id)
         elif item.class_name == label.new_class:
             continue

@@ -81,14 +81,15 @@ class StudySlide:
     """One image to measure, without what a person rejected in it, and the animal that it comes from.
 
     `source` says where the annotations were read: "project", "run <id>", or "" for an image that has none. `rejected`
-    counts the outlines that a person rejected. `run` is None where no run finished the image; `failure` says why then,
-    where one tried. `unread` says of which newer result of it nothing is known.
+    counts the outlines that a person rejected, `rejected_ids` name them. `run` is None where no run finished the image;
+    `failure` says why then, where one tried. `unread` says of which newer result of it nothing is known.
     """
 
     image: AnnotatedImage
     source: str = ""
     sample: Sample = field(default_factory=Sample)
     rejected: int = 0
+    rejected_ids: frozenset[str] = frozenset()
     run: RunFinding | None = None
     failure: str = ""
     unread: str = ""

@@ -18,7 +18,7 @@ from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.lost_writes import lost_write, older_than
 from glomseg.runs.outlines import image_of_run
-from glomseg.runs.reviewed import without_rejected
+from glomseg.runs.reviewed import is_rejected, without_rejected
 from glomseg.runs.run import FOLDER, RECORD, Run, load_run
 from glomseg.runs.run_list import UnreadableRun, read_runs
 from glomseg.runs.same_image import other_file, other_scale, without_data_of_others, without_strangers
@@ -104,6 +104,9 @@ def read_sources(
                 source=_source(image, runs if without_qupath else ()),
                 sample=matched[image.entry_id],
                 rejected=len(image.objects) - len(without_rejected(image).objects),
+                rejected_ids=frozenset(
+                    item.object_id for item in image.objects if is_rejected(item) and item.object_id
+                ),
                 run=newest_result(
                     runs, described, image.entry_id, standing[image.entry_id], taken_back[image.entry_id]
                 ),

@@ -193,7 +193,8 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
 
 def test_labels_that_no_longer_fit_are_named(tmp_path: Path) -> None:
     objects = tuple(PathObject(geometry=box(0, 0, 9, 9), class_name=name, object_id=name) for name in "abc")
-    slide = StudySlide(image=AnnotatedImage(entry_id="1", name="s", objects=objects), source="project")
+    image = AnnotatedImage(entry_id="1", name="s", objects=objects)
+    slide = StudySlide(image=image, source="project", rejected_ids=frozenset("r"))
     project = Project(path=tmp_path / "p.qpproj", folder=tmp_path, version=None, images=(), classes=())
     sources = Sources(name="p", folder=Path(), project=project, slides=(slide,), runs=(), remarks=(), problems=())
     place = Place(
@@ -205,13 +206,17 @@ def test_labels_that_no_longer_fit_are_named(tmp_path: Path) -> None:
         Judgement("1", "a", "a", "new"),
         Judgement("1", "b", "old", "new"),
         Judgement("1", "c", "x", "c"),
+        Judgement("1", "r", "x", "n"),
         Judgement("2", "a", "a", "n"),
         Judgement("2", "b", "b", "n"),
     ]
     planned, remarks = plan_labels(labels, sources)
     assert [(item.object_id, item.class_name) for item in planned["1"]] == [("a", "new")]
-    assert len(remarks) == 3
+    assert len(remarks) == 4
     assert "was old" in remarks[0]
+    assert remarks.pop(1).startswith(
+        "object r is rejected by a person's verdict since the gallery was made; left as it is"
+    )
     assert remarks[1].startswith("image 2: 1 of the labelled objects are not in the project any more")
     assert "`glomseg undo PROJECT`" in remarks[1]
     assert remarks[2].startswith("image 2: 1 of the labelled objects are not in the project, and no run has a record")
