@@ -55,7 +55,7 @@ def learned_from(model_folder: Path, infos: Sequence[ImageInfo]) -> LearnedFrom 
             (part, _parts(name)[1:] or _parts(name))
             for part in PARTS
             for names in content[part].values()
-            for name in names
+            for name in dict.fromkeys(form for name in names for form in (name, _slide_of(name)))
         ]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         raise EvaluationError(
@@ -69,7 +69,8 @@ def learned_from(model_folder: Path, infos: Sequence[ImageInfo]) -> LearnedFrom 
         key = _parts(info.key)
         alike = [(part, parts) for part, parts in by_stem.get(key[-1], []) if _end_alike(key, parts)]
         if alike:
-            part_of[info.key] = Counter(part for part, _ in alike).most_common(1)[0][0]
+            seen = Counter(part for part, _ in alike)
+            part_of[info.key] = PARTS[0] if PARTS[0] in seen else seen.most_common(1)[0][0]
     return LearnedFrom(path, part_of)
 
 
@@ -85,6 +86,12 @@ def card_remarks(card: ModelCard, data: Path, infos: Sequence[ImageInfo]) -> lis
     if kpis and any("kpis" in name.lower() for name in names):
         said.append(f"{kpis} of {len(infos)} images are of the KPIs challenge's training part, which the card names")
     return said
+
+
+def _slide_of(name: str) -> str:
+    """Name the slide of a tile, which is scored as a whole where it was learned from in tiles."""
+    slide, sign, place = name.rpartition(" [")
+    return slide if sign and ",w=" in place else name
 
 
 def _parts(name: str) -> list[str]:

@@ -14,6 +14,8 @@ from support.slides import DISC, Disc, disc_slide, draw
 
 from glomseg import EvaluateOptions, evaluate_model, evaluate_predictions
 from glomseg.errors import EvaluationError, GlomsegError
+from glomseg.evaluation.learned import learned_from
+from glomseg.labelled.image_info import ImageInfo
 from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.runs.listener import Listener
 from glomseg.runs.segmenter import SegmentOptions
@@ -140,3 +142,17 @@ def test_tiles_exported_with_their_json_are_scored_by_the_labels_alone(tmp_path:
     assert result.summary.overall.images == len(
         list(tiles.rglob("*-labelled.png")) or list(tiles.rglob("labels/*.png"))
     )
+
+
+def test_a_slide_that_a_model_learned_from_in_tiles_is_known(tmp_path: Path) -> None:
+    """A model adapted to a project and scored on that project has seen its slides, though as tiles."""
+    place = "[x=0,y=0,w=512,h=512]"
+    split = {
+        "train": {"s1": [f"corrections/s1/s1 {place}", f"corrections/odd [1]/odd [1] {place}"]},
+        "validation": {"s2": [f"corrections/s2/s2 {place}"]},
+        "test": {},
+    }
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    learned = learned_from(tmp_path, [ImageInfo(key=key) for key in ("s1", "odd [1]", "s2", "s3", f"s1/s1 {place}")])
+    assert learned is not None
+    assert learned.parts == {"s1": "train", "odd [1]": "train", "s2": "validation", f"s1/s1 {place}": "train"}
