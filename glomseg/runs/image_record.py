@@ -91,10 +91,11 @@ class ImageRecord:
 
     `size` is (width, height) in level-0 pixels, `mpp` um per level-0 pixel along x and y, `computed_by` what computed
     its network and with numbers of which type, `seconds` the wall time by stage, `colour_profile` the ICC profile of
-    its file, where that was applied or differs from sRGB, `candidates` the objects that were not sure enough to count,
-    `remarks` what of its file was not read, guessed or odd, in words that fit behind its name, `doubts` why its
-    outlines deserve a closer look. `outcome` says what did not come about in the project, `reason` why that or the
-    segmenting failed, and `conflict` that it was because somebody else saved the image meanwhile.
+    its file, where that was applied or differs from sRGB, `file_sample` a sum over some places of that file,
+    `candidates` the objects that were not sure enough to count, `remarks` what of its file was not read, guessed or
+    odd, in words that fit behind its name, `doubts` why its outlines deserve a closer look. `outcome` says what did not
+    come about in the project, `reason` why that or the segmenting failed, and `conflict` that it was because somebody
+    else saved the image meanwhile.
     """
 
     name: str = ""
@@ -106,6 +107,7 @@ class ImageRecord:
     reading_mpp: float | None = None
     computed_by: str | None = None
     colour_profile: str | None = None
+    file_sample: str | None = None
     glomeruli: int | None = None
     candidates: int | None = None
     glomerular_area_um2: float | None = None

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from glomseg.errors import ProjectError
+from glomseg.errors import ProjectError, SlideError
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.project import Project, ProjectImage
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run, printable
+from glomseg.slides.file_sample import file_sample
 
 SCALE_TOLERANCE = 0.01
 """Pixel sizes that differ by less are of one scan, stated in two places."""
@@ -88,21 +89,36 @@ def under_its_name(record: ImageRecord, image: ProjectImage) -> ImageRecord:
 
 
 def other_file(record: ImageRecord, run_id: str, image: ProjectImage) -> str | None:
-    """Say that the file of an image has another length than the one that a run looked at; None where nothing tells.
+    """Say that the file of an image is another than a run looked at; None where nothing tells.
 
-    A copy of a file has another time and the same length, so that the time tells nothing.
+    A copy of a file has another time, so that the time tells nothing: what tells is its length and, where the time is
+    another, what stands at some places of it.
     """
-    then = None if record.inputs is None else record.inputs.bytes
+    then = record.inputs
     try:
-        now = None if image.path is None else image.path.stat().st_size
+        now = None if image.path is None else image.path.stat()
     except OSError:
         return None
-    if then is None or now is None or now == then:
+    if then is None or then.bytes is None or now is None or image.path is None:
+        return None
+    if now.st_size != then.bytes:
+        differs = f"{now.st_size:,} bytes, then {then.bytes:,}"
+    elif now.st_mtime_ns != then.modified_ns and _has_other_content(image.path, record.file_sample):
+        differs = "of the same length"
+    else:
         return None
     return (
-        f"its file is another than run {run_id} looked at ({now:,} bytes, then {then:,}); where it is another scan, "
-        f"annotate it anew: `glomseg annotate PROJECT --image {image.entry_id}`"
+        f"its file is another than run {run_id} looked at ({differs}); where it is another scan, annotate it anew: "
+        f"`glomseg annotate PROJECT --image {image.entry_id}`"
     )
+
+
+def _has_other_content(path: Path, sample: str | None) -> bool:
+    """Tell whether a file differs from the one of which a run took `sample`; False where none was, or it is gone."""
+    try:
+        return sample is not None and file_sample(path) != sample
+    except SlideError:
+        return False
 
 
 def other_scale(record: ImageRecord, run_id: str, image: ProjectImage) -> str | None:

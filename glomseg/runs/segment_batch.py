@@ -30,6 +30,7 @@ from glomseg.segment.region import Region
 from glomseg.segment.shape import measure_shape
 from glomseg.segment.suggest import Suggester
 from glomseg.segment.tissue_scale import check_scale, check_species, propose_mpp
+from glomseg.slides.file_sample import file_sample
 from glomseg.slides.slide import Slide, check_size, open_slide
 from glomseg.unexpected import describe
 
@@ -202,7 +203,7 @@ def _segment(
         doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
         write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
         done = replace(_done(run.images[job.entry_id], slide, result), colour_profile=profile_of(slide, icc=job.icc))
-        done = replace(done, computed_by=model.computed_by)
+        done = replace(done, computed_by=model.computed_by, file_sample=file_sample(job.path))
         few_sure = check_candidates(len(result.glomeruli), len(result.candidates))
         outlined = (*result.glomeruli, *result.candidates)
         large = check_merged([glomerulus.merged_px for glomerulus in outlined], result.reading_mpp)

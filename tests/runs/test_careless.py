@@ -18,6 +18,7 @@ from glomseg.runs.backups import list_backups
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.ownership import RUN
 from glomseg.runs.run import load_run
+from glomseg.slides.file_sample import file_sample
 
 pytestmark = pytest.mark.qupath
 
@@ -157,6 +158,15 @@ def test_another_scan_or_pixel_size_since_the_run_is_said(moved, one_process, gl
     copied = glomseg("collect", moved)
     assert (copied.code, "another than run" in copied.err) == (0, False)
     assert not image_1(glomseg, moved, "--files-only")["remarks"]
+    run = load_run(run.folder)
+    run.update("1", replace(run.images["1"], file_sample=file_sample(image.path)))
+    assert not image_1(glomseg, moved, "--files-only")["remarks"], "a copy has another time"
+    content = bytearray(image.path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + len(content) // 10] = bytes(len(content) // 10)
+    image.path.write_bytes(content)
+    (said,) = image_1(glomseg, moved, "--files-only")["remarks"]
+    assert "its file is another than run run-1 looked at (of the same length)" in said
 
     run = load_run(run.folder)
     run.update("1", replace(run.images["1"], inputs=replace(looked_at, bytes=5), mpp=(9.0, 9.0)))
