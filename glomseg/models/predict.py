@@ -121,8 +121,8 @@ class Model:
         if not np.ptp(values, axis=(0, 2, 3)).any():
             answers = ", ".join(f"{value:.2g}" for value in values[0, :, 0, 0])
             raise ModelError(
-                f"{self.card.name} answers {answers} everywhere, whatever it sees: its weights are spoilt; train or "
-                "fetch the model again"
+                f"{self.card.name} answers {answers} everywhere, whatever it sees: it has learned nothing, or its "
+                "weights are spoilt; train or fetch the model again"
             )
 
     def begin(

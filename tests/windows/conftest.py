@@ -80,7 +80,9 @@ class Desk:
             }})
             def entry = gui.getProject().getEntry(data)
             entry.removeMetadataValue("glomseg.reviewed")
-            entry.saveImageData(data)""")
+            data.removeProperty("glomseg.reviewed")
+            entry.saveImageData(data)
+            gui.getProject().syncChanges()  // else its file still has the mark, and the next save takes it over""")
 
     def run(self, script: str, seconds: float = 60) -> str:
         """Run a script as the menu does."""
@@ -227,8 +229,10 @@ def empty(menu):
     menu.desk.open("kidney_02.tif")
     menu.desk.fx("""hierarchy.clearAll()
         def entry = gui.getProject().getEntry(data)
-        entry.removeMetadataValue('glomseg.reviewed')
-        def forget = { ['glomseg.write', 'glomseg.stands'].each { name -> it.removeProperty(name) } }
+        gui.getProject().getImageList()*.removeMetadataValue('glomseg.reviewed')
+        gui.getProject().syncChanges()  // else its file still has the mark, and the next save takes it over
+        def ours = ['glomseg.write', 'glomseg.stands', 'glomseg.reviewed']
+        def forget = { ours.each { name -> it.removeProperty(name) } }
         forget(data)
         entry.saveImageData(data)
         gui.getProject().getImageList().findAll { it != entry && it.hasImageData() }.each {
