@@ -237,7 +237,7 @@ def test_mask2former_learns_from_more_objects_than_it_has_queries():
     """Each query learns the one that it suits: none is taken for background because it comes last."""
     _, net = made("mask2former")
     target = torch.zeros(1, 1, 64, 64)
-    target[..., ::16, ::16] = 1  # 16 objects, 10 queries
+    target[..., ::16, ::16] = 1  # 16 objects, 2 queries
     counts = torch.ones(1, 1, 64, 64)
     masks, kinds = net._true_masks(target[0], counts[0, 0] > 0)
     assert (len(masks), len(kinds)) == (16, 16)

@@ -41,7 +41,8 @@ class Oracle(nn.Module):
 def model(*heads: str, **changes: object) -> Model:
     needed("mask2former")
     made = card(
-        architecture="mask2former", architecture_args=SMALL["mask2former"], heads=heads, mpp=MPP, species="human",
+        architecture="mask2former", architecture_args={**SMALL["mask2former"], "queries": 10}, heads=heads, mpp=MPP,
+        species="human",
         minimum_area_um2=3000.0, **changes,
     )  # fmt: skip
     net = build_network(made).eval()
