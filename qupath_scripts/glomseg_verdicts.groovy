@@ -56,7 +56,7 @@ class Verdicts {
         judged.remove(id)
     }
 
-    private void keepUnattended(PathObjectHierarchy hierarchy) {
+    void keepUnattended(PathObjectHierarchy hierarchy) {
         if (!attended && judged)
             keep(hierarchy)
     }
