@@ -19,11 +19,11 @@ from typing import Any
 
 from glomseg.errors import RunError
 from glomseg.file_rights import hand_on
+from glomseg.unexpected import is_disk_full
 
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
 
-_TOO_MUCH = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOOKED_AT = 1 << 24
 """So many bytes of a file tell what it is: a slide that stands there instead may have any number."""
 
@@ -285,7 +285,7 @@ def _cannot_write(path: Path, error: OSError) -> RunError:
     if isinstance(error, PermissionError):
         place = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
         way_out = f"ask {owner_of(place)}, whose {place} is, for the right to (on Linux: chmod -R g+rwX), or "
-    elif error.errno in _TOO_MUCH:
+    elif is_disk_full(error):
         way_out = "free space or "
     elif error.errno == errno.EROFS:
         way_out = "mount its disk for writing or "

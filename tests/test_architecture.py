@@ -8,8 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    ("errors", "file_rights"),
-    ("child_process", "columns", "files", "geometry", "listing", "progress", "settings", "unexpected"),
+    ("errors", "file_rights", "unexpected"),
+    ("child_process", "columns", "files", "geometry", "listing", "progress", "settings"),
     ("slides",),
     ("models",),
     ("qupath",),

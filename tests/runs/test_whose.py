@@ -81,10 +81,10 @@ HELD = {
         "runs/test_run_script.py::test_no_review_is_saved_over_data_that_cannot_be_read",
     ),
     "the id is another image's now (a project made again, a run folder copied, two project files over one folder)": (
-        "runs/test_careless.py::test_a_run_looked_at_another_image_under_this_id",
-        "runs/test_careless.py::test_a_backup_of_another_image_is_not_the_last_one",
-        "runs/test_careless.py::test_an_import_looks_whose_outlines_they_are",
-        "runs/test_careless.py::test_two_project_files_over_one_folder",
+        "runs/test_same_image.py::test_a_run_looked_at_another_image_under_this_id",
+        "runs/test_same_image.py::test_a_backup_of_another_image_is_not_the_last_one",
+        "runs/test_same_image.py::test_an_import_looks_whose_outlines_they_are",
+        "runs/test_same_image.py::test_two_project_files_over_one_folder",
     ),
     "run folders, or what was remembered, are deleted": (
         "runs/test_careless.py::test_the_folder_of_an_older_run_is_deleted",

@@ -10,7 +10,7 @@ from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.qupath.project import image_state, read_project
 from glomseg.runs.image_record import ImageRecord, State
-from glomseg.runs.ownership import stamp
+from glomseg.runs.ownership import RUN, stamp
 from glomseg.runs.run import Run, RunParameters, now
 from glomseg.runs.write_image import Target, collect_image
 
@@ -75,3 +75,19 @@ def judged_by_a_person(qupath, study, spots):
         backup_folder=study.parent / "elsewhere",
     )
     qupath.call(collect_image, target, discs("run-2", spots), processed_area=None)
+
+
+def image_1(glomseg, study, *arguments):
+    """What `status` says of the first image."""
+    return json.loads(glomseg("status", study, "--json", *arguments).out)["images"][0]
+
+
+def image_of(glomseg, study, entry_id):
+    """What `status` says of an image by its files alone."""
+    images = json.loads(glomseg("status", study, "--json", "--files-only").out)["images"]
+    return next(image for image in images if image["entry_id"] == entry_id)
+
+
+def runs_of(objects):
+    """Name the runs of which outlines stand."""
+    return sorted({item.metadata[RUN] for item in objects.values() if RUN in item.metadata})
