@@ -197,7 +197,7 @@ def refuse_other_table(path: Path, columns: Sequence[str]) -> None:
     """
     try:
         found = read_csv(path)[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except (OSError, UnicodeDecodeError, csv.Error):
         found = []
@@ -210,7 +210,7 @@ def refuse_other_file(path: Path, is_ours: Callable[[bytes], bool]) -> None:
     try:
         with path.open("rb") as file:
             content = file.read(_LOOKED_AT)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -289,4 +289,8 @@ def _cannot_write(path: Path, error: OSError) -> RunError:
         way_out = "free space or "
     elif error.errno == errno.EROFS:
         way_out = "mount its disk for writing or "
+    elif isinstance(error, IsADirectoryError):
+        return RunError(f"{path} is a folder; name a file in it")
+    elif blocking := next((place for place in path.parents if place.is_file()), None):
+        return RunError(f"{blocking} is a file; name a folder")
     return RunError(f"cannot write {path}: {error.strerror or error}; {way_out}choose another folder")

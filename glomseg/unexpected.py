@@ -1,7 +1,6 @@
 """What is said of an error that nobody thought of: that memory is full, or that it is to be reported."""
 
 import errno
-import tempfile
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _DISK_NAMES = (
@@ -46,7 +45,7 @@ def describe(error: Exception) -> str:
     """Return one line for an error that is none of ours, with what can be done."""
     if isinstance(error, OSError) and is_disk_full(error):
         written = error.filename2 or error.filename  # of a copy the second is what was written
-        place = written or tempfile.tempdir or "the temporary folder"
+        place = written or ("a temporary file" if _NO_FOLDER in str(error) else "a file, or what is shown")
         return f"cannot write {place}: {error.strerror}; free space, or set TMPDIR to a folder on another disk"
     if isinstance(error, PermissionError):
         place = error.filename2 or error.filename or "a file"

@@ -105,6 +105,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         columns, rows = read_csv(path)
     except FileNotFoundError:
         raise MeasureError(f"the table of labels {path} does not exist; check the path") from None
+    except IsADirectoryError:
+        raise MeasureError(f"{path} is a folder; name the table of labels in it, such as labels.csv") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MeasureError(f"the table of labels {path} cannot be read ({error}); save it as CSV in UTF-8") from error
     names = [name.strip().lower() for name in columns]

@@ -95,6 +95,7 @@ def measure_study(
         name=sources.name,
         settings=settings,
         slides=tuple(slides),
+        path=sources.path,
         reference_group=choose_reference(groups, options.reference),
         primary=options.primary,
         runs=sources.runs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -237,12 +238,14 @@ class MeasuredSlide:
 class Study:
     """All slides with how they were measured, and what ought to be said about them.
 
-    `primary` is the quantity that the user named as the primary outcome, a column of the animals' table.
+    `path` is the project's file or the run folder that was measured, `primary` the quantity that the user named as the
+    primary outcome, a column of the animals' table.
     """
 
     name: str
     settings: MeasureSettings
     slides: tuple[MeasuredSlide, ...]
+    path: Path | None = None
     reference_group: str | None = None
     primary: str | None = None
     remarks: tuple[str, ...] = ()

@@ -43,6 +43,11 @@ class Sources:
     remarks: tuple[str, ...]
     problems: tuple[str, ...]
 
+    @property
+    def path(self) -> Path:
+        """Return the project's file, or the run folder."""
+        return self.project.path if self.project else self.folder.parent
+
 
 def read_sources(
     path: Path,

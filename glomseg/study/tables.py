@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from glomseg import __version__
 from glomseg.columns import Column, Row, dictionary, names, row
-from glomseg.errors import MeasureError
-from glomseg.files import csv_text, json_text, refuse_other_table, replacing, write_texts
+from glomseg.errors import MeasureError, RunError
+from glomseg.files import csv_text, from_json, json_text, refuse_other_table, replacing, write_texts
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
@@ -18,6 +19,8 @@ from glomseg.study.summary import Animal, StudySummary, animals
 
 DICTIONARY = "columns.csv"
 RECORD = "measure.json"
+MEASURED = "measured"
+"""What the record calls that of which the tables are, as seen from their folder."""
 
 
 def tables(study: Study) -> dict[str, list[Row]]:
@@ -81,20 +84,43 @@ def _number(quantity: Quantity, animal: Animal) -> float | None:
 def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[Path]:
     """Write all tables, the dictionary of their columns, and how they were made; returns the files.
 
-    Raises RunError where nothing can be written, or where a table of that name is not ours, such as a sample sheet;
-    MeasureError for Parquet without pyarrow.
+    Raises RunError where nothing can be written, where a table of that name is not ours, such as a sample sheet, or
+    where the tables of another project stand; MeasureError for Parquet without pyarrow.
     """
+    _refuse_tables_of_another(study, folder)
     for name, columns in TABLES.items():
         refuse_other_table(folder / f"{name}.csv", names(columns))
     of_study = tables(study)
     texts = {folder / f"{name}.csv": csv_text(names(TABLES[name]), rows) for name, rows in of_study.items()}
     described = dictionary(TABLES)
     texts[folder / DICTIONARY] = csv_text(["table", "name", "unit", "title", "description"], described)
-    texts[folder / RECORD] = json_text(record(study)) + "\n"
+    texts[folder / RECORD] = json_text({**record(study), MEASURED: _from(folder, study.path)}) + "\n"
     columnar = of_study if parquet else {}
     written = [_write_parquet(folder / f"{name}.parquet", TABLES[name], rows) for name, rows in columnar.items()]
     write_texts(texts)
     return [*texts, *written]
+
+
+def _refuse_tables_of_another(study: Study, folder: Path) -> None:
+    """Raise RunError where the tables in a folder are of another project that is still there: they are all it has."""
+    try:
+        measured = from_json((folder / RECORD).read_bytes())[MEASURED]
+        other = (folder / measured).resolve()
+        if study.path is None or not other.exists() or other == study.path.resolve():
+            return
+    except (OSError, ValueError, TypeError, LookupError):
+        return  # no tables, or older ones that do not say of what they are
+    raise RunError(f"{folder} holds the tables of {other}, so nothing was written; choose another `output`")
+
+
+def _from(folder: Path, path: Path | None) -> str | None:
+    """Say where a path is from a folder, so that both can be moved or copied together."""
+    if path is None:
+        return None
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        return path.resolve().as_posix()
 
 
 def older_parquet(folder: Path) -> list[Path]:

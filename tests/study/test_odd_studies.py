@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,9 +22,9 @@ def measured(cohort: Path, tmp_path: Path, glomseg):
 
     def run(rows, *options, table: str = "groups", folder: Path = cohort):
         sheet = write_sheet(tmp_path / "s.csv", *rows)
-        result = glomseg("measure", folder, "--samples", sheet, "-o", tmp_path / "m", *options)
+        result = glomseg("measure", folder, "--samples", sheet, "-o", tmp_path / f"m {folder.name}", *options)
         assert result.code == 0, result.err
-        return result, list(csv.DictReader((tmp_path / f"m/{table}.csv").open()))
+        return result, list(csv.DictReader((tmp_path / f"m {folder.name}/{table}.csv").open()))
 
     return run
 
@@ -167,6 +168,22 @@ def test_what_was_not_looked_at_is_said(tmp_path: Path, glomseg) -> None:
     rows = list(csv.DictReader((folder / "measurements/groups.csv").open()))
     assert (of(rows, "c")["animals"], of(rows, "c", "density_per_mm2")["animals"]) == ("2", "3")
     assert of(rows, "c", "density_per_mm2")["remarks"] == "animals at 0: no intervals"
+
+
+def test_tables_of_another_project_are_not_replaced(tmp_path: Path, glomseg) -> None:
+    """A loop over projects with one `-o` would leave the last one's tables alone; copies have tables of their own."""
+    first, second = (write_cohort(tmp_path / name, [40, 44]) for name in ("first", "second"))
+    assert glomseg("measure", first, "-o", tmp_path / "tables").code == 0
+    tables = {path: path.read_bytes() for path in (tmp_path / "tables").iterdir()}
+    result = glomseg("measure", second, "-o", tmp_path / "tables")
+    assert (result.code, tables) == (1, {path: path.read_bytes() for path in (tmp_path / "tables").iterdir()})
+    assert f"holds the tables of {first}, so nothing was written" in " ".join(result.err.split())
+    assert glomseg("measure", first, "-o", tmp_path / "tables").code == 0
+    assert glomseg("measure", first).code == 0
+    copy = Path(shutil.copytree(first, tmp_path / "copy"))
+    assert glomseg("measure", copy).code == 0
+    first.rename(tmp_path / "moved")
+    assert glomseg("measure", tmp_path / "moved", "-o", tmp_path / "tables").code == 0
 
 
 def test_no_map_of_few_profiles(tmp_path: Path, glomseg) -> None:
