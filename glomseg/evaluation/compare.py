@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ COMPARED = ("dice", "iou", "f1", "precision", "recall", "sq", "pq", "f1_50_95", 
 
 SAME_AREA = 1.01
 """Of one truth at one pixel size, but for rounding."""
+_ROUNDED = 1e-5
+"""So much a mean may differ from that of rows with eight digits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,19 +110,30 @@ def _mean(rows: Mapping[str, Mapping[str, str]], keys: Sequence[str], name: str)
 
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:
-    """Read the rows of per_slide.csv by image."""
+    """Read the rows of per_slide.csv by image; raises EvaluationError, too, where they are not as they were written."""
     path = folder / PER_SLIDE
     try:
-        from_json((folder / METRICS).read_text(encoding="utf-8"))
-        rows = {row["image"]: row for row in read_csv(path)[1]}
+        means = from_json((folder / METRICS).read_text(encoding="utf-8"))["overall"]["mean"]
+        listed = read_csv(path)[1]
+        rows = {row["image"]: row for row in listed}
         if not rows or not all(row["true_objects"] and row["unit"] for row in rows.values()):
             raise ValueError("no rows")
         for row in rows.values():
             for name in (*COMPARED, "true_area_um2"):
                 float(row.get(name) or 0)
-        return rows
+        values = {name: means[name]["value"] for name in COMPARED if name in means}
+        written = {name: float(value) for name, value in values.items() if value is not None}
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise EvaluationError(
             f"{folder} holds no finished evaluation ({in_words(error)}); make one with: "
             f"glomseg evaluate ... -o {folder}"
         ) from error
+    for name, value in written.items():
+        found = [float(row[name]) for row in listed if row.get(name)]
+        mean = float(np.mean(found)) if found else math.nan
+        if not math.isclose(mean, value, rel_tol=_ROUNDED, abs_tol=_ROUNDED):
+            raise EvaluationError(
+                f"{path} is not as it was written: the mean {name} of its rows is {mean:.6g}, and {value:.6g} in "
+                f"{METRICS}; a spreadsheet may have saved it with other numbers; evaluate again"
+            )
+    return rows

@@ -40,6 +40,11 @@ UNKNOWN = frozenset(
 )
 """What R, pandas and spreadsheets write where nothing is known; as a name it would make one animal of many."""
 _SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d+", re.IGNORECASE)
+_MONTH = "(Jan|Feb|Mar|Mrz|Mär|Apr|May|Mai|Jun|Jul|Aug|Sep|Oct|Okt|Nov|Dec|Dez)"
+_DATE = re.compile(
+    rf"\d{{1,2}}([./])\d{{1,2}}\1(\d\d){{1,2}}|\d{{4}}-\d\d-\d\d|\d{{1,2}}[-. ]+{_MONTH}|{_MONTH}[- ]\d\d"
+)
+"""What a spreadsheet makes of 3/4, 1-2 or MAR-1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +152,8 @@ def read_sample_sheet(path: Path) -> SampleSheet:
         ) from error
     if not columns:
         raise SampleSheetError(f"the sample sheet {path} is empty; write a header with image and what is known of it")
-    odd = (*_odd_cells(rows.values(), path), *_odd_parts(samples.values(), path))
+    known = samples.values()
+    odd = (*_odd_cells(rows.values(), path), *_odd_dates(known, path), *_odd_parts(known, path))
     return SampleSheet(path, samples, tuple(columns), odd)
 
 
@@ -171,6 +177,17 @@ def _odd_cells(rows: Iterable[Mapping[str, str]], path: Path) -> list[str]:
             "have become one; type them as text"
         )
     return said
+
+
+def _odd_dates(samples: Iterable[Sample], path: Path) -> list[str]:
+    """Say which animals and groups are dates, as which a spreadsheet shows 3/4 and MAR-1, so that several are one."""
+    dates = sorted({text for sample in samples for text in (sample.animal, sample.group) if _DATE.fullmatch(text)})
+    if not dates:
+        return []
+    return [
+        f"the sample sheet {path} has {first_names(dates)} for animals or groups, as spreadsheets write dates: several "
+        "names may have become one; type them as text"
+    ]
 
 
 def _odd_columns(columns: Sequence[str], path: Path) -> list[str]:
@@ -286,7 +303,8 @@ def match_samples(
 ) -> tuple[dict[str, Sample], list[str]]:
     """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
 
-    A row whose name an image has is that image's, and of none that has the same number as its entry id.
+    A row whose name an image has is that image's, and of none that has the same number as its entry id; nor is one from
+    which a spreadsheet took the zeros: a row 7 where an image is 007.svs is that of no other image.
     A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
     images without a partner. Raises SampleSheetError.
     """
@@ -295,11 +313,13 @@ def match_samples(
     images = list(images)
     by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
     named, used = {id(row) for row in by_name.values()}, set[int]()
+    numbers = {entry_id: stem.lstrip("0") for entry_id, name, _ in images if (stem := stem_of(Path(name))).isdecimal()}
     for entry_id, name, own in images:
         row = by_name.get(name)
         if row is None and sheet is not None:
             other = sheet.samples.get(entry_id)
-            row = None if id(other) in named else other
+            means_names = numbers.get(entry_id) != entry_id and (entry_id in numbers or entry_id in numbers.values())
+            row = None if means_names or id(other) in named else other
         if row is None:
             missing.append(name)
             matched[entry_id] = own

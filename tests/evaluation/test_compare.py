@@ -86,6 +86,22 @@ def test_what_is_not_the_same_data_is_refused(tmp_path: Path) -> None:
         compare(a, a)
 
 
+@pytest.mark.parametrize("recall", ["0.125", "125", "nan"])
+def test_a_table_that_a_spreadsheet_saved_with_other_numbers_is_refused(tmp_path: Path, recall: str) -> None:
+    """One that reads a point as the German sign of thousands makes 125 of 0.125."""
+    a = results(tmp_path / "a", [6, 7])
+    table = a / "per_slide.csv"
+    first, one, two = table.read_text().splitlines()
+    column = first.split(",").index("recall")
+    cells = one.split(",")
+    cells[column] = recall
+    table.write_text("\n".join([first, ",".join(cells), two, ""]))
+    with pytest.raises(EvaluationError, match=r"the mean recall of its rows is .* a spreadsheet may have saved it"):
+        compare(a, a)
+    table.write_text("\n".join([first.replace(",", ";"), one.replace(",", ";"), two.replace(",", ";"), ""]))
+    assert compare(a, a)
+
+
 def test_a_persons_file_is_not_replaced(tmp_path: Path, glomseg) -> None:
     results(tmp_path / "a", [6, 7, 6, 8])
     before = (tmp_path / "a/metrics.json").read_bytes()

@@ -169,3 +169,20 @@ def test_a_row_of_an_image_is_not_that_of_another_with_its_number(tmp_path: Path
     )
     assert matched["1"].animal == ""
     assert "not in the sample sheet: c" in remarks
+
+
+def test_a_row_without_its_zeros_is_not_that_of_another_image_with_its_number(tmp_path: Path) -> None:
+    """A spreadsheet makes 1 of 001, and the entry id 1 is another image's where they came in another order."""
+    (tmp_path / "s.csv").write_text("image,animal\n1,m1\n2,m2\n3,m3\n")
+    images = [("1", "003.svs", Sample()), ("2", "002.svs", Sample()), ("3", "x.svs", Sample())]
+    matched, remarks = match_samples(read_sample_sheet(tmp_path / "s.csv"), images)
+    assert {key: sample.animal for key, sample in matched.items()} == {"1": "", "2": "m2", "3": ""}
+    assert remarks[0].endswith("images that are not here: 1, 3")
+    assert remarks[1] == "not in the sample sheet: 003.svs, x.svs"
+
+
+def test_names_that_a_spreadsheet_took_for_dates_are_said(tmp_path: Path) -> None:
+    text = "image,animal,group,section\na,03/04/2026,2026-03-01,2026-05-05\nb,1-Mar,Rat-01,\nc,MAR-1,Rat 12,1-2\n"
+    (tmp_path / "s.csv").write_text(text)
+    (remark,) = read_sample_sheet(tmp_path / "s.csv").remarks
+    assert "has 03/04/2026, 1-Mar, 2026-03-01 for animals or groups, as spreadsheets write dates" in remark
