@@ -1,6 +1,6 @@
 /*
  * Purpose: write the glomeruli of the open image (or, with "Run for project", of every image) as they stand now.
- * Input:   annotations of class Glomerulus and of the classes below it, such as "Glomerulus: Sclerotic".
+ * Input:   annotations of class Glomerulus and below that have an area; the others are named and left out.
  *          Arguments (none is needed): the folder to write into, and the class   [<project>/export, Glomerulus]
  * Output:  <image>.geojson, which QuPath imports again, and <image>.csv: one row a glomerulus with its place, area,
  *          whose it is, verdict and initials. An older export of the image is replaced.
@@ -27,7 +27,11 @@ Files.createDirectories(folder)
 
 def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getImageName()
 def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
-def glomeruli = getAnnotationObjects().findAll { it.getPathClass()?.toString()?.tokenize(":")?.first() == base }
+def isOf = { item ->
+    def its = item.getPathClass()?.toString() ?: ""
+    (its == base || its.startsWith(base + ":")) && (base.endsWith("*") || !its.endsWith("*")) && item.getROI().isArea()
+}
+def (glomeruli, others) = getAnnotationObjects().split { isOf(it) }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
 }
@@ -57,6 +61,8 @@ for (item in glomeruli) {
 }
 Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
 def without = calibrated ? "" : "; its pixel size is not set, so areas are left out"
+def unused = others.countBy { it.getPathClass()?.toString() ?: "without a class" }
+without += unused ? "; left out: " + unused.collect { its, times -> "${times} ${its}" }.join(", ") : ""
 def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" + without
 println "${name}: ${text}"
 if (binding.hasVariable("showResult"))  // of the menu

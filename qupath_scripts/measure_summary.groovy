@@ -1,6 +1,7 @@
 /*
  * Purpose: count and measure the glomeruli of the open image or, with "Run for project", of every image.
- * Input:   annotations of class Glomerulus; "Glomerulus: Sclerotic" counts as sclerosed. Rejected ones do not count.
+ * Input:   annotations of class Glomerulus and below that have an area; "Glomerulus: Sclerotic" counts as sclerosed.
+ *          The others, such as points, rejected ones and those of a class "glomeruli", are named and left out.
  *          Arguments (none is needed): the CSV file to write   [<project>/glomeruli_summary.csv]
  * Output:  one row an image in that file, an older row of the same image replaced: number, mean and total area in um2,
  *          % sclerotic, and how many have a verdict. In a window, the row is shown as well.
@@ -21,11 +22,14 @@ if (imageData == null || entry == null)
 def given = binding.hasVariable("args") ? (args as List<String>) : []
 def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
 
-def glomeruli = getAnnotationObjects().findAll {
-    def base = it.getPathClass()?.toString()?.tokenize(":")?.first()
-    base == "Glomerulus"  // what a review rejected has another class until a person gives it this one again
+def isOf = { item, name ->
+    def its = item.getPathClass()?.toString() ?: ""
+    (its == name || its.startsWith(name + ":")) && !its.endsWith("*")  // QuPath ignores what ends in a star
 }
-def sclerotic = glomeruli.findAll { it.getPathClass().toString() == "Glomerulus: Sclerotic" }
+def annotations = getAnnotationObjects()
+def glomeruli = annotations.findAll { isOf(it, "Glomerulus") && it.getROI().isArea() && it.getROI().getArea() > 0 }
+def sclerotic = glomeruli.findAll { isOf(it, "Glomerulus: Sclerotic") }
+def unused = (annotations - glomeruli).countBy { it.getPathClass()?.toString() ?: "without a class" }
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
@@ -58,6 +62,8 @@ Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 def text = [columns, row].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
 if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; no run has worked on it, and it is not marked as fully reviewed"
+if (unused)
+    text += "\nleft out: " + unused.collect { its, times -> "${times} ${its}" }.join(", ")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)

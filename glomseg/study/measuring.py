@@ -14,7 +14,6 @@ from dataclasses import replace
 import numpy as np
 import shapely
 from scipy.spatial import KDTree
-from shapely.geometry import box
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError
@@ -32,6 +31,7 @@ from glomseg.study.coverage import doubt, unseen_part, why_not_measured
 from glomseg.study.density import density_map
 from glomseg.study.edges import Ground, depth_um, edges_that_cut, find_ground
 from glomseg.study.kinds import areas_of, is_cortex, is_glomerulus, is_sclerotic, is_suggested, spellings, unused
+from glomseg.study.outside import describe_outside, why_outside
 from glomseg.study.pas import measure_pas, sample_pixels
 from glomseg.study.records import MeasuredSlide, MeasureSettings, Profile, StudySlide
 from glomseg.study.sharpness import measure_sharpness
@@ -56,9 +56,10 @@ def measure_slide(slide: StudySlide, settings: MeasureSettings) -> MeasuredSlide
             opened.mpp_x, opened.mpp_y = mpp
         size = (opened.width, opened.height) if opened else slide.image.size_px
         region, reference = _region(slide.image.objects, settings)
-        off_slide = _off_slide(slide.image, settings, region, size, remarks)
+        off_slide = _off_slide(settings, region, size, remarks)
         ground = _ground(opened, region, remarks) if opened is not None and mpp is not None else None
         profiles = _profiles(slide, settings, mpp, size, region, ground)
+        remarks += describe_outside([profile.outside for profile in profiles])
         remarks += _doubtful(profiles, mpp)
         result = MeasuredSlide(
             slide=slide,
@@ -144,16 +145,13 @@ def _region(objects: Sequence[PathObject], settings: MeasureSettings) -> tuple[R
     return region or Region(None, shapely.union_all([])), "cortex" if has_cortex else "tissue"
 
 
-def _off_slide(
-    image: AnnotatedImage, settings: MeasureSettings, region: Region, size: tuple[int, int] | None, remarks: list[str]
-) -> str:
-    """Say why a slide cannot be measured whose cortex lies off it; add to the remarks what else does."""
+def _off_slide(settings: MeasureSettings, region: Region, size: tuple[int, int] | None, remarks: list[str]) -> str:
+    """Say why a slide cannot be measured whose cortex lies off it; add to the remarks where a part of it does."""
     if size is None:
         return ""
-    outlines = [areas_of(item.geometry) for item in image.objects if is_glomerulus(item, settings)]
     cortex = [] if region.area is None else polygons(region.area)
-    said = (off_image(outlines, *size, "glomeruli"), off_image(cortex, *size, f"areas of class {settings.cortex}"))
-    remarks += [f"{text}, and are not counted" for text in said if text]
+    if said := off_image(cortex, *size, f"areas of class {settings.cortex}"):
+        remarks.append(f"{said}, and are not counted")
     if cortex and region.processed(*size).area == 0:
         if region.area is not None and region.area.intersects(shapely.box(0, 0, *size)):
             return f"all of its {settings.cortex} lies in areas of class {IGNORED}"
@@ -193,7 +191,7 @@ def _profiles(
                 sclerotic=is_sclerotic(item.class_name, settings),
                 shape_px=measure_shape(outline, 1, 1),
                 shape=measure_shape(outline, *mpp) if mpp else None,
-                inside=region.holds(outline) and (size is None or box(0, 0, *size).intersects(outline.centroid)),
+                outside=why_outside(outline, size, region, settings.cortex),
                 cut_by=edges_that_cut(item, outline, size, region, ground),
                 edge_um=depth_um(ground, outline),
                 suggested_sclerotic=is_suggested(item, settings) and position not in persons,

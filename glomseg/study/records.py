@@ -145,8 +145,8 @@ class Profile:
     """One glomerular profile. `shape` is None without a pixel size; `shape_px` counts in level-0 pixels.
 
     `suggested_sclerotic` tells that a classifier takes it for globally sclerosed, and nobody has judged it.
-    `inside` tells whether its centre lies in the reference region and not in an ignored one; `cut_by` names the
-    edges that cut it ("image", "region", "ignored", "section").
+    `outside` says where its centre lies if it does not count: off the image or the reference region, or in an ignored
+    one; `cut_by` names the edges that cut it ("image", "region", "ignored", "section").
     """
 
     item: PathObject
@@ -155,12 +155,17 @@ class Profile:
     sclerotic: bool
     shape_px: Shape
     shape: Shape | None
-    inside: bool
+    outside: str | None
     cut_by: tuple[str, ...]
     nearest_um: float | None = None
     edge_um: float | None = None
     pas_fraction: float | None = None
     suggested_sclerotic: bool = False
+
+    @property
+    def inside(self) -> bool:
+        """Tell whether it is counted: where its centre lies."""
+        return self.outside is None
 
     @property
     def whole(self) -> bool:

@@ -206,13 +206,25 @@ def test_a_cortex_off_the_image_is_no_zero(drawn: Path) -> None:
     cortex = glomerulus(box(8000, 8000, 9900, 9900), "Cortex")
     measured = measure_slide(slide(drawn, *objects, cortex), SETTINGS)
     assert measured.not_measured == "no area of class Cortex lies on the image, which is 2048 x 1536 px"
-    assert "1 of 3 glomeruli lie off the image, which is 2048 x 1536 px, and are not counted" in measured.remarks
+    assert "1 of 3 glomeruli lies off the image, which is 2048 x 1536 px, and is not counted" in measured.remarks
     with_own = measure_slide(slide(drawn, *objects, cortex, glomerulus(box(300, 300, 1000, 1000), "Cortex")), SETTINGS)
     assert with_own.not_measured == ""
     assert len(with_own.inside) == 2
     assert (
         "1 of 2 areas of class Cortex lie off the image, which is 2048 x 1536 px, and are not counted"
         in with_own.remarks
+    )
+
+
+def test_what_lies_outside_of_what_counts_is_said(drawn: Path) -> None:
+    """A cortex that was drawn roughly, and an area to ignore over a part of it."""
+    cortex, ignored = (box(300, 300, 760, 1000), "Cortex"), (box(300, 300, 560, 1000), "Ignore*")
+    objects = [glomerulus(disc(*spot)) for spot in ((400, 500), (700, 500), (1500, 500), (1600, 900))]
+    measured = measure_slide(slide(drawn, *objects, glomerulus(*cortex), glomerulus(*ignored)), SETTINGS)
+    assert [profile.inside for profile in measured.profiles] == [False, True, False, False]
+    assert measured.remarks == (
+        "1 of 4 glomeruli lies in areas of class Ignore*, and is not counted",
+        "2 of 4 glomeruli lie outside of Cortex, and are not counted",
     )
 
 
