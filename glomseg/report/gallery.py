@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,25 +65,31 @@ def write_gallery(
 ) -> GalleryResult:
     """Write crops/<entry id>-<number>.jpg, contact-<n>.jpg and labels.csv, whose column new_class waits for a person.
 
-    Classes that wait in the table of a former gallery are kept beside the new one, and said; its pictures go. Memory is
-    that of one contact sheet. Raises RunError.
+    Classes that wait in the table of a former gallery are kept beside the new one, and said; its pictures go. Its table
+    goes first: stopped half-way, its rows would name pictures of other glomeruli. Memory is that of one contact sheet.
+    Raises RunError.
     """
+    remarks = _remove_table(folder / LABELS, study)
     rows: list[Row] = []
     problems: list[str] = []
     sheets = _ContactSheets(folder)
-    for slide in study.slides:
-        progress(f"painting: {slide.image.name}")
-        try:
-            for crop, picture in _crops(study, slide, color_by):
-                _save(picture, folder / "crops" / f"{crop.name}.jpg")
-                sheets.add(picture, crop.caption)
-                rows.append(row(COLUMNS, crop))
-        except GlomsegError as error:
-            problems.append(f"{slide.image.name}: {error}")
-    sheets.finish()
-    _remove_stale(folder, {f"{item['crop']}" for item in rows}, sheets.written)
-    remarks = _keep_waiting(folder / LABELS, {str(item["object_id"]): str(item["class"]) for item in rows})
-    write_csv(folder / LABELS, names(COLUMNS), rows)
+    try:
+        for slide in study.slides:
+            progress(f"painting: {slide.image.name}")
+            try:
+                for crop, picture in _crops(study, slide, color_by):
+                    _save(picture, folder / "crops" / f"{crop.name}.jpg")
+                    sheets.add(picture, crop.caption)
+                    rows.append(row(COLUMNS, crop))
+            except RunError:  # there is no room for more
+                raise
+            except GlomsegError as error:
+                problems.append(f"{slide.image.name}: {error}")
+        sheets.finish()
+        _remove_stale(folder, {f"{item['crop']}" for item in rows}, sheets.written)
+        write_csv(folder / LABELS, names(COLUMNS), rows)
+    except RunError as error:
+        raise RunError("; ".join((str(error), *remarks))) from error
     return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems), remarks=remarks)
 
 
@@ -98,22 +104,26 @@ def _remove_stale(folder: Path, crops: Collection[str], sheets: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def _keep_waiting(path: Path, classes: Mapping[str, str]) -> tuple[str, ...]:
-    """Keep a table in which a person wrote classes that no object has yet, by its id in `classes`; say where."""
+def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
+    """Remove the table of a former gallery; keep it, and say where, if a person wrote classes that no object has."""
     if not path.is_file():
         return ()
+    items = [profile.item for slide in study.slides for profile in slide.profiles]
+    classes = {item.object_id: item.class_name for item in items}
     try:
         waiting = sum(classes.get(label.object_id) != label.new_class for label in read_labels(path))
     except MeasureError:
         waiting = 1  # whatever it is, a person made it
-    if not waiting:
-        return ()
     numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
     kept = next(place for place in numbers if not place.exists())
     try:
+        if not waiting:
+            path.unlink()
+            return ()
         path.rename(kept)
     except OSError as error:
-        raise RunError(f"{path} holds classes that a person wrote, and cannot be kept ({error.strerror})") from error
+        holds = "holds classes that a person wrote, and cannot be kept" if waiting else "cannot be replaced"
+        raise RunError(f"{path} {holds} ({error.strerror}); choose another `output`") from error
     return (f"{path.name} held classes that wait to be set; it is {kept} now, for: glomseg gallery PROJECT --apply",)
 
 

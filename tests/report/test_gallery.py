@@ -12,11 +12,12 @@ from PIL import Image
 from shapely.geometry import Point, box
 from support.slides import Disc, DiscSlide, disc_slide
 
-from glomseg.errors import MeasureError
+from glomseg.errors import MeasureError, RunError
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import Project
+from glomseg.report import gallery
 from glomseg.report.judgements import Judgement, plan_labels, read_labels, say_moved
 from glomseg.runs.changes import Place, next_path, save_change
 from glomseg.runs.ownership import owner, stamp
@@ -114,6 +115,30 @@ def test_classes_that_wait_outlive_the_next_gallery(tmp_path: Path, glomseg) -> 
     labels.write_text("nothing that we know\n")
     assert glomseg("gallery", out).code == 0
     assert labels.with_name("labels-2.csv").read_text() == "nothing that we know\n"
+
+
+def test_a_gallery_that_was_stopped_leaves_no_table_of_other_pictures(tmp_path: Path, glomseg, monkeypatch) -> None:
+    """The rows of the former one would name pictures of other glomeruli, and classes go to the wrong ones."""
+    out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=6))
+    labels = out / "gallery/labels.csv"
+    assert glomseg("gallery", out).code == 0
+    write_geojson(out / "s.geojson", read_geojson(out / "s.geojson")[1:])
+
+    def full(*args: object, **options: object) -> None:
+        raise RunError("no space; free space")
+
+    monkeypatch.setattr(gallery, "draw_contact_sheet", full)
+    stopped = glomseg("gallery", out)
+    assert stopped.code == 1
+    assert not labels.exists()
+    monkeypatch.undo()
+    assert glomseg("gallery", out).code == 0
+    labels.write_text(labels.read_text()[:-1] + "Glomerulus: Sclerotic\n")
+    waiting = labels.read_text()
+    monkeypatch.setattr(gallery, "draw_contact_sheet", full)
+    stopped = glomseg("gallery", out)
+    assert "free space; labels.csv held classes that wait to be set" in stopped.err
+    assert labels.with_name("labels-1.csv").read_text() == waiting
 
 
 def test_crops_show_the_glomerulus_undistorted(tmp_path: Path) -> None:
