@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ import shapely
 
 from glomseg import __version__
 from glomseg.errors import EvaluationError, GlomsegError, SlideError
-from glomseg.evaluation.mistakes import draw_galleries
+from glomseg.evaluation.mistakes import GALLERIES, draw_galleries
 from glomseg.evaluation.odd_places import odd_places
-from glomseg.evaluation.plots import draw_plots
+from glomseg.evaluation.plots import PLOTS, SUFFIXES, draw_plots
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import Summary, clean, summarise
 from glomseg.files import csv_text, json_text, write_texts
@@ -289,6 +289,7 @@ def write_evaluation(
 ) -> None:
     """Write metrics.json, per_slide.csv, per_object.csv, and with `pictures` the plots and galleries; raises RunError.
 
+    Plots and galleries of a former evaluation go as soon as the tables are there, which are of other scores.
     `details` (the command, the model, the files) stand at the top of metrics.json. With `icc` pictures have the colours
     that ICC profiles say.
     """
@@ -304,9 +305,18 @@ def write_evaluation(
             folder / METRICS: json_text(content) + "\n",
         }
     )
+    _remove_pictures(folder)
     if pictures:
         draw_plots(evaluation.images, folder / "plots")
         draw_galleries(evaluation.images, folder / "gallery", icc=icc)
+
+
+def _remove_pictures(folder: Path) -> None:
+    """Remove the plots and galleries of a former evaluation."""
+    plots = [folder / "plots" / f"{name}{suffix}" for name in PLOTS for suffix in SUFFIXES]
+    for path in (*plots, *(folder / "gallery" / f"{name}.png" for name in GALLERIES)):
+        with suppress(OSError):
+            path.unlink()
 
 
 def _image_row(image: ImageScore) -> dict[str, object]:

@@ -18,6 +18,7 @@ from glomseg.qupath.objects import Color
 from glomseg.slides.slide import open_slide
 
 WORST = 12
+GALLERIES = ("misses", "false_positives")
 _SMOOTH = 2
 
 Found = tuple[ImageScore, ObjectRow]
@@ -36,13 +37,12 @@ def draw_galleries(images: Sequence[ImageScore], folder: Path, *, icc: bool = Fa
         key=lambda one: (-one[1].confidence if math.isfinite(one[1].confidence) else 0.0, -one[1].area_px),
     )
     drawn = []
-    for name, title, mistakes in (("misses", "missed", missed), ("false_positives", "false positives", false)):
+    titles = (("missed", missed), ("false positives", false))
+    for name, (title, mistakes) in zip(GALLERIES, titles, strict=True):
         if mistakes:
             said = f"{min(WORST, len(mistakes))} of {len(mistakes)} {title}"
             _sheet(mistakes[:WORST], said, folder / f"{name}.png", icc)
             drawn.append(folder / f"{name}.png")
-        else:
-            (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier evaluation
     return drawn
 
 

@@ -17,6 +17,8 @@ from glomseg.evaluation.sweep import Point, best
 from glomseg.files import replacing
 from glomseg.pictures.style import BLUE, GREY, ORANGE, STYLE
 
+PLOTS = ("precision_recall", "calibration", "bland_altman", "groups")
+SUFFIXES = (".png", ".svg")
 _BOXES = (("dice", "Dice"), ("f1", "object F1"), ("pq", "panoptic quality"))
 
 
@@ -27,16 +29,9 @@ def draw_plots(images: Sequence[ImageScore], folder: Path) -> list[Path]:
     """
     drawn = []
     with rc_context(STYLE):
-        for name, figure in (
-            ("precision_recall", _precision_recall(images)),
-            ("calibration", _calibration(images)),
-            ("bland_altman", _bland_altman(images)),
-            ("groups", _groups(images)),
-        ):
-            if figure is None:
-                for suffix in (".png", ".svg"):  # of an earlier evaluation
-                    (folder / f"{name}{suffix}").unlink(missing_ok=True)
-            else:
+        figures = (_precision_recall(images), _calibration(images), _bland_altman(images), _groups(images))
+        for name, figure in zip(PLOTS, figures, strict=True):
+            if figure is not None:
                 _save(figure, folder, name)
                 drawn.append(folder / f"{name}.png")
     return drawn
@@ -72,7 +67,7 @@ FEWEST_IN_BOX = 5
 
 
 def _save(figure: Figure, folder: Path, name: str) -> None:
-    for suffix in (".png", ".svg"):
+    for suffix in SUFFIXES:
         with replacing(folder / f"{name}{suffix}") as temporary:
             figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=_undated(suffix))
 

@@ -111,3 +111,15 @@ def test_a_persons_file_is_not_replaced(tmp_path: Path, glomseg) -> None:
     assert (tmp_path / "a/metrics.json").read_bytes() == before
     for _ in range(2):  # its own is replaced
         assert glomseg("compare", tmp_path / "a", tmp_path / "a", "-o", tmp_path / "c.json").code == 0
+
+
+def test_pictures_of_a_former_evaluation_go_with_its_tables(tmp_path: Path) -> None:
+    """They would be taken for those of the scores beside them, where none are asked for or the new ones are stopped."""
+    scenes = [(side((0, 0, 10, 9)), side((0, 0, 10, 10), (40, 40, 10, 10)))] * 6
+    write_evaluation(tmp_path, evaluated(*scenes))
+    ours = {path for path in tmp_path.rglob("*") if path.suffix in (".png", ".svg")}
+    assert {path.name for path in ours} >= {"bland_altman.png", "bland_altman.svg", "groups.png", "misses.png"}
+    (tmp_path / "plots/mine.png").write_bytes(b"mine")
+    write_evaluation(tmp_path, evaluated(*scenes), pictures=False)
+    assert list(tmp_path.rglob("*.png")) == [tmp_path / "plots/mine.png"]
+    assert not any(path.exists() for path in ours)
