@@ -19,6 +19,7 @@ from typing import Any
 
 from glomseg.errors import RunError
 from glomseg.file_rights import hand_on
+from glomseg.leftovers import remove_leftovers_beside
 from glomseg.unexpected import is_disk_full
 
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
@@ -37,7 +38,8 @@ def replacing(
     What is written lies on the disk when `before` is called, the last thing before the one rename, which `put` may do
     otherwise; an error of `before` leaves `path` as it is. A file that is replaced hands on its mode, owner, group,
     access list and extended attributes, and a link stays a link, to the new content. Raises RunError where the folder
-    is read-only or the disk full. After any failure what stood at `path` is unchanged and the temporary file gone.
+    is read-only or the disk full. After any failure what stood at `path` is unchanged and the temporary file gone; that
+    of a process that was killed goes a day later, but where `put` may have left in it what was replaced.
     """
     temporary: Path | None = None
     try:
@@ -46,6 +48,8 @@ def replacing(
         temporary = _beside(target, target.suffix)
         temporary.open("xb").close()  # with the rights that its folder gives to new files
         made = temporary.stat().st_mode
+        if put is Path.replace:
+            remove_leftovers_beside(temporary, target.suffix)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -80,6 +84,7 @@ def new_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = _beside(path)
         temporary.mkdir()
+        remove_leftovers_beside(temporary, "")
         yield temporary
         for written in temporary.rglob("*"):
             if written.is_file():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = (
-    ("errors", "file_rights", "unexpected"),
+    ("errors", "file_rights", "leftovers", "unexpected"),
     ("child_process", "columns", "files", "geometry", "listing", "progress", "settings"),
     ("slides",),
     ("models",),
