@@ -1,6 +1,7 @@
 /*
  * Purpose: write the glomeruli of the open image (or, with "Run for project", of every image) as they stand now.
- * Input:   annotations of class Glomerulus and below that have an area; the others are named and left out.
+ * Input:   annotations of class Glomerulus and below that have an area, near spellings, which are said, among them; the
+ *          others are named and left out.
  *          Arguments (none is needed): the folder to write into, and the class   [<project>/export, Glomerulus]
  * Output:  <image>.geojson, which QuPath imports again, and <image>.csv: one row a glomerulus with its place, area,
  *          whose it is, verdict and initials. An older export of the image is replaced.
@@ -12,6 +13,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 import java.nio.file.Files
 import java.nio.file.Path
 import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.io.PathIO
 
 def imageData = getCurrentImageData()
@@ -27,11 +29,10 @@ Files.createDirectories(folder)
 
 def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getImageName()
 def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
-def isOf = { item ->
-    def its = item.getPathClass()?.toString() ?: ""
-    (its == base || its.startsWith(base + ":")) && (base.endsWith("*") || !its.endsWith("*")) && item.getROI().isArea()
+def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
+def (glomeruli, others) = getAnnotationObjects().split {
+    it.getROI().isArea() && rule.isClass(it.getPathClass()?.toString(), base)
 }
-def (glomeruli, others) = getAnnotationObjects().split { isOf(it) }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
 }
@@ -60,9 +61,9 @@ for (item in glomeruli) {
     ].join(",")
 }
 Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
-def without = calibrated ? "" : "; its pixel size is not set, so areas are left out"
-def unused = others.countBy { it.getPathClass()?.toString() ?: "without a class" }
-without += unused ? "; left out: " + unused.collect { its, times -> "${times} ${its}" }.join(", ") : ""
+def without = calibrated ? "" : "its pixel size is not set, so areas are left out"
+def remarks = [without, *rule.spellings(glomeruli, [base]), rule.leftOut(others)]
+without = remarks.findAll { it }.collect { "; " + it }.join()
 def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" + without
 println "${name}: ${text}"
 if (binding.hasVariable("showResult"))  // of the menu
@@ -77,4 +78,16 @@ String shortened(String text) {
     while (kept.getBytes("UTF-8").length > 150)
         kept = kept.substring(0, kept.offsetByCodePoints(kept.length(), -1))
     return kept == text ? text : kept + "~" + Integer.toHexString(text.hashCode())
+}
+
+/** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
+File besideThis(String name) {
+    def own = binding.getVariables()["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getUserPath()
+    def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts/GlomSeg")?.toFile()]
+    def file = folders.findAll { it != null }.collect { new File(it, name) }.find { it.isFile() }
+    if (file == null)
+        throw new IllegalStateException("${name} is in none of ${folders}; put it there with: " +
+            "glomseg qupath install-scripts")
+    return file
 }

@@ -34,6 +34,7 @@ import java.text.NumberFormat
 import java.time.DateTimeException
 import java.time.OffsetDateTime
 import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.common.GeneralTools
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.writers.TileExporter
@@ -51,6 +52,8 @@ import qupath.lib.roi.ROIs
 @Field static final int COLOURED = 20
 @Field static final double STAINED_SHARE = 0.25
 
+@Field def rule
+rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
 def imageData = getCurrentImageData()
 def entry = getProjectEntry()
 if (imageData == null || entry == null)
@@ -109,7 +112,8 @@ def stem = stemOf(entry.getImageName())
 def boxes = tileGrid(server, downsample, size, overlap)
 def region = option("region", null)
 if (region != null) {
-    def areas = annotations.findAll { it.getPathClass()?.toString() == region }.collect { it.getROI().getGeometry() }
+    def areas = annotations.findAll { rule.isClass(it.getPathClass()?.toString(), region) }
+        .collect { it.getROI().getGeometry() }
     def area = areas ? GeometryTools.union(areas) : null
     boxes = boxes.findAll { area != null && area.covers(GeometryTools.regionToGeometry(it)) }
 }
@@ -158,9 +162,9 @@ record.project = entry.getEntryPath().getParent().getParent().getFileName().toSt
 record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
 def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
-def unused = (annotations - labelled - ignored).countBy { it.getPathClass()?.toString() ?: "without a class" }
-def leftOut = unused ? "; left out: " + unused.collect { name, count -> "${count} ${name}" }.join(", ") : ""
-say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${leftOut}", target)
+def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in judged) } - labelled - ignored)]
+def remarks = told.findAll { it }.collect { "; " + it }.join()
+say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${remarks}", target)
 
 /** Tell whether an image was marked as fully reviewed as it stands now; by the rules of glomseg's review_mark.py. */
 boolean isReviewed(def entry, def imageData) {
@@ -241,10 +245,9 @@ void say(String text, File where = null) {
         Dialogs.showInfoNotification(name, full)
 }
 
-/* The class whose label a class has: itself, else the nearest parent that is named. */
-static String labelledAs(pathClass, List<String> classes) {
-    def name = pathClass?.toString()
-    return classes.findAll { name == it || name?.startsWith(it + ": ") }.max { it.length() }
+/* The class whose label a class has: itself, else the nearest parent that is named, else one that is spelled so. */
+String labelledAs(pathClass, List<String> classes) {
+    return rule.best(pathClass?.toString(), classes)
 }
 
 static boolean isIgnored(String name) {
@@ -265,7 +268,7 @@ static boolean isCandidate(item) {
 }
 
 /* Whether a glomerulus stands where a candidate lies, or one that was rejected; as glomseg's reviewed.py has it. */
-static boolean isJudged(item, all, List<String> classes) {
+boolean isJudged(item, all, List<String> classes) {
     def ours = item.getROI().getGeometry()
     return isRejected(item) || all.any { other ->
         def isRival = labelledAs(other.getPathClass(), classes) != null || other.getMetadata()["glomseg.run"]
@@ -391,4 +394,16 @@ static Map readRecord(File root, Double mpp, List<String> classes) {
         throw new IllegalArgumentException("${root} holds tiles of ${record.mpp} um/px and classes " +
             "${record.classes}, not ${mpp} and ${classes}; choose another folder, or one mpp= for all images.")
     return record
+}
+
+/** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
+File besideThis(String name) {
+    def own = binding.getVariables()["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getUserPath()
+    def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts/GlomSeg")?.toFile()]
+    def file = folders.findAll { it != null }.collect { new File(it, name) }.find { it.isFile() }
+    if (file == null)
+        throw new IllegalStateException("${name} is in none of ${folders}; put it there with: " +
+            "glomseg qupath install-scripts")
+    return file
 }

@@ -162,9 +162,13 @@ void showNamesAgain() {
         getQuPath().getOverlayOptions().setShowNames(true)
 }
 
-/** Return what is no place for a candidate: glomeruli, and all that was rejected. */
+/** Return what is no place for a candidate: glomeruli, however their class is spelled, and all that was rejected. */
 List<PathObject> judgedPlaces(def hierarchy) {
-    return hierarchy.getAnnotationObjects().findAll { isGlomerulus(it) || it.getPathClass()?.toString() == REJECTED }
+    def rule = load("glomseg_classes")
+    return hierarchy.getAnnotationObjects().findAll {
+        def name = it.getPathClass()?.toString()
+        name == REJECTED || rule.isClass(name, BASE)
+    }
 }
 
 /** Return the annotations that are glomeruli: of the class and those below it, and what a review rejected. */

@@ -45,7 +45,10 @@ import qupath.lib.objects.PathObject
 @Field static final long STALE_MS = 300_000
 @Field static final int FEW = 2
 
+@Field def rule
+
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
+rule = shared.load("glomseg_classes")
 def imageData = getCurrentImageData()
 def project = getProject()
 def entry = getProjectEntry()
@@ -429,40 +432,7 @@ boolean coincides(PathObject item, STRtree others) {
 boolean areRivals(PathObject item, PathObject other) {
     if (other.getMetadata().containsKey(RUN))
         return true
-    return other.isAnnotation() && (baseClass(item) == baseClass(other) || isClass(nameOf(other), baseClass(item)))
-}
-
-/** Tell whether a class is the wanted one or derived from it, however it is spelled; by the rules of classes.py. */
-boolean isClass(String name, String wanted) {
-    def ours = bareNames(name), theirs = bareNames(wanted)
-    return theirs && theirs.size() <= ours.size() && (0..<theirs.size()).every { alike(ours[it], theirs[it]) }
-}
-
-List<String> bareNames(String name) {
-    def bare = name.split("[:,;]").collect { it.replaceAll("[\\s_-]+", "").toLowerCase(Locale.ROOT) }
-    return bare.collect { singular(it) }.findAll { it }
-}
-
-String singular(String word) {
-    if (word.endsWith("i") && word.size() > 3)
-        return word[0..-2] + "us"
-    if (word.endsWith("uses"))
-        return word[0..-3]
-    return word.endsWith("s") && !(word ==~ /.*(us|ss|is)/) ? word[0..-2] : word
-}
-
-/** Tell whether two names are the same but for one slip in a long word. */
-boolean alike(String one, String other) {
-    if (one == other)
-        return true
-    def letters = [one, other].every { it.size() >= 8 && it.every { letter -> Character.isLetter(letter as char) } }
-    if (!letters || Math.abs(one.size() - other.size()) > 1)
-        return false
-    def same = Math.min(one.size(), other.size())
-    def start = (0..<same).find { one[it] != other[it] } ?: (one[0] == other[0] ? same : 0)
-    def left = one.substring(start), right = other.substring(start)
-    def swapped = left.take(2) == right.take(2).reverse() && left.drop(2) == right.drop(2)
-    return left.drop(1) == right.drop(1) || left.drop(1) == right || left == right.drop(1) || swapped
+    return other.isAnnotation() && (baseClass(item) == baseClass(other) || rule.isClass(nameOf(other), baseClass(item)))
 }
 
 String nameOf(PathObject item) {

@@ -1,7 +1,7 @@
 /*
  * Purpose: count and measure the glomeruli of the open image or, with "Run for project", of every image.
  * Input:   annotations of class Glomerulus and below that have an area; "Glomerulus: Sclerotic" counts as sclerosed.
- *          The others, such as points, rejected ones and those of a class "glomeruli", are named and left out.
+ *          Near spellings such as "glomeruli" count and are said; points, rejected ones and the like are left out.
  *          Arguments (none is needed): the CSV file to write   [<project>/glomeruli_summary.csv]
  * Output:  one row an image in that file, an older row of the same image replaced: number, mean and total area in um2,
  *          % sclerotic, and how many have a verdict. In a window, the row is shown as well.
@@ -14,6 +14,7 @@ import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
 import qupath.fx.dialogs.Dialogs
+import qupath.lib.gui.UserDirectoryManager
 
 def imageData = getCurrentImageData()
 def entry = getProjectEntry()
@@ -22,14 +23,11 @@ if (imageData == null || entry == null)
 def given = binding.hasVariable("args") ? (args as List<String>) : []
 def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
 
-def isOf = { item, name ->
-    def its = item.getPathClass()?.toString() ?: ""
-    (its == name || its.startsWith(name + ":")) && !its.endsWith("*")  // QuPath ignores what ends in a star
-}
+def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
 def annotations = getAnnotationObjects()
-def glomeruli = annotations.findAll { isOf(it, "Glomerulus") && it.getROI().isArea() && it.getROI().getArea() > 0 }
+def isOf = { item, name -> item.getROI().isArea() && rule.isClass(item.getPathClass()?.toString(), name) }
+def glomeruli = annotations.findAll { isOf(it, "Glomerulus") && it.getROI().getArea() > 0 }
 def sclerotic = glomeruli.findAll { isOf(it, "Glomerulus: Sclerotic") }
-def unused = (annotations - glomeruli).countBy { it.getPathClass()?.toString() ?: "without a class" }
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
@@ -62,8 +60,20 @@ Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 def text = [columns, row].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
 if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; no run has worked on it, and it is not marked as fully reviewed"
-if (unused)
-    text += "\nleft out: " + unused.collect { its, times -> "${times} ${its}" }.join(", ")
+def others = rule.leftOut(annotations - glomeruli)
+text = [text, *rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), *(others ? [others] : [])].join("\n")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)
+
+/** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
+File besideThis(String name) {
+    def own = binding.getVariables()["qupath.script.file"]
+    def user = UserDirectoryManager.getInstance().getUserPath()
+    def folders = [own ? new File(own.toString()).getParentFile() : null, user?.resolve("scripts/GlomSeg")?.toFile()]
+    def file = folders.findAll { it != null }.collect { new File(it, name) }.find { it.isFile() }
+    if (file == null)
+        throw new IllegalStateException("${name} is in none of ${folders}; put it there with: " +
+            "glomseg qupath install-scripts")
+    return file
+}

@@ -199,32 +199,42 @@ def test_an_import_lets_no_older_run_take_the_place_of_one_that_cannot_be_read(m
     assert "8 added" in drive(moved, "import_results|a", image="kidney_01.tif")[1]  # an older one that is named
 
 
-def test_what_is_no_glomerulus_is_counted_by_none_and_named(moved, drive, glomseg, tmp_path):
-    """As `measure` does: of the class and below, with an area; near spellings are said, and what has a star is not."""
-    classes = ("Glomerulus", "Glomerulus: Sclerotic: Old", "Glomerulus: Artefact*", "Tubule")
-    drawn = [
-        f"""
-        addObject(qupath.lib.objects.PathObjects.createAnnotationObject(
-            qupath.lib.roi.ROIs.createRectangleROI({100 * number}, 900, 60, 60, null),
-            qupath.lib.objects.classes.PathClass.fromString("{name}")))"""
-        for number, name in enumerate(classes)
-    ]
-    point = """
-        addObject(qupath.lib.objects.PathObjects.createAnnotationObject(
-            qupath.lib.roi.ROIs.createPointsROI(50, 50, null),
-            qupath.lib.objects.classes.PathClass.fromString("Glomerulus")))"""
-    script = tmp_path / "draw.groovy"
-    script.write_text("".join([*drawn, point]), "utf-8")
+RECTANGLE = """
+addObject(qupath.lib.objects.PathObjects.createAnnotationObject(
+    qupath.lib.roi.ROIs.createRectangleROI({x}, 300, 60, 60, null),
+    qupath.lib.objects.classes.PathClass.fromString("{name}")))"""
+POINT = """
+addObject(qupath.lib.objects.PathObjects.createAnnotationObject(
+    qupath.lib.roi.ROIs.createPointsROI(50, 50, null), qupath.lib.objects.classes.PathClass.fromString("Glomerulus")))
+getProjectEntry().putMetadataValue("glomseg.reviewed", "by AB")"""
+
+
+def test_scripts_and_commands_take_the_same_for_a_glomerulus(moved, drive, glomseg, tmp_path):
+    """Of the class and below, near spellings too, with an area: nothing else is counted, exported or taught."""
+    classes = ("Glomerulus", "glomeruli", "Glomerulus: Sclerotic: Old", "Glomerulus: Artefact*", "Tubule")
+    script, (table, out, tiles) = tmp_path / "draw.groovy", (tmp_path / name for name in ("all.csv", "out", "tiles"))
+    drawn = "".join(RECTANGLE.format(x=60 + 80 * number, name=name) for number, name in enumerate(classes))
+    script.write_text(f"clearAllObjects()\n{drawn}{POINT}", "utf-8")
     assert glomseg("qupath", "run", script, moved, "--image", "kidney_02.tif", "--save").code == 0
-    table, out = tmp_path / "all.csv", tmp_path / "out"
-    said = "".join(drive(moved, f"measure_summary|{table}", f"export_glomeruli|{out}", image="kidney_02.tif"))
+    calls = (f"measure_summary|{table}", f"export_glomeruli|{out}", f"export_training_tiles|folder={tiles}|size=256")
+    said = "".join(drive(moved, *calls, image="kidney_02.tif"))
+    assert said.count("1 of class 'glomeruli' is read as Glomerulus") == len(calls)
+    assert said.count("left out: 1 Glomerulus: Artefact*, 1 Tubule, 1 Glomerulus") == len(calls)
     (row,) = csv.DictReader(table.open(encoding="utf-8"))
     assert (row["glomeruli"], row["sclerotic"]) == ("3", "1")
-    assert said.count("left out: 1 Glomerulus: Artefact*, 1 Tubule, 1 Glomerulus") == 2
     assert len(read_geojson(out / "kidney_02.tif [2].geojson")) == 3
     assert glomseg("measure", moved, "-o", tmp_path / "tables").code == 0
     slides = {slide["image"]: slide for slide in read_csv(tmp_path / "tables/slides.csv")[1]}
     assert (slides["kidney_02.tif"]["profiles"], slides["kidney_02.tif"]["sclerotic"]) == ("3", "1")
+    assert glomseg("export-tiles", moved, "-o", tmp_path / "ours", "--size", 256).code == 0
+    labels = [folder / "kidney_02" for folder in (tiles, tmp_path / "ours")]
+    theirs, ours = ({path.name: path for path in folder.glob("*-labelled.png")} for folder in labels)
+    assert theirs.keys() == ours.keys()
+    for name, path in theirs.items():
+        one, other = (np.asarray(Image.open(label)) for label in (path, ours[name]))
+        assert np.count_nonzero(one != other) <= 2 * 4 * 30  # half a pixel at the edges of rectangles
+    found = np.concatenate([np.unique(np.asarray(Image.open(path))) for path in theirs.values()])
+    assert set(found) == {0, 1, 2}
 
 
 def test_what_stands_is_exported_measured_and_cut_into_tiles(moved, drive, data, tmp_path):

@@ -1,0 +1,79 @@
+/*
+ * Purpose: the one rule of which annotations are of a class, as glomseg's classes.py has it. The other scripts load
+ *          this file from their own folder; by itself it does nothing.
+ * Input:   names of classes, as QuPath shows them.
+ * Output:  whether one is another, derived from it, or a near spelling of either; and words for what was read so.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+/** Return the class among those wanted that a class counts as: its own, else the nearest parent, else a spelling. */
+String best(String name, List<String> wanted) {
+    def fitting = wanted.findAll { isExactly(name, it) } ?: wanted.findAll { isClass(name, it) }
+    return fitting.max { namesOf(it).size() }
+}
+
+/** Tell whether QuPath takes a class for the wanted one or one below it, and does not ignore it for a star. */
+boolean isExactly(String name, String wanted) {
+    def ours = namesOf(name), theirs = namesOf(wanted)
+    return theirs && ours.take(theirs.size()) == theirs && (!isStarred(ours) || isStarred(theirs))
+}
+
+/** Tell whether a class is the wanted one, one derived from it, or a near spelling of either. */
+boolean isClass(String name, String wanted) {
+    if (isExactly(name, wanted))
+        return true
+    if (isStarred(namesOf(name)) && !isStarred(namesOf(wanted)))
+        return false
+    def ours = bareNames(name), theirs = bareNames(wanted)
+    return theirs && theirs.size() <= ours.size() && (0..<theirs.size()).every { alike(ours[it], theirs[it]) }
+}
+
+/** Say which classes of objects were read as wanted ones though QuPath takes them for others, and how often. */
+List<String> spellings(items, List<String> wanted) {
+    return items.countBy { it.getPathClass()?.toString() }.collectMany { name, count ->
+        def read = best(name, wanted)
+        def are = count == 1 ? "is" : "are"
+        read == null || isExactly(name, read) ? [] : ["${count} of class '${name}' ${are} read as ${read}".toString()]
+    }
+}
+
+/** Say how many objects are left out, by class; "" for none. */
+String leftOut(items) {
+    def counts = items.countBy { it.getPathClass()?.toString() ?: "without a class" }
+    return counts ? "left out: " + counts.collect { name, count -> "${count} ${name}" }.join(", ") : ""
+}
+
+private List<String> namesOf(String name) {
+    return (name ?: "").split(":")*.trim().findAll { it }
+}
+
+private boolean isStarred(List<String> names) {
+    return names && names.last().endsWith("*")
+}
+
+private List<String> bareNames(String name) {
+    def bare = (name ?: "").split("[:,;]").collect { it.replaceAll("[\\s_-]+", "").toLowerCase(Locale.ROOT) }
+    return bare.collect { singular(it) }.findAll { it }
+}
+
+private String singular(String word) {
+    if (word.endsWith("i") && word.size() > 3)
+        return word[0..-2] + "us"
+    if (word.endsWith("uses"))
+        return word[0..-3]
+    return word.endsWith("s") && !(word ==~ /.*(us|ss|is)/) ? word[0..-2] : word
+}
+
+/* Whether two names are the same but for one slip in a long word. */
+private boolean alike(String one, String other) {
+    if (one == other)
+        return true
+    def letters = [one, other].every { it.size() >= 8 && it.every { letter -> Character.isLetter(letter as char) } }
+    if (!letters || Math.abs(one.size() - other.size()) > 1)
+        return false
+    def same = Math.min(one.size(), other.size())
+    def start = (0..<same).find { one[it] != other[it] } ?: (one[0] == other[0] ? same : 0)
+    def left = one.substring(start), right = other.substring(start)
+    def swapped = left.take(2) == right.take(2).reverse() && left.drop(2) == right.drop(2)
+    return left.drop(1) == right.drop(1) || left.drop(1) == right || left == right.drop(1) || swapped
+}
