@@ -27,7 +27,7 @@ if (folder == null)
     throw new IllegalStateException("The image belongs to no project; name a folder as the first argument.")
 Files.createDirectories(folder)
 
-def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getImageName()
+def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getOriginalImageName()
 def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
 def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
 def (glomeruli, others) = getAnnotationObjects().split {

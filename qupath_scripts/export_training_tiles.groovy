@@ -36,6 +36,7 @@ import java.time.OffsetDateTime
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.common.GeneralTools
+import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.LabeledImageServer
 import qupath.lib.images.writers.TileExporter
 import qupath.lib.io.GsonTools
@@ -108,7 +109,8 @@ named.eachWithIndex { name, index ->
 ignored.findAll { isCandidate(it) }*.getPathClass().unique().each { builder.addLabel(it, named.size()) }
 def labels = builder.build()
 def toIgnore = ignored ? GeometryTools.union(ignored.collect { it.getROI().getGeometry() }) : null
-def stem = stemOf(entry.getImageName())
+def imageName = entry.getOriginalImageName()  // QuPath masks names by others, which are new at each start
+def stem = stemOf(imageName)
 def boxes = tileGrid(server, downsample, size, overlap)
 def region = option("region", null)
 if (region != null) {
@@ -155,11 +157,17 @@ if (subdir)
     exporter.imageSubDir("images").labeledImageSubDir("labels")
 else
     exporter.labeledImageId("-labelled")
-exporter.writeTiles(target.getAbsolutePath())
+def shown = server.getMetadata()
+try {
+    server.setMetadata(new ImageServerMetadata.Builder(shown).name(imageName).build())  // QuPath calls tiles so
+    exporter.writeTiles(target.getAbsolutePath())
+} finally {
+    server.setMetadata(shown)
+}
 nameIgnoredOnce(new File(target, stem + "-tiles.json"))
-record.downsample[entry.getImageName()] = downsample
+record.downsample[imageName] = downsample
 record.project = entry.getEntryPath().getParent().getParent().getFileName().toString()
-record.images[target.getName()] = [image: entry.getImageName(), reviewed: reviewed]
+record.images[target.getName()] = [image: imageName, reviewed: reviewed]
 def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
 def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in judged) } - labelled - ignored)]
@@ -372,7 +380,7 @@ static String stemOf(String name) {
 
 /* Images of one name without extension are told apart by their ids. */
 static String folderName(entry, String stem) {
-    def alike = getProject().getImageList().count { stemOf(it.getImageName()) == stem }
+    def alike = getProject().getImageList().count { stemOf(it.getOriginalImageName()) == stem }
     return alike > 1 ? "${stem} [${entry.getID()}]" : stem
 }
 

@@ -189,7 +189,7 @@ void evaluate() {
         if (reviewed) {
             sheet = File.createTempFile("glomseg-", ".csv")
             sheet.setText("image,split\n" + entries.collect { entry ->
-                quoted(entry.getImageName()) + "," + (entry in reviewed ? "test" : "train")
+                quoted(entry.getOriginalImageName()) + "," + (entry in reviewed ? "test" : "train")
             }.join("\n") + "\n", "UTF-8")
             arguments += ["--samples", sheet.getPath(), "--part", "test"]
         }

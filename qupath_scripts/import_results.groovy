@@ -104,6 +104,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         imageData.setProperty(WRITE, WRITE + "=" + write)
         imageData.setProperty(STANDS, STANDS + "=" + write + ":" + write)
         shared.saveData(entry, imageData)
+    } else {
+        keepUnchanged(run, key)
     }
     def hidden = plan.add && shared.isShown(imageData) &&
         FXUtils.callOnApplicationThread({ shared.hideNames() } as Callable)
@@ -149,7 +151,7 @@ boolean isOfAnother(def record, def entry, def imageData) {
     def uri = server.getURIs().find { it.getScheme() == "file" }
     def file = uri == null ? null : new File(uri)
     def was = record?.inputs?.file
-    def isSame = was == null || file == null || record.name == entry.getImageName() || was == file.getName() ||
+    def isSame = was == null || file == null || record.name == entry.getOriginalImageName() || was == file.getName() ||
         record.inputs.bytes == file.length()
     return !isOfSize || !isSame
 }
@@ -519,6 +521,13 @@ void keepChange(Path home, Path run, String key, Map change) {
     def temporary = file.resolveSibling("." + file.getFileName())
     temporary.toFile().setText(GsonTools.getInstance().newBuilder().serializeNulls().create().toJson(content), "UTF-8")
     Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
+}
+
+/** Note that an image has what a run found, and that nothing of it was to be changed for that. */
+void keepUnchanged(Path run, String key) {
+    def file = run.resolve("unchanged").resolve(key + ".json")
+    Files.createDirectories(file.getParent())
+    Files.writeString(file, GsonTools.getInstance().toJson([at: java.time.OffsetDateTime.now().toString()]) + "\n")
 }
 
 void addClasses(List added) {

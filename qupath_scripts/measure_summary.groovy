@@ -40,7 +40,7 @@ def number = { value -> Double.isNaN(value as double) ? "" : String.format(Local
 def count = glomeruli.size()
 def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
                "with_verdict"]
-def name = entry.getImageName()
+def name = entry.getOriginalImageName()  // however QuPath masks it
 if (name =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/)
     name = "'" + name // no spreadsheet is to run a name as a formula; glomseg takes the ' off again
 def values = [
@@ -57,7 +57,8 @@ def temporary = file.resolveSibling("." + file.getFileName())
 Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
 Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 
-def text = [columns, row].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
+def shown = row.take(1) + [entry.getImageName()] + row.drop(2)
+def text = [columns, shown].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
 if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; no run has worked on it, and it is not marked as fully reviewed"
 def others = rule.leftOut(annotations - glomeruli)

@@ -161,5 +161,8 @@ def _is_predicted(source: Source, asked: Selection, runs: dict[Path, list[Run]])
     run_id = asked.whose.removeprefix("run:") if asked.whose.startswith("run:") else None
     if any(RUN in item.metadata and run_id in (None, item.metadata[RUN]) for item in image.objects):
         return True
-    records = [run.images.get(image.entry_id) for run in runs[source.path] if run_id in (None, run.run_id)]
-    return any(record is not None and record.collected is not None and record.undone is None for record in records)
+    return any(
+        record.undone is None and (record.collected is not None or run.needed_no_change(image.entry_id))
+        for run in runs[source.path]
+        if run_id in (None, run.run_id) and (record := run.images.get(image.entry_id)) is not None
+    )

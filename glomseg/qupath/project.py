@@ -2,7 +2,7 @@
 
 `project.qpproj` is what counts: QuPath builds an image from it when it opens one, pixel size included, and writes
 `data/<id>/server.json` only to rebuild a lost project (DefaultProject.java: "it isn't used"). A pixel size that the
-user sets goes into both at the next save.
+user sets goes into the latter at the next save, into the former when QuPath closes the project.
 """
 
 from __future__ import annotations
@@ -19,7 +19,14 @@ from glomseg.errors import ProjectError, in_words
 from glomseg.files import from_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator
-from glomseg.qupath.image_servers import builder_problem, icc_remark, picture_problem, pixel_size, unwrapped
+from glomseg.qupath.image_servers import (
+    builder_problem,
+    icc_remark,
+    picture_problem,
+    pixel_size,
+    size_not_in_the_project,
+    unwrapped,
+)
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
@@ -200,7 +207,7 @@ def _too_old(version: object) -> bool:
 def _image_or_problem(entry: Any, project_path: Path, number: int, locator: Locator) -> ProjectImage:
     """Read one image; one that cannot be read has a problem, and an id of its own where QuPath's is none."""
     try:
-        return _image(entry, project_path.parent, locator)
+        return _image(entry, project_path, locator)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         said = _table(entry)
         entry_id = str(said.get("entryID"))
@@ -226,7 +233,7 @@ def _is_entry_id(value: object) -> bool:
     return type(value) in (int, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", str(value)) is not None
 
 
-def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectImage:
+def _image(entry: Mapping[str, Any], project_path: Path, locator: Locator) -> ProjectImage:
     entry_id = entry["entryID"]
     if not _is_entry_id(entry_id):
         raise ValueError(f"entry id {entry_id!r}")
@@ -237,6 +244,8 @@ def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectI
     stated, unit_problem = pixel_size(_table(seen.get("pixelCalibration")))
     stated = fits_objective(stated, parse_number(seen.get("magnification")))
     mpp = stated.mpp or (None, None)
+    data_folder = project_path.parent / "data" / str(entry_id)
+    newer = size_not_in_the_project(stated, project_path, data_folder / "server.json")
     located = _locate(locator, uri)
     problem = builder_problem(inner) or picture_problem(seen) or _place_problem(located) or unit_problem
     return ProjectImage(
@@ -251,8 +260,8 @@ def _image(entry: Mapping[str, Any], folder: Path, locator: Locator) -> ProjectI
         mpp_y=mpp[1],
         metadata={str(key): str(value) for key, value in _table(entry.get("metadata")).items()},
         problem=problem,
-        data_folder=folder / "data" / str(entry_id),
-        remarks=(*_said_of_size(stated), *icc_remark(inner)),
+        data_folder=data_folder,
+        remarks=(*_said_of_size(stated), *((newer,) if newer else ()), *icc_remark(inner)),
     )
 
 

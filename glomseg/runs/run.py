@@ -113,6 +113,17 @@ class Run:
         record = self.images.get(entry_id)
         return record is not None and record.is_done and self.result_path(entry_id).is_file()
 
+    def needed_no_change(self, entry_id: str) -> bool:
+        """Tell whether a script in QuPath brought an image's result in, and everything was there or a person's.
+
+        That is no write, and the script leaves the run's record to the commands.
+        """
+        said = self.folder / "unchanged" / f"{checked_entry_id(entry_id)}.json"
+        try:
+            return said.stat().st_mtime_ns >= self.result_path(entry_id).stat().st_mtime_ns
+        except OSError:
+            return False
+
     def begin(self, entry_id: str, *, name: str, path: str, inputs: Inputs) -> None:
         """Start an image over: what an earlier attempt found is forgotten, but not what was done to the project."""
         before = self.images.get(entry_id, ImageRecord())

@@ -228,6 +228,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
                     lost,
                     is_taken_back=record.collected is not None
                     and taken_back_at(runs_folder, image.entry_id, image.data_folder, run.run_id) is not None,
+                    is_unchanged=run.needed_no_change(image.entry_id),
                     is_at_work=is_at_work,
                 ),
                 glomeruli=record.glomeruli,
@@ -306,6 +307,7 @@ def _run_state(
     lost: str | None,
     *,
     is_taken_back: bool,
+    is_unchanged: bool,
     is_at_work: bool,
 ) -> str:
     """Say how far a run got: what stands in the data counts, whatever the record says."""
@@ -318,7 +320,7 @@ def _run_state(
         return LOST
     if record.undone is not None or is_taken_back:
         return "undone"
-    if record.collected is not None and record.is_done:
+    if (record.collected is not None or is_unchanged) and record.is_done:
         return "collected"
     if record.state is State.RUNNING and not is_at_work:
         return "interrupted"

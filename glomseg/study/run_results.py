@@ -34,7 +34,7 @@ def newest_result(
     One that was undone counts only where there is no other: that which was undone last. `described` describes the runs,
     `standing` are the ids of those whose writes stand in the image's data, the last first, and `taken_back` says when
     others were by an undo that was killed before their records knew of it. A run that had nothing to add left no write:
-    its record alone says that it was collected.
+    its record, or a script in QuPath, says that it was collected.
     """
     done = [run for run in runs if run.has_result(entry_id)]
     undone = {run.run_id: at for run in done if (at := _undone_at(run, entry_id, taken_back)) is not None}
@@ -46,6 +46,7 @@ def newest_result(
         run = next((other for one in standing for other in not_undone if other.run_id == one), run)
     record = run.images[entry_id]
     nothing_to_add = record.collected is not None and record.collected.added == 0
+    nothing_to_add |= run.needed_no_change(entry_id)
     return RunFinding(
         run_id=run.run_id,
         found=record.glomeruli,

@@ -1,11 +1,12 @@
 """A project read as JSON: real ones of two QuPath versions, and what must be refused."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
-from support.project_files import builder, calibration, touch, write
+from support.project_files import builder, calibration, only, touch, write
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.class_list import ProjectClass
@@ -84,6 +85,25 @@ def test_the_pixel_size_of_the_project_file_wins(real):
     content["images"][0]["serverBuilder"]["metadata"]["pixelCalibration"] = calibration(0.23)
     path.write_text(json.dumps(content), "utf-8")
     assert read_project(real).images[0].mpp_x == 0.23  # server.json still says 0.5, and QuPath does not read it
+
+
+def test_a_pixel_size_that_the_project_file_does_not_have_yet_is_told(tmp_path):
+    path = write(tmp_path, builder(touch(tmp_path / "a.tif").as_uri(), pixelCalibration=calibration(0.5)))
+    server = touch(tmp_path / "data/1/server.json")  # Ctrl+S in QuPath writes this, and not the project's file
+    server.write_text(json.dumps(builder(pixelCalibration=calibration(0.25))), encoding="utf-8")
+    written = path.stat().st_mtime_ns
+    os.utime(server, ns=(written + 1, written + 1))
+    image = only(path)
+    assert image.mpp == (0.5, 0.5)
+    (said,) = image.remarks
+    assert said.startswith("QuPath saved it with 0.25 x 0.25 um per pixel, and the project's file still says 0.5 x 0.5")
+    for text in ("[]", "{", '{"metadata": 1}', json.dumps(builder(pixelCalibration=calibration(0.5)))):
+        server.write_text(text, encoding="utf-8")
+        os.utime(server, ns=(written + 1, written + 1))
+        assert only(path).remarks == ()
+    server.write_text(json.dumps(builder(pixelCalibration=calibration(0.25))), encoding="utf-8")
+    os.utime(server, ns=(written, written))  # QuPath wrote the project since
+    assert only(path).remarks == ()
 
 
 @pytest.mark.parametrize(

@@ -170,6 +170,18 @@ def test_an_import_does_not_believe_that_a_whole_run_was_deleted(moved, one_proc
     assert "0 added, 0 removed, 3 as before, 0 left to a person's, 5 rejected" in drive(moved, "import_results")[1]
 
 
+def test_a_run_whose_outlines_are_all_a_persons_already_is_in_the_project(moved, glomseg, drive):
+    def told():
+        (image, *_) = json.loads(glomseg("status", moved, "--json").out)["images"]
+        (slide, *_) = json.loads(glomseg("measure", moved, "-o", moved.parent / "tables", "--json").out)["slides"]
+        return image["runs"][0]["state"], slide["measured"]
+
+    made_run(moved, "run-1", discs("run-1", [(657, 1905)]))  # on one that was drawn by hand
+    assert told() == ("done", False)
+    assert "0 added, 0 removed, 0 as before, 1 left to a person's" in drive(moved, "import_results")[1]
+    assert told() == ("collected", True)
+
+
 def test_an_import_brings_in_the_run_of_the_newest_instant(moved, one_process, drive):
     """Two zones, a clock that was set back, a copy of a run's folder, and a name that sorts last."""
     times = {

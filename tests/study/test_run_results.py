@@ -1,5 +1,6 @@
 """Which run's count is named of an image: that of what stands there, whatever began last."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,22 @@ def test_the_run_named_is_that_of_what_stands(runs: list[Run]) -> None:
     assert named() == ("run-1", 3, False, True)
     undo(runs[1], "2026-11-24T10:00:00+00:00")
     assert named() == ("run-2", 5, False, True)
+
+
+def test_a_result_that_a_script_had_nothing_to_change_for_is_in_the_project(runs: list[Run]) -> None:
+    def is_in() -> bool:
+        finding = newest_result(runs, [], "1", ("run-1",))
+        assert finding is not None
+        return finding.in_project
+
+    assert not is_in()
+    said = runs[1].folder / "unchanged/1.json"
+    said.parent.mkdir()
+    said.write_text("{}", "utf-8")
+    assert is_in()
+    ended = said.stat().st_mtime_ns
+    os.utime(runs[1].result_path("1"), ns=(ended + 1, ended + 1))  # another result since
+    assert not is_in()
 
 
 def test_a_newer_result_of_which_nothing_is_known_is_named(runs: list[Run], tmp_path: Path) -> None:

@@ -23,8 +23,12 @@ class Menu:
 
     def click(self, label):
         item = f"gui.getMenu('Extensions>GlomSeg', false).getItems().find {{ it.getText()?.startsWith('{label}') }}"
-        self._logged = len(self.desk.window.log.read_text("utf-8", "replace"))
+        self.listen()
         self.desk.fx(f"{item}.fire(); 1")
+
+    def listen(self):
+        """Take what is told from now on for what comes of the next click."""
+        self._logged = len(self.desk.window.log.read_text("utf-8", "replace"))
 
     def dialog(self, code="1", seconds=60):
         """Wait for a dialog, do something with its `pane`, and return what came of it."""

@@ -117,6 +117,43 @@ def test_tiles_and_glomeruli_are_exported(empty):
     assert json.loads(Path(file).read_text("utf-8"))["features"]
 
 
+def test_files_name_an_image_by_its_name_while_qupath_masks_names(empty):
+    desk = empty.desk
+    empty.annotate("this image")
+    empty.told("3 outlines added")
+    desk.fx("""gui.getProject().getEntry(data).putMetadataValue('glomseg.reviewed', 'AB 2026-01-01')
+        qupath.lib.gui.prefs.PathPrefs.maskImageNamesProperty().set(true)
+        def entry = gui.getProject().getEntry(data)
+        gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+        gui.openImageEntry(entry)  // from now on its server has the name of the mask, too""")
+    try:
+        assert desk.fx("entryOf('kidney_02.tif')") == "null"
+        empty.click("Export training tiles")
+        _, folder = empty.result("annotated tiles")
+        assert Path(folder).name == "kidney_02"
+        assert list(Path(folder).glob("kidney_02 [[]*-labelled.png"))
+        assert json.loads((Path(folder) / "kidney_02-tiles.json").read_text("utf-8"))["tiles"]
+        images = json.loads((Path(folder).parent / "export.json").read_text("utf-8"))["images"]
+        assert images["kidney_02"]["image"] == "kidney_02.tif"
+        masked = desk.fx("data.getServer().getMetadata().getName()")
+        assert masked == desk.fx("gui.getProject().getEntry(data).getImageName()") != "kidney_02.tif"
+
+        empty.click("Export glomeruli")
+        _, file = empty.result("3 glomeruli as")
+        assert Path(file).name.startswith("kidney_02.tif [")
+        empty.click("Count")
+        assert masked in desk.answer("OK")  # what is shown keeps the person blind
+        table = (desk.project.parent / "glomeruli_summary.csv").read_text("utf-8")
+        assert '"kidney_02.tif",3,' in table
+        assert masked not in table
+        empty.click("Compare")
+        assert "on 1 fully reviewed image(s)" in empty.result("stand")[0]
+        empty.click("Import")
+        assert "0 added, 0 removed, 3 as before" in empty.told("as before")
+    finally:
+        desk.fx("qupath.lib.gui.prefs.PathPrefs.maskImageNamesProperty().set(false)")
+
+
 def test_a_job_that_is_cancelled_leaves_no_process_and_the_next_goes_on(empty):
     desk = empty.desk
     empty.annotate("this image")

@@ -21,6 +21,7 @@ def test_annotate_asks_about_the_image_that_is_open_when_it_asks(empty):
     desk = empty.desk
     desk.open("kidney_01.tif")
     desk.fx(SELECT.format(1600) + "; data.setChanged(false)")
+    empty.listen()
     desk.fx(CLICK.format("Annotate") + "gui.openImageEntry(entryOf('kidney_02.tif'))")
     desk.fx(SELECT.format(200))
     places = empty.dialog("boxes[0].getItems().toString()")

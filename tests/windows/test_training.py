@@ -30,8 +30,8 @@ def menu(desk, tmp_path, monkeypatch):
     desk.fx("gui.getStage().getProperties().remove('glomseg.python.checked'); 1")
 
 
-def test_corrections_become_the_model_that_annotate_proposes(menu):
-    desk = menu.desk
+def test_corrections_become_the_model_that_annotate_proposes(empty):
+    menu, desk = empty, empty.desk
     menu.click("Train")
     menu.dialog("field.setText('pas-starter'); pane.lookupButton(ButtonType.OK).fire(); 1")
     desk.settle()
