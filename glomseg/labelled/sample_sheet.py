@@ -20,6 +20,7 @@ from glomseg.files import plain_text
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.parts import PART_WORDS, part_named
 from glomseg.listing import first_names
+from glomseg.unexpected import describe
 
 FIELDS = ("animal", "group", "section", "stain")
 SYNONYMS = {
@@ -231,6 +232,8 @@ def _text(path: Path) -> str:
         return data.decode("utf-16" if utf16 else "utf-8-sig")
     except FileNotFoundError:
         raise SampleSheetError(f"the sample sheet {path} does not exist; check the path") from None
+    except PermissionError as error:
+        raise SampleSheetError(f"the sample sheet {describe(error)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SampleSheetError(
             f"the sample sheet {path} cannot be read ({error}); save it as CSV in UTF-8 (Excel: CSV UTF-8)"

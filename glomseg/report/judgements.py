@@ -18,6 +18,7 @@ from glomseg.runs.changes import recorded_ids
 from glomseg.runs.run import FOLDER
 from glomseg.study.sources import Sources, read_sources
 from glomseg.study.write_back import Amended, amend_all
+from glomseg.unexpected import describe
 
 NEW_COLORS: Sequence[Color] = ((230, 120, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 200, 0))
 """For classes that the project does not know yet; one that it knows keeps its own."""
@@ -107,6 +108,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise MeasureError(f"the table of labels {path} does not exist; check the path") from None
     except IsADirectoryError:
         raise MeasureError(f"{path} is a folder; name the table of labels in it, such as labels.csv") from None
+    except PermissionError as error:
+        raise MeasureError(f"the table of labels {describe(error)}") from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise MeasureError(f"the table of labels {path} cannot be read ({error}); save it as CSV in UTF-8") from error
     names = [name.strip().lower() for name in columns]

@@ -12,7 +12,8 @@ from PIL import Image
 from shapely.geometry import Point, box
 from support.slides import Disc, DiscSlide, disc_slide
 
-from glomseg.errors import MeasureError, RunError
+from glomseg.errors import GlomsegError, MeasureError, RunError
+from glomseg.labelled.sample_sheet import read_sample_sheet
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay, outline_color, paint_crop
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
@@ -139,6 +140,22 @@ def test_a_gallery_that_was_stopped_leaves_no_table_of_other_pictures(tmp_path: 
     stopped = glomseg("gallery", out)
     assert "free space; labels.csv held classes that wait to be set" in stopped.err
     assert labels.with_name("labels-1.csv").read_text() == waiting
+
+
+def test_a_table_that_may_not_be_read_is_not_said_to_be_no_csv(tmp_path: Path, monkeypatch) -> None:
+    """To save it as CSV, as was advised, helps nobody who may not open it."""
+    path = tmp_path / "labels.csv"
+    path.write_text("image,object_id,class,new_class\n")
+
+    def refuse(place: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(place))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    for read, what in ((read_labels, "table of labels"), (read_sample_sheet, "sample sheet")):
+        with pytest.raises(GlomsegError, match="Permission denied; ask whoever it belongs to") as raised:
+            read(path)
+        assert str(raised.value).startswith(f"the {what} {path}: ")
+        assert "CSV" not in str(raised.value)
 
 
 def test_crops_show_the_glomerulus_undistorted(tmp_path: Path) -> None:
