@@ -28,6 +28,12 @@ boolean isClass(String name, String wanted) {
     return theirs && theirs.size() <= ours.size() && (0..<theirs.size()).every { alike(ours[it], theirs[it]) }
 }
 
+/** Return what a class is derived from; a candidate for a class is of that class here. */
+String baseOf(String name) {
+    def names = namesOf(name)
+    return (names.take(1) == ["Candidate"] ? names.drop(1) : names).find() ?: ""
+}
+
 /** Say which classes of objects were read as wanted ones though QuPath takes them for others, and how often. */
 List<String> spellings(items, List<String> wanted) {
     return items.countBy { it.getPathClass()?.toString() }.collectMany { name, count ->

@@ -434,15 +434,12 @@ boolean coincides(PathObject item, STRtree others) {
 boolean areRivals(PathObject item, PathObject other) {
     if (other.getMetadata().containsKey(RUN))
         return true
-    return other.isAnnotation() && (baseClass(item) == baseClass(other) || rule.isClass(nameOf(other), baseClass(item)))
+    def base = rule.baseOf(nameOf(item))
+    return other.isAnnotation() && (base == rule.baseOf(nameOf(other)) || rule.isClass(nameOf(other), base))
 }
 
 String nameOf(PathObject item) {
     return item.getPathClass()?.toString() ?: ""
-}
-
-String baseClass(PathObject item) {
-    return nameOf(item).split(":")[0].trim()
 }
 
 /** Name the folder for a backup: the run's own, or a new one where it has written before; as backups.py does. */

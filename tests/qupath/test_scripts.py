@@ -128,6 +128,7 @@ def test_an_import_in_qupath_does_what_collect_does(moved, one_process, glomseg,
     names = ["", "glomeruli", "Glomerlus", "", "Glomerulus"]
     kinds = [*["annotation"] * 3, *["detection"] * 2]
     drawn = [(x, 700, *what) for (x, _), *what in zip(FREE, names, kinds, strict=False)]
+    drawn += [(FREE[5][0] + 45, 700, "Candidate: Glomerulus", "annotation")]  # overlaps, and does not coincide
     one_process.call(draw, moved, "1", read_project(moved).images[0].path, drawn)
     new = [(x, 700) for x, _ in FREE]
     run = made_run(moved, "run-2", discs("run-2", [*FREE[:5], *new]) + discs("run-2", FREE[5:], shift=7), keys)
