@@ -87,7 +87,7 @@ class Review extends ImageWindow {
             entry.putMetadataValue(shared.REVIEW, shared.progress(data.getHierarchy()))  // QuPath saved it on leaving
             shared.sync(project, entry)
         } else if (data.isChanged()) {
-            warn("${unsaved} verdicts on ${entry.getImageName()} were not saved.")
+            warn("${unsaved} ${unsaved == 1 ? 'verdict' : 'verdicts'} on ${entry.getImageName()} not saved.")
         }
         unsaved = 0
     }

@@ -99,7 +99,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         keepChange(home, run, key, [mark: write, previous_mark: before, removed: plan.remove, added: plan.add,
                                     remembered: plan.remembered, stood: existing.findAll { !(it in plan.remove) }])
         addClasses(plan.add)
-        hierarchy.removeObjects(plan.remove, true)
+        def takeAway = { hierarchy.removeObjects(plan.remove, true) }
+        plan.add ? shared.withoutStep(takeAway) : takeAway()  // all is one step back for QuPath's undo, not half of it
         hierarchy.addObjects(plan.add)
         imageData.setProperty(WRITE, WRITE + "=" + write)
         imageData.setProperty(STANDS, STANDS + "=" + write + ":" + write)

@@ -42,7 +42,7 @@ from glomseg.runs.same_image import (
     without_strangers,
 )
 from glomseg.runs.since import PeoplesChanges, read_changes
-from glomseg.runs.whose import told_apart
+from glomseg.runs.whose import told_apart, with_gone_at_once
 
 LOST = "collected, and not in the data any more"
 """State of a run whose outlines an open QuPath saved over, or that older data do not hold."""
@@ -165,6 +165,8 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
         check_as_read(read, status.image.data_folder)
     except GlomsegError as error:
         since, status = None, replace(status, problem=status.problem or f"not known what people changed: {error}")
+    told = with_gone_at_once(replace(read, remarks=status.image.remarks), memory)
+    status = replace(status, image=replace(status.image, remarks=told.remarks))
     machine = [owner(item) for item in told_apart(read, memory, runs_folder).objects].count("machine")
     verdicts = Counter(verdict for item in read.objects if (verdict := verdict_of(item)))
     counts = OwnerCounts(machine=machine, persons=len(read.objects) - machine, verdicts=verdicts, current=True)

@@ -5,11 +5,12 @@ import os
 import shutil
 
 import pytest
-from support.qupath_side import delete_predictions
+from support.qupath_side import bring_in, delete_predictions
 from support.runs import FREE, discs, image_1, made_run, runs_of, same, standing
 
 from glomseg.errors import RunError
 from glomseg.qupath import image_copies
+from glomseg.qupath.objects import write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.backups import list_backups
@@ -290,3 +291,23 @@ def test_a_review_of_data_that_were_put_back_is_neither_believed_nor_measured_un
     assert "`glomseg collect PROJECT run-2`" in refused.err
     measured = glomseg("measure", collected)
     assert "what stands in it was measured, though it is marked as reviewed" in measured.err
+
+
+@pytest.mark.parametrize("undone", [False, True])
+def test_outlines_of_a_run_that_are_all_gone_are_said_where_what_is_left_counts(
+    collected, one_process, glomseg, tmp_path, undone
+):
+    """What a person drew still stands or, as after QuPath's own undo of an import, the outlines of the run before."""
+    image = read_project(collected).images[0]
+    one_process.call(delete_predictions, collected, "1", image.path, 0)
+    if undone:
+        write_geojson(tmp_path / "before.geojson", discs("run-1", FREE))
+        one_process.call(bring_in, collected, "1", image.path, tmp_path / "before.geojson")
+    said = "all 8 outlines of run run-2 are gone from it at once, which is not taken for a review"
+    assert said in image_1(glomseg, collected)["remarks"]
+    measured = glomseg("measure", collected, "-o", tmp_path / "measured")
+    assert (measured.code, f"kidney_01.tif: {said}" in measured.err) == (0, True)
+    made_run(collected, "run-3", discs("run-3", [(100, 1500)]))
+    assert glomseg("collect", collected, "--believe-deletions").code == 0
+    assert "gone from it" not in glomseg("measure", collected, "-o", tmp_path / "measured").err
+    assert image_1(glomseg, collected)["remarks"] == []

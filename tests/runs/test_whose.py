@@ -37,7 +37,10 @@ HELD = {
         "qupath/test_scripts.py::test_a_review_in_qupath",
         "runs/test_collect.py::test_what_a_person_added_in_qupath_outlives_the_next_run_and_undo",
     ),
-    "`import_results` in QuPath": ("qupath/test_scripts.py::test_an_import_in_qupath_does_what_collect_does",),
+    "`import_results` in QuPath": (
+        "qupath/test_scripts.py::test_an_import_in_qupath_does_what_collect_does",
+        "windows/test_qupaths_undo.py::test_one_step_back_takes_back_all_that_a_run_changed",
+    ),
     "somebody saves the image meanwhile": (
         "runs/test_collect.py::test_somebody_saves_while_we_write",
         "qupath/test_safe_write.py::test_a_save_between_the_last_look_and_the_rename_is_put_back",
@@ -106,6 +109,7 @@ HELD = {
     ),
     "all outlines of a run are gone at once": (
         "runs/test_remembered.py::test_all_of_a_run_gone_at_once_is_said_and_not_believed",
+        "runs/test_careless.py::test_outlines_of_a_run_that_are_all_gone_are_said_where_what_is_left_counts",
     ),
     "`data.qpdata` is missing though `summary.json` tells of it": (
         "runs/test_collect.py::test_data_that_is_missing_is_not_an_image_that_was_never_saved",

@@ -3,9 +3,10 @@
 import shutil
 
 import pytest
-from support.runs import discs, made_run
+from support.runs import FREE, discs, made_run
 
 from glomseg.qupath.objects import write_geojson
+from glomseg.runs.ownership import RUN
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -90,3 +91,28 @@ def test_what_was_drawn_is_not_called_saved_before_it_is(review):
     review.until("within(Label).any { it.getText().endsWith('changed: not saved yet') }", "true")
     review.fx(SAVE)
     review.until("within(Label).any { it.getText().endsWith('|   saved') }", "true")
+
+
+def test_one_step_back_takes_back_all_that_a_run_changed(menu):
+    """Two steps, one for each half, left neither the new run's outlines nor those of the run before."""
+    desk = menu.desk
+    desk.open("kidney_01.tif")
+    desk.draw(1)
+    runs = (
+        f"hierarchy.getAnnotationObjects()*.getMetadata()*.get('{RUN}').countBy {{ it ?: 'drawn' }}.sort().toString()"
+    )
+    made_run(desk.project, "run-1", discs("run-1", FREE[:3]), ("1",))
+    try:
+        menu.click("Import results")
+        desk.until(runs, "[drawn:1, run-1:3]", 60)
+        made_run(desk.project, "run-2", discs("run-2", FREE[:4], 4), ("1",))
+        menu.click("Import results")
+        desk.answer("OK")
+        desk.until(runs, "[drawn:1, run-2:4]")
+        desk.settle()
+        desk.fx(UNDO)
+        desk.until(runs, "[drawn:1, run-1:3]")
+        desk.fx(REDO)
+        desk.until(runs, "[drawn:1, run-2:4]")
+    finally:
+        shutil.rmtree(desk.project.parent / "glomseg")
