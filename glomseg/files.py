@@ -297,5 +297,5 @@ def _cannot_write(path: Path, error: OSError) -> RunError:
     elif isinstance(error, IsADirectoryError):
         return RunError(f"{path} is a folder; name a file in it")
     elif blocking := next((place for place in path.parents if place.is_file()), None):
-        return RunError(f"{blocking} is a file; name a folder")
+        return RunError(f"cannot write {path}: {blocking} is a file; choose another folder")
     return RunError(f"cannot write {path}: {error.strerror or error}; {way_out}choose another folder")

@@ -264,8 +264,8 @@ def test_a_persons_file_is_not_replaced(cohort: Path, tmp_path: Path, glomseg) -
     ("command", "option", "place", "said"),
     [
         ("report", "-o", "folder", "is a folder; name a file in it"),
-        ("measure", "-o", "file", "is a file; name a folder"),
-        ("gallery", "-o", "file", "is a file; name a folder"),
+        ("measure", "-o", "file", "is a file; choose another folder"),
+        ("gallery", "-o", "file", "is a file; choose another folder"),
         ("gallery", "--apply", "folder", "is a folder; name the table of labels in it, such as labels.csv"),
     ],
 )
@@ -274,6 +274,6 @@ def test_a_file_for_a_folder_is_called_so(cohort: Path, tmp_path: Path, command,
     (tmp_path / "file").write_text("mine")
     result = glomseg(command, cohort, option, tmp_path / place)
     assert result.code == 1
-    assert f"glomseg: {tmp_path / place} {said}" in result.err
+    assert f"{tmp_path / place} {said}" in result.err
     assert (tmp_path / "file").read_text() == "mine"
     assert not list((tmp_path / "folder").iterdir())

@@ -261,7 +261,7 @@ def test_bad_input_is_one_line_and_the_remedy(source, tmp_path, unwritable, glom
     assert "leave --reviewed-only out" in refused("--reviewed-only")
     assert "choose another folder" in refused(out="")
     assert not (tmp_path / "out").exists()
-    with pytest.raises(RunError, match="Not a directory; choose another folder"):
+    with pytest.raises(RunError, match="is a file; choose another folder"):
         export_tiles([source], unwritable, ExportSettings())
     result = glomseg(
         "export-tiles", source.image.path, "--geojson", tmp_path / "a.geojson", "-o", tmp_path / "out", "--json"
