@@ -30,6 +30,7 @@ import qupath.lib.objects.classes.PathClass
 @Field static final String REVIEW = "glomseg.review"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: the last write of glomseg
 @Field static final String STANDS = "glomseg.stands"  // of the image's data: that write, and the one that stands
+@Field static final Map<String, String> CLASS_OF = [reject: REJECTED, sclerotic: SCLEROTIC]
 @Field static final List<String> FINAL = ["accept", "reject", "sclerotic"]
 @Field static final String TO_DO = "to do"
 @Field static final List<String> VERDICTS = ["accept", "reject", "sclerotic", "edit"]
@@ -182,14 +183,16 @@ boolean isGlomerulus(PathObject item) {
         (name == REJECTED && verdict(item) == "reject"))
 }
 
-/** Return the verdict on an object; none of a rejected one to which a person gave another class since. */
+/** Return the verdict on an object; none where a person gave it another class since than the verdict did. */
 String verdict(PathObject item) {
     return verdictIn(item.getMetadata(), item.getPathClass())
 }
 
 String verdictIn(Map metadata, PathClass given) {
     def said = metadata["glomseg.verdict"]
-    return said == "reject" && given != null && given.toString() != REJECTED ? null : said
+    def own = CLASS_OF[said]
+    def isBare = given == null && said == "reject"
+    return own == null || isBare || given?.toString() == own ? said : null
 }
 
 double confidence(PathObject item) {
@@ -238,7 +241,7 @@ void judge(def imageData, PathObject item, String verdict, String initials, Stri
     def metadata = item.getMetadata()
     metadata.putIfAbsent("glomseg.class_before", item.getPathClass()?.toString() ?: "")
     metadata.putIfAbsent("glomseg.locked_before", item.isLocked().toString())
-    def name = [reject: REJECTED, sclerotic: SCLEROTIC][verdict] ?: metadata["glomseg.class_before"]
+    def name = CLASS_OF[verdict] ?: metadata["glomseg.class_before"]
     def color = item.getColor()
     item.setPathClass(name ? PathClass.fromString(name) : null)
     item.setColor(color)  // which QuPath drops with a class

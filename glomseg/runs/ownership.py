@@ -26,8 +26,8 @@ RUN = WRITTEN_BY
 MODEL = "glomseg.model"
 FINGERPRINT = "glomseg.fingerprint"
 VERDICT = "glomseg.verdict"
-REJECTED_CLASS = "Rejected"
-"""The class that the verdict "reject" gives."""
+CLASS_OF = {"reject": "Rejected", "sclerotic": "Glomerulus: Sclerotic"}
+"""The class that a verdict gives to its outline, where it gives one."""
 REJECTED = "glomseg.rejected"
 """Metadata of a remembered prediction that a person had deleted before the write that it is remembered of."""
 DESCRIPTION = "ANNOTATION_DESCRIPTION"  # where QuPath keeps what a person writes about an annotation
@@ -121,10 +121,14 @@ def stamp(item: PathObject, *, run: str, model: str) -> PathObject:
 
 
 def verdict_of(item: PathObject) -> str | None:
-    """Return a person's verdict on an object; none of a rejected one to which a person gave another class since."""
+    """Return a person's verdict on an object; none where a person gave it another class since than the verdict did.
+
+    What was rejected stays so where only its class was taken away: it counts as nothing either way.
+    """
     verdict = item.metadata.get(VERDICT)
-    is_kept = verdict != "reject" or item.class_name is None or is_class(item.class_name, REJECTED_CLASS)
-    return verdict if is_kept else None
+    given = CLASS_OF.get(verdict or "")
+    is_bare = item.class_name is None and verdict == "reject"
+    return verdict if given is None or is_bare or is_class(item.class_name, given) else None
 
 
 def owner(item: PathObject) -> Literal["machine", "person"]:

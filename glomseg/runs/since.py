@@ -30,8 +30,9 @@ class PeoplesChanges:
 
     `added` is what people drew and `deleted` what they took away, of ours or of theirs. `reshaped` and `reclassified`
     (by the former class) are outlines of ours; `changed` is what else they did to one, and all that they did to one of
-    theirs. `judged` counts by verdict, `judged_by` by the initials of those who judged. `run` was written last, by
-    `written_by`, and the data that stands was saved by `saved_by`, the owner of the file; None where that is unknown.
+    theirs. `judged` counts by verdict (those of "edit" whenever they were given), `judged_by` by the initials of those
+    who judged. `run` was written last, by `written_by`, and the data that stands was saved by `saved_by`, the owner of
+    the file; None where that is unknown.
     """
 
     run: str
@@ -67,7 +68,7 @@ def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObje
         for what in [*(done[0][0] if done else ["deleted"]), *["added" for _ in copies]]:
             counts[what][item.class_name or ""] += 1
     _count_theirs([item for item in existing if item.metadata.get(FINGERPRINT) not in ours], change, set(ours), counts)
-    judged = [item for item in existing if VERDICT in item.metadata]
+    judged = [item for item in existing if VERDICT in item.metadata and _is_judged_since(item, change)]
     return PeoplesChanges(
         run=change.run,
         judged=Counter(item.metadata[VERDICT] for item in judged),
@@ -78,6 +79,14 @@ def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObje
         reclassified=counts["reclassified"],
         changed=counts["changed"],
     )
+
+
+def _is_judged_since(item: PathObject, change: Change) -> bool:
+    """Tell whether a verdict is younger than a write: it locks its outline, which stood otherwise then.
+
+    That something is to be edited locks nothing, so such a verdict counts whenever it was given.
+    """
+    return item.metadata[VERDICT] == "edit" or mark(item) not in change.stood
 
 
 def _done_to(before: PathObject, now: PathObject) -> list[str]:

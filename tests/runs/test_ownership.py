@@ -346,3 +346,12 @@ def test_a_rejected_outline_that_got_another_class_since_is_rejected_no_longer(
     assert owner(item) == "person"
     accepted = replace(item, metadata={VERDICT: "accept"})
     assert verdict_of(accepted) == "accept"
+
+
+@pytest.mark.parametrize(
+    ("class_name", "verdict"), [("Glomerulus: Sclerotic", "sclerotic"), ("Glomerulus", None), (None, None)]
+)
+def test_a_sclerotic_outline_that_got_another_class_since_is_called_so_no_longer(class_name, verdict) -> None:
+    """`status` would count what is in no table."""
+    item = PathObject(geometry=box(0, 0, 9, 9), class_name=class_name, metadata={VERDICT: "sclerotic"})
+    assert verdict_of(item) == verdict

@@ -68,3 +68,19 @@ def test_a_copy_is_added_wherever_it_was_put_and_its_original_is_as_it_was():
     plan = plan_update([*standing, *copies], discs("run-2", FREE), None)
     later = change_of(plan, [*standing, *copies], plan.remembered, run="run-2", before=None)
     assert str(changes_since(apply([*standing, *copies], plan), plan.remember, later)) == "nothing changed"
+
+
+def test_verdicts_of_before_a_write_are_none_since_it():
+    """A person judges, a second run comes in, and the person goes on: what was judged before is not counted again."""
+    standing, *_ = written()
+    verdict = {"glomseg.verdict": "accept", "glomseg.initials": "AB"}
+    judged = [replace(item, is_locked=True, metadata={**item.metadata, **verdict}) for item in standing[:3]]
+    before = [*judged, *standing[3:]]
+    plan = plan_update(before, discs("run-2", FREE, shift=7), None)
+    change = change_of(plan, before, plan.remembered, run="run-2", before=None)
+    now = apply(before, plan)
+    assert str(changes_since(now, plan.remember, change)) == "nothing changed"
+    (last,) = [item for item in now if item.metadata["glomseg.run"] == "run-2"][-1:]
+    later = replace(last, is_locked=True, metadata={**last.metadata, **verdict, "glomseg.initials": "CD"})
+    now = [*(item for item in now if item is not last), later]
+    assert str(changes_since(now, plan.remember, change)) == "1 judged (by CD)"

@@ -108,7 +108,8 @@ def test_nothing_of_the_window_is_cut_however_much_there_is_to_say(review):
             (it instanceof Label && it.getWidth() < it.prefWidth(-1) - 1) }.collect { it.toString() }"""
     review.fx("""inOrder().each { it.getMeasurementList().put("Sclerotic probability", 0.934d)
         it.getMetadata().putAll(['glomseg.verdict': 'sclerotic', 'glomseg.initials': 'A. B. Ceeeee-Deeeee',
-            'glomseg.judged': '2026-11-26', 'glomseg.grade': 'globally sclerotic with hyalinosis']) }
+            'glomseg.judged': '2026-11-26', 'glomseg.grade': 'globally sclerotic with hyalinosis'])
+            it.setPathClass(qupath.lib.objects.classes.PathClass.fromString('Glomerulus: Sclerotic')) }
         inOrder()[0..1].each { it.getMetadata()['glomseg.verdict'] = 'edit' }
         entryOf('kidney_01.tif').putMetadataValue('glomseg.reviewed', 'A. B. Ceeeee-Deeeee 2026-11-26')""")
     review.press("PAGE_UP")
