@@ -83,7 +83,7 @@ class Place {
 
     private void stayOnScreen(double width = stage.getWidth(), double height = stage.getHeight()) {
         def bounds = screen()
-        def within = { at, side, low, high -> Math.max(low, Math.min(at, high - side)) }
+        def within = { at, side, low, high -> Math.max(low, Math.floor(Math.min(at, high - side))) }  // whole pixels
         stage.setX(within(stage.getX(), width, bounds.getMinX(), bounds.getMaxX()))
         stage.setY(within(stage.getY(), height, bounds.getMinY(), bounds.getMaxY()))
     }
