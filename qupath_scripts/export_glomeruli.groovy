@@ -30,9 +30,7 @@ Files.createDirectories(folder)
 def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getOriginalImageName()
 def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
 def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
-def (glomeruli, others) = getAnnotationObjects().split {
-    it.getROI().isArea() && rule.isClass(it.getPathClass()?.toString(), base)
-}
+def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, base) }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
 }

@@ -170,7 +170,8 @@ record.project = entry.getEntryPath().getParent().getParent().getFileName().toSt
 record.images[target.getName()] = [image: imageName, reviewed: reviewed]
 def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
 new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
-def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in judged) } - labelled - ignored)]
+def known = judged + labelled + ignored
+def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in known) })]
 def remarks = told.findAll { it }.collect { "; " + it }.join()
 say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${remarks}", target)
 

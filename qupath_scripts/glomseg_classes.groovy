@@ -28,6 +28,11 @@ boolean isClass(String name, String wanted) {
     return theirs && theirs.size() <= ours.size() && (0..<theirs.size()).every { alike(ours[it], theirs[it]) }
 }
 
+/** Tell whether an object has an area and is of the wanted class, as `isClass` has it. */
+boolean isOf(item, String wanted) {
+    return item.getROI().isArea() && item.getROI().getArea() > 0 && isClass(item.getPathClass()?.toString(), wanted)
+}
+
 /** Return what a class is derived from; a candidate for a class is of that class here. */
 String baseOf(String name) {
     def names = namesOf(name)

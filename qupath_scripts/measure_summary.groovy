@@ -24,10 +24,8 @@ def given = binding.hasVariable("args") ? (args as List<String>) : []
 def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
 
 def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
-def annotations = getAnnotationObjects()
-def isOf = { item, name -> item.getROI().isArea() && rule.isClass(item.getPathClass()?.toString(), name) }
-def glomeruli = annotations.findAll { isOf(it, "Glomerulus") && it.getROI().getArea() > 0 }
-def sclerotic = glomeruli.findAll { isOf(it, "Glomerulus: Sclerotic") }
+def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, "Glomerulus") }
+def sclerotic = glomeruli.findAll { rule.isOf(it, "Glomerulus: Sclerotic") }
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
@@ -61,8 +59,8 @@ def shown = row.take(1) + [entry.getImageName()] + row.drop(2)
 def text = [columns, shown].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
 if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; no run has worked on it, and it is not marked as fully reviewed"
-def others = rule.leftOut(annotations - glomeruli)
-text = [text, *rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), *(others ? [others] : [])].join("\n")
+text = [text, *rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), rule.leftOut(others)]
+    .findAll { it }.join("\n")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)
