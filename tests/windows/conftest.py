@@ -70,7 +70,7 @@ class Desk:
             gui.openImageEntry(entryOf("{image}"))""")
 
     def draw(self, count: int, *, row: int = 10, side: int = 60) -> None:
-        """Replace all objects by so many discs of rising confidence from left to right, and save."""
+        """Replace all objects by so many discs of rising confidence from left to right, as no run left it, and save."""
         self.fx(f"""{DISC}
             hierarchy.clearAll()
             hierarchy.addObjects((0..<{count}).collect {{ n ->
@@ -80,7 +80,7 @@ class Desk:
             }})
             def entry = gui.getProject().getEntry(data)
             entry.removeMetadataValue("glomseg.reviewed")
-            data.removeProperty("glomseg.reviewed")
+            ["glomseg.reviewed", "glomseg.write", "glomseg.stands"].each {{ data.removeProperty(it) }}
             entry.saveImageData(data)
             gui.getProject().syncChanges()  // else its file still has the mark, and the next save takes it over""")
 

@@ -1,5 +1,6 @@
 """Results of a run come into the image as it stands when they come, whatever happened to it meanwhile."""
 
+import shutil
 import sys
 
 import pytest
@@ -24,7 +25,8 @@ ON_DISK = (
 def image(desk):
     desk.open("kidney_01.tif")
     desk.draw(1)
-    return desk
+    yield desk
+    shutil.rmtree(desk.project.parent / "glomseg", ignore_errors=True)
 
 
 def reopen(desk):
