@@ -172,15 +172,14 @@ List<PathObject> judgedPlaces(def hierarchy) {
     }
 }
 
-/** Return the annotations that are glomeruli: of the class and those below it, and what a review rejected. */
+/** Return the annotations that are glomeruli, however their class is spelled, and what a review rejected. */
 List<PathObject> glomeruli(def hierarchy) {
-    return hierarchy.getAnnotationObjects().findAll { isGlomerulus(it) }
-}
-
-boolean isGlomerulus(PathObject item) {
-    def name = item.getPathClass()?.toString()
-    return name != null && (name == BASE || name.startsWith(BASE + ":") ||
-        (name == REJECTED && verdict(item) == "reject"))
+    def rule = load("glomseg_classes")
+    def isOne = [:].withDefault { rule.isClass(it, BASE) }
+    return hierarchy.getAnnotationObjects().findAll {
+        def name = it.getPathClass()?.toString()
+        name != null && (isOne[name] || (name == REJECTED && verdict(it) == "reject"))
+    }
 }
 
 /** Return the verdict on an object; none where a person gave it another class since than the verdict did. */

@@ -96,8 +96,9 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         def write = UUID.randomUUID().toString().replace("-", "")
         backUp(entry, backupFolder(home, run, key), home.resolve("memory").resolve(key + ".geojson"))
         remember(plan.remember, home.resolve("memory").resolve(key).resolve(write + ".geojson"))
-        keepChange(home, run, key, [mark: write, previous_mark: before, removed: plan.remove, added: plan.add,
-                                    remembered: plan.remembered, stood: existing.findAll { !(it in plan.remove) }])
+        keepChange(shared, home, run, key, [
+            mark: write, previous_mark: before, removed: plan.remove, added: plan.add, remembered: plan.remembered,
+            stood: existing.findAll { !(it in plan.remove) }])
         addClasses(plan.add)
         def takeAway = { hierarchy.removeObjects(plan.remove, true) }
         plan.add ? shared.withoutStep(takeAway) : takeAway()  // all is one step back for QuPath's undo, not half of it
@@ -504,14 +505,17 @@ List remembered(def shared, Path file, boolean isWritten, boolean forget) {
 }
 
 /** Keep what the import changes, as `glomseg collect` does, before the image is saved. */
-void keepChange(Path home, Path run, String key, Map change) {
+void keepChange(def shared, Path home, Path run, String key, Map change) {
     def numbers = home.toFile().listFiles().collectMany { folder ->
         (new File(folder, "changes/" + key).list() ?: []).findAll { it ==~ /\d+\.json/ }
     }.collect { (it - ".json") as int }
     def content = [format_version: 2, run: run.getFileName().toString(), at: java.time.OffsetDateTime.now().toString(),
-                   kind: "collect", mark: change.mark, previous_mark: change.previous_mark, stands_as: null,
+                   by: "${System.getProperty("user.name")} on ${hostName()}".toString(), kind: "collect", mark: change.mark, previous_mark: change.previous_mark, stands_as: null,
                    before_sha256: null, after_sha256: null,
-                   stood: change.stood.collect { fingerprint(it) }]
+                   stood: change.stood.collect { fingerprint(it) },
+                   ids: change.stood.collectEntries { [(it.getID().toString()): [fingerprint(it), nameOf(it)]] },
+                   verdicts: change.stood.findAll { shared.verdict(it) }
+                       .collectEntries { [(it.getID().toString()): shared.verdict(it)] }]
     for (part in ["added", "removed", "remembered"])
         content[part] = [type: "FeatureCollection", features: change[part]]
     def file = run.resolve("changes").resolve(key).resolve(((numbers.max() ?: 0) + 1) + ".json")

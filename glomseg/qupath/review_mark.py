@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from glomseg.qupath.classes import is_class
 from glomseg.qupath.write_mark import find_in, stand_of
 
 REVIEWED = "glomseg.reviewed"
@@ -67,7 +68,7 @@ def progress_of(
     judged = {what: count for what, count in counts.items() if what != _TO_DO}
     if verdicts is not None and judged != verdicts:
         return None
-    glomeruli = [count for name, count in (annotations or {}).items() if name.partition(":")[0] == _GLOMERULUS]
+    glomeruli = [count for name, count in (annotations or {}).items() if is_class(name, _GLOMERULUS)]
     is_true = annotations is None or sum(glomeruli) == sum(counts.values()) - judged.get("reject", 0)
     return said if is_true else None
 

@@ -87,6 +87,7 @@ def save_change(place: Place, change: Change, *, after: str | None) -> None:
         "after_sha256": after,
         "stood": sorted(change.stood),
         "ids": change.ids,
+        "verdicts": change.verdicts,
     }
     objects = {"added": change.added, "removed": change.removed, "remembered": change.remembered}
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":")).removesuffix("}")
@@ -292,6 +293,7 @@ def _load(path: Path) -> Written:
             stood=frozenset(content["stood"]),
             remembered=tuple(from_collection(content["remembered"], path)),
             ids={str(key): (str(digest), str(name)) for key, (digest, name) in dict(content.get("ids") or {}).items()},
+            verdicts=None if (said := content.get("verdicts")) is None else {str(key): str(said[key]) for key in said},
         )
         return Written(
             path=path,

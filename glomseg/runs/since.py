@@ -14,7 +14,7 @@ from glomseg.qupath.objects import PathObject
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.changes import find_write
 from glomseg.runs.memory import read_memory
-from glomseg.runs.ownership import FINGERPRINT, REJECTED, VERDICT, mark, owners
+from glomseg.runs.ownership import FINGERPRINT, REJECTED, VERDICT, mark, owners, verdict_of
 from glomseg.runs.undo import Change
 
 INITIALS = "glomseg.initials"
@@ -30,9 +30,8 @@ class PeoplesChanges:
 
     `added` is what people drew and `deleted` what they took away, of ours or of theirs. `reshaped` and `reclassified`
     (by the former class) are outlines of ours; `changed` is what else they did to one, and all that they did to one of
-    theirs. `judged` counts by verdict (those of "edit" whenever they were given), `judged_by` by the initials of those
-    who judged. `run` was written last, by `written_by`, and the data that stands was saved by `saved_by`, the owner of
-    the file; None where that is unknown.
+    theirs. `judged` counts by verdict, `judged_by` by the initials of those who judged. `run` was written last, by
+    `written_by`, and the data that stands was saved by `saved_by`, the owner of the file; None where that is unknown.
     """
 
     run: str
@@ -60,7 +59,9 @@ def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObje
     for item in existing:
         if FINGERPRINT in item.metadata:
             standing.setdefault(item.metadata[FINGERPRINT], []).append(item)
-    ours = {item.metadata.get(FINGERPRINT, ""): item for item in predictions if REJECTED not in item.metadata}
+    stood = {*change.stood, *(item.metadata.get(FINGERPRINT) for item in change.added)}
+    predicted = {item.metadata.get(FINGERPRINT, ""): item for item in predictions if REJECTED not in item.metadata}
+    ours = {written: item for written, item in predicted.items() if written in stood}  # after an undo not all do
     counts: dict[str, Counter[str]] = {name: Counter() for name in _KINDS}
     for written, item in ours.items():
         done = sorted(((_done_to(item, now), now) for now in standing.get(written, [])), key=lambda pair: len(pair[0]))
@@ -68,7 +69,7 @@ def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObje
         for what in [*(done[0][0] if done else ["deleted"]), *["added" for _ in copies]]:
             counts[what][item.class_name or ""] += 1
     _count_theirs([item for item in existing if item.metadata.get(FINGERPRINT) not in ours], change, set(ours), counts)
-    judged = [item for item in existing if VERDICT in item.metadata and _is_judged_since(item, change)]
+    judged = [item for item in existing if _is_judged_since(item, change)]
     return PeoplesChanges(
         run=change.run,
         judged=Counter(item.metadata[VERDICT] for item in judged),
@@ -82,16 +83,22 @@ def changes_since(existing: Sequence[PathObject], predictions: Iterable[PathObje
 
 
 def _is_judged_since(item: PathObject, change: Change) -> bool:
-    """Tell whether a verdict is younger than a write: it locks its outline, which stood otherwise then.
+    """Tell whether a verdict that holds is younger than a write.
 
-    That something is to be edited locks nothing, so such a verdict counts whenever it was given.
+    Where the write's record holds no verdicts: one locks its outline, which stood otherwise then, but for "edit", which
+    counts whenever it was given.
     """
-    return item.metadata[VERDICT] == "edit" or mark(item) not in change.stood
+    said = verdict_of(item)
+    if said is None:
+        return False
+    if change.verdicts is not None:
+        return change.verdicts.get(item.object_id or "") != said
+    return said == "edit" or mark(item) not in change.stood
 
 
 def _done_to(before: PathObject, now: PathObject) -> list[str]:
     """Tell what was done to an outline of ours: reshaped, reclassified, or something else."""
-    if VERDICT in now.metadata or owners([now], [before]) == ["machine"]:
+    if verdict_of(now) or owners([now], [before]) == ["machine"]:
         return []
     is_reclassified = now.class_name != before.class_name
     is_reshaped = mark(before) != mark(replace(before, geometry=now.geometry))

@@ -22,6 +22,7 @@ from glomseg.runs.ownership import (
     mark,
     owners,
     split_by_plane,
+    verdict_of,
 )
 from glomseg.runs.rivals import split_overlapping
 
@@ -31,8 +32,9 @@ class Change:
     """What one write, or several of one run, changed in an image.
 
     `stood` holds the fingerprints of what was there and stayed, `ids` by its id the fingerprint and class of each of
-    these, `remembered` the predictions remembered before, and `before` the sha256 of the image's data before, None
-    where QuPath had never saved it.
+    these, `verdicts` by its id that on each which had been judged (None for all where a version kept none),
+    `remembered` the predictions remembered before, and `before` the sha256 of the image's data before, None where
+    QuPath had never saved it.
     """
 
     run: str
@@ -42,6 +44,7 @@ class Change:
     stood: frozenset[str]
     remembered: tuple[PathObject, ...]
     ids: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    verdicts: Mapping[str, str] | None = None
 
 
 def change_of(
@@ -50,6 +53,9 @@ def change_of(
     """Describe what `plan` changes in `existing`, where `remembered` was remembered."""
     going = {id(item) for item in plan.remove}
     stood = [(item, mark(item)) for item in existing if id(item) not in going]
+    annotations = {
+        item.object_id: (item, digest) for item, digest in stood if item.object_id and item.object_type == ANNOTATION
+    }
     return Change(
         run=run,
         before=before,
@@ -57,11 +63,8 @@ def change_of(
         removed=plan.remove,
         stood=frozenset(digest for _, digest in stood),
         remembered=tuple(remembered),
-        ids={
-            item.object_id: (digest, item.class_name or "")
-            for item, digest in stood
-            if item.object_id and item.object_type == ANNOTATION
-        },
+        ids={key: (digest, item.class_name or "") for key, (item, digest) in annotations.items()},
+        verdicts={key: said for key, (item, _) in annotations.items() if (said := verdict_of(item))},
     )
 
 
@@ -82,6 +85,7 @@ def fold(changes: Sequence[Change]) -> Change:
         stood=first.stood,
         remembered=first.remembered,
         ids=first.ids,
+        verdicts=first.verdicts,
     )
 
 

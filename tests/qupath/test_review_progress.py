@@ -20,6 +20,11 @@ STANDS = {"Glomerulus": 5, "Glomerulus: Sclerotic": 1, "Rejected": 1, "Tubule": 
         (VERDICTS, {**STANDS, "Rejected": 40}, SAID),  # what a person rejected without the review
         (VERDICTS, {**STANDS, "Glomerulus": 46}, None),  # a run came in since
         (VERDICTS | {"accept": 1}, {**STANDS, "Glomerulus": 4}, None),  # a judged one was deleted since
+        (
+            VERDICTS,
+            {**STANDS, "Glomerulus": 3, "glomeruli": 2, "Glomerulus: Artefact*": 1},
+            SAID,
+        ),  # the one rule of classes
         ({}, {}, None),
         (None, {}, None),
     ],

@@ -1,6 +1,7 @@
 """What is a glomerulus, by every command and script: random objects of people, and one count."""
 
 import csv
+import json
 import random
 import shutil
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from support.runs import discs, made_run, standing
 from glomseg.files import read_csv
 from glomseg.qupath.objects import read_geojson, write_geojson
 from glomseg.qupath.project import read_project
+from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.ownership import RUN, mark
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
@@ -52,6 +54,13 @@ def put = { item, name, verdict ->
         item.getMetadata().put("glomseg.verdict", verdict)
     addObject(item)
 }
+"""
+COUNTED_BY_THE_REVIEW = """
+def folder = new File("{folder}")
+def type = new GroovyClassLoader(getClass().getClassLoader()).parseClass(new File(folder, "glomseg_shared.groovy"))
+def shared = org.codehaus.groovy.runtime.InvokerHelper.createScript(type, new Binding())
+def areas = shared.glomeruli(getCurrentHierarchy()).findAll {{ it.getROI().isArea() }}
+println "REVIEW " + getProjectEntry().getID() + " " + areas.size()
 """
 REVIEWED = 'getProjectEntry().putMetadataValue("glomseg.reviewed", "by AB")'
 
@@ -122,6 +131,14 @@ def test_what_collect_leaves_to_people_the_import_leaves_to_them(moved, one_proc
         ours, theirs = (standing(one_process, path, key).values() for path in (moved, twin))
         places = [{mark(item) for item in side if RUN in item.metadata} for side in (ours, theirs)]
         assert places[0] == places[1]
+        kept = [
+            json.loads((path.parent / f"glomseg/run-1/changes/{key}/1.json").read_text("utf-8"))
+            for path in (moved, twin)
+        ]
+        for what in ("ids", "verdicts"):
+            assert kept[0][what] == kept[1][what]
+        assert len(kept[0]["ids"]) > 12
+        assert kept[0]["verdicts"]
         assert 3 < len(places[0]) < 12
 
 
@@ -136,6 +153,10 @@ def test_every_command_and_script_takes_the_same_for_a_glomerulus(moved, drive, 
     assert glomseg("evaluate", moved, moved, "-o", tmp_path / "scores", "--no-pictures").code == 0
     cut = glomseg("export-tiles", moved, "-o", ours, "--size", 256)
     assert cut.code == 0, cut.err
+    offered = tmp_path / "offered.groovy"
+    offered.write_text(COUNTED_BY_THE_REVIEW.format(folder=list_scripts()["import_results"].parent.as_posix()), "utf-8")
+    told = glomseg("qupath", "run", offered, moved).out.splitlines()
+    reviewed = dict(line.split()[1:] for line in told if line.startswith("REVIEW "))
     summary = {row["entry_id"]: row for row in csv.DictReader(table.open(encoding="utf-8"))}
     slides = {row["image"]: row for row in read_csv(tmp_path / "tables/slides.csv")[1]}
     scores = {row["image"]: row for row in read_csv(tmp_path / "scores/per_slide.csv")[1]}
@@ -149,6 +170,7 @@ def test_every_command_and_script_takes_the_same_for_a_glomerulus(moved, drive, 
             "the script": (summary[key]["glomeruli"], summary[key]["sclerotic"]),
         }
         assert counts == dict.fromkeys(counts, (str(len(right)), str(sclerotic)))
+        assert reviewed[key] == str(len(right))  # and points and lines, which a person sees there
         assert len(read_geojson(out / f"{name} [{key}].geojson")) == len(right)
         assert scores[Path(name).stem]["true_objects"] == str(len(right))
         labels = [

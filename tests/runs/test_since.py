@@ -8,9 +8,9 @@ from support.plans import apply
 from support.runs import FREE, discs
 
 from glomseg.qupath.objects import PathObject
-from glomseg.runs.ownership import plan_update
+from glomseg.runs.ownership import Memory, plan_update
 from glomseg.runs.since import changes_since
-from glomseg.runs.undo import change_of
+from glomseg.runs.undo import change_of, plan_undo
 
 
 def written(persons=()):
@@ -84,3 +84,34 @@ def test_verdicts_of_before_a_write_are_none_since_it():
     later = replace(last, is_locked=True, metadata={**last.metadata, **verdict, "glomseg.initials": "CD"})
     now = [*(item for item in now if item is not last), later]
     assert str(changes_since(now, plan.remember, change)) == "1 judged (by CD)"
+
+
+def test_what_was_deleted_before_an_undo_is_not_deleted_since_it():
+    """What a person rejected or deleted of the run that goes leaves a gap where the run before had an outline."""
+    first, memory, _ = written()
+    plan = plan_update(first, discs("run-2", FREE, shift=7), None, Memory(predictions=memory, is_of_data=True))
+    change = change_of(plan, first, plan.remembered, run="run-2", before=None)
+    ours = [replace(item, object_id=f"second-{number}") for number, item in enumerate(plan.add)]
+    verdict = {"glomseg.verdict": "reject", "glomseg.initials": "AB"}
+    rejected = replace(ours[0], class_name="Rejected", metadata={**ours[0].metadata, **verdict})
+    now = [rejected, *ours[2:]]
+    back = plan_undo(now, change, Memory(predictions=plan.remember, is_of_data=True))
+    undone = change_of(back, now, back.remember, run="run-2", before=None)
+    assert str(changes_since(apply(now, back), back.remember, undone)) == "nothing changed"
+
+
+def test_verdicts_that_lock_nothing_or_hold_no_more_are_none_since_a_write():
+    standing, *_ = written()
+    edit, sclerotic = ({"glomseg.verdict": said, "glomseg.initials": "AB"} for said in ("edit", "sclerotic"))
+    before = [
+        replace(standing[0], metadata={**standing[0].metadata, **edit}),
+        replace(standing[1], class_name="Glomerulus: Sclerotic", metadata={**standing[1].metadata, **sclerotic}),
+        *standing[2:],
+    ]
+    plan = plan_update(before, discs("run-2", FREE, shift=7), None)
+    change = change_of(plan, before, plan.remembered, run="run-2", before=None)
+    now = apply(before, plan)
+    assert str(changes_since(now, plan.remember, change)) == "nothing changed"
+    plain = replace(before[1], class_name="Glomerulus")
+    now = [plain if item is before[1] else item for item in now]
+    assert str(changes_since(now, plan.remember, change)) == "1 changed"

@@ -83,12 +83,13 @@ print("RESULT{}")
 
 @pytest.mark.qupath
 def test_outlines_that_qupath_brought_in_and_a_person_deleted_all_of_are_told(moved, one_process, glomseg):
-    """Such a run has no record of what stood then, and none of its outlines is left in the data."""
+    """Of such a run's outlines none is left in the data; what people had drawn is gone, too."""
     made_run(moved, "run-1", discs("run-1", FREE))
     one_process.call(import_run, moved, "1", "run-1")
     in_another_process(CLEAR, moved, one_process)
     image = json.loads(glomseg("status", moved, "--json").out)["images"][0]
-    assert image["since"]["deleted"] == {"Glomerulus": len(FREE)}
+    theirs = {"Glomerulus: Sclerotic": 2, "Cortex": 1, "Ignore*": 1, "": 1}
+    assert image["since"]["deleted"] == {"Glomerulus": len(FREE) + 5, **theirs}
     assert (image["machine"], image["persons"]) == (0, 0)
 
 
