@@ -15,6 +15,7 @@ from pathlib import Path
 from glomseg.errors import ProjectError, SlideError
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.find_images import path_of_uri
+from glomseg.qupath.image_of_data import refuse_other_image
 from glomseg.qupath.project import Project, ProjectImage
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
@@ -42,10 +43,10 @@ def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
 
 
 def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder: Path) -> None:
-    """Raise ProjectError where a run wrote into the data of an image, and looked at another image of its id.
+    """Raise ProjectError where the data of an image were saved of another, or hold what a run found on another.
 
-    So it is where two project files share one data folder, or a project was made again over the data of another. `runs`
-    are those of the project as they were read, with what they found on other images.
+    The latter is so where two project files share one data folder, or a project was made again over the data of
+    another. `runs` are those of the project as they were read, with what they found on other images.
     """
     records = {run.run_id: run.images.get(image.entry_id) for run in runs}
     for run_id in runs_in(runs_folder, image.entry_id, image.data_folder):
@@ -56,6 +57,7 @@ def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder
                 f"{image.data_folder.parent}, or this one was made again over it. Give each project a folder of its "
                 f"own, a copy with its data, and take that run back in this one: `glomseg undo PROJECT {run_id}`"
             )
+    refuse_other_image(image)
 
 
 def say_other_projects(project: Project) -> list[str]:

@@ -1,0 +1,74 @@
+"""Of which image a data file was saved, and whether that is the image whose data it is."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from glomseg.errors import ProjectError
+from glomseg.qupath.image_of_data import image_of_data, refuse_other_image
+from glomseg.qupath.project import read_project
+
+
+def test_what_qupath_wrote_of_the_image_is_read(project):
+    said = [image_of_data(image.data_folder / "data.qpdata") for image in read_project(project).images]
+    assert [(one.path.name, one.size_px) for one in said] == [
+        ("kidney_01.tif", (2048, 2048)),
+        ("kidney_02.tif", (2048, 1024)),
+        ("Ünï cöde #3.png", (1024, 1024)),
+    ]
+    assert image_of_data(None) is None
+
+
+def test_data_that_say_nothing_are_believed(project):
+    image = read_project(project).images[0]
+    refuse_other_image(image)
+    data = image.data_folder / "data.qpdata"
+    data.write_bytes(data.read_bytes().replace(b'{"dataVersion"', b'{"dataversion"'))
+    assert image_of_data(data) is None
+    refuse_other_image(image)
+
+
+@pytest.fixture
+def renamed(study):
+    """The first image, whose file is called so that its data name another; and a function that makes it."""
+    image = read_project(study).images[0]
+
+    def called(name):
+        path = image.path.with_name(name)
+        shutil.copy(image.path, path)
+        return replace(image, path=path)
+
+    return called
+
+
+def test_a_file_that_was_renamed_copied_or_converted_is_the_same(renamed):
+    """A copy has the same length; a converted file the same name but for its suffix."""
+    refuse_other_image(renamed("S21-0815.tif"))
+    converted = renamed("kidney_01.ome.tif")
+    with converted.path.open("ab") as file:
+        file.write(b"more")
+    refuse_other_image(converted)
+    gone = renamed("anonymous.tif")
+    with gone.path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(ProjectError, match=r"saved of another image \(kidney_01.tif, 2048 x 2048 px\)"):
+        refuse_other_image(gone)
+    gone.path.with_name("kidney_01.tif").unlink()
+    refuse_other_image(gone)
+
+
+def test_folders_of_data_that_were_exchanged_are_refused_and_named(study, one_process, glomseg, tmp_path):
+    """As where two people's copies of a project, who added the slides in another order, were put together."""
+    first, second = (study.parent / "data" / key for key in "12")
+    for one, other in ((first, study.parent / "kept"), (second, first), (study.parent / "kept", second)):
+        shutil.move(one, other)
+    before = [(folder / "data.qpdata").read_bytes() for folder in (first, second)]
+    measured = glomseg("measure", study, "-o", tmp_path / "tables")
+    assert measured.code == 1
+    assert "kidney_01.tif: its data were saved of another image (kidney_02.tif, 2048 x 1024 px)" in measured.err
+    images = json.loads(glomseg("status", study, "--json").out)["images"]
+    assert ["saved of another image" in (image["problem"] or "") for image in images] == [True, True, False]
+    assert glomseg("train", "--from-project", study, "-o", tmp_path / "model").code != 0
+    assert [(folder / "data.qpdata").read_bytes() for folder in (first, second)] == before
