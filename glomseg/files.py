@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
@@ -208,6 +208,20 @@ def refuse_other_table(path: Path, columns: Sequence[str]) -> None:
         found = []
     if len(set(found) & set(columns)) < len(columns) / 3:
         raise RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
+
+
+def refuse_own_columns(path: Path, columns: Collection[str]) -> None:
+    """Raise RunError where a person wrote columns of their own into a table of ours, which would go with it."""
+    try:
+        own = [name for name in read_csv(path)[0] if name and name not in columns]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return
+    if own:
+        named = ", ".join(map(repr, own[:3]))
+        raise RunError(
+            f"{path} has columns that glomseg does not write ({named}), so nothing was written; "
+            "choose another `output`, or move that table away"
+        )
 
 
 def refuse_other_file(path: Path, is_ours: Callable[[bytes], bool]) -> None:

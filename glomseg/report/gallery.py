@@ -12,7 +12,7 @@ from PIL import Image
 
 from glomseg.columns import Column, Row, names, row
 from glomseg.errors import GlomsegError, MeasureError, RunError, SlideError
-from glomseg.files import replacing, write_csv
+from glomseg.files import read_csv, replacing, write_csv
 from glomseg.pictures.contact_sheet import draw_contact_sheet
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.report.judgements import read_labels
@@ -105,25 +105,32 @@ def _remove_stale(folder: Path, crops: Collection[str], sheets: int) -> None:
 
 
 def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
-    """Remove the table of a former gallery; keep it, and say where, if a person wrote classes that no object has."""
+    """Remove the table of a former gallery; keep it, and say where, if a person wrote something into it.
+
+    That is classes that no object has, or columns of their own, such as remarks.
+    """
     if not path.is_file():
         return ()
     items = [profile.item for slide in study.slides for profile in slide.profiles]
     classes = {item.object_id: item.class_name for item in items}
     try:
-        waiting = sum(classes.get(label.object_id) != label.new_class for label in read_labels(path))
-    except MeasureError:
-        waiting = 1  # whatever it is, a person made it
+        waiting = any(classes.get(label.object_id) != label.new_class for label in read_labels(path))
+        ours = {*names(COLUMNS), "image_id"}  # as the entry id was called before
+        own = [name for name in read_csv(path)[0] if name and name.strip().lower() not in ours]
+    except (MeasureError, OSError):
+        waiting, own = True, []  # whatever it is, a person made it
     numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
     kept = next(place for place in numbers if not place.exists())
     try:
-        if not waiting:
+        if not waiting and not own:
             path.unlink()
             return ()
         path.rename(kept)
     except OSError as error:
-        holds = "holds classes that a person wrote, and cannot be kept" if waiting else "cannot be replaced"
+        holds = "holds what a person wrote, and cannot be kept" if waiting or own else "cannot be replaced"
         raise RunError(f"{path} {holds} ({error.strerror}); choose another `output`") from error
+    if not waiting:
+        return (f"{path.name} held columns that glomseg does not write ({', '.join(own[:3])}); it is {kept} now",)
     return (f"{path.name} held classes that wait to be set; it is {kept} now, for: glomseg gallery PROJECT --apply",)
 
 

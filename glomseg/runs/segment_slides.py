@@ -11,7 +11,7 @@ from pathlib import Path
 
 from glomseg.columns import names
 from glomseg.errors import GeoJSONError, RunError
-from glomseg.files import refuse_other_file, refuse_other_table
+from glomseg.files import refuse_other_file, refuse_other_table, refuse_own_columns
 from glomseg.listing import first_names
 from glomseg.qupath.objects import read_geojson
 from glomseg.runs.journal import remove_journals
@@ -85,6 +85,7 @@ def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
             f"them since ({first_names(path.name for path in theirs)}); choose another `output`, or move them away"
         )
     refuse_other_table(run.folder / TABLE, names(COLUMNS))
+    refuse_own_columns(run.folder / TABLE, names(COLUMNS))
     refuse_other_file(run.folder / SUMMARY, lambda content: content.startswith(HEAD.encode()))
 
 

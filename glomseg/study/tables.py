@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from glomseg import __version__
 from glomseg.columns import Column, Row, dictionary, names, row
 from glomseg.errors import MeasureError, RunError
-from glomseg.files import csv_text, from_json, json_text, refuse_other_table, replacing, write_texts
+from glomseg.files import (
+    csv_text,
+    from_json,
+    json_text,
+    read_csv,
+    refuse_other_file,
+    refuse_other_table,
+    refuse_own_columns,
+    replacing,
+    write_texts,
+)
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
 from glomseg.study.summary import Animal, StudySummary, animals
 
 DICTIONARY = "columns.csv"
+DESCRIBED = ("table", "name", "unit", "title", "description")
 RECORD = "measure.json"
 MEASURED = "measured"
 """What the record calls that of which the tables are, as seen from their folder."""
@@ -85,20 +98,31 @@ def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[P
     """Write all tables, the dictionary of their columns, and how they were made; returns the files.
 
     Raises RunError where nothing can be written, where a table of that name is not ours, such as a sample sheet, or
-    where the tables of another project stand; MeasureError for Parquet without pyarrow.
+    has columns of a person's, or where the tables of another project stand; MeasureError for Parquet without pyarrow.
     """
     _refuse_tables_of_another(study, folder)
-    for name, columns in TABLES.items():
-        refuse_other_table(folder / f"{name}.csv", names(columns))
+    _refuse_to_replace(folder)
     of_study = tables(study)
     texts = {folder / f"{name}.csv": csv_text(names(TABLES[name]), rows) for name, rows in of_study.items()}
     described = dictionary(TABLES)
-    texts[folder / DICTIONARY] = csv_text(["table", "name", "unit", "title", "description"], described)
+    texts[folder / DICTIONARY] = csv_text(DESCRIBED, described)
     texts[folder / RECORD] = json_text({**record(study), MEASURED: _from(folder, study.path)}) + "\n"
     columnar = of_study if parquet else {}
     written = [_write_parquet(folder / f"{name}.parquet", TABLES[name], rows) for name, rows in columnar.items()]
     write_texts(texts)
     return [*texts, *written]
+
+
+def _refuse_to_replace(folder: Path) -> None:
+    """Raise RunError where a file of a name of ours is a person's, or a person wrote columns of their own into it."""
+    refuse_other_table(folder / DICTIONARY, DESCRIBED)
+    refuse_other_file(folder / RECORD, lambda content: b'"glomseg_version"' in content)
+    before: set[str] = set()
+    with suppress(OSError, ValueError, csv.Error):  # what another version wrote, as it says itself
+        before = {line.get("name", "") for line in read_csv(folder / DICTIONARY)[1]}
+    for name, columns in TABLES.items():
+        refuse_other_table(folder / f"{name}.csv", names(columns))
+        refuse_own_columns(folder / f"{name}.csv", before.union(names(columns)))
 
 
 def _refuse_tables_of_another(study: Study, folder: Path) -> None:

@@ -118,6 +118,22 @@ def test_classes_that_wait_outlive_the_next_gallery(tmp_path: Path, glomseg) -> 
     assert labels.with_name("labels-2.csv").read_text() == "nothing that we know\n"
 
 
+def test_remarks_beside_the_pictures_outlive_the_next_gallery(tmp_path: Path, glomseg) -> None:
+    """A column of a person's own in the table went with it, where no class waited."""
+    out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=3))
+    labels = out / "gallery/labels.csv"
+    assert glomseg("gallery", out).code == 0
+    first, *others = labels.read_text().splitlines()
+    remarked = "\n".join([f"{first},remark", *(f"{line},cut badly" for line in others)]) + "\n"
+    labels.write_text(remarked)
+    again = glomseg("gallery", out)
+    assert again.code == 0
+    kept = labels.with_name("labels-1.csv")
+    assert f"labels.csv held columns that glomseg does not write (remark); it is {kept} now" in again.err
+    assert kept.read_text() == remarked
+    assert "remark" not in labels.read_text()
+
+
 def test_a_gallery_that_was_stopped_leaves_no_table_of_other_pictures(tmp_path: Path, glomseg, monkeypatch) -> None:
     """The rows of the former one would name pictures of other glomeruli, and classes go to the wrong ones."""
     out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=6))

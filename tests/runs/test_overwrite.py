@@ -68,3 +68,66 @@ def test_a_sample_sheet_of_the_name_of_a_table(tmp_path: Path, oracle_folder: Pa
         for _ in range(2):  # our own are replaced
             assert glomseg("measure", tmp_path / "out", "-o", tmp_path / "other", "--samples", sheet).code == 0
         sheet.unlink()
+
+
+def test_columns_that_a_person_wrote_into_a_table(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """Remarks beside the rows of a table went with the next measuring, or the same slides again."""
+    slide = disc_slide(tmp_path / "slide.tif")
+    out, tables = tmp_path / "out", tmp_path / "tables"
+    segment = ("segment", slide.path, "-o", out, "--model", oracle_folder)
+    measure = ("measure", out, "-o", tables)
+    assert glomseg(*segment).code == 0
+    assert glomseg(*measure).code == 0
+    for path, command in (
+        (tables / "slides.csv", measure),
+        (tables / "glomeruli.csv", measure),
+        (out / "glomeruli.csv", (*segment, "--restart")),
+    ):
+        before = path.read_text()
+        first, *others = before.splitlines()
+        remarked = "\n".join([f"{first},my remark", *(f"{line},stain is pale" for line in others)]) + "\n"
+        path.write_text(remarked)
+        refused = glomseg(*command)
+        assert refused.code == 1
+        assert f"{path} has columns that glomseg does not write ('my remark'), so nothing was written" in refused.err
+        assert path.read_text() == remarked
+        path.unlink()
+        assert glomseg(*command).code == 0
+        assert path.read_text().splitlines()[0] == first
+
+
+def test_a_table_of_another_version_is_replaced(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """Its dictionary, columns.csv, says which columns are not a person's."""
+    slide = disc_slide(tmp_path / "slide.tif")
+    assert glomseg("segment", slide.path, "-o", tmp_path / "out", "--model", oracle_folder).code == 0
+    measure = ("measure", tmp_path / "out", "-o", tmp_path / "tables")
+    assert glomseg(*measure).code == 0
+    for name in ("slides.csv", "columns.csv"):
+        path = tmp_path / "tables" / name
+        path.write_text(path.read_text().replace("entry_id", "image_id"))
+    assert glomseg(*measure).code == 0
+    assert "entry_id" in (tmp_path / "tables/slides.csv").read_text()
+
+
+def test_files_beside_the_tables_that_are_a_persons(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    slide = disc_slide(tmp_path / "slide.tif")
+    assert glomseg("segment", slide.path, "-o", tmp_path / "out", "--model", oracle_folder).code == 0
+    truth = tmp_path / "out/slide.geojson"
+    for name, command in (
+        ("columns.csv", ("measure", tmp_path / "out")),
+        ("measure.json", ("measure", tmp_path / "out")),
+        ("per_slide.csv", ("evaluate", truth, truth)),
+        ("per_object.csv", ("evaluate", truth, truth)),
+        ("metrics.json", ("evaluate", truth, truth)),
+    ):
+        theirs = tmp_path / f"of {name}" / name
+        theirs.parent.mkdir()
+        theirs.write_text("column,meaning\nbmi,body mass index\n")
+        refused = glomseg(*command, "-o", theirs.parent)
+        assert refused.code == 1
+        assert f"{name} is there and not of glomseg, so nothing was written; choose another --output" in refused.err
+        assert theirs.read_text() == "column,meaning\nbmi,body mass index\n"
+        assert [path.name for path in theirs.parent.iterdir()] == [name]
+        theirs.unlink()
+        for _ in range(2):  # our own are replaced
+            assert glomseg(*command, "-o", theirs.parent).code == 0
