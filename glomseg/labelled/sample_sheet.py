@@ -309,13 +309,13 @@ def match_samples(
     A row whose name an image has is that image's, and of none that has the same number as its entry id; nor is one from
     which a spreadsheet took the zeros: a row 7 where an image is 007.svs is that of no other image.
     A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
-    images without a partner. Raises SampleSheetError.
+    images without a partner, or with several. Raises SampleSheetError.
     """
     matched: dict[str, Sample] = {}
     missing = []
     images = list(images)
     by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
-    named, used = {id(row) for row in by_name.values()}, set[int]()
+    named, used = {id(row) for row in by_name.values()}, dict[int, list[str]]()
     numbers = {entry_id: stem.lstrip("0") for entry_id, name, _ in images if (stem := stem_of(Path(name))).isdecimal()}
     for entry_id, name, own in images:
         row = by_name.get(name)
@@ -327,7 +327,7 @@ def match_samples(
             missing.append(name)
             matched[entry_id] = own
             continue
-        used.add(id(row))
+        used.setdefault(id(row), []).append(entry_id)
         merged = {key: getattr(row, key) or getattr(own, key) for key in (*FIELDS, "split")}
         matched[entry_id] = Sample(**merged, others=row.others)
     if sheet is None:
@@ -335,6 +335,12 @@ def match_samples(
     remarks = [*sheet.remarks, *_odd_columns(sheet.columns, sheet.path)]
     if unknown := sorted(name for name, row in sheet.samples.items() if id(row) not in used):
         remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
+    remarks += [
+        f"the row {name} of the sample sheet is taken for {len(ids)} images (ids {', '.join(ids)}): "
+        "where they are of different animals, give each a row by its id in place of it"
+        for name, row in sorted(sheet.samples.items())
+        if len(ids := used.get(id(row), [])) > 1
+    ]
     if missing:
         remarks.append(f"not in the sample sheet: {', '.join(missing)}")
     return matched, remarks

@@ -186,3 +186,20 @@ def test_names_that_a_spreadsheet_took_for_dates_are_said(tmp_path: Path) -> Non
     (tmp_path / "s.csv").write_text(text)
     (remark,) = read_sample_sheet(tmp_path / "s.csv").remarks
     assert "has 03/04/2026, 1-Mar, 2026-03-01 for animals or groups, as spreadsheets write dates" in remark
+
+
+def test_one_row_and_two_images_of_that_name(tmp_path: Path) -> None:
+    """Scans of two animals, each in a folder of its own, have one name in a project: both were of the one animal."""
+    images = [("4", "slide.tif", Sample()), ("5", "b.tif", Sample()), ("8", "slide.tif", Sample())]
+    sheet = tmp_path / "s.csv"
+    sheet.write_text("image,animal\nslide.tif,m1\nb.tif,m2\n")
+    matched, remarks = match_samples(read_sample_sheet(sheet), images)
+    assert [matched[key].animal for key in ("4", "5", "8")] == ["m1", "m2", "m1"]
+    assert remarks == [
+        "the row slide.tif of the sample sheet is taken for 2 images (ids 4, 8): "
+        "where they are of different animals, give each a row by its id in place of it"
+    ]
+    sheet.write_text("image,animal\n4,m1\nb.tif,m2\n8,m3\n")  # as is advised
+    matched, remarks = match_samples(read_sample_sheet(sheet), images)
+    assert [matched[key].animal for key in ("4", "5", "8")] == ["m1", "m2", "m3"]
+    assert remarks == []
