@@ -37,7 +37,7 @@ void watch() {
         return
     gui.getStage().getProperties().put(STAMPS, Collections.synchronizedMap(new WeakHashMap()))
     def follow = { viewer ->
-        viewer.imageDataProperty().addListener({ source, old, now -> inStep(entryOf(now), now) } as ChangeListener)
+        viewer.imageDataProperty().addListener({ source, old, now -> noteNew(entryOf(now), now) } as ChangeListener)
     }
     gui.getAllViewers().each { follow(it) }
     gui.getAllViewers().addListener({ change ->
@@ -55,7 +55,7 @@ void noteSaves() {
     getQuPath().getAllViewers()*.getImageData().findAll { it != null }.each { data ->
         def known = stamps()?.get(data)
         if (known != null && isReadOrSaved(known, data))
-            inStep(entryOf(data), data)
+            noteNew(entryOf(data), data)
     }
 }
 
@@ -81,6 +81,27 @@ void inStep(def entry, def imageData) {
     }
 }
 
+/**
+ * Note data that were just read or saved: of one state with those on disk, unless they were read from another file, such
+ * as a backup that was dropped onto the window, which QuPath shows as the image that they once were.
+ */
+private void noteNew(def entry, def imageData) {
+    def path = imageData?.getLastSavedPath()
+    def known = imageData == null ? null : stamps()?.get(imageData)
+    if (entry == null || otherThanOwn(entry, path) == null)
+        inStep(entry, imageData)
+    else if (known == null)
+        stamps()?.put(imageData, [file: null, content: null, path: path, from: path])
+    else
+        known.path = path  // a copy of the image was saved elsewhere
+}
+
+private String otherThanOwn(def entry, String path) {
+    def own = dataFile(entry), file = path == null ? own : Path.of(path)
+    def isOwn = file == own || (Files.exists(file) && Files.exists(own) && Files.isSameFile(file, own))
+    return isOwn ? null : path
+}
+
 /** Tell whether the data of an image on disk are not those that were read or saved here. */
 boolean isSavedElsewhere(def entry, def imageData) {
     if (stamps() == null)
@@ -89,10 +110,11 @@ boolean isSavedElsewhere(def entry, def imageData) {
         def known = stamps().get(imageData)
         def differs = known == null ? differsFromDisk(entry, imageData) : null
         if (known == null ? !differs : isReadOrSaved(known, imageData))
-            inStep(entry, imageData)
+            noteNew(entry, imageData)
         else if (known == null)
             stamps().put(imageData, [file: null, content: null, path: imageData.getLastSavedPath(),
-                                     unsure: differs == UNSURE])
+                                     unsure: differs == UNSURE,
+                                     from: otherThanOwn(entry, imageData.getLastSavedPath())])
         else if (known.file != stamp(entry) && known.content == content(entry))  // a copy, a server's clock
             inStep(entry, imageData)
         return stamps().get(imageData).file != stamp(entry)
@@ -102,6 +124,11 @@ boolean isSavedElsewhere(def entry, def imageData) {
 /** Tell whether an image that is said to be saved elsewhere may have been saved here, before its last changes. */
 boolean isUnsure(def imageData) {
     return stamps()?.get(imageData)?.unsure
+}
+
+/** Return the file that an image was read from where that is not its own in the project, else null. */
+String otherFile(def imageData) {
+    return stamps()?.get(imageData)?.from
 }
 
 /** Return what changes when a data file is written; of one that is not there, null would be that of no file. */

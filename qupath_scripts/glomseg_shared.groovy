@@ -409,13 +409,17 @@ void saveData(def entry, def imageData) {
 
 void refuseToOverwrite(def entry, def imageData) {
     saving().refuseUnread(entry)
-    if (isShown(imageData) && saving().isSavedElsewhere(entry, imageData) && saving().isUnsure(imageData))
+    if (!isShown(imageData) || !saving().isSavedElsewhere(entry, imageData))
+        return
+    if (saving().otherFile(imageData))
+        throw new IllegalStateException("${entry.getImageName()} was read from ${saving().otherFile(imageData)}, and " +
+            "what is in the project is not overwritten. Open it again, without saving, to see that.")
+    if (saving().isUnsure(imageData))
         throw new IllegalStateException("${entry.getImageName()} has other objects on disk than here, and is not " +
             "overwritten. Save it with QuPath's own Ctrl+S if you went on here after a save, and try again; if " +
             "another program saved it since, open it again, without saving, to see that.")
-    if (isShown(imageData) && saving().isSavedElsewhere(entry, imageData))
-        throw new IllegalStateException("${entry.getImageName()} was saved by another program (glomseg, another " +
-            "QuPath) since it was opened here, and is not overwritten. Open it again, without saving, to see that.")
+    throw new IllegalStateException("${entry.getImageName()} was saved by another program (glomseg, another " +
+        "QuPath) since it was opened here, and is not overwritten. Open it again, without saving, to see that.")
 }
 
 /**

@@ -37,6 +37,8 @@ abstract class ImageWindow {
         "Another program (glomseg, another QuPath) saved this image meanwhile." + CHOOSE
     private static final String MAYBE_ELSEWHERE = "On disk are other objects than here. If you saved this image here " +
         "and went on, overwrite it; if another program (glomseg, another QuPath) saved it since, load it." + CHOOSE
+    private static final String OTHER_FILE = "This was read from another file, such as a backup, and not from the " +
+        "image's own in the project, which holds what was saved last." + CHOOSE
 
     final String title
     final shared, gui
@@ -263,7 +265,8 @@ abstract class ImageWindow {
     boolean lookForOthers() {
         def elsewhere = isCurrent() && shared.saving().isSavedElsewhere(entry, data)
         if (elsewhere != conflict.isVisible()) {
-            conflict.getChildren()[0].setText(shared.saving().isUnsure(data) ? MAYBE_ELSEWHERE : ELSEWHERE)
+            conflict.getChildren()[0].setText(shared.saving().otherFile(data) ? OTHER_FILE :
+                shared.saving().isUnsure(data) ? MAYBE_ELSEWHERE : ELSEWHERE)
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
             place.fit()

@@ -18,6 +18,8 @@ def ordered = theirs.getHierarchy().getAnnotationObjects().sort { it.getROI().ge
 """
 WARNED = "within(Label).any { it.getText() =~ /Another program/ && it.getParent().isVisible() }"
 MAYBE = "within(Label).any { it.getText() =~ /If you saved this image here/ && it.getParent().isVisible() }"
+DISC = """def disc = { x, y, side -> PathObjects.createAnnotationObject(
+    ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }"""
 PRESS = "within(Button).find {{ it.getText() == '{}' }}.fire(); 1"
 CENTRES = "inOrder().collect { it.getROI().getCentroidX() as int }.toString()"
 
@@ -123,6 +125,33 @@ def test_what_others_save_after_qupaths_own_save_is_not_overwritten_without_a_wi
     with pytest.raises(NotAnsweredError, match="was saved by another program"):
         review.fx(write)
     assert review.on_disk() == "- - - -"
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_a_backup_that_is_dropped_onto_the_window_is_not_saved_over_what_was_done_since(review, tmp_path, is_watched):
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx("review.close()")
+    backup = tmp_path / "data.qpdata"
+    data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
+    shutil.copy(data, backup)
+    review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50)); gui.getProject().getEntry(data).saveImageData(data)")
+    if not is_watched:
+        review.fx("gui.getStage().getProperties().get('glomseg.stamps').clear()")
+    review.fx(f"gui.openSavedData(gui.getViewer(), new File('{backup}'), false, true)")
+    if not is_watched:
+        review.fx("gui.getStage().getProperties().get('glomseg.stamps').clear()")
+    review.start_review()
+    review.until("within(Label).any { it.getText() =~ /from another file/ && it.getParent().isVisible() }", "true")
+    review.press("X")
+    review.window.ask("eval", "Thread.sleep(900)")
+    assert review.on_disk() == "accept - - - - -"
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject - - - -"
+    review.press("K")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject sclerotic - - -"
 
 
 def test_images_that_another_program_added_to_the_project_stay_in_it(review):
