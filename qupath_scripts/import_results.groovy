@@ -91,7 +91,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def existing = hierarchy.getAnnotationObjects() as List
     def plan = planUpdate(existing, predictions, area, earlier, [
         known: before != null, forget: forget, detections: large(hierarchy, predictions),
-        brought: isLost ? [] : brought(shared.load("glomseg_runs"), home, key, existing, earlier)])
+        brought: isLost ? [] : brought(shared.load("glomseg_runs"), home, key, existing, earlier,
+            before == null ? null : [] as Set)])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
         backUp(entry, backupFolder(home, run, key), home.resolve("memory").resolve(key + ".geojson"))
@@ -314,18 +315,21 @@ List deletions(List existing, List missing, boolean known) {
 }
 
 /** List the outlines of runs that a person brought in from elsewhere, by the rules of glomseg's brought.py. */
-List brought(def runs, Path home, String key, List existing, List earlier) {
+List brought(def runs, Path home, String key, List existing, List earlier, Set elsewhere) {
     def known = earlier.collect { it.getMetadata()[FINGERPRINT] } as Set
-    def found = [:].withDefault { foundBy(runs, home, it, key) }
+    def found = [:].withDefault { foundBy(runs, home, it, key, elsewhere) }
     return existing.findAll { item ->
         def run = item.getMetadata()[RUN], written = item.getMetadata()[FINGERPRINT]
         run && !(written in known) && found[run] != null && !(written in found[run])
     }
 }
 
-/** Return the fingerprints of what a run found on an image; null where that is not known. */
-Set foundBy(def runs, Path home, String run, String key) {
-    if (run ==~ /\..*|.*[\/\\:].*/ || !Files.exists(home.resolve(run).resolve("run.json")))
+/** Return the fingerprints of what a run found on an image, `elsewhere` for one of another place; null: not known. */
+Set foundBy(def runs, Path home, String run, String key, Set elsewhere) {
+    def isName = !(run ==~ /\..*|.*[\/\\:].*/)
+    if (isName && !Files.exists(home.resolve(run)))
+        return elsewhere
+    if (!isName || !Files.exists(home.resolve(run).resolve("run.json")))
         return null
     def folder = home.resolve(run)
     def files = [folder, folder.resolve("candidates")].collect { it.resolve(key + ".geojson") }

@@ -19,13 +19,15 @@ def with_brought(existing: Sequence[PathObject], memory: Memory, runs_folder: Pa
     """Return what stands in an image, where `is_brought` is set on what a person has brought in.
 
     That is an outline of a run which no write of ours left there, as `memory` says, and which that run has not found on
-    this image. What runs of other places found is not known, nor what is remembered where the memory is lost.
+    this image, or of a run of another place. Where no write of ours is in the data, what runs of other places found is
+    not known; nor is what is remembered where the memory is lost.
     """
     known = {item.metadata.get(FINGERPRINT) for item in memory.predictions}
     foreign = [item for item in existing if RUN in item.metadata and item.metadata.get(FINGERPRINT) not in known]
     if memory.lost is not None or not foreign:
         return list(existing)
-    found = {run: _found_by(runs_folder, run, entry_id) for run in {item.metadata[RUN] for item in foreign}}
+    elsewhere = frozenset[str | None]() if memory.is_of_data else None
+    found = {run: _found_by(runs_folder, run, entry_id, elsewhere) for run in {item.metadata[RUN] for item in foreign}}
     brought = {
         id(item)
         for item in foreign
@@ -34,10 +36,17 @@ def with_brought(existing: Sequence[PathObject], memory: Memory, runs_folder: Pa
     return [replace(item, is_brought=True) if id(item) in brought else item for item in existing]
 
 
-def _found_by(runs_folder: Path, run_id: str, entry_id: str) -> frozenset[str | None] | None:
-    """Return the fingerprints of what a run found on an image; None where that is not known."""
+def _found_by(
+    runs_folder: Path, run_id: str, entry_id: str, elsewhere: frozenset[str | None] | None
+) -> frozenset[str | None] | None:
+    """Return the fingerprints of what a run found on an image, `elsewhere` for one of another place.
+
+    None where that is not known.
+    """
     try:
         folder = runs_folder / checked_entry_id(run_id)
+        if not folder.exists():
+            return elsewhere
         if not (folder / RECORD).is_file():
             return None
         run = load_run(folder)

@@ -1,5 +1,6 @@
 """Outlines of a run that a person brought into an image themselves: they are theirs, whatever is written in them."""
 
+import json
 import shutil
 
 import pytest
@@ -49,6 +50,27 @@ def test_what_was_copied_from_another_image_stays(moved, one_process, glomseg, t
     assert runs_at(one_process, moved) == {0: "run-2", 1: "run-2", 6: "run-1", 7: "run-1"}
     assert glomseg("undo", moved, "run-2").code == 0
     assert runs_at(one_process, moved) == {0: "run-1", 1: "run-1", 2: "run-1", 6: "run-1", 7: "run-1"}
+
+
+@pytest.mark.parametrize("by_script", [False, True])
+def test_what_was_copied_from_another_project_stays(moved, one_process, glomseg, tmp_path, by_script):
+    """No run of this project found it, and what its writes left there is known."""
+    found(moved, "run-1", (0, 1, 2))
+    assert glomseg("collect", moved).code == 0
+    write_geojson(tmp_path / "copied.geojson", discs("run-of-another-project", FREE[6:]))
+    brought_in(one_process, moved, tmp_path / "copied.geojson")
+    images = json.loads(glomseg("status", moved, "--json").out)["images"]
+    (status,) = (image for image in images if image["entry_id"] == "2")
+    assert (status["machine"], status["persons"], status["since"]["added"]) == (3, 3, {"Glomerulus": 2})
+    found(moved, "run-2", (0, 1, 6), shift=6)
+    if by_script:
+        assert one_process.call(import_run, moved, "2", "run-2")["person"] == 1
+    else:
+        assert glomseg("collect", moved).code == 0
+    theirs = "run-of-another-project"
+    assert runs_at(one_process, moved) == {0: "run-2", 1: "run-2", 6: theirs, 7: theirs}
+    assert glomseg("undo", moved, "run-2").code == 0
+    assert runs_at(one_process, moved) == {0: "run-1", 1: "run-1", 2: "run-1", 6: theirs, 7: theirs}
 
 
 @pytest.mark.parametrize("by_script", [False, True])
