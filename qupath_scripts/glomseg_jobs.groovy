@@ -181,6 +181,12 @@ void evaluate() {
     if (!reviewed && !Dialogs.showConfirmDialog(TITLE, "No image is marked as fully reviewed. What nobody looked at " +
         "agrees with the run by itself. Compare all images nevertheless?"))
         return
+    def named = entries.countBy { it.getOriginalImageName() }
+    def doubled = reviewed.find { named[it.getOriginalImageName()] > 1 }
+    if (doubled != null)
+        throw new IllegalStateException("${named[doubled.getOriginalImageName()]} images are named " +
+            "${doubled.getImageName()}, and what is compared is found by name. Right-click all but one of them in the " +
+            "project's list, and give each a name of its own (Rename image).")
     def folder = new File(folderOfRuns(file), run + "/evaluation")
     def arguments = ["evaluate", new File(folderOfRuns(file), run).getPath(), file, "-o", folder.getPath(),
                      "--missing", "skip"]

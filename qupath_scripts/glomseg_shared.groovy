@@ -27,6 +27,7 @@ import qupath.lib.objects.classes.PathClass
 @Field static final String REJECTED = "Rejected"
 @Field static final String REVIEWED = "glomseg.reviewed"
 @Field static final String REVIEWED_OF = "glomseg.reviewed_of"  // beside it: the write whose outcome was reviewed
+@Field static final String REVIEWED_IN = "glomseg.reviewed_in"  // of a region, beside it: where it lay then
 @Field static final String REVIEW = "glomseg.review"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: the last write of glomseg
 @Field static final String STANDS = "glomseg.stands"  // of the image's data: that write, and the one that stands
@@ -307,6 +308,7 @@ void markReviewed(def entry, def imageData, PathObject region, boolean reviewed,
     def stands = outcome { name -> imageData.getProperty(name) }
     def marks = [(REVIEWED): initials + " " + LocalDate.now(), (REVIEWED_OF): stands]
     if (region != null) {
+        marks[REVIEWED_IN] = place(region)
         if (reviewed)
             region.getMetadata().putAll(marks)
         else
@@ -318,6 +320,13 @@ void markReviewed(def entry, def imageData, PathObject region, boolean reviewed,
         imageData.setProperty(REVIEWED, REVIEWED + "=" + stands)
     else
         imageData.removeProperty(REVIEWED)
+}
+
+/** Say where a region lies, as "x y width height area". */
+private String place(PathObject region) {
+    def shape = region.getROI().getGeometry(), box = shape.getEnvelopeInternal()
+    return [box.getMinX(), box.getMinY(), box.getWidth(), box.getHeight(), shape.getArea()]
+        .collect { String.format(Locale.ROOT, "%.1f", it as double) }.join(" ")
 }
 
 /** Return who marked an image as fully reviewed, and when; null where nobody did, or other outlines stood there. */

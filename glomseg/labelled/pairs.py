@@ -59,9 +59,15 @@ def _by_name(side: list[Source], by_stem: bool) -> dict[str, Source]:
     for item in side:
         name = item.stem if by_stem else item.key
         if name in named:
-            raise EvaluationError(f"{item.path} and {named[name].path} are both named {name!r}; keep one of them")
+            raise EvaluationError(_two_of_a_name(name, item, named[name]))
         named[name] = item
     return named
+
+
+def _two_of_a_name(name: str, one: Source, other: Source) -> str:
+    if one.path == other.path:
+        return f"{one.path} has two images named {name!r}; give each a name of its own in QuPath"
+    return f"{one.path} and {other.path} are both named {name!r}; keep one of them"
 
 
 def _named(pictures: list[Source], truth: Source) -> Path | None:

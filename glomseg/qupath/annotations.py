@@ -23,9 +23,11 @@ from glomseg.qupath.project import ImageState, Project, ProjectImage, folder_sta
 from glomseg.qupath.review_mark import (
     REVIEWED,
     is_mark_lost,
+    is_region_moved,
     is_region_outdated,
     is_review_outdated,
     say_mark_lost,
+    say_moved,
     say_outdated,
 )
 from glomseg.qupath.write_mark import stand_of
@@ -68,7 +70,8 @@ class AnnotatedImage:
     def reviewed_regions(self) -> tuple[BaseGeometry, ...]:
         """List the regions that a person marked as reviewed, as they stand."""
         marked = [item for item in self.objects if REVIEWED in item.metadata]
-        return tuple(item.geometry for item in marked if not is_region_outdated(item.metadata, self.stand))
+        standing = [item for item in marked if not is_region_outdated(item.metadata, self.stand)]
+        return tuple(item.geometry for item in standing if not is_region_moved(item.metadata, item.geometry))
 
     @property
     def outdated_reviews(self) -> tuple[str, ...]:
@@ -76,7 +79,9 @@ class AnnotatedImage:
         regions = [item.metadata for item in self.objects if is_region_outdated(item.metadata, self.stand)]
         image = [say_outdated(self.metadata)] if self.is_review_outdated else []
         image += [say_mark_lost()] if self.is_mark_lost else []
-        return tuple(dict.fromkeys([*image, *(say_outdated(metadata, of_region=True) for metadata in regions)]))
+        moved = [item.metadata for item in self.objects if is_region_moved(item.metadata, item.geometry)]
+        said = [*(say_outdated(metadata, of_region=True) for metadata in regions), *map(say_moved, moved)]
+        return tuple(dict.fromkeys([*image, *said]))
 
     @property
     def readable_path(self) -> Path:

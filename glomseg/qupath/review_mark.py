@@ -11,6 +11,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from shapely.geometry.base import BaseGeometry
+
 from glomseg.qupath.classes import is_class
 from glomseg.qupath.write_mark import find_in, stand_of
 
@@ -20,11 +22,15 @@ REVIEWED = "glomseg.reviewed"
 REVIEWED_OF = "glomseg.reviewed_of"
 """Metadata beside it: the write whose outcome was reviewed."""
 
+REVIEWED_IN = "glomseg.reviewed_in"
+"""Metadata of a region beside it: where the region lay then, as "x y width height area" in pixels."""
+
 PROGRESS = "glomseg.review"
 """Metadata of an image in which the review keeps how far it is, such as "3 accept, 1 reject, 7 to do"."""
 
 _TO_DO = "to do"
 _GLOMERULUS = "Glomerulus"  # the class that the review's script looks at
+_AREA_TOLERANCE = 0.01
 _IN_DATA = re.compile(rb"glomseg\.reviewed=([0-9a-f]{32}|none)")
 
 
@@ -76,6 +82,26 @@ def progress_of(
 def is_region_outdated(metadata: Mapping[str, str], stand: str | None) -> bool:
     """Tell whether a region of this metadata was marked as reviewed when another write's outcome stood in its image."""
     return REVIEWED in metadata and stand is not None and metadata.get(REVIEWED_OF, stand) != stand
+
+
+def is_region_moved(metadata: Mapping[str, str], region: BaseGeometry) -> bool:
+    """Tell whether a region of this metadata was marked as reviewed elsewhere: moved, copied or reshaped since."""
+    said = metadata.get(REVIEWED_IN)
+    if REVIEWED not in metadata or said is None:
+        return False
+    left, top, right, bottom = region.bounds
+    now = (left, top, right - left, bottom - top, region.area)
+    then = [float(number) for number in re.findall(r"-?[\d.]+", said)]
+    allowed = (1, 1, 1, 1, 1 + _AREA_TOLERANCE * region.area)
+    return len(then) != len(now) or any(abs(a - b) > most for a, b, most in zip(then, now, allowed, strict=True))
+
+
+def say_moved(metadata: Mapping[str, str]) -> str:
+    """Say of a region that it is not where it was reviewed any more, and the way out."""
+    return (
+        f"a region of it was marked as fully reviewed ({metadata[REVIEWED]}) in another place or shape than it has "
+        "now; look at it again and mark it"
+    )
 
 
 def say_outdated(metadata: Mapping[str, str], *, of_region: bool = False) -> str:

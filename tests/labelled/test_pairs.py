@@ -10,7 +10,7 @@ import pytest
 
 from glomseg.errors import EvaluationError, LabelError
 from glomseg.evaluation.evaluate_model import evaluate_predictions
-from glomseg.labelled.find_files import find_images, find_labels, find_pictures, left_out
+from glomseg.labelled.find_files import Source, find_images, find_labels, find_pictures, left_out
 from glomseg.labelled.masks import read_mask
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import pair_up
@@ -258,6 +258,9 @@ def test_what_does_not_fit_at_all_is_refused(tmp_path: Path) -> None:
         pair_up(find_labels(other), find_labels(truth), missing="skip")
     with pytest.raises(EvaluationError, match="both named 'a'"):
         pair_up(find_labels(truth), find_labels(touch(tmp_path / "twice", "a.png", "a.tif")))
+    project = [Source(path=tmp_path / "project.qpproj", stem="a")] * 2
+    with pytest.raises(EvaluationError, match=r"has two images named 'a'; give each a name of its own in QuPath"):
+        pair_up(find_labels(truth), project)
     with pytest.raises(EvaluationError, match="does not exist"):
         find_labels(tmp_path / "nowhere")
     (tmp_path / "bare").mkdir()

@@ -36,6 +36,18 @@ entry.saveImageData(data)
 project.syncChanges()
 return [shared.reviewedBy(entry, data), shared.reviewedOnDisk(entry)].join("|")
 """
+MOVE_REGION = """
+def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
+def entry = project.getImageList().find { it.getID() == "1" }
+def data = entry.readImageData()
+def region = data.getHierarchy().getAnnotationObjects().find { it.getMetadata()["glomseg.reviewed"] }
+if (REGION == "copied")
+    data.getHierarchy().addObject(qupath.lib.objects.PathObjectTools.transformObject(
+        region, java.awt.geom.AffineTransform.getTranslateInstance(3000, 0), true, true))
+else
+    region.setROI(REGION == "back" ? region.getROI().translate(-3000, 0) : region.getROI().translate(3000, 0))
+entry.saveImageData(data)
+"""
 LOCK = """
 def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
 def entry = project.getImageList().find { it.getID() == "1" }
@@ -146,6 +158,20 @@ def test_a_reviewed_region_is_so_as_it_stood(collected, one_process, glomseg):
     assert not is_taken(collected)
     assert glomseg("undo", collected).code == 0
     assert is_taken(collected)
+
+
+def test_a_reviewed_region_is_so_where_it_lay(collected, one_process, glomseg, tmp_path):
+    """A mouse moves it, and whoever copies it to look at the next place copies its mark."""
+    said_in_qupath(one_process, collected, MARK, region="yes")
+    said_in_qupath(one_process, collected, MOVE_REGION, region="moved")
+    assert not is_taken(collected)
+    said = glomseg("train", "--from-project", collected, "-o", tmp_path / "model")
+    assert (said.code, "in another place or shape than it has now" in said.err) == (1, True)
+    said_in_qupath(one_process, collected, MOVE_REGION, region="back")
+    assert is_taken(collected)
+    said_in_qupath(one_process, collected, MOVE_REGION, region="copied")
+    (image,) = read_reviewed(collected).images
+    assert image.area.bounds == (0, 0, 2000, 2000)
 
 
 def test_a_mark_of_a_version_that_did_not_say_of_what_is_believed(collected, glomseg):

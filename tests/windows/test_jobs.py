@@ -54,6 +54,12 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
         in text
     )
 
+    desk.fx("def twin = gui.getProject().addDuplicate(gui.getProject().getEntry(data), true); twin.getID()")
+    empty.click("Compare")
+    empty.dialog()
+    assert "2 images are named kidney_02.tif" in desk.answer("OK")
+    desk.fx("gui.getProject().removeImage(gui.getProject().getImageList()[-1], true); gui.getProject().syncChanges()")
+
     empty.click("Undo")
     empty.dialog(seconds=120)
     run = empty.newest_run()
