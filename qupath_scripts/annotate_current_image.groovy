@@ -39,6 +39,7 @@ if (imageData == null || entry == null)
     throw new IllegalStateException(OPEN_FIRST)
 def given = shared.named(binding.hasVariable("args") ? (args as List<String>) : [])
 if (getQuPath() != null && !given) {
+    shared.refuseUnshown(imageData)
     inWindow(shared, python)
     return
 }

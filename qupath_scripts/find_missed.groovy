@@ -27,6 +27,7 @@ if (getQuPath() == null) {
     println entry.getImageName() + ": " + tissue.told(imageData)
     return
 }
+shared.refuseUnshown(imageData)
 Platform.runLater { shared.openWindow("missed", getQuPath()) }
 
 

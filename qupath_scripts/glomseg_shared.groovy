@@ -106,6 +106,13 @@ boolean isShown(def imageData) {
     return getQuPath()?.getAllViewers()?.any { it.getImageData() === imageData }
 }
 
+/** Refuse to ask a person about data that no viewer shows, as "Run for project" has: an image at a time, of its own. */
+void refuseUnshown(def imageData) {
+    if (!isShown(imageData))
+        throw new IllegalStateException("This asks about the image that is open. Choose it in the menu Extensions > " +
+            "GlomSeg, or press Run; \"Run for project\" is not for it.")
+}
+
 /** Do something with an image that was shown, as it stands now: as a viewer shows it, else as it is on disk. */
 def withDataOfNow(def project, def entry, Closure what) {
     def shown = shownData(project, entry)

@@ -23,7 +23,6 @@
 import static qupath.lib.gui.scripting.QPEx.*
 
 import javafx.application.Platform
-import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.objects.PathObject
 
@@ -37,8 +36,10 @@ if (given)
     withoutWindow(shared, imageData, entry, given)
 else if (getQuPath() == null)
     throw new IllegalArgumentException("Without a window, say what to do: list, verdict=, reviewed= or colour=.")
-else
-    Platform.runLater { openWindow(shared, imageData) }
+else {
+    shared.refuseUnshown(imageData)
+    Platform.runLater { shared.openWindow("review", getQuPath()) }
+}
 
 
 /** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
@@ -82,14 +83,4 @@ PathObject find(def hierarchy, String id) {
     if (item == null)
         throw new IllegalArgumentException("No annotation has the id ${id}; list the queue to see them.")
     return item
-}
-
-/** Show the review of what the active viewer shows; there is one such window. Runs on JavaFX's thread. */
-void openWindow(def shared, def imageData) {
-    def gui = getQuPath()
-    if (gui.getAllViewers().every { it.getImageData() !== imageData }) {
-        Dialogs.showErrorMessage("Review", "Open the image in a viewer; \"Run for project\" cannot review.")
-        return
-    }
-    shared.openWindow("review", gui)
 }

@@ -308,3 +308,18 @@ def test_the_window_keeps_its_place_and_the_names_of_objects_are_out_of_the_way_
         place.set('33,' + ({place} - 60))""")
     review.start_review()  # lower than it is high
     review.until(f"review.getY() + review.getHeight() <= {place}", "true")
+
+
+@pytest.mark.parametrize("script", ["review_glomeruli", "find_missed", "annotate_current_image"])
+def test_what_asks_a_person_is_refused_for_each_image_of_a_project(review, script):
+    """QuPath's "Run for project" gives each image data of its own, and would ask once an image."""
+    file = list_scripts()[script]
+    with pytest.raises(NotAnsweredError, match='"Run for project" is not for it'):
+        review.fx(f"""import qupath.lib.scripting.QP
+            QP.setBatchProjectAndImage(gui.getProject(), entryOf('kidney_02.tif').readImageData())
+            def mine = new Binding(['qupath.script.file': '{file}'])
+            try {{
+                new GroovyShell(getClass().getClassLoader(), mine).evaluate(new File('{file}'))
+            }} finally {{
+                QP.resetBatchProjectAndImage()
+            }}""")
