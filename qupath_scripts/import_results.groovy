@@ -513,13 +513,14 @@ void keepChange(def shared, Path home, Path run, String key, Map change) {
     def numbers = home.toFile().listFiles().collectMany { folder ->
         (new File(folder, "changes/" + key).list() ?: []).findAll { it ==~ /\d+\.json/ }
     }.collect { (it - ".json") as int }
-    def content = [format_version: 2, run: run.getFileName().toString(), at: java.time.OffsetDateTime.now().toString(),
-                   by: "${System.getProperty("user.name")} on ${hostName()}".toString(), kind: "collect", mark: change.mark, previous_mark: change.previous_mark, stands_as: null,
-                   before_sha256: null, after_sha256: null,
-                   stood: change.stood.collect { fingerprint(it) },
-                   ids: change.stood.collectEntries { [(it.getID().toString()): [fingerprint(it), nameOf(it)]] },
-                   verdicts: change.stood.findAll { shared.verdict(it) }
-                       .collectEntries { [(it.getID().toString()): shared.verdict(it)] }]
+    def judged = change.stood.findAll { shared.verdict(it) }
+    def content = [
+        format_version: 2, run: run.getFileName().toString(), at: java.time.OffsetDateTime.now().toString(),
+        by: System.getProperty("user.name") + " on " + hostName(), kind: "collect", mark: change.mark,
+        previous_mark: change.previous_mark, stands_as: null, before_sha256: null, after_sha256: null,
+        stood: change.stood.collect { fingerprint(it) },
+        ids: change.stood.collectEntries { [(it.getID().toString()): [fingerprint(it), nameOf(it)]] },
+        verdicts: judged.collectEntries { [(it.getID().toString()): shared.verdict(it)] }]
     for (part in ["added", "removed", "remembered"])
         content[part] = [type: "FeatureCollection", features: change[part]]
     def file = run.resolve("changes").resolve(key).resolve(((numbers.max() ?: 0) + 1) + ".json")
