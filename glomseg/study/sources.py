@@ -176,8 +176,9 @@ def _saved_over(runs: Sequence[Run], images: Sequence[AnnotatedImage], folder: P
 
 
 def _done_run(runs: Sequence[Run], entry_id: str) -> Run | None:
-    """Find the newest run that segmented an image."""
-    return next((run for run in reversed(runs) if run.has_result(entry_id)), None)
+    """Find the newest run that segmented an image and was not taken back there; the newest of all where each was."""
+    done = [run for run in reversed(runs) if run.has_result(entry_id)]
+    return next((run for run in done if run.images[entry_id].undone is None), next(iter(done), None))
 
 
 def _outlines(run: Run | None, image: ProjectImage) -> list[PathObject]:

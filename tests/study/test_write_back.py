@@ -183,6 +183,21 @@ def test_without_qupath_the_newest_run_is_measured(project: Path, data: Path, no
     assert glomseg("status", project).code == 0  # the folder of tables is no run
 
 
+def test_without_qupath_a_run_that_was_taken_back_is_not_measured(project: Path, no_qupath: None, glomseg) -> None:
+    """What it replaced stands in the project again; the outlines of the later one were measured, without a word."""
+    later = fake_run(
+        project, shapes=((100, 100, 150, 150),), mpp=[0.5, 0.5], undone={"at": "2027-01-02T10:00:00+00:00"}
+    )
+    later = later.rename(later.with_name("20270101-120000"))
+    record = json.loads((later / "run.json").read_text()) | {"run_id": later.name, "started": "2027"}
+    (later / "run.json").write_text(json.dumps(record))
+    fake_run(project, mpp=[0.5, 0.5])
+    assert glomseg("measure", project).code == 0
+    found = rows(project / "glomseg" / "measurements" / "glomeruli.csv")
+    assert [row["area_um2"] for row in found] == ["2500", "1600"]
+    assert {row["source"] for row in found} == {"run 20260101-120000"}
+
+
 def test_a_run_that_cannot_be_read_is_said(project: Path, no_qupath: None, glomseg) -> None:
     """Its outlines are no zero, and an older run's do not take their place, with exit code 0 as they did."""
     damaged = project / "glomseg" / "20270101-120000"
