@@ -40,8 +40,9 @@ def measure(
     """Measure the glomeruli of PROJECT as they stand now, or of DIR, the output folder of `glomseg segment`.
 
     Writes glomeruli.csv, slides.csv, animals.csv and groups.csv, and columns.csv, which says what each column is.
-    Without QuPath on this machine the outlines of the newest run are measured, and the tables say so. An image that
-    no run has finished and nobody marked as reviewed is not measured: it is named, and counts for nothing.
+    Without QuPath on this machine the outlines of the newest run that was not taken back are measured, and the tables
+    say so. An image that no run has finished and nobody marked as reviewed is not measured: it is named, and counts for
+    nothing.
     """
     from glomseg.listing import first_names
     from glomseg.study.tables import older_parquet, write_tables

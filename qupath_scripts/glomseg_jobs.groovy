@@ -185,8 +185,8 @@ void evaluate() {
     def doubled = reviewed.find { named[it.getOriginalImageName()] > 1 }
     if (doubled != null)
         throw new IllegalStateException("${named[doubled.getOriginalImageName()]} images are named " +
-            "${doubled.getImageName()}, and what is compared is found by name. Right-click all but one of them in the " +
-            "project's list, and give each a name of its own (Rename image).")
+            "${doubled.getImageName()}, and what is compared is found by name. Right-click all but one of them in " +
+            "the project's list, and give each a name of its own (Rename image).")
     def folder = new File(folderOfRuns(file), run + "/evaluation")
     def arguments = ["evaluate", new File(folderOfRuns(file), run).getPath(), file, "-o", folder.getPath(),
                      "--missing", "skip"]

@@ -82,8 +82,8 @@ void inStep(def entry, def imageData) {
 }
 
 /**
- * Note data that were just read or saved: of one state with those on disk, unless they were read from another file, such
- * as a backup that was dropped onto the window, which QuPath shows as the image that they once were.
+ * Note data that were just read or saved: of one state with those on disk, unless they were read from another file,
+ * such as a backup that was dropped onto the window, which QuPath shows as the image that they once were.
  */
 private void noteNew(def entry, def imageData) {
     def path = imageData?.getLastSavedPath()

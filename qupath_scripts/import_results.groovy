@@ -89,10 +89,10 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def isLost = earlier == null
     earlier = earlier ?: []
     def existing = hierarchy.getAnnotationObjects() as List
+    def runs = shared.load("glomseg_runs"), elsewhere = before == null ? null : [] as Set
     def plan = planUpdate(existing, predictions, area, earlier, [
         known: before != null, forget: forget, detections: large(hierarchy, predictions),
-        brought: isLost ? [] : brought(shared.load("glomseg_runs"), home, key, existing, earlier,
-            before == null ? null : [] as Set)])
+        brought: isLost ? [] : brought(existing, earlier) { foundBy(runs, home, it, key, elsewhere) }])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
         backUp(entry, backupFolder(home, run, key), home.resolve("memory").resolve(key + ".geojson"))
@@ -315,9 +315,9 @@ List deletions(List existing, List missing, boolean known) {
 }
 
 /** List the outlines of runs that a person brought in from elsewhere, by the rules of glomseg's brought.py. */
-List brought(def runs, Path home, String key, List existing, List earlier, Set elsewhere) {
+List brought(List existing, List earlier, Closure<Set> foundBy) {
     def known = earlier.collect { it.getMetadata()[FINGERPRINT] } as Set
-    def found = [:].withDefault { foundBy(runs, home, it, key, elsewhere) }
+    def found = [:].withDefault(foundBy)
     return existing.findAll { item ->
         def run = item.getMetadata()[RUN], written = item.getMetadata()[FINGERPRINT]
         run && !(written in known) && found[run] != null && !(written in found[run])

@@ -170,9 +170,14 @@ def _fitted(key: str, predicted: Outlines, true: Outlines, rescale: bool) -> Out
             left, top, right, bottom = shapely.total_bounds(items)
             slack = SIZE_SLACK * max(size)
             if min(left, top) < -slack or right > size[0] + slack or bottom > size[1] + slack:
+                places = shapely.bounds(items)
+                off = int(
+                    ((places[:, :2] < -slack).any(axis=1) | (places[:, 2:] > np.add(size, slack)).any(axis=1)).sum()
+                )
                 raise EvaluationError(
-                    f"{key}: the {side} reaches to {right:.0f}, {bottom:.0f} px on an image of {size[0]} x {size[1]}; "
-                    "it is of another image or scale: export it again in full-resolution pixels"
+                    f"{key}: the {side} reaches to {right:.0f}, {bottom:.0f} px on an image of {size[0]} x {size[1]} "
+                    f"({off} of {len(items)} outlines lie off it); where it is of another image or scale, export it "
+                    "again in full-resolution pixels, else delete or move what lies off it"
                 )
     return predicted
 

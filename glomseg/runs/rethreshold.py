@@ -197,7 +197,7 @@ def _kept(run: Run, listener: Listener, command: str, otherwise: str) -> tuple[s
     if not kept:
         raise RunError(
             f"run {run.run_id} kept no probabilities, which it would take; run the same `glomseg {command}` once "
-            "more with --keep-probability, and this will do afterwards"
+            "more with --keep-probability, and this will do afterwards, or name a run that kept them"
         )
     for entry_id in done:
         if entry_id not in kept:

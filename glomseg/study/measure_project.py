@@ -61,8 +61,9 @@ def measure_project(
 ) -> StudyResult:
     """Measure the glomeruli of a QuPath project as they stand, or of the run folder that `path` is.
 
-    Without QuPath on this machine the outlines of the newest run are measured. An image that cannot be read, or in
-    which neither a run nor a person looked for glomeruli, is left out of all sums and means, and named in the remarks.
+    Without QuPath on this machine the outlines of the newest run that was not taken back are measured. An image that
+    cannot be read, or in which neither a run nor a person looked for glomeruli, is left out of all sums and means, and
+    named in the remarks.
     `progress` hears what is going on. Raises ProjectError, RunError, and MeasureError for a sample sheet, group or
     primary outcome that does not fit.
     """

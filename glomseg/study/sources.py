@@ -58,8 +58,8 @@ def read_sources(
 ) -> Sources:
     """Read the annotations of a project, through QuPath where there is one, or of the run folder that `path` is.
 
-    Without QuPath an image has the outlines of the newest run that segmented it. Raises ProjectError, RunError,
-    MeasureError.
+    Without QuPath an image has the outlines of the newest run that segmented it and was not taken back. Raises
+    ProjectError, RunError, MeasureError.
     """
     sheet = read_sample_sheet(samples) if samples else None
     if (path / RECORD).is_file():
