@@ -83,7 +83,8 @@ def _size(value: object, unit: object = "µm") -> Callable[[Json], object]:
 
 
 _CLASSES = "classifiers/classes.json"
-SAVED = (TINY / "qupath/project_0_6_0/data/2/data.qpdata").read_bytes()
+_SAVED = (TINY / "qupath/project_0_6_0/data/2/data.qpdata").read_bytes()
+SAVED = _SAVED.replace(b'"width":2048,"height":1024', b'"width": 512,"height": 512')  # as of the image that has it here
 """What QuPath saved of an image."""
 _SUMMARY, _SERVER, _DATA = "data/1/summary.json", "data/1/server.json", {"data/1/data.qpdata": SAVED}
 _COUNTED = {"hierarchy": {"nObjects": 2, "annotationClassificationCounts": {"Glomerulus": 2}}, "timestamp": 1}
