@@ -50,7 +50,9 @@ def rethreshold(
     quiet: bool,
     as_json: bool,
 ) -> int:
-    """Outline RUN (the newest by default) of PROJECT again, from the probabilities that it kept.
+    """Outline RUN of PROJECT again, from the probabilities that it kept.
+
+    By default that is the newest run that was not taken back.
 
     Takes seconds: the network does not run. The outlines are a new run, which replaces the old one's in the project and
     leaves a person's work as it is; `glomseg undo PROJECT` brings the old ones back. The run must have been made with

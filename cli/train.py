@@ -57,7 +57,7 @@ class TrainFlags(TypedDict):
     "project",
     type=click.Path(path_type=Path),
     metavar="PROJECT",
-    help="Learn from what was reviewed in a QuPath project, beginning with the model of its newest run.",
+    help="Learn from what was reviewed in a QuPath project, beginning with the model of the last run that stands.",
 )
 @options.slides_option
 @options.believe_deletions_option

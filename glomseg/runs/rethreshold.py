@@ -30,7 +30,7 @@ from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now
-from glomseg.runs.run_list import find_run, list_runs, resume_or_start, resume_or_start_in
+from glomseg.runs.run_list import find_run, last_standing, list_runs, resume_or_start, resume_or_start_in
 from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
@@ -66,13 +66,13 @@ def rethreshold_run(
     *,
     listener: Listener | None = None,
 ) -> RunResult:
-    """Outline a run, the newest by default, again from its kept probabilities, and bring that into its project.
+    """Outline a run again from its kept probabilities, and bring that into its project.
 
-    `project` can also be the folder that `segment_slides` made: the outlines go into the folder `options.output` then.
-    An image without probabilities keeps the outlines of the former run, with a warning; so does one whose probabilities
-    cannot be read, which failed. Without a QuPath on this
-    machine the outlines wait in the new run's folder. Raises RunError where nothing is to change, where the run kept no
-    probabilities or its model is gone, and otherwise as `collect_run`.
+    That is the newest run that was not taken back, by default. `project` can also be the folder that `segment_slides`
+    made: the outlines go into the folder `options.output` then. An image without probabilities keeps the outlines of
+    the former run, with a warning; so does one whose probabilities cannot be read, which failed. Without a QuPath on
+    this machine the outlines wait in the new run's folder. Raises RunError where nothing is to change, where the run
+    kept no probabilities or its model is gone, and otherwise as `collect_run`.
     """
     options = options or RethresholdOptions()
     listener, remarks = keeping(listener)
@@ -87,7 +87,7 @@ def rethreshold_run(
     runs_folder = read.folder / FOLDER
     has_qupath = find_qupath() is not None
     with locked(runs_folder):
-        former, begun = _runs_of(runs_folder, run, options)
+        former, begun = _runs_of(runs_folder, run, options, listener)
         kept = _kept(former, listener, "annotate", f"the outlines of run {former.run_id} stay")
         run_again = _outline_again(former, kept, options, listener, begun)
         collected = options.collect and has_qupath
@@ -98,9 +98,20 @@ def rethreshold_run(
     return RunResult(run=run_again, entry_ids=kept, remarks=tuple(remarks), is_waiting=not collected)
 
 
-def _runs_of(runs_folder: Path, run: str | None, options: RethresholdOptions) -> tuple[Run, Run | None]:
-    """Find the run to outline again, and the new one that a call which was stopped has begun for that."""
+def _runs_of(
+    runs_folder: Path, run: str | None, options: RethresholdOptions, listener: Listener
+) -> tuple[Run, Run | None]:
+    """Find the run to outline again, and the new one that a call which was stopped has begun for that.
+
+    That is no run that was taken back, unless it is named or there is no other.
+    """
     newest = find_run(runs_folder, run)
+    standing = last_standing(list_runs(runs_folder)) if run is None else None
+    if standing is not None and standing.run_id != newest.run_id:
+        listener.remark(
+            f"run {newest.run_id} was taken back; outlined again is run {standing.run_id}; name one to choose"
+        )
+        newest = standing
     if run is not None or not _is_begun(newest, options):
         return newest, None
     former = [

@@ -23,7 +23,7 @@ from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import Deletions, deletions, owner, verdict_of
 from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters
-from glomseg.runs.run_list import read_runs
+from glomseg.runs.run_list import last_standing, read_runs
 from glomseg.runs.same_image import without_data_of_others, without_strangers
 
 CLASS_BEFORE = "glomseg.class_before"
@@ -53,7 +53,8 @@ class ReviewedImage:
 class ReviewedProject:
     """The reviewed images of a project, and why the other images are left out.
 
-    `model` and `species` are those of the newest run; `model_folder` is None where that model is no longer found.
+    `model` and `species` are those of the newest run that was not taken back; `model_folder` is None where that model
+    is no longer found.
     """
 
     project: Project
@@ -134,13 +135,14 @@ def read_reviewed(
             f"nothing in {project.path} is marked as reviewed; mark images or regions with the script review_glomeruli"
             + (f" (not read: {unread})" if unread else "")
         )
-    newest = runs[-1].parameters if runs else RunParameters()
+    newest = last_standing(runs)
+    parameters = newest.parameters if newest else RunParameters()
     return ReviewedProject(
         project=project,
         images=tuple(reviewed),
-        model=newest.model,
-        model_folder=model_folder(runs[-1]) if runs else None,
-        species=newest.species,
+        model=parameters.model,
+        model_folder=model_folder(newest) if newest else None,
+        species=parameters.species,
         remarks=tuple(remarks),
     )
 

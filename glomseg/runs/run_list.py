@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -96,6 +97,12 @@ def _folders_in(folder: Path) -> list[Path]:
 def list_runs(folder: Path) -> list[Run]:
     """List the readable runs of a project's `glomseg` folder, the oldest first."""
     return read_runs(folder)[0]
+
+
+def last_standing(runs: Sequence[Run]) -> Run | None:
+    """Return the last of runs, the oldest first, that was not taken back in each of its images; else the last."""
+    standing = [run for run in runs if not run.images or any(record.undone is None for record in run.images.values())]
+    return next(reversed(standing or list(runs)), None)
 
 
 def find_run(folder: Path, run_id: str | None) -> Run:

@@ -13,8 +13,9 @@ from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOption
 from glomseg.errors import RunError
 from glomseg.qupath.objects import PathObject
 from glomseg.runs import rethreshold
+from glomseg.runs.image_record import Undone
 from glomseg.runs.ownership import RUN, owner, plan_update
-from glomseg.runs.run import load_run
+from glomseg.runs.run import load_run, now
 from glomseg.runs.run_list import list_runs
 
 PALE = tuple(round(0.54 * disc + 0.46 * tissue) for disc, tissue in zip(DISC, TISSUE, strict=True))
@@ -202,3 +203,20 @@ def test_what_was_stopped_goes_on_by_the_same_call(study_0_6_0: Path, oracle_fol
     assert {name: (again.run.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")} == whole
     with pytest.raises(RunError, match="nothing to change"):
         glomseg.rethreshold_run(study_0_6_0, options=dials)
+
+
+def test_a_run_that_was_taken_back_is_not_outlined_again_unless_it_is_named(
+    study_0_6_0: Path, oracle_folder: Path, no_qupath: None
+) -> None:
+    options = AnnotateOptions(model=oracle_folder, images=("2",), keep_probability=True, device="cpu")
+    first = glomseg.annotate_project(study_0_6_0, options).run
+    second = glomseg.annotate_project(study_0_6_0, replace(options, species="rat")).run
+    second.update("2", replace(second.images["2"], undone=Undone(at=now(), removed=1)))
+    dials = RethresholdOptions(threshold=0.6, collect=False)
+    again = glomseg.rethreshold_run(study_0_6_0, options=dials)
+    said = f"run {second.run_id} was taken back; outlined again is run {first.run_id}"
+    assert any(said in remark for remark in again.remarks)
+    assert again.run.parameters.species == first.parameters.species
+    named = glomseg.rethreshold_run(study_0_6_0, second.run_id, replace(dials, threshold=0.65))
+    assert not any("taken back" in remark for remark in named.remarks)
+    assert named.run.parameters.species == "rat"
