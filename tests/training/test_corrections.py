@@ -109,7 +109,7 @@ def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path)
     assert after > before + 0.1
     assert after > 0.9
 
-    quick = ("--minutes", 0.5, *QUICK)
+    quick = ("--minutes", 1, *QUICK)
     adapted = glomseg("train", "--from-project", project, "-o", tmp_path / "adapted", *quick)
     assert adapted.code == 0, adapted.err
     assert "on reviewed images left out" in adapted.err
