@@ -72,6 +72,9 @@ def test_a_project_is_annotated_measured_reported_compared_and_undone(empty):
 
 def test_outlines_are_looked_for_inside_what_is_selected(empty):
     desk = empty.desk
+    desk.fx(
+        "review?.close()"
+    )  # of a test before: the click on Review would come when that was closed, and open another
     desk.fx("gui.getOverlayOptions().setShowNames(true)")
     desk.fx("""def area = PathObjects.createAnnotationObject(ROIs.createRectangleROI(200, 200, 200, 200, null))
         hierarchy.addObject(area)
