@@ -167,13 +167,10 @@ def _fitted(key: str, predicted: Outlines, true: Outlines, rescale: bool) -> Out
     size = true.size or predicted.size
     for side, items in (("prediction", predicted.geometries), ("truth", true.geometries)):
         if size and len(items):
-            left, top, right, bottom = shapely.total_bounds(items)
-            slack = SIZE_SLACK * max(size)
-            if min(left, top) < -slack or right > size[0] + slack or bottom > size[1] + slack:
-                places = shapely.bounds(items)
-                off = int(
-                    ((places[:, :2] < -slack).any(axis=1) | (places[:, 2:] > np.add(size, slack)).any(axis=1)).sum()
-                )
+            places, slack = shapely.bounds(items), SIZE_SLACK * max(size)
+            off = np.count_nonzero(((places < -slack) | (places > np.add((*size, *size), slack))).any(axis=1))
+            if off:
+                right, bottom = np.nanmax(places[:, 2:], axis=0)
                 raise EvaluationError(
                     f"{key}: the {side} reaches to {right:.0f}, {bottom:.0f} px on an image of {size[0]} x {size[1]} "
                     f"({off} of {len(items)} outlines lie off it); where it is of another image or scale, export it "
