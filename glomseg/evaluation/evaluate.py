@@ -17,7 +17,7 @@ from glomseg.evaluation.odd_places import odd_places
 from glomseg.evaluation.plots import PLOTS, SUFFIXES, draw_plots
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import Summary, clean, summarise
-from glomseg.files import csv_text, json_text, refuse_other_file, refuse_other_table, write_texts
+from glomseg.files import csv_text, json_text, refuse_other_file, refuse_other_table, refuse_own_columns, write_texts
 from glomseg.labelled.alike import say_alike
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.image_info import ImageInfo, info_of
@@ -289,7 +289,8 @@ def write_evaluation(
 ) -> None:
     """Write metrics.json, per_slide.csv, per_object.csv, and with `pictures` the plots and galleries.
 
-    Raises RunError where nothing can be written, or where a file of one of these names is a person's.
+    Raises RunError where nothing can be written, or where a file of one of these names, or a column in it, is a
+    person's.
     Plots and galleries of a former evaluation go as soon as the tables are there, which are of other scores.
     `details` (the command, the model, the files) stand at the top of metrics.json. With `icc` pictures have the colours
     that ICC profiles say.
@@ -301,7 +302,9 @@ def write_evaluation(
     of_objects = ["image", "group", "unit", *(item.name for item in fields(ObjectRow))]
     refuse_other_file(folder / METRICS, lambda content: b'"glomseg_version"' in content)
     refuse_other_table(folder / PER_OBJECT, of_objects)
+    refuse_own_columns(folder / PER_OBJECT, of_objects)
     refuse_other_table(folder / PER_SLIDE, list(rows[0]))
+    refuse_own_columns(folder / PER_SLIDE, {*rows[0], "kpis_f1"})
     write_texts(
         {
             folder / PER_OBJECT: csv_text(of_objects, objects),

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from glomseg.files import replacing
+from glomseg.pictures.jpeg import write_jpeg
 from glomseg.qupath.objects import Color
 
 TRUE_COLOR, PREDICTED_COLOR = (0, 158, 115), (213, 94, 0)
@@ -47,11 +48,11 @@ def draw_contact_sheet(
         for line, text in enumerate(caption):
             fitting = _fitting(draw, text, font, cell_px)
             draw.text((left, top + cell_px + 2 + _LINE_PX * line), fitting, fill="black", font=font)
+    if path.suffix.lower() != ".png":
+        write_jpeg(sheet, path)
+        return
     with replacing(path) as temporary:
-        if path.suffix.lower() == ".png":
-            sheet.save(temporary, "PNG", optimize=True)
-        else:
-            sheet.save(temporary, "JPEG", quality=88)
+        sheet.save(temporary, "PNG", optimize=True)
 
 
 def _fitting(

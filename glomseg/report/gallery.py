@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+import math
 import re
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +15,10 @@ from PIL import Image
 
 from glomseg.columns import Column, Row, names, row
 from glomseg.errors import GlomsegError, MeasureError, RunError, SlideError
-from glomseg.files import read_csv, replacing, write_csv
+from glomseg.files import read_csv, write_csv
+from glomseg.listing import first_names
 from glomseg.pictures.contact_sheet import draw_contact_sheet
+from glomseg.pictures.jpeg import is_marked, write_jpeg
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.report.judgements import read_labels
 from glomseg.slides.slide import open_slide
@@ -67,8 +72,10 @@ def write_gallery(
 
     Classes that wait in the table of a former gallery are kept beside the new one, and said; its pictures go. Its table
     goes first: stopped half-way, its rows would name pictures of other glomeruli. Memory is that of one contact sheet.
-    Raises RunError.
+    Raises RunError, also where a picture of one of these names is a person's.
     """
+    before = _Before.of(folder)
+    before.refuse_to_replace(study)
     remarks = _remove_table(folder / LABELS, study)
     rows: list[Row] = []
     problems: list[str] = []
@@ -78,7 +85,7 @@ def write_gallery(
             progress(f"painting: {slide.image.name}")
             try:
                 for crop, picture in _crops(study, slide, color_by):
-                    _save(picture, folder / "crops" / f"{crop.name}.jpg")
+                    write_jpeg(picture, folder / "crops" / f"{crop.name}.jpg")
                     sheets.add(picture, crop.caption)
                     rows.append(row(COLUMNS, crop))
             except RunError:  # there is no room for more
@@ -86,22 +93,58 @@ def write_gallery(
             except GlomsegError as error:
                 problems.append(f"{slide.image.name}: {error}")
         sheets.finish()
-        _remove_stale(folder, {f"{item['crop']}" for item in rows}, sheets.written)
+        before.remove_all_but({*sheets.written, *(f"{item['crop']}" for item in rows)})
         write_csv(folder / LABELS, names(COLUMNS), rows)
     except RunError as error:
         raise RunError("; ".join((str(error), *remarks))) from error
     return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems), remarks=remarks)
 
 
-def _remove_stale(folder: Path, crops: Collection[str], sheets: int) -> None:
-    """Remove pictures of a former gallery that this one has not: their names would be taken for those of its rows."""
-    for path in folder.glob("contact-*.jpg"):
-        number = re.fullmatch(r"contact-(\d+)\.jpg", path.name)
-        if number and int(number[1]) > sheets:
-            path.unlink(missing_ok=True)
-    for path in folder.glob("crops/*.jpg"):
-        if re.fullmatch(r".+-\d{4,}\.jpg", path.name) and f"crops/{path.name}" not in crops:
-            path.unlink(missing_ok=True)
+@dataclass(frozen=True)
+class _Before:
+    """The pictures of a former gallery in a folder, by their place there; what else lies there is a person's."""
+
+    folder: Path
+    ours: frozenset[str]
+
+    @classmethod
+    def of(cls, folder: Path) -> _Before:
+        """Know them by their mark, and by the table beside them: former versions marked none."""
+        named = set()
+        with suppress(OSError, UnicodeDecodeError, csv.Error):
+            columns, rows = read_csv(folder / LABELS)
+            named = {line["crop"] for line in rows} if {"crop", "object_id"} <= set(columns) else set()
+        places = {path.relative_to(folder).as_posix(): path for path in folder.glob("crops/*.jpg")}
+        sheets = {path.name: path for path in folder.glob("contact-*.jpg")}
+        sheet_of_table = re.compile(r"contact-\d+\.jpg" if named else "(?!)")
+        ours = [name for name, path in {**places, **sheets}.items()
+                if name in named or sheet_of_table.fullmatch(name) or is_marked(path)]  # fmt: skip
+        return cls(folder, frozenset(ours))
+
+    def refuse_to_replace(self, study: Study) -> None:
+        """Raise RunError where a picture of this study would take the place of a person's."""
+        counts = {slide.image.entry_id: len(slide.profiles) for slide in study.slides}
+        crops = [f"crops/{_crop_name(key, number)}.jpg" for key, count in counts.items() for number in range(count)]
+        sheets = [_sheet_name(number) for number in range(math.ceil(len(crops) / (SHEET_COLUMNS * SHEET_ROWS)))]
+        theirs = [name for name in (*sheets, *crops) if name not in self.ours and (self.folder / name).exists()]
+        if theirs:
+            raise RunError(
+                f"{self.folder} holds {len(theirs)} pictures that would be replaced and are not of a gallery "
+                f"({first_names(theirs)}), so nothing was written; choose another `output`, or move them away"
+            )
+
+    def remove_all_but(self, kept: Collection[str]) -> None:
+        """Remove pictures that the gallery of now has not: their names would be taken for those of its rows."""
+        for name in self.ours.difference(kept):
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _crop_name(entry_id: str, index: int) -> str:
+    return f"{entry_id}-{index + 1:04d}"
+
+
+def _sheet_name(index: int) -> str:
+    return f"contact-{index + 1}.jpg"
 
 
 def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
@@ -141,8 +184,8 @@ def _crops(study: Study, slide: MeasuredSlide, color_by: ColorBy) -> Iterator[tu
     with open_slide(slide.image.readable_path, mpp=slide.mpp, icc=slide.slide.icc) as opened:
         if slide.size != (opened.width, opened.height):
             raise SlideError(f"{slide.image.path} has another size; another image of that name?")
-        for number, placed in enumerate(placed_profiles(study, slide), start=1):
-            crop = _Crop(f"{slide.image.entry_id}-{number:04d}", placed)
+        for index, placed in enumerate(placed_profiles(study, slide)):
+            crop = _Crop(_crop_name(slide.image.entry_id, index), placed)
             yield crop, paint_crop(opened, placed.profile.item, CROP_PX, color_by=color_by)
 
 
@@ -152,7 +195,7 @@ class _ContactSheets:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._crops: list[tuple[Image.Image, tuple[str, ...]]] = []
-        self.written = 0
+        self.written: list[str] = []
 
     def add(self, picture: Image.Image, caption: tuple[str, ...]) -> None:
         self._crops.append((picture.resize((CROP_PX // 2, CROP_PX // 2)), caption))
@@ -162,17 +205,12 @@ class _ContactSheets:
     def finish(self) -> None:
         if not self._crops:
             return
-        self.written += 1
+        self.written.append(_sheet_name(len(self.written)))
         draw_contact_sheet(
             [picture for picture, _ in self._crops],
             [caption for _, caption in self._crops],
-            self._folder / f"contact-{self.written}.jpg",
+            self._folder / self.written[-1],
             columns=SHEET_COLUMNS,
             cell_px=CROP_PX // 2,
         )
         self._crops.clear()
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    with replacing(path) as temporary:
-        picture.convert("RGB").save(temporary, "JPEG", quality=88)

@@ -128,9 +128,9 @@ def _segment_anew(
                 job.entry_id,
                 _segment(job, model, run, settings, extras, listener),
             )
-    elif extras.overlay is not None and not _overlay_path(run, job).is_file():
+    elif extras.overlay is not None and not overlay_path(run, job.entry_id).is_file():
         with job.open() as slide:
-            draw_overlay(slide, counted_outlines(run, job.entry_id), _overlay_path(run, job), extras.overlay)
+            draw_overlay(slide, counted_outlines(run, job.entry_id), overlay_path(run, job.entry_id), extras.overlay)
     if done and (record := run.images[job.entry_id]).name != job.name:  # renamed since
         run.update(job.entry_id, replace(record, name=job.name))
 
@@ -164,8 +164,9 @@ def probability_path(run: Run, entry_id: str) -> Path:
     return run.folder / "probability" / f"{checked_entry_id(entry_id)}.tif"
 
 
-def _overlay_path(run: Run, job: Job) -> Path:
-    return run.folder / "overlay" / f"{job.entry_id}.png"
+def overlay_path(run: Run, entry_id: str) -> Path:
+    """Tell where the picture of an image with its outlines lies, if the run drew one."""
+    return run.folder / "overlay" / f"{checked_entry_id(entry_id)}.png"
 
 
 def _segment(
@@ -199,7 +200,7 @@ def _segment(
             suggestions = extras.suggester.suggest(slide, [item.geometry for item in objects])
             objects = with_suggestions(objects, suggestions, classify=extras.suggester.classify)
         if extras.overlay is not None:
-            draw_overlay(slide, objects, _overlay_path(run, job), extras.overlay)
+            draw_overlay(slide, objects, overlay_path(run, job.entry_id), extras.overlay)
         doubtful = path_objects(result.candidates, slide.pixel_size, model.card, run.run_id)
         write_outlines(run, job.entry_id, objects, doubtful, extras.candidates)
         done = replace(_done(run.images[job.entry_id], slide, result), colour_profile=profile_of(slide, icc=job.icc))

@@ -22,7 +22,7 @@ from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run, printable
 from glomseg.runs.run_list import resume_or_start_in
 from glomseg.runs.run_summary import HEAD, SUMMARY
-from glomseg.runs.segment_batch import Job
+from glomseg.runs.segment_batch import Job, overlay_path, probability_path
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.runs.shard import share_of
@@ -54,7 +54,8 @@ def segment_slides(
                 _discard_results(output)
             run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
             named = _entry_ids(slide_files.paths, run)
-            _refuse_to_overwrite(run, named.keys() - run.images.keys())
+            _refuse_to_overwrite(run, new := named.keys() - run.images.keys())
+            _refuse_to_replace_pictures(run, new, options)
             if place.shard is not None:
                 run.save()  # the next shard goes on with this run
         jobs = [
@@ -73,7 +74,7 @@ def segment_slides(
 def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
     """Raise RunError where a result would take the place of outlines that no run made, such as a person's own."""
     theirs = []
-    for path in map(run.result_path, entry_ids):
+    for path in (place(key) for key in entry_ids for place in (run.result_path, run.candidates_path)):
         try:
             if path.is_file() and any(owner(item) == "person" for item in read_geojson(path)):
                 theirs.append(path)
@@ -87,6 +88,19 @@ def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
     refuse_other_table(run.folder / TABLE, names(COLUMNS))
     refuse_own_columns(run.folder / TABLE, names(COLUMNS))
     refuse_other_file(run.folder / SUMMARY, lambda content: content.startswith(HEAD.encode()))
+
+
+def _refuse_to_replace_pictures(run: Run, entry_ids: Iterable[str], options: SegmentOptions) -> None:
+    """Raise RunError where a picture or kept map would take the place of one that lies there without our outlines."""
+    of_run = (overlay_path,) * (options.overlay is not None) + (probability_path,) * options.keep_probability
+    unknown = (key for key in entry_ids if not run.result_path(key).is_file())
+    places = (place(run, key) for key in unknown for place in of_run)
+    if theirs := [path for path in places if path.exists()]:
+        raise RunError(
+            f"{run.folder} holds {len(theirs)} files that would be replaced and are not of a run "
+            f"({first_names(f'{path.parent.name}/{path.name}' for path in theirs)}); choose another `output`, or move "
+            "them away"
+        )
 
 
 def _discard_results(output: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import shapely
 from support.scenes import evaluated, side
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, RunError
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
 from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
 from glomseg.evaluation.score import score_image
@@ -210,6 +210,20 @@ def test_the_same_data_writes_the_same_bytes(tmp_path: Path) -> None:
         write_evaluation(tmp_path / name, evaluated(SCENE, SCENE))
     for path in (tmp_path / "1").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "2" / path.relative_to(tmp_path / "1")).read_bytes(), path
+
+
+def test_columns_of_a_person_are_not_replaced(tmp_path: Path) -> None:
+    """Remarks beside the scores went with the next evaluation; those of the challenge's own F1 are ours."""
+    write_evaluation(tmp_path, evaluated(SCENE, settings=EvaluateSettings(kpis=True)), pictures=False)
+    write_evaluation(tmp_path, evaluated(SCENE), pictures=False)
+    for name in ("per_slide.csv", "per_object.csv"):
+        path = tmp_path / name
+        ours = path.read_text()
+        first, *rows = ours.splitlines()
+        path.write_text("\n".join([f"{first},remark", *(f"{line},pale" for line in rows)]) + "\n")
+        with pytest.raises(RunError, match="has columns that glomseg does not write"):
+            write_evaluation(tmp_path, evaluated(SCENE), pictures=False)
+        path.write_text(ours)
 
 
 def test_nothing_to_score_is_refused() -> None:

@@ -83,6 +83,40 @@ def test_pictures_of_a_former_gallery_go(tmp_path: Path, glomseg) -> None:
     assert crops == {"crops/best.jpg", *(row["crop"] for row in table(folder / "labels.csv"))}
 
 
+def test_pictures_of_a_person_where_a_gallery_would_write(tmp_path: Path, glomseg) -> None:
+    """One of a name of ours is not replaced, one like ours not taken for stale."""
+    out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=3))
+    crops = out / "gallery/crops"
+    crops.mkdir(parents=True)
+    (crops / "biopsy-2024.jpg").write_bytes(b"mine")
+    for theirs in (crops / "s-0002.jpg", crops.parent / "contact-1.jpg"):
+        theirs.write_bytes(b"mine")
+        refused = glomseg("gallery", out)
+        assert refused.code == 1
+        assert f"{theirs.name}), so nothing was written; choose another --output, or move them away" in refused.err
+        assert theirs.read_bytes() == b"mine"
+        assert not (out / "gallery/labels.csv").exists()
+        theirs.unlink()
+    assert glomseg("gallery", out).code == 0
+    (crops.parent / "labels.csv").unlink()  # the mark of each picture is enough
+    write_geojson(out / "s.geojson", read_geojson(out / "s.geojson")[:2])
+    assert glomseg("gallery", out).code == 0
+    assert sorted(path.name for path in crops.iterdir()) == ["biopsy-2024.jpg", "s-0001.jpg", "s-0002.jpg"]
+    assert (crops / "biopsy-2024.jpg").read_bytes() == b"mine"
+
+
+def test_pictures_of_a_gallery_without_marks(tmp_path: Path, glomseg) -> None:
+    """Former versions marked none: the table beside them says whose they are."""
+    out = fake_run(tmp_path / "out", disc_slide(tmp_path / "s.tif", count=3))
+    folder = out / "gallery"
+    assert glomseg("gallery", out).code == 0
+    for path in folder.rglob("*.jpg"):
+        Image.open(path).convert("RGB").save(path, comment=b"")
+    write_geojson(out / "s.geojson", read_geojson(out / "s.geojson")[:2])
+    assert glomseg("gallery", out).code == 0
+    assert sorted(path.name for path in (folder / "crops").iterdir()) == ["s-0001.jpg", "s-0002.jpg"]
+
+
 def test_a_suggestion_stands_below_its_picture(tmp_path: Path, glomseg) -> None:
     slide = disc_slide(tmp_path / "s.tif", count=4, radius_um=20)
     plain, marked = (fake_run(tmp_path / name, slide) for name in ("plain", "marked"))

@@ -96,6 +96,33 @@ def test_columns_that_a_person_wrote_into_a_table(tmp_path: Path, oracle_folder:
         assert path.read_text().splitlines()[0] == first
 
 
+def test_files_of_a_person_where_a_run_would_write(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """A first run replaced what lay in its folder under the name of a slide."""
+    slide = disc_slide(tmp_path / "slide.tif", count=3)
+    out, fewer = tmp_path / "out", ("--candidates", "none")
+    segment = ("segment", slide.path, "-o", out, "--model", oracle_folder, *fewer)
+    asked = (*segment, "--keep-probability", "--overlay")
+    for name, command in (
+        ("probability/slide.tif", asked),
+        ("overlay/slide.png", asked),
+        ("candidates/slide.geojson", segment),
+    ):
+        theirs = out / name
+        theirs.parent.mkdir(parents=True)
+        theirs.write_bytes(b"mine")
+        refused = glomseg(*command)
+        assert refused.code == 1
+        assert f"{theirs.name}); choose another --output, or move them away" in refused.err
+        assert theirs.read_bytes() == b"mine"
+        assert not [*out.glob("*.geojson")]
+        theirs.unlink()
+        theirs.parent.rmdir()
+    assert glomseg(*asked).code == 0
+    (out / "run.json").unlink()  # what a run left is a run's, where nothing says so any more
+    assert glomseg(*asked).code == 0
+    assert glomseg(*asked, "--restart").code == 0
+
+
 def test_a_table_of_another_version_is_replaced(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     """Its dictionary, columns.csv, says which columns are not a person's."""
     slide = disc_slide(tmp_path / "slide.tif")

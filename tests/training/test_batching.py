@@ -44,4 +44,4 @@ def test_on_a_gpu(step):
     conv = torch.nn.Conv2d(3, 4, 3, padding=1).cuda()
     assert largest_batch(lambda images: conv(images), 64, torch.device("cuda"), limit=16) == 16
     with pytest.raises(TrainingError, match="no memory on cuda"):
-        largest_batch(lambda images: conv(images).repeat(1, 10**6, 1, 1), 64, torch.device("cuda"), limit=16)
+        largest_batch(lambda images: conv(images).repeat(1, 10**9, 1, 1), 64, torch.device("cuda"), limit=16)
