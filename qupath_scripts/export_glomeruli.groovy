@@ -4,7 +4,8 @@
  *          others are named and left out.
  *          Arguments (none is needed): the folder to write into, and the class   [<project>/export, Glomerulus]
  * Output:  <image>.geojson, which QuPath imports again, and <image>.csv: one row a glomerulus with its place, area,
- *          whose it is, verdict and initials. An older export of the image is replaced.
+ *          whose it is, verdict and initials. An older export of the image is replaced; a table with columns of a
+ *          person's is refused.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -29,7 +30,11 @@ Files.createDirectories(folder)
 
 def name = entry == null ? imageData.getServer().getMetadata().getName() : entry.getOriginalImageName()
 def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
-def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
+def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
+def rule = shared.load("glomseg_classes")
+def heads = ["image", "object_id", "class", "name", "x_px", "y_px", "area_um2", "confidence", "run", "verdict",
+             "initials", "locked"]
+shared.load("glomseg_tables").refuseOthers(folder.resolve(stem + ".csv"), heads)
 def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, base) }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
@@ -45,16 +50,16 @@ def plain = { value -> // no spreadsheet is to run a name as a formula; glomseg 
     words =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/ ? "'" + words : words
 }
 def quoted = { value -> '"' + plain(value).replace('"', '""') + '"' }
-def rows = ["image,object_id,class,name,x_px,y_px,area_um2,confidence,run,verdict,initials,locked"]
+def rows = [heads.join(",")]
 for (item in glomeruli) {
     def roi = item.getROI()
-    def metadata = item.getMetadata()
+    def metadata = item.getMetadata(), verdict = shared.verdict(item)
     def confidence = item.getMeasurementList().get("Confidence")
     def number = { value -> Double.isNaN(value) ? "" : String.format(Locale.ROOT, "%.4f", value) }
     rows << [
         quoted(name), item.getID(), quoted(item.getPathClass()), quoted(item.getName()),
         number(roi.getCentroidX()), number(roi.getCentroidY()), number(roi.getArea() * pixelArea), number(confidence),
-        quoted(metadata["glomseg.run"]), quoted(metadata["glomseg.verdict"]), quoted(metadata["glomseg.initials"]),
+        quoted(metadata["glomseg.run"]), quoted(verdict), quoted(verdict ? metadata["glomseg.initials"] : null),
         item.isLocked() ? 1 : 0,
     ].join(",")
 }

@@ -19,7 +19,8 @@
  * Output:  DIR/<image without extension>/<image> [d=2,x=0,y=0,w=1024,h=1024].png and the same name with -labelled.png:
  *          a palette PNG, 0 background, 1 the first class. With `subdir`, images/ and labels/ hold files of one name.
  *          Beside them <image>-tiles.json, and DIR/export.json with the scale of all tiles. An image's tiles of an
- *          earlier export are replaced; an image that is neither annotated nor reviewed has none.
+ *          earlier export are replaced; an image that is neither annotated nor reviewed, or left out, has none: those
+ *          of an earlier export are removed.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -71,7 +72,7 @@ def reviewed = isReviewed(entry, imageData)
 if (overlap < 0 || overlap >= size)
     throw new IllegalArgumentException("An overlap of ${overlap} px does not fit tiles of ${size} px; make it less.")
 if (given.contains("reviewed-only") && !reviewed) {
-    say("not marked as fully reviewed, left out")
+    leaveOut(root, entry, "not marked as fully reviewed, left out")
     return
 }
 
@@ -79,14 +80,14 @@ def server = imageData.getServer()
 def all = imageData.getHierarchy().getAnnotationObjects()
 def doubt = reviewed ? doubtOf(entry, imageData, all, given.contains("believe-deletions")) : null
 if (doubt) {
-    say("WARNING: ${doubt}; left out")
+    leaveOut(root, entry, "WARNING: ${doubt}; left out")
     return
 }
 def judged = all.findAll { isCandidate(it) && isJudged(it, all, classes) } as Set
 def annotations = all.findAll { isWanted(it) }
 def labelled = annotations.findAll { labelledAs(it.getPathClass(), classes) != null }
 if (!labelled && !reviewed) {
-    say("no annotation of class ${classes.join(' or ')}, left out")
+    leaveOut(root, entry, "no annotation of class ${classes.join(' or ')}, left out")
     return
 }
 def own = server.getPixelCalibration().hasPixelSizeMicrons() ? pixelSize(server) : null
@@ -135,12 +136,13 @@ if (option("negatives", null) != null) {
 def chosen = annotated + background
 def tiles = boxes.findAll { it in chosen }
 if (!tiles) {
-    say("no tile to export")
+    leaveOut(root, entry, "no tile to export")
     return
 }
 
 def target = new File(root, folderName(entry, stem))
 def record = readRecord(root, own == null ? null : own * downsample, classes)
+refuseOtherFolder(root, record, imageName, stem, target.getName())
 def subdir = given.contains("subdir")
 clear(target, stem)
 target.mkdirs()
@@ -168,8 +170,7 @@ nameIgnoredOnce(new File(target, stem + "-tiles.json"))
 record.downsample[imageName] = downsample
 record.project = entry.getEntryPath().getParent().getParent().getFileName().toString()
 record.images[target.getName()] = [image: imageName, reviewed: reviewed]
-def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
-new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
+writeRecord(root, record)
 def known = judged + labelled + ignored
 def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in known) })]
 def remarks = told.findAll { it }.collect { "; " + it }.join()
@@ -385,11 +386,41 @@ static String folderName(entry, String stem) {
     return alike > 1 ? "${stem} [${entry.getID()}]" : stem
 }
 
-static void clear(File target, String stem) {
-    [target, new File(target, "images"), new File(target, "labels")].each { folder ->
-        def files = (folder.listFiles() ?: []).findAll { it.isFile() && it.name.endsWith(".png") }
-        files.findAll { it.name.startsWith(stem + " [") }.each { it.delete() }
+static int clear(File target, String stem) {
+    def tiles = [target, new File(target, "images"), new File(target, "labels")].collectMany { folder ->
+        (folder.listFiles() ?: []).findAll { it.isFile() && it.name ==~ /.*\.png/ && it.name.startsWith(stem + " [") }
     }
+    return tiles.count { it.delete() }
+}
+
+/* Leave an image out, and its tiles of an earlier export, too: what they teach holds no more. */
+void leaveOut(File root, entry, String why) {
+    def stem = stemOf(entry.getOriginalImageName())
+    def target = new File(root, folderName(entry, stem)), record = fromFile(new File(root, "export.json"))
+    def isOurs = record.images?.get(target.getName())?.image == entry.getOriginalImageName()
+    def removed = isOurs ? clear(target, stem) : 0
+    if (isOurs) {
+        new File(target, stem + "-tiles.json").delete()
+        record.images.remove(target.getName())
+        writeRecord(root, record)
+    }
+    say(why + (removed ? "; ${removed} files of its tiles of an earlier export are removed" : ""))
+}
+
+/* Refuse a folder with tiles of this image under another name, from before a namesake came or went; all would count. */
+static void refuseOtherFolder(File root, Map record, String image, String stem, String own) {
+    def other = record.images.find { folder, said ->
+        folder != own && (own == stem ? said.image == image : folder == stem) && new File(root, folder).isDirectory()
+    }
+    if (other != null)
+        throw new IllegalArgumentException("${new File(root, other.key)} holds tiles of ${other.value.image} from " +
+            "before another image of that name came or went, which would count twice; remove that folder, or choose " +
+            "another folder=.")
+}
+
+static void writeRecord(File root, Map record) {
+    def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
+    new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
 }
 
 /* What export.json says of the images before this one; all tiles of a folder have one scale and the same labels. */

@@ -4,7 +4,10 @@
  *          Near spellings such as "glomeruli" count and are said; points, rejected ones and the like are left out.
  *          Arguments (none is needed): the CSV file to write   [<project>/glomeruli_summary.csv]
  * Output:  one row an image in that file, an older row of the same image replaced: number, mean and total area in um2,
- *          % sclerotic, and how many have a verdict. In a window, the row is shown as well.
+ *          % sclerotic, and how many have a verdict. In a window, the row is shown as well. An image of which nobody
+ *          knows that there are none has empty cells: nobody reviewed it, and the newest run that was not taken back
+ *          found some that do not stand there. A file with columns of a person's, or rows of another project, is
+ *          refused.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -23,17 +26,21 @@ if (imageData == null || entry == null)
 def given = binding.hasVariable("args") ? (args as List<String>) : []
 def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
 
-def rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
+def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
+def rule = shared.load("glomseg_classes"), tables = shared.load("glomseg_tables")
 def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, "Glomerulus") }
 def sclerotic = glomeruli.findAll { rule.isOf(it, "Glomerulus: Sclerotic") }
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
 def total = glomeruli.collect { it.getROI().getArea() }.inject(0.0d) { sum, area -> sum + area } * pixelArea
-def runs = entry.getEntryPath().getParent().getParent().resolve("glomseg").toFile().listFiles() ?: new File[0]
-def isLookedAt = glomeruli || entry.getMetadataValue("glomseg.reviewed") != null ||
-    getAnnotationObjects().any { it.getMetadata().containsKey("glomseg.verdict") } ||
-    runs.any { new File(it, "${entry.getID()}.geojson").isFile() } // else nobody knows that there are none
+def candidates = shared.load("glomseg_candidates"), runFiles = shared.load("glomseg_runs")
+def run = candidates.newestRun(getProject(), entry)  // that has a result of it, and was not taken back there
+def said = run == null ? null : runFiles.fromFile(run.resolve("run.json")).images?.get(entry.getID())?.glomeruli
+def found = run == null || said != null ? said :
+    (runFiles.fromFile(run.resolve(entry.getID() + ".geojson")).features ?: []).size()
+def isLookedAt = glomeruli || shared.reviewedBy(entry, imageData) != null || found == 0 ||
+    getAnnotationObjects().any { shared.verdict(it) } // else nobody knows that there are none
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
 def count = glomeruli.size()
 def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
@@ -44,13 +51,19 @@ if (name =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/)
 def values = [
     count, count ? number(total / count) : "",
     number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
-    glomeruli.count { it.getMetadata().containsKey("glomseg.verdict") },
+    glomeruli.count { shared.verdict(it) },
 ]
 def row = [entry.getID(), '"' + name.replace('"', '""') + '"', *(isLookedAt ? values : values.collect { "" })]
 
-def lines = Files.exists(file) ? Files.readAllLines(file) : []
-def heads = [columns.join(","), columns.join(",").replace("entry_id", "image_id")]  // as older files say
-lines = lines.findAll { it && !(it in heads) && !it.startsWith(entry.getID() + ",") } + [row.join(",")]
+tables.refuseOthers(file, columns + "image_id")  // as older files call the id
+tables.refuseOtherMarks(file)
+def lines = Files.exists(file) ? Files.readAllLines(file).drop(1) : []
+def before = given ? lines.find { it.startsWith(entry.getID() + ",") } : null
+if (before != null && !(tables.cells(before)[1] in [name, entry.getOriginalImageName()]))
+    throw new IllegalArgumentException("${file} has a row of another image of id ${entry.getID()} " +
+        "(${tables.cells(before)[1]}), as of another project, so nothing was written; name another file, or remove " +
+        "that row.")
+lines = lines.findAll { it && !it.startsWith(entry.getID() + ",") } + [row.join(",")]
 def temporary = file.resolveSibling("." + file.getFileName())
 Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
 Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
@@ -58,7 +71,9 @@ Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 def shown = row.take(1) + [entry.getImageName()] + row.drop(2)
 def text = [columns, shown].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
 if (!isLookedAt)
-    text = "${entry.getImageName()}: not measured; no run has worked on it, and it is not marked as fully reviewed"
+    text = "${entry.getImageName()}: not measured; it is not marked as fully reviewed, and " + (found == null ?
+        "no run that was not taken back has worked on it" :
+        "what run ${run.getFileName()} found there (${found as int}) does not stand in it")
 text = [text, *rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), rule.leftOut(others)]
     .findAll { it }.join("\n")
 println text.replace("\n", "; ")

@@ -1,0 +1,121 @@
+"""What QuPath's scripts write into tables is what the commands say, and no work of a person's goes with it."""
+
+import csv
+import json
+import shutil
+
+import pytest
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.files import read_csv
+from glomseg.runs.ownership import RUN
+
+pytestmark = pytest.mark.qupath
+
+
+def rows(table):
+    return list(csv.DictReader(table.open(encoding="utf-8")))
+
+
+def profiles(glomseg, project, folder):
+    assert glomseg("measure", project, "-o", folder).code == 0
+    return [slide["profiles"] for slide in read_csv(folder / "slides.csv")[1]]
+
+
+def test_outlines_that_do_not_stand_in_an_image_are_no_zero(moved, glomseg, drive, tmp_path):
+    """Those of a run that waits, and of one that was taken back; where a run found none, that is a zero."""
+    table, tables = tmp_path / "all.csv", tmp_path / "tables"
+    made_run(moved, "run-1", discs("run-1", FREE[:3]), ("3",))
+    said = drive(moved, f"measure_summary|{table}")
+    assert "what run run-1 found there (3) does not stand in it" in "".join(said)
+    assert [row["glomeruli"] for row in rows(table)] == ["7", "1", ""] == profiles(glomseg, moved, tables)
+    assert glomseg("collect", moved).code == 0
+    assert glomseg("undo", moved).code == 0
+    said = drive(moved, f"measure_summary|{table}")
+    assert "no run that was not taken back has worked on it" in "".join(said)
+    assert [row["glomeruli"] for row in rows(table)] == ["7", "1", ""] == profiles(glomseg, moved, tables)
+    made_run(moved, "run-2", [], ("3",))
+    drive(moved, f"measure_summary|{table}")
+    assert [row["glomeruli"] for row in rows(table)] == ["7", "1", "0"]
+
+
+AS_BEFORE = """
+getAnnotationObjects().findAll { it.getMetadata()["glomseg.verdict"] }
+    .each { it.setPathClass(getPathClass("Glomerulus")) }"""
+
+
+def test_a_verdict_that_a_new_class_ended_is_in_no_table(moved, one_process, glomseg, drive, tmp_path):
+    table, out, script = tmp_path / "all.csv", tmp_path / "out", tmp_path / "class.groovy"
+    made_run(moved, "run-1", discs("run-1", FREE[:3]))
+    assert glomseg("collect", moved).code == 0
+    ours = [item for item in standing(one_process, moved).values() if RUN in item.metadata]
+    verdicts = [
+        f"review_glomeruli|verdict={said}|object={item.object_id}|initials=AB"
+        for said, item in zip(("reject", "sclerotic"), ours, strict=False)
+    ]
+    calls = [f"measure_summary|{table}", f"export_glomeruli|{out}"]
+    drive(moved, *verdicts, *calls, image="kidney_01.tif")
+    assert (rows(table)[0]["glomeruli"], rows(table)[0]["with_verdict"]) == ("9", "1")
+    assert [row["verdict"] for row in rows(out / "kidney_01.tif [1].csv") if row["verdict"]] == ["sclerotic"]
+    script.write_text(AS_BEFORE, "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    drive(moved, *calls, image="kidney_01.tif")
+    assert (rows(table)[0]["glomeruli"], rows(table)[0]["with_verdict"]) == ("10", "0")
+    assert {(row["verdict"], row["initials"]) for row in rows(out / "kidney_01.tif [1].csv")} == {("", "")}
+
+
+def test_tables_of_a_persons_stay(moved, drive, tmp_path):
+    """Columns that a person added, a table of theirs, one that a spreadsheet saved, and that of another project."""
+    table, out = tmp_path / "all.csv", tmp_path / "out"
+    calls = [f"measure_summary|{table}", f"export_glomeruli|{out}"]
+    drive(moved, *calls)
+    exported = out / "kidney_01.tif [1].csv"
+    before = {path: path.read_text("utf-8") for path in (table, exported)}
+    for path, text in before.items():
+        path.write_text("".join(f"{line},blurred\n" for line in text.splitlines()), "utf-8")
+    (out / "kidney_02.tif [2].csv").write_text("slide,remark\n2,look again\n", "utf-8")
+    theirs = {path: path.read_text("utf-8") for path in (table, *out.glob("*.csv"))}
+    said = drive(moved, *calls, image="kidney_01.tif")[1:] + drive(moved, *calls, image="kidney_02.tif")[1:]
+    assert ["REFUSED" in text for text in said] == [True] * 4
+    assert "columns that glomseg does not write (blurred)" in said[0]
+    assert "no table of glomseg's" in said[3]
+    assert {path: path.read_text("utf-8") for path in theirs} == theirs
+    table.write_text(before[table].replace(",", ";"), "utf-8")
+    assert "other marks than commas" in drive(moved, calls[0], image="kidney_01.tif")[1]
+    quoted = before[table].replace("entry_id,image", '"entry_id","image"').replace('"kidney_01.tif"', "kidney_01.tif")
+    table.write_text("\ufeff" + quoted, "utf-8")  # as a spreadsheet saves it
+    drive(moved, calls[0], image="kidney_01.tif")
+    assert sorted(rows(table), key=str) == sorted(csv.DictReader(before[table].splitlines()), key=str)
+    other = shutil.copytree(moved.parent, tmp_path / "other") / moved.name
+    other.write_text(other.read_text("utf-8").replace('"imageName": "kidney_01', '"imageName": "S21'), "utf-8")
+    assert "a row of another image of id 1 (kidney_01.tif)" in drive(other, calls[0], image="S21.tif")[1]
+    assert rows(table)[-1]["image"] == "kidney_01.tif"
+
+
+def tiles(folder):
+    return sorted(path.name for path in folder.rglob("*.png"))
+
+
+def test_an_image_that_is_left_out_keeps_no_tiles_of_an_earlier_export(moved, glomseg, drive, tmp_path):
+    """They taught what a person has deleted since; so do those under another name, from before it had a namesake."""
+    folder, script = tmp_path / "tiles", tmp_path / "clear.groovy"
+    call = f"export_training_tiles|folder={folder}|size=256"
+    drive(moved, call)
+    (folder / "kidney_01/mine.png").write_bytes(b"")
+    of_others = [name for name in tiles(folder) if not name.startswith("kidney_01 [")]
+    assert len(of_others) < len(tiles(folder))
+    script.write_text("clearAllObjects()", "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    assert "files of its tiles of an earlier export are removed" in drive(moved, call, image="kidney_01.tif")[1]
+    assert tiles(folder) == of_others
+    assert not (folder / "kidney_01/kidney_01-tiles.json").exists()
+    assert list(json.loads((folder / "export.json").read_text("utf-8"))["images"]) == ["kidney_02"]
+    assert "removed" not in drive(moved, call, image="kidney_01.tif")[1]
+    moved.write_text(
+        moved.read_text("utf-8").replace('"imageName": "kidney_01.tif', '"imageName": "kidney_02.png'), "utf-8"
+    )
+    assert "which would count twice" in drive(moved, call, image="kidney_02.tif")[1]
+    assert tiles(folder) == of_others
+    (folder / "kidney_02").rename(tmp_path / "before")
+    drive(moved, call, image="kidney_02.tif")
+    assert [path.name for path in folder.iterdir() if path.name.startswith("kidney_02")] == ["kidney_02 [2]"]
