@@ -18,7 +18,7 @@ from glomseg.runs.each_image import OnConflict, WriteOptions
 from glomseg.runs.image_record import Outcome
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.merge import working_in
-from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas, save_areas
+from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_areas
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import read_runs, resume_or_start
@@ -83,7 +83,6 @@ def annotate_project(
         with place.alone():
             run = resume_or_start(read.folder / FOLDER, parameters, restart=options.restart, resume=options.resume)
             _refuse(run, mine, plan, others, listener)
-            save_areas(run, plan.jobs)
             run.save()  # the next shard goes on with this run
         segment_jobs(segmenter, plan.jobs, run, listener, place=place, everybody=[image.entry_id for image in chosen])
         entry_ids = tuple(image.entry_id for image in mine)

@@ -13,6 +13,7 @@ from glomseg.qupath.process import QuPathProcess, qupath_process
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of, new_mark
+from glomseg.runs.area import processed_area
 from glomseg.runs.backups import backup_before_run
 from glomseg.runs.changes import Place, next_path
 from glomseg.runs.each_image import (
@@ -30,7 +31,6 @@ from glomseg.runs.image_record import Collected, Outcome
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path, read_memory
-from glomseg.runs.plan import processed_area
 from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, now

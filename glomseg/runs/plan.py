@@ -7,21 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
-from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GeoJSONError, GlomsegError, ProjectError, QuPathError
-from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.classes import describe_spellings, is_area, is_class, is_exactly, left_out
-from glomseg.qupath.objects import GeoJSONObjects, PathObject, read_geojson, read_objects, write_geojson
+from glomseg.qupath.objects import GeoJSONObjects, PathObject, read_objects
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state
-from glomseg.runs.run import Run
 from glomseg.runs.segment_batch import Job
 from glomseg.segment.region import IGNORED, Region, read_region
 from glomseg.slides.slide import open_slide
-
-AREA = "Processed area"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,25 +201,3 @@ def read_areas(path: Path) -> GeoJSONObjects:
     if unused:
         remarks.append(f"{path.name}: {unused}")
     return GeoJSONObjects(objects=areas, remarks=tuple(remarks))
-
-
-def save_areas(run: Run, jobs: Iterable[Job]) -> None:
-    """Keep with the results which part of each image was looked at, for a collect that comes later."""
-    for job in jobs:
-        path = area_path(run, job.entry_id)
-        if job.region is None:
-            path.unlink(missing_ok=True)
-        else:
-            area = job.region.processed(*(job.size or (2**31, 2**31)))
-            write_geojson(path, [PathObject(geometry=part, name=AREA) for part in polygons(area)])
-
-
-def area_path(run: Run, entry_id: str) -> Path:
-    """Tell where the part of an image lies that was looked at; there is no file where that was all of it."""
-    return run.folder / "area" / f"{entry_id}.geojson"
-
-
-def processed_area(run: Run, entry_id: str) -> BaseGeometry | None:
-    """Read which part of an image was looked at, None for the whole."""
-    path = area_path(run, entry_id)
-    return shapely.union_all([item.geometry for item in read_geojson(path)]) if path.exists() else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 from glomseg.errors import GeoJSONError
-from glomseg.qupath.objects import PathObject, read_objects
-from glomseg.runs.ownership import FINGERPRINT, RUN
+from glomseg.qupath.objects import PathObject, read_geojson, read_objects
+from glomseg.runs.ownership import FINGERPRINT, RUN, owner
 from glomseg.runs.run import Run
 
 
@@ -27,6 +28,11 @@ def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[st
     if len(kept) < len(read.objects):
         problems.append(f"{path.name}: left out {len(read.objects) - len(kept)} outlines that are not of a run")
     return [item if _is_uuid(item.object_id) else replace(item, object_id=None) for item in kept], problems
+
+
+def is_a_persons(path: Path) -> bool:
+    """Tell whether a file holds outlines that no run made, or that a person changed since; raises GeoJSONError."""
+    return path.is_file() and any(owner(item) == "person" for item in read_geojson(path))
 
 
 def is_readable(run: Run, entry_id: str) -> bool:

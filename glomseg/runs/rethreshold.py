@@ -20,13 +20,13 @@ from glomseg.models.planes import SPREAD, extras_of
 from glomseg.models.store import read_card
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, read_project
+from glomseg.runs.area import area_path, processed_area
 from glomseg.runs.candidates import CandidateChoice, write_outlines
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import WriteOptions
 from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
-from glomseg.runs.plan import area_path, processed_area
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now

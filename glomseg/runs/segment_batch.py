@@ -5,22 +5,23 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.errors import GlomsegError, MissingMppError, SlideError
+from glomseg.errors import GeoJSONError, GlomsegError, MissingMppError, SlideError
 from glomseg.files import replacing
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject
+from glomseg.runs.area import area_path, save_area
 from glomseg.runs.candidates import CandidateChoice, choose_candidates, counted_outlines, write_outlines
 from glomseg.runs.colour_profiles import profile_of
 from glomseg.runs.image_record import ImageRecord, Inputs, State
 from glomseg.runs.listener import Listener
 from glomseg.runs.ownership import FINGERPRINT, stamp
-from glomseg.runs.predictions import is_readable
+from glomseg.runs.predictions import is_a_persons, is_readable
 from glomseg.runs.run import Run, checked_entry_id, printable
 from glomseg.runs.suggestions import with_suggestions
 from glomseg.segment.look import check_candidates, check_colours, check_merged
@@ -121,9 +122,16 @@ def _segment_anew(
         return
     kept = not extras.keep_probability or probability_path(run, job.entry_id).is_file()
     done = run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)
+    if not done and (theirs := _corrected(run, job.entry_id)) is not None:
+        listener.warning(
+            f"{job.name}: a person changed {theirs} since, so it stays, though the slide or what is asked of it is "
+            "another than then; to segment it anew, move that file away"
+        )
+        return
     if not (done and choose_candidates(run, job.entry_id, extras.candidates)):
         with _keeping(job, run, listener):
             run.begin(job.entry_id, name=job.name, path=printable(job.path.absolute()), inputs=inputs)
+            save_area(run, job.entry_id, job.region, job.size)
             run.update(
                 job.entry_id,
                 _segment(job, model, run, settings, extras, listener),
@@ -135,18 +143,31 @@ def _segment_anew(
         run.update(job.entry_id, replace(record, name=job.name))
 
 
+def _corrected(run: Run, entry_id: str) -> Path | None:
+    """Name the file of a finished image that holds what a person did to it; None where there is none."""
+    if not run.has_result(entry_id):
+        return None
+    with suppress(GeoJSONError):  # what is damaged is made anew
+        return next(filter(is_a_persons, (run.result_path(entry_id), run.candidates_path(entry_id))), None)
+    return None
+
+
 @contextmanager
 def _keeping(job: Job, run: Run, listener: Listener) -> Iterator[None]:
     """Keep what was found before on an image whose pixels cannot be read now; of another one of that name it goes."""
     before, path = run.images.get(job.entry_id), run.result_path(job.entry_id)
     content = path.read_bytes() if run.has_result(job.entry_id) else None
+    looked_at = area.read_bytes() if (area := area_path(run, job.entry_id)).is_file() else None
     try:
         yield
     except SlideError as error:
         if before is None or content is None or before.size != _size_of(job):
             raise
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
+        save_area(run, job.entry_id, None, None)
+        for file, text in ((area, looked_at), (path, content)):
+            if text is not None:
+                with replacing(file) as temporary:
+                    temporary.write_bytes(text)
         run.update(job.entry_id, before)
         listener.warning(f"{job.name}: {error}; what this run found on it before stays")
 

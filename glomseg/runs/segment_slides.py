@@ -13,11 +13,10 @@ from glomseg.columns import names
 from glomseg.errors import GeoJSONError, RunError
 from glomseg.files import refuse_other_file, refuse_other_table, refuse_own_columns
 from glomseg.listing import first_names
-from glomseg.qupath.objects import read_geojson
 from glomseg.runs.journal import remove_journals
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.merge import working_in
-from glomseg.runs.ownership import owner
+from glomseg.runs.predictions import is_a_persons
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import Run, load_run, printable
 from glomseg.runs.run_list import resume_or_start_in
@@ -76,7 +75,7 @@ def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
     theirs = []
     for path in (place(key) for key in entry_ids for place in (run.result_path, run.candidates_path)):
         try:
-            if path.is_file() and any(owner(item) == "person" for item in read_geojson(path)):
+            if is_a_persons(path):
                 theirs.append(path)
         except GeoJSONError:
             theirs.append(path)

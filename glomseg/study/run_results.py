@@ -13,8 +13,8 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
+from glomseg.runs.area import processed_area
 from glomseg.runs.changes import taken_back_at
-from glomseg.runs.plan import processed_area
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters, instant
 from glomseg.runs.run_list import UnreadableRun

@@ -1,6 +1,7 @@
 """What a person keeps under the names of our results is not replaced."""
 
 import json
+import os
 from pathlib import Path
 
 from support.slides import disc_slide
@@ -49,8 +50,15 @@ def test_a_result_that_a_person_corrected(tmp_path: Path, oracle_folder: Path, g
     assert "slide.geojson" in refused.err
     assert result.read_bytes() == before
     assert json.loads((tmp_path / "out/run.json").read_text())["images"]["slide"]["state"] == "done"
-    assert glomseg(*arguments).code == 0  # it is done
-    assert result.read_bytes() == before
+    os.utime(slide.path)  # as one that was copied has another time
+    for more in ((), ("--keep-probability",)):
+        kept = glomseg(*arguments, *more)
+        assert kept.code == 0
+        assert f"slide.tif: a person changed {result} since, so it stays" in kept.err
+        assert result.read_bytes() == before
+    result.rename(tmp_path / "mine.geojson")
+    assert glomseg(*arguments).code == 0
+    assert len(read_geojson(result)) == len(items)
 
 
 def test_a_sample_sheet_of_the_name_of_a_table(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
