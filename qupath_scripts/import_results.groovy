@@ -78,6 +78,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def entry = getProjectEntry()
     def key = entry.getID()
     shared.refuseToOverwrite(entry, imageData)
+    shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
     refuseAnotherImage(shared, run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
     def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))

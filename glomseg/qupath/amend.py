@@ -24,10 +24,14 @@ MEASURED = "glomseg.measured"
 
 @dataclass(frozen=True, kw_only=True)
 class Amendment:
-    """What to set on the object of an id: measurements by name, and a class where `class_name` is given."""
+    """What to set on the object of an id: measurements by name, and a class where `class_name` is given.
+
+    `outdated` are measurements of before to take away.
+    """
 
     object_id: str
     measurements: Mapping[str, float] = field(default_factory=dict)
+    outdated: tuple[str, ...] = ()
     class_name: str | None = None
     color: tuple[int, int, int] | None = None
 
@@ -82,6 +86,9 @@ def _amend(item: PathObject, java_object: Any, amendment: Amendment, listed: set
     measurements = java_object.getMeasurementList()
     for name, value in new.items():
         measurements.put(name, float(value))
+    outdated = [name for name in amendment.outdated if name in item.measurements]
+    for name in outdated:
+        java_object.getMeasurements().remove(name)
     added = new.keys() - item.measurements.keys()
     if added and WRITTEN_BY in item.metadata:  # so that they are not taken for a person's own
         known = [name for name in item.metadata.get(MEASURED, "").split(";") if name]
@@ -92,4 +99,4 @@ def _amend(item: PathObject, java_object: Any, amendment: Amendment, listed: set
         own_color = java_object.getColor()
         java_object.setPathClass(path_class(asked, listed))
         java_object.setColor(own_color)  # which QuPath drops with a class
-    return bool(new) or reclassified
+    return bool(new) or bool(outdated) or reclassified

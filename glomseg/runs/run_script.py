@@ -19,7 +19,9 @@ from glomseg.runs.backups import backup_folder
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import choose_images
-from glomseg.runs.run import FOLDER
+from glomseg.runs.run import FOLDER, Run
+from glomseg.runs.run_list import list_runs
+from glomseg.runs.same_image import refuse_data_of_another
 
 
 def run_on_project(
@@ -34,15 +36,16 @@ def run_on_project(
     """Run a script on the image of this name or entry id, or on every image of a project, as `run_script` does.
 
     With `save` each image is saved afterwards, and its data backed up before. Raises ProjectError for an unknown image,
-    for one whose name others have, and with `save` for one whose data is damaged or missing; RunError where another
-    glomseg is at work, and QuPathError.
+    for one whose name others have, and with `save` for one whose data is damaged, missing or another image's; RunError
+    where another glomseg is at work, and QuPathError.
     """
     read = read_project(project)
     chosen = choose_images(read, [] if image is None else [image])
     name = None if image is None else _only_name(read, chosen)
     with locked(read.folder / FOLDER) if save else nullcontext():
+        runs = list_runs(read.folder / FOLDER) if save else []
         for item in chosen if save else ():
-            _back_up(read, item)
+            _back_up(read, item, runs)
         own = [read.path, *(item.data_folder / DATA for item in chosen)]
         with keeping_rights(own):  # QuPath makes new files, which colleagues might not write to any more
             return run_script(script, project=read.path, image=name, arguments=arguments, save=save, line=line)
@@ -60,7 +63,7 @@ def _only_name(project: Project, chosen: Sequence[ProjectImage]) -> str:
     return name
 
 
-def _back_up(project: Project, image: ProjectImage) -> None:
+def _back_up(project: Project, image: ProjectImage, runs: Sequence[Run]) -> None:
     try:
         state, data = image_state(image), readable_data(image.data_folder)
     except ProjectError as error:
@@ -68,8 +71,12 @@ def _back_up(project: Project, image: ProjectImage) -> None:
             f"{image.name}: {error}. QuPath would save it without objects, so nothing was run; name the others with "
             "`image`"
         ) from error
+    runs_folder = project.folder / FOLDER
+    try:
+        refuse_data_of_another(image, runs, runs_folder)
+    except ProjectError as error:
+        raise ProjectError(f"{image.name}: {error}. Nothing was run; name the others with `image`") from error
     if data is not None:
-        runs_folder = project.folder / FOLDER
         folder = backup_folder(runs_folder, image.entry_id, "script")
         copy_image_data(
             project.path, image.entry_id, folder, memory_path(runs_folder, image.entry_id, None), expected=state

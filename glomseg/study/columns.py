@@ -100,6 +100,16 @@ _AROUND: tuple[Column[PlacedProfile], ...] = (
            lambda p: p.profile.pas_fraction, "PAS-positive fraction"),
 )  # fmt: skip
 
+
+def outdated_measurements(placed: PlacedProfile) -> tuple[str, ...]:
+    """Name the measurements that only we give an object, and that this one has not now: one of before holds no more.
+
+    A fraction of PAS is not looked for each time.
+    """
+    looked_for = [column for column in _AROUND if column.name != "pas_fraction" or placed.settings.pas is not None]
+    return tuple(column.measurement for column in looked_for if column.value(placed) is None)
+
+
 GLOMERULI: tuple[Column[PlacedProfile], ...] = (
     *(column.of(lambda p: p.slide) for column in WHERE),
     *(column.of(lambda p: p.profile.item) for column in NAMING),

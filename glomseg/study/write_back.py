@@ -15,7 +15,7 @@ from glomseg.runs.backups import backup_folder
 from glomseg.runs.each_image import reason_of
 from glomseg.runs.lock import locked
 from glomseg.runs.run import FOLDER
-from glomseg.study.columns import GLOMERULI
+from glomseg.study.columns import GLOMERULI, outdated_measurements
 from glomseg.study.measure_project import StudyResult
 from glomseg.study.records import StudySlide
 from glomseg.study.sources import Sources
@@ -44,7 +44,11 @@ def write_measurements(result: StudyResult, *, progress: ProgressText = lambda t
     study = result.study
     amendments = {
         slide.image.entry_id: [
-            Amendment(object_id=placed.profile.item.object_id, measurements=measurements(GLOMERULI, placed))
+            Amendment(
+                object_id=placed.profile.item.object_id,
+                measurements=measurements(GLOMERULI, placed),
+                outdated=outdated_measurements(placed),
+            )
             for placed in placed_profiles(study, slide)
             if placed.profile.item.object_id
         ]

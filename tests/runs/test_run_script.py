@@ -105,3 +105,19 @@ def test_of_images_of_one_name_none_is_taken_by_chance(moved, script):
     moved.write_text(json.dumps(content), "utf-8")
     with pytest.raises(ProjectError, match="2 images go by that name"):
         run_on_project(script, moved, image="2")
+
+
+def test_nothing_is_brought_into_or_saved_over_data_of_another_image(moved, one_process, glomseg, script):
+    """As where folders of data were exchanged; saved, the outlines of one image were those of the other."""
+    first, second = (moved.parent / "data" / key for key in "12")
+    for one, other in ((first, moved.parent / "kept"), (second, first), (moved.parent / "kept", second)):
+        one.rename(other)
+    before = [(folder / "data.qpdata").read_bytes() for folder in (first, second)]
+    made_run(moved, "run-1", discs("run-1", FREE[:3]))
+    saved = glomseg("qupath", "run", script, moved, "--image", "1", "--save")
+    assert saved.code == 1
+    assert "kidney_01.tif: its data were saved of another image (kidney_02.tif, 2048 x 1024 px)" in saved.err
+    with pytest.raises(QuPathError, match=r"saved of another image \(kidney_02.tif, 2048 x 1024 px\)"):
+        one_process.call(import_run, moved, "1", "run-1")
+    assert [(folder / "data.qpdata").read_bytes() for folder in (first, second)] == before
+    assert not (moved.parent / "glomseg/run-1/changes").exists()

@@ -357,6 +357,29 @@ def test_measuring_leaves_the_machines_its_own_and_classes_are_a_persons(
 
 @pytest.mark.qupath
 @pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
+def test_a_measurement_of_before_goes_where_it_holds_no_more(qupath, study: Path, tmp_path: Path, glomseg) -> None:
+    """The distance to a neighbour that is gone stood in QuPath for good."""
+
+    def distances() -> dict[str | None, float | None]:
+        items = qupath.call(read_annotations, study, "1")
+        return {item.object_id: item.measurements.get("Nearest neighbour µm") for item in items}
+
+    assert glomseg("measure", study, "--write", "-o", tmp_path / "t").code == 0
+    before = distances()
+    left, *others = [key for key, value in before.items() if value is not None]
+    assert others
+    labels = [Amendment(object_id=str(key), class_name="Tubule") for key in others]
+    amend_all(read_sources(study), {"1": labels})
+    assert distances() == before
+    assert glomseg("measure", study, "--write", "-o", tmp_path / "t").code == 0
+    assert distances() == {**before, left: None}
+    state = image_state(read_project(study).images[0])
+    assert glomseg("measure", study, "--write", "-o", tmp_path / "t").code == 0
+    assert image_state(read_project(study).images[0]) == state
+
+
+@pytest.mark.qupath
+@pytest.mark.parametrize("study", ["0_6_0"], indirect=True)
 def test_what_is_not_in_the_project_is_not_measured(qupath, study: Path, tmp_path: Path, glomseg) -> None:
     """One outline of a person, two of a run: counted when they stand there, never left away without a word."""
 

@@ -1,0 +1,58 @@
+/*
+ * Purpose: tell whether the data of an image were saved of another one, by the rules of glomseg's image_of_data.py. The
+ *          other scripts load this file from their own folder; by itself it does nothing.
+ * Input:   the data file of the image, at whose head QuPath writes of which image it is.
+ * Output:  none.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import com.google.gson.JsonParseException
+import java.nio.charset.StandardCharsets
+import java.nio.file.Path
+import qupath.lib.io.GsonTools
+
+/** Refuse data that were saved of another image: of another size, or of a file of another name and length. */
+void refuse(def entry, def server) {
+    def saved = savedImage(entry.getEntryPath())
+    def uri = server.getURIs().find { it.getScheme() == "file" }
+    def hasOtherSize = saved?.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
+    if (!hasOtherSize && !isOtherFile(saved?.file, uri == null ? null : new File(uri)))
+        return
+    def size = saved.width == null ? null : "${saved.width} x ${saved.height} px"
+    throw new IllegalStateException("The data of ${entry.getImageName()} were saved of another image " +
+        "(${[saved.file?.getName(), size].findAll().join(', ')}), as where folders of data were exchanged, so " +
+        "nothing was changed. Put its own data back (`glomseg restore PROJECT ${entry.getID()}` lists backups), or " +
+        "look at its outlines in QuPath and save it there.")
+}
+
+/** Read of which image data were saved; null where they do not say it. */
+private Map savedImage(Path folder) {
+    def data = ["data.qpdata", "data.qpdata.bkp"].collect { folder.resolve(it).toFile() }.find { it.isFile() }
+    def text = data == null ? "" : data.withInputStream { new String(it.readNBytes(1 << 20), StandardCharsets.UTF_8) }
+    def start = text.indexOf('{"dataVersion"')
+    if (start < 0)
+        return null
+    try {
+        def reader = new com.google.gson.stream.JsonReader(new StringReader(text.substring(start)))
+        def builder = GsonTools.getInstance().getAdapter(Map).read(reader).server
+        def inner = builder
+        while (inner?.builderType == "pyramidize" && inner.builder instanceof Map)
+            inner = inner.builder
+        def seen = builder?.metadata ?: inner?.metadata
+        def uri = inner?.uri instanceof String ? new URI(inner.uri) : null
+        return [width: seen?.width as Integer, height: seen?.height as Integer,
+                file: uri?.getScheme() == "file" ? new File(uri.getPath()) : null]
+    } catch (IOException | JsonParseException | URISyntaxException | ClassCastException ignored) {
+        return null
+    }
+}
+
+private boolean isOtherFile(File saved, File now) {
+    if (saved == null || now == null || stem(saved) == stem(now))
+        return false
+    return [saved, new File(now.getParentFile(), saved.getName())].any { it.isFile() && it.length() != now.length() }
+}
+
+private String stem(File file) {
+    return file.getName().takeBefore(".") ?: file.getName()
+}
