@@ -194,6 +194,7 @@ class Review extends ImageWindow {
         if (!isCurrent())
             return
         def undone = verdicts.keep(data.getHierarchy())
+        followIds()
         look()
         followRuns()
         def passed = ids.take(at + 1) as LinkedHashSet
@@ -205,6 +206,15 @@ class Review extends ImageWindow {
                 "last one back.")
         }
         gui.getViewerManager().repaintAllViewers()
+    }
+
+    /** Follow objects to which QuPath gave other ids, as it can do to all. */
+    private void followIds() {
+        def idsNow = verdicts.idsNow()
+        def now = { id -> idsNow[verdicts.firstId(id)] ?: id }
+        at = ids.take(at).collect(now).unique().size()
+        ids = ids.collect(now).unique()
+        past.each { it.id = now(it.id) }
     }
 
     void touched() {

@@ -24,7 +24,9 @@ class Verdicts {
     private static final String KEPT = "glomseg.verdicts"  // property of QuPath's window
 
     private final shared
-    private final Map judged = [:]  // by id: the state that a verdict left, and the object that it was given to
+    private final Map judged = [:]  // by first id: the state that a verdict left, and the object that it was given to
+    private final Map first = [:]  // of an id that QuPath gave an object anew: the one that it had at first
+    private Map<PathObject, Object> seen = [:]  // the annotations at the last look, with their ids then
     private PathObject root  // of the hierarchy, at the last look: QuPath's undo and redo put another in its place
     boolean attended = false  // a review looks at the objects itself, whenever some come or go
 
@@ -38,6 +40,7 @@ class Verdicts {
         def all = gui.getStage().getProperties().computeIfAbsent(KEPT) { new WeakHashMap() }
         return all.computeIfAbsent(data) {
             def verdicts = new Verdicts(shared, data.getHierarchy().getRootObject())
+            verdicts.followIds(data.getHierarchy())
             data.getHierarchy().addListener({ event ->
                 if (!event.isChanging())
                     Platform.runLater { verdicts.keepUnattended(event.getHierarchy()) }
@@ -48,17 +51,38 @@ class Verdicts {
 
     /** Note what a verdict or a comment left. */
     void note(PathObject item, Map more = [:]) {
-        def kept = judged.computeIfAbsent(item.getID()) { [:] }
+        def kept = judged.computeIfAbsent(firstId(item.getID())) { [:] }
         kept.putAll([state: shared.state(item), given: new WeakReference(item)] + more)
     }
 
     void forget(def id) {
-        judged.remove(id)
+        judged.remove(firstId(id))
+    }
+
+    /** Return the first id that an object had: QuPath can give all objects new ones. */
+    def firstId(def id) {
+        return first.getOrDefault(id, id)
+    }
+
+    /** Return the ids of now by the first ones. */
+    Map<Object, Object> idsNow() {
+        return seen.values().collectEntries { [(firstId(it)): it] }
+    }
+
+    /** Note to which objects QuPath gave other ids since the last look; its undo brings the former back. */
+    private void followIds(PathObjectHierarchy hierarchy) {
+        def items = hierarchy.getAnnotationObjects()
+        items.findAll { seen[it] != null && seen[it] != it.getID() }.each { first[it.getID()] = firstId(seen[it]) }
+        seen = new WeakHashMap(items.collectEntries { [(it): it.getID()] })
     }
 
     void keepUnattended(PathObjectHierarchy hierarchy) {
-        if (!attended && judged)
+        if (attended)
+            return
+        if (judged)
             keep(hierarchy)
+        else
+            followIds(hierarchy)
     }
 
     /**
@@ -66,12 +90,13 @@ class Verdicts {
      * whether there was such a step. What a person deleted stays deleted.
      */
     boolean keep(PathObjectHierarchy hierarchy) {
+        followIds(hierarchy)
         def now = byId(hierarchy)
         def undone = !root.is(hierarchy.getRootObject())
         root = hierarchy.getRootObject()
         if (undone) {
             def gone = judged.values().findAll { it.candidate != null && !it.deleted }*.candidate
-                .findAll { !now.containsKey(it.getID()) }
+                .findAll { !now.containsKey(firstId(it.getID())) }
             if (gone)
                 shared.withoutStep { hierarchy.addObjects(gone) }
             now = byId(hierarchy)
@@ -97,7 +122,7 @@ class Verdicts {
 
     /** Return all annotations: a glomerulus that was given another class is still the one that was judged. */
     private Map<Object, PathObject> byId(PathObjectHierarchy hierarchy) {
-        return hierarchy.getAnnotationObjects().collectEntries { [(it.getID()): it] }
+        return hierarchy.getAnnotationObjects().collectEntries { [(firstId(it.getID())): it] }
     }
 
 }

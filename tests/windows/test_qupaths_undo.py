@@ -44,6 +44,28 @@ def test_verdicts_stay_when_something_drawn_after_the_review_is_undone(review):
     assert "Verdicts stay: U takes the last one back" in review.text()
 
 
+def test_verdicts_stay_where_qupath_gave_all_objects_other_ids_and_its_undo_gives_the_former_back(review):
+    review.press("Y")
+    review.press("K")
+    review.until("data.isChanged()", "false")
+    review.fx("gui.lookupActionByText('Refresh object IDs').handle(null)")
+    review.settle()
+    assert "3 of 5" in review.text()
+    review.press("U")
+    assert review.verdicts() == "accept - - - -"
+    review.press("X")
+    review.fx(UNDO)
+    review.until(VERDICTS, "accept reject - - -")
+    review.fx(REDO)
+    review.until(VERDICTS, "accept reject - - -")
+    assert "3 of 5" in review.text()
+    review.press("Y")
+    review.fx("review.close()")
+    review.settle()
+    review.fx(UNDO)
+    review.until(VERDICTS, "accept reject accept - -")
+
+
 def test_verdicts_of_an_image_that_is_not_the_active_one_stay(review):
     """The review follows the other viewer; what was judged in the first is not forgotten."""
     review.press("Y")
