@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -156,6 +157,12 @@ def record(study: Study) -> dict[str, object]:
     """Describe how the tables were made."""
     settings = study.settings
     pas = settings.pas
+    names = Counter(slide.image.name for slide in study.slides)
+    called = {
+        slide.image.entry_id: slide.image.name
+        + (f" (id {slide.image.entry_id})" if names[slide.image.name] > 1 else "")
+        for slide in study.slides
+    }
     return {
         "glomseg_version": __version__,
         "study": study.name,
@@ -170,7 +177,7 @@ def record(study: Study) -> dict[str, object]:
         "pas_stain_vectors": pas.stains.describe() if pas and pas.stains else None,
         "reference_group": study.reference_group,
         "primary": study.primary,
-        "not_measured": {slide.image.name: slide.not_measured for slide in study.slides if not slide.measured},
+        "not_measured": {called[s.image.entry_id]: s.not_measured for s in study.slides if not s.measured},
         "remarks": [*study.remarks, *(f"{s.image.name}: {text}" for s in study.slides for text in s.remarks)],
     }
 

@@ -1,5 +1,7 @@
 """Not measured is not zero: whose word makes the count of a slide the count of all there is."""
 
+from dataclasses import replace
+
 import pytest
 from shapely.geometry import box
 
@@ -8,7 +10,8 @@ from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import ImageState
 from glomseg.runs.ownership import stamp
 from glomseg.study.measuring import measure_slide
-from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, StudySlide
+from glomseg.study.records import MeasuredSlide, MeasureSettings, RunFinding, Study, StudySlide
+from glomseg.study.tables import record
 
 DRAWN = PathObject(geometry=box(0, 0, 90, 90), class_name="Glomerulus")
 FOUND = stamp(DRAWN, run="r", model="m")
@@ -77,3 +80,12 @@ def test_with_glomeruli(objects: tuple[PathObject, ...], values: dict[str, objec
     assert why in slide.not_measured
     assert doubt in slide.doubt
     assert bool(doubt) == bool(slide.doubt)
+
+
+def test_the_record_names_each_of_two_images_of_one_name():
+    one = measured()
+    other = replace(one, slide=replace(one.slide, image=replace(one.image, entry_id="2"), run=NOT_YET))
+    other = replace(other, not_measured="not collected")
+    said = record(Study(name="s", settings=MeasureSettings(), slides=(one, other)))["not_measured"]
+    assert said == {"s (id 1)": one.not_measured, "s (id 2)": "not collected"}
+    assert record(Study(name="s", settings=MeasureSettings(), slides=(one,)))["not_measured"] == {"s": one.not_measured}
