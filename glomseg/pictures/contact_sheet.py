@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from glomseg.files import replacing
-from glomseg.pictures.jpeg import write_jpeg
+from glomseg.pictures.jpeg import png_mark, write_jpeg
 from glomseg.qupath.objects import Color
 
 TRUE_COLOR, PREDICTED_COLOR = (0, 158, 115), (213, 94, 0)
@@ -52,7 +52,7 @@ def draw_contact_sheet(
         write_jpeg(sheet, path)
         return
     with replacing(path) as temporary:
-        sheet.save(temporary, "PNG", optimize=True)
+        sheet.save(temporary, "PNG", optimize=True, pnginfo=png_mark())
 
 
 def _fitting(

@@ -19,6 +19,7 @@ from glomseg.training.data.find import find_examples
 from glomseg.training.data.remarks import remarks_on_files
 from glomseg.training.optimise import read_start
 from glomseg.training.outputs import ADAPTATION_NAME
+from glomseg.training.persons_files import refuse_persons_files
 
 NOT_BETTER = "-not-better"
 """What is added to a folder's name for a model that is worse than the one it began with."""
@@ -68,6 +69,8 @@ def adapt_model(
             f"{aside} holds a model that no adaptation left there, and a worse one would be put there; name another "
             "`output`, or move it away"
         )
+    if not keep_anyway:
+        refuse_persons_files(aside)
     net, started = read_start(start)
     card = as_read(started, config)
     examples = find_examples(

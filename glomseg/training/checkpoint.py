@@ -27,10 +27,10 @@ from glomseg.training.outputs import ADAPTATION_NAME, CURVES_NAME, HISTORY_NAME,
 STATE_NAME = "state.pt"
 FORMAT = 1
 WRITTEN = (
-    STATE_NAME, CARD_NAME, WEIGHTS_NAME, CONFIG_NAME, SPLIT_NAME, SURVEY_NAME, HISTORY_NAME, CURVES_NAME, WORST_NAME,
-    ADAPTATION_NAME,
+    STATE_NAME, CARD_NAME, WEIGHTS_NAME, CURVES_NAME, WORST_NAME, HISTORY_NAME, SPLIT_NAME, SURVEY_NAME,
+    ADAPTATION_NAME, CONFIG_NAME,
 )  # fmt: skip
-"""All that a training leaves in its folder."""
+"""All that a training leaves in its folder; what tells whose a file is goes after that file."""
 _WAY_OUT = "or name another `output`, or start over with `restart`"
 
 

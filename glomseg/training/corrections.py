@@ -21,6 +21,7 @@ from glomseg.runs.suggestions import suggested_class
 from glomseg.segment.region import IGNORED
 from glomseg.training.data.layouts import HARD
 from glomseg.training.data.survey import COARSEST
+from glomseg.training.review_record import ReviewRecord, write_review_record
 from glomseg.training.tiles.choice import tile_folders
 from glomseg.training.tiles.export import Export, export_tiles
 from glomseg.training.tiles.plan import ExportSettings, TileRequest, open_image
@@ -48,13 +49,15 @@ def export_corrections(
     *,
     mpp: float,
     class_names: Sequence[str] = ("Glomerulus",),
+    record: ReviewRecord | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Corrections:
     """Write the tiles of the reviewed areas to `folder`, in QuPath's layout, whole or not at all.
 
-    `mpp` (um per pixel) is what the network reads at: tiles have half of it, so that nothing is lost on the way, or
-    the pixels of the coarsest slide. `class_names` are the classes that it finds. What lies off the reviewed areas has
-    the label `Ignore*`. Raises TrainingError where there is nothing to learn from.
+    With them goes the `record` of the review that they are of. `mpp` (um per pixel) is what the network reads at:
+    tiles have half of it, so that nothing is lost on the way, or the pixels of the coarsest slide. `class_names` are
+    the classes that it finds. What lies off the reviewed areas has the label `Ignore*`. Raises TrainingError where
+    there is nothing to learn from.
     """
     reviewed = _fine_enough(reviewed, mpp)
     places = tile_folders([(item.image.entry_id, item.image.name) for item in reviewed.images])
@@ -78,6 +81,8 @@ def export_corrections(
         export = export_tiles(
             [*standing, *rejected], place, settings, project=reviewed.project.folder.name, progress=progress
         )
+        if record is not None:
+            write_review_record(place, record)
     hard = [item for item in export.images if item.folder.startswith(f"{HARD}/")]
     usual = [item for item in export.images if item not in hard]
     return Corrections(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from glomseg.errors import TrainingError
-from glomseg.files import remove_folder
 from glomseg.models.card import CARD_NAME, DEFAULT_MODEL, ModelCard
 from glomseg.models.store import find_model, read_card
 from glomseg.qupath.project import read_project
@@ -25,6 +24,8 @@ from glomseg.training.corrections import export_corrections
 from glomseg.training.data.training_data import SPLIT_NAME, UNSTATED, Data, read_data
 from glomseg.training.optimise import check_network
 from glomseg.training.outputs import PREVIEW_NAME, draw_preview
+from glomseg.training.persons_files import refuse_persons_files, refuse_persons_picture
+from glomseg.training.review_record import check_review, record_of, remove_tiles
 from glomseg.training.tiles.export import RECORD
 from glomseg.training.train import TrainProgress, prepare, run
 
@@ -153,6 +154,7 @@ def preview_training(
 ) -> Path:
     """Draw what the network would see, without training; return the picture's path. Raises as `train_model`."""
     options, recipe = options or TrainOptions(), DEFAULT_RECIPE
+    refuse_persons_picture(output / PREVIEW_NAME)
     if project is not None:
         corrections, options = _export_corrections(project, output, options, slides, tell)
         folders, recipe = [*folders, corrections], RETRAIN
@@ -260,6 +262,8 @@ def goes_on(output: Path, options: TrainOptions) -> bool:
             f"{output} holds a model already, and no state to go on from; name another `output`, or replace what was "
             "trained there with `restart`"
         )
+    if not there or options.restart:
+        refuse_persons_files(output)
     return there and not options.restart
 
 
@@ -333,15 +337,19 @@ def _export_corrections(
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise TrainingError("a project is read in one process; run torchrun on the folder of its corrections instead")
     if goes_on(output, options) and folder.is_dir():
+        for remark in check_review(folder, project):
+            tell(remark)
         return folder, options
-    if (folder / RECORD).is_file():
-        remove_folder(folder)  # of a preview, or of an attempt that stopped before it began
+    record = record_of(read_project(project))
     reviewed = read_reviewed(project, slides=slides, believe_deletions=options.believe_deletions)
     start = str(options.start or _model_of(reviewed))
     species = options.species or reviewed.species
     card = read_card(find_model(start))
     mpp = reading_mpp(card, species)
-    corrections = export_corrections(reviewed, folder, mpp=mpp, class_names=card.class_names)
+    if (folder / RECORD).is_file():  # of a preview, or of an attempt that stopped before it began
+        for remark in remove_tiles(folder):
+            tell(remark)
+    corrections = export_corrections(reviewed, folder, mpp=mpp, class_names=card.class_names, record=record)
     for remark in corrections.remarks:
         tell(remark)
     tell(

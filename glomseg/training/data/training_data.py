@@ -22,6 +22,7 @@ from glomseg.training.data.whole import check_whole, whole_mpp
 
 UNSTATED = "unstated"
 SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
+SURVEY_COLUMNS = ("name", "part", "slide", "case", "group", "mpp", "positive", "hard")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,17 +166,31 @@ def _write(split: Split, folder: Path) -> None:
         for part, examples in split.items()
         for item in examples
     ]
-    write_csv(folder / SURVEY_NAME, ("name", "part", "slide", "case", "group", "mpp", "positive", "hard"), rows)
+    write_csv(folder / SURVEY_NAME, SURVEY_COLUMNS, rows)
 
 
 def _digest(split: Split) -> str:
-    """Sum up the names of all examples, by part, with the sizes of their files and pixels."""
+    """Sum up the names of all examples, by part, with the sizes of their files and pixels, and what labels say."""
+    every = [example.label for _, part in split.items() for example in part if example.label]
+    sums = {label: _sum(label) for label in dict.fromkeys(every)}
     lines = [
-        [name, example.name, f"{example.mpp:.6g}", *(path.stat().st_size if path else 0 for path in _files(example))]
+        [
+            name,
+            example.name,
+            f"{example.mpp:.6g}",
+            *(path.stat().st_size if path else 0 for path in _files(example)),
+            sums.get(example.label, "") if example.label else "",
+        ]
         for name, part in split.items()
         for example in part
     ]
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
+
+
+def _sum(label: Path) -> str:
+    """Return the sha256 of a label: one that a person corrected may be of the same length."""
+    with label.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _files(example: Example) -> tuple[Path, Path | None]:
