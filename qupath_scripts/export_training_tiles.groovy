@@ -2,8 +2,9 @@
  * Purpose: export image tiles and their labels, to train a model on what was reviewed; what `glomseg train` reads.
  *          `glomseg export-tiles` does the same from outside QuPath.
  * Input:   annotations of the classes, by default Glomerulus and "Glomerulus: Sclerotic", on the open image or, with
- *          "Run for project", on every image. Rejected ones are left out; areas of class Ignore*, and candidates that
- *          nobody judged, have the last label, over all others, and `glomseg train` learns nothing from them.
+ *          "Run for project", on every image; one of several planes is left out. Rejected ones are left out; areas of
+ *          class Ignore*, and candidates that nobody judged, have the last label, over all others, and `glomseg train`
+ *          learns nothing from them.
  *          Arguments (none is needed), as name=value:
  *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
  *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
@@ -77,6 +78,11 @@ if (given.contains("reviewed-only") && !reviewed) {
 }
 
 def server = imageData.getServer()
+def planes = severalPlanes(server)
+if (planes) {
+    say("WARNING: ${planes}; left out")
+    return
+}
 def all = imageData.getHierarchy().getAnnotationObjects()
 def doubt = reviewed ? doubtOf(entry, imageData, all, given.contains("believe-deletions")) : null
 if (doubt) {
@@ -175,6 +181,17 @@ def known = judged + labelled + ignored
 def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in known) })]
 def remarks = told.findAll { it }.collect { "; " + it }.join()
 say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${remarks}", target)
+
+/**
+ * Say how many planes an image has and what helps, as glomseg's image_servers.py does; null where it has one. Tiles
+ * show the first alone, where what is outlined on others would be background.
+ */
+static String severalPlanes(server) {
+    if (server.nZSlices() > 1)
+        return "the image has ${server.nZSlices()} focus planes; export one plane to a file and add it to the project"
+    return server.nTimepoints() == 1 ? null :
+        "the image has ${server.nTimepoints()} time points; export one of them to a file and add it to the project"
+}
 
 /** Tell whether an image was marked as fully reviewed as it stands now; by the rules of glomseg's review_mark.py. */
 boolean isReviewed(def entry, def imageData) {

@@ -25,18 +25,23 @@ class TwoClicks {
     private static final double FARTHEST = 1.4  // of half the way between the clicks
     private static final List<Double> ANGLES = (0..<STEPS).collect { 2 * Math.PI * it / STEPS }
 
-    /** Outline what lies between two ends [x, y]; null for one spot. `map` tells probabilities, or is null. */
-    static def outline(def server, List one, List other, Probability map = null) {
+    /**
+     * Outline what lies between two ends [x, y] on a plane; null for one spot. `map` tells the probabilities of the
+     * first plane, which a run saw, or is null.
+     */
+    static def outline(def server, List one, List other, Probability map = null,
+                       ImagePlane plane = ImagePlane.getDefaultPlane()) {
         def x = (one[0] + other[0]) / 2, y = (one[1] + other[1]) / 2
         def radius = Math.hypot(one[0] - other[0], one[1] - other[1]) / 2
         if (radius < SMALLEST)
             return null
         def axis = Math.atan2(other[1] - one[1], other[0] - one[0])
-        def radii = map == null ? null : grown(map, x, y, radius)
-        radii = smooth(radii ?: snapped(server, x, y, radius, axis))
+        def isSeen = map != null && plane.getZ() == 0 && plane.getT() == 0
+        def radii = isSeen ? grown(map, x, y, radius) : null
+        radii = smooth(radii ?: snapped(server, plane, x, y, radius, axis))
         def xs = (0..<STEPS).collect { within(x + radii[it] * Math.cos(ANGLES[it]), server.getWidth()) } as double[]
         def ys = (0..<STEPS).collect { within(y + radii[it] * Math.sin(ANGLES[it]), server.getHeight()) } as double[]
-        return ROIs.createPolygonROI(xs, ys, ImagePlane.getDefaultPlane())
+        return ROIs.createPolygonROI(xs, ys, plane)
     }
 
     private static double within(double value, int size) {
@@ -67,8 +72,8 @@ class TwoClicks {
     }
 
     /** Return the radii of an ellipse about the way between the clicks that lies on edges, each moved to its edge. */
-    private static List snapped(def server, double x, double y, double radius, double axis) {
-        def grey = greyOf(server, x, y, radius)
+    private static List snapped(def server, ImagePlane plane, double x, double y, double radius, double axis) {
+        def grey = greyOf(server, plane, x, y, radius)
         def edge = { double angle, double share ->
             def mean = { double from, double to ->
                 (0..5).collect { from + (to - from) * it / 5 }.collect {
@@ -89,13 +94,13 @@ class TwoClicks {
         }
     }
 
-    private static Closure greyOf(def server, double x, double y, double radius) {
+    private static Closure greyOf(def server, ImagePlane plane, double x, double y, double radius) {
         double scale = Math.max(1, radius / 100)
         int left = Math.max(0, x - 1.5 * radius), top = Math.max(0, y - 1.5 * radius)
         int right = Math.min(server.getWidth(), x + 1.5 * radius)
         int bottom = Math.min(server.getHeight(), y + 1.5 * radius)
         def image = server.readRegion(RegionRequest.createInstance(server.getPath(), scale, left, top, right - left,
-            bottom - top))
+            bottom - top, plane))
         return { double px, double py ->
             int column = Math.max(0, Math.min(image.getWidth() - 1, (px - left) / scale as int))
             int row = Math.max(0, Math.min(image.getHeight() - 1, (py - top) / scale as int))

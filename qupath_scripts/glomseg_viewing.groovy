@@ -90,7 +90,7 @@ class Scale {
         set = null
     }
 
-    /** Show a ROI in the middle; `rois` tells all of them, where there is no scale yet. */
+    /** Show a ROI in the middle, on its plane of a stack; `rois` tells all of them, where there is no scale yet. */
     void centre(def viewer, def roi, Closure rois) {
         def calibration = viewer.getServer().getPixelCalibration()
         def pixel = calibration.hasPixelSizeMicrons() ? calibration.getAveragedPixelSizeMicrons() : 1.0d
@@ -104,6 +104,8 @@ class Scale {
         set = scale / pixel
         if (Math.abs(now / set - 1) > 0.001)
             viewer.setDownsampleFactor(set)
+        viewer.setZPosition(roi.getZ())  // QuPath shows an outline on its own plane only
+        viewer.setTPosition(roi.getT())
         viewer.setCenterPixelLocation(roi.getCentroidX(), roi.getCentroidY())
     }
 

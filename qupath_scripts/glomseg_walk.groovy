@@ -253,7 +253,7 @@ class Walk extends ImageWindow {
     }
 
     void outline(List one, List other) {
-        def roi = TwoClicks.outline(data.getServer(), one, other, map)
+        def roi = TwoClicks.outline(data.getServer(), one, other, map, viewer().getImagePlane())
         if (roi == null) {
             tell("The two clicks lie on one spot; E begins again.")
             return

@@ -3,34 +3,17 @@
 from contextlib import suppress
 
 import pytest
+from support.walk import WALK, two_clicks
 from support.window import NotAnsweredError
 
 from glomseg.qupath.scripts import list_scripts
 
 pytestmark = pytest.mark.qupath
 
-WALK = "def walk = gui.getStage().getProperties().get('glomseg.missed')\n"
 SAID = WALK + "walk.getScene().getRoot().lookupAll('.label').find { it.getText() =~ /seen/ }?.getText()"
 
 
 NOT_JUDGED = "[:]"
-
-
-def two_clicks(desk, one, other):
-    """Click on two places of the image, given in its pixels."""
-    desk.fx(f"""
-        def viewer = gui.getViewer()
-        viewer.setDownsampleFactor(1.0d)
-        viewer.setCenterPixelLocation({(one[0] + other[0]) // 2}, {one[1]})
-        def view = viewer.getView()
-        {[list(one), list(other)]}.each {{ x, y ->
-            def local = viewer.imagePointToComponentPoint(new java.awt.geom.Point2D.Double(x, y), null, false)
-            def p = view.localToScene(local.getX(), local.getY())
-            [MouseEvent.MOUSE_PRESSED, MouseEvent.MOUSE_RELEASED].each {{ type ->
-                javafx.event.Event.fireEvent(view, new MouseEvent(type, p.getX(), p.getY(), p.getX(), p.getY(),
-                    MouseButton.PRIMARY, 1, false, false, false, false, true, false, false, true, false, false, null))
-            }}
-        }}""")
 
 
 def test_fields_share_what_would_be_a_strip_at_the_edge(desk):
