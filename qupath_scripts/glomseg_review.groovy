@@ -29,6 +29,7 @@ class Review extends ImageWindow {
     Map<Object, PathObject> candidates = [:]  // what is offered beside them, and not in the image yet
     List candidatesOf = null  // which file they were read from
     Map<String, Integer> tally = [:]
+    int alike = 0  // glomeruli that have one id with another: a verdict could be either's, so neither is offered
     int wholeImages = 0
     private Boolean isToldChanged = null
 
@@ -154,8 +155,11 @@ class Review extends ImageWindow {
 
     /** Look at all objects again; between two such looks, verdicts keep the count. */
     void look() {
-        byId = data == null ? [:] : shared.glomeruli(data.getHierarchy()).collectEntries { [(it.getID()): it] }
-        tally = byId.values().countBy { shared.verdict(it) ?: shared.TO_DO }
+        def all = data == null ? [] : shared.glomeruli(data.getHierarchy())
+        def ofId = all.countBy { it.getID() }
+        byId = all.findAll { ofId[it.getID()] == 1 }.collectEntries { [(it.getID()): it] }
+        alike = all.size() - byId.size()
+        tally = all.countBy { shared.verdict(it) ?: shared.TO_DO }
         wholeImages = data == null ? 0 : project.getImageList().count { shared.reviewedOnDisk(it) != null }
     }
 
@@ -164,7 +168,11 @@ class Review extends ImageWindow {
     }
 
     int countOpen() {
-        return byId.size() - countDone()
+        return countAll() - countDone()
+    }
+
+    int countAll() {
+        return tally.values().sum() ?: 0
     }
 
     PathObject current() {
@@ -184,9 +192,10 @@ class Review extends ImageWindow {
         def reading = pane.isInReadingOrder()
         def offered = candidates.values() as List
         if (Candidates.choice().get() == "all")
-            return shared.queue(data.getHierarchy(), reading, offered)*.getID()
+            return shared.queue(data.getHierarchy(), reading, offered)*.getID().findAll { find(it) != null }
         def last = shared.inOrder(offered, reading)*.getID()
-        return shared.queue(data.getHierarchy(), reading)*.getID() + (reading ? last : last.reverse())
+        def open = shared.queue(data.getHierarchy(), reading)*.getID().findAll { find(it) != null }
+        return open + (reading ? last : last.reverse())
     }
 
     /** Follow what was drawn, deleted or undone: the queue after the one at hand is what is to do now. */

@@ -171,7 +171,7 @@ class ReviewPane {
         def mark = review.data == null ? null : shared.reviewedBy(review.entry, review.data)
         finished.setText(mark ? "Take the mark back" : "Image fully reviewed")
         finished.setDisable(review.data == null)
-        def all = review.byId.size()
+        def all = review.countAll()
         bar.setProgress(all ? review.countDone() / (double) all : 0.0d)
         counts.setText(howFar(mark))
         review.place.grow()
@@ -183,6 +183,9 @@ class ReviewPane {
             return "Open an image of a project to review it."
         if (review.at < review.ids.size())
             return "${review.at + 1} of ${review.ids.size()}: " + (item == null ? "deleted" : inWords(item))
+        if (review.alike)
+            return "${review.alike} glomeruli have one id with another, and are not shown: Objects > Refresh " +
+                "duplicate object IDs tells them apart."
         if (left)
             return "End of the queue; ${left} passed over: Next goes through them."
         return review.byId ? "All have a verdict." : "There are no glomeruli to review. Annotate outlines them."
@@ -192,7 +195,7 @@ class ReviewPane {
         if (review.data == null)
             return ""
         def offered = review.candidates.size()
-        def verdicts = review.byId ? shared.inWords(review.tally) : "no glomeruli"
+        def verdicts = review.countAll() ? shared.inWords(review.tally) : "no glomeruli"
         return verdicts + (mark ? "; fully reviewed by ${mark}" : "") +
             (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") +
             "   |   project: ${review.wholeImages} of ${review.project.getImageList().size()} images fully reviewed" +

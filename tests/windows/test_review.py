@@ -339,3 +339,34 @@ def test_the_next_of_two_thousand_comes_at_once(desk):
     theirs = float(desk.fx(fire + step, 60))
     assert ours < 50 or ours < theirs / 4
     assert desk.fx("hierarchy.getAnnotationObjects().count { verdict(it) == 'reject' }") == "30"
+
+
+def test_glomeruli_of_one_id_are_not_called_judged_unseen(desk):
+    """One of the two was shown twice, and the other counted as nothing: all had a verdict."""
+    desk.open("kidney_01.tif")
+    desk.draw(4)
+    desk.fx("""import qupath.lib.io.GsonTools
+        def item = inOrder()[1]
+        def gson = GsonTools.getInstance()
+        def copy = gson.fromJson(gson.toJson(item), PathObject)
+        def aside = java.awt.geom.AffineTransform.getTranslateInstance(0, 300)
+        hierarchy.addObject(PathObjectTools.transformObject(copy, aside, true, false))""")
+    desk.start_review()
+    assert "1 of 3" in desk.text()
+    assert "5 to do" in desk.text()
+    for _ in range(3):
+        desk.press("Y")
+    assert desk.verdicts() == "accept - - accept accept"
+    assert "2 glomeruli have one id with another" in desk.text()
+    assert "3 accept, 2 to do" in desk.text()
+    desk.fx("javafx.application.Platform.runLater { within(Button).find { it.getText() =~ /fully/ }.fire() }; 1")
+    assert "2 glomeruli have no final verdict" in desk.answer("No")
+    desk.fx(
+        "hierarchy.getAnnotationObjects().find { !verdict(it) }.refreshID(); "
+        "hierarchy.fireHierarchyChangedEvent(hierarchy)"
+    )
+    desk.until("within(Label)*.getText().any { it?.startsWith('4 of 5') }", "true")
+    desk.press("Y")
+    desk.press("Y")
+    assert desk.verdicts() == "accept accept accept accept accept"
+    assert "All have a verdict" in desk.text()
