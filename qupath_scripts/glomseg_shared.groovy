@@ -199,7 +199,7 @@ String verdictIn(Map metadata, PathClass given) {
     def said = metadata["glomseg.verdict"]
     def own = CLASS_OF[said]
     def isBare = given == null && said == "reject"
-    return own == null || isBare || given?.toString() == own ? said : null
+    return own == null || isBare || load("glomseg_classes").isClass(given?.toString(), own) ? said : null
 }
 
 double confidence(PathObject item) {

@@ -64,6 +64,19 @@ def test_a_verdict_that_a_new_class_ended_is_in_no_table(moved, one_process, glo
     assert {(row["verdict"], row["initials"]) for row in rows(out / "kidney_01.tif [1].csv")} == {("", "")}
 
 
+def test_a_verdict_holds_with_a_class_below_its_own(moved, one_process, glomseg, drive, tmp_path):
+    """As the commands have it: the review in QuPath offered such a glomerulus again."""
+    table, script = tmp_path / "all.csv", tmp_path / "class.groovy"
+    drawn = next(item for item in standing(one_process, moved).values() if item.name == "manual 1")
+    verdict = f"review_glomeruli|verdict=sclerotic|object={drawn.object_id}|initials=AB"
+    drive(moved, verdict, image="kidney_01.tif")
+    script.write_text(AS_BEFORE.replace('"Glomerulus"', '"Glomerulus: Sclerotic: Solid"'), "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    listed, _ = drive(moved, "review_glomeruli|list", f"measure_summary|{table}", image="kidney_01.tif")[1:]
+    assert listed.splitlines()[-1] == "1 sclerotic, 6 to do"
+    assert rows(table)[0]["with_verdict"] == "1"
+
+
 def test_tables_of_a_persons_stay(moved, drive, tmp_path):
     """Columns that a person added, a table of theirs, one that a spreadsheet saved, and that of another project."""
     table, out = tmp_path / "all.csv", tmp_path / "out"
