@@ -180,12 +180,13 @@ void setSize(def shared, def project, def entry, double size) {
 
 /**
  * Return what the dialog proposes: the models by what is shown of them, first the one that the project was adapted to,
- * else that of its newest run, else the usual one; and the species of the newest run where that model says another.
+ * else that of its newest run that was not taken back, else the usual one; and the species of that run where the model
+ * says another.
  */
 Map usualChoice(def results, def project, Map cards) {
     def home = project.getPath().getParent().resolve("glomseg")
     def adapted = results.fromFile(home.resolve("model.json"))
-    def newest = (results.runsIn(home) ?: ["none"])[-1]
+    def newest = (results.standingRunsIn(home) ?: ["none"])[-1]
     def parameters = results.fromFile(home.resolve(newest).resolve("run.json")).parameters ?: [:]
     def (own, others) = cards.keySet().split { cards[it].weights_sha256 == adapted.weights_sha256 }
     def models = own.collectEntries { [("${it} (adapted to this project)".toString()): it] }

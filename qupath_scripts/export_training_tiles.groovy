@@ -77,6 +77,13 @@ if (given.contains("reviewed-only") && !reviewed) {
     return
 }
 
+def other = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_other_image.groovy"))
+    .reasonAgainst(entry, imageData.getServer())
+if (other) {
+    leaveOut(root, entry, "WARNING: ${other}; left out")
+    return
+}
+
 def server = imageData.getServer()
 def planes = severalPlanes(server)
 if (planes) {

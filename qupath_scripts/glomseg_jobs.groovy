@@ -50,7 +50,7 @@ File folderOfRuns(String project) {
 /** Return the id of the newest run that was not taken back; throws where there is none, or its record is unreadable. */
 String newestRun(String project) {
     def home = folderOfRuns(project).toPath()
-    def runs = results.runsIn(home).findAll { !results.isTakenBack(home.resolve(it)) }
+    def runs = results.standingRunsIn(home)
     if (!runs)
         throw new IllegalStateException("The project has no run yet; begin with Annotate.")
     results.runs.record(home.resolve(runs[-1]))

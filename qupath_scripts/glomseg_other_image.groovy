@@ -13,25 +13,31 @@ import qupath.lib.io.GsonTools
 
 /** Refuse data that were saved of another image: of another size, or of a file of another name and length. */
 void refuse(def entry, def server) {
-    def saved = savedImage(entry.getEntryPath())
-    def uri = server.getURIs().find { it.getScheme() == "file" }
-    def hasOtherSize = saved?.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
-    if (!hasOtherSize && !isOtherFile(saved?.file, uri == null ? null : new File(uri)))
-        return
-    def size = saved.width == null ? null : "${saved.width} x ${saved.height} px"
-    throw new IllegalStateException("The data of ${entry.getImageName()} were saved of another image " +
-        "(${[saved.file?.getName(), size].findAll().join(', ')}), as where folders of data were exchanged, so " +
-        "nothing was changed. Put its own data back (`glomseg restore PROJECT ${entry.getID()}` lists backups), or " +
-        "look at its outlines in QuPath and save it there.")
+    def reason = reasonAgainst(entry, server)
+    if (reason)
+        throw new IllegalStateException("${entry.getImageName()}: ${reason}")
 }
 
-/** Read of which image data were saved; null where they do not say it. */
+/** Say that the data are another image's, and the way out; nothing where they are not. */
+String reasonAgainst(def entry, def server) {
+    def saved = savedImage(entry.getEntryPath())
+    def uri = server.getURIs().find { it.getScheme() == "file" }
+    def hasOtherSize = saved.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
+    if (!hasOtherSize && !isOtherFile(saved.file, uri == null ? null : new File(uri)))
+        return ""
+    def size = saved.width == null ? null : "${saved.width} x ${saved.height} px"
+    return "its data were saved of another image (${[saved.file?.getName(), size].findAll().join(', ')}), as where " +
+        "folders of data were exchanged, so nothing was done. Put its own data back (`glomseg restore PROJECT " +
+        "${entry.getID()}` lists backups), or look at its outlines in QuPath and save it there"
+}
+
+/** Read of which image data were saved; nothing where they do not say it. */
 private Map savedImage(Path folder) {
     def data = ["data.qpdata", "data.qpdata.bkp"].collect { folder.resolve(it).toFile() }.find { it.isFile() }
     def text = data == null ? "" : data.withInputStream { new String(it.readNBytes(1 << 20), StandardCharsets.UTF_8) }
     def start = text.indexOf('{"dataVersion"')
     if (start < 0)
-        return null
+        return [:]
     try {
         def reader = new com.google.gson.stream.JsonReader(new StringReader(text.substring(start)))
         def builder = GsonTools.getInstance().getAdapter(Map).read(reader).server
@@ -43,7 +49,7 @@ private Map savedImage(Path folder) {
         return [width: seen?.width as Integer, height: seen?.height as Integer,
                 file: uri?.getScheme() == "file" ? new File(uri.getPath()) : null]
     } catch (IOException | JsonParseException | URISyntaxException | ClassCastException ignored) {
-        return null
+        return [:]
     }
 }
 

@@ -21,6 +21,11 @@ List<String> runsIn(Path home) {
     return runs.oldestFirst(home)*.getFileName()*.toString()
 }
 
+/** List the ids of those that were not taken back, oldest first. */
+List<String> standingRunsIn(Path home) {
+    return runsIn(home).findAll { !isTakenBack(home.resolve(it)) }
+}
+
 /** Tell whether a run was taken back wherever it had changed an image: the last that it did there is an undo. */
 boolean isTakenBack(Path run) {
     def kinds = (run.resolve("changes").toFile().list() ?: []).collect { runs.lastWrite(run, it) }.findAll()

@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from support.runs import discs, made_run
 
 from glomseg.errors import ProjectError
 from glomseg.qupath.image_of_data import image_of_data, refuse_other_image
@@ -59,6 +60,7 @@ def test_a_file_that_was_renamed_copied_or_converted_is_the_same(renamed):
     refuse_other_image(gone)
 
 
+@pytest.mark.qupath
 def test_folders_of_data_that_were_exchanged_are_refused_and_named(study, one_process, glomseg, tmp_path):
     """As where two people's copies of a project, who added the slides in another order, were put together."""
     first, second = (study.parent / "data" / key for key in "12")
@@ -72,3 +74,26 @@ def test_folders_of_data_that_were_exchanged_are_refused_and_named(study, one_pr
     assert ["saved of another image" in (image["problem"] or "") for image in images] == [True, True, False]
     assert glomseg("train", "--from-project", study, "-o", tmp_path / "model").code != 0
     assert [(folder / "data.qpdata").read_bytes() for folder in (first, second)] == before
+
+
+@pytest.mark.qupath
+def test_scripts_in_qupath_refuse_them_too(moved, glomseg):
+    """They counted, exported and taught what people had drawn on another slide."""
+    first, second = (moved.parent / "data" / key for key in "12")
+    kept = moved.parent / "kept"
+    drawn = ("kidney_01.tif", "saved of another image (kidney_02.tif, 2048 x 1024 px)")
+    made_run(moved, "run-1", discs("run-1", [(300, 300)]), keys=("1", "2", "3"))
+    asked = {"measure_summary": [], "export_glomeruli": [], "import_results": ["run-1"], "export_training_tiles": []}
+    for one, other in ((first, kept), (second, first), (kept, second)):
+        shutil.move(one, other)
+    for script, arguments in asked.items():
+        ran = glomseg("qupath", "run", script, moved, *(f"--arg={text}" for text in arguments))
+        said = ran.out + ran.err
+        assert all(text in said for text in drawn), (script, said)
+    assert not list(moved.parent.glob("tiles/*/kidney_01*"))
+    assert "kidney_01" not in (moved.parent / "glomeruli_summary.csv").read_text("utf-8")
+    assert not list((moved.parent / "export").glob("kidney_01*"))
+    for one, other in ((first, kept), (second, first), (kept, second)):
+        shutil.move(one, other)
+    assert glomseg("qupath", "run", "measure_summary", moved).code == 0
+    assert "kidney_01" in (moved.parent / "glomeruli_summary.csv").read_text("utf-8")

@@ -121,3 +121,24 @@ def test_nothing_is_brought_into_or_saved_over_data_of_another_image(moved, one_
         one_process.call(import_run, moved, "1", "run-1")
     assert [(folder / "data.qpdata").read_bytes() for folder in (first, second)] == before
     assert not (moved.parent / "glomseg/run-1/changes").exists()
+
+
+def test_annotate_in_the_menu_proposes_the_model_of_a_run_that_stands(moved, one_process, glomseg):
+    """It proposed that of the newest, though it had been taken back."""
+    for run, spots in (("run-1", FREE[:2]), ("run-2", FREE[2:4])):
+        made_run(moved, run, discs(run, spots))
+        assert glomseg("collect", moved, run).code == 0
+    ask = """
+        def folder = new File(SCRIPTS)
+        def shared = new GroovyShell(getClass().getClassLoader()).parse(new File(folder, "glomseg_shared.groovy"))
+        def asking = new File(folder, "annotate_current_image.groovy")
+            .with { new GroovyShell(getClass().getClassLoader()).parse(it) }
+        def image = Class.forName("java.awt.image.BufferedImage")
+        def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), image)
+        def models = ["run-1": [weights_sha256: "1"], "run-2": [weights_sha256: "2"]]
+        return asking.usualChoice(shared.load("glomseg_results"), project, models).models*.key[0]
+    """
+    variables = {"PROJECT": str(moved), "SCRIPTS": str(list_scripts()["import_results"].parent)}
+    assert one_process.call(evaluate, ask, variables) == "run-2"
+    assert glomseg("undo", moved).code == 0
+    assert one_process.call(evaluate, ask, variables) == "run-1"
