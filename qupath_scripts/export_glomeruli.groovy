@@ -67,7 +67,7 @@ for (item in glomeruli) {
 }
 Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
 def without = calibrated ? "" : "its pixel size is not set, so areas are left out"
-def remarks = [without, *rule.spellings(glomeruli, [base]), rule.leftOut(others)]
+def remarks = [without, *rule.spellings(glomeruli, [base]), rule.leftOut(others), rule.offPlane(glomeruli)]
 without = remarks.findAll { it }.collect { "; " + it }.join()
 def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" + without
 println "${name}: ${text}"

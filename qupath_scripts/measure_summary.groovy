@@ -75,8 +75,9 @@ if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; it is not marked as fully reviewed, and " + (found == null ?
         "no run that was not taken back has worked on it" :
         "what run ${run.getFileName()} found there (${found as int}) does not stand in it")
-text = [text, *rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), rule.leftOut(others)]
-    .findAll { it }.join("\n")
+def remarks = [*rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), rule.leftOut(others),
+               rule.offPlane(glomeruli)]
+text = [text, *remarks].findAll { it }.join("\n")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)

@@ -132,3 +132,20 @@ def test_an_image_that_is_left_out_keeps_no_tiles_of_an_earlier_export(moved, gl
     (folder / "kidney_02").rename(tmp_path / "before")
     drive(moved, call, image="kidney_02.tif")
     assert [path.name for path in folder.iterdir() if path.name.startswith("kidney_02")] == ["kidney_02 [2]"]
+
+
+ANOTHER_PLANE = """
+addObject(PathObjects.createAnnotationObject(
+    ROIs.createEllipseROI(40, 40, 80, 80, ImagePlane.getPlane(1, 0)), getPathClass("Glomerulus")))"""
+
+
+def test_outlines_on_other_planes_are_said(moved, glomseg, drive, tmp_path):
+    """As `measure` says it, which counts them too."""
+    script = tmp_path / "plane.groovy"
+    script.write_text(ANOTHER_PLANE, "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    said = drive(
+        moved, f"measure_summary|{tmp_path / 'all.csv'}", f"export_glomeruli|{tmp_path}", image="kidney_01.tif"
+    )
+    assert "".join(said).count("1 on other planes than the first, counted as if there") == 2
+    assert [row["glomeruli"] for row in rows(tmp_path / "all.csv")] == ["8"]
