@@ -54,7 +54,7 @@ String leftOut(items) {
     return counts ? "left out: " + counts.collect { name, count -> "${count} ${name}" }.join(", ") : ""
 }
 
-/** Say how many objects lie on other planes of a stack than the first, as glomseg's annotations.py does; "" for none. */
+/** Say how many objects lie on other planes of a stack than the first, as annotations.py does; "" for none. */
 String offPlane(items) {
     def count = items.count { it.getROI().getZ() != 0 || it.getROI().getT() != 0 }
     return count ? "${count} on other planes than the first, counted as if there" : ""

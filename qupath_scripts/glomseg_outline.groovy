@@ -38,7 +38,7 @@ class TwoClicks {
         def axis = Math.atan2(other[1] - one[1], other[0] - one[0])
         def isSeen = map != null && plane.getZ() == 0 && plane.getT() == 0
         def radii = isSeen ? grown(map, x, y, radius) : null
-        radii = smooth(radii ?: snapped(server, plane, x, y, radius, axis))
+        radii = smooth(radii ?: snapped(greyOf(server, plane, x, y, radius), x, y, radius, axis))
         def xs = (0..<STEPS).collect { within(x + radii[it] * Math.cos(ANGLES[it]), server.getWidth()) } as double[]
         def ys = (0..<STEPS).collect { within(y + radii[it] * Math.sin(ANGLES[it]), server.getHeight()) } as double[]
         return ROIs.createPolygonROI(xs, ys, plane)
@@ -72,8 +72,7 @@ class TwoClicks {
     }
 
     /** Return the radii of an ellipse about the way between the clicks that lies on edges, each moved to its edge. */
-    private static List snapped(def server, ImagePlane plane, double x, double y, double radius, double axis) {
-        def grey = greyOf(server, plane, x, y, radius)
+    private static List snapped(Closure grey, double x, double y, double radius, double axis) {
         def edge = { double angle, double share ->
             def mean = { double from, double to ->
                 (0..5).collect { from + (to - from) * it / 5 }.collect {
