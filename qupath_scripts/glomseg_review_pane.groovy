@@ -196,9 +196,10 @@ class ReviewPane {
             return ""
         def offered = review.candidates.size()
         def verdicts = review.countAll() ? shared.inWords(review.tally) : "no glomeruli"
+        def images = review.project.getImageList()  // one may have been removed meanwhile
         return verdicts + (mark ? "; fully reviewed by ${mark}" : "") +
             (offered ? " (+ ${offered} candidate${offered == 1 ? '' : 's'})" : "") +
-            "   |   project: ${review.wholeImages} of ${review.project.getImageList().size()} images fully reviewed" +
+            "   |   project: ${images.count { it in review.wholeImages }} of ${images.size()} images fully reviewed" +
             (review.unsaved ? "" : review.data.isChanged() ? "   |   changed: not saved yet" : "   |   saved")
     }
 

@@ -76,11 +76,25 @@ if (!isLookedAt)
         "no run that was not taken back has worked on it" :
         "what run ${run.getFileName()} found there (${found as int}) does not stand in it")
 def remarks = [*rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), rule.leftOut(others),
-               rule.offPlane(glomeruli)]
+               rule.offPlane(glomeruli), elsewhere(rule, imageData.getServer(), glomeruli)]
 text = [text, *remarks].findAll { it }.join("\n")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showPlainMessage("Glomeruli", text + "\n\nin " + file)
+
+/** Say how many glomeruli `glomseg measure` does not count for where their centres lie; "" for none. */
+String elsewhere(def rule, def server, def glomeruli) {
+    def areas = getAnnotationObjects().findAll { it.getROI().isArea() }
+    def ignored = areas.findAll { it.getPathClass()?.toString() == "Ignore*" }*.getROI()
+    def cortex = areas.findAll { rule.isClass(it.getPathClass()?.toString(), "Cortex") }*.getROI()
+    def count = glomeruli*.getROI().count { roi ->
+        def x = roi.getCentroidX(), y = roi.getCentroidY()
+        def isOff = x < 0 || y < 0 || x > server.getWidth() || y > server.getHeight()
+        isOff || ignored.any { it.contains(x, y) } || (cortex && !cortex.any { it.contains(x, y) })
+    }
+    return count ? "${count} off the image, outside of the cortex or in areas of class Ignore*, which " +
+        "`glomseg measure` does not count" : ""
+}
 
 /** Find a file of glomseg's scripts: beside this one, else in QuPath's user scripts. */
 File besideThis(String name) {

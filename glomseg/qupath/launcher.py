@@ -193,12 +193,13 @@ def _images(lines: Sequence[str]) -> tuple[str, ...]:
 def _errors(lines: Sequence[str]) -> tuple[str, ...]:
     """Pick the errors of the log, each with the exception that is named after it.
 
-    What the readers of images log is left out: QuPath tries one after another, and reports the last failure itself.
+    What the readers of images log is left out: QuPath tries one after another, and reports the last failure itself. So
+    is that the user's folder of its settings is gone: it goes on without.
     """
     errors = []
     for number, text in enumerate(lines):
         found = _LOG.match(text)
-        if found and found[1] == "ERROR" and not found[2].endswith("ServerBuilder"):
+        if found and found[1] == "ERROR" and not found[2].endswith(("ServerBuilder", "UserDirectoryManager")):
             following = lines[number + 1] if number + 1 < len(lines) else ""
             is_cause = not _LOG.match(following) and _level(following)[0] == "TRACE"
             cause = following.strip() if is_cause and found[3] not in following else ""

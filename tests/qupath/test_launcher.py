@@ -14,6 +14,7 @@ from glomseg.qupath.scripts import find_script, install_scripts, list_scripts
 
 LOG = """21:43:45.385 [main] [INFO ] qupath.ScriptCommand - Running script for a b #1.tif (0/2)
 hello
+21:43:45.399 [main] [ERROR] q.lib.gui.UserDirectoryManager - Cannot set user directory - /gone does note exist
 21:43:45.400 [main] [ERROR] q.l.i.s.o.OpenslideServerBuilder - Unable to open x with OpenSlide
 21:43:45.401 [main] [ERROR] qupath.ScriptCommand - Error running script for image: a b #1.tif
 javax.script.ScriptException: No such property: nonsense for class: Script1 at line number 3
@@ -26,7 +27,16 @@ def test_the_log_of_a_run_is_understood():
     assert launcher._images(LOG) == ("a b #1.tif", "b.tif")
     (error,) = launcher._errors(LOG)
     assert error.startswith("Error running script for image: a b #1.tif: javax.script.ScriptException: No such prop")
-    assert [launcher._level(line)[0] for line in LOG] == ["INFO", "", "ERROR", "ERROR", "TRACE", "TRACE", "INFO"]
+    assert [launcher._level(line)[0] for line in LOG] == [
+        "INFO",
+        "",
+        "ERROR",
+        "ERROR",
+        "ERROR",
+        "TRACE",
+        "TRACE",
+        "INFO",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import pytest
@@ -149,3 +150,26 @@ def test_outlines_on_other_planes_are_said(moved, glomseg, drive, tmp_path):
     )
     assert "".join(said).count("1 on other planes than the first, counted as if there") == 2
     assert [row["glomeruli"] for row in rows(tmp_path / "all.csv")] == ["8"]
+
+
+ELSEWHERE = """
+def put = { x, side, name -> addObject(PathObjects.createAnnotationObject(
+    ROIs.createRectangleROI(x, 1500, side, side, ImagePlane.getDefaultPlane()), getPathClass(name))) }
+put(1000, 200, "Ignore*")
+put(1050, 60, "Glomerulus")
+put(-100, 60, "Glomerulus")"""
+
+
+def test_glomeruli_that_measure_leaves_out_are_said(moved, glomseg, drive, tmp_path):
+    """Both tables have all profiles; how many of them do not count is as `measure` has it."""
+    script, left_out = tmp_path / "elsewhere.groovy", []
+    script.write_text(ELSEWHERE, "utf-8")
+    for _ in range(2):
+        said = "".join(drive(moved, f"measure_summary|{tmp_path / 'all.csv'}", image="kidney_01.tif"))
+        left_out.append(int(re.search(r"(\d+) off the image, outside of the cortex or in areas", said)[1]))
+        assert glomseg("measure", moved, "-o", tmp_path / "tables").code == 0
+        slide = read_csv(tmp_path / "tables" / "slides.csv")[1][0]
+        assert rows(tmp_path / "all.csv")[0]["glomeruli"] == slide["profiles"]
+        assert left_out[-1] == int(slide["profiles"]) - int(slide["counted"])
+        assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    assert left_out[1] == left_out[0] + 2
