@@ -30,7 +30,7 @@ class Review extends ImageWindow {
     List candidatesOf = null  // which file they were read from
     Map<String, Integer> tally = [:]
     int alike = 0  // glomeruli that have one id with another: a verdict could be either's, so neither is offered
-    List wholeImages = []
+    Set wholeImages = []
     private Boolean isToldChanged = null
 
     private final PauseTransition soon = new PauseTransition(Duration.millis(100))  // after the next one is shown
@@ -160,7 +160,7 @@ class Review extends ImageWindow {
         byId = all.findAll { ofId[it.getID()] == 1 }.collectEntries { [(it.getID()): it] }
         alike = all.size() - byId.size()
         tally = all.countBy { shared.verdict(it) ?: shared.TO_DO }
-        wholeImages = data == null ? [] : project.getImageList().findAll { shared.reviewedOnDisk(it) != null }
+        wholeImages = (data == null ? [] : project.getImageList()).findAll { shared.reviewedOnDisk(it) != null } as Set
     }
 
     int countDone() {
