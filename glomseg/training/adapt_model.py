@@ -90,8 +90,9 @@ def adapt_model(
     remarks += keep_persons_config(folder)
     if restart and kept:
         clear_training(folder)
-    elif not kept:
-        (folder / CARD_NAME).unlink(missing_ok=True)  # of an earlier try that was no better either
+    elif not kept and (folder / CARD_NAME).exists():
+        remarks.append(f"the model of an earlier try that was no better either, in {folder}, is replaced")
+        (folder / CARD_NAME).unlink()
     write_config(replace(config, minutes=config.minutes), folder / CONFIG_NAME)
     write_json(folder / ADAPTATION_NAME, {"method": METHOD, **_scores(done)})
     made = save_model(folder, made, done.net)  # last its card: a folder that has one is whole

@@ -113,6 +113,9 @@ def test_a_worse_model_takes_no_other_s_place(fields, better, tmp_path):
     assert not (tmp_path / "lab").exists()
     assert result.output == tmp_path / "lab-not-better"
     assert any("give `keep_anyway`" in text for text in result.remarks)
+    assert not any("is replaced" in text for text in result.remarks)
+    again = train_model([fields], tmp_path / "lab", ruined)
+    assert any("no better either" in text and text.endswith("is replaced") for text in again.remarks)
 
 
 @pytest.mark.slow
