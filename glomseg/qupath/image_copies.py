@@ -31,8 +31,8 @@ def copy_image_data(
     """Copy an image's data, and the `memory` of its predictions, to `folder`, unless a complete copy is there.
 
     The project file goes last: where it is, the copy is complete. Beside it stand the sha256 of all files, and when it
-    was made: never before the data was written, though the clock was set back since. Raises
-    RunError where nothing can be written, and ConflictError where the data is not in the `expected` state.
+    was made: never before the data was written, nor before another copy was made, though the clock was set back since.
+    Raises RunError where nothing can be written, and ConflictError where the data is not in the `expected` state.
     """
     if (folder / project_path.name).is_file():
         return
@@ -48,10 +48,18 @@ def copy_image_data(
     if expected is not None and checksums.get(DATA) != expected.sha256:
         raise ConflictError(f"image {entry_id} was saved by somebody else meanwhile; run the same command again")
     write_json(folder / CHECKSUMS, checksums)
-    data = data_folder / DATA
-    made = max(time.time(), data.stat().st_mtime + 1e-3 if data.is_file() else 0)
+    before = [made_at(other).timestamp() for other in _others(folder, entry_id)]
+    before += [path.stat().st_mtime for path in [data_folder / DATA] if path.is_file()]
+    made = max([time.time(), *(instant + 1e-3 for instant in before)])
     write_json(folder / MADE, {"made": datetime.fromtimestamp(made).astimezone().isoformat()})
     put_file(project_path, folder / project_path.name)
+
+
+def _others(folder: Path, entry_id: str) -> list[Path]:
+    """List the other copies of an image under the folder of runs, where they lie as glomseg/runs/backups.py says."""
+    runs_folder = folder.parents[2]
+    places = (f"*/backup/{entry_id}/{MADE}", f"backup/{entry_id}/*/{MADE}")
+    return [path.parent for place in places for path in runs_folder.glob(place) if path.parent != folder]
 
 
 def made_at(folder: Path) -> datetime:

@@ -135,6 +135,14 @@ def test_the_newest_backup_is_the_last_made(collected, one_process, glomseg):
     assert list_backups(runs, "1")[0].name == "run-3"
     assert glomseg("restore", collected, "1", "last").code == 0
     assert runs_of(standing(one_process, collected)) == ["run-2"]
+    made_run(collected, "run-4", discs("run-4", FREE, -8))  # by now the clock is behind two backups
+    assert glomseg("collect", collected, "run-4").code == 0
+    assert [backup.why for backup in list_backups(runs, "1")][:3] == [
+        "before the run", "before a restore", "before the run",
+    ]  # fmt: skip
+    assert list_backups(runs, "1")[0].name == "run-4"
+    assert glomseg("restore", collected, "1", "last").code == 0
+    assert runs_of(standing(one_process, collected)) == ["run-2"]
 
 
 def no_room(*_, **__):
