@@ -78,7 +78,6 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def entry = getProjectEntry()
     def key = entry.getID()
     shared.refuseToOverwrite(entry, imageData)
-    shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
     refuseAnotherImage(shared, run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
     def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
@@ -86,6 +85,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
     refuseDataOfAnother(shared, home, before, entry, imageData)
+    shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
     def earlier = remembered(shared, memoryOf(home, key, before), before != null, forget)
     def isLost = earlier == null
     earlier = earlier ?: []
