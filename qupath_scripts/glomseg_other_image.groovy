@@ -20,7 +20,10 @@ void refuse(def entry, def server) {
 
 /** Say that the data are another image's, and the way out; nothing where they are not. */
 String reasonAgainst(def entry, def server) {
-    def saved = savedImage(entry.getEntryPath())
+    def saved = [:]
+    synchronized (entry) {  // QuPath holds it while it saves
+        saved = savedImage(entry.getEntryPath())
+    }
     def uri = server.getURIs().find { it.getScheme() == "file" }
     def hasOtherSize = saved.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
     if (!hasOtherSize && !isOtherFile(saved.file, uri == null ? null : new File(uri)))

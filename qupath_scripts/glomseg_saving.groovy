@@ -151,10 +151,12 @@ long content(def entry) {
  * it shows the image without objects, and what is saved then takes the place of all that stood there.
  */
 void refuseUnread(def entry) {
-    def file = dataFile(entry)
-    def there = [file, file.resolveSibling("data.qpdata.bkp")].find { Files.exists(it) }
-    if (there == null ? !objectsSaid(entry) : isWhole(there))
-        return
+    def file = dataFile(entry), there = null
+    synchronized (entry) {  // QuPath holds it while it saves
+        there = [file, file.resolveSibling("data.qpdata.bkp")].find { Files.exists(it) }
+        if (there == null ? !objectsSaid(entry) : isWhole(there))
+            return
+    }
     throw new IllegalStateException("The data of ${entry.getImageName()} are ${there ? "damaged" : "missing"}, so " +
         "that QuPath shows nothing of what stood there; they are not replaced. `glomseg restore PROJECT " +
         "${entry.getID()}` lists backups. If all is there in this window, save it with QuPath's own Ctrl+S.")
