@@ -29,6 +29,7 @@ from glomseg.study.tables import placed_profiles
 LABELS = "labels.csv"
 CROP_PX = 240
 SHEET_COLUMNS, SHEET_ROWS = 8, 6
+_SHEET = re.compile(r"contact-\d+\.jpg")
 _SHOWN = (
     "image", "entry_id", "animal", "group", "object_id", "class", "confidence", "area_um2", "reviewed", "cut_by",
     "suggested_sclerotic",
@@ -110,15 +111,14 @@ class _Before:
     @classmethod
     def of(cls, folder: Path) -> _Before:
         """Know them by their mark, and by the table beside them: former versions marked none."""
-        named = set()
+        named: set[str] = set()
         with suppress(OSError, UnicodeDecodeError, csv.Error):
             columns, rows = read_csv(folder / LABELS)
             named = {line["crop"] for line in rows} if {"crop", "object_id"} <= set(columns) else set()
-        places = {path.relative_to(folder).as_posix(): path for path in folder.glob("crops/*.jpg")}
-        sheets = {path.name: path for path in folder.glob("contact-*.jpg")}
-        sheet_of_table = re.compile(r"contact-\d+\.jpg" if named else "(?!)")
-        ours = [name for name, path in {**places, **sheets}.items()
-                if name in named or sheet_of_table.fullmatch(name) or is_marked(path)]  # fmt: skip
+        crops = {path.relative_to(folder).as_posix(): path for path in folder.glob("crops/*.jpg")}
+        sheets = {path.name: path for path in folder.glob("contact-*.jpg") if _SHEET.fullmatch(path.name)}
+        ours = {name for name, path in crops.items() if name in named or is_marked(path)}  # whatever else a table names
+        ours |= {name for name, path in sheets.items() if named or is_marked(path)}
         return cls(folder, frozenset(ours))
 
     def refuse_to_replace(self, study: Study) -> None:

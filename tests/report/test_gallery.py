@@ -112,9 +112,13 @@ def test_pictures_of_a_gallery_without_marks(tmp_path: Path, glomseg) -> None:
     assert glomseg("gallery", out).code == 0
     for path in folder.rglob("*.jpg"):
         Image.open(path).convert("RGB").save(path, comment=b"")
-    write_geojson(out / "s.geojson", read_geojson(out / "s.geojson")[:2])
+    labels = folder / "labels.csv"
+    labels.write_text(labels.read_text().replace("crops/s-0001.jpg", "../s.geojson"))  # a table removes no other file
+    write_geojson(out / "s.geojson", read_geojson(out / "s.geojson")[1:])
+    (folder / "crops/s-0001.jpg").unlink()
     assert glomseg("gallery", out).code == 0
     assert sorted(path.name for path in (folder / "crops").iterdir()) == ["s-0001.jpg", "s-0002.jpg"]
+    assert len(read_geojson(out / "s.geojson")) == 2
 
 
 def test_a_suggestion_stands_below_its_picture(tmp_path: Path, glomseg) -> None:

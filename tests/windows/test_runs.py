@@ -59,7 +59,7 @@ def test_an_import_asks_for_the_run_and_brings_it_into_the_image_of_now(image):
 def test_annotating_asks_and_brings_the_outlines_into_the_image_of_now(desk):
     """The image is left, changed and opened again while glomseg works in its own Python."""
     desk.open("kidney_02.tif")
-    desk.fx("hierarchy.clearAll(); gui.getProject().getEntry(data).saveImageData(data)")
+    desk.draw(0)
     desk.fx(f"""qupath.lib.gui.prefs.PathPrefs.createPersistentPreference("glomseg.python", "").set("{sys.executable}")
         Thread.startDaemon {{ gui.runScript(new File("{list_scripts()["annotate_current_image"]}"), null) }}
         1""")
