@@ -32,7 +32,8 @@ def compare(first: Path, second: Path, output: Path | None, as_json: bool, quiet
     from glomseg.evaluation.compare import compare as compare_results
     from glomseg.evaluation.intervals import assumption
     from glomseg.evaluation.summary import clean
-    from glomseg.files import json_text, refuse_other_file, write_text
+    from glomseg.files import json_text, write_text
+    from glomseg.standing_files import refuse_other_file
 
     if output is not None:
         refuse_other_file(output, _is_comparison)

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import zip_longest
 from pathlib import Path
@@ -24,9 +24,6 @@ from glomseg.unexpected import is_disk_full
 
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
-
-_LOOKED_AT = 1 << 24
-"""So many bytes of a file tell what it is: a slide that stands there instead may have any number."""
 
 
 @contextmanager
@@ -57,7 +54,7 @@ def replacing(
         before()
         put(temporary, target)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             with suppress(OSError):  # on a read-only disk even what is not there cannot be removed
@@ -94,7 +91,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rmdir()
         temporary.rename(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -124,10 +121,15 @@ def remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def utf8(text: str) -> bytes:
+    """Return text as it stands in files, odd bytes of file names escaped."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 to `path`, whole or not at all, odd bytes of file names escaped; raises RunError."""
     with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
+        temporary.write_bytes(utf8(text))
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
@@ -136,9 +138,9 @@ def write_texts(texts: Mapping[Path, str]) -> None:
         for path, text in reversed(list(texts.items())):  # the last that opens ends first
             temporary = opened.enter_context(replacing(path))
             try:
-                _write_through(temporary, text.encode("utf-8", "backslashreplace"))
+                _write_through(temporary, utf8(text))
             except OSError as error:
-                raise _cannot_write(path, error) from error
+                raise cannot_write(path, error) from error
 
 
 def _write_through(path: Path, content: bytes) -> None:
@@ -193,48 +195,6 @@ def parse_csv(text: str) -> tuple[list[str], list[dict[str, str]]]:
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Read a CSV table in UTF-8 as `parse_csv` does; raises OSError, UnicodeDecodeError, csv.Error."""
     return parse_csv(path.read_bytes().decode("utf-8-sig"))
-
-
-def refuse_other_table(path: Path, columns: Sequence[str]) -> None:
-    """Raise RunError where a table stands at `path` that has few of these columns: it is a person's, such as a sheet.
-
-    A table of another version has most of them.
-    """
-    try:
-        found = read_csv(path)[0]
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, UnicodeDecodeError, csv.Error):
-        found = []
-    if len(set(found) & set(columns)) < len(columns) / 3:
-        raise RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
-
-
-def refuse_own_columns(path: Path, columns: Collection[str]) -> None:
-    """Raise RunError where a person wrote columns of their own into a table of ours, which would go with it."""
-    try:
-        own = [name for name in read_csv(path)[0] if name and name not in columns]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return
-    if own:
-        named = ", ".join(map(repr, own[:3]))
-        raise RunError(
-            f"{path} has columns that glomseg does not write ({named}), so nothing was written; "
-            "choose another `output`, or move that table away"
-        )
-
-
-def refuse_other_file(path: Path, is_ours: Callable[[bytes], bool]) -> None:
-    """Raise RunError where a file stands at `path` that `is_ours` does not know by its beginning: it is a person's."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(_LOOKED_AT)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    if not is_ours(content):
-        raise RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
 
 
 def from_json(text: str | bytes) -> Any:
@@ -299,7 +259,8 @@ def owner_of(path: Path) -> str:
         return "another person"
 
 
-def _cannot_write(path: Path, error: OSError) -> RunError:
+def cannot_write(path: Path, error: OSError) -> RunError:
+    """Say that a file cannot be written, why, and the way out."""
     way_out = ""
     if isinstance(error, PermissionError):
         place = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)

@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = (
     ("errors", "file_rights", "leftovers", "unexpected"),
     ("child_process", "columns", "files", "geometry", "listing", "progress", "settings"),
+    ("standing_files",),
     ("slides",),
     ("models",),
     ("qupath",),

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from glomseg.errors import EvaluationError, in_words
-from glomseg.evaluation.evaluate import METRICS, PER_SLIDE
+from glomseg.evaluation.evaluation_folder import METRICS, PER_SLIDE
 from glomseg.evaluation.intervals import Scale, intervals, least_p, sign_flip_test
 from glomseg.files import from_json, read_csv
 

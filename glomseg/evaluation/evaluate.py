@@ -1,23 +1,18 @@
-"""Score predictions against truth, image by image, and keep what came out in a folder."""
+"""Score predictions against truth, image by image."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import shapely
 
-from glomseg import __version__
 from glomseg.errors import EvaluationError, GlomsegError, SlideError
-from glomseg.evaluation.mistakes import GALLERIES, draw_galleries
 from glomseg.evaluation.odd_places import odd_places
-from glomseg.evaluation.plots import PLOTS, SUFFIXES, draw_plots
-from glomseg.evaluation.score import MPP_SLACK, ImageScore, ObjectRow, score_image
-from glomseg.evaluation.summary import Summary, clean, summarise
-from glomseg.files import csv_text, json_text, refuse_other_file, refuse_other_table, refuse_own_columns, write_texts
+from glomseg.evaluation.score import MPP_SLACK, ImageScore, score_image
+from glomseg.evaluation.summary import Summary, summarise
 from glomseg.labelled.alike import say_alike
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.image_info import ImageInfo, info_of
@@ -38,10 +33,6 @@ from glomseg.progress import ProgressCount
 from glomseg.qupath.classes import LeftOutObjects
 from glomseg.qupath.doubtful_outlines import SPECK
 from glomseg.slides.slide import open_slide
-
-METRICS = "metrics.json"
-PER_SLIDE = "per_slide.csv"
-PER_OBJECT = "per_object.csv"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,59 +268,3 @@ def read_source(source: Source, selection: Selection) -> Outlines:
     if source.annotated is None:
         return read_outlines(source.path, selection)
     return image_outlines(source.annotated, selection, source.stem)
-
-
-def write_evaluation(
-    folder: Path,
-    evaluation: Evaluation,
-    *,
-    details: dict[str, Any] | None = None,
-    pictures: bool = True,
-    icc: bool = False,
-) -> None:
-    """Write metrics.json, per_slide.csv, per_object.csv, and with `pictures` the plots and galleries.
-
-    Raises RunError where nothing can be written, or where a file of one of these names, or a column in it, is a
-    person's.
-    Plots and galleries of a former evaluation go as soon as the tables are there, which are of other scores.
-    `details` (the command, the model, the files) stand at the top of metrics.json. With `icc` pictures have the colours
-    that ICC profiles say.
-    """
-    content = {"glomseg_version": __version__, **clean(details or {}), **evaluation.summary.to_table()}
-    content["remarks"] = list(evaluation.remarks)
-    rows = [_image_row(image) for image in evaluation.images]
-    objects = [_object_row(image, row) for image in evaluation.images for row in image.objects]
-    of_objects = ["image", "group", "unit", *(item.name for item in fields(ObjectRow))]
-    refuse_other_file(folder / METRICS, lambda content: b'"glomseg_version"' in content)
-    refuse_other_table(folder / PER_OBJECT, of_objects)
-    refuse_own_columns(folder / PER_OBJECT, of_objects)
-    refuse_other_table(folder / PER_SLIDE, list(rows[0]))
-    refuse_own_columns(folder / PER_SLIDE, {*rows[0], "kpis_f1"})
-    write_texts(
-        {
-            folder / PER_OBJECT: csv_text(of_objects, objects),
-            folder / PER_SLIDE: csv_text(list(rows[0]), rows),
-            folder / METRICS: json_text(content) + "\n",
-        }
-    )
-    _remove_pictures(folder)
-    if pictures:
-        draw_plots(evaluation.images, folder / "plots")
-        draw_galleries(evaluation.images, folder / "gallery", icc=icc)
-
-
-def _remove_pictures(folder: Path) -> None:
-    """Remove the plots and galleries of a former evaluation."""
-    plots = [folder / "plots" / f"{name}{suffix}" for name in PLOTS for suffix in SUFFIXES]
-    for path in (*plots, *(folder / "gallery" / f"{name}.png" for name in GALLERIES)):
-        with suppress(OSError):
-            path.unlink()
-
-
-def _image_row(image: ImageScore) -> dict[str, object]:
-    info = image.info
-    return {"image": info.key, "group": info.group, "unit": info.unit, "split": info.split, **image.values()}
-
-
-def _object_row(image: ImageScore, row: ObjectRow) -> dict[str, object]:
-    return {"image": image.info.key, "group": image.info.group, "unit": image.info.unit, **asdict(row)}

@@ -9,7 +9,8 @@ from typing import Any
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.candidates import WithCandidates, score_candidates
-from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate, write_evaluation
+from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate
+from glomseg.evaluation.evaluation_folder import refuse_to_replace, write_evaluation
 from glomseg.evaluation.learned import LearnedFrom, card_remarks, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
 from glomseg.evaluation.projects import find_side, is_project, without_unread, without_unseen
@@ -127,6 +128,7 @@ def evaluate_predictions(
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     settings = options.settings()
+    refuse_to_replace(output)
     if options.slides and not any(map(is_project, (predicted, truth))):
         raise EvaluationError("`slides` is where images of a project are looked for, and none is named; leave it away")
     ours = find_side(predicted, slides=options.slides)
@@ -159,6 +161,7 @@ def evaluate_model(
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     settings = options.settings()
+    refuse_to_replace(output)
     if options.slides and not is_project(data):
         raise EvaluationError(f"`slides` is where images of a project are looked for; {data} is none, so leave it away")
     segment = replace(
@@ -231,7 +234,7 @@ class _Work:
             swept = sweep_run(predictions, pairs, evaluation, self.output, self.listener)
             said.append(swept.in_words())
         else:
-            remove_sweep(self.output)
+            said += remove_sweep(self.output)
         candidates = score_candidates(pairs, evaluation.images, self.settings.predicted)
         self.listener.waiting("drawing")
         more += evaluation.left_out
@@ -246,12 +249,14 @@ class _Work:
         if candidates is not None:
             content["candidates"] = candidates.to_table()
         everything = (*remarks, *more, *evaluation.remarks, *said)
-        write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
-                         pictures=self.options.pictures, icc=self.icc)  # fmt: skip
+        kept = write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
+                                pictures=self.options.pictures, icc=self.icc)  # fmt: skip
+        for remark in kept:
+            self.listener.remark(remark)
         return EvaluationResult(
             folder=self.output,
             evaluation=evaluation,
-            remarks=everything,
+            remarks=(*everything, *kept),
             sweep=swept,
             unread=tuple(unread),
             candidates=candidates,

@@ -13,10 +13,11 @@ from glomseg.evaluation.evaluate import Evaluation
 from glomseg.evaluation.plots import draw_sweep
 from glomseg.evaluation.predictions import Predictions
 from glomseg.evaluation.sweep import Kept, Point, best, sweep
-from glomseg.files import read_csv, write_csv
+from glomseg.files import csv_text, read_csv
 from glomseg.labelled.pairs import Pair
 from glomseg.runs.listener import Listener
 from glomseg.segment.tiles import ReadingFrame
+from glomseg.standing_files import remove_kept, write_kept
 
 TABLE = "thresholds.csv"
 COLUMNS = ("threshold", "images", "true", "predicted", "matched", "precision", "recall", "f1", "pq", "dice")
@@ -70,7 +71,9 @@ def sweep_run(
         scratch=run.folder,
         progress=lambda done, total: listener.waiting(f"thresholds, image {done} of {total}"),
     )
-    write_csv(output / TABLE, COLUMNS, [row for point in points for row in _rows(point)])
+    rows = [row for point in points for row in _rows(point)]
+    for remark in write_kept({output / TABLE: csv_text(COLUMNS, rows)}):
+        listener.remark(remark)
     draw_sweep(points, output / "plots")
     threshold = best(points)
     at = next((point for point in points if point.threshold == threshold), None)
@@ -81,13 +84,18 @@ def sweep_run(
     )
 
 
-def remove_sweep(output: Path) -> None:
-    """Remove what a former evaluation said of other thresholds: it is not of the scores beside it."""
+def remove_sweep(output: Path) -> tuple[str, ...]:
+    """Remove what a former evaluation said of other thresholds, which is not of the scores beside it.
+
+    Returns where a table that a person changed is kept, in words.
+    """
     table = output / TABLE
     with suppress(OSError, UnicodeDecodeError, csv.Error):
         if read_csv(table)[0] == list(COLUMNS):
-            for path in (table, *(output / "plots" / f"thresholds{suffix}" for suffix in (".png", ".svg"))):
-                path.unlink(missing_ok=True)
+            for suffix in (".png", ".svg"):
+                (output / "plots" / f"thresholds{suffix}").unlink(missing_ok=True)
+            return remove_kept(table)
+    return ()
 
 
 def _rows(point: Point) -> list[dict[str, object]]:

@@ -15,13 +15,14 @@ from PIL import Image
 
 from glomseg.columns import Column, Row, names, row
 from glomseg.errors import GlomsegError, MeasureError, RunError, SlideError
-from glomseg.files import read_csv, write_csv
+from glomseg.files import csv_text, read_csv
 from glomseg.listing import first_names
 from glomseg.pictures.contact_sheet import draw_contact_sheet
 from glomseg.pictures.jpeg import is_marked, write_jpeg
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.report.judgements import read_labels
 from glomseg.slides.slide import open_slide
+from glomseg.standing_files import remove_kept, write_kept
 from glomseg.study.columns import GLOMERULI
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
 from glomseg.study.tables import placed_profiles
@@ -71,8 +72,9 @@ def write_gallery(
 ) -> GalleryResult:
     """Write crops/<entry id>-<number>.jpg, contact-<n>.jpg and labels.csv, whose column new_class waits for a person.
 
-    Classes that wait in the table of a former gallery are kept beside the new one, and said; its pictures go. Its table
-    goes first: stopped half-way, its rows would name pictures of other glomeruli. Memory is that of one contact sheet.
+    What a person wrote into the table of a former gallery is kept beside the new one, and said; its pictures go. Its
+    table goes first: stopped half-way, its rows would name pictures of other glomeruli. Memory is that of one contact
+    sheet.
     Raises RunError, also where a picture of one of these names is a person's.
     """
     before = _Before.of(folder)
@@ -95,7 +97,7 @@ def write_gallery(
                 problems.append(f"{slide.image.name}: {error}")
         sheets.finish()
         before.remove_all_but({*sheets.written, *(f"{item['crop']}" for item in rows)})
-        write_csv(folder / LABELS, names(COLUMNS), rows)
+        write_kept({folder / LABELS: csv_text(names(COLUMNS), rows)})
     except RunError as error:
         raise RunError("; ".join((str(error), *remarks))) from error
     return GalleryResult(folder=folder, glomeruli=len(rows), problems=tuple(problems), remarks=remarks)
@@ -148,10 +150,7 @@ def _sheet_name(index: int) -> str:
 
 
 def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
-    """Remove the table of a former gallery; keep it, and say where, if a person wrote something into it.
-
-    That is classes that no object has, or columns of their own, such as remarks.
-    """
+    """Remove the table of a former gallery; keep it, and say where, if a person wrote something into it."""
     if not path.is_file():
         return ()
     items = [profile.item for slide in study.slides for profile in slide.profiles]
@@ -166,8 +165,7 @@ def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
     kept = next(place for place in numbers if not place.exists())
     try:
         if not waiting and not own:
-            path.unlink()
-            return ()
+            return remove_kept(path)
         path.rename(kept)
     except OSError as error:
         holds = "holds what a person wrote, and cannot be kept" if waiting or own else "cannot be replaced"

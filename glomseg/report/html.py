@@ -13,12 +13,13 @@ import jinja2
 from markupsafe import Markup
 
 from glomseg import __version__
-from glomseg.files import refuse_other_file, write_text
+from glomseg.files import write_text
 from glomseg.pictures.overlay import ColorBy
 from glomseg.report.figures import choose_galleries, draw_charts, draw_effects, quantity_title
 from glomseg.report.findings import warnings
 from glomseg.report.methods import methods, references, used_runs
 from glomseg.report.plates import paint_density_maps, paint_pictures
+from glomseg.standing_files import refuse_other_file
 from glomseg.study.columns import ANIMALS, QUANTITIES, SLIDES
 from glomseg.study.records import Study
 from glomseg.study.summary import StudySummary, animals

@@ -61,6 +61,7 @@ def apply_labels(
     images = amend_all(sources, planned, progress=progress)
     changed = {(key, item.object_id) for key, items in planned.items() if not images[key].problem for item in items}
     notes = say_moved(label for label in read if (label.entry_id, label.object_id) in changed)
+    notes += say_misplaced(labels, sources)
     return AppliedLabels(images=images, remarks=tuple(remarks), notes=tuple(notes))
 
 
@@ -79,17 +80,37 @@ def say_moved(labels: Iterable[Judgement]) -> list[str]:
     ]
 
 
+def say_misplaced(labels: Path, sources: Sources) -> list[str]:
+    """Say how many rows have another class than stands in the project, and no new one; raises MeasureError."""
+    standing = {
+        (slide.image.entry_id, item.object_id): item.class_name or ""
+        for slide in sources.slides
+        if slide.source == "project"
+        for item in slide.image.objects
+    }
+    others = [
+        row["class"]
+        for row in _rows(labels)
+        if row["new_class"] in ("", row["class"])
+        and standing.get((_entry_id(row, labels), row["object_id"]), row["class"]) != row["class"]
+    ]
+    if not others:
+        return []
+    return [
+        f"{len(others)} rows have another class than stands in the project ({others[0]}) and no new_class, and changed "
+        "nothing: a class is set where it stands in the column new_class"
+    ]
+
+
 def read_labels(path: Path) -> list[Judgement]:
     """Read the rows of a gallery's table in which a new class was written; raises MeasureError."""
     labels: dict[tuple[str, str], Judgement] = {}
     for row in _rows(path):
-        entry_id = row.get("entry_id", row.get("image_id"))  # as it was called before
-        if entry_id is None:
-            raise MeasureError(f"the table of labels {path} has no column entry_id; add it to its first line")
+        entry_id = _entry_id(row, path)
         new = ": ".join(part.strip() for part in row.get("new_class", "").split(":"))
         if not new or new == row["class"]:
             continue
-        if not all(new.split(": ")):
+        if not all(new.split(": ")) or new.startswith("#") or not any(map(str.isalpha, new)):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
         label = Judgement(entry_id, row["object_id"], row["class"], new)
         other = labels.setdefault((entry_id, label.object_id), label)
@@ -98,6 +119,13 @@ def read_labels(path: Path) -> list[Judgement]:
                 f"{path} gives object {label.object_id} two classes, {other.new_class} and {new}; leave one of its rows"
             )
     return list(labels.values())
+
+
+def _entry_id(row: Mapping[str, str], path: Path) -> str:
+    entry_id = row.get("entry_id", row.get("image_id"))  # as it was called before
+    if entry_id is None:
+        raise MeasureError(f"the table of labels {path} has no column entry_id; add it to its first line")
+    return entry_id
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from glomseg import __version__
 from glomseg.files import markdown_text as plain
-from glomseg.files import write_text
 from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run
+from glomseg.standing_files import write_kept
 
 SUMMARY = "summary.md"
 HEAD = "# Run "
@@ -19,8 +19,8 @@ LISTED = 200
 """More images are not listed one by one; run.json has them all."""
 
 
-def write_summary(run: Run, left_out: Sequence[str] = (), notes: Sequence[str] = ()) -> None:
-    """Write summary.md into the run folder; raises RunError.
+def write_summary(run: Run, left_out: Sequence[str] = (), notes: Sequence[str] = ()) -> tuple[str, ...]:
+    """Write summary.md into the run folder; returns where one that a person changed is kept; raises RunError.
 
     `left_out` says what was not taken for a slide, and `notes` how the work went, a sentence each.
     """
@@ -37,7 +37,7 @@ def write_summary(run: Run, left_out: Sequence[str] = (), notes: Sequence[str] =
         _list("Deserve a closer look", [f"**{plain(one.name)}** {plain(why)}" for one in done for why in one.doubts]),
         _list("Said of the files", [f"**{plain(one.name)}** {plain(why)}" for one in done for why in one.remarks]),
     ]
-    write_text(run.folder / SUMMARY, "\n\n".join(part for part in parts if part) + "\n")
+    return write_kept({run.folder / SUMMARY: "\n\n".join(part for part in parts if part) + "\n"})
 
 
 def _counts(run: Run, done: Sequence[ImageRecord], failed: Sequence[ImageRecord], images: int) -> str:

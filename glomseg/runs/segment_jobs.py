@@ -57,8 +57,8 @@ def segment_jobs(
         return
     with place.alone():
         problems = write_table(run)
-        write_summary(run, left_out, (*notes, *profiles, *problems))
-    for problem in problems:
+        kept = write_summary(run, left_out, (*notes, *profiles, *problems))
+    for problem in (*problems, *kept):
         listener.warning(problem)
 
 

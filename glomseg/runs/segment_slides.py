@@ -11,7 +11,6 @@ from pathlib import Path
 
 from glomseg.columns import names
 from glomseg.errors import GeoJSONError, RunError
-from glomseg.files import refuse_other_file, refuse_other_table, refuse_own_columns
 from glomseg.listing import first_names
 from glomseg.runs.journal import remove_journals
 from glomseg.runs.listener import Listener, keeping
@@ -27,6 +26,7 @@ from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.runs.shard import share_of
 from glomseg.runs.table import COLUMNS, TABLE
 from glomseg.slides.find_slides import slides_of
+from glomseg.standing_files import refuse_other_file, refuse_other_table, refuse_own_columns
 
 _LONGEST = 150  # bytes of a name: file systems take 255
 

@@ -8,12 +8,13 @@ from functools import cached_property
 
 from glomseg.columns import Column, names, row
 from glomseg.errors import GeoJSONError
-from glomseg.files import write_csv
+from glomseg.files import csv_text
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.candidates import counted_outlines
 from glomseg.runs.run import Run
 from glomseg.segment.columns import NAMING, PLACE, TOUCHES_EDGE
 from glomseg.segment.shape import SHAPE, Shape, measure_shape
+from glomseg.standing_files import write_kept
 
 TABLE = "glomeruli.csv"
 
@@ -47,11 +48,12 @@ COLUMNS: tuple[Column[Outlined], ...] = (
 def write_table(run: Run) -> tuple[str, ...]:
     """Write one CSV row for each glomerulus of a run to glomeruli.csv, from the results on disk.
 
-    Returns which results cannot be read, and why; their rows are missing.
+    Returns which results cannot be read, and why, whose rows are missing; and what a person had changed, which is kept.
     """
     problems: list[str] = []
-    write_csv(run.folder / TABLE, names(COLUMNS), [row(COLUMNS, one) for one in _outlines(run, problems)])
-    return tuple(problems)
+    rows = [row(COLUMNS, one) for one in _outlines(run, problems)]
+    kept = write_kept({run.folder / TABLE: csv_text(names(COLUMNS), rows)})
+    return (*problems, *kept)
 
 
 def _outlines(run: Run, problems: list[str]) -> Iterator[Outlined]:

@@ -6,7 +6,7 @@ import csv
 import math
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,9 @@ from glomseg.files import (
     from_json,
     json_text,
     read_csv,
-    refuse_other_file,
-    refuse_other_table,
-    refuse_own_columns,
     replacing,
-    write_texts,
 )
+from glomseg.standing_files import refuse_other_file, refuse_other_table, refuse_own_columns, write_kept
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
@@ -95,8 +92,12 @@ def _number(quantity: Quantity, animal: Animal) -> float | None:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
-def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[Path]:
+def write_tables(
+    study: Study, folder: Path, *, parquet: bool = False, remark: Callable[[str], None] = lambda text: None
+) -> list[Path]:
     """Write all tables, the dictionary of their columns, and how they were made; returns the files.
+
+    What a person changed in one since it was written is kept beside it, and `remark` is told.
 
     Raises RunError where nothing can be written, where a table of that name is not ours, such as a sample sheet, or
     has columns of a person's, or where the tables of another project stand; MeasureError for Parquet without pyarrow.
@@ -110,7 +111,8 @@ def write_tables(study: Study, folder: Path, *, parquet: bool = False) -> list[P
     texts[folder / RECORD] = json_text({**record(study), MEASURED: _from(folder, study.path)}) + "\n"
     columnar = of_study if parquet else {}
     written = [_write_parquet(folder / f"{name}.parquet", TABLES[name], rows) for name, rows in columnar.items()]
-    write_texts(texts)
+    for kept in write_kept(texts):
+        remark(kept)
     return [*texts, *written]
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, RunError
-from glomseg.files import refuse_other_table, refuse_own_columns
 from glomseg.models.card import CARD_NAME, WEIGHTS_NAME
 from glomseg.pictures.jpeg import is_marked
 from glomseg.settings import parse_json
+from glomseg.standing_files import refuse_other_table, refuse_own_columns
 from glomseg.training.checkpoint import STATE_NAME
 from glomseg.training.config_file import CONFIG_NAME
 from glomseg.training.data.training_data import SPLIT_NAME, SURVEY_COLUMNS, SURVEY_NAME

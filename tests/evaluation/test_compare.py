@@ -8,7 +8,8 @@ from support.scenes import evaluated, side
 
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.compare import compare
-from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
+from glomseg.evaluation.evaluate import EvaluateSettings
+from glomseg.evaluation.evaluation_folder import write_evaluation
 
 TRUE = side((0, 0, 10, 10), (40, 40, 10, 10))
 

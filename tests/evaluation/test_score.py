@@ -13,7 +13,8 @@ from support.scenes import evaluated, side
 
 from glomseg.errors import EvaluationError, RunError
 from glomseg.evaluation.curves import agreement, calibration, pr_curve
-from glomseg.evaluation.evaluate import EvaluateSettings, write_evaluation
+from glomseg.evaluation.evaluate import EvaluateSettings
+from glomseg.evaluation.evaluation_folder import write_evaluation
 from glomseg.evaluation.score import score_image
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.sample_sheet import Sample, SampleSheet
@@ -220,10 +221,17 @@ def test_columns_of_a_person_are_not_replaced(tmp_path: Path) -> None:
         path = tmp_path / name
         ours = path.read_text()
         first, *rows = ours.splitlines()
-        path.write_text("\n".join([f"{first},remark", *(f"{line},pale" for line in rows)]) + "\n")
-        with pytest.raises(RunError, match="has columns that glomseg does not write"):
-            write_evaluation(tmp_path, evaluated(SCENE), pictures=False)
-        path.write_text(ours)
+        remarked = "\n".join([f"{first},remark", *(f"{line},pale" for line in rows)]) + "\n"
+        path.write_text(remarked)
+        (said,) = write_evaluation(tmp_path, evaluated(SCENE), pictures=False)
+        kept = path.with_name(f"{path.stem}-1.csv")
+        assert said == f"{name} was changed since glomseg wrote it; as it was it is {kept} now"
+        assert (path.read_text(), kept.read_text()) == (ours, remarked)
+    (tmp_path / ".written.json").unlink()  # as of an earlier version
+    path.write_text(remarked)
+    with pytest.raises(RunError, match="has columns that glomseg does not write"):
+        write_evaluation(tmp_path, evaluated(SCENE), pictures=False)
+    assert path.read_text() == remarked
 
 
 def test_nothing_to_score_is_refused() -> None:

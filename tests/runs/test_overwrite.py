@@ -95,13 +95,21 @@ def test_columns_that_a_person_wrote_into_a_table(tmp_path: Path, oracle_folder:
         first, *others = before.splitlines()
         remarked = "\n".join([f"{first},my remark", *(f"{line},stain is pale" for line in others)]) + "\n"
         path.write_text(remarked)
+        (path.parent / ".written.json").rename(tmp_path / "noted")  # as of an earlier version
         refused = glomseg(*command)
         assert refused.code == 1
         assert f"{path} has columns that glomseg does not write ('my remark'), so nothing was written" in refused.err
         assert path.read_text() == remarked
-        path.unlink()
-        assert glomseg(*command).code == 0
-        assert path.read_text().splitlines()[0] == first
+        (tmp_path / "noted").rename(path.parent / ".written.json")
+        for number, theirs in enumerate((remarked, before.replace("slide", "slide 7b")), 1):  # cells of ours, too
+            path.write_text(theirs)
+            renewed = glomseg(*command)
+            assert renewed.code == 0
+            kept = path.with_name(f"{path.stem}-{number}.csv")
+            assert f"{path.name} was changed since glomseg wrote it; as it was it is {kept} now" in renewed.err
+            assert kept.read_text() == theirs
+            assert path.read_text().splitlines()[0] == first
+        assert "was changed" not in glomseg(*command).err
 
 
 def test_files_of_a_person_where_a_run_would_write(tmp_path: Path, oracle_folder: Path, glomseg) -> None:

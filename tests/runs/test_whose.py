@@ -31,7 +31,7 @@ HELD = {
     ),
     "`gallery --apply`": (
         "report/test_gallery.py::test_classes_come_back_into_the_project",
-        "report/test_gallery.py::test_labels_that_no_longer_fit_are_named",
+        "report/test_judgements.py::test_labels_that_no_longer_fit_are_named",
     ),
     "the review colours it": (
         "qupath/test_scripts.py::test_a_review_in_qupath",

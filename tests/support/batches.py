@@ -33,9 +33,11 @@ def begun(folder: Path, parameters: RunParameters) -> Path:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Read the results of a run folder by name: all files but its records, which hold times, and its locks."""
+    """Read the results of a run folder by name: all files but its records, which hold times, or of those, and locks."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in ("run.json", "summary.md") and not path.name.startswith(".lock")
+        if path.is_file()
+        and path.name not in ("run.json", "summary.md", ".written.json")
+        and not path.name.startswith(".lock")
     }
