@@ -96,7 +96,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         brought: isLost ? [] : brought(existing, earlier) { foundBy(runs, home, it, key, elsewhere) }])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
-        backUp(entry, backupFolder(home, run, key), home.resolve("memory").resolve(key + ".geojson"))
+        shared.load("glomseg_backup").copy(entry, getProject().getPath(), home, run)
         remember(plan.remember, home.resolve("memory").resolve(key).resolve(write + ".geojson"))
         keepChange(shared, home, run, key, [
             mark: write, previous_mark: before, removed: plan.remove, added: plan.add, remembered: plan.remembered,
@@ -447,32 +447,6 @@ boolean areRivals(PathObject item, PathObject other) {
 
 String nameOf(PathObject item) {
     return item.getPathClass()?.toString() ?: ""
-}
-
-/** Name the folder for a backup: the run's own, or a new one where it has written before; as backups.py does. */
-Path backupFolder(Path home, Path run, String key) {
-    def first = run.resolve("backup").resolve(key)
-    if (!(first.toFile().list() ?: []).any { it.endsWith(".qpproj") })
-        return first
-    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
-    return home.resolve("backup").resolve(key).resolve(time + "-collect")
-}
-
-/** Copy the image's data before a change, with its sums; the project file goes last: where it is, all is there. */
-void backUp(def entry, Path folder, Path memory) {
-    def projectFile = getProject().getPath()
-    Files.createDirectories(folder)
-    def names = ["data.qpdata", "data.qpdata.bkp", "summary.json", "server.json"]
-    def sources = names.collect { entry.getEntryPath().resolve(it) }
-    sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"), memory]
-    def sums = sources.findAll { Files.exists(it) }.collectEntries {
-        def copy = folder.resolve(it.getFileName())
-        Files.copy(it, copy, StandardCopyOption.REPLACE_EXISTING)
-        def digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(copy))
-        [(copy.getFileName().toString()): digest.encodeHex().toString()]
-    }
-    folder.resolve("checksums.json").toFile().setText(GsonTools.getInstance().toJson(sums), "UTF-8")
-    Files.copy(projectFile, folder.resolve(projectFile.getFileName()), StandardCopyOption.REPLACE_EXISTING)
 }
 
 /** Tell where the memory lies that is true of data with this mark; a duplicate of an image has that of its original. */

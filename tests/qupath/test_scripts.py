@@ -5,9 +5,11 @@ A start of QuPath takes seconds, so that several scripts run in one: "name|argum
 
 import csv
 import json
+import os
 import re
 import shutil
 import sys
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from glomseg.files import read_csv
 from glomseg.qupath.objects import read_geojson, write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.backups import list_backups
 from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import FINGERPRINT, REJECTED, RUN, mark, owner
 from glomseg.runs.run import instant
@@ -198,6 +201,22 @@ def test_an_import_brings_in_the_run_of_the_newest_instant(moved, one_process, d
     drive(moved, "import_results", image="kidney_01.tif")
     assert {item.metadata[RUN] for item in standing(one_process, moved).values() if RUN in item.metadata} == {"a"}
     assert [path.parent.name for path in (moved.parent / "glomseg").glob("*/changes")] == ["a"]
+
+
+def test_an_import_leaves_the_backup_that_was_made_last(moved, drive):
+    """Though the clock was set back since, and beside a record of another's that says nothing."""
+    runs = moved.parent / "glomseg"
+    os.utime(moved.parent / "data/1/data.qpdata", (3e9, 3e9))
+    odd = runs / "backup/1/20260101-000000-000-undo/backup.json"
+    odd.parent.mkdir(parents=True)
+    odd.write_text("{}")
+    for name, shift in (("a", 0), ("b", 8), ("c", -8)):
+        made_run(moved, name, discs(name, FREE, shift))
+        drive(moved, f"import_results|{name}", image="kidney_01.tif")
+    assert [backup.name for backup in list_backups(runs, "1")] == ["c", "b", "a"]
+    assert list_backups(runs, "1")[-1].made.timestamp() > 3e9
+    copy_made = json.loads((runs / "c/backup/1/backup.json").read_text())["made"]
+    assert datetime.fromisoformat(copy_made).tzinfo is not None
 
 
 def test_an_import_lets_no_older_run_take_the_place_of_one_that_cannot_be_read(moved, one_process, glomseg, drive):

@@ -1,0 +1,73 @@
+/*
+ * Purpose: copy an image's data before a script of glomseg's changes it, where and as glomseg's backups.py and
+ *          image_copies.py do. The other scripts load this file from their own folder; by itself it does nothing.
+ * Input:   none.
+ * Output:  glomseg/<run>/backup/<image> or, where the run has written before, glomseg/backup/<image>/<time>-collect.
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import com.google.gson.JsonParseException
+import groovy.transform.Field
+import java.nio.file.Files
+import java.nio.file.Path
+import java.nio.file.StandardCopyOption
+import java.security.MessageDigest
+import java.time.DateTimeException
+import java.time.Instant
+import java.time.OffsetDateTime
+import java.time.ZoneId
+import java.time.temporal.ChronoUnit
+import qupath.lib.io.GsonTools
+
+@Field static final String MADE = "backup.json"  // when a copy was made
+
+/** Copy the image's data before a change, with its sums; the project file goes last: where it is, all is there. */
+void copy(def entry, Path projectFile, Path home, Path run) {
+    def key = entry.getID(), folder = newFolder(home, run, key)
+    Files.createDirectories(folder)
+    def names = ["data.qpdata", "data.qpdata.bkp", "summary.json", "server.json"]
+    def sources = names.collect { entry.getEntryPath().resolve(it) }
+    sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"),
+                home.resolve("memory").resolve(key + ".geojson")]
+    def sums = sources.findAll { Files.exists(it) }.collectEntries {
+        def copy = folder.resolve(it.getFileName())
+        Files.copy(it, copy, StandardCopyOption.REPLACE_EXISTING)
+        def digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(copy))
+        [(copy.getFileName().toString()): digest.encodeHex().toString()]
+    }
+    write(folder.resolve("checksums.json"), sums)
+    write(folder.resolve(MADE), [made: afterAllOthers(home, key, sources[0]).toString()])
+    Files.copy(projectFile, folder.resolve(projectFile.getFileName()), StandardCopyOption.REPLACE_EXISTING)
+}
+
+/** Name the folder for a backup: the run's own, or a new one where it has written before. */
+private Path newFolder(Path home, Path run, String key) {
+    def first = run.resolve("backup").resolve(key)
+    if (!(first.toFile().list() ?: []).any { it.endsWith(".qpproj") })
+        return first
+    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
+    return home.resolve("backup").resolve(key).resolve(time + "-collect")
+}
+
+/** Tell the time, or one after the data and all other backups of the image, though the clock was set back since. */
+private OffsetDateTime afterAllOthers(Path home, String key, Path data) {
+    def runs = (home.toFile().listFiles() ?: []).collect { new File(it, "backup/${key}/${MADE}") }
+    def others = (home.resolve("backup").resolve(key).toFile().listFiles() ?: []).collect { new File(it, MADE) }
+    def before = (runs + others).findAll { it.isFile() }.collect { madeAt(it) }
+    if (Files.exists(data))
+        before << Files.getLastModifiedTime(data).toInstant()
+    def latest = (before.collect { it.plusMillis(1) } + [Instant.now()]).max()
+    return OffsetDateTime.ofInstant(latest.truncatedTo(ChronoUnit.MILLIS), ZoneId.systemDefault())
+}
+
+private Instant madeAt(File file) {
+    try {
+        return OffsetDateTime.parse("${GsonTools.getInstance().fromJson(file.getText("UTF-8"), Map)?.made}").toInstant()
+    } catch (IOException | JsonParseException | DateTimeException ignored) {
+        return Instant.EPOCH
+    }
+}
+
+private void write(Path file, Map content) {
+    file.toFile().setText(GsonTools.getInstance().toJson(content), "UTF-8")
+}
