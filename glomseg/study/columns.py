@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from glomseg.columns import Column
+from glomseg.columns import Column, measurements
 from glomseg.segment.columns import NAMING, PLACE
 from glomseg.segment.shape import SHAPE
 from glomseg.study.groups import Comparison
@@ -104,10 +104,18 @@ _AROUND: tuple[Column[PlacedProfile], ...] = (
 def outdated_measurements(placed: PlacedProfile) -> tuple[str, ...]:
     """Name the measurements that only we give an object, and that this one has not now: one of before holds no more.
 
-    A fraction of PAS is not looked for each time.
+    A fraction of PAS is not looked for each time, and holds as long as the outline was not reshaped since.
     """
-    looked_for = [column for column in _AROUND if column.name != "pas_fraction" or placed.settings.pas is not None]
+    looks_for_pas = placed.settings.pas is not None or _is_reshaped(placed)
+    looked_for = [column for column in _AROUND if column.name != "pas_fraction" or looks_for_pas]
     return tuple(column.measurement for column in looked_for if column.value(placed) is None)
+
+
+def _is_reshaped(placed: PlacedProfile) -> bool:
+    """Tell whether the outline has another shape than the one of its measurements."""
+    measured = placed.profile.item.measurements
+    now = {} if placed.profile.shape is None else measurements(SHAPE, placed.profile.shape)
+    return any(not math.isclose(value, measured.get(name, value), rel_tol=1e-4) for name, value in now.items())
 
 
 GLOMERULI: tuple[Column[PlacedProfile], ...] = (

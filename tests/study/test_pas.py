@@ -1,5 +1,6 @@
 """Colour deconvolution of tissue that was painted with known amounts of stain."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,18 @@ import pytest
 from shapely.geometry import Point, box
 from support.slides import write_pyramid
 
+from glomseg.columns import measurements
 from glomseg.errors import MeasureError
 from glomseg.labelled.sample_sheet import Sample
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.objects import PathObject
 from glomseg.slides.slide import open_slide
+from glomseg.study.columns import GLOMERULI, outdated_measurements
 from glomseg.study.measure_project import MeasureOptions, measure_study
 from glomseg.study.pas import STANDARD, PasSettings, Stains, amounts, estimate_stains, measure_pas, parse_stains
-from glomseg.study.records import MeasureSettings, StudySlide
+from glomseg.study.records import MeasureSettings, PlacedProfile, StudySlide
 from glomseg.study.sources import Sources
+from glomseg.study.tables import placed_profiles
 
 H, P = np.array(STANDARD.haematoxylin), np.array(STANDARD.pas)
 
@@ -113,3 +117,21 @@ def test_vectors_as_a_user_gives_them() -> None:
     for text in ("", "1,2,3", "0,0,0;1,1,1", "1,2,3;1,2,3", "a,b,c;1,2,3", "1,2;1,2,3"):
         with pytest.raises(MeasureError, match="stain vectors"):
             parse_stains(text)
+
+
+def test_a_fraction_holds_as_long_as_the_outline(tmp_path: Path) -> None:
+    """Measured again without PAS, that of an outline which was reshaped since stood in QuPath for good."""
+    path = write_pyramid(tmp_path / "a.tif", paint_tissue(0.2, np.random.default_rng(1))[0], 0.5)
+    first = PathObject(geometry=Point(300, 300).buffer(140), class_name="Glomerulus", object_id="1")
+    options = MeasureOptions(settings=MeasureSettings(pas=None))
+
+    def measured(item: PathObject) -> PlacedProfile:
+        slide = StudySlide(image=AnnotatedImage(entry_id="1", name="a", path=path, objects=(item,)))
+        sources = Sources(name="s", folder=tmp_path, project=None, slides=(slide,), runs=(), remarks=(), problems=())
+        study = measure_study(sources, options)
+        return placed_profiles(study, study.slides[0])[0]
+
+    values = {**measurements(GLOMERULI, measured(first)), "PAS-positive fraction": 0.25}
+    assert "PAS-positive fraction" not in outdated_measurements(measured(replace(first, measurements=values)))
+    reshaped = replace(first, measurements=values, geometry=Point(300, 300).buffer(120))
+    assert "PAS-positive fraction" in outdated_measurements(measured(reshaped))
