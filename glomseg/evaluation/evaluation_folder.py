@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from glomseg import __version__
+from glomseg.errors import RunError
 from glomseg.evaluation.evaluate import Evaluation
 from glomseg.evaluation.mistakes import GALLERIES, draw_galleries
 from glomseg.evaluation.plots import PLOTS, SUFFIXES, draw_plots
 from glomseg.evaluation.score import ImageScore, ObjectRow, score_image
 from glomseg.evaluation.summary import clean
+from glomseg.evaluation.sweep_run import COLUMNS, TABLE, sweep_pictures
 from glomseg.files import csv_text, json_text
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.label_files import empty_outlines
+from glomseg.listing import first_names
 from glomseg.standing_files import refuse_other_file, refuse_other_table, refuse_own_columns, write_kept
 
 METRICS = "metrics.json"
@@ -25,8 +28,20 @@ _OF_IMAGE = ("image", "group", "unit")
 
 
 def refuse_to_replace(folder: Path) -> None:
-    """Raise RunError where a file of the name of one of ours, or a column in it, is a person's."""
+    """Raise RunError where a file of the name of one of ours, or a column in it, is a person's.
+
+    Plots and galleries are ours where the tables lie beside them that they are of.
+    """
     refuse_other_file(folder / METRICS, lambda content: b'"glomseg_version"' in content)
+    refuse_other_table(folder / TABLE, COLUMNS)
+    pictures = [] if (folder / METRICS).exists() else _pictures(folder)
+    pictures += [] if (folder / TABLE).exists() else sweep_pictures(folder)
+    if theirs := [path for path in pictures if path.exists()]:
+        raise RunError(
+            f"{folder} holds {len(theirs)} files that would be replaced and are not of an evaluation "
+            f"({first_names(str(path.relative_to(folder)) for path in theirs)}); choose another `output`, or move them "
+            "away"
+        )
     nothing = score_image(ImageInfo(key=""), empty_outlines(), empty_outlines(), kpis=True)
     for name, columns in ((PER_OBJECT, _object_columns()), (PER_SLIDE, list(_image_row(nothing)))):
         refuse_other_table(folder / name, columns)
@@ -70,10 +85,14 @@ def write_evaluation(
 
 def _remove_pictures(folder: Path) -> None:
     """Remove the plots and galleries of a former evaluation."""
-    plots = [folder / "plots" / f"{name}{suffix}" for name in PLOTS for suffix in SUFFIXES]
-    for path in (*plots, *(folder / "gallery" / f"{name}.png" for name in GALLERIES)):
+    for path in _pictures(folder):
         with suppress(OSError):
             path.unlink()
+
+
+def _pictures(folder: Path) -> list[Path]:
+    plots = [folder / "plots" / f"{name}{suffix}" for name in PLOTS for suffix in SUFFIXES]
+    return [*plots, *(folder / "gallery" / f"{name}.png" for name in GALLERIES)]
 
 
 def _image_row(image: ImageScore) -> dict[str, object]:

@@ -14,14 +14,17 @@ from glomseg.labelled.kpis import kpis_place
 from glomseg.labelled.label_files import Selection
 from glomseg.labelled.pairs import Missing, Pair, pair_up
 from glomseg.labelled.tile_files import tile_mpp
+from glomseg.listing import first_names
 from glomseg.qupath.project import read_project
 from glomseg.runs.listener import Listener
 from glomseg.runs.lock import locked
 from glomseg.runs.outlines import image_of_run
+from glomseg.runs.predictions import is_a_persons
 from glomseg.runs.run import Run
 from glomseg.runs.run_list import resume_or_start_in
 from glomseg.runs.segment_batch import Job
 from glomseg.runs.segment_jobs import segment_jobs
+from glomseg.runs.segment_slides import refuse_to_overwrite
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.slides.slide import open_slide
 
@@ -77,6 +80,7 @@ def predict(
     with locked(folder):
         segmenter = Segmenter.load(options, listener)
         run = resume_or_start_in(folder, segmenter.parameters(), restart=False)
+        refuse_to_overwrite(run, {job.entry_id for job in jobs} - run.images.keys(), options)
         segment_jobs(segmenter, jobs, run, listener)
     failed = [job.entry_id for job in jobs if not run.images[job.entry_id].is_done]
     if failed and missing == "refuse":
@@ -95,7 +99,19 @@ def predict(
             pairs.append(replace(pair, predicted=None, image=job.path))
         else:
             unread.append(f"{pair.key}: could not be segmented; left out")
+    remarks += _corrected(pairs)
     return Predictions(tuple(pairs), tuple(remarks), tuple(unread), run, segmenter)
+
+
+def _corrected(pairs: Sequence[Pair]) -> list[str]:
+    """Say where a person corrected what the model found, so that the scores are of both."""
+    theirs = [pair.key for pair in pairs if pair.predicted is not None and is_a_persons(pair.predicted.path)]
+    if not theirs:
+        return []
+    return [
+        f"a person changed the predictions on {len(theirs)} of {len(pairs)} images since ({first_names(theirs)}): the "
+        "scores there are of what stands now, and not of the model; evaluate it into a new folder"
+    ]
 
 
 def _data(data: Path, slides: Sequence[Path]) -> tuple[Side, Side]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.evaluation.evaluate import Evaluation
-from glomseg.evaluation.plots import draw_sweep
+from glomseg.evaluation.plots import SUFFIXES, draw_sweep
 from glomseg.evaluation.predictions import Predictions
 from glomseg.evaluation.sweep import Kept, Point, best, sweep
 from glomseg.files import csv_text, read_csv
@@ -92,10 +92,15 @@ def remove_sweep(output: Path) -> tuple[str, ...]:
     table = output / TABLE
     with suppress(OSError, UnicodeDecodeError, csv.Error):
         if read_csv(table)[0] == list(COLUMNS):
-            for suffix in (".png", ".svg"):
-                (output / "plots" / f"thresholds{suffix}").unlink(missing_ok=True)
+            for path in sweep_pictures(output):
+                path.unlink(missing_ok=True)
             return remove_kept(table)
     return ()
+
+
+def sweep_pictures(output: Path) -> list[Path]:
+    """Tell where the plot of a sweep lies."""
+    return [output / "plots" / f"thresholds{suffix}" for suffix in SUFFIXES]
 
 
 def _rows(point: Point) -> list[dict[str, object]]:

@@ -6,7 +6,7 @@ import glob
 import hashlib
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from glomseg.columns import names
@@ -53,8 +53,7 @@ def segment_slides(
                 _discard_results(output)
             run = resume_or_start_in(output, segmenter.parameters(), restart=options.restart, resume=options.resume)
             named = _entry_ids(slide_files.paths, run)
-            _refuse_to_overwrite(run, new := named.keys() - run.images.keys())
-            _refuse_to_replace_pictures(run, new, options)
+            refuse_to_overwrite(run, named.keys() - run.images.keys(), options)
             if place.shard is not None:
                 run.save()  # the next shard goes on with this run
         jobs = [
@@ -70,7 +69,13 @@ def segment_slides(
     return RunResult(run=run, entry_ids=tuple(job.entry_id for job in jobs), remarks=tuple(remarks), is_waiting=True)
 
 
-def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
+def refuse_to_overwrite(run: Run, entry_ids: Collection[str], options: SegmentOptions) -> None:
+    """Raise RunError where a result of images that the run does not know would take the place of a person's file."""
+    _refuse_outlines(run, entry_ids)
+    _refuse_pictures(run, entry_ids, options)
+
+
+def _refuse_outlines(run: Run, entry_ids: Iterable[str]) -> None:
     """Raise RunError where a result would take the place of outlines that no run made, such as a person's own."""
     theirs = []
     for path in (place(key) for key in entry_ids for place in (run.result_path, run.candidates_path)):
@@ -89,7 +94,7 @@ def _refuse_to_overwrite(run: Run, entry_ids: Iterable[str]) -> None:
     refuse_other_file(run.folder / SUMMARY, lambda content: content.startswith(HEAD.encode()))
 
 
-def _refuse_to_replace_pictures(run: Run, entry_ids: Iterable[str], options: SegmentOptions) -> None:
+def _refuse_pictures(run: Run, entry_ids: Iterable[str], options: SegmentOptions) -> None:
     """Raise RunError where a picture or kept map would take the place of one that lies there without our outlines."""
     of_run = (overlay_path,) * (options.overlay is not None) + (probability_path,) * options.keep_probability
     unknown = (key for key in entry_ids if not run.result_path(key).is_file())
@@ -108,7 +113,7 @@ def _discard_results(output: Path) -> None:
         old = load_run(output)
     except RunError:  # none, or one that cannot be read: what is not of the new run is named in the end
         return
-    _refuse_to_overwrite(old, old.images)
+    _refuse_outlines(old, old.images)
     for entry_id in old.images:
         name = glob.escape(entry_id)
         pictures = (*output.glob(f"overlay/{name}.png"), *output.glob(f"probability/{name}.tif"))

@@ -156,3 +156,32 @@ def test_a_slide_that_a_model_learned_from_in_tiles_is_known(tmp_path: Path) -> 
     learned = learned_from(tmp_path, [ImageInfo(key=key) for key in ("s1", "odd [1]", "s2", "s3", f"s1/s1 {place}")])
     assert learned is not None
     assert learned.parts == {"s1": "train", "odd [1]": "train", "s2": "validation", f"s1/s1 {place}": "train"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["plots/groups.png", "gallery/misses.png", "plots/thresholds.svg", "thresholds.csv", "predictions/a.geojson",
+     "predictions/candidates/a.geojson", "predictions/glomeruli.csv", "predictions/probability/a.tif"],
+)  # fmt: skip
+def test_a_persons_file_in_the_output_folder_stays(model: Path, tmp_path: Path, name: str) -> None:
+    data, output = labelled(tmp_path / "data", "a"), tmp_path / "out"
+    own = output / name
+    own.parent.mkdir(parents=True)
+    own.write_text("mine; 1,5\n", encoding="utf-8")
+    with pytest.raises(GlomsegError):
+        evaluate_model(data, output, EvaluateOptions(model=str(model), sweep=True, segment=CPU))
+    assert own.read_text(encoding="utf-8") == "mine; 1,5\n"
+    own.unlink()
+    for _ in range(2):
+        evaluate_model(data, output, EvaluateOptions(model=str(model), sweep=True, segment=CPU))
+
+
+def test_predictions_that_a_person_corrected_are_said_not_to_be_the_models(model: Path, tmp_path: Path) -> None:
+    data, output = labelled(tmp_path / "data", "a", "b"), tmp_path / "out"
+    options = EvaluateOptions(model=str(model), segment=CPU)
+    assert "person changed" not in " ".join(evaluate_model(data, output, options).remarks)
+    path = output / "predictions" / "a.geojson"
+    corrected = [PathObject(geometry=shapely.box(10, 10, 90, 90), class_name="Glomerulus")]
+    write_geojson(path, corrected)
+    remarks = evaluate_model(data, output, options).remarks
+    assert any("a person changed the predictions on 1 of 2 images since (a)" in remark for remark in remarks)
