@@ -25,6 +25,7 @@ import qupath.lib.objects.PathObject
 @Field static final String WRITE = "glomseg.write"
 @Field static final String STAMPS = "glomseg.stamps"
 @Field static final String UNSURE = "unsure"
+@Field static final String PAINTED = "glomseg.painted"
 @Field static final long OFTEN = 200  // ms
 
 /**
@@ -77,8 +78,15 @@ void inStep(def entry, def imageData) {
     if (entry == null || imageData == null)
         return
     synchronized (entry) {
-        stamps()?.put(imageData, [file: stamp(entry), content: content(entry), path: imageData.getLastSavedPath()])
+        stamps()?.put(imageData, [file: stamp(entry), content: content(entry), path: imageData.getLastSavedPath(),
+                                  signatures: imageData.isChanged() ? signaturesOf(imageData)
+                                      : signatures(imageData.getHierarchy())])
     }
+}
+
+/** Return the signatures of data as they were read or saved; null where nobody saw that. */
+Map signaturesOf(def imageData) {
+    return stamps()?.get(imageData)?.signatures
 }
 
 /**
@@ -221,7 +229,8 @@ private List said(PathObject item) {
 
 /**
  * Do to data what was done here since the signatures were taken: draw, delete, reshape, judge, name, describe, colour,
- * measure, put one into another. What was done there to the same object stays, unless it was done here too.
+ * measure, put one into another. What was done there to the same object stays, unless it was done here too; what went
+ * there, such as by an undo, stays where something was done to it here.
  */
 void doAgain(Map signatures, def hierarchy, def there) {
     def ours = objects(hierarchy).collectEntries { [(it.getID()): it] }
@@ -230,6 +239,11 @@ void doAgain(Map signatures, def hierarchy, def there) {
     def (drawn, standing) = ours.values().split { item ->
         def before = signatures[item.getID()]?.outline
         before == null || !(before.is(item.getROI()) || before.getGeometry() == item.getROI().getGeometry())
+    }
+    def isNew = drawn*.getID() as Set
+    drawn += standing.findAll { item ->
+        !theirs.containsKey(item.getID()) && (isDoneTo(signatures[item.getID()], item) ||
+            item.getChildObjects().any { it.getID() in isNew })
     }
     def isDrawn = drawn*.getID() as Set
     def both = standing.findAll { theirs.containsKey(it.getID()) }
@@ -249,6 +263,16 @@ void doAgain(Map signatures, def hierarchy, def there) {
             there.getHierarchy().addObjectBelowParent(above, theirs[id], false)
     }
     there.getHierarchy().fireHierarchyChangedEvent(this)
+}
+
+/** Tell whether somebody judged, named, coloured, measured or described an object; the review's colours are nobody's. */
+private boolean isDoneTo(Map before, PathObject item) {
+    def own = { colour, metadata -> metadata?.get(PAINTED) == colour?.toString() ? null : colour }
+    def rest = { metadata -> metadata?.findAll { it.key != PAINTED } }
+    def (metadata, measurements) = before.metadata == null ? [null, null] : [item.getMetadata(), item.getMeasurements()]
+    def now = said(item)
+    return [0, 1, 3].any { before.said[it] != now[it] } || before.measurements != measurements ||
+        own(before.said[2], before.metadata) != own(now[2], metadata) || rest(before.metadata) != rest(metadata)
 }
 
 /** Do to an object what was done to ours of its id. */

@@ -182,6 +182,9 @@ abstract class ImageWindow {
         def here = shared.saving().signatures(data.getHierarchy())
         if (!data.isChanged())
             return here
+        def known = shared.saving().signaturesOf(data)
+        if (known != null)
+            return known
         def there = shared.saving().signatures(entry.readHierarchy())
         return elsewhere ? there.findAll { here.containsKey(it.key) } : there
     }

@@ -62,13 +62,46 @@ saving.doAgain(before, here, new There(hierarchy: there))
 return GsonTools.getInstance(true).toJson([wanted: wanted, got: all(there)])
 """
 
+PLAY_GONE = (
+    PLAY.partition("mine[0]")[0]
+    + """
+mine[0].getMetadata()["glomseg.verdict"] = "accept"
+mine[1].setPathClass(PathClass.fromString("Glomerulus: Sclerotic"))
+mine[2].setColor(0x123456)
+mine[2].getMetadata()["glomseg.painted"] = 0x123456.toString()  // by the review
+here.addObjectBelowParent(mine[3], cell(mine[3]), true)
+mine[4].setColor(0x123456)
+mine[5].getMeasurementList().put("nuclei", 12)
+def wanted = [0, 1, 3, 4, 5].collect { mine[it].getID().toString() }
+there.removeObjects(ours(there), true)
+saving.doAgain(before, here, new There(hierarchy: there))
+def stood = ours(there)
+return GsonTools.getInstance(true).toJson([wanted: wanted, got: stood*.getID()*.toString(),
+    verdict: stood[0].getMetadata()["glomseg.verdict"], cells: stood*.nChildObjects()])
+"""
+)
+"""An undo takes all outlines of a run; a person had done something to some of them meanwhile."""
+
+
+def _played(play, moved, one_process):
+    paths = {"SCRIPT": list_scripts()["find_missed"].with_name("glomseg_saving.groovy")}
+    paths["DATA"] = moved.parent / "data/1/data.qpdata"
+    return json.loads(one_process.call(evaluate, play, {name: str(path) for name, path in paths.items()}))
+
+
+def test_what_was_judged_here_stays_though_it_went_there(moved, one_process, glomseg):
+    made_run(moved, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", moved).code == 0
+    said = _played(PLAY_GONE, moved, one_process)
+    assert said["got"] == said["wanted"]
+    assert said["verdict"] == "accept"
+    assert said["cells"] == [0, 0, 1, 0, 0]
+
 
 def test_what_was_done_here_and_there_stands_in_both(moved, one_process, glomseg):
     made_run(moved, "run-1", discs("run-1", FREE))
     assert glomseg("collect", moved).code == 0
-    paths = {"SCRIPT": list_scripts()["find_missed"].with_name("glomseg_saving.groovy")}
-    paths["DATA"] = moved.parent / "data/1/data.qpdata"
-    said = json.loads(one_process.call(evaluate, PLAY, {name: str(path) for name, path in paths.items()}))
+    said = _played(PLAY, moved, one_process)
     wanted, got = said["wanted"], said["got"]
     assert got.keys() == wanted.keys()
     written = [item for item in got.values() if item["metadata"].get("glomseg.measured") == "PAS"]

@@ -78,6 +78,26 @@ def test_an_image_that_was_saved_elsewhere_before_the_review_began_is_not_overwr
     assert review.on_disk() == "accept - - - -"  # judged here and gone there: in doubt it stays
 
 
+def test_what_a_colleague_judged_before_the_review_began_stays_beside_what_is_not_saved_yet(review):
+    review.fx("review.close()")
+    review.open("kidney_01.tif")
+    review.fx(
+        "hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(900, 700, 50, 50, null)))"
+    )
+    review.fx(
+        ELSEWHERE + "theirs.getHierarchy().removeObject(ordered[0], true)\n"
+        "ordered[1].getMetadata()['glomseg.verdict'] = 'accept'; ordered[3].setName('theirs')\n"
+        "there.saveImageData(theirs)"
+    )
+    review.start_review()
+    review.until(WARNED, "true")
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept - - - -"
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, theirs, null, null]"
+
+
 def test_what_was_saved_here_before_the_last_changes_is_not_called_another_programs(review):
     """Of a QuPath without the menu nothing is known before the review begins: it saved, and somebody drew on."""
     review.fx("review.close()")
