@@ -191,7 +191,7 @@ def _odd_dates(samples: Iterable[Sample], path: Path) -> list[str]:
     ]
 
 
-def _odd_columns(columns: Sequence[str], path: Path) -> list[str]:
+def odd_columns(columns: Sequence[str], path: Path) -> list[str]:
     """Say where no column of a sheet is known beside the names: in another language, or spelled otherwise."""
     others = [name for name in columns if name and name.lower() not in SYNONYMS["image"]]
     if not others or any(name.lower() in words for name in others for words in SYNONYMS.values()):
@@ -299,48 +299,3 @@ def sample_of(metadata: Mapping[str, str]) -> Sample:
     lowered = {key.strip().lower(): (value or "").strip() for key, value in metadata.items() if key}
     said = {name: next((lowered[word] for word in SYNONYMS[name] if lowered.get(word)), "") for name in FIELDS}
     return Sample(animal=said["animal"], group=said["group"], section=said["section"], stain=said["stain"])
-
-
-def match_samples(
-    sheet: SampleSheet | None, images: Iterable[tuple[str, str, Sample]]
-) -> tuple[dict[str, Sample], list[str]]:
-    """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
-
-    A row whose name an image has is that image's, and of none that has the same number as its entry id; nor is one from
-    which a spreadsheet took the zeros: a row 7 where an image is 007.svs is that of no other image.
-    A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
-    images without a partner, or with several. Raises SampleSheetError.
-    """
-    matched: dict[str, Sample] = {}
-    missing = []
-    images = list(images)
-    by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
-    named, used = {id(row) for row in by_name.values()}, dict[int, list[str]]()
-    numbers = {entry_id: stem.lstrip("0") for entry_id, name, _ in images if (stem := stem_of(Path(name))).isdecimal()}
-    for entry_id, name, own in images:
-        row = by_name.get(name)
-        if row is None and sheet is not None:
-            other = sheet.samples.get(entry_id)
-            means_names = numbers.get(entry_id) != entry_id and (entry_id in numbers or entry_id in numbers.values())
-            row = None if means_names or id(other) in named else other
-        if row is None:
-            missing.append(name)
-            matched[entry_id] = own
-            continue
-        used.setdefault(id(row), []).append(entry_id)
-        merged = {key: getattr(row, key) or getattr(own, key) for key in (*FIELDS, "split")}
-        matched[entry_id] = Sample(**merged, others=row.others)
-    if sheet is None:
-        return matched, []
-    remarks = [*sheet.remarks, *_odd_columns(sheet.columns, sheet.path)]
-    if unknown := sorted(name for name, row in sheet.samples.items() if id(row) not in used):
-        remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
-    remarks += [
-        f"the row {name} of the sample sheet is taken for {len(ids)} images (ids {', '.join(ids)}): "
-        "where they are of different animals, give each a row by its id in place of it"
-        for name, row in sorted(sheet.samples.items())
-        if len(ids := used.get(id(row), [])) > 1
-    ]
-    if missing:
-        remarks.append(f"not in the sample sheet: {', '.join(missing)}")
-    return matched, remarks

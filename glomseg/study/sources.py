@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glomseg.errors import GlomsegError, MeasureError
-from glomseg.labelled.sample_sheet import Sample, SampleSheet, match_samples, read_sample_sheet, sample_of
+from glomseg.labelled.match_samples import match_samples
+from glomseg.labelled.sample_sheet import Sample, SampleSheet, read_sample_sheet, sample_of
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.find_images import Locator
 from glomseg.qupath.objects import PathObject, read_geojson

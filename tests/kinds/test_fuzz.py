@@ -19,7 +19,8 @@ from glomseg.evaluation.suite import read_suite
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.label_files import Selection, read_outlines
 from glomseg.labelled.masks import look_at, read_mask
-from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet
+from glomseg.labelled.match_samples import match_samples
+from glomseg.labelled.sample_sheet import Sample, read_sample_sheet
 from glomseg.labelled.tile_files import tile_labels, tile_mpp
 from glomseg.models.store import read_card
 from glomseg.qupath.class_list import read_classes

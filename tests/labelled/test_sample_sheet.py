@@ -7,8 +7,9 @@ import pytest
 from glomseg.errors import SampleSheetError
 from glomseg.labelled.find_files import find_labels
 from glomseg.labelled.image_info import info_of
+from glomseg.labelled.match_samples import match_samples
 from glomseg.labelled.pairs import pair_up
-from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet, sample_of
+from glomseg.labelled.sample_sheet import Sample, read_sample_sheet, sample_of
 
 ROWS = {"a.svs": Sample(animal="m1", group="DN", split="test"), "b.svs": Sample(animal="m2")}
 
@@ -104,7 +105,13 @@ def test_the_sheet_goes_before_qupath(tmp_path: Path) -> None:
     assert own == Sample(animal="old", stain="PAS")
     matched, remarks = match_samples(found, [("1", "a.svs", own), ("2", "c.svs", own)])
     assert matched == {"1": Sample(animal="m1", stain="PAS"), "2": own}
-    assert remarks == ["the sample sheet names images that are not here: z.svs", "not in the sample sheet: c.svs"]
+    assert remarks == [
+        "the sample sheet names images that are not here: z.svs",
+        "not in the sample sheet: c.svs",
+        "left empty in the sample sheet, and taken from the images' metadata in QuPath: stain PAS of a.svs",
+        "the images' metadata in QuPath say otherwise than the sample sheet, which counts: "
+        "animal old of a.svs, and not m1",
+    ]
 
 
 def test_a_sheet_in_another_language_is_said(tmp_path: Path) -> None:

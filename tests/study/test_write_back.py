@@ -18,7 +18,8 @@ from glomseg import MeasureOptions, measure_project, write_measurements, write_t
 from glomseg.columns import measurements
 from glomseg.errors import MeasureError, SampleSheetError
 from glomseg.files import csv_text
-from glomseg.labelled.sample_sheet import Sample, match_samples, read_sample_sheet
+from glomseg.labelled.match_samples import match_samples
+from glomseg.labelled.sample_sheet import Sample, read_sample_sheet
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.java import read_annotations
@@ -277,7 +278,8 @@ def test_sample_sheets(tmp_path: Path) -> None:
     own = Sample(animal="old", group="control")
     found, remarks = match_samples(read_sample_sheet(sheet), [("1", "a b.tif", own), ("2", "c.tif", own)])
     assert found == {"1": Sample(animal="m1", group="control", stain="PAS"), "2": own}
-    assert remarks == ["not in the sample sheet: c.tif"]
+    assert remarks[0] == "not in the sample sheet: c.tif"
+    assert "animal old of a b.tif, and not m1" in remarks[1]
     for text in ("", "animal,group\n1,2\n", "image,animal\na,1\na,2\n"):
         sheet.write_text(text)
         with pytest.raises(SampleSheetError, match="sample sheet"):

@@ -1,0 +1,79 @@
+"""Which sample each image of a project or a run is of: by a sample sheet, and by the images' metadata in QuPath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from glomseg.labelled.names import stem_of
+from glomseg.labelled.sample_sheet import FIELDS, Sample, SampleSheet, odd_columns
+from glomseg.listing import first_names
+
+
+def match_samples(
+    sheet: SampleSheet | None, images: Iterable[tuple[str, str, Sample]]
+) -> tuple[dict[str, Sample], list[str]]:
+    """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
+
+    A row whose name an image has is that image's, and of none that has the same number as its entry id; nor is one from
+    which a spreadsheet took the zeros: a row 7 where an image is 007.svs is that of no other image.
+    A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
+    images without a partner, or with several, and on what QuPath says otherwise. Raises SampleSheetError.
+    """
+    matched: dict[str, Sample] = {}
+    missing, pairs = list[str](), list[tuple[str, Sample, Sample]]()
+    images = list(images)
+    by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
+    named, used = {id(row) for row in by_name.values()}, dict[int, list[str]]()
+    numbers = {entry_id: stem.lstrip("0") for entry_id, name, _ in images if (stem := stem_of(Path(name))).isdecimal()}
+    for entry_id, name, own in images:
+        row = by_name.get(name)
+        if row is None and sheet is not None:
+            other = sheet.samples.get(entry_id)
+            means_names = numbers.get(entry_id) != entry_id and (entry_id in numbers or entry_id in numbers.values())
+            row = None if means_names or id(other) in named else other
+        if row is None:
+            missing.append(name)
+            matched[entry_id] = own
+            continue
+        used.setdefault(id(row), []).append(entry_id)
+        pairs.append((name, row, own))
+        merged = {key: getattr(row, key) or getattr(own, key) for key in (*FIELDS, "split")}
+        matched[entry_id] = Sample(**merged, others=row.others)
+    if sheet is None:
+        return matched, []
+    remarks = [*sheet.remarks, *odd_columns(sheet.columns, sheet.path)]
+    if unknown := sorted(name for name, row in sheet.samples.items() if id(row) not in used):
+        remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
+    remarks += [
+        f"the row {name} of the sample sheet is taken for {len(ids)} images (ids {', '.join(ids)}): "
+        "where they are of different animals, give each a row by its id in place of it"
+        for name, row in sorted(sheet.samples.items())
+        if len(ids := used.get(id(row), [])) > 1
+    ]
+    if missing:
+        remarks.append(f"not in the sample sheet: {', '.join(missing)}")
+    return matched, [*remarks, *_say_qupath(sheet, pairs)]
+
+
+def _say_qupath(sheet: SampleSheet, pairs: Sequence[tuple[str, Sample, Sample]]) -> list[str]:
+    """Say which cells a sheet leaves empty that QuPath fills, and where QuPath says otherwise than the sheet."""
+    filled, others = list[str](), list[str]()
+    for name, row, own in pairs:
+        for column in FIELDS:
+            written, in_qupath = getattr(row, column), getattr(own, column)
+            if in_qupath and not written and sheet.has(column):
+                filled.append(f"{column} {in_qupath} of {name}")
+            elif in_qupath and written and in_qupath != written:
+                others.append(f"{column} {in_qupath} of {name}, and not {written}")
+    said = []
+    if filled:
+        said.append(
+            f"left empty in the sample sheet, and taken from the images' metadata in QuPath: {first_names(filled)}"
+        )
+    if others:
+        said.append(
+            "the images' metadata in QuPath say otherwise than the sample sheet, which counts: "
+            f"{first_names(others, between='; ')}"
+        )
+    return said
