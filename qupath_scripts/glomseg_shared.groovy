@@ -10,7 +10,6 @@ import static qupath.lib.gui.scripting.QPEx.*
 import groovy.transform.Field
 import java.awt.Color
 import java.nio.charset.StandardCharsets
-import java.nio.file.Files
 import java.time.LocalDate
 import java.util.regex.Pattern
 import javafx.application.Platform
@@ -18,7 +17,6 @@ import javafx.beans.value.ChangeListener
 import org.codehaus.groovy.runtime.InvokerHelper
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.prefs.PathPrefs
-import qupath.lib.io.GsonTools
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.classes.PathClass
 
@@ -448,21 +446,20 @@ void sync(def project, def own = null) {
         throw new IllegalStateException("The project's file lists images that are not known here " +
             "(${names.join(', ')}): another program added them. It is not overwritten; open the project again.")
     project.syncChanges()
+    load("glomseg_project_file").look(project)
 }
 
-/** Take over the marks that another QuPath made on images but `own`; names the images that are not known here. */
+/**
+ * Take over the marks that another QuPath made on images but `own`, and names, descriptions, metadata and tags that it
+ * changed; names the images that are not known here.
+ */
 List<String> takeOverMarks(def project, def own = null) {
-    def file = project.getPath()
-    def listed = Files.isRegularFile(file) ?
-        GsonTools.getInstance().fromJson(Files.readString(file), Map).images.findAll { it.entryID != null } : []
+    def file = load("glomseg_project_file"), listed = file.listed(project)
     def known = project.getImageList().collectEntries { [(it.getID()): it] }
-    def (ours, others) = listed.split { known.containsKey(idOf(it)) }
-    ours.each { adoptMarks(known[idOf(it)], it.metadata ?: [:], own) }
-    return others*.imageName*.toString()
-}
-
-private String idOf(Map listed) {
-    return String.format("%.0f", listed.entryID as double)
+    def (ours, others) = listed.keySet().split { known.containsKey(it) }
+    ours.each { adoptMarks(known[it], listed[it].metadata ?: [:], own) }
+    file.takeOver(project, listed)
+    return others.collect { listed[it].imageName.toString() }
 }
 
 /** Take over how far another QuPath reviewed an image, and its mark where that is true of what stands there. */
@@ -475,9 +472,14 @@ private void adoptMarks(def entry, Map theirs, def own) {
     names.each { entry.putMetadataValue(it, theirs[it].toString()) }
 }
 
-/** Begin to note from which state of its file each image is that QuPath shows. */
+/** Begin to note from which state of its file each image is that QuPath shows, and each project. */
 void watch() {
     saving().watch()
+    def gui = getQuPath(), properties = gui?.getStage()?.getProperties()
+    if (gui == null || properties.putIfAbsent("glomseg.project_watched", true))
+        return
+    load("glomseg_project_file").look(gui.getProject())
+    gui.projectProperty().addListener({ source, old, now -> load("glomseg_project_file").look(now) } as ChangeListener)
 }
 
 def saving() {

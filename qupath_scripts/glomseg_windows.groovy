@@ -281,7 +281,7 @@ abstract class ImageWindow {
     void takeBoth() {
         def old = data
         def there = entry.readImageData()
-        shared.saving().doAgain(signatures, old.getHierarchy(), there)
+        shared.saving().doAgain(shared.saving().signaturesOf(old) ?: signatures, old.getHierarchy(), there)
         carryOver(old, there)
         there.setChanged(true)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
