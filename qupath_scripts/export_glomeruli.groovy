@@ -4,8 +4,8 @@
  *          others are named and left out.
  *          Arguments (none is needed): the folder to write into, and the class   [<project>/export, Glomerulus]
  * Output:  <image>.geojson, which QuPath imports again, and <image>.csv: one row a glomerulus with its place, area,
- *          whose it is, verdict and initials. An older export of the image is replaced; a table with columns of a
- *          person's is refused.
+ *          whose it is, verdict and initials, and from there the project. An older export of the image is replaced;
+ *          one that a person changed, or of another project, is refused, as is a table with columns of a person's.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -35,23 +35,27 @@ def rule = shared.load("glomseg_classes")
 if (entry != null)
     shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
 def heads = ["image", "object_id", "class", "name", "x_px", "y_px", "area_um2", "confidence", "run", "verdict",
-             "initials", "locked"]
-shared.load("glomseg_tables").refuseOthers(folder.resolve(stem + ".csv"), heads)
+             "initials", "locked", "project"]
+def tables = shared.load("glomseg_tables"), quoted = tables.&quoted
+def table = folder.resolve(stem + ".csv"), outlines = folder.resolve(stem + ".geojson")
+def from = getProject() == null ? "" : tables.projectFrom(folder, getProject())
+tables.refuseOthers(table, heads)
+tables.refuseChanged(outlines, table)
+def of = !given || !Files.exists(table) ? null : table.toFile().readLines("UTF-8").drop(1).collect { tables.cells(it) }
+    .find { it.size() == heads.size() && !(it[-1] in ["", from]) }
+if (of != null)
+    throw new IllegalArgumentException("${table} and the outlines beside it are of another project (${of[-1]}), so " +
+        "nothing was written; name another folder, or move them away.")
 def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, base) }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
 }
 def collection = PathIO.GeoJsonExportOptions.FEATURE_COLLECTION
-PathIO.exportObjectsAsGeoJSON(folder.resolve(stem + ".geojson"), glomeruli, collection)
+PathIO.exportObjectsAsGeoJSON(outlines, glomeruli, collection)
 
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
-def plain = { value -> // no spreadsheet is to run a name as a formula; glomseg takes the ' off again
-    def words = value == null ? "" : value.toString()
-    words =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/ ? "'" + words : words
-}
-def quoted = { value -> '"' + plain(value).replace('"', '""') + '"' }
 def rows = [heads.join(",")]
 for (item in glomeruli) {
     def roi = item.getROI()
@@ -62,18 +66,18 @@ for (item in glomeruli) {
         quoted(name), item.getID(), quoted(item.getPathClass()), quoted(item.getName()),
         number(roi.getCentroidX()), number(roi.getCentroidY()), number(roi.getArea() * pixelArea), number(confidence),
         quoted(metadata["glomseg.run"]), quoted(verdict), quoted(verdict ? metadata["glomseg.initials"] : null),
-        item.isLocked() ? 1 : 0,
+        item.isLocked() ? 1 : 0, quoted(from),
     ].join(",")
 }
-Files.writeString(folder.resolve(stem + ".csv"), rows.join("\n") + "\n")
+Files.writeString(table, rows.join("\n") + "\n")
+tables.writtenWith(outlines, table)
 def without = calibrated ? "" : "its pixel size is not set, so areas are left out"
 def remarks = [without, *rule.spellings(glomeruli, [base]), rule.leftOut(others), rule.offPlane(glomeruli)]
 without = remarks.findAll { it }.collect { "; " + it }.join()
 def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" + without
 println "${name}: ${text}"
 if (binding.hasVariable("showResult"))  // of the menu
-    showResult("${name}: ${glomeruli.size()} glomeruli as GeoJSON and CSV${without}".toString(),
-        folder.resolve(stem + ".geojson").toFile())
+    showResult("${name}: ${glomeruli.size()} glomeruli as GeoJSON and CSV${without}".toString(), outlines.toFile())
 else if (getQuPath()?.getViewer()?.getImageData() === imageData)
     Dialogs.showInfoNotification(name, text)
 

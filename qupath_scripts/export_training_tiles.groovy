@@ -21,7 +21,8 @@
  *          a palette PNG, 0 background, 1 the first class. With `subdir`, images/ and labels/ hold files of one name.
  *          Beside them <image>-tiles.json, and DIR/export.json with the scale of all tiles. An image's tiles of an
  *          earlier export are replaced; an image that is neither annotated nor reviewed, or left out, has none: those
- *          of an earlier export are removed.
+ *          of an earlier export are removed. Tiles that are not as an export left them, such as corrected labels or
+ *          those of a script of QuPath's own, and those of another project are refused.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -157,7 +158,8 @@ def target = new File(root, folderName(entry, stem))
 def record = readRecord(root, own == null ? null : own * downsample, classes)
 refuseOtherFolder(root, record, imageName, stem, target.getName())
 def subdir = given.contains("subdir")
-clear(target, stem)
+refuseOtherProject(target, record, entry)
+clear(target, stem, record)
 target.mkdirs()
 def exporter = new TileExporter(imageData)
     .downsample(downsample)
@@ -181,8 +183,9 @@ try {
 }
 nameIgnoredOnce(new File(target, stem + "-tiles.json"))
 record.downsample[imageName] = downsample
-record.project = entry.getEntryPath().getParent().getParent().getFileName().toString()
-record.images[target.getName()] = [image: imageName, reviewed: reviewed]
+record.project = projectName(entry)
+record.images[target.getName()] = [image: imageName, reviewed: reviewed, project: record.project,
+                                   sum: sumOf(target, stem)]
 writeRecord(root, record)
 def known = judged + labelled + ignored
 def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in known) })]
@@ -410,19 +413,57 @@ static String folderName(entry, String stem) {
     return alike > 1 ? "${stem} [${entry.getID()}]" : stem
 }
 
-static int clear(File target, String stem) {
-    def tiles = [target, new File(target, "images"), new File(target, "labels")].collectMany { folder ->
+static List<File> tilesIn(File target, String stem) {
+    return [target, new File(target, "images"), new File(target, "labels")].collectMany { folder ->
         (folder.listFiles() ?: []).findAll { it.isFile() && it.name ==~ /.*\.png/ && it.name.startsWith(stem + " [") }
     }
+}
+
+/* Sum up the tiles of an image, as glomseg's tiles/export.py does. */
+static String sumOf(File target, String stem) {
+    def sum = MessageDigest.getInstance("SHA-256")
+    def named = tilesIn(target, stem).collectEntries { [(target.toPath().relativize(it.toPath()).join("/")): it] }
+    named.sort().each { name, file ->
+        sum.update("${name}\n".getBytes("UTF-8"))
+        sum.update(MessageDigest.getInstance("SHA-256").digest(file.bytes))
+    }
+    return sum.digest().encodeHex().toString()
+}
+
+/* Remove the tiles of an earlier export; throws where a person corrected them since, or made them otherwise. */
+static int clear(File target, String stem, Map record) {
+    def tiles = tilesIn(target, stem)
+    if (tiles && record.images[target.getName()]?.sum != sumOf(target, stem))
+        throw new IllegalArgumentException("${target} holds tiles that are not as an export left them: a person " +
+            "corrected or made some, or an older glomseg did. Nothing was written; move that folder away, or choose " +
+            "another folder=.")
     return tiles.count { it.delete() }
+}
+
+static String projectName(entry) {
+    return entry.getEntryPath().getParent().getParent().getFileName().toString()
+}
+
+/* Tell whether tiles are of an image of another project; a folder of the project's own is moved and renamed with it. */
+static boolean isOfOtherProject(File target, Map record, entry) {
+    def project = record.images[target.getName()]?.project
+    def home = entry.getEntryPath().getParent().getParent().toRealPath()
+    return !(project in [null, projectName(entry)]) && !target.getParentFile().toPath().toRealPath().startsWith(home)
+}
+
+static void refuseOtherProject(File target, Map record, entry) {
+    if (isOfOtherProject(target, record, entry))
+        throw new IllegalArgumentException("${target} holds tiles of an image of this name of another project " +
+            "(${record.images[target.getName()].project}). Nothing was written; choose another folder=.")
 }
 
 /* Leave an image out, and its tiles of an earlier export, too: what they teach holds no more. */
 void leaveOut(File root, entry, String why) {
     def stem = stemOf(entry.getOriginalImageName())
     def target = new File(root, folderName(entry, stem)), record = fromFile(new File(root, "export.json"))
-    def isOurs = record.images?.get(target.getName())?.image == entry.getOriginalImageName()
-    def removed = isOurs ? clear(target, stem) : 0
+    def isOurs = record.images?.get(target.getName())?.image == entry.getOriginalImageName() &&
+        !isOfOtherProject(target, record, entry)
+    def removed = isOurs ? clear(target, stem, record) : 0
     if (isOurs) {
         new File(target, stem + "-tiles.json").delete()
         record.images.remove(target.getName())

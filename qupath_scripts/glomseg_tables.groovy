@@ -1,13 +1,16 @@
 /*
- * Purpose: look at a table before a script writes it anew, by the rules of glomseg's files.py. The other scripts load
- *          this file from their own folder; by itself it does nothing.
+ * Purpose: look at a table before a script writes it anew, by the rules of glomseg's files.py, and say of what project
+ *          it is. The other scripts load this file from their own folder; by itself it does nothing.
  * Input:   the file, and the columns that the script writes.
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
  */
 
+import groovy.transform.Field
 import java.nio.file.Files
 import java.nio.file.Path
+
+@Field static final long ROUNDED_MS = 2000  // as some disks round times
 
 /** Refuse a table that is not ours, or into which a person wrote columns of their own: these would go with it. */
 void refuseOthers(Path file, List<String> columns) {
@@ -30,6 +33,38 @@ void refuseOtherMarks(Path file) {
     if (first != null && !first.contains(","))
         throw new IllegalArgumentException("${file} has other marks than commas between its cells, as a spreadsheet " +
             "saves it, so nothing was written; save it with commas, or move it away.")
+}
+
+/** Refuse outlines that were saved since the table beside them was written with them, or that have none: a person's. */
+void refuseChanged(Path outlines, Path table) {
+    if (!Files.exists(outlines) && !Files.exists(table))
+        return
+    def isPair = Files.exists(outlines) && Files.exists(table)
+    if (!isPair || Math.abs(modified(outlines) - modified(table)) > ROUNDED_MS)
+        throw new IllegalArgumentException("${outlines} and the table beside it are not as one export left them: " +
+            "somebody saved or removed one since, so nothing was written; name another folder, or move them away.")
+}
+
+/** Let the table beside outlines be of their time, so that it shows where a person saves one of them. */
+void writtenWith(Path outlines, Path table) {
+    Files.setLastModifiedTime(table, Files.getLastModifiedTime(outlines))
+}
+
+private long modified(Path file) {
+    return Files.getLastModifiedTime(file).toMillis()
+}
+
+/** Say where a project's file is from a folder, so that both can be moved together. */
+String projectFrom(Path folder, def project) {
+    def file = project.getPath().toRealPath(), base = folder.toRealPath()
+    return (file.getRoot() == base.getRoot() ? base.relativize(file) : file).toString().replace("\\", "/")
+}
+
+/** Quote a text for a table; no spreadsheet is to run it as a formula, and glomseg takes the ' off again. */
+String quoted(def value) {
+    def words = value == null ? "" : value.toString()
+    def plain = words =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/ ? "'" + words : words
+    return '"' + plain.replace('"', '""') + '"'
 }
 
 /** Split a line at commas, semicolons or tabs, but not between quotes. */

@@ -4,10 +4,10 @@
  *          Near spellings such as "glomeruli" count and are said; points, rejected ones and the like are left out.
  *          Arguments (none is needed): the CSV file to write   [<project>/glomeruli_summary.csv]
  * Output:  one row an image in that file, an older row of the same image replaced: number, mean and total area in um2,
- *          % sclerotic, and how many have a verdict. In a window, the row is shown as well. An image of which nobody
- *          knows that there are none has empty cells: nobody reviewed it, and the newest run that was not taken back
- *          found some that do not stand there. A file with columns of a person's, or rows of another project, is
- *          refused.
+ *          % sclerotic, how many have a verdict, and from there the project. In a window, the row is shown as well.
+ *          An image of which nobody knows that there are none has empty cells: nobody reviewed it, and the newest run
+ *          that was not taken back found some that do not stand there. A file with columns of a person's, or with the
+ *          row of another project for an image, is refused.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -45,31 +45,32 @@ def isLookedAt = glomeruli || shared.reviewedBy(entry, imageData) != null || fou
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
 def count = glomeruli.size()
 def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",
-               "with_verdict"]
-def name = entry.getOriginalImageName()  // however QuPath masks it
-if (name =~ /^'*[=+\-@\t\r\n\uFF1D\uFF0B\uFF0D\uFF20]/)
-    name = "'" + name // no spreadsheet is to run a name as a formula; glomseg takes the ' off again
+               "with_verdict", "project"]
+def name = tables.quoted(entry.getOriginalImageName())  // however QuPath masks it
+def from = tables.projectFrom(file.toAbsolutePath().getParent(), getProject())
 def values = [
     count, count ? number(total / count) : "",
     number(total), sclerotic.size(), count ? number(100.0d * sclerotic.size() / count) : "",
     glomeruli.count { shared.verdict(it) },
 ]
-def row = [entry.getID(), '"' + name.replace('"', '""') + '"', *(isLookedAt ? values : values.collect { "" })]
+def row = [entry.getID(), name, *(isLookedAt ? values : values.collect { "" }), tables.quoted(from)]
 
 tables.refuseOthers(file, columns + "image_id")  // as older files call the id
 tables.refuseOtherMarks(file)
-def lines = Files.exists(file) ? Files.readAllLines(file).drop(1) : []
-def before = given ? lines.find { it.startsWith(entry.getID() + ",") } : null
-if (before != null && !(tables.cells(before)[1] in [name, entry.getOriginalImageName()]))
+def lines = (Files.exists(file) ? Files.readAllLines(file).drop(1) : []).findAll { it }
+def before = given ? lines.collect { tables.cells(it) }.find { it[0] == entry.getID() } : null
+def of = before == null || before.size() < columns.size() ? "" : before[-1]  // older files do not say it
+if (before != null && (!(of in ["", from]) || !(before[1] in [tables.cells(name)[0], entry.getOriginalImageName()])))
     throw new IllegalArgumentException("${file} has a row of another image of id ${entry.getID()} " +
-        "(${tables.cells(before)[1]}), as of another project, so nothing was written; name another file, or remove " +
-        "that row.")
-lines = lines.findAll { it && !it.startsWith(entry.getID() + ",") } + [row.join(",")]
+        "(${before[1]}${of ? ', ' + of : ', as of another project'}), so nothing was written; name another file, or " +
+        "remove that row.")
+lines = lines.findAll { tables.cells(it)[0] != entry.getID() }
+    .collect { it + "," * Math.max(0, columns.size() - tables.cells(it).size()) } + [row.join(",")]
 def temporary = file.resolveSibling("." + file.getFileName())
 Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
 Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
 
-def shown = row.take(1) + [entry.getImageName()] + row.drop(2)
+def shown = row.take(1) + [entry.getImageName()] + row.drop(2).dropRight(1)
 def text = [columns, shown].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
 if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; it is not marked as fully reviewed, and " + (found == null ?

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 
@@ -102,8 +103,38 @@ def test_tables_of_a_persons_stay(moved, drive, tmp_path):
     assert sorted(rows(table), key=str) == sorted(csv.DictReader(before[table].splitlines()), key=str)
     other = shutil.copytree(moved.parent, tmp_path / "other") / moved.name
     other.write_text(other.read_text("utf-8").replace('"imageName": "kidney_01', '"imageName": "S21'), "utf-8")
-    assert "a row of another image of id 1 (kidney_01.tif)" in drive(other, calls[0], image="S21.tif")[1]
+    assert "a row of another image of id 1 (kidney_01.tif, study/" in drive(other, calls[0], image="S21.tif")[1]
     assert rows(table)[-1]["image"] == "kidney_01.tif"
+
+
+def contents(*places):
+    files = [path for place in places for path in (place.rglob("*") if place.is_dir() else [place])]
+    return {path: path.read_bytes() for path in files if path.is_file()}
+
+
+def test_what_a_person_corrected_or_another_project_wrote_stays(moved, drive, tmp_path):
+    """Two readers' copies of a study, with the same ids and names; labels and outlines corrected after an export."""
+    table, out, tiles = (tmp_path / name for name in ("all.csv", "out", "tiles"))
+    exports = [f"export_glomeruli|{out}", f"export_training_tiles|folder={tiles}|size=256"]
+    calls = [f"measure_summary|{table}", *exports]
+    drive(moved, *calls, *calls, image="kidney_02.tif")
+    table.write_text(table.read_text("utf-8") + "9,gone.tif,1,2.00,2.00,0,0.00,0\n", "utf-8")  # as older ones are
+    before = contents(table, out, tiles)
+    other = shutil.copytree(moved.parent, tmp_path / "other") / moved.name
+    said = drive(other, *calls, image="kidney_02.tif")[1:]
+    assert ["REFUSED" in text and "another" in text for text in said] == [True] * 3
+    assert contents(table, out, tiles) == before
+    drive(moved, calls[0], image="kidney_02.tif")
+    assert [(row["entry_id"], row["project"]) for row in rows(table)] == [("9", ""), ("2", "study/project.qpproj")]
+    next(tiles.rglob("*-labelled.png")).write_bytes(b"corrected")
+    outlines = out / "kidney_02.tif [2].geojson"
+    os.utime(outlines, (outlines.stat().st_mtime + 60,) * 2)
+    before = contents(out, tiles)
+    said = drive(moved, *exports, image="kidney_02.tif")[1:]
+    assert ["REFUSED" in text for text in said] == [True] * 2
+    assert "somebody saved or removed one since" in said[0]
+    assert "corrected or made some" in said[1]
+    assert contents(out, tiles) == before
 
 
 def tiles(folder):

@@ -6,6 +6,7 @@ are, where the slide has a level of the tiles' scale; else ours are area means, 
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -311,6 +312,24 @@ def _write_record(folder: Path, images: Sequence[ImageTiles], settings: ExportSe
         "downsample": {image.name: image.downsample for image in images},
         "classes": list(settings.classes),
         "project": project,
-        "images": {image.folder: {"image": image.name, "reviewed": image.reviewed} for image in images},
+        "images": {
+            image.folder: {
+                "image": image.name,
+                "reviewed": image.reviewed,
+                "project": project,
+                "sum": _sum(folder / image.folder),
+            }
+            for image in images
+        },
     }
     write_json(folder / RECORD, content)
+
+
+def _sum(folder: Path) -> str:
+    """Sum up the tiles of an image: the script in QuPath replaces none that a person corrected since."""
+    total = hashlib.sha256()
+    named = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.png")}
+    for name, path in sorted(named.items()):
+        total.update(f"{name}\n".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()

@@ -176,7 +176,7 @@ def test_only_a_reviewed_image_shows_all_its_empty_tiles(source, tmp_path):
     assert (first.background, second.annotated, second.background) == (0, 0, 12)
     record = json.loads((tmp_path / "out/export.json").read_text("utf-8"))
     assert (record["mpp"], record["project"], record["downsample"]) == (1.0, "study", {"a.b.tif": 2.0, "b.tif": 2.0})
-    assert record["images"]["b"] == {"image": "b.tif", "reviewed": True}
+    assert {**record["images"]["b"], "sum": ""} == {"image": "b.tif", "reviewed": True, "project": "study", "sum": ""}
     (only,) = export_tiles(
         [source, reviewed], tmp_path / "only", ExportSettings(reviewed_only=True, size_px=256)
     ).images
