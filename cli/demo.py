@@ -58,6 +58,8 @@ def copy_sample(folder: Path) -> None:
     from glomseg.errors import RunError
     from glomseg.files import write_text
 
+    if any(folder.glob("*.qpproj")) or any((folder / name).exists() for name in ("classifiers", "data", IMAGE)):
+        raise RunError(f"{folder} holds another project; choose another `output` for the sample")
     try:
         with resources.as_file(resources.files("glomseg") / "sample") as sample:
             shutil.copytree(sample, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__", "*.py"))

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.errors import EvaluationError, GlomsegError
+from glomseg.errors import EvaluationError, GlomsegError, RunError
 from glomseg.evaluation.evaluate_model import (
     EvaluateOptions,
     EvaluationResult,
@@ -25,8 +25,10 @@ from glomseg.files import write_json, write_text
 from glomseg.models.device import resolve_device
 from glomseg.runs.listener import Listener
 from glomseg.runs.run import RECORD, load_run
+from glomseg.standing_files import refuse_other_file
 
 TABLE = "table.md"
+RECORD_OF_SUITE = "suite.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,7 @@ def evaluate_suite(
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     plan = read_suite(suite)
+    _refuse_persons_files(output)
     for remark in _not_heeded(plan, options):
         listener.remark(remark)
     models = (None,) if options.model is not None or not plan.models else plan.models
@@ -76,11 +79,18 @@ def evaluate_suite(
         rows += _rows_of(plan, name, folder, mine, listener)
     result = SuiteResult(name=str(plan.name), rows=tuple(rows))
     write_json(
-        output / "suite.json",
+        output / RECORD_OF_SUITE,
         {"suite": plan.name, "sets": {row.key: row.to_table() for row in rows}, "passed": result.passed},
     )
     write_text(output / TABLE, markdown(rows, name=result.name))
     return result
+
+
+def _refuse_persons_files(output: Path) -> None:
+    """Raise RunError where a file of a person's would be replaced; a table beside a record of ours is ours."""
+    refuse_other_file(output / RECORD_OF_SUITE, lambda content: b'"suite"' in content and b'"passed"' in content)
+    if (output / TABLE).exists() and not (output / RECORD_OF_SUITE).exists():
+        raise RunError(f"{output / TABLE} is there and not of glomseg, so nothing was written; choose another `output`")
 
 
 def _not_heeded(plan: Suite, options: EvaluateOptions) -> list[str]:

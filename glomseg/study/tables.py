@@ -103,7 +103,7 @@ def write_tables(
     has columns of a person's, or where the tables of another project stand; MeasureError for Parquet without pyarrow.
     """
     _refuse_tables_of_another(study, folder)
-    _refuse_to_replace(folder)
+    _refuse_to_replace(folder, parquet=parquet)
     of_study = tables(study)
     texts = {folder / f"{name}.csv": csv_text(names(TABLES[name]), rows) for name, rows in of_study.items()}
     described = dictionary(TABLES)
@@ -116,7 +116,7 @@ def write_tables(
     return [*texts, *written]
 
 
-def _refuse_to_replace(folder: Path) -> None:
+def _refuse_to_replace(folder: Path, *, parquet: bool) -> None:
     """Raise RunError where a file of a name of ours is a person's, or a person wrote columns of their own into it."""
     refuse_other_table(folder / DICTIONARY, DESCRIBED)
     refuse_other_file(folder / RECORD, lambda content: b'"glomseg_version"' in content)
@@ -126,6 +126,24 @@ def _refuse_to_replace(folder: Path) -> None:
     for name, columns in TABLES.items():
         refuse_other_table(folder / f"{name}.csv", names(columns))
         refuse_own_columns(folder / f"{name}.csv", before.union(names(columns)))
+    for path in older_parquet(folder) if parquet else []:
+        if not before.union(names(TABLES[path.stem])).issuperset(_columns_of_parquet(path)):
+            raise RunError(
+                f"{path} is there and not of glomseg, or has columns of a person's, so nothing was written; choose "
+                "another `output`"
+            )
+
+
+def _columns_of_parquet(path: Path) -> set[str]:
+    """Return the columns of a table as Parquet; of a file that is none, a column that no table has."""
+    with suppress(ImportError):  # which the writing says
+        import pyarrow.parquet
+
+        try:
+            return set(pyarrow.parquet.read_schema(path).names)
+        except (OSError, ValueError):  # pyarrow's own errors are of these
+            return {""}
+    return set()
 
 
 def _refuse_tables_of_another(study: Study, folder: Path) -> None:

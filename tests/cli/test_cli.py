@@ -379,3 +379,7 @@ def test_the_demo_leaves_another_project_alone(tmp_path: Path, glomseg) -> None:
     assert result.code == 1
     assert "another project" in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["project.qpproj"]
+    (tmp_path / "project.qpproj").rename(tmp_path / "Study.qpproj")  # its classes were replaced
+    result = glomseg("demo", "--output", tmp_path)
+    assert (result.code, "another project" in result.err) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["Study.qpproj"]

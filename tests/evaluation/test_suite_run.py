@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from support.slides import DISC, disc_slide, draw
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, RunError
 from glomseg.evaluation.evaluate_model import EvaluateOptions
 from glomseg.evaluation.suite import read_suite
 from glomseg.evaluation.suite_run import evaluate_suite
@@ -80,6 +80,16 @@ def test_each_model_gets_its_threshold_from_the_validation_part(suite: Path) -> 
     assert re.search(r"\| test \| normal \| 1 \| 1 \|.*\n.*\| test \| DN .*", table) or "| test | DN | 2 | 2 |" in table
     assert f"| {chosen:g} |" in table
     assert json.loads((suite / "out/suite.json").read_text())["sets"][f"{first}: test"]["seconds_per_image"] > 0
+
+
+def test_a_table_of_a_persons_stays(suite: Path) -> None:
+    for name in ("table.md", "suite.json"):
+        path = suite / name / name
+        path.parent.mkdir()
+        path.write_text("mine")
+        with pytest.raises(RunError, match="not of glomseg"):
+            evaluate_suite(suite, path.parent, OPTIONS)
+        assert (path.read_text(), list(path.parent.iterdir())) == ("mine", [path])
 
 
 @pytest.mark.slow

@@ -161,6 +161,15 @@ def test_json_and_a_wrong_reference(segmented, tmp_path: Path, glomseg) -> None:
 def test_parquet_holds_what_the_csv_holds(segmented, tmp_path: Path, glomseg) -> None:
     parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     glomseg("measure", segmented[0] / "out", "-o", tmp_path / "t", "--parquet")
+    again = glomseg("measure", segmented[0] / "out", "-o", tmp_path / "t", "--parquet")
+    assert again.code == 0, again.err
+    theirs = tmp_path / "theirs/slides.parquet"
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"mine")
+    refused = glomseg("measure", segmented[0] / "out", "-o", theirs.parent, "--parquet")
+    assert (refused.code, "slides.parquet is there and not of glomseg" in refused.err) == (1, True)
+    assert list(theirs.parent.iterdir()) == [theirs]
+    assert theirs.read_bytes() == b"mine"
     table = parquet.read_table(tmp_path / "t" / "glomeruli.parquet").to_pylist()
     for row, other in zip(table, rows(tmp_path / "t" / "glomeruli.csv"), strict=True):
         assert row["area_um2"] == pytest.approx(float(other["area_um2"]), rel=1e-6)

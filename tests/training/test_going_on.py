@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -105,6 +106,24 @@ def test_going_on_keeps_name_and_licence_and_takes_smaller_batches(fields, tmp_p
     assert (card.name, card.training_data[0].licence) == ("mine", "CC BY 4.0")
     assert [row["step"] for row in history(tmp_path)] == ["2", "6"]
     assert read_config(file=tmp_path / "config.toml").optimiser.batch_size == 2
+
+
+def test_an_image_or_label_of_the_same_length_is_other_data(fields, tmp_path):
+    """As a tile is that was stained anew in its place; `fields` are PNGs, of which the last bytes change no pixel."""
+    folder = shutil.copytree(fields, tmp_path / "fields")
+    config = read_config(words=TINY)
+    before = read_data([folder], config, tile_mpp=UM_PX)
+    learned = {example.name for example in before.source.examples}
+    paths = [
+        path for path in sorted(folder.rglob("*.png")) if any(path.stem.startswith(Path(name).name) for name in learned)
+    ]
+    assert len(paths) == 2 * len(learned)
+    for path in paths[:4]:
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"!")
+        assert read_data([folder], config, tile_mpp=UM_PX).digest != before.digest
+        path.write_bytes(content)
+    assert read_data([folder], config, tile_mpp=UM_PX).digest == before.digest
 
 
 def test_going_on_mends_a_model_that_was_cut_off(fields, tmp_path):

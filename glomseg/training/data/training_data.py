@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from glomseg.training.data.survey import survey
 from glomseg.training.data.whole import check_whole, whole_mpp
 
 UNSTATED = "unstated"
+_READ_WHOLE, _PART = 1 << 26, 1 << 20
+"""Bytes of the longest file that is summed up whole, and of each part of a longer one, such as a slide."""
 SPLIT_NAME, SURVEY_NAME = "split.json", "survey.csv"
 SURVEY_COLUMNS = ("name", "part", "slide", "case", "group", "mpp", "positive", "hard")
 
@@ -170,19 +173,19 @@ def _write(split: Split, folder: Path) -> None:
 
 
 def _digest(split: Split) -> str:
-    """Sum up the names of all examples, by part, with the sizes of their files and pixels, and what labels say.
+    """Sum up the names of all examples, by part, with the sizes of their files and pixels, and what files hold.
 
     Those of the test part are not opened: nothing of it is before the choice is made.
     """
-    every = [example.label for name, part in split.items() if name != "test" for example in part if example.label]
-    sums = {label: _sum(label) for label in dict.fromkeys(every)}
+    files = [_files(example) for name, part in split.items() if name != "test" for example in part]
+    sums = {path: _sum(path) for path in dict.fromkeys(itertools.chain(*files)) if path}
     lines = [
         [
             name,
             example.name,
             f"{example.mpp:.6g}",
             *(path.stat().st_size if path else 0 for path in _files(example)),
-            sums.get(example.label, "") if example.label else "",
+            *(sums.get(path, "") if path else "" for path in _files(example)),
         ]
         for name, part in split.items()
         for example in part
@@ -190,10 +193,22 @@ def _digest(split: Split) -> str:
     return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
 
-def _sum(label: Path) -> str:
-    """Return the sha256 of a label: one that a person corrected may be of the same length."""
-    with label.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sum(path: Path) -> str:
+    """Return a sha256 of a file: one that a person corrected or stained anew may be of the same length.
+
+    Of one that is longer than a tile or a label it is that of parts, first, middle and last.
+    """
+    if path.is_dir():
+        return ""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _READ_WHOLE:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        total = hashlib.sha256()
+        for start in (0, (size - _PART) // 2, size - _PART):
+            file.seek(start)
+            total.update(file.read(_PART))
+        return total.hexdigest()
 
 
 def _files(example: Example) -> tuple[Path, Path | None]:
