@@ -109,16 +109,26 @@ def _done_to(before: PathObject, now: PathObject) -> list[str]:
 def _count_theirs(
     items: Sequence[PathObject], change: Change, ours: set[str], counts: Mapping[str, Counter[str]]
 ) -> None:
-    """Count what is a person's own: new, gone, or another than it was."""
-    annotations = [item for item in items if item.object_type == ANNOTATION]
+    """Count what is a person's own: new, gone, or another than it was.
+
+    What stands as it was under another id, as after QuPath's "Refresh object IDs", is neither.
+    """
+    standing = {item.object_id for item in items}
+    gone: dict[str, list[str]] = {}  # class names by fingerprint
+    for object_id, (written, class_name) in change.ids.items():
+        if object_id not in standing and written not in ours:
+            gone.setdefault(written, []).append(class_name)
+    annotations = []
+    for item in (one for one in items if one.object_type == ANNOTATION):
+        if item.object_id not in change.ids and gone.get(written := mark(item)):
+            gone[written].pop()
+        else:
+            annotations.append(item)
     is_copied = {item.object_id for item in annotations if change.ids and item.object_id not in change.ids}
     for item in (one for one in annotations if one.object_id in is_copied or mark(one) not in change.stood):
         known = item.object_id in change.ids
         counts["changed" if known else "added"][item.class_name or ""] += 1
-    standing = {item.object_id for item in items}
-    for object_id, (written, class_name) in change.ids.items():
-        if object_id not in standing and written not in ours:
-            counts["deleted"][class_name] += 1
+    counts["deleted"].update(class_name for names in gone.values() for class_name in names)
 
 
 def read_changes(

@@ -70,6 +70,16 @@ def test_a_copy_is_added_wherever_it_was_put_and_its_original_is_as_it_was():
     assert str(changes_since(apply([*standing, *copies], plan), plan.remember, later)) == "nothing changed"
 
 
+def test_other_ids_are_no_change():
+    """QuPath's "Refresh object IDs" gives all of them anew; two that are alike are told apart by number."""
+    persons = [drawn("Cortex", 100, "a"), drawn("Artery", 300, "b"), drawn("Artery", 300, "c")]
+    standing, memory, change = written(persons)
+    fresh = [replace(item, object_id=f"fresh-{number}") for number, item in enumerate(standing)]
+    assert str(changes_since(fresh, memory, change)) == "nothing changed"
+    assert str(changes_since([*fresh[:2], *fresh[3:]], memory, change)) == "1 deleted"
+    assert str(changes_since([*fresh, drawn("Artery", 300, "d")], memory, change)) == "1 added"
+
+
 def test_verdicts_of_before_a_write_are_none_since_it():
     """A person judges, a second run comes in, and the person goes on: what was judged before is not counted again."""
     standing, *_ = written()
