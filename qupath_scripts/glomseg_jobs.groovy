@@ -280,13 +280,21 @@ private String inWords(Map last) {
         "outline${outlines == 1 ? '' : 's'} on ${images} image${images == 1 ? '' : 's'}${left}"
 }
 
+/** Open the project anew, and in each viewer the image that it showed; one that cannot be read keeps none else away. */
 void reopen(String file, List open) {
-    def gui = getQuPath()
+    def gui = getQuPath(), left = []
     gui.setProject(ProjectIO.loadProject(new File(file), BufferedImage))
     def entries = gui.getProject().getImageList()
     for (pair in open) {
         def entry = entries.find { it.getID() == pair[1] }
-        if (entry != null)
-            pair[0].setImageData(entry.readImageData())
+        try {
+            if (entry != null)
+                pair[0].setImageData(entry.readImageData())
+        } catch (Exception error) {  // groovylint-disable-line CatchException
+            left << "${entry.getImageName()}: ${error.getMessage()}"
+            pair[0].resetImageData()
+        }
     }
+    if (left)
+        Dialogs.showErrorNotification(TITLE, "Saved, but not opened again:\n" + left.join("\n"))
 }

@@ -207,7 +207,8 @@ class ReviewPane {
         def certain = shared.confidence(item)
         def metadata = item.getMetadata()
         def kind = review.isCandidate(item) ? "candidate, " : ""
-        def told = [Double.isNaN(certain) ? "drawn by hand" :
+        def byHand = metadata.containsKey("glomseg.run") ? "reshaped by hand" : "drawn by hand"
+        def told = [Double.isNaN(certain) ? byHand :
             kind + String.format(Locale.ROOT, "confidence %.2f", certain)]
         def suggested = metadata["glomseg.suggestion"]
         if (suggested && suggested != item.getPathClass()?.toString() && !shared.verdict(item))

@@ -265,7 +265,7 @@ void doAgain(Map signatures, def hierarchy, def there) {
     there.getHierarchy().fireHierarchyChangedEvent(this)
 }
 
-/** Tell whether somebody judged, named, coloured, measured or described an object; the review's colours are nobody's. */
+/** Tell whether somebody judged, named, coloured, measured or described it; the review's colours are nobody's. */
 private boolean isDoneTo(Map before, PathObject item) {
     def own = { colour, metadata -> metadata?.get(PAINTED) == colour?.toString() ? null : colour }
     def rest = { metadata -> metadata?.findAll { it.key != PAINTED } }

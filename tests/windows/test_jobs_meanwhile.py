@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from support.menu import OPEN, OURS
+from support.menu import OPEN, OURS, POPUPS
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -54,6 +54,31 @@ def test_an_undo_is_not_done_in_another_project_that_was_opened_meanwhile(empty,
     assert (copy.parent / "data/2/data.qpdata").read_bytes() == before
     desk.open("kidney_02.tif")
     assert desk.fx(OURS) == "3"
+
+
+def test_an_undo_opens_the_other_images_again_where_the_file_of_one_is_gone(empty):
+    desk = empty.desk
+    empty.annotate("this image")
+    empty.told("3 outlines added")
+    file = desk.project.parent.parent / "kidney_01.tif"
+    desk.fx("""gui.openImageEntry(entryOf("kidney_01.tif"))
+        gui.getViewerManager().setGridSize(1, 2)
+        gui.getViewerManager().setActiveViewer(gui.getAllViewers()[1])
+        gui.openImageEntry(entryOf("kidney_02.tif"))""")
+    try:
+        file.rename(file.with_suffix(".gone"))
+        empty.click("Undo")
+        empty.dialog(PRESS_OK, seconds=120)
+        desk.until(f"{OPEN}[0]?.getScene()?.getRoot()?.getHeaderText()?.contains('moved')", "true", 120)
+        desk.answer("Cancel")  # of QuPath's search for what was moved
+        desk.until("gui.getAllViewers()[1].getImageData()?.getServer()?.getMetadata()?.getName()", "kidney_02.tif")
+        assert "kidney_01.tif: " in desk.fx(POPUPS)
+        desk.until(OURS, "0")
+    finally:
+        file.with_suffix(".gone").rename(file)
+        desk.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.getViewerManager().setActiveViewer(gui.getAllViewers()[0])
+            gui.getViewerManager().resetGridSize()""")
 
 
 def test_an_undo_asks_before_it_closes_what_belongs_to_no_project(empty):

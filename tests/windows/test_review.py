@@ -370,3 +370,13 @@ def test_glomeruli_of_one_id_are_not_called_judged_unseen(desk):
     desk.press("Y")
     assert desk.verdicts() == "accept accept accept accept accept"
     assert "All have a verdict" in desk.text()
+
+
+def test_an_outline_of_a_run_that_was_reshaped_is_not_called_drawn(review):
+    """QuPath takes all measurements away from it."""
+    review.fx("""inOrder()[0].with {
+            it.getMetadata()["glomseg.run"] = "run-1"
+            it.setROI(ROIs.createRectangleROI(40, 100, 50, 50, null))
+        }
+        hierarchy.fireObjectsChangedEvent(gui, [inOrder()[0]])""")
+    review.until("within(Labeled)*.getText().any { it?.contains('1 of 5: reshaped by hand') }", "true")

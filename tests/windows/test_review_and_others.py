@@ -222,6 +222,12 @@ def test_names_and_metadata_that_another_qupath_gave_stay(review):
         )
         review.until(f"{known}; 'done'", "done")
         assert review.fx(told) == "[[kidney_01.tif, theirs, null, ours], [theirs.tif, null, mouse-08, theirs]]"
+        # one that read the project before, and saves it as it was: what was given here stays
+        review.fx(other + "image('kidney_01.tif').putMetadataValue('Group', 'control'); read.syncChanges()")
+        review.press("K")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        assert review.fx(told).startswith("[[kidney_01.tif, theirs, null, ours]")
     finally:
         review.project.write_text(before, "utf-8")
         review.open("kidney_01.tif")
