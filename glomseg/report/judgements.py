@@ -108,7 +108,7 @@ def read_labels(path: Path) -> list[Judgement]:
     for row in _rows(path):
         entry_id = _entry_id(row, path)
         new = ": ".join(part.strip() for part in row.get("new_class", "").split(":"))
-        if not new or new == row["class"]:
+        if not new:
             continue
         if not all(new.split(": ")) or new.startswith("#") or not any(map(str.isalpha, new)):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
@@ -118,7 +118,7 @@ def read_labels(path: Path) -> list[Judgement]:
             raise MeasureError(
                 f"{path} gives object {label.object_id} two classes, {other.new_class} and {new}; leave one of its rows"
             )
-    return list(labels.values())
+    return [label for label in labels.values() if label.new_class != label.old_class]
 
 
 def _entry_id(row: Mapping[str, str], path: Path) -> str:

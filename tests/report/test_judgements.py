@@ -28,6 +28,9 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
             read_labels(path)
     path.write_text(header + "1;a;X;A\n1;a;X;A\n2;a;X;B\n")
     assert len(read_labels(path)) == 2  # a row that was copied says nothing new, and ids are those of an image
+    path.write_text(header + "1;a;X;X\n1;a;X;B\n")  # that it stays as it is was written, too
+    with pytest.raises(MeasureError, match="object a two classes, X and B"):
+        read_labels(path)
     path.write_text(header + "1;a;X;A\n1;a;X;B\n")
     with pytest.raises(MeasureError, match="object a two classes, A and B; leave one of its rows"):
         read_labels(path)
