@@ -435,8 +435,8 @@ static int clear(File target, String stem, Map record) {
     def tiles = tilesIn(target, stem)
     if (tiles && record.images[target.getName()]?.sum != sumOf(target, stem))
         throw new IllegalArgumentException("${target} holds tiles that are not as an export left them: a person " +
-            "corrected or made some, or an older glomseg did. Nothing was written; move that folder away, or choose " +
-            "another folder=.")
+            "corrected or made some, an export was stopped there, or they are an older glomseg's. Nothing was " +
+            "written; move that folder away, or choose another folder=.")
     return tiles.count { it.delete() }
 }
 

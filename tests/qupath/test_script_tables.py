@@ -133,7 +133,7 @@ def test_what_a_person_corrected_or_another_project_wrote_stays(moved, drive, tm
     said = drive(moved, *exports, image="kidney_02.tif")[1:]
     assert ["REFUSED" in text for text in said] == [True] * 2
     assert "somebody saved or removed one since" in said[0]
-    assert "corrected or made some" in said[1]
+    assert "corrected or made some, an export was stopped there" in said[1]
     assert contents(out, tiles) == before
 
 
