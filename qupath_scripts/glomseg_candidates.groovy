@@ -26,11 +26,11 @@ class Candidates {
         return PathPrefs.createPersistentPreference("glomseg.candidates", "review")
     }
 
-    /** Return the folder of the newest run that has a result of an image and was not taken back there, or null. */
+    /** Return the folder of the last run that has a result of an image and was not taken back there, or null. */
     static Path newestRun(def project, def entry) {
         def id = entry.getID()
-        return Runs.oldestFirst(project.getPath().resolveSibling("glomseg"), id + ".geojson").reverse()
-            .find { Runs.lastWrite(it, id) != "undo" }
+        def runs = Runs.oldestFirst(project.getPath().resolveSibling("glomseg"), id + ".geojson")
+        return Runs.newestFor(runs.findAll { Runs.lastWrite(it, id) != "undo" }, id)
     }
 
     private static File fileOf(def project, def entry) {

@@ -1,5 +1,6 @@
 /*
- * Purpose: which run is the newest. The other scripts load this file from their own folder; by itself it does nothing.
+ * Purpose: which run was last at work. The other scripts load this file from their own folder; by itself it does
+ *          nothing.
  * Input:   <project folder>/glomseg/<run>/run.json
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
@@ -16,7 +17,7 @@ import qupath.lib.io.GsonTools
 /** The runs of a project, by what their records say and not by their names, which follow the clock on a wall. */
 class Runs {
 
-    /** List the folders of the runs in the folder of runs that have these files too, the oldest first. */
+    /** List the folders of the runs in the folder of runs that have these files too, the last at work last. */
     static List<Path> oldestFirst(Path home, String... files) {
         def folders = (home.toFile().listFiles() ?: new File[0]).findAll { folder ->
             ["run.json", *files].every { new File(folder, it).isFile() }
@@ -25,7 +26,7 @@ class Runs {
         def single = runs.groupBy { it.record.run_id ?: it.folder.getName() }.collect { id, same ->
             same.find { it.folder.getName() == id } ?: same[0]  // a copy of a run's folder is none of its own
         }
-        return single.sort { a, b -> started(a) <=> started(b) ?: a.folder.getName() <=> b.folder.getName() }
+        return single.sort { a, b -> lastAt(a) <=> lastAt(b) ?: a.folder.getName() <=> b.folder.getName() }
             .collect { it.folder.toPath() }
     }
 
@@ -40,9 +41,17 @@ class Runs {
 
     /** Return what a run did last to an image, "collect" or "undo"; null where it wrote nothing into it. */
     static String lastWrite(Path run, String id) {
-        def files = run.resolve("changes").resolve(id).toFile().listFiles().findAll { it.getName() ==~ /\d+\.json/ }
-        def last = files.max { it.getName().takeBefore(".").toInteger() }
-        return last == null ? null : fromFile(last.toPath()).kind ?: "collect"
+        def last = lastChange(run, id)
+        return last == null ? null : last.kind ?: "collect"
+    }
+
+    /** Return of some runs the one that was brought into an image last, or began since; null where there is none. */
+    static Path newestFor(List<Path> runs, String id) {
+        return runs.max { run ->
+            def record = fromFile(run.resolve("run.json"))
+            [instant(record.started) ?: run.resolve("run.json").toFile().lastModified(),
+             instant(lastChange(run, id)?.at), instant(record.images?.get(id)?.collected?.at)].max()
+        }
     }
 
     /** Read a JSON file of one object; nothing where it is not there or cannot be read. */
@@ -54,12 +63,25 @@ class Runs {
         }
     }
 
-    /** Return the ms since 1970 at which a run began; those of its record's last change where that does not say it. */
-    private static long started(Map run) {
+    private static Map lastChange(Path run, String id) {
+        def files = run.resolve("changes").resolve(id).toFile().listFiles().findAll { it.getName() ==~ /\d+\.json/ }
+        def last = files.max { it.getName().takeBefore(".").toInteger() }
+        return last == null ? null : fromFile(last.toPath())
+    }
+
+    /** Return when a run was last at work; when its record was last changed where that does not say it. */
+    private static long lastAt(Map run) {
+        def collected = (run.record.images ?: [:]).values()*.collected*.at
+        return [run.record.started, run.record.ended, *collected].collect { instant(it) }.max() ?:
+            new File(run.folder, "run.json").lastModified()
+    }
+
+    /** Return the ms since 1970 of a time as records say it; 0 where they do not. */
+    private static long instant(def text) {
         try {
-            return OffsetDateTime.parse(run.record.started as String ?: "").toInstant().toEpochMilli()
+            return OffsetDateTime.parse(text?.toString() ?: "").toInstant().toEpochMilli()
         } catch (DateTimeException ignored) {
-            return new File(run.folder, "run.json").lastModified()
+            return 0
         }
     }
 

@@ -113,6 +113,12 @@ class Run:
         record = self.images.get(entry_id)
         return record is not None and record.is_done and self.result_path(entry_id).is_file()
 
+    @property
+    def last_at(self) -> float:
+        """When it was last at work, in seconds since 1970: it may have gone on after a newer one began."""
+        collected = (record.collected.at for record in self.images.values() if record.collected is not None)
+        return max(map(instant, (self.started, self.ended or "", *collected)))
+
     def needed_no_change(self, entry_id: str) -> bool:
         """Tell whether a script in QuPath brought an image's result in, and everything was there or a person's.
 

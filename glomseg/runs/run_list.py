@@ -36,13 +36,13 @@ class UnreadableRun:
         return False
 
     def is_newer(self, run: Run) -> bool:
-        """Tell whether it began after another, as far as its record still says when, else by its name."""
+        """Tell whether it was at work after another began, as far as its record still says when, else by its name."""
         try:
-            said = re.search(rb'"started": *"([^"]+)"', (self.folder / RECORD).read_bytes())
+            said = re.findall(rb'"(?:started|ended|at)": *"([^"]+)"', (self.folder / RECORD).read_bytes())
         except OSError:
-            said = None
-        began = instant(said[1].decode("utf-8", "replace")) if said else 0.0
-        return began > instant(run.started) if began else self.folder.name > run.run_id
+            said = []
+        at = max((instant(text.decode("utf-8", "replace")) for text in said), default=0.0)
+        return at > instant(run.started) if at else self.folder.name > run.run_id
 
 
 def read_runs(folder: Path) -> tuple[list[Run], list[UnreadableRun]]:
@@ -100,17 +100,18 @@ def list_runs(folder: Path) -> list[Run]:
 
 
 def last_standing(runs: Sequence[Run]) -> Run | None:
-    """Return the last of runs, the oldest first, that was not taken back in each of its images; else the last."""
+    """Return the run that was last at work of those that were not taken back in each of their images; else of all."""
     standing = [run for run in runs if not run.images or any(record.undone is None for record in run.images.values())]
-    return next(reversed(standing or list(runs)), None)
+    return max(standing or runs, key=lambda run: run.last_at, default=None)
 
 
 def find_run(folder: Path, run_id: str | None) -> Run:
-    """Find a run of a project by its id, the newest by default; raises RunError where there is none.
+    """Find a run of a project by its id, by default the one that was last at work; raises RunError where there is none.
 
-    Raises RunError too where the newest cannot be read: an older one never takes its place unasked.
+    Raises RunError too where that one cannot be read: an older one never takes its place unasked.
     """
     runs, unreadable = read_runs(folder)
+    runs.sort(key=lambda run: run.last_at)
     problems = {run.folder.name: run.problem for run in unreadable if not run.is_copy}
     if run_id is None and runs:
         for run in (run for run in unreadable if not run.is_copy and run.is_newer(runs[-1])):

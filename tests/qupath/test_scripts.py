@@ -231,6 +231,33 @@ def test_an_import_lets_no_older_run_take_the_place_of_one_that_cannot_be_read(m
     assert "8 added" in drive(moved, "import_results|a", image="kidney_01.tif")[1]  # an older one that is named
 
 
+NEWEST = """
+def shared = new GroovyShell(getClass().getClassLoader()).parse(new File(FOLDER, "glomseg_shared.groovy"))
+def home = getProject().getPath().resolveSibling("glomseg")
+def results = new GroovyShell(getClass().getClassLoader(), new Binding([shared: shared]))
+    .parse(new File(FOLDER, "glomseg_results.groovy"))
+println "last at work " + results.standingRunsIn(home)[-1]
+println "candidates of " + shared.load("glomseg_candidates").newestRun(getProject(), getProjectEntry())?.getFileName()
+"""
+
+
+def test_the_run_that_stands_is_the_last_for_the_scripts_too(moved, one_process, glomseg, tmp_path):
+    """What the same command let go on after a trial stands in the project: candidates and sureness were the trial's."""
+    script = tmp_path / "newest.groovy"
+    script.write_text(NEWEST.replace("FOLDER", json.dumps(str(list_scripts()["import_results"].parent))), "utf-8")
+    for name, shift in (("usual", 0), ("trial", 8)):
+        made_run(moved, name, discs(name, FREE, shift))
+    for name in ("usual", "trial", "usual"):
+        assert glomseg("collect", moved, name).code == 0
+    assert {item.metadata[RUN] for item in standing(one_process, moved).values() if RUN in item.metadata} == {"usual"}
+    said = glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif")
+    assert "last at work usual" in said.out + said.err
+    assert "candidates of usual" in said.out + said.err
+    made_run(moved, "waits", discs("waits", FREE))
+    said = glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif")
+    assert "candidates of waits" in said.out + said.err
+
+
 RECTANGLE = """
 addObject(qupath.lib.objects.PathObjects.createAnnotationObject(
     qupath.lib.roi.ROIs.createRectangleROI({x}, 300, 60, 60, null),

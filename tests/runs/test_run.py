@@ -11,7 +11,7 @@ from glomseg.runs import run_list
 from glomseg.runs.image_record import Collected, ImageRecord, Inputs, Outcome, Standing, State, Undone
 from glomseg.runs.lock import locked
 from glomseg.runs.run import Run, RunParameters, checked_entry_id, load_run, now
-from glomseg.runs.run_list import find_run, list_runs, read_runs, resume_or_start
+from glomseg.runs.run_list import find_run, last_standing, list_runs, read_runs, resume_or_start
 
 
 def started(folder: Path, run_id: str, when: str, **parameters: Any) -> Run:
@@ -130,6 +130,25 @@ def test_the_newest_run_is_the_newest_instant(tmp_path: Path) -> None:
     started(tmp_path, "there", "2026-01-01T12:00:00.000+09:00")
     started(tmp_path, "here", "2026-01-01T11:00:00.000+01:00")
     assert [run.run_id for run in list_runs(tmp_path)] == ["there", "here"]
+
+
+def test_the_last_at_work_is_the_run_that_a_command_without_one_means(tmp_path: Path) -> None:
+    """An earlier one that the same command let go on stands in the project, and not the trial that came between."""
+    usual = started(tmp_path, "usual", "2026-01-01T12:00:00+00:00")
+    started(tmp_path, "trial", "2026-01-02T12:00:00+00:00")
+    assert find_run(tmp_path, None).run_id == "trial"
+    for ended, at in (("2026-01-03T12:00:00+00:00", ""), ("", "2026-01-03T12:00:00+00:00")):
+        usual.ended = ended or None
+        usual.images = {"1": ImageRecord(state=State.DONE, collected=Collected(at=at) if at else None)}
+        usual.save()
+        assert find_run(tmp_path, None).run_id == "usual"
+        last = last_standing(list_runs(tmp_path))
+        assert last is not None
+        assert last.run_id == "usual"
+    text = (usual.folder / "run.json").read_text()
+    (usual.folder / "run.json").write_text(text[: text.index("T12:00:00+00:00", text.index("collected")) + 20])
+    with pytest.raises(RunError, match="newest run that can be read is trial"):
+        find_run(tmp_path, None)
 
 
 def test_goes_on_with_the_newest_run_of_the_same_parameters(tmp_path: Path) -> None:
