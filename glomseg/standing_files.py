@@ -24,8 +24,8 @@ _LOOKED_AT = 1 << 24
 def write_kept(texts: Mapping[Path, str]) -> tuple[str, ...]:
     """Write texts of one folder as `write_texts` does, and first keep beside it what a person changed of each.
 
-    A table that is not as it was written last is copied to NAME-1, or the next number that is free. Returns what was
-    kept, in words; raises RunError.
+    A table that is not as it was written last, or of which nobody wrote that down (it was copied here alone), is copied
+    to NAME-1, or the next number that is free. Returns what was kept, in words; raises RunError.
     """
     said = tuple(_keep(path) for path, text in texts.items() if _is_changed(path, utf8(text)))
     by_folder: dict[Path, dict[str, str]] = {}
@@ -53,16 +53,14 @@ def _noted(folder: Path) -> dict[str, str]:
 
 
 def _is_changed(path: Path, will_be: bytes | None = None) -> bool:
-    """Tell whether a table is there that is neither as it was written last nor as it will be."""
-    if (noted := _noted(path.parent).get(path.name)) is None:
-        return False
+    """Tell whether a table is there that may be neither as it was written last nor as it will be."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return False
     except OSError as error:
         raise cannot_write(path, error) from error
-    return content != will_be and _sha256(content) != noted
+    return content != will_be and _sha256(content) != _noted(path.parent).get(path.name)
 
 
 def _keep(path: Path) -> str:
@@ -70,7 +68,8 @@ def _keep(path: Path) -> str:
     kept = next(place for place in numbers if not place.exists())
     with replacing(kept) as temporary:
         shutil.copyfile(path, temporary)
-    return f"{path.name} was changed since glomseg wrote it; as it was it is {kept} now"
+    was = "was" if path.name in _noted(path.parent) else "may have been"
+    return f"{path.name} {was} changed since glomseg wrote it; as it was it is {kept} now"
 
 
 def _sha256(content: bytes) -> str:

@@ -112,6 +112,25 @@ def test_columns_that_a_person_wrote_into_a_table(tmp_path: Path, oracle_folder:
         assert "was changed" not in glomseg(*command).err
 
 
+def test_a_table_that_was_copied_alone(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    """Its folder's .written.json is hidden and stays behind: cells that were mended in the copy went without a word."""
+    slide = disc_slide(tmp_path / "slide.tif")
+    assert glomseg("segment", slide.path, "-o", tmp_path / "out", "--model", oracle_folder).code == 0
+    tables = tmp_path / "tables"
+    measure = ("measure", tmp_path / "out", "-o", tables)
+    assert glomseg(*measure).code == 0
+    before = (tables / "slides.csv").read_text()
+    (tables / "slides.csv").write_text(mended := before.replace("slide", "slide 7b"))
+    (tables / ".written.json").unlink()
+    renewed = glomseg(*measure)
+    assert renewed.code == 0
+    kept = tables / "slides-1.csv"
+    assert f"slides.csv may have been changed since glomseg wrote it; as it was it is {kept} now" in renewed.err
+    assert kept.read_text() == mended
+    assert (tables / "slides.csv").read_text() == before
+    assert not [*tables.glob("glomeruli-*")]  # as it will be
+
+
 def test_files_of_a_person_where_a_run_would_write(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
     """A first run replaced what lay in its folder under the name of a slide."""
     slide = disc_slide(tmp_path / "slide.tif", count=3)
