@@ -50,7 +50,7 @@ def measure(
     console = Console(quiet=quiet, as_json=as_json)
     result = measure_aloud(console, project, measuring)
     folder = output or result.folder
-    files = write_tables(result.study, folder, parquet=parquet, remark=console.say)
+    files = write_tables(result.study, folder, parquet=parquet, remark=console.warn)
     if not parquet and (older := older_parquet(folder)):
         console.say(f"of a former measuring: {first_names(path.name for path in older)}; give `parquet` to renew them")
     failed = bool(result.problems)

@@ -38,7 +38,11 @@ def report(
     path = output or result.folder / "report.html"
     with console.spinner("painting") as update:
         write_report(
-            result.study, path, color_by="confidence" if overlay_color == "confidence" else "class", progress=update
+            result.study,
+            path,
+            color_by="confidence" if overlay_color == "confidence" else "class",
+            progress=update,
+            remark=console.warn,
         )
     if as_json:
         console.json({"report": str(path), "bytes": path.stat().st_size})

@@ -252,7 +252,7 @@ class _Work:
         kept = write_evaluation(self.output, replace(evaluation, remarks=everything), details=content,
                                 pictures=self.options.pictures, icc=self.icc)  # fmt: skip
         for remark in kept:
-            self.listener.remark(remark)
+            self.listener.warning(remark)
         return EvaluationResult(
             folder=self.output,
             evaluation=evaluation,

@@ -72,8 +72,8 @@ def sweep_run(
         progress=lambda done, total: listener.waiting(f"thresholds, image {done} of {total}"),
     )
     rows = [row for point in points for row in _rows(point)]
-    for remark in write_kept({output / TABLE: csv_text(COLUMNS, rows)}):
-        listener.remark(remark)
+    for text in write_kept({output / TABLE: csv_text(COLUMNS, rows)}):
+        listener.warning(text)
     draw_sweep(points, output / "plots")
     threshold = best(points)
     at = next((point for point in points if point.threshold == threshold), None)

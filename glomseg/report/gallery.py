@@ -155,12 +155,13 @@ def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
         return ()
     items = [profile.item for slide in study.slides for profile in slide.profiles]
     classes = {item.object_id: item.class_name for item in items}
+    waiting, own, is_read = True, list[str](), True
     try:
         waiting = any(classes.get(label.object_id) != label.new_class for label in read_labels(path))
         ours = {*names(COLUMNS), "image_id"}  # as the entry id was called before
         own = [name for name in read_csv(path)[0] if name and name.strip().lower() not in ours]
     except (MeasureError, OSError):
-        waiting, own = True, []  # whatever it is, a person made it
+        is_read = False  # whatever it is, a person made it
     numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
     kept = next(place for place in numbers if not place.exists())
     try:
@@ -170,6 +171,8 @@ def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
     except OSError as error:
         holds = "holds what a person wrote, and cannot be kept" if waiting or own else "cannot be replaced"
         raise RunError(f"{path} {holds} ({error.strerror}); choose another `output`") from error
+    if not is_read:
+        return (f"{path.name} held what cannot be read as classes that wait; it is {kept} now",)
     if not waiting:
         return (f"{path.name} held columns that glomseg does not write ({', '.join(own[:3])}); it is {kept} now",)
     return (f"{path.name} held classes that wait to be set; it is {kept} now, for: glomseg gallery PROJECT --apply",)

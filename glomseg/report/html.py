@@ -13,13 +13,12 @@ import jinja2
 from markupsafe import Markup
 
 from glomseg import __version__
-from glomseg.files import write_text
 from glomseg.pictures.overlay import ColorBy
 from glomseg.report.figures import choose_galleries, draw_charts, draw_effects, quantity_title
 from glomseg.report.findings import warnings
 from glomseg.report.methods import methods, references, used_runs
 from glomseg.report.plates import paint_density_maps, paint_pictures
-from glomseg.standing_files import refuse_other_file
+from glomseg.standing_files import refuse_other_file, write_kept
 from glomseg.study.columns import ANIMALS, QUANTITIES, SLIDES
 from glomseg.study.records import Study
 from glomseg.study.summary import StudySummary, animals
@@ -39,10 +38,16 @@ ANIMAL_COLUMNS = (
 
 
 def write_report(
-    study: Study, path: Path, *, color_by: ColorBy = "class", progress: Callable[[str], None] = lambda text: None
+    study: Study,
+    path: Path,
+    *,
+    color_by: ColorBy = "class",
+    progress: Callable[[str], None] = lambda text: None,
+    remark: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write the report of a study as one HTML file; slides whose image is missing have no pictures.
 
+    A report that a person changed since it was written is kept beside the new one, and `remark` is told.
     Raises RunError where it cannot be written, or where something else than a report of ours stands there.
     """
     refuse_other_file(path, _is_report)
@@ -79,7 +84,8 @@ def write_report(
         charts=[Markup(chart) for chart in draw_charts(study)],
         effects=Markup(draw_effects(study, compared)),
     )
-    write_text(path, content)
+    for kept in write_kept({path: content}):
+        remark(kept)
 
 
 def _is_report(content: bytes) -> bool:

@@ -154,7 +154,8 @@ def test_classes_that_wait_outlive_the_next_gallery(tmp_path: Path, glomseg) -> 
     )
     assert labels.with_name("labels-2.csv").read_text() == mended
     labels.write_text("nothing that we know\n")
-    assert glomseg("gallery", out).code == 0
+    again = glomseg("gallery", out)
+    assert f"cannot be read as classes that wait; it is {labels.with_name('labels-3.csv')} now" in again.err
     assert labels.with_name("labels-3.csv").read_text() == "nothing that we know\n"
 
 

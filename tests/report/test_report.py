@@ -256,8 +256,17 @@ def test_a_persons_file_is_not_replaced(cohort: Path, tmp_path: Path, glomseg) -
         assert result.code == 1
         assert f"{name} is there and not of glomseg, so nothing was written; choose another --output" in result.err
         assert (tmp_path / name).read_bytes() == content
+    report = tmp_path / "report.html"
     for _ in range(2):  # its own is replaced
-        assert glomseg("report", cohort, "-o", tmp_path / "report.html").code == 0
+        assert glomseg("report", cohort, "-o", report).code == 0
+    assert not [*tmp_path.glob("report-*")]
+    report.write_text(theirs := report.read_text().replace("</h1>", " (seen by AB)</h1>", 1))
+    again = glomseg("report", cohort, "-o", report, "-q")
+    kept = tmp_path / "report-1.html"
+    assert f"report.html was changed since glomseg wrote it; as it was it is {kept} now" in again.err
+    assert kept.read_text() == theirs
+    assert "seen by AB" in theirs
+    assert "seen by AB" not in report.read_text()
 
 
 @pytest.mark.parametrize(
