@@ -45,7 +45,8 @@ def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: M
         return f"{outlines} are not in the project yet, and {UNREVIEWED}; {remedy}"
     if profiles or slide.rejected:
         return ""
-    return f"{outlines} are all gone from the project, and {UNREVIEWED}; mark it as reviewed if there is none"
+    none = f"none of {outlines} stands in the project as {settings.class_name}"
+    return f"{none}, and {UNREVIEWED}; mark it as reviewed if there is none"
 
 
 def doubt(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSettings) -> str:

@@ -39,7 +39,7 @@ def measured(*objects: PathObject, metadata=None, state=None, class_name="Glomer
         ({"run": NONE, "source": "run r"}, ""),
         ({"run": RunFinding(run_id="r", found=0, classes=("Tubule",))}, "knows no class Glomerulus"),
         ({"run": NOT_YET}, "glomseg collect"),
-        ({"run": COLLECTED}, "all gone"),
+        ({"run": COLLECTED}, "none of the 3 outlines of run r stands in the project as Glomerulus"),
         ({"run": COLLECTED, "rejected": 3}, ""),
         ({"run": UNDONE}, "undo took"),
         ({"metadata": REVIEWED}, ""),
