@@ -233,6 +233,7 @@ private List said(PathObject item) {
  * there, such as by an undo, stays where something was done to it here.
  */
 void doAgain(Map signatures, def hierarchy, def there) {
+    giveIdsBack(signatures, hierarchy)
     def ours = objects(hierarchy).collectEntries { [(it.getID()): it] }
     def theirs = objects(there.getHierarchy()).collectEntries { [(it.getID()): it] }
     def gone = signatures.keySet().findAll { !ours.containsKey(it) }
@@ -265,26 +266,58 @@ void doAgain(Map signatures, def hierarchy, def there) {
     there.getHierarchy().fireHierarchyChangedEvent(this)
 }
 
-/** Tell whether somebody judged, named, coloured, measured or described it; the review's colours are nobody's. */
-private boolean isDoneTo(Map before, PathObject item) {
-    def own = { colour, metadata -> metadata?.get(PAINTED) == colour?.toString() ? null : colour }
-    def rest = { metadata -> metadata?.findAll { it.key != PAINTED } }
-    def (metadata, measurements) = before.metadata == null ? [null, null] : [item.getMetadata(), item.getMeasurements()]
-    def now = said(item)
-    return [0, 1, 3].any { before.said[it] != now[it] } || before.measurements != measurements ||
-        own(before.said[2], before.metadata) != own(now[2], metadata) || rest(before.metadata) != rest(metadata)
+/** Give objects that only got new ids here, as QuPath's "Refresh object IDs" gives them, those of before. */
+private void giveIdsBack(Map signatures, def hierarchy) {
+    def items = objects(hierarchy), ids = items*.getID() as Set
+    def lost = signatures.findAll { !ids.contains(it.key) }
+    if (!lost)
+        return
+    def idOf = new IdentityHashMap()
+    lost.each { id, before -> idOf.put(before.outline, id) }
+    items.findAll { !signatures.containsKey(it.getID()) && idOf.containsKey(it.getROI()) }.each {
+        it.setID(idOf.remove(it.getROI()))
+    }
 }
 
-/** Do to an object what was done to ours of its id. */
+/** Tell whether somebody judged, named, coloured, measured or described it; the review's colours are nobody's. */
+private boolean isDoneTo(Map before, PathObject item) {
+    def measurements = before.measurements == null ? null : item.getMeasurements()
+    return saidAnew(before, item) || before.measurements != measurements ||
+        before.metadata != null && described(before.metadata) != described(item.getMetadata())
+}
+
+/** Name what is said otherwise of an object than before: its class, name, colour or lock. */
+private List<String> saidAnew(Map before, PathObject item) {
+    def now = said(item)
+    def (was, is) = [[before.said, before.metadata], [now, before.metadata == null ? null : item.getMetadata()]]
+    return ["class", "name", "colour", "lock"].withIndex().findAll { what, index ->
+        what == "colour" ? ownColour(was) != ownColour(is) : before.said[index] != now[index]
+    }*.get(0)
+}
+
+/** Return the colour that somebody gave an object; none where it is the review's. */
+private def ownColour(List known) {
+    def (said, metadata) = known
+    return metadata?.get(PAINTED) == said[2]?.toString() ? null : said[2]
+}
+
+private Map described(Map metadata) {
+    return metadata.findAll { it.key != PAINTED }
+}
+
+/** Do to an object what was done to ours of its id; the review's colours are painted anew. */
 private void sayAgain(Map before, PathObject ours, PathObject theirs) {
-    if (before.said != said(ours)) {
+    def anew = saidAnew(before, ours)
+    if ("class" in anew)
         theirs.setPathClass(ours.getPathClass())
+    if ("name" in anew)
         theirs.setName(ours.getName())
+    if ("colour" in anew)
         theirs.setColor(ours.getColor())
+    if ("lock" in anew)
         theirs.setLocked(ours.isLocked())
-    }
     if (before.metadata != null)
-        changeAlike(before.metadata, ours.getMetadata(), theirs.getMetadata())
+        changeAlike(described(before.metadata), described(ours.getMetadata()), theirs.getMetadata())
     if (before.measurements != null)
         changeAlike(before.measurements, ours.getMeasurements(), theirs.getMeasurements())
 }

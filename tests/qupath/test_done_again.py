@@ -83,6 +83,34 @@ return GsonTools.getInstance(true).toJson([wanted: wanted, got: stood*.getID()*.
 """An undo takes all outlines of a run; a person had done something to some of them meanwhile."""
 
 
+PLAY_PAINTED = (
+    PLAY.partition("mine[0]")[0]
+    + """
+mine.each {
+    it.setColor(0x123456)
+    it.getMetadata()["glomseg.painted"] = 0x123456.toString()
+}
+mine[0].setName("ours")
+if (REFRESHED)
+    here.getAnnotationObjects().each { it.refreshID() }
+def others = ours(there)
+def count = there.getAnnotationObjects().size()
+others[0].setPathClass(PathClass.fromString("Glomerulus: Sclerotic"))
+others[0].getMetadata()["glomseg.verdict"] = "sclerotic"
+others[1].setName("theirs")
+others[2].setLocked(true)
+others[3].setColor(0x654321)
+saving.doAgain(before, here, new There(hierarchy: there))
+def stood = ours(there)
+return GsonTools.getInstance(true).toJson([class: stood[0].getPathClass().toString(), names: stood[0..1]*.getName(),
+    verdict: stood[0].getMetadata()["glomseg.verdict"], lock: stood[2].isLocked(), colour: stood[3].getColor(),
+    painted: stood.findAll { it.getMetadata()["glomseg.painted"] }.size(),
+    more: there.getAnnotationObjects().size() - count])
+"""
+)
+"""The review painted all outlines by confidence, and a person named one, while a colleague judged and changed some."""
+
+
 def _played(play, moved, one_process):
     paths = {"SCRIPT": list_scripts()["find_missed"].with_name("glomseg_saving.groovy")}
     paths["DATA"] = moved.parent / "data/1/data.qpdata"
@@ -110,3 +138,16 @@ def test_what_was_done_here_and_there_stands_in_both(moved, one_process, glomseg
         assert item["measurements"].pop("PAS") == 0.5
         assert item["metadata"].pop("glomseg.measured") == "PAS"
     assert got == wanted
+
+
+@pytest.mark.parametrize("refreshed", ["false", "true"], ids=["colours", "and ids"])
+def test_the_reviews_colours_and_new_ids_take_nothing_of_a_colleagues_away(moved, one_process, glomseg, refreshed):
+    """Each was taken for something done to every object: a colleague's verdicts, names and locks went."""
+    made_run(moved, "run-1", discs("run-1", FREE))
+    assert glomseg("collect", moved).code == 0
+    said = _played(PLAY_PAINTED.replace("REFRESHED", refreshed), moved, one_process)
+    assert said["more"] == 0
+    assert (said["class"], said["verdict"]) == ("Glomerulus: Sclerotic", "sclerotic")
+    assert said["names"] == ["ours", "theirs"]
+    assert said["lock"]
+    assert (said["colour"] & 0xFFFFFF, said["painted"]) == (0x654321, 0)
