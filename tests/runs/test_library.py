@@ -102,7 +102,7 @@ def test_starting_over_leaves_nothing_of_before(tmp_path: Path, oracle_folder: P
     again = SegmentOptions(model=oracle_folder, threshold=0.9, restart=True)
     glomseg.segment_slides([first.path], out, again, listener=heard.listener)
     left = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
-    assert left == {"a.geojson", "glomeruli.csv", "mine.geojson", "run.json", "summary.md"}
+    assert left == {".written.json", "a.geojson", "glomeruli.csv", "mine.geojson", "run.json", "summary.md"}
     assert [text for text in heard.texts if "mine.geojson" in text]
 
 
