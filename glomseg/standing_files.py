@@ -63,9 +63,14 @@ def _is_changed(path: Path, will_be: bytes | None = None) -> bool:
     return content != will_be and _sha256(content) != _noted(path.parent).get(path.name)
 
 
-def _keep(path: Path) -> str:
+def free_name(path: Path) -> Path:
+    """Name where a file can be kept beside its place: NAME-1, or the next number that is free."""
     numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
-    kept = next(place for place in numbers if not place.exists())
+    return next(place for place in numbers if not place.exists())
+
+
+def _keep(path: Path) -> str:
+    kept = free_name(path)
     with replacing(kept) as temporary:
         shutil.copyfile(path, temporary)
     was = "was" if path.name in _noted(path.parent) else "may have been"

@@ -1,6 +1,6 @@
 /*
- * Purpose: look at a table before a script writes it anew, by the rules of glomseg's files.py, and say of what project
- *          it is. The other scripts load this file from their own folder; by itself it does nothing.
+ * Purpose: look at a table before a script writes it anew, by the rules of glomseg's standing_files.py, and say of
+ *          what project it is. The other scripts load this file from their own folder; by itself it does nothing.
  * Input:   the file, and the columns that the script writes.
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import math
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -22,7 +21,7 @@ from glomseg.pictures.jpeg import is_marked, write_jpeg
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.report.judgements import read_labels
 from glomseg.slides.slide import open_slide
-from glomseg.standing_files import remove_kept, write_kept
+from glomseg.standing_files import free_name, remove_kept, write_kept
 from glomseg.study.columns import GLOMERULI
 from glomseg.study.records import MeasuredSlide, PlacedProfile, Study
 from glomseg.study.tables import placed_profiles
@@ -162,8 +161,7 @@ def _remove_table(path: Path, study: Study) -> tuple[str, ...]:
         own = [name for name in read_csv(path)[0] if name and name.strip().lower() not in ours]
     except (MeasureError, OSError):
         is_read = False  # whatever it is, a person made it
-    numbers = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(1))
-    kept = next(place for place in numbers if not place.exists())
+    kept = free_name(path)
     try:
         if not waiting and not own:
             return remove_kept(path)
