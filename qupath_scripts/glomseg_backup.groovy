@@ -2,7 +2,7 @@
  * Purpose: copy an image's data before a script of glomseg's changes it, where and as glomseg's backups.py and
  *          image_copies.py do. The other scripts load this file from their own folder; by itself it does nothing.
  * Input:   none.
- * Output:  glomseg/<run>/backup/<image> or, where the run has written before, glomseg/backup/<image>/<time>-collect.
+ * Output:  glomseg/<run>/backup/<image> before a run, else glomseg/backup/<image>/<time>-<why>.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -21,9 +21,24 @@ import qupath.lib.io.GsonTools
 
 @Field static final String MADE = "backup.json"  // when a copy was made
 
-/** Copy the image's data before a change, with its sums; the project file goes last: where it is, all is there. */
+/** Copy the image's data before a run is brought into them: into its folder, or a new one where it wrote before. */
 void copy(def entry, Path projectFile, Path home, Path run) {
-    def key = entry.getID(), folder = newFolder(home, run, key)
+    def first = run.resolve("backup").resolve(entry.getID())
+    if ((first.toFile().list() ?: []).any { it.endsWith(".qpproj") })
+        copyBefore("collect", entry, projectFile, home)
+    else
+        copyInto(first, entry, projectFile, home)
+}
+
+/** Copy the image's data before `why`, one word that backups.py knows, into a new folder. */
+void copyBefore(String why, def entry, Path projectFile, Path home) {
+    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
+    copyInto(home.resolve("backup").resolve(entry.getID()).resolve("${time}-${why}"), entry, projectFile, home)
+}
+
+/** Copy the data with their sums; the project file goes last: where it is, all is there. */
+private void copyInto(Path folder, def entry, Path projectFile, Path home) {
+    def key = entry.getID()
     Files.createDirectories(folder)
     def names = ["data.qpdata", "data.qpdata.bkp", "summary.json", "server.json"]
     def sources = names.collect { entry.getEntryPath().resolve(it) }
@@ -38,15 +53,6 @@ void copy(def entry, Path projectFile, Path home, Path run) {
     write(folder.resolve("checksums.json"), sums)
     write(folder.resolve(MADE), [made: afterAllOthers(home, key, sources[0]).toString()])
     Files.copy(projectFile, folder.resolve(projectFile.getFileName()), StandardCopyOption.REPLACE_EXISTING)
-}
-
-/** Name the folder for a backup: the run's own, or a new one where it has written before. */
-private Path newFolder(Path home, Path run, String key) {
-    def first = run.resolve("backup").resolve(key)
-    if (!(first.toFile().list() ?: []).any { it.endsWith(".qpproj") })
-        return first
-    def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
-    return home.resolve("backup").resolve(key).resolve(time + "-collect")
 }
 
 /** Tell the time, or one after the data and all other backups of the image, though the clock was set back since. */

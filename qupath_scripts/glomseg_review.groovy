@@ -22,6 +22,7 @@ class Review extends ImageWindow {
     int at = 0
     def verdicts = null  // what was judged in these data
     final Deque past = new ArrayDeque()  // what U takes back
+    private Collection kept = []  // of it, where what another program saved took the place of these data
     int unsaved = 0
     def tool = null  // what was in hand before the brush of an edit
     private Map edited = null  // what was there when an edit began
@@ -60,6 +61,8 @@ class Review extends ImageWindow {
 
     void turnTo() {
         past.clear()
+        past.addAll(kept)
+        kept = []
         readCandidates()
         scale.begin()
         if (data != null) {
@@ -106,9 +109,9 @@ class Review extends ImageWindow {
         save()
     }
 
-    /* groovylint-disable-next-line UnusedMethodParameter */
-    void carryOver(def old, def there) {
+    void carryOver(Map ids) {
         unsaved = 0
+        kept = past.findAll { ids[it.id] != null }.each { it.id = ids[it.id] }
     }
 
     PathObject find(def id) {

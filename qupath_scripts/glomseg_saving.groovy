@@ -9,23 +9,25 @@
 import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
+import java.awt.image.BufferedImage
 import java.nio.file.Files
 import java.nio.file.Path
 import java.time.Instant
 import java.util.concurrent.Executors
 import java.util.concurrent.ThreadFactory
 import java.util.concurrent.TimeUnit
-import java.util.zip.CRC32
 import javafx.beans.value.ChangeListener
 import javafx.collections.ListChangeListener
 import qupath.fx.utils.FXUtils
+import qupath.lib.images.ImageData
 import qupath.lib.io.GsonTools
+import qupath.lib.io.PathIO
 import qupath.lib.objects.PathObject
+import qupath.lib.objects.hierarchy.PathObjectHierarchy
 
 @Field static final String WRITE = "glomseg.write"
 @Field static final String STAMPS = "glomseg.stamps"
 @Field static final String UNSURE = "unsure"
-@Field static final String PAINTED = "glomseg.painted"
 @Field static final long OFTEN = 200  // ms
 
 /**
@@ -78,15 +80,15 @@ void inStep(def entry, def imageData) {
     if (entry == null || imageData == null)
         return
     synchronized (entry) {
-        stamps()?.put(imageData, [file: stamp(entry), content: content(entry), path: imageData.getLastSavedPath(),
-                                  signatures: imageData.isChanged() ? signaturesOf(imageData)
-                                      : signatures(imageData.getHierarchy())])
+        stamps()?.put(imageData, [file: stamp(entry), base: content(entry), path: imageData.getLastSavedPath(),
+                                  metadata: imageData.getServerMetadata()])
     }
 }
 
-/** Return the signatures of data as they were read or saved; null where nobody saw that. */
-Map signaturesOf(def imageData) {
-    return stamps()?.get(imageData)?.signatures
+/** Note data that are not those on disk: from now on it is known what is done to them, and since then if unchanged. */
+private void noteApart(def imageData, Map more) {
+    stamps()?.put(imageData, [file: null, base: imageData.isChanged() ? null : bytes(imageData),
+                              path: imageData.getLastSavedPath(), metadata: imageData.getServerMetadata()] + more)
 }
 
 /**
@@ -99,7 +101,7 @@ private void noteNew(def entry, def imageData) {
     if (entry == null || otherThanOwn(entry, path) == null)
         inStep(entry, imageData)
     else if (known == null)
-        stamps()?.put(imageData, [file: null, content: null, path: path, from: path])
+        noteApart(imageData, [from: path])
     else
         known.path = path  // a copy of the image was saved elsewhere
 }
@@ -120,10 +122,8 @@ boolean isSavedElsewhere(def entry, def imageData) {
         if (known == null ? !differs : isReadOrSaved(known, imageData))
             noteNew(entry, imageData)
         else if (known == null)
-            stamps().put(imageData, [file: null, content: null, path: imageData.getLastSavedPath(),
-                                     unsure: differs == UNSURE,
-                                     from: otherThanOwn(entry, imageData.getLastSavedPath())])
-        else if (known.file != stamp(entry) && known.content == content(entry))  // a copy, a server's clock
+            noteApart(imageData, [unsure: differs == UNSURE, from: otherThanOwn(entry, imageData.getLastSavedPath())])
+        else if (known.file != stamp(entry) && Arrays.equals(known.base, content(entry)))  // a copy, a server's clock
             inStep(entry, imageData)
         return stamps().get(imageData).file != stamp(entry)
     }
@@ -145,13 +145,10 @@ List stamp(def entry) {
     return Files.exists(file) ? [Files.getLastModifiedTime(file).toMillis(), Files.size(file)] : ["none"]
 }
 
-/** Return a checksum of a data file. */
-long content(def entry) {
+/** Return what a data file holds; nothing of one that is not there. */
+byte[] content(def entry) {
     def file = dataFile(entry)
-    def sum = new CRC32()
-    if (Files.exists(file))
-        sum.update(Files.readAllBytes(file))
-    return sum.getValue()
+    return Files.exists(file) ? Files.readAllBytes(file) : new byte[0]
 }
 
 /**
@@ -202,129 +199,37 @@ private Path dataFile(def entry) {
 }
 
 /**
- * Return what tells whether an object was changed, by id: its outline, what it lies in and what is said of it. Of the
- * many detections no measurements and metadata are kept.
+ * Return the data of an image as another program saved them, with what was done here since they were read or saved, and
+ * how that went together, as a Merge. The data that are shown stay as they are.
  */
-Map signatures(def hierarchy) {
-    return objects(hierarchy).collectEntries { item ->
-        def isOne = item.isAnnotation()
-        [(item.getID()): [outline: item.getROI(), parent: parentOf(item), said: said(item),
-                          metadata: isOne ? new HashMap(item.getMetadata()) : null,
-                          measurements: isOne ? new HashMap(item.getMeasurements()) : null]]
-    }
+List broughtTogether(def entry, def imageData) {
+    def there = entry.readImageData(), known = stamps().get(imageData)
+    def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, known?.base),
+        read(bytes(imageData), imageData), there)
+    merge.run(known?.metadata)
+    there.setChanged(true)
+    return [there, merge]
 }
 
-private List<PathObject> objects(def hierarchy) {
-    return hierarchy.getObjects(null, PathObject).findAll { !it.isRootObject() && !it.isTMACore() }
+/** Return data as they were read or saved; where nobody saw that, those on disk, of the objects that stand here. */
+private def baseOf(def entry, def imageData, byte[] known) {
+    if (known != null)
+        return known.length ? read(known, imageData) : new ImageData(imageData.getServer(), new PathObjectHierarchy())
+    def base = entry.readImageData()
+    def here = imageData.getHierarchy().getObjects(null, PathObject)*.getID() as Set
+    base.getHierarchy().removeObjects(base.getHierarchy().getObjects(null, PathObject)
+        .findAll { !it.isRootObject() && !here.contains(it.getID()) }, true)
+    return base
 }
 
-private def parentOf(PathObject item) {
-    def parent = item.getParent()
-    return parent == null || parent.isRootObject() ? null : parent.getID()
+private byte[] bytes(def imageData) {
+    def stream = new ByteArrayOutputStream()
+    PathIO.writeImageData(stream, imageData)
+    return stream.toByteArray()
 }
 
-private List said(PathObject item) {
-    return [item.getPathClass(), item.getName(), item.getColor(), item.isLocked()]
-}
-
-/**
- * Do to data what was done here since the signatures were taken: draw, delete, reshape, judge, name, describe, colour,
- * measure, put one into another. What was done there to the same object stays, unless it was done here too; what went
- * there, such as by an undo, stays where something was done to it here.
- */
-void doAgain(Map signatures, def hierarchy, def there) {
-    giveIdsBack(signatures, hierarchy)
-    def ours = objects(hierarchy).collectEntries { [(it.getID()): it] }
-    def theirs = objects(there.getHierarchy()).collectEntries { [(it.getID()): it] }
-    def gone = signatures.keySet().findAll { !ours.containsKey(it) }
-    def (drawn, standing) = ours.values().split { item ->
-        def before = signatures[item.getID()]?.outline
-        before == null || !(before.is(item.getROI()) || before.getGeometry() == item.getROI().getGeometry())
-    }
-    def isNew = drawn*.getID() as Set
-    drawn += standing.findAll { item ->
-        !theirs.containsKey(item.getID()) && (isDoneTo(signatures[item.getID()], item) ||
-            item.getChildObjects().any { it.getID() in isNew })
-    }
-    def isDrawn = drawn*.getID() as Set
-    def both = standing.findAll { theirs.containsKey(it.getID()) }
-    both.each { sayAgain(signatures[it.getID()], it, theirs[it.getID()]) }
-    def moved = both.findAll { parentOf(it) in isDrawn || parentOf(it) != signatures[it.getID()].parent }
-    def parents = (drawn.sort { it.getLevel() } + moved).collectEntries { [(it.getID()): parentOf(it)] }
-    there.getHierarchy().removeObjects((gone + isDrawn).collect { theirs[it] }.findAll { it != null }, true)
-    hierarchy.removeObjects(drawn, true)
-    drawn.each {
-        it.clearChildObjects()
-        theirs[it.getID()] = it
-    }
-    there.getHierarchy().addObjects(drawn)
-    parents.each { id, parent ->
-        def above = parent == null ? there.getHierarchy().getRootObject() : theirs[parent]
-        if (above != null && theirs[id].getParent() !== above)
-            there.getHierarchy().addObjectBelowParent(above, theirs[id], false)
-    }
-    there.getHierarchy().fireHierarchyChangedEvent(this)
-}
-
-/** Give objects that only got new ids here, as QuPath's "Refresh object IDs" gives them, those of before. */
-private void giveIdsBack(Map signatures, def hierarchy) {
-    def items = objects(hierarchy), ids = items*.getID() as Set
-    def lost = signatures.findAll { !ids.contains(it.key) }
-    if (!lost)
-        return
-    def idOf = new IdentityHashMap()
-    lost.each { id, before -> idOf.put(before.outline, id) }
-    items.findAll { !signatures.containsKey(it.getID()) && idOf.containsKey(it.getROI()) }.each {
-        it.setID(idOf.remove(it.getROI()))
-    }
-}
-
-/** Tell whether somebody judged, named, coloured, measured or described it; the review's colours are nobody's. */
-private boolean isDoneTo(Map before, PathObject item) {
-    def measurements = before.measurements == null ? null : item.getMeasurements()
-    return saidAnew(before, item) || before.measurements != measurements ||
-        before.metadata != null && described(before.metadata) != described(item.getMetadata())
-}
-
-/** Name what is said otherwise of an object than before: its class, name, colour or lock. */
-private List<String> saidAnew(Map before, PathObject item) {
-    def now = said(item)
-    def (was, is) = [[before.said, before.metadata], [now, before.metadata == null ? null : item.getMetadata()]]
-    return ["class", "name", "colour", "lock"].withIndex().findAll { what, index ->
-        what == "colour" ? ownColour(was) != ownColour(is) : before.said[index] != now[index]
-    }*.get(0)
-}
-
-/** Return the colour that somebody gave an object; none where it is the review's. */
-private def ownColour(List known) {
-    def (said, metadata) = known
-    return metadata?.get(PAINTED) == said[2]?.toString() ? null : said[2]
-}
-
-private Map described(Map metadata) {
-    return metadata.findAll { it.key != PAINTED }
-}
-
-/** Do to an object what was done to ours of its id; the review's colours are painted anew. */
-private void sayAgain(Map before, PathObject ours, PathObject theirs) {
-    def anew = saidAnew(before, ours)
-    if ("class" in anew)
-        theirs.setPathClass(ours.getPathClass())
-    if ("name" in anew)
-        theirs.setName(ours.getName())
-    if ("colour" in anew)
-        theirs.setColor(ours.getColor())
-    if ("lock" in anew)
-        theirs.setLocked(ours.isLocked())
-    if (before.metadata != null)
-        changeAlike(described(before.metadata), described(ours.getMetadata()), theirs.getMetadata())
-    if (before.measurements != null)
-        changeAlike(before.measurements, ours.getMeasurements(), theirs.getMeasurements())
-}
-
-private void changeAlike(Map before, Map ours, Map theirs) {
-    ours.findAll { it.value != before[it.key] }.each { name, value -> theirs.put(name, value) }
-    before.keySet().findAll { !ours.containsKey(it) }.each { theirs.remove(it) }
+private def read(byte[] data, def like) {
+    return PathIO.readImageData(new ByteArrayInputStream(data), null, like.getServer(), BufferedImage)
 }
 
 /**

@@ -38,6 +38,7 @@ class Walk extends ImageWindow {
     final Set passed = []
     final List past = []  // what U takes back: ids
     private final Set rejected = []  // those of them that are no glomeruli
+    private List kept = [[], []]  // of both, where what another program saved took the place of these data
     private final List<Button> verdicts = []  // of the candidate at hand
     final Initials initials = new Initials(this)
     final brackets
@@ -78,6 +79,8 @@ class Walk extends ImageWindow {
         fields = []
         at = -1
         [past, rejected, passed, candidates, states].each { it.clear() }
+        [past, rejected].eachWithIndex { list, index -> list.addAll(kept[index]) }
+        kept = [[], []]
         offered = null
         map = null
         if (data != null) {
@@ -120,9 +123,9 @@ class Walk extends ImageWindow {
         tell()
     }
 
-    void carryOver(def old, def there) {
-        def all = Seen.read(there)
-        Seen.read(old).boxes.each { all.add(there, it) }
+    void carryOver(Map ids) {
+        rest.stop()
+        kept = [past, rejected].collect { it.collect { id -> ids[id] }.findAll() }
     }
 
     /** Return the candidate at hand. */

@@ -49,7 +49,6 @@ abstract class ImageWindow {
     // what the window is about: the three belong together, and are null where no image of a project is open
     def project, entry, data
 
-    private Map signatures = null  // of the objects when data in memory and on disk were one
     private String complaint = null  // why saving failed, which stays in the window until it does not
     private final VBox conflict = new VBox(4.0d)
     final Place place
@@ -87,8 +86,8 @@ abstract class ImageWindow {
     /** Save, whether or not there is anything to save. */
     abstract void saveAnyway()
 
-    /** Let go of data whose objects went over to others that were read from disk; take the rest along. */
-    abstract void carryOver(def old, def there)
+    /** Let go of data in whose place others come; keep what can be taken back, by the ids that objects have there. */
+    abstract void carryOver(Map ids)
 
     /** Show the window of a kind, the one that is there already where one is; one of another kind is closed. */
     static void show(def gui, String name, Closure make) {
@@ -143,9 +142,10 @@ abstract class ImageWindow {
         data = null
     }
 
-    /** Tell whether what the window is about is what the active viewer shows at this moment. */
+    /** Tell whether what the window is about is what the active viewer shows at this moment, and in the project. */
     boolean isCurrent() {
-        return data != null && gui.getImageData() === data && gui.getProject() === project
+        return data != null && gui.getImageData() === data && gui.getProject() === project &&
+            project.getEntry(data) === entry
     }
 
     /** Turn to what the active viewer shows now; nothing of the old image is written unless a viewer still shows it. */
@@ -163,8 +163,7 @@ abstract class ImageWindow {
         takeOverMarks()
         stage.setTitle(entry == null ? title : title + ": " + entry.getImageName())
         turnTo()
-        def elsewhere = lookForOthers()
-        signatures = data == null ? [:] : signaturesNow(elsewhere)
+        lookForOthers()
     }
 
     /** Know what another QuPath marked as reviewed since the project was opened here. */
@@ -175,18 +174,6 @@ abstract class ImageWindow {
         } catch (IOException | JsonParseException error) {
             LoggerFactory.getLogger("GlomSeg").warn("The project's file cannot be read: ${error.getMessage()}")
         }
-    }
-
-    /** Return the signatures from which on changes are known to have been made here. */
-    private Map signaturesNow(boolean elsewhere) {
-        def here = shared.saving().signatures(data.getHierarchy())
-        if (!data.isChanged())
-            return here
-        def known = shared.saving().signaturesOf(data)
-        if (known != null)
-            return known
-        def there = shared.saving().signatures(entry.readHierarchy())
-        return elsewhere ? there.findAll { here.containsKey(it.key) } : there
     }
 
     /** Do something that a key or a button stands for, where the window is still about what is shown. */
@@ -209,7 +196,6 @@ abstract class ImageWindow {
             return false
         try {
             shared.save(project, entry, data)
-            signatures = shared.saving().signatures(data.getHierarchy())
             if (complaint) {
                 complaint = null
                 say("")
@@ -255,6 +241,8 @@ abstract class ImageWindow {
     }
 
     void eachSecond() {
+        if (data != null && !isCurrent())  // as where a script took the image out of the project
+            rebind()
         lookForOthers()
         place.grow()  // where the desktop brought an older size back, as one does that is busy
     }
@@ -278,15 +266,48 @@ abstract class ImageWindow {
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
-    void takeBoth() {
+    private void takeBoth() {
         def old = data
-        def there = entry.readImageData()
-        shared.saving().doAgain(shared.saving().signaturesOf(old) ?: signatures, old.getHierarchy(), there)
-        carryOver(old, there)
-        there.setChanged(true)
+        def (there, merge) = shared.saving().broughtTogether(entry, old)
+        keepTheirs()
+        carryOver(merge.ids)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()
         saveAnyway()
+        if (merge.inWords())
+            warn("${merge.inWords()} ${whereKept()}")
+    }
+
+    private void overwrite() {
+        keepTheirs()
+        shared.saving().inStep(entry, data)
+        lookForOthers()
+        data.setChanged(true)
+        saveAnyway()
+        announce(whereKept())
+    }
+
+    private String whereKept() {
+        return "What it had saved is kept: `glomseg restore PROJECT ${entry.getID()}` lists it."
+    }
+
+    /** Copy what the other program saved, before something is saved over it. */
+    private void keepTheirs() {
+        def file = project.getPath()
+        shared.load("glomseg_backup").copyBefore("review", entry, file, file.resolveSibling("glomseg"))
+    }
+
+    /** Do what takes the place of what another program saved, and say why where that fails: then nothing was done. */
+    private void choose(Closure choice) {
+        act {
+            later {
+                try {
+                    choice()
+                } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
+                    warn("Nothing was done: ${error.getMessage()}")
+                }
+            }
+        }
     }
 
     private void layOutSaid() {
@@ -301,16 +322,9 @@ abstract class ImageWindow {
 
     private void layOutConflict() {
         def both = new Button("Load it, with what was done here")
-        both.setOnAction { act { later { takeBoth() } } }
+        both.setOnAction { choose { takeBoth() } }
         def ours = new Button("Overwrite it")
-        ours.setOnAction {
-            act {
-                shared.saving().inStep(entry, data)
-                lookForOthers()
-                data.setChanged(true)
-                saveAnyway()
-            }
-        }
+        ours.setOnAction { choose { overwrite() } }
         def text = new Label(ELSEWHERE)
         text.setWrapText(true)
         text.setMaxWidth(MOST_WIDE)

@@ -73,6 +73,9 @@ HELD = {
     ),
     "an open QuPath loads what another program saved, with what was done there since": (
         "qupath/test_done_again.py::test_what_was_done_here_and_there_stands_in_both",
+        "qupath/test_done_again.py::test_where_both_did_something_to_an_outline_what_was_done_here_stands_and_that_is_said",
+        "qupath/test_done_again.py::test_what_was_done_here_is_found_again_by_its_outline_where_the_ids_are_others_now",
+        "qupath/test_done_again.py::test_what_was_done_to_the_image_itself_and_to_its_cells_stands",
         "windows/test_review_and_others.py::test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way",
     ),
     "a script in QuPath saves (`glomseg qupath run --save`)": (

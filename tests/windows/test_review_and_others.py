@@ -7,6 +7,7 @@ import pytest
 from support.window import NotAnsweredError
 
 from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.backups import list_backups
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -62,7 +63,79 @@ def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_
     review.until(WARNED, "true")
     review.fx(PRESS.format("Overwrite it"))
     review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept reject sclerotic - -"
+    assert "glomseg restore PROJECT" in review.text()
+    kept = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
+    assert {backup.why for backup in kept} == {"before a review saved over what another program had saved"}
+    assert [verdicts_in(review, backup) for backup in kept[:2]] == ["", "accept - - -"]
+
+
+def verdicts_in(review, backup):
+    """Tell what was judged in a backup, from left to right."""
+    return review.fx(f"""qupath.lib.io.PathIO.readHierarchy(new File('{backup.folder / "data.qpdata"}'))
+        .getAnnotationObjects().sort {{ it.getROI().getCentroidX() }}.collect {{ verdict(it) ?: '-' }}.join(' ')""")
+
+
+def test_what_was_judged_before_another_program_saved_can_be_taken_back_after_it(review):
+    """What that judged since stays: U takes back what a person did in this window, as long as it stands so."""
+    for key in "YYY":
+        review.press(key)
+    review.until("data.isChanged()", "false")
+    review.fx(
+        ELSEWHERE + "theirs.getHierarchy().getAnnotationObjects().each { it.refreshID() }\n"
+        "ordered[1].getMetadata()['glomseg.verdict'] = 'edit'; ordered[0].setName('theirs')\n"
+        "there.saveImageData(theirs)"
+    )
+    review.until(WARNED, "true")
+    review.press("K")
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept edit accept sclerotic -"
+    review.press("U")
+    review.press("U")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept edit - - -"
+    review.press("U")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept edit - - -"
+    assert "no verdict of this session" in review.text()
+
+
+def test_where_two_judged_one_glomerulus_otherwise_that_is_said_and_the_others_is_kept(review):
+    review.fx(ELSEWHERE + "ordered[0].getMetadata()['glomseg.verdict'] = 'edit'; there.saveImageData(theirs)")
+    review.until(WARNED, "true")
+    review.press("Y")
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept - - - -"
+    assert "Changed both here and by the other program: 1 object. What was done here stands." in review.text()
+    kept, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
+    assert verdicts_in(review, kept) == "edit - - - -"
+
+
+def test_what_another_program_saved_is_not_written_over_where_it_cannot_be_kept(review):
+    glomseg = review.project.parent / "glomseg"
+    shutil.rmtree(glomseg, ignore_errors=True)
+    glomseg.write_text("in the way", "utf-8")
+    try:
+        for choice in ("Load it, with what was done here", "Overwrite it"):
+            review.press("Y")
+            review.fx(ELSEWHERE + f"ordered[3].setName('{choice}'); there.saveImageData(theirs)")
+            review.until(WARNED, "true")
+            before = files_of(review.project.parent)
+            review.fx(PRESS.format(choice))
+            review.settle()
+            assert "Nothing was done" in review.text()
+            assert files_of(review.project.parent) == before
+    finally:
+        glomseg.unlink()
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept accept - - -"
 
 
 def test_an_image_that_was_saved_elsewhere_before_the_review_began_is_not_overwritten(review):
@@ -298,6 +371,9 @@ def test_an_image_that_was_taken_out_of_the_project_is_not_written(review):
         review.fx("gui.getProject().removeImage(entryOf('kidney_01.tif'), false); gui.getProject().syncChanges()")
         before = files_of(review.project.parent)
         review.press("X")
+        review.until("review.getTitle()", "Review")
+        assert review.verdicts() == "accept - - - -"
+        assert "Open an image of a project" in review.text()
         review.window.ask("eval", "Thread.sleep(900)")
         review.fx("review.close()")
         assert files_of(review.project.parent) == before
