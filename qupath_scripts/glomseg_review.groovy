@@ -85,7 +85,7 @@ class Review extends ImageWindow {
         byId = [:]
         if (!unsaved)
             return
-        if (gui.getProject() === project && shared.shownData(project, entry) === data) {
+        if (isInPlace()) {
             save()  // another viewer has it still
         } else if (!data.isChanged() && gui.getProject() === project && project.getImageList().contains(entry)) {
             entry.putMetadataValue(shared.REVIEW, shared.progress(data.getHierarchy()))  // QuPath saved it on leaving

@@ -134,6 +134,11 @@ boolean isUnsure(def imageData) {
     return stamps()?.get(imageData)?.unsure
 }
 
+/** Tell whether the data that were read are not there any more: a project was moved, or a share is away. */
+boolean isGone(def entry, def imageData) {
+    return stamps()?.get(imageData)?.base && !Files.exists(dataFile(entry))
+}
+
 /** Return the file that an image was read from where that is not its own in the project, else null. */
 String otherFile(def imageData) {
     return stamps()?.get(imageData)?.from

@@ -89,12 +89,12 @@ Map<String, String> named(List<String> texts) {
     }
 }
 
-/** Return the data of an image as a viewer shows it at this moment, or null where none does. */
+/** Return the data of an image as a viewer shows it at this moment, the active one first; null where none does. */
 def shownData(def project, def entry) {
     def gui = getQuPath()
     if (project == null || gui?.getProject()?.getPath() != project.getPath())
         return null
-    return gui.getAllViewers()*.getImageData().find { data ->
+    return ([gui.getViewer()] + gui.getAllViewers())*.getImageData().find { data ->
         data != null && gui.getProject().getEntry(data)?.getID() == entry.getID()
     }
 }
@@ -428,6 +428,10 @@ void refuseToOverwrite(def entry, def imageData) {
     if (saving().otherFile(imageData))
         throw new IllegalStateException("${entry.getImageName()} was read from ${saving().otherFile(imageData)}, and " +
             "what is in the project is not overwritten. Open it again, without saving, to see that.")
+    if (saving().isGone(entry, imageData))
+        throw new IllegalStateException("The data of ${entry.getImageName()} are no longer where they were " +
+            "(${entry.getEntryPath()}): moved, removed, or a share is away. Nothing is saved until they are back. " +
+            "If they are lost, QuPath's own Ctrl+S saves what is shown.")
     if (saving().isUnsure(imageData))
         throw new IllegalStateException("${entry.getImageName()} has other objects on disk than here, and is not " +
             "overwritten. Save it with QuPath's own Ctrl+S if you went on here after a save, and try again; if " +

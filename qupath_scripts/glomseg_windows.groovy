@@ -37,6 +37,9 @@ abstract class ImageWindow {
         "Another program (glomseg, another QuPath) saved this image meanwhile." + CHOOSE
     private static final String MAYBE_ELSEWHERE = "On disk are other objects than here. If you saved this image here " +
         "and went on, overwrite it; if another program (glomseg, another QuPath) saved it since, load it." + CHOOSE
+    private static final String GONE = "The data of this image are no longer where they were: moved, removed, or a " +
+        "share is away. Nothing is saved here until they are back. If they are lost, QuPath's own Ctrl+S saves what " +
+        "is shown."
     private static final String OTHER_FILE = "This was read from another file, such as a backup, and not from the " +
         "image's own in the project, which holds what was saved last." + CHOOSE
 
@@ -51,6 +54,7 @@ abstract class ImageWindow {
 
     private String complaint = null  // why saving failed, which stays in the window until it does not
     private final VBox conflict = new VBox(4.0d)
+    private final List<Button> buttons = []  // of it: load it, overwrite it
     final Place place
     private final ChangeListener onShown = { source, old, now -> later { rebind() } } as ChangeListener
     private final Timeline pulse
@@ -148,6 +152,11 @@ abstract class ImageWindow {
             project.getEntry(data) === entry
     }
 
+    /** Tell whether a viewer shows what the window is about, whichever that is: two may show data of one image. */
+    boolean isInPlace() {
+        return gui.getProject() === project && project.getEntry(data) === entry && shared.isShown(data)
+    }
+
     /** Turn to what the active viewer shows now; nothing of the old image is written unless a viewer still shows it. */
     void rebind() {
         if (isCurrent())
@@ -192,7 +201,7 @@ abstract class ImageWindow {
 
     /** Write the image, where a viewer shows it and nobody else saved it meanwhile; tells whether it was written. */
     boolean write() {
-        if (data == null || shared.shownData(project, entry) !== data || lookForOthers())
+        if (data == null || !isInPlace() || lookForOthers())
             return false
         try {
             shared.save(project, entry, data)
@@ -255,14 +264,20 @@ abstract class ImageWindow {
     /** Tell whether another program saved the image that is open here, and show what can be done. */
     boolean lookForOthers() {
         def elsewhere = isCurrent() && shared.saving().isSavedElsewhere(entry, data)
-        if (elsewhere != conflict.isVisible()) {
-            conflict.getChildren()[0].setText(shared.saving().otherFile(data) ? OTHER_FILE :
-                shared.saving().isUnsure(data) ? MAYBE_ELSEWHERE : ELSEWHERE)
+        def text = elsewhere ? whatElsewhere() : null
+        if (elsewhere != conflict.isVisible() || elsewhere && text != conflict.getChildren()[0].getText()) {
+            conflict.getChildren()[0].setText(text ?: "")
+            buttons*.setDisable(text == GONE)
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
             place.fit()
         }
         return elsewhere
+    }
+
+    private String whatElsewhere() {
+        return shared.saving().isGone(entry, data) ? GONE : shared.saving().otherFile(data) ? OTHER_FILE :
+            shared.saving().isUnsure(data) ? MAYBE_ELSEWHERE : ELSEWHERE
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
@@ -330,8 +345,8 @@ abstract class ImageWindow {
         text.setMaxWidth(MOST_WIDE)
         text.setMinHeight(Region.USE_PREF_SIZE)
         text.setStyle("-fx-font-weight: bold")
-        def buttons = new HBox(8.0d, both, ours)
-        conflict.getChildren().addAll(text, buttons)
+        buttons.addAll(both, ours)
+        conflict.getChildren().addAll(text, new HBox(8.0d, both, ours))
         conflict.setStyle("-fx-border-color: #d9822b; -fx-border-width: 2; -fx-padding: 4")
         [both, ours].each { it.setMinWidth(Region.USE_PREF_SIZE) }
         conflict.setVisible(false)

@@ -247,6 +247,54 @@ def test_a_backup_that_is_dropped_onto_the_window_is_not_saved_over_what_was_don
     assert review.on_disk() == "accept reject sclerotic - - -"
 
 
+def test_data_that_are_away_are_waited_for(review):
+    """A project was moved, or a share is gone: what was loaded then was an image without objects."""
+    folder = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()")
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    away = folder.rename(folder.with_name("away"))
+    try:
+        gone = "within(Label).any { it.getText() =~ /no longer where they were/ && it.getParent().isVisible() }"
+        review.until(gone, "true")
+        review.press("X")
+        review.window.ask("eval", "Thread.sleep(900)")
+        assert not folder.exists()
+        assert review.fx("within(Button).findAll { it.getText() =~ /^(Load|Overwrite) it/ }*.isDisabled()") == (
+            "[true, true]"
+        )
+    finally:
+        away.rename(folder)
+    review.until(gone, "false")
+    review.press("K")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject sclerotic - -"
+
+
+def test_two_viewers_of_one_image_are_saved_both(review):
+    try:
+        review.fx("""gui.getViewerManager().setGridSize(1, 2)
+            def free = gui.getAllViewers().find { it.getImageData() == null }
+            gui.getViewerManager().setActiveViewer(free)
+            free.setImageData(entryOf('kidney_01.tif').readImageData())""")
+        review.settle()
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        assert review.on_disk() == "accept - - - -"
+        review.fx("gui.getViewerManager().setActiveViewer(gui.getAllViewers().find { !it.is(gui.getViewer()) })")
+        review.until(WARNED, "true")
+        assert review.verdicts() == "- - - - -"
+        review.press("K")
+        review.press("X")
+        review.fx(PRESS.format("Load it, with what was done here"))
+        review.until(WARNED, "false")
+        review.until("data.isChanged()", "false")
+        assert review.on_disk() == "sclerotic reject - - -"
+        assert "Changed both here and by the other program: 1 object." in review.text()
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.getViewerManager().resetGridSize()""")
+
+
 def test_images_that_another_program_added_to_the_project_stay_in_it(review):
     text = review.project.read_text("utf-8")
     try:
