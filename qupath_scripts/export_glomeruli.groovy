@@ -50,9 +50,6 @@ def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, base) }
 glomeruli = glomeruli.sort { a, b ->
     a.getROI().getCentroidY() <=> b.getROI().getCentroidY() ?: a.getROI().getCentroidX() <=> b.getROI().getCentroidX()
 }
-def collection = PathIO.GeoJsonExportOptions.FEATURE_COLLECTION
-PathIO.exportObjectsAsGeoJSON(outlines, glomeruli, collection)
-
 def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
@@ -69,10 +66,14 @@ for (item in glomeruli) {
         item.isLocked() ? 1 : 0, quoted(from),
     ].join(",")
 }
-Files.writeString(table, rows.join("\n") + "\n")
-tables.writtenWith(outlines, table)
+tables.replacing([outlines, table]) { Path outlinesBeside, Path tableBeside ->
+    PathIO.exportObjectsAsGeoJSON(outlinesBeside, glomeruli, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
+    Files.writeString(tableBeside, rows.join("\n") + "\n")
+    tables.writtenWith(outlinesBeside, tableBeside)
+}
 def without = calibrated ? "" : "its pixel size is not set, so areas are left out"
-def remarks = [without, *rule.spellings(glomeruli, [base]), rule.leftOut(others), rule.offPlane(glomeruli)]
+def remarks = [without, *rule.spellings(glomeruli, [base]), rule.leftOut(others + rule.detections(imageData, [base])),
+               rule.offPlane(glomeruli), *rule.doubtful(glomeruli)]
 without = remarks.findAll { it }.collect { "; " + it }.join()
 def text = "${glomeruli.size()} glomeruli in ${folder.resolve(stem)}.geojson and .csv" + without
 println "${name}: ${text}"

@@ -2,9 +2,9 @@
  * Purpose: export image tiles and their labels, to train a model on what was reviewed; what `glomseg train` reads.
  *          `glomseg export-tiles` does the same from outside QuPath.
  * Input:   annotations of the classes, by default Glomerulus and "Glomerulus: Sclerotic", on the open image or, with
- *          "Run for project", on every image; one of several planes is left out. Rejected ones are left out; areas of
- *          class Ignore*, and candidates that nobody judged, have the last label, over all others, and `glomseg train`
- *          learns nothing from them.
+ *          "Run for project", on every image; one not RGB or of several planes is left out. Rejected ones are left
+ *          out; areas of class Ignore*, and candidates that nobody judged, have the last label, over all others, and
+ *          `glomseg train` learns nothing from them.
  *          Arguments (none is needed), as name=value:
  *            folder=DIR  [<project>/tiles]   size=PX  [512]   overlap=PX  [32]   subdir
  *            downsample=N  [2]   mpp=UM  um per pixel of the tiles, instead of downsample
@@ -32,6 +32,7 @@ import com.google.gson.JsonParseException
 import groovy.transform.CompileStatic
 import groovy.transform.Field
 import java.awt.image.BufferedImage
+import java.nio.file.Files
 import java.security.MessageDigest
 import java.text.NumberFormat
 import java.time.DateTimeException
@@ -58,6 +59,8 @@ import qupath.lib.roi.ROIs
 
 @Field def rule
 rule = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_classes.groovy"))
+@Field def tables
+tables = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_tables.groovy"))
 def imageData = getCurrentImageData()
 def entry = getProjectEntry()
 if (imageData == null || entry == null)
@@ -86,9 +89,9 @@ if (other) {
 }
 
 def server = imageData.getServer()
-def planes = severalPlanes(server)
-if (planes) {
-    say("WARNING: ${planes}; left out")
+def problem = pictureProblem(server)
+if (problem) {
+    leaveOut(root, entry, "WARNING: ${problem}; left out")
     return
 }
 def all = imageData.getHierarchy().getAnnotationObjects()
@@ -159,8 +162,10 @@ def record = readRecord(root, own == null ? null : own * downsample, classes)
 refuseOtherFolder(root, record, imageName, stem, target.getName())
 def subdir = given.contains("subdir")
 refuseOtherProject(target, record, entry)
-clear(target, stem, record)
+refuseCorrected(target, stem, record)
 target.mkdirs()
+begin(root, record, target)
+tilesIn(target, stem)*.delete()
 def exporter = new TileExporter(imageData)
     .downsample(downsample)
     .tileSize(size)
@@ -181,26 +186,30 @@ try {
 } finally {
     server.setMetadata(shown)
 }
+refuseHalf(target, stem, tiles.size())
 nameIgnoredOnce(new File(target, stem + "-tiles.json"))
 record.downsample[imageName] = downsample
 record.project = projectName(entry)
 record.images[target.getName()] = [image: imageName, reviewed: reviewed, project: record.project,
                                    sum: sumOf(target, stem)]
-writeRecord(root, record)
+end(root, record, target)
 def known = judged + labelled + ignored
-def told = [*rule.spellings(labelled, classes), rule.leftOut(all.findAll { !(it in known) })]
+def unused = all.findAll { !(it in known) } + rule.detections(imageData, classes)
+def told = [*rule.spellings(labelled, classes), rule.leftOut(unused)]
 def remarks = told.findAll { it }.collect { "; " + it }.join()
 say("${annotated.size()} annotated tiles, ${tiles.size() - annotated.size()} of background${remarks}", target)
 
 /**
- * Say how many planes an image has and what helps, as glomseg's image_servers.py does; null where it has one. Tiles
- * show the first alone, where what is outlined on others would be background.
+ * Say why a picture is not one RGB plane, as glomseg's image_servers.py does; null where it is. Tiles show the first
+ * plane alone, where what is outlined on others would be background, and QuPath writes none of most other pictures.
  */
-static String severalPlanes(server) {
+static String pictureProblem(server) {
     if (server.nZSlices() > 1)
         return "the image has ${server.nZSlices()} focus planes; export one plane to a file and add it to the project"
-    return server.nTimepoints() == 1 ? null :
-        "the image has ${server.nTimepoints()} time points; export one of them to a file and add it to the project"
+    if (server.nTimepoints() > 1)
+        return "the image has ${server.nTimepoints()} time points; export one of them to a file and add it to the " +
+            "project"
+    return server.isRGB() ? null : "the image is not an RGB brightfield image; glomseg works on RGB slides alone"
 }
 
 /** Tell whether an image was marked as fully reviewed as it stands now; by the rules of glomseg's review_mark.py. */
@@ -430,14 +439,43 @@ static String sumOf(File target, String stem) {
     return sum.digest().encodeHex().toString()
 }
 
-/* Remove the tiles of an earlier export; throws where a person corrected them since, or made them otherwise. */
-static int clear(File target, String stem, Map record) {
-    def tiles = tilesIn(target, stem)
-    if (tiles && record.images[target.getName()]?.sum != sumOf(target, stem))
+/* Refuse to replace the tiles of an earlier export where a person corrected them since, or made them otherwise. */
+static void refuseCorrected(File target, String stem, Map record) {
+    if (tilesIn(target, stem) && record.images[target.getName()]?.sum != sumOf(target, stem))
         throw new IllegalArgumentException("${target} holds tiles that are not as an export left them: a person " +
             "corrected or made some, an export was stopped there, or they are an older glomseg's. Nothing was " +
             "written; move that folder away, or choose another folder=.")
-    return tiles.count { it.delete() }
+}
+
+/* Write down that an image's tiles are not all there, by which `glomseg train` knows the half of a stopped export. */
+void begin(File root, Map record, File target) {
+    record.unfinished = ((record.unfinished ?: []) + target.getName()).unique()
+    writeRecord(root, record)
+}
+
+void end(File root, Map record, File target) {
+    record.unfinished = record.unfinished - target.getName()
+    if (!record.unfinished)
+        record.remove("unfinished")
+    writeRecord(root, record)
+}
+
+/* Throw where QuPath, which only logs that, wrote not all of the tiles, such as on a full disk. */
+static void refuseHalf(File target, String stem, int count) {
+    def whole = tilesIn(target, stem).count { endsAsPng(it) }
+    if (whole < 2 * count)
+        throw new IllegalStateException("${2 * count - whole} of ${2 * count} tiles and labels could not be written " +
+            "into ${target} (QuPath's log says why); `glomseg train` takes none from there. Make room, remove that " +
+            "folder, and export again.")
+}
+
+static boolean endsAsPng(File file) {
+    return file.length() > 8 && new RandomAccessFile(file, "r").withCloseable { data ->
+        def end = new byte[8]
+        data.seek(data.length() - end.length)
+        data.readFully(end)
+        end.encodeHex().toString() == "49454e44ae426082"
+    }
 }
 
 static String projectName(entry) {
@@ -463,11 +501,14 @@ void leaveOut(File root, entry, String why) {
     def target = new File(root, folderName(entry, stem)), record = fromFile(new File(root, "export.json"))
     def isOurs = record.images?.get(target.getName())?.image == entry.getOriginalImageName() &&
         !isOfOtherProject(target, record, entry)
-    def removed = isOurs ? clear(target, stem, record) : 0
+    def removed = 0
     if (isOurs) {
+        refuseCorrected(target, stem, record)
+        begin(root, record, target)
+        removed = tilesIn(target, stem).count { it.delete() }
         new File(target, stem + "-tiles.json").delete()
         record.images.remove(target.getName())
-        writeRecord(root, record)
+        end(root, record, target)
     }
     say(why + (removed ? "; ${removed} files of its tiles of an earlier export are removed" : ""))
 }
@@ -483,9 +524,11 @@ static void refuseOtherFolder(File root, Map record, String image, String stem, 
             "another folder=.")
 }
 
-static void writeRecord(File root, Map record) {
+void writeRecord(File root, Map record) {
     def gson = GsonTools.getInstance(true).newBuilder().disableHtmlEscaping().serializeNulls().create()
-    new File(root, "export.json").setText(gson.toJson(record) + "\n", "UTF-8")
+    tables.replacing([new File(root, "export.json").toPath()]) { beside ->
+        Files.writeString(beside, gson.toJson(record) + "\n")
+    }
 }
 
 /* What export.json says of the images before this one; all tiles of a folder have one scale and the same labels. */

@@ -6,6 +6,12 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import groovy.transform.Field
+import org.locationtech.jts.index.strtree.STRtree
+
+@Field static final double ON_ANOTHER = 0.5  // of the smaller of two, as in doubtful_outlines.py
+@Field static final double PART = 0.25  // of the largest part
+
 /** Return the class among those wanted that a class counts as: its own, else the nearest parent, else a spelling. */
 String best(String name, List<String> wanted) {
     def fitting = wanted.findAll { isExactly(name, it) } ?: wanted.findAll { isClass(name, it) }
@@ -48,10 +54,48 @@ List<String> spellings(items, List<String> wanted) {
     }
 }
 
-/** Say how many objects are left out, by class; "" for none. */
+/** Say how many objects are left out, by kind and class, as classes.py does; "" for none. */
 String leftOut(items) {
-    def counts = items.countBy { it.getPathClass()?.toString() ?: "without a class" }
-    return counts ? "left out: " + counts.collect { name, count -> "${count} ${name}" }.join(", ") : ""
+    def counts = items.countBy { [it.getPathClass()?.toString() ?: "", kindOf(it)] }
+        .sort { a, b -> b.value <=> a.value ?: a.key[0] <=> b.key[0] ?: a.key[1] <=> b.key[1] }
+    return counts ? "left out: " + counts.collect { of, count ->
+        "${count} ${of[1]}${count == 1 ? '' : 's'} " + (of[0] ? "of class ${of[0]}" : "without a class")
+    }.join(", ") : ""
+}
+
+/** Return the detections, cells and tiles of a wanted class, which are no glomeruli and are said to be left out. */
+List detections(imageData, List<String> wanted) {
+    def isOne = [:].withDefault { name -> wanted.any { isClass(name, it) } }
+    return imageData.getHierarchy().getDetectionObjects().findAll { isOne[it.getPathClass()?.toString() ?: ""] }
+}
+
+private String kindOf(item) {
+    def roi = item.getROI()
+    if (!item.isAnnotation())
+        return item.isCell() ? "cell" : item.isTile() ? "tile" : "detection"
+    return roi.isPoint() ? "point" : roi.isLine() ? "line" : "annotation"
+}
+
+/** Say how many outlines lie on another, and how many have parts of their own, as doubtful_outlines.py does. */
+List<String> doubtful(items) {
+    def shapes = items.collect { it.getROI().getGeometry() }, tree = new STRtree()
+    shapes.eachWithIndex { shape, number -> tree.insert(shape.getEnvelopeInternal(), number) }
+    def doubled = shapes.indices.count { number ->
+        tree.query(shapes[number].getEnvelopeInternal()).any { other ->
+            other < number && shapes[other].intersection(shapes[number]).getArea() >
+                ON_ANOTHER * Math.min(shapes[other].getArea(), shapes[number].getArea())
+        }
+    }
+    def parted = shapes.count { hasParts(it) }
+    def said = doubled == 1 ? ["1 outline lies on another, and each counts"] :
+        doubled ? ["${doubled} outlines lie on others, and each counts".toString()] : []
+    return said + (parted == 1 ? ["1 outline has several parts and counts once"] :
+        parted ? ["${parted} outlines have several parts and count once each".toString()] : [])
+}
+
+private boolean hasParts(shape) {
+    def parts = (0..<shape.getNumGeometries()).collect { shape.getGeometryN(it) }.sort { -it.getArea() }.take(2)
+    return parts.size() == 2 && parts[1].getArea() > PART * parts[0].getArea() && parts[0].distance(parts[1]) > 1
 }
 
 /** Say how many objects lie on other planes of a stack than the first, as annotations.py does; "" for none. */

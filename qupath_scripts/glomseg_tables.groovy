@@ -9,6 +9,7 @@
 import groovy.transform.Field
 import java.nio.file.Files
 import java.nio.file.Path
+import java.nio.file.StandardCopyOption
 
 @Field static final long ROUNDED_MS = 2000  // as some disks round times
 
@@ -42,7 +43,19 @@ void refuseChanged(Path outlines, Path table) {
     def isPair = Files.exists(outlines) && Files.exists(table)
     if (!isPair || Math.abs(modified(outlines) - modified(table)) > ROUNDED_MS)
         throw new IllegalArgumentException("${outlines} and the table beside it are not as one export left them: " +
-            "somebody saved or removed one since, so nothing was written; name another folder, or move them away.")
+            "somebody saved or removed one since, or an export was stopped, so nothing was written; name another " +
+            "folder, or move them away.")
+}
+
+/** Write files, whole or not at all: each beside its place first, where a QuPath that is killed leaves half of one. */
+void replacing(List<Path> files, Closure write) {
+    def beside = files.collect { it.resolveSibling("." + it.getFileName()) }
+    try {
+        write(*beside)
+        [beside, files].transpose().each { from, to -> Files.move(from, to, StandardCopyOption.REPLACE_EXISTING) }
+    } finally {
+        beside.each { Files.deleteIfExists(it) }
+    }
 }
 
 /** Let the table beside outlines be of their time, so that it shows where a person saves one of them. */

@@ -61,7 +61,8 @@ def inBackground = { Closure what ->
                 cause = cause.getCause()
             def plain = cause instanceof IllegalStateException || cause instanceof IllegalArgumentException
             LoggerFactory.getLogger("GlomSeg").error(cause.toString(), plain ? null : cause)
-            def text = plain && cause.getMessage() ? cause.getMessage() :
+            def text = plain && cause.getMessage() ? cause.getMessage() : cause instanceof IOException ?
+                "A file could not be read or written, so this was not done, or not to its end: ${cause}" :
                 "Something went wrong that should not: ${cause}\n\nThe log (View > Show log) tells more; please " +
                 "report it."
             Platform.runLater { Dialogs.showErrorMessage("GlomSeg", text) }

@@ -15,7 +15,6 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import java.nio.file.Files
 import java.nio.file.Path
-import java.nio.file.StandardCopyOption
 import qupath.fx.dialogs.Dialogs
 import qupath.lib.gui.UserDirectoryManager
 
@@ -66,9 +65,9 @@ if (before != null && (!(of in ["", from]) || !(before[1] in [tables.cells(name)
         "remove that row.")
 lines = lines.findAll { tables.cells(it)[0] != entry.getID() }
     .collect { it + "," * Math.max(0, columns.size() - tables.cells(it).size()) } + [row.join(",")]
-def temporary = file.resolveSibling("." + file.getFileName())
-Files.writeString(temporary, ([columns.join(",")] + lines).join("\n") + "\n")
-Files.move(temporary, file, StandardCopyOption.REPLACE_EXISTING)
+tables.replacing([file]) { Path beside ->
+    Files.writeString(beside, ([columns.join(",")] + lines).join("\n") + "\n")
+}
 
 def shown = row.take(1) + [entry.getImageName()] + row.drop(2).dropRight(1)
 def text = [columns, shown].transpose().collect { it[0].replace("_", " ") + ": " + it[1] }.join("\n")
@@ -76,8 +75,9 @@ if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; it is not marked as fully reviewed, and " + (found == null ?
         "no run that was not taken back has worked on it" :
         "what run ${run.getFileName()} found there (${found as int}) does not stand in it")
-def remarks = [*rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]), rule.leftOut(others),
-               rule.offPlane(glomeruli), elsewhere(rule, imageData.getServer(), glomeruli)]
+def remarks = [*rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]),
+               rule.leftOut(others + rule.detections(imageData, ["Glomerulus"])), rule.offPlane(glomeruli),
+               elsewhere(rule, imageData.getServer(), glomeruli), *rule.doubtful(glomeruli)]
 text = [text, *remarks].findAll { it }.join("\n")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)

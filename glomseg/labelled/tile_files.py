@@ -53,7 +53,7 @@ def tile_labels(path: Path) -> TileLabels | None:
 def tile_mpp(path: Path) -> float | None:
     """Tell um per pixel of a tile by the export.json above it; raises LabelError where that is damaged or odd."""
     file = _above(path.parent, EXPORT)
-    if file is not None and is_unfinished(file):
+    if file is not None and _is_cut_short(file, path):
         raise LabelError(f"{file} says that its export was cut short, so that tiles are missing; export them again")
     said = None if file is None else _read(file).get("mpp")
     if said is None:
@@ -68,6 +68,13 @@ def tile_mpp(path: Path) -> float | None:
 def is_unfinished(export: Path) -> bool:
     """Tell whether an export.json is of an export that was cut short; raises LabelError where that is damaged."""
     return _read(export).get(UNFINISHED) is True
+
+
+def _is_cut_short(export: Path, tile: Path) -> bool:
+    """Tell whether the export of a tile was; the script in QuPath names the folders of those images."""
+    unfinished = _read(export).get(UNFINISHED)
+    folder = tile.relative_to(export.parent).parts[0]
+    return unfinished is True or (isinstance(unfinished, list) and folder in unfinished)
 
 
 def _above(folder: Path, name: str) -> Path | None:

@@ -7,9 +7,13 @@ import re
 import shutil
 
 import pytest
+from PIL import Image
 from support.runs import FREE, discs, made_run, standing
 
+from glomseg.errors import LabelError
 from glomseg.files import read_csv
+from glomseg.labelled.tile_files import tile_mpp
+from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.ownership import RUN
 
 pytestmark = pytest.mark.qupath
@@ -204,3 +208,90 @@ def test_glomeruli_that_measure_leaves_out_are_said(moved, glomseg, drive, tmp_p
         assert left_out[-1] == int(slide["profiles"]) - int(slide["counted"])
         assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
     assert left_out[1] == left_out[0] + 2
+
+
+HALF = """
+qupath.lib.io.PathIO.metaClass.static.exportObjectsAsGeoJSON = { java.nio.file.Path file, Collection items,
+        qupath.lib.io.PathIO.GeoJsonExportOptions[] how ->
+    java.nio.file.Files.writeString(file, "{")
+    throw new IllegalArgumentException("No space left on device")
+}
+"""
+
+
+def test_half_an_export_is_no_whole_one(moved, glomseg, drive, tmp_path):
+    """On a full disk the last outlines stay, and `glomseg train` takes no tiles of an image that lacks some."""
+    out, folder, table = tmp_path / "out", tmp_path / "tiles", tmp_path / "all.csv"
+    calls = [f"export_glomeruli|{out}", f"measure_summary|{table}"]
+    drive(moved, *calls, f"export_training_tiles|folder={folder}|size=256", image="kidney_02.tif")
+    before = contents(out, table)
+    assert "No space left" in "".join(drive(moved, *calls, image="kidney_02.tif", before=HALF))
+    assert contents(out, table) == before
+    tile = next(path for path in (folder / "kidney_02").glob("*.png") if "-labelled" not in path.name)
+    shutil.copytree(folder, tmp_path / "before")
+    for path in (folder / "kidney_02").iterdir():
+        path.unlink()
+    (tile / "in the way").mkdir(parents=True)  # QuPath cannot write it, and only logs that
+    script = list_scripts()["export_training_tiles"]
+    given = [part for said in (f"folder={folder}", "size=256") for part in ("--arg", said)]
+    said = glomseg("qupath", "run", script, moved, "--image", "kidney_02.tif", *given)
+    assert said.code == 1
+    assert "tiles and labels could not be written" in said.err
+    label = next((folder / "kidney_02").glob("*-labelled.png"))
+    with pytest.raises(LabelError, match="cut short, so that tiles are missing; export them again"):
+        tile_mpp(label)
+    assert tile_mpp(folder / "kidney_01" / label.name) == tile_mpp(next((tmp_path / "before").rglob("*.png")))
+    shutil.rmtree(folder / "kidney_02")
+    drive(moved, f"export_training_tiles|folder={folder}|size=256", image="kidney_02.tif")
+    assert contents(folder).keys() == {
+        folder / path.relative_to(tmp_path / "before") for path in contents(tmp_path / "before")
+    }
+    assert (folder / "export.json").read_text("utf-8") == (tmp_path / "before/export.json").read_text("utf-8")
+
+
+ODD = """
+def plane = ImagePlane.getDefaultPlane(), name = getPathClass("Glomerulus")
+def circle = { x, y -> ROIs.createEllipseROI(x, y, 60, 60, plane) }
+addObjects([
+    PathObjects.createDetectionObject(circle(40, 1500), name),
+    PathObjects.createAnnotationObject(ROIs.createLineROI(40, 1700, 90, 1800, plane), name),
+    PathObjects.createAnnotationObject(circle(240, 1500), name),
+    PathObjects.createAnnotationObject(circle(250, 1500), name),
+    PathObjects.createAnnotationObject(RoiTools.union([circle(400, 1500), circle(500, 1500)]), name)])"""
+
+
+def test_what_counts_twice_or_not_at_all_is_said(moved, glomseg, drive, tmp_path):
+    """As `measure` says it: detections of the class, what lies on another, and several in one."""
+    script = tmp_path / "odd.groovy"
+    script.write_text(ODD, "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    calls = [f"measure_summary|{tmp_path / 'all.csv'}", f"export_glomeruli|{tmp_path}", "export_training_tiles"]
+    said = drive(moved, *calls, image="kidney_01.tif")[1:]
+    measured = glomseg("measure", moved, "-o", tmp_path / "tables").err
+    for text in (measured, *said):
+        assert "1 detection of class Glomerulus" in text
+        assert "1 line of class Glomerulus" in text
+    for text in (measured, *said[:2]):
+        assert "1 outline lies on another, and each counts" in text
+        assert "1 outline has several parts and counts once" in text
+
+
+GREY = """
+def server = qupath.lib.images.servers.ImageServers.buildServer(new File("{file}").toURI())
+def entry = getProject().addImage(server.getBuilder()), data = new qupath.lib.images.ImageData(server)
+entry.setImageName("grey.png")
+data.getHierarchy().addObject(PathObjects.createAnnotationObject(
+    ROIs.createEllipseROI(60, 60, 80, 80, ImagePlane.getDefaultPlane()), getPathClass("Glomerulus")))
+entry.saveImageData(data)
+getProject().syncChanges()"""
+
+
+def test_tiles_are_cut_from_rgb_alone(moved, glomseg, drive, tmp_path):
+    """As `glomseg export-tiles` has it; of many another picture QuPath wrote labels alone, and they were counted."""
+    script = tmp_path / "grey.groovy"
+    Image.new("L", (512, 512), 200).save(tmp_path / "grey.png")
+    script.write_text(GREY.format(file=(tmp_path / "grey.png").as_posix()), "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif").code == 0
+    said = drive(moved, f"export_training_tiles|folder={tmp_path / 'tiles'}|size=256", image="grey.png")[1]
+    assert "not an RGB brightfield image; glomseg works on RGB slides alone; left out" in said
+    assert not list((tmp_path / "tiles").rglob("*.png"))
