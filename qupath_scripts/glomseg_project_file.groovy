@@ -1,7 +1,8 @@
 /*
- * Purpose: keep what another QuPath wrote into the project's file while it was open here: names, descriptions, metadata
- *          and tags of images. QuPath writes that file as a whole, as it read it once. The other scripts load this file
- *          from their own folder; by itself it does nothing.
+ * Purpose: keep what another QuPath wrote into the project's file while it was open here: names, descriptions,
+ *          metadata, tags and settings of images, and beside it classes and metadata of the project. QuPath writes
+ *          these files as a whole, as it read them once. The other scripts load this file from their own folder; by
+ *          itself it does nothing.
  * Input:   none.
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
@@ -11,6 +12,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
 import java.nio.file.Files
+import org.slf4j.LoggerFactory
 import qupath.lib.io.GsonTools
 
 @Field static final String SEEN = "glomseg.project_files"
@@ -27,34 +29,97 @@ Map listed(def project) {
     return images.findAll { it.entryID != null }.collectEntries { [(String.format("%.0f", it.entryID as double)): it] }
 }
 
-/** Note what the project's file says now: what another QuPath changes in it from now on can be told. */
+/** Note what the project's files say now: what another QuPath changes in them from now on can be told. */
 void look(def project) {
-    if (project != null)
-        seen()?.computeIfAbsent(project) { [replaced: [:].withDefault { [] as Set }] }?.put("listed", listed(project))
+    if (project == null || seen() == null)
+        return
+    note(project, listed(project))
+    noteLists(project, lists().classesOnDisk(project), lists().notesOnDisk(project))
 }
 
 /**
  * Take over what another QuPath changed in the file since it was looked at last, where nothing was changed here. What
- * was replaced here comes back only by another that saved as it had read it once: it stays replaced.
+ * was replaced here comes back only by another that saved as it had read it once: it stays replaced. Names the images
+ * of which something cannot be taken over.
  */
-void takeOver(def project, Map listed) {
+List<String> takeOver(def project, Map listed) {
+    if (seen()?.get(project) == null)
+        look(project)
     def known = seen()?.get(project)
-    if (known != null)
-        project.getImageList().findAll { known.listed[it.getID()] != null && listed[it.getID()] != null }.each {
-            adopt(it, fields(known.listed[it.getID()]), fields(listed[it.getID()]), known.replaced)
-        }
-    look(project)
+    if (known == null || !listed)
+        return []
+    def images = project.getImageList().findAll { known.listed[it.getID()] != null && listed[it.getID()] != null }
+    def left = images.findAll { !takeOverImage(project, it, listed[it.getID()], known) }
+    note(project, listed + left.collectEntries { [(it.getID()): known.listed[it.getID()]] })
+    return left*.getImageName()
 }
 
-private void adopt(def entry, Map before, Map theirs, Map replaced) {
-    def here = fieldsOf(entry)
-    (before.keySet() + theirs.keySet() + here.keySet()).each { field ->
-        def old = replaced[[entry.getID(), field]]
-        if (here[field] != before[field])
-            old << before[field]
-        else if (theirs[field] != before[field] && !(theirs[field] in old))
-            change(entry, field, theirs[field])
+/**
+ * Take over in the same way what another QuPath changed in the list of classes, and in the project's own metadata.
+ * Where nothing was looked at, all that is listed counts as changed.
+ */
+void takeOverLists(def project) {
+    def known = seen()?.get(project) ?: [classes: [:], notes: [:], replaced: nothing()]
+    def classes = lists().classesOnDisk(project), notes = lists().notesOnDisk(project)
+    if (classes != null && known.classes != null)
+        lists().addClasses(project,
+            news("classes", known.classes, classes, [lists().classesHere(project)], known.replaced))
+    if (notes != null && known.notes != null)
+        lists().setNotes(project, news("notes", known.notes, notes, [lists().notesHere(project)], known.replaced))
+    noteLists(project, classes, notes)
+}
+
+private void note(def project, Map listed) {
+    def known = seen().computeIfAbsent(project) { [replaced: nothing()] }
+    known.listed = listed
+    known.builders = project.getImageList().collectEntries { [(it.getID()): it.getServerBuilder()] }
+}
+
+private void noteLists(def project, Map classes, Map notes) {
+    def known = seen()?.get(project) ?: [:]
+    if (classes != null)
+        known.classes = classes
+    if (notes != null)
+        known.notes = notes
+}
+
+private Map nothing() {
+    return [:].withDefault { [] as Set }
+}
+
+private boolean takeOverImage(def project, def entry, Map theirs, Map known) {
+    def before = known.listed[entry.getID()]
+    news(entry.getID(), fields(before), fields(theirs), [fieldsOf(entry)], known.replaced).each { field, value ->
+        change(entry, field, value)
     }
+    if (Objects.equals(before.serverBuilder, theirs.serverBuilder) &&
+        known.builders[entry.getID()] === entry.getServerBuilder())
+        return true
+    def settings = shared.load("glomseg_image_settings"), there = settings.inFile(theirs)
+    if (there == null)
+        return true
+    def set = news([entry.getID()], settings.inFile(before) ?: settings.asRead(project, entry), there,
+        settings.here(project, entry), known.replaced)
+    try {
+        if (set)
+            settings.set(project, entry, theirs, set)
+        return true
+    } catch (Exception error) {  // groovylint-disable-line CatchException
+        LoggerFactory.getLogger("GlomSeg").warn("What another QuPath set of an image cannot be set here", error)
+        return false
+    }
+}
+
+/** Return what is to be changed of something, by its fields: what they changed, where it was not changed here. */
+private Map news(def key, Map before, Map theirs, List<Map> here, Map replaced) {
+    def fields = before.keySet() + theirs.keySet() + here*.keySet().flatten()
+    return fields.findAll { field ->
+        def old = replaced[[key, field]]
+        def isOurs = here.any { !Objects.equals(it[field], before[field]) }
+        if (isOurs)
+            old << before[field]
+        return !isOurs && !Objects.equals(theirs[field], before[field]) && !old.contains(theirs[field])
+    }.collectEntries { [(it): theirs[it]] }
 }
 
 /** Return what the file says of an image, but for what is ours. */
@@ -90,4 +155,8 @@ private Map seen() {
     return getQuPath()?.getStage()?.getProperties()?.computeIfAbsent(SEEN) {
         Collections.synchronizedMap(new WeakHashMap())
     }
+}
+
+private Script lists() {
+    return shared.load("glomseg_project_lists")
 }

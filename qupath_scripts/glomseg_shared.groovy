@@ -445,25 +445,32 @@ void refuseToOverwrite(def entry, def imageData) {
  * marks of all images: those that another QuPath made since, on another than `own`, are taken over first.
  */
 void sync(def project, def own = null) {
-    def names = takeOverMarks(project, own)
-    if (names)
-        throw new IllegalStateException("The project's file lists images that are not known here " +
-            "(${names.join(', ')}): another program added them. It is not overwritten; open the project again.")
+    def unknown = takeOverMarks(project, own), file = load("glomseg_project_file")
+    if (unknown)
+        throw new IllegalStateException("The project's file ${unknown.join(', and ')}. It is not overwritten; open " +
+            "the project again.")
+    file.takeOverLists(project)
     project.syncChanges()
-    load("glomseg_project_file").look(project)
+    file.look(project)
 }
 
 /**
- * Take over the marks that another QuPath made on images but `own`, and names, descriptions, metadata and tags that it
- * changed; names the images that are not known here.
+ * Take over the marks that another QuPath made on images but `own`, and names, descriptions, metadata, tags and
+ * settings that it changed; says what the file has that cannot be known here.
  */
 List<String> takeOverMarks(def project, def own = null) {
     def file = load("glomseg_project_file"), listed = file.listed(project)
     def known = project.getImageList().collectEntries { [(it.getID()): it] }
     def (ours, others) = listed.keySet().split { known.containsKey(it) }
     ours.each { adoptMarks(known[it], listed[it].metadata ?: [:], own) }
-    file.takeOver(project, listed)
-    return others.collect { listed[it].imageName.toString() }
+    def left = file.takeOver(project, listed), names = others.collect { listed[it].imageName.toString() }
+    def unknown = []
+    if (names)
+        unknown << "lists images that are not known here (${names.join(', ')}): another program added them"
+    if (left)
+        unknown << "says of ${left.join(', ')} what cannot be taken over here (pixel size, magnification or " +
+            "channels): another program set it"
+    return unknown
 }
 
 /** Take over how far another QuPath reviewed an image, and its mark where that is true of what stands there. */

@@ -101,7 +101,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         keepChange(shared, home, run, key, [
             mark: write, previous_mark: before, removed: plan.remove, added: plan.add, remembered: plan.remembered,
             stood: existing.findAll { !(it in plan.remove) }])
-        addClasses(plan.add)
+        addClasses(shared, plan.add)
         def takeAway = { hierarchy.removeObjects(plan.remove, true) }
         plan.add ? shared.withoutStep(takeAway) : takeAway()  // all is one step back for QuPath's undo, not half of it
         hierarchy.addObjects(plan.add)
@@ -512,8 +512,9 @@ void keepUnchanged(Path run, String key) {
     Files.writeString(file, GsonTools.getInstance().toJson([at: java.time.OffsetDateTime.now().toString()]) + "\n")
 }
 
-void addClasses(List added) {
+void addClasses(def shared, List added) {
     def project = getProject()
+    shared.load("glomseg_project_file").takeOverLists(project)
     def listed = project.getPathClasses() as List
     def missing = added*.getPathClass().findAll { it != null && !listed.contains(it) }.unique()
     if (missing)

@@ -162,6 +162,18 @@ def test_an_import_in_qupath_does_what_collect_does(moved, one_process, glomseg,
         assert marks(standing(one_process, twin, key).values()) == marks(standing(one_process, moved, key).values())
 
 
+def test_an_import_in_qupath_leaves_the_classes_that_another_listed_since(moved, drive):
+    file = moved.parent / "classifiers" / "classes.json"
+    listed = {"pathClasses": [{"name": "Cortex", "color": -16744193}]}
+    file.write_text(json.dumps(listed), "utf-8")
+    made_run(moved, "run-1", discs("run-1", FREE))
+    listed["pathClasses"].append({"name": "Theirs", "color": -16711936})
+    drive(moved, "import_results", image="kidney_01.tif", before=f"new File('{file}').text = '{json.dumps(listed)}'\n")
+    assert [item["name"] for item in json.loads(file.read_text("utf-8"))["pathClasses"]] == [
+        *("Cortex", "Theirs", "Glomerulus")
+    ]
+
+
 def test_an_import_does_not_believe_that_a_whole_run_was_deleted(moved, one_process, glomseg, drive):
     made_run(moved, "run-1", discs("run-1", FREE))
     assert glomseg("collect", moved).code == 0

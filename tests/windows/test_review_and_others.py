@@ -315,45 +315,6 @@ def test_images_that_another_program_added_to_the_project_stay_in_it(review):
         review.project.write_text(text, "utf-8")
 
 
-def test_names_and_metadata_that_another_qupath_gave_stay(review):
-    other = """def read = ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage)
-        def image = { name -> read.getImageList().find { it.getID() == entryOf(name).getID() } }\n"""
-    told = (
-        other
-        + """['kidney_01.tif', 'kidney_02.tif'].collect { image(it) }.collect {
-        [it.getImageName(), it.getDescription(), it.getMetadataValue('Animal'),
-         it.getMetadataValue('Group')] }.toString()"""
-    )
-    before = review.project.read_text("utf-8")
-    try:
-        review.press("Y")
-        review.until("data.isChanged()", "false")
-        review.fx("entryOf('kidney_01.tif').putMetadataValue('Group', 'ours'); gui.getProject().syncChanges()")
-        review.fx(
-            other
-            + """image('kidney_01.tif').with { it.setDescription('theirs'); it.removeMetadataValue('Animal') }
-            image('kidney_02.tif').with { it.setImageName('theirs.tif'); it.putMetadataValue('Group', 'theirs') }
-            read.syncChanges()"""
-        )
-        review.press("X")
-        review.until("data.isChanged()", "false")
-        review.settle()
-        known = (
-            "gui.getProject().getImageList().find { it.getImageName() == 'theirs.tif' }?.setImageName('kidney_02.tif')"
-        )
-        review.until(f"{known}; 'done'", "done")
-        assert review.fx(told) == "[[kidney_01.tif, theirs, null, ours], [theirs.tif, null, mouse-08, theirs]]"
-        # one that read the project before, and saves it as it was: what was given here stays
-        review.fx(other + "image('kidney_01.tif').putMetadataValue('Group', 'control'); read.syncChanges()")
-        review.press("K")
-        review.until("data.isChanged()", "false")
-        review.settle()
-        assert review.fx(told).startswith("[[kidney_01.tif, theirs, null, ours]")
-    finally:
-        review.project.write_text(before, "utf-8")
-        review.open("kidney_01.tif")
-
-
 MARKS_ON_DISK = """def read = ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage)
     def marked = read.getImageList().find { it.getImageName() == 'kidney_02.tif' }
     marked.getMetadataMap().findAll { it.key =~ /^glomseg/ }.sort().toString()"""

@@ -1,0 +1,137 @@
+"""What another QuPath wrote into the project's files, while the project was open here, stays when a review is saved."""
+
+import json
+
+import pytest
+
+pytestmark = [pytest.mark.qupath, pytest.mark.slow]
+
+OTHER = """import qupath.lib.images.servers.ImageServerMetadata
+def read = ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage)
+def image = { name -> read.getImageList().find { it.getID() == entryOf(name).getID() } }
+def give = { entry, Closure what ->
+    def given = entry.readImageData()
+    def builder = new ImageServerMetadata.Builder(given.getServerMetadata())
+    what(builder)
+    given.updateServerMetadata(builder.build())
+    entry.saveImageData(given)
+}
+"""
+SIZE = "it.getPixelCalibration().with { [it.getPixelWidthMicrons(), it.getPixelHeightMicrons()] }"
+
+
+def test_names_and_metadata_that_another_qupath_gave_stay(review):
+    told = (
+        OTHER
+        + """['kidney_01.tif', 'kidney_02.tif'].collect { image(it) }.collect {
+        [it.getImageName(), it.getDescription(), it.getMetadataValue('Animal'),
+         it.getMetadataValue('Group')] }.toString()"""
+    )
+    before = review.project.read_text("utf-8")
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.fx("entryOf('kidney_01.tif').putMetadataValue('Group', 'ours'); gui.getProject().syncChanges()")
+        review.fx(
+            OTHER
+            + """image('kidney_01.tif').with { it.setDescription('theirs'); it.removeMetadataValue('Animal') }
+            image('kidney_02.tif').with { it.setImageName('theirs.tif'); it.putMetadataValue('Group', 'theirs') }
+            read.syncChanges()"""
+        )
+        review.press("X")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        known = (
+            "gui.getProject().getImageList().find { it.getImageName() == 'theirs.tif' }?.setImageName('kidney_02.tif')"
+        )
+        review.until(f"{known}; 'done'", "done")
+        assert review.fx(told) == "[[kidney_01.tif, theirs, null, ours], [theirs.tif, null, mouse-08, theirs]]"
+        # one that read the project before, and saves it as it was: what was given here stays
+        review.fx(OTHER + "image('kidney_01.tif').putMetadataValue('Group', 'control'); read.syncChanges()")
+        review.press("K")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        assert review.fx(told).startswith("[[kidney_01.tif, theirs, null, ours]")
+    finally:
+        review.project.write_text(before, "utf-8")
+        review.open("kidney_01.tif")
+
+
+def test_pixel_sizes_and_classes_that_another_qupath_gave_stay(review):
+    """What a person sets in the tab "Image" stands in the project's file, too; its list of classes beside it."""
+    told = (
+        OTHER
+        + f"""['kidney_01.tif', 'kidney_02.tif'].collect {{ image(it).getServerBuilder().getMetadata().get() }}
+        .collect {{ {SIZE} + [it.getMagnification()] }}.toString()"""
+    )
+    classes = review.project.parent / "classifiers" / "classes.json"
+    before, listed = review.project.read_text("utf-8"), classes.read_text("utf-8")
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.fx(
+            OTHER
+            + """give(image('kidney_02.tif')) { it.pixelSizeMicrons(0.25, 0.25) }
+            read.getMetadata().put('Study', 'theirs')
+            read.syncChanges()"""
+        )
+        new = {"name": "Theirs", "color": -16711936}
+        classes.write_text(json.dumps({"pathClasses": [*json.loads(listed)["pathClasses"], new]}), "utf-8")
+        review.press("X")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        assert review.fx(told) == "[[0.5, 0.5, NaN], [0.25, 0.25, NaN]]"
+        assert new in json.loads(classes.read_text("utf-8"))["pathClasses"]
+        assert review.fx("gui.getAvailablePathClasses()*.toString().contains('Theirs')") == "true"
+        assert json.loads((review.project.parent / "data" / "metadata.json").read_text("utf-8"))["Study"] == "theirs"
+        # of the image that is open here, where something else was given since the other read the project
+        review.fx(
+            OTHER
+            + """gui.getStage().getProperties()['theirs'] = read
+            def ours = new ImageServerMetadata.Builder(data.getServerMetadata())
+            data.updateServerMetadata(ours.magnification(40).build())"""
+        )
+        review.press("K")
+        review.until("data.isChanged()", "false")
+        review.fx(
+            OTHER.replace("def read =", "def read = gui.getStage().getProperties()['theirs'] ?:")
+            + """give(image('kidney_01.tif')) { it.pixelSizeMicrons(0.75, 0.75) }
+            read.syncChanges()"""
+        )
+        review.open("kidney_01.tif")
+        review.start_review()
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        assert review.fx(told) == "[[0.75, 0.75, 40.0], [0.25, 0.25, NaN]]"
+        assert review.fx(f"data.getServerMetadata().with {{ {SIZE} }}.toString()") == "[0.75, 0.75]"
+        review.open("kidney_02.tif")
+        assert review.fx(f"data.getServerMetadata().with {{ {SIZE} }}.toString()") == "[0.25, 0.25]"
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.getStage().getProperties().remove('theirs')
+            gui.setProject(null)""")
+        review.project.write_text(before, "utf-8")
+        classes.write_text(listed, "utf-8")
+
+
+def test_what_another_program_set_of_an_image_that_is_another_one_there_is_not_overwritten(review):
+    text = review.project.read_text("utf-8")
+    content = json.loads(text)
+    content["images"][1]["serverBuilder"]["metadata"].update(width=4096, magnification=40)
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.project.write_text(json.dumps(content), "utf-8")
+        review.press("X")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        assert json.loads(review.project.read_text("utf-8"))["images"][1] == content["images"][1]
+        assert "says of kidney_02.tif what cannot be taken over here" in review.text()
+        assert review.on_disk() == "accept reject - - -"
+    finally:
+        review.project.write_text(text, "utf-8")
+    review.press("K")
+    review.until("data.isChanged()", "false")
+    review.settle()
+    assert "cannot be taken over" not in review.text()
