@@ -71,6 +71,11 @@ HELD = {
         "windows/test_review_and_others.py::test_marks_of_another_persons_qupath_stay",
         "runs/test_review_mark.py::test_a_mark_that_another_qupath_saved_over_is_missed",
     ),
+    "two people have the project open in QuPath, and one names or describes an image, gives it metadata or tags, sets its "
+    "pixel size, magnification or channels, or lists a class": (
+        "windows/test_project_file.py::test_names_and_metadata_that_another_qupath_gave_stay",
+        "windows/test_project_file.py::test_pixel_sizes_and_classes_that_another_qupath_gave_stay",
+    ),
     "an open QuPath loads what another program saved, with what was done there since": (
         "qupath/test_done_again.py::test_what_was_done_here_and_there_stands_in_both",
         "qupath/test_done_again.py::test_where_both_did_something_to_an_outline_what_was_done_here_stands_and_that_is_said",
