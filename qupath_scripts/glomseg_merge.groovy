@@ -33,6 +33,7 @@ class Merge {
     private final List<PathObject> gone = []
 
     final Map<Object, Object> ids = [:]  // of annotations that came out as they are here: here, and in the result
+    final Map<Object, Map> judgedThere = [:]  // by the id here: what a verdict there had made of it, or a new class
     int contested = 0  // objects to which something else was done there than here; what was done here stands
     int returned = 0  // objects that went there, and that something was done to here; they stand again
     final List<String> contestedOfImage = []
@@ -240,6 +241,8 @@ class Merge {
     /** Do to an object of theirs what was done to ours since it was `was`, null where both came since. */
     private void doTo(PathObject was, PathObject item, PathObject their) {
         def three = [was, item, their]
+        if (was == null || verdict(was) != verdict(their) || was.getPathClass() != their.getPathClass())
+            judgedThere[item.getID()] = shared.state(their)
         def isContested = doOutline(was, item, their)
         def (verdictWas, verdictHere, verdictThere) = three.collect { verdict(it) }
         def (saidWas, saidHere, saidThere) = three.collect { said(it) }

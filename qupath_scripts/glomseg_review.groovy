@@ -109,9 +109,12 @@ class Review extends ImageWindow {
         save()
     }
 
-    void carryOver(Map ids) {
+    void carryOver(def merge) {
         unsaved = 0
-        kept = past.findAll { ids[it.id] != null }.each { it.id = ids[it.id] }
+        kept = past.findAll { merge.ids[it.id] != null }.collect {
+            def theirs = merge.judgedThere[it.id]  // which comes back where ours is taken back
+            [id: merge.ids[it.id], state: theirs ?: it.state, candidate: it.candidate && theirs == null]
+        }
     }
 
     PathObject find(def id) {

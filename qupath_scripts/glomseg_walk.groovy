@@ -123,9 +123,11 @@ class Walk extends ImageWindow {
         tell()
     }
 
-    void carryOver(Map ids) {
+    void carryOver(def merge) {
         rest.stop()
-        kept = [past, rejected].collect { it.collect { id -> ids[id] }.findAll() }
+        kept = [past, rejected].collect { list ->
+            list.findAll { merge.judgedThere[it] == null }.collect { merge.ids[it] }.findAll()
+        }
     }
 
     /** Return the candidate at hand. */

@@ -90,8 +90,8 @@ abstract class ImageWindow {
     /** Save, whether or not there is anything to save. */
     abstract void saveAnyway()
 
-    /** Let go of data in whose place others come; keep what can be taken back, by the ids that objects have there. */
-    abstract void carryOver(Map ids)
+    /** Let go of data in whose place others come by a Merge; keep what can be taken back, by the ids of objects there. */
+    abstract void carryOver(def merge)
 
     /** Show the window of a kind, the one that is there already where one is; one of another kind is closed. */
     static void show(def gui, String name, Closure make) {
@@ -281,11 +281,11 @@ abstract class ImageWindow {
     }
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
-    private void takeBoth() {
+    void takeBoth() {
         def old = data
         def (there, merge) = shared.saving().broughtTogether(entry, old)
         keepTheirs()
-        carryOver(merge.ids)
+        carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()
         saveAnyway()
@@ -293,7 +293,7 @@ abstract class ImageWindow {
             warn("${merge.inWords()} ${whereKept()}")
     }
 
-    private void overwrite() {
+    void overwrite() {
         keepTheirs()
         shared.saving().inStep(entry, data)
         lookForOthers()
@@ -313,7 +313,7 @@ abstract class ImageWindow {
     }
 
     /** Do what takes the place of what another program saved, and say why where that fails: then nothing was done. */
-    private void choose(Closure choice) {
+    void choose(Closure choice) {
         act {
             later {
                 try {

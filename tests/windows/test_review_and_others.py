@@ -114,6 +114,9 @@ def test_where_two_judged_one_glomerulus_otherwise_that_is_said_and_the_others_i
     assert "Changed both here and by the other program: 1 object. What was done here stands." in review.text()
     kept, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
     assert verdicts_in(review, kept) == "edit - - - -"
+    review.press("U")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "edit - - - -"
 
 
 def test_what_another_program_saved_is_not_written_over_where_it_cannot_be_kept(review):

@@ -38,6 +38,16 @@ def test_the_extension_does_a_days_work(info, tmp_path, monkeypatch, in_each_qup
         desk.fx("initials().setText('AB'); review.requestFocus(); review.getScene().getRoot().requestFocus()")
         desk.press("Y")
         assert desk.verdicts().count("accept") == 1
+        desk.until("data.isChanged()", "false")
+        desk.fx("""def there = ProjectIO.loadProject(gui.getProject().getPath().toFile(), java.awt.image.BufferedImage)
+            .getImageList().find { it.getImageName() == 'kidney_02.tif' }
+            def theirs = there.readImageData()
+            theirs.getHierarchy().getAnnotationObjects().findAll(verdict)*.setName('theirs')
+            there.saveImageData(theirs)""")
+        desk.until("within(Label).any { it.getText() =~ /Another program/ && it.getParent().isVisible() }", "true")
+        desk.fx("within(Button).find { it.getText() == 'Load it, with what was done here' }.fire()")
+        desk.until("inOrder()*.getName().contains('theirs')", "true")
+        desk.until("data.isChanged()", "false")
         menu.click("Undo")
         menu.dialog(seconds=120)
         desk.answer("OK")
