@@ -143,7 +143,7 @@ def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
         unwrapped(_entry_of(content, project_path, entry_id)["serverBuilder"])["uri"] = uri
         return True
 
-    _amend(project_path, amend)
+    amend_json(project_path, amend)
     server_path = project_path.parent / "data" / entry_id / "server.json"
     try:
         server = from_json(server_path.read_bytes())
@@ -164,10 +164,10 @@ def _save_classes(path: Path, classes: Sequence[ProjectClass]) -> None:
         content["pathClasses"] = [*listed, *({"name": item.name, "color": _packed(item.color)} for item in new)]
         return bool(new)
 
-    _amend(path, amend)
+    amend_json(path, amend)
 
 
-def _amend(path: Path, amend: Callable[[dict[str, Any]], bool]) -> None:
+def amend_json(path: Path, amend: Callable[[dict[str, Any]], bool]) -> None:
     """Change a JSON file of the project where `amend` has anything to change; what QuPath writes meanwhile stays.
 
     Raises ConflictError where somebody goes on writing it, or is in the middle of that.

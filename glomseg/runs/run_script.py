@@ -15,6 +15,7 @@ from glomseg.qupath.image_copies import copy_image_data
 from glomseg.qupath.image_data import DATA, readable_data
 from glomseg.qupath.launcher import ScriptRun, run_script
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
+from glomseg.qupath.saved_meanwhile import keeping_others
 from glomseg.runs.backups import backup_folder
 from glomseg.runs.lock import locked
 from glomseg.runs.memory import memory_path
@@ -47,8 +48,16 @@ def run_on_project(
         for item in chosen if save else ():
             _back_up(read, item, runs)
         own = [read.path, *(item.data_folder / DATA for item in chosen)]
-        with keeping_rights(own):  # QuPath makes new files, which colleagues might not write to any more
-            return run_script(script, project=read.path, image=name, arguments=arguments, save=save, line=line)
+        kept: list[str] = []
+        with keeping_others(read.path, kept), keeping_rights(own):  # QuPath makes new files, which may shut others out
+            done = run_script(script, project=read.path, image=name, arguments=arguments, save=save, line=line)
+    if kept:
+        line(
+            "WARN",
+            "another program saved the project while the script ran, and QuPath wrote over it; put back is what it "
+            f"changed in or added as {', '.join(kept)}",
+        )
+    return done
 
 
 def _only_name(project: Project, chosen: Sequence[ProjectImage]) -> str:

@@ -19,6 +19,26 @@ import qupath.lib.roi.ROIs
 addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(5, 5, 50, 50, null)))
 """
 
+OTHER = """
+import qupath.lib.projects.ProjectIO
+import qupath.lib.images.servers.ImageServerMetadata
+def entry = getProjectEntry()
+entry.putMetadataValue("Mine", "1")
+if (entry.getID() == "1") {
+    def other = ProjectIO.loadProject(getProject().getPath().toFile(), java.awt.image.BufferedImage)
+    def (first, second) = other.getImageList()
+    first.setImageName("theirs.tif")
+    first.putMetadataValue("Theirs", "1")
+    def added = other.addDuplicate(second, false)
+    added.setImageName("added.tif")
+    def data = second.readImageData()
+    def metadata = new ImageServerMetadata.Builder(data.getServerMetadata())
+    data.updateServerMetadata(metadata.pixelSizeMicrons(0.25, 0.25).build())
+    second.saveImageData(data)
+    other.syncChanges()
+}
+"""
+
 
 @pytest.fixture
 def script(tmp_path):
@@ -50,6 +70,19 @@ def test_what_a_script_saves_over_is_a_backup(moved, one_process, glomseg, scrip
     assert "before a script" in glomseg("restore", moved, "1").out
     assert glomseg("restore", moved, "1", "last").code == 0
     assert standing(one_process, moved).keys() == before.keys()
+
+
+@pytest.mark.slow
+def test_what_another_saves_into_the_project_while_a_script_runs_stays(moved, glomseg, script):
+    script.write_text(OTHER)
+    result = glomseg("qupath", "run", script, moved, "--save")
+    assert result.code == 0, result.err
+    assert "put back is what it changed in or added as added.tif, theirs.tif, kidney_02.tif" in result.err
+    images = json.loads(moved.read_text("utf-8"))["images"]
+    assert [item["imageName"] for item in images] == ["theirs.tif", "kidney_02.tif", "Ünï cöde #3.png", "added.tif"]
+    assert [item["metadata"].get("Mine") for item in images] == ["1", "1", "1", None]
+    assert images[0]["metadata"]["Theirs"] == "1"
+    assert images[1]["serverBuilder"]["metadata"]["pixelCalibration"]["pixelWidth"]["value"] == 0.25
 
 
 @pytest.mark.slow

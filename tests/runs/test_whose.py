@@ -71,8 +71,8 @@ HELD = {
         "windows/test_review_and_others.py::test_marks_of_another_persons_qupath_stay",
         "runs/test_review_mark.py::test_a_mark_that_another_qupath_saved_over_is_missed",
     ),
-    "two people have the project open in QuPath, and one names or describes an image, gives it metadata or tags, sets its "
-    "pixel size, magnification or channels, or lists a class": (
+    "two people have the project open in QuPath, and one names or describes an image, gives it metadata or tags, sets "
+    "its pixel size, magnification or channels, or lists a class": (
         "windows/test_project_file.py::test_names_and_metadata_that_another_qupath_gave_stay",
         "windows/test_project_file.py::test_pixel_sizes_and_classes_that_another_qupath_gave_stay",
     ),
@@ -85,6 +85,7 @@ HELD = {
     ),
     "a script in QuPath saves (`glomseg qupath run --save`)": (
         "runs/test_run_script.py::test_what_a_script_saves_over_is_a_backup",
+        "runs/test_run_script.py::test_what_another_saves_into_the_project_while_a_script_runs_stays",
     ),
     "the data are damaged or not there yet, and a script or the review is about to save": (
         "runs/test_run_script.py::test_nothing_is_saved_over_data_that_cannot_be_read",
