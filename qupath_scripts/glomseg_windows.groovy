@@ -175,7 +175,7 @@ abstract class ImageWindow {
         lookForOthers()
     }
 
-    /** Know what another QuPath marked as reviewed since the project was opened here. */
+    /** Know what another QuPath wrote into the project's file since it was opened here: marks, names, pixel sizes. */
     private void takeOverMarks() {
         try {
             if (entry != null)
@@ -282,6 +282,7 @@ abstract class ImageWindow {
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
     void takeBoth() {
+        takeOverMarks()
         def old = data
         def (there, merge) = shared.saving().broughtTogether(entry, old)
         keepTheirs()
