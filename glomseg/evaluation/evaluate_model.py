@@ -285,7 +285,8 @@ class _Work:
 
 
 def _left_out(*paths: Path) -> list[str]:
-    return [text for path in dict.fromkeys(paths) for text in left_out(path)]
+    """Say what is not read in the folders among `paths`; of a project's folder its images are read."""
+    return [text for path in dict.fromkeys(paths) if not is_project(path) for text in left_out(path)]
 
 
 def _pictures(truth: Path, labels: Sequence[Source]) -> list[Source]:

@@ -67,10 +67,12 @@ def locked(
     """Hold a folder for this process; raises RunError where another glomseg works in it or nothing can be written.
 
     Shards that work there count as another, unless `beside_shards`; for who else holds it `wait_seconds` are waited,
-    and `remark` hears who that is.
+    and `remark` hears who that is. Where the block fails, a lock that it brought there is gone: a refused folder is
+    as it was.
     """
     patience = _Patience(folder, wait_seconds, remark)
     lock = FileLock(folder / ".lock", timeout=0)
+    is_new = not (folder / ".lock").exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         patience.wait_for(lock.acquire)
@@ -83,6 +85,11 @@ def locked(
             if not beside_shards and (shards := shards_at_work(folder)):
                 raise _taken(folder, shards[0])
             yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # whoever waits for this file is kept apart by what is written down
+                (folder / ".lock").unlink()
+        raise
     finally:
         lock.release()
 

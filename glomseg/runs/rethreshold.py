@@ -32,6 +32,8 @@ from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now
 from glomseg.runs.run_list import find_run, last_standing, list_runs, resume_or_start, resume_or_start_in
 from glomseg.runs.segment_batch import path_objects, probability_path
+from glomseg.runs.segment_slides import refuse_to_overwrite
+from glomseg.runs.segmenter import SegmentOptions
 from glomseg.runs.table import write_table
 from glomseg.segment.outlines import Glomerulus
 from glomseg.segment.pipeline import SegmentSettings, outline_map, sureness_of, threshold_of
@@ -181,6 +183,7 @@ def _outline_again(
     """Outline the images of a run whose probabilities were kept, as a run of its own, which may be `begun`."""
     card = _card_of(former, listener)
     settings = _settings(former.parameters, options)
+    _refuse_a_persons(former, kept, options.output, begun)
     if former.parameters.sclerosis is not None:
         listener.warning(
             "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
@@ -196,6 +199,15 @@ def _outline_again(
     for problem in write_table(run_again):
         listener.warning(problem)
     return run_again
+
+
+def _refuse_a_persons(former: Run, kept: Sequence[str], output: Path | None, begun: Run | None) -> None:
+    """Raise RunError where the new run would replace a person's files in `output`, or in what was `begun`."""
+    if begun is not None:  # its pictures are its own, also those of an image that it did not end
+        refuse_to_overwrite(begun, kept, SegmentOptions())
+    elif output is not None:
+        new = resume_or_start_in(output, former.parameters, restart=True)
+        refuse_to_overwrite(new, kept, SegmentOptions(keep_probability=True))
 
 
 def _kept(run: Run, listener: Listener, command: str, otherwise: str) -> tuple[str, ...]:

@@ -79,7 +79,12 @@ def export_corrections(
     )
     with new_folder(folder) as place:
         export = export_tiles(
-            [*standing, *rejected], place, settings, project=reviewed.project.folder.name, progress=progress
+            [*standing, *rejected],
+            place,
+            settings,
+            project=reviewed.project.folder.name,
+            home=folder,
+            progress=progress,
         )
         if record is not None:
             write_review_record(place, record)

@@ -406,8 +406,9 @@ def test_an_image_that_cannot_be_read_is_named_and_the_others_are_scored(
 ) -> None:
     """Damaged annotations, a picture that QuPath shows turned, and another picture of that name: exit code 1."""
     sides = ("--predicted-set", "all", "--truth-set", "person", "-o", tmp_path / "out", "--no-pictures")
-    whole = glomseg("evaluate", study, *sides)
+    whole = glomseg("evaluate", study.parent, *sides)
     assert whole.code == 0, whole.err
+    assert "left out: data.qpdata" not in whole.err, "the project's folder names the project, whose data are read"
     assert "Ünï cöde #3: no outline that counts as true, and not marked as reviewed" in whole.err
     model = ("--model", oracle_folder, "--device", "cpu", "--mpp", "0.5", "--no-pictures")
     content = json.loads(study.read_text())

@@ -57,6 +57,19 @@ def test_one_at_a_time_and_who_it_is(tmp_path):
         pass
 
 
+def test_a_refused_folder_is_as_it_was(tmp_path):
+    """A command that was refused for what lies in a person's folder left its lock there."""
+    for error in (RunError, KeyboardInterrupt):
+        with pytest.raises(error), locked(tmp_path):
+            raise error("no")
+        assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path):
+        pass
+    with pytest.raises(RunError), locked(tmp_path):
+        raise RunError("no")
+    assert (tmp_path / ".lock").exists(), "it was there, and another may wait for it"
+
+
 @pytest.mark.usefixtures("no_locks")
 def test_where_locks_do_nothing_the_written_word_counts(tmp_path):
     with locked(tmp_path):

@@ -1,5 +1,6 @@
 """Another threshold or sureness for a run, from what it kept, and what becomes of candidates."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,35 @@ def test_a_folder_of_plain_slides_is_outlined_again_into_another(tmp_path: Path,
     assert of(afresh) == of(again)
     measured = glomseg("measure", again)
     assert measured.code == 0, measured.err
+
+
+def test_own_files_in_the_folder_for_new_outlines_are_not_replaced(
+    tmp_path: Path, oracle_folder: Path, glomseg
+) -> None:
+    """A person's outlines of the same slide, and the map kept there, went without a word; a refusal left a lock."""
+    slide = disc_slide(tmp_path / "a.tif", discs=[Disc(300, 300, 60, 60)]).path
+    first, own, again = tmp_path / "first", tmp_path / "own", tmp_path / "again"
+    segment_slides([slide], first, SegmentOptions(model=oracle_folder, keep_probability=True, device="cpu"))
+    content = json.loads((first / "a.geojson").read_text("utf-8"))
+    del content["features"][0]["properties"]["metadata"]
+    corrected = json.dumps(content)
+    own.mkdir()
+    (own / "a.geojson").write_text(corrected, "utf-8")
+    refused = glomseg("rethreshold", first, "--threshold", "0.6", "-o", own)
+    assert refused.code == 1
+    assert "a.geojson" in refused.err
+    assert "choose another --output" in refused.err
+    assert [path.name for path in own.iterdir()] == ["a.geojson"]
+    assert (own / "a.geojson").read_text("utf-8") == corrected
+    assert glomseg("rethreshold", first, "--threshold", "0.6", "-o", again).code == 0
+    (again / "a.geojson").write_text(corrected, "utf-8")
+    begun = load_run(again)
+    begun.ended = None
+    begun.save()
+    refused = glomseg("rethreshold", first, "--threshold", "0.6", "-o", again)
+    assert refused.code == 1
+    assert "a person changed them since (a.geojson)" in refused.err
+    assert (again / "a.geojson").read_text("utf-8") == corrected
 
 
 def test_what_was_killed_in_a_folder_goes_on_by_the_same_call(

@@ -1,5 +1,6 @@
 """What a review teaches, tile by tile: all that was reviewed, wherever it lies, and nothing else."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -60,6 +61,9 @@ def test_a_slide_smaller_than_a_tile_and_its_far_edges_are_learned(learn, tmp_pa
     corrections, read = learn(review_of(slide.path, *(circle(disc.x, disc.y, 90) for disc in places)))
     assert corrections.annotated == len(read) >= 2
     assert corrections.remarks == ()
+    (described,) = (tmp_path / "corrections").rglob("*-tiles.json")
+    said = json.loads(described.read_text("utf-8"))["base_directory"]
+    assert said == str(described.parent), "where they lie, not where they were made"
     covered = np.zeros((600, 1400), bool)
     for example, found in read.items():
         x, y = seen(found, example)

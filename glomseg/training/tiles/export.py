@@ -84,11 +84,13 @@ def export_tiles(
     project: str = "",
     version: str | None = None,
     colors: Mapping[str, Color] | None = None,
+    home: Path | None = None,
     progress: Callable[[str], None] = lambda name: None,
 ) -> Export:
     """Write the tiles of all images, and `export.json`, into an empty folder, which is empty again where that fails.
 
-    `project` and `version` (of QuPath) are written down; `colors` are those of the palette. An image that cannot be
+    `project`, `version` (of QuPath) and `home` (where the folder will lie, by default where it lies now) are written
+    down; `colors` are those of the palette. An image that cannot be
     read is among the problems and the others go on. Raises TrainingError where there is nothing to export, where the
     tiles would not have one scale, or where the folder is not empty, and RunError where it cannot be written.
     """
@@ -115,7 +117,7 @@ def export_tiles(
         for plan in plans:
             progress(plan.request.image.name)
             try:
-                _write(plan, folder, settings, palette, version)
+                _write(plan, folder, home or folder, settings, palette, version)
                 written.append(plan)
             except SlideError as error:  # it opened, and its pixels are damaged
                 shutil.rmtree(folder / plan.folder, ignore_errors=True)
@@ -243,7 +245,9 @@ def _palette(requests: Sequence[TileRequest], settings: ExportSettings, colors: 
     return [channel for color in [(255, 255, 255), *classes, grey] for channel in color]
 
 
-def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequence[int], version: str | None) -> None:
+def _write(
+    plan: TilePlan, folder: Path, home: Path, settings: ExportSettings, palette: Sequence[int], version: str | None
+) -> None:
     """Write the images, labels and `-tiles.json` of one image."""
     place, stem = folder / plan.folder, stem_of(plan.request.image.name)
     names = (BACKGROUND, *settings.classes, *([IGNORED] if plan.ignored else []))
@@ -266,7 +270,7 @@ def _write(plan: TilePlan, folder: Path, settings: ExportSettings, palette: Sequ
             entries.append({"region": _region(plan, box), "image": image, "labels": label})
     content = {
         "qupath_version": version,
-        "base_directory": str(place.absolute()),
+        "base_directory": str((home / plan.folder).absolute()),
         "labels": [{"classification": name, "label": label} for label, name in enumerate(names)],
         "tiles": entries,
     }
