@@ -66,7 +66,7 @@ for (item in glomeruli) {
         item.isLocked() ? 1 : 0, quoted(from),
     ].join(",")
 }
-tables.replacing([outlines, table]) { Path outlinesBeside, Path tableBeside ->
+tables.replacing([table, outlines]) { Path tableBeside, Path outlinesBeside ->  // the first may be open in Excel
     PathIO.exportObjectsAsGeoJSON(outlinesBeside, glomeruli, PathIO.GeoJsonExportOptions.FEATURE_COLLECTION)
     Files.writeString(tableBeside, rows.join("\n") + "\n")
     tables.writtenWith(outlinesBeside, tableBeside)
