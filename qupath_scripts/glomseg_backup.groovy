@@ -19,6 +19,7 @@ import java.time.ZoneId
 import java.time.temporal.ChronoUnit
 import qupath.lib.io.GsonTools
 
+@Field static final String DATA = "data.qpdata"
 @Field static final String MADE = "backup.json"  // when a copy was made
 
 /** Copy the image's data before a run is brought into them: into its folder, or a new one where it wrote before. */
@@ -30,28 +31,32 @@ void copy(def entry, Path projectFile, Path home, Path run) {
         copyInto(first, entry, projectFile, home)
 }
 
-/** Copy the image's data before `why`, one word that backups.py knows, into a new folder. */
-void copyBefore(String why, def entry, Path projectFile, Path home) {
+/** Copy the image's data, or others of it, before `why`, one word that backups.py knows, into a new folder. */
+void copyBefore(String why, def entry, Path projectFile, Path home, byte[] others = null) {
     def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
-    copyInto(home.resolve("backup").resolve(entry.getID()).resolve("${time}-${why}"), entry, projectFile, home)
+    def own = home.resolve("backup").resolve(entry.getID())
+    def folder = (0..99).collect { own.resolve("${time}${it ? '-' + it : ''}-${why}") }.find { !Files.exists(it) }
+    copyInto(folder, entry, projectFile, home, others)
 }
 
 /** Copy the data with their sums; the project file goes last: where it is, all is there. */
-private void copyInto(Path folder, def entry, Path projectFile, Path home) {
-    def key = entry.getID()
+private void copyInto(Path folder, def entry, Path projectFile, Path home, byte[] others = null) {
+    def key = entry.getID(), data = entry.getEntryPath().resolve(DATA)
     Files.createDirectories(folder)
-    def names = ["data.qpdata", "data.qpdata.bkp", "summary.json", "server.json"]
+    def names = others == null ? [DATA, DATA + ".bkp", "summary.json", "server.json"] : ["server.json"]
     def sources = names.collect { entry.getEntryPath().resolve(it) }
     sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"),
                 home.resolve("memory").resolve(key + ".geojson")]
-    def sums = sources.findAll { Files.exists(it) }.collectEntries {
-        def copy = folder.resolve(it.getFileName())
-        Files.copy(it, copy, StandardCopyOption.REPLACE_EXISTING)
-        def digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(copy))
-        [(copy.getFileName().toString()): digest.encodeHex().toString()]
+    def copies = sources.findAll { Files.exists(it) }.collect {
+        Files.copy(it, folder.resolve(it.getFileName()), StandardCopyOption.REPLACE_EXISTING)
     }
-    write(folder.resolve("checksums.json"), sums)
-    write(folder.resolve(MADE), [made: afterAllOthers(home, key, sources[0]).toString()])
+    if (others != null)
+        copies << Files.write(folder.resolve(DATA), others)
+    write(folder.resolve("checksums.json"), copies.collectEntries {
+        [(it.getFileName().toString()): MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(it)).encodeHex()
+            .toString()]
+    })
+    write(folder.resolve(MADE), [made: afterAllOthers(home, key, data).toString()])
     Files.copy(projectFile, folder.resolve(projectFile.getFileName()), StandardCopyOption.REPLACE_EXISTING)
 }
 

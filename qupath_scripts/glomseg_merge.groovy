@@ -36,6 +36,8 @@ class Merge {
     final Map<Object, Map> judgedThere = [:]  // by the id here: what a verdict there had made of it, or a new class
     int contested = 0  // objects to which something else was done there than here; what was done here stands
     int returned = 0  // objects that went there, and that something was done to here; they stand again
+    int goneThere = 0  // objects that were saved here, and are not there: removed, or saved over
+    int unjudgedThere = 0  // verdicts of the same kind
     final List<String> contestedOfImage = []
 
     Merge(def shared, def base, def ours, def theirs) {
@@ -74,7 +76,16 @@ class Merge {
         if (returned)
             told << "Removed by the other program, and standing again, as something was done to them here: " +
                 "${count(returned, 'object')}."
+        if (isLessThere())
+            told << "The other program's has not, so that this has not, either: " +
+                [goneThere ? count(goneThere, "object") : "", unjudgedThere ? count(unjudgedThere, "verdict") : ""]
+                    .findAll().join(" and ") + " that had been saved here."
         return told.join(" ")
+    }
+
+    /** Tell whether something was saved here that is not there. */
+    boolean isLessThere() {
+        return goneThere || unjudgedThere
     }
 
     private String count(int number, String what) {
@@ -178,7 +189,9 @@ class Merge {
         def known = same(), holding = same()
         known.addAll(there.values())
         holding.addAll(added.collect { parents[it] })
-        def both = matched(added, all[2].findAll { !known.contains(it) && !it.isTMACore() })
+        def standing = all[0]*.getID() as Set  // a copy with an id that stands is no other's copy of it
+        def isNew = { !it.isTMACore() && !standing.contains(it.getID()) }
+        def both = matched(added.findAll(isNew), all[2].findAll { !known.contains(it) && isNew(it) })
         added.each {
             if (both[it] == null)
                 drawn << it
@@ -188,13 +201,18 @@ class Merge {
         all[0].each { was ->
             def item = here[was], their = there[was]
             if (item != null && their != null && now[item].is(their)) {
+                if (shared.verdict(was) && shared.verdict(item) && !shared.verdict(their))
+                    unjudgedThere++
                 if (!isUntouched(was, item))
                     doTo(was, item, their)
             } else if (item == null && their != null && !their.isTMACore())
                 remove(was, their)
-            else if (item != null && their == null && !item.isTMACore() &&
-                (item in holding || isDoneTo(was, item, true)))
-                bringBack(item)
+            else if (item != null && their == null && !item.isTMACore()) {
+                if (item in holding || isDoneTo(was, item, true))
+                    bringBack(item)
+                else
+                    goneThere++
+            }
         }
     }
 

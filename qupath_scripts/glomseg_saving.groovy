@@ -108,7 +108,9 @@ private void noteNew(def entry, def imageData) {
 
 private String otherThanOwn(def entry, String path) {
     def own = dataFile(entry), file = path == null ? own : Path.of(path)
-    def isOwn = file == own || (Files.exists(file) && Files.exists(own) && Files.isSameFile(file, own))
+    def isOwn = [own, backupFile(entry)].any {  // which QuPath reads where it was ended while it saved
+        file == it || (Files.exists(file) && Files.exists(it) && Files.isSameFile(file, it))
+    }
     return isOwn ? null : path
 }
 
@@ -136,7 +138,7 @@ boolean isUnsure(def imageData) {
 
 /** Tell whether the data that were read are not there any more: a project was moved, or a share is away. */
 boolean isGone(def entry, def imageData) {
-    return stamps()?.get(imageData)?.base && !Files.exists(dataFile(entry))
+    return stamps()?.get(imageData)?.base && [dataFile(entry), backupFile(entry)].every { !Files.exists(it) }
 }
 
 /** Return the file that an image was read from where that is not its own in the project, else null. */
@@ -150,10 +152,10 @@ List stamp(def entry) {
     return Files.exists(file) ? [Files.getLastModifiedTime(file).toMillis(), Files.size(file)] : ["none"]
 }
 
-/** Return what a data file holds; nothing of one that is not there. */
+/** Return what the data file of an image holds that QuPath reads; nothing where there is none. */
 byte[] content(def entry) {
-    def file = dataFile(entry)
-    return Files.exists(file) ? Files.readAllBytes(file) : new byte[0]
+    def file = [dataFile(entry), backupFile(entry)].find { Files.exists(it) && isWhole(it) }
+    return file == null ? new byte[0] : Files.readAllBytes(file)
 }
 
 /**
@@ -163,7 +165,7 @@ byte[] content(def entry) {
 void refuseUnread(def entry) {
     def file = dataFile(entry), there = null
     synchronized (entry) {  // QuPath holds it while it saves
-        there = [file, file.resolveSibling("data.qpdata.bkp")].find { Files.exists(it) }
+        there = [file, backupFile(entry)].find { Files.exists(it) }
         if (there == null ? !objectsSaid(entry) : isWhole(there))
             return
     }
@@ -199,6 +201,10 @@ private Path summaryFile(def entry) {
     return entry.getEntryPath().resolve("summary.json")
 }
 
+private Path backupFile(def entry) {
+    return entry.getEntryPath().resolve("data.qpdata.bkp")
+}
+
 private Path dataFile(def entry) {
     return entry.getEntryPath().resolve("data.qpdata")
 }
@@ -214,6 +220,11 @@ List broughtTogether(def entry, def imageData) {
     merge.run(known?.metadata)
     there.setChanged(true)
     return [there, merge]
+}
+
+/** Return the data file that was read or saved here last; what is shown where nobody saw that. */
+byte[] whole(def imageData) {
+    return stamps().get(imageData)?.base ?: bytes(imageData)
 }
 
 /** Return data as they were read or saved; where nobody saw that, those on disk, of the objects that stand here. */

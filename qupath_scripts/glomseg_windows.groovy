@@ -90,7 +90,7 @@ abstract class ImageWindow {
     /** Save, whether or not there is anything to save. */
     abstract void saveAnyway()
 
-    /** Let go of data in whose place others come by a Merge; keep what can be taken back, by the ids of objects there. */
+    /** Let go of data in whose place others come by a Merge, and keep what can be taken back of their objects. */
     abstract void carryOver(def merge)
 
     /** Show the window of a kind, the one that is there already where one is; one of another kind is closed. */
@@ -285,7 +285,9 @@ abstract class ImageWindow {
         takeOverMarks()
         def old = data
         def (there, merge) = shared.saving().broughtTogether(entry, old)
-        keepTheirs()
+        if (merge.isLessThere())
+            keep(shared.saving().whole(old))
+        keep()
         carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()
@@ -295,7 +297,7 @@ abstract class ImageWindow {
     }
 
     void overwrite() {
-        keepTheirs()
+        keep()
         shared.saving().inStep(entry, data)
         lookForOthers()
         data.setChanged(true)
@@ -304,13 +306,13 @@ abstract class ImageWindow {
     }
 
     private String whereKept() {
-        return "What it had saved is kept: `glomseg restore PROJECT ${entry.getID()}` lists it."
+        return "What was saved before is kept: `glomseg restore PROJECT ${entry.getID()}` lists it."
     }
 
-    /** Copy what the other program saved, before something is saved over it. */
-    private void keepTheirs() {
+    /** Make a backup of what the other program saved, or of other data, before something is saved over it. */
+    private void keep(byte[] data = null) {
         def file = project.getPath()
-        shared.load("glomseg_backup").copyBefore("review", entry, file, file.resolveSibling("glomseg"))
+        shared.load("glomseg_backup").copyBefore("review", entry, file, file.resolveSibling("glomseg"), data)
     }
 
     /** Do what takes the place of what another program saved, and say why where that fails: then nothing was done. */

@@ -60,10 +60,25 @@ def other_copies(data_folder: Path) -> list[Path]:
 
 
 def say_other_copies(data_folder: Path) -> tuple[str, ...]:
-    """Say that there are such copies: what people did in them is neither seen nor counted."""
+    """Say that there are such copies: what people did in them is neither seen nor counted; or that one counts."""
     names = ", ".join(path.name for path in other_copies(data_folder))
-    if not names:
+    return (*_say_half_a_save(data_folder), *(_say_copies(names, data_folder) if names else ()))
+
+
+def _say_half_a_save(data_folder: Path) -> tuple[str, ...]:
+    try:
+        data = readable_data(data_folder)
+    except ProjectError:  # said by whoever reads them
         return ()
+    if data is None or data.name == DATA:
+        return ()
+    return (
+        f"its {DATA} is missing or cut short, as QuPath leaves it that is ended while it saves; what counts is "
+        f"{data.name}, of before that save",
+    )
+
+
+def _say_copies(names: str, data_folder: Path) -> tuple[str, ...]:
     return (
         f"beside its data lies {names}, which nobody reads: of two who saved at once, the work of one may be in there; "
         f"`glomseg restore PROJECT {data_folder.name}` lists it, too",

@@ -11,7 +11,7 @@ from pathlib import Path
 from glomseg.errors import GlomsegError, ProjectError
 from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage, check_as_read, read_annotated_images
-from glomseg.qupath.image_data import has_hole, readable_data, say_other_copies
+from glomseg.qupath.image_data import DATA, has_hole, readable_data, say_other_copies
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import ImageState, Project, ProjectImage, image_state, read_project
 from glomseg.qupath.review_mark import (
@@ -192,17 +192,18 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         refuse_data_of_another(image, [run for run, _ in looked_at], runs_folder)
     except ProjectError as error:
         problem = "; ".join(filter(None, [str(error), problem]))
-    is_outdated, is_lost, is_known, holes = False, False, True, False
+    is_outdated, is_lost, is_known, holes, is_half = False, False, True, False, False
     try:
         state = image_state(image)
         data = readable_data(image.data_folder)
         is_outdated, is_lost = is_review_outdated(image.metadata, data), is_mark_lost(image.metadata, data)
         holes = has_hole(data)
-        if not holes:  # else QuPath is asked
+        is_half = data is not None and not (image.data_folder / DATA).is_file()  # a save: the summary tells of none
+        if not holes and not is_half:  # else QuPath is asked
             counts = _owners(image, state, [record for _, record in records])
     except ProjectError as error:
         problem, is_known = "; ".join(filter(None, [str(error), problem])), False
-    annotations = state.annotation_counts if is_known and not holes and not _lacks_summary(state) else None
+    annotations = state.annotation_counts if is_known and not (holes or is_half) and not _lacks_summary(state) else None
     return ImageStatus(
         image=replace(
             image,

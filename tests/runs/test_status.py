@@ -122,6 +122,20 @@ def test_a_hole_in_the_data_is_said_and_the_summary_not_believed(study_0_6_0, gl
 
 
 @pytest.mark.qupath
+def test_what_counts_of_a_qupath_that_was_ended_while_it_saved_is_counted_and_said(study, one_process, glomseg):
+    """It moves the data aside before it writes them anew: the image was called one without annotations."""
+    folder = read_project(study).images[0].data_folder
+    before = json.loads(glomseg("status", study, "--json").out)["images"][0]
+    (folder / "data.qpdata").rename(folder / "data.qpdata.bkp")
+    status = json.loads(glomseg("status", study, "--json").out)["images"][0]
+    assert status["annotations"] == before["annotations"]
+    assert sum(status["annotations"].values()) == 10
+    assert any("what counts is data.qpdata.bkp" in remark for remark in status["remarks"])
+    files_only = json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]
+    assert files_only["annotations"] is None
+
+
+@pytest.mark.qupath
 def test_of_data_that_were_garbled_since_a_run_nobody_is_said_to_own_anything(study_0_6_0, one_process, glomseg):
     """Garbled where it says whose the outlines are: its beginning and end are whole, and the summary beside it too."""
     made_run(study_0_6_0, "run-1", discs("run-1", FREE))

@@ -273,6 +273,45 @@ def test_data_that_are_away_are_waited_for(review):
     assert review.on_disk() == "accept reject sclerotic - -"
 
 
+def test_what_a_qupath_left_that_was_ended_while_it_saved_is_loaded(review):
+    data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    data.rename(data.with_name("data.qpdata.bkp"))
+    review.press("X")  # it is what was read here
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject - - -"
+    review.fx(ELSEWHERE + "ordered[0].getMetadata()['glomseg.verdict'] = 'edit'; there.saveImageData(theirs)")
+    data.rename(data.with_name("data.qpdata.bkp"))
+    review.until(WARNED, "true")
+    review.press("K")
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "edit reject sclerotic - -"
+    assert not data.with_name("data.qpdata.bkp").exists()
+
+
+def test_what_was_saved_here_and_another_qupath_saved_over_is_kept_and_said(review):
+    """It had the image open, and saved it as it had read it: with its state, what was done here last is nowhere else."""
+    review.fx(ELSEWHERE + "gui.getStage().getProperties()['theirs'] = [there, theirs]")
+    review.press("Y")
+    review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50))")
+    review.press("X")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject - - - -"
+    review.fx("def (there, theirs) = gui.getStage().getProperties().remove('theirs'); there.saveImageData(theirs)")
+    review.until(WARNED, "true")
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "- - - - -"
+    assert "1 object and 2 verdicts that had been saved here" in review.text()
+    theirs, ours, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
+    assert verdicts_in(review, theirs) == "- - - - -"
+    assert verdicts_in(review, ours) == "accept reject - - - -"
+
+
 def test_two_viewers_of_one_image_are_saved_both(review):
     try:
         review.fx("""gui.getViewerManager().setGridSize(1, 2)
