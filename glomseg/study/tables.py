@@ -21,6 +21,7 @@ from glomseg.files import (
     read_csv,
     replacing,
 )
+from glomseg.runs.run import RECORD as RUN
 from glomseg.standing_files import refuse_other_file, refuse_other_table, refuse_own_columns, write_kept
 from glomseg.study.columns import ANIMALS, GLOMERULI, GROUPS, QUANTITIES, SLIDES, TABLES, Quantity, SlideEntry
 from glomseg.study.groups import Comparison
@@ -117,7 +118,12 @@ def write_tables(
 
 
 def _refuse_to_replace(folder: Path, *, parquet: bool) -> None:
-    """Raise RunError where a file of a name of ours is a person's, or a person wrote columns of their own into it."""
+    """Raise RunError where a file of a name of ours is a run's or a person's, or has columns of a person's."""
+    if (folder / RUN).is_file():
+        raise RunError(
+            f"{folder} is the folder of a run, whose own tables have the names of these, so nothing was written; "
+            "choose another `output`"
+        )
     refuse_other_table(folder / DICTIONARY, DESCRIBED)
     refuse_other_file(folder / RECORD, lambda content: b'"glomseg_version"' in content)
     before: set[str] = set()

@@ -175,6 +175,14 @@ def test_parquet_holds_what_the_csv_holds(segmented, tmp_path: Path, glomseg) ->
         assert row["area_um2"] == pytest.approx(float(other["area_um2"]), rel=1e-6)
 
 
+def test_a_runs_own_tables_are_not_replaced(segmented, glomseg) -> None:
+    run = segmented[0] / "out"
+    before = (run / "glomeruli.csv").read_bytes()
+    refused = glomseg("measure", run, "-o", run)
+    assert (refused.code, "is the folder of a run" in refused.err) == (1, True)
+    assert (run / "glomeruli.csv").read_bytes() == before
+
+
 # --- projects without QuPath
 
 

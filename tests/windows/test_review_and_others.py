@@ -293,7 +293,7 @@ def test_what_a_qupath_left_that_was_ended_while_it_saved_is_loaded(review):
 
 
 def test_what_was_saved_here_and_another_qupath_saved_over_is_kept_and_said(review):
-    """It had the image open, and saved it as it had read it: with its state, what was done here last is nowhere else."""
+    """It had the image open, and saved it as it had read it: what was done here last is nowhere else then."""
     review.fx(ELSEWHERE + "gui.getStage().getProperties()['theirs'] = [there, theirs]")
     review.press("Y")
     review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50))")
