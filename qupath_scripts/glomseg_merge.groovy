@@ -18,7 +18,7 @@ import qupath.lib.objects.PathObject
  */
 class Merge {
 
-    private static final String SEEN = "glomseg.seen"
+    private static final Map<String, String> LISTS = ["glomseg.seen": ";", "glomseg.saves": " "]  // what parts each
     private static final String MEASURED = "glomseg.measured"
     private static final String GRID = "TMA grid", TYPE = "image type", STAINS = "stain vectors", SIZE = "pixel size"
     private static final List<String> OF_A_WRITE = ["glomseg.write", "glomseg.stands"]  // true of the objects on disk
@@ -420,8 +420,9 @@ class Merge {
         def (was, here, there) = [base, ours, theirs].collect { it.getProperties() }
         def names = (was.keySet() + here.keySet()) - OF_A_WRITE
         names.findAll { !Objects.equals(was[it], here[it]) }.each {
-            if (it == SEEN && here[it] != null && there[it] != null)  // boxes, as Seen in glomseg_tissue writes them
-                theirs.setProperty(it, (there[it].tokenize(";") + here[it].tokenize(";")).unique().join(";"))
+            def by = LISTS[it]
+            if (by != null && here[it] != null && there[it] != null)
+                theirs.setProperty(it, (there[it].tokenize(by) + here[it].tokenize(by)).unique().join(by))
             else if (here[it] == null)
                 theirs.removeProperty(it)
             else

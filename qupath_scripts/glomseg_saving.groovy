@@ -27,6 +27,9 @@ import qupath.lib.objects.hierarchy.PathObjectHierarchy
 
 @Field static final String WRITE = "glomseg.write"
 @Field static final String STAMPS = "glomseg.stamps"
+@Field static final String SAVES = "glomseg.saves"  // of the image's data: the saves of ours that it comes of
+@Field static final int MOST_SAVES = 100
+@Field static final long MOST_BYTES = 100_000_000  // of the states of an image that are kept in memory
 @Field static final String UNSURE = "unsure"
 @Field static final long OFTEN = 200  // ms
 
@@ -80,14 +83,36 @@ void inStep(def entry, def imageData) {
     if (entry == null || imageData == null)
         return
     synchronized (entry) {
-        stamps()?.put(imageData, [file: stamp(entry), base: content(entry), path: imageData.getLastSavedPath(),
-                                  metadata: imageData.getServerMetadata()])
+        stamps()?.put(imageData, [file: stamp(entry), states: states(imageData, content(entry)),
+                                  path: imageData.getLastSavedPath(), metadata: imageData.getServerMetadata()])
     }
+}
+
+/** Return the states of data that others may have read, the newest last, as [save, file]: the last of each save. */
+private List states(def imageData, byte[] file) {
+    def known = stamps()?.get(imageData)?.states ?: [], save = saves(imageData).takeRight(1)
+    def states = known.findAll { it[0] != save } + [[save, file]]
+    while (states.size() > 2 && states.sum { it[1].length } > MOST_BYTES)
+        states.remove(1)
+    return states
+}
+
+/**
+ * Note a save of ours in data that are about to be written: by it can be told whether what another program saves later
+ * comes of data that it read after this save, or before.
+ */
+void noteSave(def imageData) {
+    def saves = saves(imageData) + UUID.randomUUID().toString().take(8)
+    imageData.setProperty(SAVES, saves.takeRight(MOST_SAVES).join(" "))
+}
+
+private List<String> saves(def imageData) {
+    return imageData.getProperty(SAVES)?.toString()?.tokenize(" ") ?: []
 }
 
 /** Note data that are not those on disk: from now on it is known what is done to them, and since then if unchanged. */
 private void noteApart(def imageData, Map more) {
-    stamps()?.put(imageData, [file: null, base: imageData.isChanged() ? null : bytes(imageData),
+    stamps()?.put(imageData, [file: null, states: imageData.isChanged() ? [] : [[null, bytes(imageData)]],
                               path: imageData.getLastSavedPath(), metadata: imageData.getServerMetadata()] + more)
 }
 
@@ -114,6 +139,12 @@ private String otherThanOwn(def entry, String path) {
     return isOwn ? null : path
 }
 
+/** Return the data file as it was read or saved here last; null where nobody saw that. */
+private def lastState(def imageData) {
+    def states = stamps()?.get(imageData)?.states
+    return states ? states.last()[1] : null
+}
+
 /** Tell whether the data of an image on disk are not those that were read or saved here. */
 boolean isSavedElsewhere(def entry, def imageData) {
     if (stamps() == null)
@@ -125,8 +156,8 @@ boolean isSavedElsewhere(def entry, def imageData) {
             noteNew(entry, imageData)
         else if (known == null)
             noteApart(imageData, [unsure: differs == UNSURE, from: otherThanOwn(entry, imageData.getLastSavedPath())])
-        else if (known.file != stamp(entry) && Arrays.equals(known.base, content(entry)))  // a copy, a server's clock
-            inStep(entry, imageData)
+        else if (known.file != stamp(entry) && Arrays.equals(lastState(imageData), content(entry)))
+            inStep(entry, imageData)  // a copy, a server's clock
         return stamps().get(imageData).file != stamp(entry)
     }
 }
@@ -138,7 +169,7 @@ boolean isUnsure(def imageData) {
 
 /** Tell whether the data that were read are not there any more: a project was moved, or a share is away. */
 boolean isGone(def entry, def imageData) {
-    return stamps()?.get(imageData)?.base && [dataFile(entry), backupFile(entry)].every { !Files.exists(it) }
+    return lastState(imageData) && [dataFile(entry), backupFile(entry)].every { !Files.exists(it) }
 }
 
 /** Return the file that an image was read from where that is not its own in the project, else null. */
@@ -215,7 +246,7 @@ private Path dataFile(def entry) {
  */
 List broughtTogether(def entry, def imageData) {
     def there = entry.readImageData(), known = stamps().get(imageData)
-    def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, known?.base),
+    def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, stateOf(imageData, there)),
         read(bytes(imageData), imageData), there)
     merge.run(known?.metadata)
     there.setChanged(true)
@@ -224,7 +255,14 @@ List broughtTogether(def entry, def imageData) {
 
 /** Return the data file that was read or saved here last; what is shown where nobody saw that. */
 byte[] whole(def imageData) {
-    return stamps().get(imageData)?.base ?: bytes(imageData)
+    return lastState(imageData) ?: bytes(imageData)
+}
+
+/** Return the newest state that others made theirs of, by the saves of ours that they know; null where none is. */
+private def stateOf(def imageData, def there) {
+    def states = stamps().get(imageData)?.states ?: [], theirs = saves(there)
+    def found = states.reverse().find { theirs.containsAll(it[0] ?: []) } ?: states.find()
+    return found == null ? null : found[1]
 }
 
 /** Return data as they were read or saved; where nobody saw that, those on disk, of the objects that stand here. */

@@ -292,24 +292,42 @@ def test_what_a_qupath_left_that_was_ended_while_it_saved_is_loaded(review):
     assert not data.with_name("data.qpdata.bkp").exists()
 
 
-def test_what_was_saved_here_and_another_qupath_saved_over_is_kept_and_said(review):
+def test_what_was_saved_here_and_another_qupath_saved_over_stands_again(review):
     """It had the image open, and saved it as it had read it: what was done here last is nowhere else then."""
-    review.fx(ELSEWHERE + "gui.getStage().getProperties()['theirs'] = [there, theirs]")
+    review.fx(ELSEWHERE + "ordered[4].setName('theirs'); gui.getStage().getProperties()['theirs'] = [there, theirs]")
     review.press("Y")
-    review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50))")
+    review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50)); hierarchy.removeObject(inOrder()[3], true)")
     review.press("X")
     review.until("data.isChanged()", "false")
-    assert review.on_disk() == "accept reject - - - -"
+    assert review.on_disk() == "accept reject - - -"
     review.fx("def (there, theirs) = gui.getStage().getProperties().remove('theirs'); there.saveImageData(theirs)")
+    review.until(WARNED, "true")
+    assert review.on_disk() == "- - - - -"
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject - - -"
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, null, theirs, null]"
+    assert "had been saved here" not in review.text()
+
+
+def test_what_another_program_took_away_of_what_was_saved_here_is_said_and_kept(review):
+    for key in "YX":
+        review.press(key)
+    review.until("data.isChanged()", "false")
+    review.fx(
+        ELSEWHERE + "theirs.getHierarchy().removeObject(ordered[4], true)\n"
+        "ordered[0].getMetadata().remove('glomseg.verdict'); there.saveImageData(theirs)"
+    )
     review.until(WARNED, "true")
     review.fx(PRESS.format("Load it, with what was done here"))
     review.until(WARNED, "false")
     review.until("data.isChanged()", "false")
-    assert review.on_disk() == "- - - - -"
-    assert "1 object and 2 verdicts that had been saved here" in review.text()
+    assert review.on_disk() == "- reject - -"
+    assert "1 object and 1 verdict that had been saved here" in review.text()
     theirs, ours, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
-    assert verdicts_in(review, theirs) == "- - - - -"
-    assert verdicts_in(review, ours) == "accept reject - - - -"
+    assert verdicts_in(review, theirs) == "- reject - -"
+    assert verdicts_in(review, ours) == "accept reject - - -"
 
 
 def test_two_viewers_of_one_image_are_saved_both(review):
