@@ -76,16 +76,11 @@ class Merge {
         if (returned)
             told << "Removed by the other program, and standing again, as something was done to them here: " +
                 "${count(returned, 'object')}."
-        if (isLessThere())
+        if (goneThere || unjudgedThere)
             told << "The other program's has not, so that this has not, either: " +
                 [goneThere ? count(goneThere, "object") : "", unjudgedThere ? count(unjudgedThere, "verdict") : ""]
                     .findAll().join(" and ") + " that had been saved here."
         return told.join(" ")
-    }
-
-    /** Tell whether something was saved here that is not there. */
-    boolean isLessThere() {
-        return goneThere || unjudgedThere
     }
 
     private String count(int number, String what) {
@@ -201,7 +196,7 @@ class Merge {
         all[0].each { was ->
             def item = here[was], their = there[was]
             if (item != null && their != null && now[item].is(their)) {
-                if (shared.verdict(was) && shared.verdict(item) && !shared.verdict(their))
+                if (shared.verdict(was) && verdict(was) == verdict(item) && !shared.verdict(their))
                     unjudgedThere++
                 if (!isUntouched(was, item))
                     doTo(was, item, their)

@@ -27,7 +27,7 @@ import qupath.lib.objects.hierarchy.PathObjectHierarchy
 
 @Field static final String WRITE = "glomseg.write"
 @Field static final String STAMPS = "glomseg.stamps"
-@Field static final String SAVES = "glomseg.saves"  // of the image's data: the saves of ours that it comes of
+@Field static final String SAVES = "glomseg.saves"  // of the image's data: the saves that it comes of, and the next
 @Field static final int MOST_SAVES = 100
 @Field static final long MOST_BYTES = 100_000_000  // of the states of an image that are kept in memory
 @Field static final String UNSURE = "unsure"
@@ -85,6 +85,8 @@ void inStep(def entry, def imageData) {
     synchronized (entry) {
         stamps()?.put(imageData, [file: stamp(entry), states: states(imageData, content(entry)),
                                   path: imageData.getLastSavedPath(), metadata: imageData.getServerMetadata()])
+        if (stamps() != null)
+            nameNextSave(imageData)
     }
 }
 
@@ -98,12 +100,13 @@ private List states(def imageData, byte[] file) {
 }
 
 /**
- * Note a save of ours in data that are about to be written: by it can be told whether what another program saves later
- * comes of data that it read after this save, or before.
+ * Note in data by what their next save is known, whoever makes it, QuPath itself as well: so it can be told of what
+ * another program saves later whether that had read it, or what stood there before.
  */
-void noteSave(def imageData) {
-    def saves = saves(imageData) + UUID.randomUUID().toString().take(8)
-    imageData.setProperty(SAVES, saves.takeRight(MOST_SAVES).join(" "))
+private void nameNextSave(def imageData) {
+    def wasChanged = imageData.isChanged(), names = saves(imageData) + UUID.randomUUID().toString().take(8)
+    imageData.setProperty(SAVES, names.takeRight(MOST_SAVES).join(" "))
+    imageData.setChanged(wasChanged)
 }
 
 private List<String> saves(def imageData) {

@@ -417,7 +417,6 @@ void save(def project, def entry, def imageData) {
 /** Write the data of an image that may be shown; throws where others saved it since it was read. */
 void saveData(def entry, def imageData) {
     refuseToOverwrite(entry, imageData)
-    saving().noteSave(imageData)
     entry.saveImageData(imageData)
     saving().inStep(entry, imageData)
 }

@@ -285,8 +285,7 @@ abstract class ImageWindow {
         takeOverMarks()
         def old = data
         def (there, merge) = shared.saving().broughtTogether(entry, old)
-        if (merge.isLessThere())
-            keep(shared.saving().whole(old))
+        keep(shared.saving().whole(old))
         keep()
         carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }

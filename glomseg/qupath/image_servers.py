@@ -108,11 +108,11 @@ def pixel_size(calibration: Mapping[str, Any]) -> tuple[StatedMpp, str | None]:
 def size_not_in_the_project(stated: StatedMpp, project_path: Path, saved: Path) -> str | None:
     """Say where QuPath saved another pixel size with an image than its project says, None where it did not.
 
-    A size that is set in QuPath is in `server.json` after Ctrl+S, in the project's file only when QuPath writes that.
+    A size that is set in QuPath is in `server.json` after Ctrl+S, in the project's file only when QuPath writes that;
+    and a QuPath that had read the project before may have written that since, with the former size.
     """
     try:
-        if saved.stat().st_mtime_ns <= project_path.stat().st_mtime_ns:
-            return None
+        is_later = saved.stat().st_mtime_ns > project_path.stat().st_mtime_ns
         builder: dict[str, Any] = from_json(saved.read_bytes())
         seen: Any = builder.get("metadata") or unwrapped(builder).get("metadata")
         later, _ = pixel_size(seen["pixelCalibration"])
@@ -121,7 +121,13 @@ def size_not_in_the_project(stated: StatedMpp, project_path: Path, saved: Path) 
     if later.mpp is None or later.mpp == stated.mpp:
         return None
     used = f"{stated.mpp[0]:g} x {stated.mpp[1]:g}" if stated.mpp else "none"
+    size = f"{later.mpp[0]:g} x {later.mpp[1]:g}"
+    if is_later:
+        return (
+            f"QuPath saved it with {size} um per pixel, and the project's file still says {used}, which counts: close "
+            "the project in QuPath, which writes it there"
+        )
     return (
-        f"QuPath saved it with {later.mpp[0]:g} x {later.mpp[1]:g} um per pixel, and the project's file still says "
-        f"{used}, which counts: close the project in QuPath, which writes it there"
+        f"QuPath saved it with {size} um per pixel, and the project's file, which was written since, says {used}, "
+        "which counts: set the right one in QuPath's tab Image, save, and close the project"
     )

@@ -68,7 +68,7 @@ def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_
     assert "glomseg restore PROJECT" in review.text()
     kept = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
     assert {backup.why for backup in kept} == {"before a review saved over what another program had saved"}
-    assert [verdicts_in(review, backup) for backup in kept[:2]] == ["", "accept - - -"]
+    assert [verdicts_in(review, backup) for backup in kept[:3]] == ["", "accept - - -", "accept - - - -"]
 
 
 def verdicts_in(review, backup):
@@ -300,6 +300,8 @@ def test_what_was_saved_here_and_another_qupath_saved_over_stands_again(review):
     review.press("X")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept reject - - -"
+    review.fx("inOrder()[2].setName('ours'); gui.getProject().getEntry(data).saveImageData(data)")  # as Ctrl+S
+    review.window.ask("eval", "Thread.sleep(900)")
     review.fx("def (there, theirs) = gui.getStage().getProperties().remove('theirs'); there.saveImageData(theirs)")
     review.until(WARNED, "true")
     assert review.on_disk() == "- - - - -"
@@ -307,7 +309,7 @@ def test_what_was_saved_here_and_another_qupath_saved_over_stands_again(review):
     review.until(WARNED, "false")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept reject - - -"
-    assert review.fx("inOrder()*.getName().toString()") == "[null, null, null, theirs, null]"
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, ours, theirs, null]"
     assert "had been saved here" not in review.text()
 
 
