@@ -76,11 +76,15 @@ class Merge {
         if (returned)
             told << "Removed by the other program, and standing again, as something was done to them here: " +
                 "${count(returned, 'object')}."
-        if (goneThere || unjudgedThere)
-            told << "The other program's has not, so that this has not, either: " +
-                [goneThere ? count(goneThere, "object") : "", unjudgedThere ? count(unjudgedThere, "verdict") : ""]
-                    .findAll().join(" and ") + " that had been saved here."
+        if (isLessThere())
+            told << "Saved here, and taken away there since: " + [goneThere ? count(goneThere, "object") : "",
+                unjudgedThere ? count(unjudgedThere, "verdict") : ""].findAll().join(" and ") + "."
         return told.join(" ")
+    }
+
+    /** Tell whether something was saved here that was taken away there. */
+    boolean isLessThere() {
+        return goneThere || unjudgedThere
     }
 
     private String count(int number, String what) {

@@ -110,12 +110,15 @@ private boolean takeOverImage(def project, def entry, Map theirs, Map known) {
     }
 }
 
-/** Return what is to be changed of something, by its fields: what they changed, where it was not changed here. */
+/**
+ * Return what is to be changed of something, by its fields: what they changed, where it was not changed here. Where the
+ * file said before what had been replaced here, and was not taken over, that differs from ours and is no change here.
+ */
 private Map news(def key, Map before, Map theirs, List<Map> here, Map replaced) {
     def fields = before.keySet() + theirs.keySet() + here*.keySet().flatten()
     return fields.findAll { field ->
         def old = replaced[[key, field]]
-        def isOurs = here.any { !Objects.equals(it[field], before[field]) }
+        def isOurs = !old.contains(before[field]) && here.any { !Objects.equals(it[field], before[field]) }
         if (isOurs)
             old << before[field]
         return !isOurs && !Objects.equals(theirs[field], before[field]) && !old.contains(theirs[field])

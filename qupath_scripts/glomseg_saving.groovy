@@ -197,10 +197,10 @@ byte[] content(def entry) {
  * it shows the image without objects, and what is saved then takes the place of all that stood there.
  */
 void refuseUnread(def entry) {
-    def file = dataFile(entry), there = null
+    def there = []
     synchronized (entry) {  // QuPath holds it while it saves
-        there = [file, backupFile(entry)].find { Files.exists(it) }
-        if (there == null ? !objectsSaid(entry) : isWhole(there))
+        there = [dataFile(entry), backupFile(entry)].findAll { Files.exists(it) }
+        if (there ? there.any { isWhole(it) } : !objectsSaid(entry))
             return
     }
     throw new IllegalStateException("The data of ${entry.getImageName()} are ${there ? "damaged" : "missing"}, so " +
@@ -245,14 +245,14 @@ private Path dataFile(def entry) {
 
 /**
  * Return the data of an image as another program saved them, with what was done here since they were read or saved, and
- * how that went together, as a Merge. The data that are shown stay as they are.
+ * how that went together, as a Merge; they are changed where something was. The data that are shown stay as they are.
  */
 List broughtTogether(def entry, def imageData) {
-    def there = entry.readImageData(), known = stamps().get(imageData)
-    def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, stateOf(imageData, there)),
+    def there = entry.readImageData(), known = stamps().get(imageData), state = stateOf(imageData, there)
+    def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, state),
         read(bytes(imageData), imageData), there)
     merge.run(known?.metadata)
-    there.setChanged(true)
+    there.setChanged(imageData.isChanged() || !state.is(lastState(imageData)))
     return [there, merge]
 }
 

@@ -285,18 +285,21 @@ abstract class ImageWindow {
         takeOverMarks()
         def old = data
         def (there, merge) = shared.saving().broughtTogether(entry, old)
-        keep(shared.saving().whole(old))
-        keep()
+        if (there.isChanged() || merge.isLessThere())
+            keep("load", shared.saving().whole(old))
+        if (there.isChanged())
+            keep("review")
         carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()
-        saveAnyway()
+        if (data.isChanged())
+            saveAnyway()
         if (merge.inWords())
             warn("${merge.inWords()} ${whereKept()}")
     }
 
     void overwrite() {
-        keep()
+        keep("review")
         shared.saving().inStep(entry, data)
         lookForOthers()
         data.setChanged(true)
@@ -309,9 +312,9 @@ abstract class ImageWindow {
     }
 
     /** Make a backup of what the other program saved, or of other data, before something is saved over it. */
-    private void keep(byte[] data = null) {
+    private void keep(String why, byte[] data = null) {
         def file = project.getPath()
-        shared.load("glomseg_backup").copyBefore("review", entry, file, file.resolveSibling("glomseg"), data)
+        shared.load("glomseg_backup").copyBefore(why, entry, file, file.resolveSibling("glomseg"), data)
     }
 
     /** Do what takes the place of what another program saved, and say why where that fails: then nothing was done. */

@@ -28,6 +28,7 @@ _WHY = {
     "restore": "a restore",
     "values": "measurements or classes",
     "script": "a script",
+    "load": "a review loaded what another program had saved",
     "review": "a review saved over what another program had saved",
 }
 

@@ -67,7 +67,9 @@ def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_
     assert review.on_disk() == "accept reject sclerotic - -"
     assert "glomseg restore PROJECT" in review.text()
     kept = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
-    assert {backup.why for backup in kept} == {"before a review saved over what another program had saved"}
+    before = "before a review "
+    whys = [f"{before}{why} what another program had saved" for why in ("saved over", "saved over", "loaded")]
+    assert [backup.why for backup in kept[:3]] == whys
     assert [verdicts_in(review, backup) for backup in kept[:3]] == ["", "accept - - -", "accept - - - -"]
 
 
@@ -310,7 +312,7 @@ def test_what_was_saved_here_and_another_qupath_saved_over_stands_again(review):
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept reject - - -"
     assert review.fx("inOrder()*.getName().toString()") == "[null, null, ours, theirs, null]"
-    assert "had been saved here" not in review.text()
+    assert "taken away there" not in review.text()
 
 
 def test_what_another_program_took_away_of_what_was_saved_here_is_said_and_kept(review):
@@ -326,10 +328,26 @@ def test_what_another_program_took_away_of_what_was_saved_here_is_said_and_kept(
     review.until(WARNED, "false")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "- reject - -"
-    assert "1 object and 1 verdict that had been saved here" in review.text()
-    theirs, ours, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
-    assert verdicts_in(review, theirs) == "- reject - -"
+    assert "Saved here, and taken away there since: 1 object and 1 verdict." in review.text()
+    ours, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
     assert verdicts_in(review, ours) == "accept reject - - -"
+
+
+def test_what_another_program_saved_is_not_saved_again_where_nothing_was_done_here(review):
+    """Two windows would each tell the other that it had saved, without an end."""
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx(ELSEWHERE + "ordered[3].setName('theirs'); there.saveImageData(theirs)")
+    review.until(WARNED, "true")
+    before = files_of(review.project.parent)
+    review.fx(PRESS.format("Load it, with what was done here"))
+    review.until(WARNED, "false")
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, null, theirs, null]"
+    review.window.ask("eval", "Thread.sleep(900)")
+    assert files_of(review.project.parent) == before
+    review.press("U")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "- - - - -"
 
 
 def test_two_viewers_of_one_image_are_saved_both(review):
