@@ -12,10 +12,9 @@ import org.locationtech.jts.index.strtree.STRtree
 @Field static final double ON_ANOTHER = 0.5  // of the smaller of two, as in doubtful_outlines.py
 @Field static final double PART = 0.25  // of the largest part
 
-/** Return the class among those wanted that a class counts as: its own, else the nearest parent, else a spelling. */
+/** Return the class among those wanted that a class counts as: the nearest parent, however spelled, its own first. */
 String best(String name, List<String> wanted) {
-    def fitting = wanted.findAll { isExactly(name, it) } ?: wanted.findAll { isClass(name, it) }
-    return fitting.max { namesOf(it).size() }
+    return wanted.findAll { isClass(name, it) }.max { 2 * namesOf(it).size() + (isExactly(name, it) ? 1 : 0) }
 }
 
 /** Tell whether QuPath takes a class for the wanted one or one below it, and does not ignore it for a star. */

@@ -11,6 +11,7 @@ import shapely
 
 from glomseg.errors import EvaluationError, GlomsegError, SlideError
 from glomseg.evaluation.odd_places import odd_places
+from glomseg.evaluation.one_spelling import with_one_spelling
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, score_image
 from glomseg.evaluation.summary import Summary, summarise
 from glomseg.labelled.alike import say_alike
@@ -92,7 +93,8 @@ def evaluate_outlines(
         raise EvaluationError("there is nothing to score; name a prediction and its truth")
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
-    images, remarks = [], [*_masks_read(sides), *(settings.samples.remarks if settings.samples else ())]
+    sides, spelled = with_one_spelling(sides, settings.true.class_name)
+    images, remarks = [], [*_masks_read(sides), *spelled, *(settings.samples.remarks if settings.samples else ())]
     by_table, overruled, left = 0, list[str](), _Left()
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))

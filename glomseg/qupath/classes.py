@@ -88,12 +88,9 @@ def _is_starred(names: Sequence[str]) -> bool:
 
 
 def best_class(class_name: str | None, wanted: Sequence[str]) -> str | None:
-    """Choose among `wanted` the class that an object counts as: its own, else the nearest parent, else a spelling."""
-    for fits in (is_exactly, is_class):
-        fitting = [name for name in wanted if fits(class_name, name)]
-        if fitting:
-            return max(fitting, key=lambda name: len(names_of(name)))
-    return None
+    """Choose among `wanted` the class that an object counts as: the nearest parent, however spelled, its own first."""
+    fitting = [name for name in wanted if is_class(class_name, name)]
+    return max(fitting, key=lambda name: (len(names_of(name)), is_exactly(class_name, name)), default=None)
 
 
 def describe_spellings(objects: Iterable[PathObject], wanted: Sequence[str]) -> list[str]:

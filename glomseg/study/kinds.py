@@ -42,11 +42,7 @@ def areas_of(outline: BaseGeometry) -> BaseGeometry:
 
 def spellings(image: AnnotatedImage, settings: MeasureSettings) -> list[str]:
     """Say which classes of an image were read as another spelling of one that is measured."""
-    said = [
-        *describe_spellings(image.objects, (settings.class_name, settings.cortex)),
-        *describe_spellings(image.objects, settings.sclerotic),
-    ]
-    return list(dict.fromkeys(said))
+    return describe_spellings(image.objects, (settings.class_name, settings.cortex, *settings.sclerotic))
 
 
 def unused(image: AnnotatedImage, settings: MeasureSettings) -> LeftOutObjects:

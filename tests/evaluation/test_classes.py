@@ -33,6 +33,18 @@ def test_classes_by_hand() -> None:
     )
 
 
+def test_spellings_of_one_class_are_one_class_in_its_row_too() -> None:
+    """They were in the row of all, and a class of their own in the rows of the classes."""
+    boxes = [(0, 0, 9, 9), (20, 0, 9, 9), (40, 0, 9, 9), (60, 0, 9, 9)]
+    true = replace(side(*boxes), class_names=("glomeruli", HEALTHY, SCLEROTIC, "Glomeruli: sclerotic"))
+    predicted = replace(side(*boxes), class_names=(HEALTHY, HEALTHY, SCLEROTIC, SCLEROTIC))
+    evaluation = evaluated((predicted, true))
+    assert list(evaluation.summary.classes) == [HEALTHY, SCLEROTIC]
+    assert [row.pooled["f1"].value for row in evaluation.summary.classes.values()] == [1, 1]
+    assert "1 of class 'Glomeruli: sclerotic' is scored as Glomerulus: Sclerotic" in evaluation.remarks
+    assert not [remark for remark in evaluation.remarks if "'glomeruli'" in remark]  # said by who reads the file
+
+
 def test_one_class_says_nothing_of_classes() -> None:
     scene = replace(side((0, 0, 9, 9)), class_names=(HEALTHY,))
     summary = evaluated((scene, scene)).summary

@@ -77,6 +77,8 @@ def test_an_object_counts_as_the_nearest_class_that_is_asked_for() -> None:
     assert best_class("Glomerulus: Sclerotic: Segmental", LISTED) == "Glomerulus: Sclerotic"
     assert best_class("Glomerulus: Crescent", LISTED) == "Glomerulus"
     assert best_class("glomeruli: sclerotic", LISTED) == "Glomerulus: Sclerotic"
+    assert best_class("Glomerulus: sclerotic", LISTED) == "Glomerulus: Sclerotic"  # not its parent
+    assert best_class("Glomerulus: Sklerotic", LISTED) == "Glomerulus: Sclerotic"
     assert best_class("glomerulus", ("Glomerulus", "glomerulus")) == "glomerulus"
     assert describe_spellings([PathObject(geometry=box(0, 0, 1, 1), class_name="Glomerulus: Crescent")], LISTED) == []
 

@@ -188,9 +188,9 @@ def test_spellings_of_one_class_are_one_and_said(drawn: Path) -> None:
     assert [(profile.sclerotic, profile.inside) for profile in measured.profiles] == [(False, True), (True, True)]
     assert measured.reference == "cortex"
     assert [remark.partition(";")[0] for remark in measured.remarks] == [
+        "1 of class 'Glomerulus:sclerotic' is read as Glomerulus: Sclerotic",
         "1 of class 'cortex' is read as Cortex",
         "1 of class 'glomeruli' is read as Glomerulus",
-        "1 of class 'Glomerulus:sclerotic' is read as Glomerulus: Sclerotic",
     ]
 
 
