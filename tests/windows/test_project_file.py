@@ -52,6 +52,16 @@ def test_names_and_metadata_that_another_qupath_gave_stay(review):
         review.until("data.isChanged()", "false")
         review.settle()
         assert review.fx(told).startswith("[[kidney_01.tif, theirs, null, ours]")
+        # nor is what comes after it taken for changed here
+        review.fx(OTHER + "image('kidney_01.tif').putMetadataValue('Group', 'control'); read.syncChanges()")
+        for image in ("kidney_02.tif", "kidney_01.tif"):
+            review.fx(f"gui.openImageEntry(entryOf('{image}'))")
+            review.until("review.getTitle()", f"Review: {image}")
+        review.fx(OTHER + "image('kidney_01.tif').putMetadataValue('Group', 'later'); read.syncChanges()")
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        assert review.fx(told).startswith("[[kidney_01.tif, theirs, null, later]")
     finally:
         review.project.write_text(before, "utf-8")
         review.open("kidney_01.tif")
