@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from glomseg.models.card import CARD_NAME, DEFAULT_MODEL, ModelCard
 from glomseg.models.store import find_model, read_card
 from glomseg.qupath.project import read_project
 from glomseg.runs.adapted_model import AdaptedTo, remember_model
+from glomseg.runs.lock import locked
 from glomseg.runs.reviewed import ReviewedProject, read_reviewed
 from glomseg.runs.run import now
 from glomseg.segment.pipeline import reading_mpp
@@ -102,7 +104,8 @@ def train_model(
     `progress` hears how far it is, `tell` each remark as soon as it is known. Raises TrainingError, ModelError,
     DeviceError, RunError; KeyboardInterrupt says how to go on.
     """
-    return _train(folders, output, options or TrainOptions(), DEFAULT_RECIPE, progress, tell)
+    with _held(output):
+        return _train(folders, output, options or TrainOptions(), DEFAULT_RECIPE, progress, tell)
 
 
 def retrain_from_project(
@@ -120,11 +123,34 @@ def retrain_from_project(
     It begins with the model of the project's newest run, unless `options.start` names another; images that moved are
     looked for in `slides`. Hears and raises what `train_model` does, and ProjectError.
     """
-    corrections, begun = _export_corrections(project, output, options or TrainOptions(), slides, tell)
-    result = _train([*folders, corrections], output, begun, RETRAIN, progress, tell, from_project=True)
+    with _held(output):
+        corrections, begun = _export_corrections(project, output, options or TrainOptions(), slides, tell)
+        result = _train([*folders, corrections], output, begun, RETRAIN, progress, tell, from_project=True)
     if result.adapted is not None and result.adapted.is_kept:
         _remember(project, result.adapted, str(begun.start))
     return result
+
+
+@contextmanager
+def _held(output: Path) -> Iterator[None]:
+    """Hold the folder of a training for this command alone; raises RunError where another works in it."""
+    if not _is_first():
+        yield
+        return
+    was_there = output.exists()
+    try:
+        with locked(output):
+            yield
+    except BaseException:
+        if not was_there:
+            with suppress(OSError):  # it is not empty: something was begun there
+                output.rmdir()
+        raise
+
+
+def _is_first() -> bool:
+    """Tell whether this is the first of the processes that torchrun started, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def _remember(project: Path, model: AdaptedModel, start: str) -> None:
@@ -206,8 +232,7 @@ def _train(
         )
         return TrainResult(output=made.folder, card=made.card, epochs=0, remarks=tuple(remarks), adapted=made)
     data = _data(folders, output, config, options, progress, resume=resume)
-    is_first = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun started
-    kept = () if resume or not is_first else keep_persons_config(output)
+    kept = () if resume or not _is_first() else keep_persons_config(output)
     for line in (data.describe, *data.remarks, *kept):
         remark(line)
     training = prepare(

@@ -8,14 +8,29 @@ import pytest
 from PIL import Image
 from support.tissue import UM_PX
 
-from glomseg.errors import GlomsegError, TrainingError
+from glomseg.errors import GlomsegError, RunError, TrainingError
 from glomseg.qupath.project import read_project
+from glomseg.runs.lock import locked
 from glomseg.training.config import TrainConfig
 from glomseg.training.data.training_data import read_data
 from glomseg.training.review_record import NAME, check_review, record_of, remove_tiles, write_review_record
-from glomseg.training.train_model import TrainOptions, preview_training, train_model
+from glomseg.training.train_model import TrainOptions, preview_training, retrain_from_project, train_model
 
 OPTIONS = TrainOptions(settings=("epochs=1", "model.mpp=8", "data.crop_px=64"), tile_mpp=UM_PX, device="cpu")
+
+
+def test_a_folder_in_which_another_training_works_is_refused_and_one_that_it_refuses_is_as_it_was(fields, tmp_path):
+    """Two that began at once both ended well, with the settings of one and the weights of the other."""
+    with locked(tmp_path / "model"):
+        before = {path.name for path in (tmp_path / "model").iterdir()}
+        with pytest.raises(RunError, match="another glomseg is working in"):
+            train_model([fields], tmp_path / "model", OPTIONS)
+        with pytest.raises(RunError, match="another glomseg is working in"):
+            retrain_from_project(tmp_path / "none.qpproj", tmp_path / "model", OPTIONS)
+        assert {path.name for path in (tmp_path / "model").iterdir()} == before
+    with pytest.raises(GlomsegError):
+        train_model([tmp_path / "nowhere"], tmp_path / "other", OPTIONS)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(
