@@ -81,8 +81,8 @@ HELD = {
         "qupath/test_done_again.py::test_where_both_did_something_to_an_outline_what_was_done_here_stands_and_that_is_said",
         "qupath/test_done_again.py::test_what_was_done_here_is_found_again_by_its_outline_where_the_ids_are_others_now",
         "qupath/test_done_again.py::test_what_was_done_to_the_image_itself_and_to_its_cells_stands",
-        "windows/test_review_and_others.py::test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way",
-        "windows/test_review_and_others.py::test_what_was_saved_here_and_another_qupath_saved_over_stands_again",
+        "windows/test_load_it.py::test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way",
+        "windows/test_load_it.py::test_what_was_saved_here_and_another_qupath_saved_over_stands_again",
     ),
     "a script in QuPath saves (`glomseg qupath run --save`)": (
         "runs/test_run_script.py::test_what_a_script_saves_over_is_a_backup",

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from support.another_qupath import WARNED, load_it
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -113,10 +114,9 @@ def test_pixel_sizes_and_classes_that_another_qupath_gave_stay(review):
             OTHER.replace("def read =", "def read = gui.getStage().getProperties()['theirs'] ?:")
             + "image('kidney_01.tif').with { it.saveImageData(it.readImageData()) }"
         )
-        review.until("within(Label).any { it.getText() =~ /Another program/ && it.getParent().isVisible() }", "true")
+        review.until(WARNED, "true")
         review.press("Y")
-        review.fx("within(Button).find { it.getText() == 'Load it, with what was done here' }.fire()")
-        review.until("data.isChanged()", "false")
+        load_it(review)
         review.settle()
         assert review.fx(told) == "[[0.75, 0.75, 40.0], [0.25, 0.25, NaN]]"
         assert review.fx(f"data.getServerMetadata().with {{ {SIZE} }}.toString()") == "[0.75, 0.75]"

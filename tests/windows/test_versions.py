@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from support.another_qupath import WARNED, load_it
 from support.menu import OURS, Menu
 from support.window import installed
 
@@ -44,10 +45,9 @@ def test_the_extension_does_a_days_work(info, tmp_path, monkeypatch, in_each_qup
             def theirs = there.readImageData()
             theirs.getHierarchy().getAnnotationObjects().findAll(verdict)*.setName('theirs')
             there.saveImageData(theirs)""")
-        desk.until("within(Label).any { it.getText() =~ /Another program/ && it.getParent().isVisible() }", "true")
-        desk.fx("within(Button).find { it.getText() == 'Load it, with what was done here' }.fire()")
-        desk.until("inOrder()*.getName().contains('theirs')", "true")
-        desk.until("data.isChanged()", "false")
+        desk.until(WARNED, "true")
+        load_it(desk)
+        assert desk.fx("inOrder()*.getName().contains('theirs')") == "true"
         menu.click("Undo")
         menu.dialog(seconds=120)
         desk.answer("OK")
