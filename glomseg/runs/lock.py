@@ -68,11 +68,11 @@ def locked(
 
     Shards that work there count as another, unless `beside_shards`; for who else holds it `wait_seconds` are waited,
     and `remark` hears who that is. Where the block fails, a lock that it brought there is gone: a refused folder is
-    as it was.
+    as it was. A folder that it made, and that nothing was put into, is gone in any case.
     """
     patience = _Patience(folder, wait_seconds, remark)
     lock = FileLock(folder / ".lock", timeout=0)
-    is_new = not (folder / ".lock").exists()
+    is_new, was_there = not (folder / ".lock").exists(), folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         patience.wait_for(lock.acquire)
@@ -92,6 +92,16 @@ def locked(
         raise
     finally:
         lock.release()
+        if not was_there:
+            _remove_unused(folder)
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove a folder in which is nothing but the file of the lock."""
+    with suppress(OSError):
+        if all(path.name == ".lock" for path in folder.iterdir()):
+            (folder / ".lock").unlink(missing_ok=True)
+            folder.rmdir()
 
 
 @contextmanager

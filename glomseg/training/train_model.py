@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -137,15 +137,8 @@ def _held(output: Path) -> Iterator[None]:
     if not _is_first():
         yield
         return
-    was_there = output.exists()
-    try:
-        with locked(output):
-            yield
-    except BaseException:
-        if not was_there:
-            with suppress(OSError):  # it is not empty: something was begun there
-                output.rmdir()
-        raise
+    with locked(output):
+        yield
 
 
 def _is_first() -> bool:

@@ -71,6 +71,19 @@ def test_a_refused_folder_is_as_it_was(tmp_path):
 
 
 @pytest.mark.usefixtures("no_locks")
+def test_a_folder_that_nothing_was_put_into_is_gone(tmp_path):
+    with locked(tmp_path / "empty"):
+        pass
+    assert not (tmp_path / "empty").exists()
+    with locked(tmp_path / "used"):
+        (tmp_path / "used/file").write_text("")
+    assert (tmp_path / "used/file").exists()
+    (tmp_path / "a person's").mkdir()
+    with locked(tmp_path / "a person's"):
+        pass
+    assert (tmp_path / "a person's").exists()
+
+
 def test_where_locks_do_nothing_the_written_word_counts(tmp_path):
     with locked(tmp_path):
         with pytest.raises(RunError, match="another glomseg"), locked(tmp_path):

@@ -178,7 +178,7 @@ def test_a_kill_while_it_is_written_is_no_dead_end(fields, start, better, tmp_pa
         verify_model(output)
         assert (output / "config.toml").read_bytes() == (tmp_path / "whole/config.toml").read_bytes()
         assert (output / "adaptation.json").is_file()
-    assert went_on >= count() - 1
+    assert went_on >= count() - 2  # the model is whole where only the lock is not taken away yet
 
 
 @pytest.mark.slow
