@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from glomseg.labelled.pairs import Missing
     from glomseg.segment.pipeline import Stitch
 
-WHOSE = "all, machine (untouched), person, or run:ID"
+WHOSE = "all, machine (untouched), person, or run:ID (touched as well)"
 PARTS = ("train", "validation", "test")
 COLUMNS = ("group", "images", "n", "Dice, mean", "Dice, pooled", "object F1, mean", "object F1, pooled",
            "precision, pooled", "recall, pooled", "PQ, pooled", "true", "found")  # fmt: skip

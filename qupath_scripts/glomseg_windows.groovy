@@ -60,6 +60,7 @@ abstract class ImageWindow {
     private final Timeline pulse
     final PauseTransition rest = new PauseTransition(Duration.millis(700))  // of the keys, before a save
     private final Label said = new Label()  // what keeps a key from doing its work, and what came of a job
+    private String warning = ""  // the first of the two
     private String news = ""
     private final PauseTransition reading = new PauseTransition(Duration.seconds(8))  // of news
 
@@ -73,7 +74,7 @@ abstract class ImageWindow {
         pulse.setCycleCount(Animation.INDEFINITE)
         rest.setOnFinished { save() }
         stage.getProperties()[shared.ANNOUNCE] = { String text -> announce(text) }
-        reading.setOnFinished { announce("") }
+        reading.setOnFinished { endNews() }
     }
 
     abstract void layOut()
@@ -231,15 +232,24 @@ abstract class ImageWindow {
     void announce(String text) {
         news = text
         say("")
-        if (text)
-            reading.playFromStart()
+        reading.playFromStart()
     }
 
     private String notSaved() {
         return complaint ? "Not saved: ${complaint}" : ""
     }
 
-    void say(String warning) {
+    void endNews() {
+        news = ""
+        tellSaid()
+    }
+
+    void say(String text) {
+        warning = text
+        tellSaid()
+    }
+
+    private void tellSaid() {
         def text = [warning, notSaved(), news].findAll().join("\n")
         if (text == said.getText())
             return

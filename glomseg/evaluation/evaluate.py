@@ -10,6 +10,7 @@ from pathlib import Path
 import shapely
 
 from glomseg.errors import EvaluationError, GlomsegError, SlideError
+from glomseg.evaluation.both_sides import on_both_sides
 from glomseg.evaluation.odd_places import odd_places
 from glomseg.evaluation.one_spelling import with_one_spelling
 from glomseg.evaluation.score import MPP_SLACK, ImageScore, score_image
@@ -116,6 +117,7 @@ def evaluate_outlines(
     remarks += _specks("predictions", [(image.info.key, image.predicted) for image in images])
     remarks += _specks("truth", [(image.info.key, image.true) for image in images])
     remarks += odd_places(images)
+    remarks += on_both_sides(sides)
     remarks += _without_classes(sides, settings)
     if unknown := [image.info.key for image in images if image.mpp is None]:
         remarks.append(

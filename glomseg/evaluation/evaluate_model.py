@@ -23,6 +23,7 @@ from glomseg.labelled.pairs import Missing, Pair, pair_up
 from glomseg.labelled.parts import PARTS
 from glomseg.labelled.sample_sheet import read_sample_sheet
 from glomseg.runs.listener import Listener
+from glomseg.runs.lock import locked
 from glomseg.runs.run import RECORD, load_run
 from glomseg.runs.segmenter import SegmentOptions
 
@@ -124,7 +125,7 @@ def evaluate_predictions(
     """Score predictions against truth: files or folders of masks or GeoJSON, run folders, projects.
 
     Writes metrics.json, per_slide.csv, per_object.csv, plots and galleries. Raises EvaluationError for what does not
-    fit together, SampleSheetError, GeoJSONError, ProjectError, QuPathError.
+    fit together, SampleSheetError, GeoJSONError, ProjectError, QuPathError, RunError.
     """
     options, listener = options or EvaluateOptions(), listener or Listener()
     settings = options.settings()
@@ -142,13 +143,14 @@ def evaluate_predictions(
     seen = without_unseen(pairs, settings.predicted, settings.true, missing=options.missing)
     run = load_run(predicted) if (predicted / RECORD).is_file() else None
     work = _Work(options, settings, output, listener, icc=run is not None and run.parameters.icc)
-    return work.score(
-        seen.pairs,
-        [*_left_out(predicted, truth), *dict.fromkeys((*ours.remarks, *theirs.remarks)), *remarks, *seen.remarks],
-        {"predicted": str(predicted), "truth": str(truth)},
-        model_folder=None if run is None or run.model_folder is None else Path(run.model_folder),
-        unread=unread,
-    )
+    with locked(output):
+        return work.score(
+            seen.pairs,
+            [*_left_out(predicted, truth), *dict.fromkeys((*ours.remarks, *theirs.remarks)), *remarks, *seen.remarks],
+            {"predicted": str(predicted), "truth": str(truth)},
+            model_folder=None if run is None or run.model_folder is None else Path(run.model_folder),
+            unread=unread,
+        )
 
 
 def evaluate_model(
@@ -181,18 +183,19 @@ def evaluate_model(
         listener=listener,
     )
     work = _Work(options, settings, output, listener, icc=segment.icc)
-    return work.score(
-        predictions.pairs,
-        [
-            *_left_out(data),
-            *predictions.remarks,
-            *card_remarks(predictions.segmenter.model.card, data, [work.info(pair) for pair in predictions.pairs]),
-        ],
-        {"data": str(data), **predictions.details()},
-        model_folder=predictions.segmenter.folder,
-        predictions=predictions if options.sweep else None,
-        unread=predictions.unread,
-    )
+    with locked(output):
+        return work.score(
+            predictions.pairs,
+            [
+                *_left_out(data),
+                *predictions.remarks,
+                *card_remarks(predictions.segmenter.model.card, data, [work.info(pair) for pair in predictions.pairs]),
+            ],
+            {"data": str(data), **predictions.details()},
+            model_folder=predictions.segmenter.folder,
+            predictions=predictions if options.sweep else None,
+            unread=predictions.unread,
+        )
 
 
 @dataclass(frozen=True)

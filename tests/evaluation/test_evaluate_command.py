@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from support.scenes import boxes
 from support.slides import DISC, TISSUE, Disc, disc_slide, draw
 
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
+from glomseg.runs.lock import locked
 
 
 @pytest.fixture
@@ -224,6 +226,26 @@ def test_one_folder_of_a_persons_and_the_machines(tmp_path: Path, glomseg) -> No
     result = glomseg(*arguments, "--predicted-set", "machine", "--truth-set", "person")
     overall = json.loads(result.out)["overall"]
     assert (overall["true_objects"], overall["predicted_objects"], overall["matched"]) == (1, 2, 1)
+    assert "match themselves" not in result.err
+    reshaped = replace(machine[1], geometry=boxes((50, 50, 30, 20))[0])
+    write_geojson(tmp_path / "both" / "a.geojson", [machine[0], reshaped, person])
+    for whose, count in (("run:r", 2), ("all", 3)):
+        result = glomseg(*arguments, "--predicted-set", whose, "--truth-set", "person")
+        assert json.loads(result.out)["overall"]["predicted_objects"] == count
+        themselves = count - 1  # that of the run that a person reshaped; and what a person drew, where all count
+        assert f"{themselves} of {count} predictions are the truth as well" in " ".join(result.err.split())
+
+
+def test_one_evaluation_at_a_time_writes_into_a_folder(tmp_path: Path, glomseg) -> None:
+    """Two made one folder of the table of one and the numbers of the other, and both ended well."""
+    write_geojson(tmp_path / "a.geojson", [PathObject(geometry=boxes((0, 0, 9, 9))[0], class_name="Glomerulus")])
+    arguments = ("evaluate", tmp_path / "a.geojson", tmp_path / "a.geojson", "-o", tmp_path / "out", "--no-pictures")
+    with locked(tmp_path / "out"):
+        refused = glomseg(*arguments)
+        assert refused.code == 1
+        assert "another glomseg is working in" in refused.err
+        assert not (tmp_path / "out/metrics.json").exists()
+    assert glomseg(*arguments).code == 0
 
 
 @pytest.mark.qupath

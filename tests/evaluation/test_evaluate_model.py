@@ -48,7 +48,7 @@ def test_a_model_is_evaluated_from_python(model: Path, tmp_path: Path) -> None:
     assert result.summary.overall.mean["dice"].units == 3
     assert any("truth: 3 masks, black and white" in remark for remark in heard)
     assert {path.name for path in result.folder.iterdir()} == {
-        ".written.json", "metrics.json", "per_slide.csv", "per_object.csv", "predictions"
+        ".lock", ".written.json", "metrics.json", "per_slide.csv", "per_object.csv", "predictions"
     }  # fmt: skip
 
 

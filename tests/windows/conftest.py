@@ -40,6 +40,17 @@ def inOrder = { hierarchy.getAnnotationObjects().sort { it.getROI().getCentroidX
 """
 """What the tests' Groovy may use."""
 
+ALONE = """
+{ focused ->
+    def platforms = { window -> com.sun.javafx.stage.WindowHelper.getPeer(window)?.getPlatformWindow() }
+    if (platforms(focused)?.getClass()?.getSimpleName() == "HeadlessWindow")
+        Window.getWindows().findAll { !(it in [focused, gui.getStage()]) }.collect(platforms)
+            .findAll { it?.isFocused() }*.notifyFocus(com.sun.glass.events.WindowEvent.FOCUS_LOST)
+    focused.requestFocus()
+}
+"""
+"""Give a window the focus; the headless platform takes it from no other, and the newest that has it gets the keys."""
+
 DISC = """
 def disc = { x, y, side -> PathObjects.createAnnotationObject(
     ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }
@@ -101,7 +112,7 @@ class Desk:
 
     def press(self, key: str, *, times: int = 1, window: str = "review", release: bool = True, more: str = "") -> None:
         """Press a key in the window of the review, or with window="gui.getStage()" in QuPath's own."""
-        self.fx(f"""{window}.requestFocus()
+        self.fx(f"""({ALONE})({window})
             def robot = new Robot()
             {f"robot.keyPress(KeyCode.{more})" if more else ""}
             {times}.times {{ robot.keyPress(KeyCode.{key}) }}

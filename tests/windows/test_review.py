@@ -1,5 +1,7 @@
 """A review in a real QuPath window: nothing that a person did is lost, and nothing unseen is judged."""
 
+import time
+
 import pytest
 from support.menu import POPUPS
 
@@ -160,6 +162,12 @@ def test_what_came_of_a_job_is_told_in_the_window_while_keys_go_on(review):
     assert "6 outlines added" in review.text()
     assert review.verdicts() == "accept - - - -"
     assert review.fx(POPUPS) == ""
+    review.press("U")
+    review.press("U")
+    ends = time.monotonic() + 20
+    while "6 outlines added" in review.text() and time.monotonic() < ends:
+        time.sleep(0.2)
+    assert "no verdict of this session" in review.text()  # which the next key ends, and nothing else
 
 
 def test_verdicts_survive_undo_and_delete(review):
