@@ -20,6 +20,8 @@ import qupath.lib.io.GsonTools
 @Field static final String NAME = "glomseg.name"  // no key of a person's metadata is called so
 @Field static final String DESCRIPTION = "glomseg.description"
 @Field static final String TAGS = "glomseg.tags"
+@Field static final Map<String, String> WORDS = [(NAME): "name", (DESCRIPTION): "description", (TAGS): "tags",
+                                                 pixelCalibration: "pixel size"]
 
 /** Return what the project's file lists, by the ids of its images. */
 Map listed(def project) {
@@ -39,8 +41,8 @@ void look(def project) {
 
 /**
  * Take over what another QuPath changed in the file since it was looked at last, where nothing was changed here. What
- * was replaced here comes back only by another that saved as it had read it once: it stays replaced. Names the images
- * of which something cannot be taken over.
+ * was replaced here comes back only by another that saved as it had read it once: it stays replaced. What they
+ * gave otherwise than here is told, once. Names the images of which something cannot be taken over.
  */
 List<String> takeOver(def project, Map listed) {
     if (seen()?.get(project) == null)
@@ -51,6 +53,7 @@ List<String> takeOver(def project, Map listed) {
     def images = project.getImageList().findAll { known.listed[it.getID()] != null && listed[it.getID()] != null }
     def left = images.findAll { !takeOverImage(project, it, listed[it.getID()], known) }
     note(project, listed + left.collectEntries { [(it.getID()): known.listed[it.getID()]] })
+    tellContested(known, images.collectEntries { [(it.getID()): it.getImageName()] })
     return left*.getImageName()
 }
 
@@ -59,18 +62,18 @@ List<String> takeOver(def project, Map listed) {
  * Where nothing was looked at, all that is listed counts as changed.
  */
 void takeOverLists(def project) {
-    def known = seen()?.get(project) ?: [classes: [:], notes: [:], replaced: nothing()]
+    def known = seen()?.get(project) ?: [classes: [:], notes: [:]] + nothing()
     def classes = lists().classesOnDisk(project), notes = lists().notesOnDisk(project)
     if (classes != null && known.classes != null)
         lists().addClasses(project,
-            news("classes", known.classes, classes, [lists().classesHere(project)], known.replaced))
+            news("classes", known.classes, classes, [lists().classesHere(project)], known))
     if (notes != null && known.notes != null)
-        lists().setNotes(project, news("notes", known.notes, notes, [lists().notesHere(project)], known.replaced))
+        lists().setNotes(project, news("notes", known.notes, notes, [lists().notesHere(project)], known))
     noteLists(project, classes, notes)
 }
 
 private void note(def project, Map listed) {
-    def known = seen().computeIfAbsent(project) { [replaced: nothing()] }
+    def known = seen().computeIfAbsent(project) { nothing() }
     known.listed = listed
     known.builders = project.getImageList().collectEntries { [(it.getID()): it.getServerBuilder()] }
 }
@@ -83,13 +86,14 @@ private void noteLists(def project, Map classes, Map notes) {
         known.notes = notes
 }
 
+/** Return that nothing was replaced here yet, and nothing given otherwise there. */
 private Map nothing() {
-    return [:].withDefault { [] as Set }
+    return [replaced: [:].withDefault { [] as Set }, contested: [] as LinkedHashSet, told: [] as Set]
 }
 
 private boolean takeOverImage(def project, def entry, Map theirs, Map known) {
     def before = known.listed[entry.getID()]
-    news(entry.getID(), fields(before), fields(theirs), [fieldsOf(entry)], known.replaced).each { field, value ->
+    news(entry.getID(), fields(before), fields(theirs), [fieldsOf(entry)], known).each { field, value ->
         change(entry, field, value)
     }
     if (Objects.equals(before.serverBuilder, theirs.serverBuilder) &&
@@ -99,7 +103,7 @@ private boolean takeOverImage(def project, def entry, Map theirs, Map known) {
     if (there == null)
         return true
     def set = news([entry.getID()], settings.inFile(before) ?: settings.asRead(project, entry), there,
-        settings.here(project, entry), known.replaced)
+        settings.here(project, entry), known)
     try {
         if (set)
             settings.set(project, entry, theirs, set)
@@ -114,15 +118,33 @@ private boolean takeOverImage(def project, def entry, Map theirs, Map known) {
  * Return what is to be changed of something, by its fields: what they changed, where it was not changed here. Where the
  * file said before what had been replaced here, and was not taken over, that differs from ours and is no change here.
  */
-private Map news(def key, Map before, Map theirs, List<Map> here, Map replaced) {
+private Map news(def key, Map before, Map theirs, List<Map> here, Map known) {
     def fields = before.keySet() + theirs.keySet() + here*.keySet().flatten()
     return fields.findAll { field ->
-        def old = replaced[[key, field]]
+        def old = known.replaced[[key, field]]
         def isOurs = !old.contains(before[field]) && here.any { !Objects.equals(it[field], before[field]) }
         if (isOurs)
             old << before[field]
-        return !isOurs && !Objects.equals(theirs[field], before[field]) && !old.contains(theirs[field])
+        if (Objects.equals(theirs[field], before[field]))
+            return false
+        def isNews = !isOurs && !old.contains(theirs[field])
+        if (!isNews && here.any { !Objects.equals(it[field], theirs[field]) })
+            known.contested << [key, field, theirs[field]]
+        return isNews
     }.collectEntries { [(it): theirs[it]] }
+}
+
+/** Say once what another QuPath gave otherwise than here, where what was given here stays. */
+private void tellContested(Map known, Map names) {
+    def fields = (known.contested - known.told).collectEntries { key, field, value ->
+        def what = key == "notes" ? "the project" : names[key instanceof List ? key[0] : key]
+        [([what, field]): what == null ? null : "${WORDS[field] ?: field} of ${what}"]
+    }.values().findAll()
+    known.told.addAll(known.contested)
+    known.contested.clear()
+    if (fields)
+        shared.tell("Project", "Another QuPath saved otherwise than was given here: ${fields.join(', ')}. What was " +
+            "given here stays.")
 }
 
 /** Return what the file says of an image, but for what is ours. */

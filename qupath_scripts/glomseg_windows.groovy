@@ -231,7 +231,7 @@ abstract class ImageWindow {
     /** Show what came of something else for some seconds, whatever keys are pressed. */
     void announce(String text) {
         news = text
-        say("")
+        tellSaid()
         reading.playFromStart()
     }
 

@@ -16,6 +16,8 @@ from glomseg.qupath.process import QuPathInfo, find_qupath, qupaths_in
 
 DRIVER = Path(__file__).parents[1] / "windows" / "driver.groovy"
 
+INTERNAL = ("glass.events", "glass.ui", "glass.ui.headless", "javafx.stage", "javafx.tk.quantum")
+
 
 class NotAnsweredError(AssertionError):
     """QuPath failed, or did not answer in time."""
@@ -49,6 +51,9 @@ class Window:
             "-Xmx1g",
             "-XX:TieredStopAtLevel=1",  # a short life: compiling less starts sooner
             "-XX:+UseSerialGC",
+            *(
+                f"--add-opens=javafx.graphics/com.sun.{name}=ALL-UNNAMED" for name in INTERNAL
+            ),  # to know who has the focus
             *_display(self.info),
         ]
         environment = {**os.environ, "JAVA_TOOL_OPTIONS": " ".join(options), "HOME": str(self.home)}

@@ -53,6 +53,7 @@ def test_names_and_metadata_that_another_qupath_gave_stay(review):
         review.until("data.isChanged()", "false")
         review.settle()
         assert review.fx(told).startswith("[[kidney_01.tif, theirs, null, ours]")
+        assert "saved otherwise than was given here: Group of kidney_01.tif. What was given here stays" in review.text()
         # nor is what comes after it taken for changed here
         review.fx(OTHER + "image('kidney_01.tif').putMetadataValue('Group', 'control'); read.syncChanges()")
         for image in ("kidney_02.tif", "kidney_01.tif"):
