@@ -21,6 +21,7 @@ class Merge {
     private static final Map<String, String> LISTS = ["glomseg.seen": ";", "glomseg.saves": " "]  // what parts each
     private static final String MEASURED = "glomseg.measured"
     private static final String GRID = "TMA grid", TYPE = "image type", STAINS = "stain vectors", SIZE = "pixel size"
+    private static final List<String> PUT_BEFORE = ["Set image type", "Set color deconvolution stains"]
     private static final List<String> OF_A_WRITE = ["glomseg.write", "glomseg.stands"]  // true of the objects on disk
 
     private final shared, base, ours, theirs
@@ -408,9 +409,15 @@ class Merge {
         change(here)
     }
 
+    /** Return the steps of the workflow since base; whenever QuPath reads data it puts type and stains before them. */
     private List stepsOfOurs() {
         def key = { [it.getName(), it.hasProperty("script") ? it.getScript() : null] }
-        def (before, here) = [base, ours].collect { it.getHistoryWorkflow().getSteps() }
+        def all = [base, ours].collect { it.getHistoryWorkflow().getSteps() as List }
+        def (before, here) = all.collect { steps -> steps.dropWhile { it.getName() in PUT_BEFORE } }
+        if (!before) {
+            def last = all[0] ? all[1].findLastIndexOf { key(it) == key(all[0].last()) } : -1
+            return all[1].drop(last + 1)
+        }
         def same = (0..<Math.min(before.size(), here.size())).takeWhile { key(before[it]) == key(here[it]) }.size()
         return here.drop(same)
     }

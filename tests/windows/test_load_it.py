@@ -351,3 +351,24 @@ def test_an_image_that_is_only_looked_at_is_not_changed(review):
     review.until("data.getProperty('glomseg.saves') != null", "true")
     review.window.ask("eval", "Thread.sleep(900)")
     assert review.fx("data.isChanged()") == "false"
+
+
+def test_steps_of_the_workflow_stand_once_however_often_it_is_loaded(review):
+    step = "new qupath.lib.plugins.workflow.DefaultScriptableWorkflowStep"
+    kinds = "qupath.lib.images.ImageData.ImageType"
+    review.fx(f"""data.getHistoryWorkflow().clear()
+        data.getHistoryWorkflow().addStep({step}('first', '1'))
+        data.setImageType({kinds}.BRIGHTFIELD_OTHER); entryOf('kidney_01.tif').saveImageData(data)""")
+    review.window.ask("eval", "Thread.sleep(500)")
+    for turn in (1, 2, 3):
+        review.open("kidney_01.tif")
+        review.window.ask("eval", "Thread.sleep(500)")
+        review.fx(ELSEWHERE + f"theirs.getHistoryWorkflow().addStep({step}('theirs', '{turn}'))\n"
+                  f"ordered[0].setName('{turn}'); there.saveImageData(theirs)")  # fmt: skip
+        review.until(WARNED, "true")
+        review.fx(f"data.getHistoryWorkflow().addStep({step}('ours', '{turn}')); data.setChanged(true)")
+        load_it(review)
+    steps = review.fx(ELSEWHERE + "theirs.getHistoryWorkflow().getSteps()*.getName().join('; ')").split("; ")
+    own = [name for name in steps if name in ("first", "theirs", "ours")]
+    assert own == ["first", *["theirs", "ours"] * 3]
+    assert len(steps) < 40  # QuPath puts two before them whenever it reads
