@@ -35,7 +35,7 @@ from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, now
 from glomseg.runs.run_list import find_run, list_runs
-from glomseg.runs.same_image import other_file, refuse_data_of_another, under_its_name
+from glomseg.runs.same_image import other_file, refuse_data_of_another, refuse_missing_data, under_its_name
 from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 
@@ -108,6 +108,7 @@ def collect_images(
                 image, path = reachable(images.get(entry_id))
                 same_image(image, run)
                 refuse_data_of_another(image, runs, project.folder / FOLDER)
+                refuse_missing_data(image, runs, project.folder / FOLDER)
                 run.images[entry_id] = record = under_its_name(record, image)
                 state = states.get(entry_id) or image_state(image)
                 predictions, problems = read_predictions(run, entry_id)

@@ -1,10 +1,12 @@
-"""Writes that are recorded, and that the data of an image does not know of: put back, or saved over."""
+"""Writes that are recorded, and that the data of an image does not know of: put back, saved over, or not there."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from glomseg.errors import ProjectError
+from glomseg.qupath.image_data import readable_data
 from glomseg.runs.changes import is_record_lost, runs_in, taken_back_at
 from glomseg.runs.run import Run, instant
 
@@ -13,8 +15,24 @@ def lost_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folde
     """Name the run that wrote into an image last, where the image's data is not based on that; None where all is well.
 
     That is so where data of another day was put back by hand or by a sync tool, or where an open QuPath saved over what
-    was brought in. What an undo or a restore took away is not lost.
+    was brought in. What an undo or a restore took away is not lost. Data that cannot be read tell nothing.
     """
+    try:
+        readable_data(data_folder)
+    except ProjectError:
+        return None
+    return _last_not_standing(runs, runs_folder, entry_id, data_folder) if data_folder.is_dir() else None
+
+
+def missing_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path) -> str | None:
+    """Name the run that wrote into an image last, where the image's folder is not there at all: QuPath makes it first.
+
+    It was moved away, or the share has not brought it yet.
+    """
+    return None if data_folder.is_dir() else _last_not_standing(runs, runs_folder, entry_id, data_folder)
+
+
+def _last_not_standing(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path) -> str | None:
     last: tuple[float, str] | None = None
     for run in runs:
         collected = run.images[entry_id].collected if entry_id in run.images else None

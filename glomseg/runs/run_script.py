@@ -22,7 +22,7 @@ from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import choose_images
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import list_runs
-from glomseg.runs.same_image import refuse_data_of_another
+from glomseg.runs.same_image import refuse_data_of_another, refuse_missing_data
 
 
 def run_on_project(
@@ -83,6 +83,7 @@ def _back_up(project: Project, image: ProjectImage, runs: Sequence[Run]) -> None
     runs_folder = project.folder / FOLDER
     try:
         refuse_data_of_another(image, runs, runs_folder)
+        refuse_missing_data(image, runs, runs_folder)
     except ProjectError as error:
         raise ProjectError(f"{image.name}: {error}. Nothing was run; name the others with `image`") from error
     if data is not None:

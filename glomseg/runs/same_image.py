@@ -19,6 +19,7 @@ from glomseg.qupath.image_of_data import refuse_other_image
 from glomseg.qupath.project import Project, ProjectImage
 from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord
+from glomseg.runs.lost_writes import missing_write
 from glomseg.runs.run import Run, printable
 from glomseg.slides.file_sample import file_sample
 
@@ -60,6 +61,20 @@ def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder
     refuse_other_image(image)
 
 
+def refuse_missing_data(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> None:
+    """Raise ProjectError where an image has no data folder though a run wrote into it.
+
+    Taken for an image that nobody ever saved it would get new data without what people drew, over which or beside which
+    a share puts the old ones later.
+    """
+    own, _ = without_strangers(runs, [image])
+    if run_id := missing_write(own, runs_folder, image.entry_id, image.data_folder):
+        raise ProjectError(
+            f"its folder {image.data_folder} is missing, though run {run_id} wrote into it; wait until the share has "
+            f"it, or bring a backup back: `glomseg restore PROJECT {image.entry_id}` lists them"
+        )
+
+
 def say_other_projects(project: Project) -> list[str]:
     """Name the other project files of a folder, which share the data of its images, as a copy or a sync tool's does."""
     others = sorted(path.name for path in project.folder.glob("*.qpproj") if path != project.path)
@@ -74,11 +89,12 @@ def say_other_projects(project: Project) -> list[str]:
 def without_data_of_others(
     annotated: Iterable[AnnotatedImage], images: Iterable[ProjectImage], runs: Sequence[Run], runs_folder: Path
 ) -> tuple[AnnotatedImage, ...]:
-    """Return what was read of `images`, where the data of another image is the problem of the image that has its id."""
+    """Return what was read of `images`; data of another image, or a missing folder, are the problem of an image."""
     listed, read = {image.entry_id: image for image in images}, []
     for item in annotated:
         try:
             refuse_data_of_another(listed[item.entry_id], runs, runs_folder)
+            refuse_missing_data(listed[item.entry_id], runs, runs_folder)
             read.append(item)
         except ProjectError as error:
             read.append(replace(item, objects=(), data_problem=item.data_problem or str(error)))

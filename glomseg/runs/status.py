@@ -38,6 +38,7 @@ from glomseg.runs.same_image import (
     other_file,
     other_scale,
     refuse_data_of_another,
+    refuse_missing_data,
     say_other_projects,
     without_strangers,
 )
@@ -143,7 +144,8 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
 
 def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: Path) -> list[ImageStatus]:
     """Add what people changed in the images that were saved since our last write."""
-    saved = [status.image for status in images if not status.owners.current]
+    looked_for = [status.image for status in images if not status.owners.current]
+    saved = [image for image in looked_for if image.data_folder.is_dir()]
     if not saved or find_qupath() is None:
         return list(images)
     annotated = {image.entry_id: image for image in read_annotated_images(project, saved)}
@@ -194,6 +196,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         problem = "; ".join(filter(None, [str(error), problem]))
     is_outdated, is_lost, is_known, holes, is_half = False, False, True, False, False
     try:
+        refuse_missing_data(image, runs, runs_folder)
         state = image_state(image)
         data = readable_data(image.data_folder)
         is_outdated, is_lost = is_review_outdated(image.metadata, data), is_mark_lost(image.metadata, data)
@@ -202,7 +205,8 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
         if not holes and not is_half:  # else QuPath is asked
             counts = _owners(image, state, [record for _, record in records])
     except ProjectError as error:
-        problem, is_known = "; ".join(filter(None, [str(error), problem])), False
+        said = [text for text in (str(error), problem) if text]
+        problem, is_known = "; ".join(dict.fromkeys(said)), False
     annotations = state.annotation_counts if is_known and not (holes or is_half) and not _lacks_summary(state) else None
     return ImageStatus(
         image=replace(

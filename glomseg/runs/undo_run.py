@@ -31,7 +31,7 @@ from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, instant, now
 from glomseg.runs.run_list import find_run, list_runs
-from glomseg.runs.same_image import under_its_name
+from glomseg.runs.same_image import refuse_missing_data, under_its_name
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import Target, WrittenImage, undo_image
 
@@ -134,6 +134,7 @@ def _undo_images(project: Project, run: Run, options: WriteOptions, listener: Li
             listener.in_project(record.name)
             with recording(run, entry_id, Outcome.NOT_UNDONE, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
+                refuse_missing_data(image, [run], run.folder.parent)
                 try:
                     doubtful = _undo(qupath, project, run, image, path, options, listener)
                 except _StandsAsBefore:
@@ -171,7 +172,8 @@ class _StandsAsBefore(RunError):
 def last_collected(project: Project, runs_folder: Path) -> Run:
     """Find the run that changed the project last and was not undone.
 
-    Raises RunError where there is none, or where the record of one is damaged, so that the last is not known.
+    Raises RunError where there is none, and where the last is not known, as the record of one is damaged, or the data
+    of an image cannot be read.
     """
     runs = {run.run_id: (number, run) for number, run in enumerate(list_runs(runs_folder))}
     last: tuple[float, int] | None = None
@@ -190,6 +192,7 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
     if last is None:
         _refuse_lost(project, runs_folder)
         raise RunError(f"no run in {runs_folder} has changed the project; nothing to undo")
+    _refuse_unread(project, runs_folder, [run for _, run in runs.values()], last[0])
     return next(run for number, run in runs.values() if number == last[1])
 
 
@@ -200,6 +203,22 @@ def _written_at(written: Written, run: Run, image: ProjectImage) -> float:
     """
     record = run.images.get(image.entry_id, ImageRecord())
     return instant(written.at or (record.collected.at if record.collected else run.started))
+
+
+def _refuse_unread(project: Project, runs_folder: Path, runs: Sequence[Run], last: float) -> None:
+    """Raise RunError where data cannot be read into which a run was brought after `last`."""
+    for image in project.images:
+        try:
+            refuse_missing_data(image, runs, runs_folder)
+            readable_data(image.data_folder)
+        except ProjectError as error:
+            records = [(run.images[image.entry_id], run.run_id) for run in runs if image.entry_id in run.images]
+            later = [run_id for record, run_id in records if record.collected and instant(record.collected.at) > last]
+            if later:
+                raise RunError(
+                    f"run {later[-1]} changed {image.name} after the others, and {error}; or name the run that is to "
+                    "be undone: glomseg undo PROJECT RUN"
+                ) from error
 
 
 def _refuse_lost(project: Project, runs_folder: Path) -> None:
