@@ -31,6 +31,8 @@ class Keys {
     private static final long HELD = TimeUnit.SECONDS.toNanos(20)  // QuPath may be busy for seconds between two repeats
     private static final long LEFT = TimeUnit.SECONDS.toNanos(1)  // the release may go to another window
 
+    private static final String TYPING = "glomseg.typing"  // of QuPath's window: until when a key is no verdict
+
     final Map<KeyCode, Closure> actions = [:]
     private final gui
     private final Stage stage
@@ -101,7 +103,7 @@ class Keys {
         if (modified || !actions.containsKey(code) || isTyping(event))
             return
         event.consume()
-        if (!held(down.put(code, now + HELD)))
+        if (!held(down.put(code, now + HELD)) && !held(gui.getStage().getProperties()[TYPING]))
             act(actions[code])
     }
 

@@ -17,6 +17,7 @@ import javafx.scene.control.Button
 import javafx.scene.control.Label
 import javafx.scene.control.ProgressBar
 import javafx.scene.control.TextField
+import javafx.scene.control.TextInputControl
 import javafx.scene.input.Clipboard
 import javafx.scene.input.ClipboardContent
 import javafx.scene.input.KeyCode
@@ -26,6 +27,7 @@ import javafx.scene.layout.Region
 import javafx.scene.layout.VBox
 import javafx.stage.Modality
 import javafx.stage.Stage
+import javafx.stage.Window
 import org.slf4j.LoggerFactory
 import qupath.lib.gui.tools.GuiTools
 import qupath.lib.io.GsonTools
@@ -34,6 +36,8 @@ import qupath.lib.io.GsonTools
 @Field static final String REMARK = "glomseg: "
 @Field static final String TITLE = "GlomSeg"
 @Field static final String RESULT = "glomseg.result"  // property of QuPath's window: the result that shows
+@Field static final String TYPING = "glomseg.typing"  // property of QuPath's window: until when a key is no verdict
+@Field static final long MOMENT = 500_000_000L  // nanoseconds
 @Field static final int SOME = 3
 @Field static final int WIDTH = 70  // characters of a line in a notification
 @Field static final String SAMPLES = "; the images' metadata in QuPath say it, under the key Animal"
@@ -59,7 +63,7 @@ Closure showProgress(String title, boolean alone, Closure cancel) {
         button.setOnAction(ending)
         def box = new VBox(8.0d, new Label(title), parts.bar, parts.label, parts.left, button)
         box.setPadding(new Insets(12))
-        getQuPath().getStage().getProperties()[RESULT]?.close()  // of the job before
+        def last = getQuPath().getStage().getProperties()[RESULT]  // of the job before
         parts.stage = new Stage()
         parts.stage.initOwner(getQuPath().getStage())
         parts.stage.initModality(alone ? Modality.WINDOW_MODAL : Modality.NONE)
@@ -69,13 +73,18 @@ Closure showProgress(String title, boolean alone, Closure cancel) {
             event.consume()
             ending()
         }
-        parts.stage.show()
+        beside {
+            last?.close()
+            parts.stage.show()
+        }
         putInCorner(parts.stage)
         ready.countDown()
     }
     ready.await()
     def told = [slides: 1, ended: 0, slide: "", begun: System.nanoTime(), from: 0.0d, share: 0.0d]
-    return { String line -> Platform.runLater { line == null ? parts.stage.close() : follow(parts, told, line) } }
+    return { String line ->
+        Platform.runLater { line == null ? beside { parts.stage.close() } : follow(parts, told, line) }
+    }
 }
 
 /** Show a line of progress: how many slides and tiles are done, and how long the rest may take. */
@@ -172,7 +181,7 @@ void showResult(String text, File file, Collection<String> remarks = []) {
     log("${text}\n${file}")
     Platform.runLater {
         def owner = getQuPath().getStage()
-        owner.getProperties()[RESULT]?.close()
+        def last = owner.getProperties()[RESULT]
         def stage = new Stage()
         owner.getProperties()[RESULT] = stage
         def label = new Label(withSome(text, remarks*.replace(" (give `samples`)", SAMPLES)))
@@ -194,11 +203,28 @@ void showResult(String text, File file, Collection<String> remarks = []) {
             if (event.getCode() == KeyCode.ESCAPE)
                 stage.close()
         }
-        stage.show()
+        beside {
+            last?.close()
+            stage.show()
+        }
         path.end()  // which says more than the beginning of a long one
         close.requestFocus()
         putInCorner(stage)
     }
+}
+
+/**
+ * Open or close windows of ours, and leave the keyboard to the window that has it while a review or a walk is open:
+ * JavaFX gives it to what opens, and to QuPath's own as one closes, where the rest of a comment would give verdicts.
+ */
+private void beside(Closure act) {
+    def properties = getQuPath().getStage().getProperties()
+    def typed = properties[shared.OPEN]?.isShowing() ?
+        Window.getWindows().find { it instanceof Stage && it.isFocused() } : null
+    if (typed?.getScene()?.getFocusOwner() instanceof TextInputControl)
+        properties[TYPING] = System.nanoTime() + MOMENT  // QuPath's own may get a letter before it comes back
+    act()
+    typed?.requestFocus()
 }
 
 /** Put a window into the lower left corner of QuPath's, over no image, and above a review that reaches there. */
