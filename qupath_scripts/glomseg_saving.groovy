@@ -200,7 +200,7 @@ void refuseUnread(def entry) {
     def there = []
     synchronized (entry) {  // QuPath holds it while it saves
         there = [dataFile(entry), backupFile(entry)].findAll { Files.exists(it) }
-        if (there ? there.any { isWhole(it) } : !objectsSaid(entry))
+        if (there ? there.any { isWhole(it) } : !objectsSaid(entry) && !isWritten(entry))
             return
     }
     throw new IllegalStateException("The data of ${entry.getImageName()} are ${there ? "damaged" : "missing"}, so " +
@@ -228,6 +228,16 @@ private int objectsSaid(def entry) {
         return (summary?.hierarchy?.nObjects ?: 0) as int
     } catch (IOException | com.google.gson.JsonParseException | ClassCastException ignored) {
         return 0
+    }
+}
+
+/** Tell whether a run wrote into an image, and is not taken back, by the records that glomseg's commands keep. */
+private boolean isWritten(def entry) {
+    def folder = entry.getEntryPath(), runs = shared.load("glomseg_runs")
+    return runs.oldestFirst(folder.getParent().resolveSibling("glomseg")).any { run ->
+        def image = runs.fromFile(run.resolve("run.json")).images?.get(entry.getID()), collected = image?.collected
+        (collected?.added || collected?.removed) && image.name == entry.getOriginalImageName() &&
+            runs.lastWrite(run, entry.getID()) != "undo"
     }
 }
 

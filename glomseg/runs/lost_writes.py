@@ -18,18 +18,20 @@ def lost_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folde
     was brought in. What an undo or a restore took away is not lost. Data that cannot be read tell nothing.
     """
     try:
-        readable_data(data_folder)
+        is_there = readable_data(data_folder) is not None
     except ProjectError:
         return None
-    return _last_not_standing(runs, runs_folder, entry_id, data_folder) if data_folder.is_dir() else None
+    return _last_not_standing(runs, runs_folder, entry_id, data_folder) if is_there else None
 
 
 def missing_write(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path) -> str | None:
-    """Name the run that wrote into an image last, where the image's folder is not there at all: QuPath makes it first.
+    """Name the run that wrote into an image last, where the image has no data at all.
 
-    It was moved away, or the share has not brought it yet.
+    Their folder was moved away, or the share has not brought it yet; an open QuPath makes it anew for a thumbnail.
+    Raises ProjectError where data are there and cannot be read.
     """
-    return None if data_folder.is_dir() else _last_not_standing(runs, runs_folder, entry_id, data_folder)
+    is_there = readable_data(data_folder) is not None
+    return None if is_there else _last_not_standing(runs, runs_folder, entry_id, data_folder)
 
 
 def _last_not_standing(runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path) -> str | None:

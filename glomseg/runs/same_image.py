@@ -62,7 +62,7 @@ def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder
 
 
 def refuse_missing_data(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> None:
-    """Raise ProjectError where an image has no data folder though a run wrote into it.
+    """Raise ProjectError where an image has no data though a run wrote into them.
 
     Taken for an image that nobody ever saved it would get new data without what people drew, over which or beside which
     a share puts the old ones later.
@@ -70,8 +70,9 @@ def refuse_missing_data(image: ProjectImage, runs: Sequence[Run], runs_folder: P
     own, _ = without_strangers(runs, [image])
     if run_id := missing_write(own, runs_folder, image.entry_id, image.data_folder):
         raise ProjectError(
-            f"its folder {image.data_folder} is missing, though run {run_id} wrote into it; wait until the share has "
-            f"it, or bring a backup back: `glomseg restore PROJECT {image.entry_id}` lists them"
+            f"its data in {image.data_folder} are missing, though run {run_id} wrote them; wait until the share has "
+            f"them, or bring a backup back: `glomseg restore PROJECT {image.entry_id}` lists them. If they are lost, "
+            "open the image in QuPath and save it"
         )
 
 

@@ -145,7 +145,7 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
 def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: Path) -> list[ImageStatus]:
     """Add what people changed in the images that were saved since our last write."""
     looked_for = [status.image for status in images if not status.owners.current]
-    saved = [image for image in looked_for if image.data_folder.is_dir()]
+    saved = [image for image in looked_for if any(image.data_folder.glob(f"{DATA}*"))]
     if not saved or find_qupath() is None:
         return list(images)
     annotated = {image.entry_id: image for image in read_annotated_images(project, saved)}

@@ -1,6 +1,7 @@
 """The data folder of an image that is gone, as on a share that has not brought it: no image that nobody ever saved."""
 
 import json
+import shutil
 
 import pytest
 from support.runs import FREE, discs, made_run
@@ -25,12 +26,17 @@ def image_2(glomseg, study):
     return json.loads(glomseg("status", study, "--json").out)["images"][1]
 
 
-def test_nothing_is_put_in_its_place(written, glomseg, tmp_path):
+@pytest.mark.parametrize("by_qupath", [False, True])
+def test_nothing_is_put_in_its_place(written, glomseg, tmp_path, by_qupath):
+    """Nor into one that an open QuPath made anew for a thumbnail."""
     folder = read_project(written).images[1].data_folder
     folder.rename(tmp_path / "away")
-    said = f"its folder {folder} is missing, though run run-2 wrote into it"
+    if by_qupath:
+        folder.mkdir()
+        (folder / "thumbnail.jpg").write_bytes(b"")
+    said = f"its data in {folder} are missing, though run run-2 wrote them"
     collected = glomseg("collect", written)
-    assert (collected.code, folder.exists()) == (1, False)
+    assert (collected.code, (folder / DATA).exists()) == (1, False)
     assert said in collected.err
     assert said in glomseg("measure", written, "-o", tmp_path / "tables").err
     (tmp_path / "nothing.groovy").write_text("")
@@ -38,7 +44,9 @@ def test_nothing_is_put_in_its_place(written, glomseg, tmp_path):
     status = image_2(glomseg, written)
     assert said in status["problem"]
     assert (status["annotations"], status["machine"]) == (None, None)
-    assert not folder.exists()
+    assert not (folder / DATA).exists()
+    if by_qupath:
+        shutil.rmtree(folder)
     (tmp_path / "away").rename(folder)
     assert glomseg("collect", written).code == 0
     assert image_2(glomseg, written)["machine"] == len(FREE)

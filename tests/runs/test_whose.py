@@ -125,7 +125,7 @@ HELD = {
         "runs/test_remembered.py::test_all_of_a_run_gone_at_once_is_said_and_not_believed",
         "runs/test_careless.py::test_outlines_of_a_run_that_are_all_gone_are_said_where_what_is_left_counts",
     ),
-    "`data.qpdata` is missing though `summary.json` tells of it, or its folder though a run wrote into it": (
+    "`data.qpdata` is missing though `summary.json` tells of it, or a run wrote it": (
         "runs/test_collect.py::test_data_that_is_missing_is_not_an_image_that_was_never_saved",
         "runs/test_missing_folder.py::test_nothing_is_put_in_its_place",
     ),
