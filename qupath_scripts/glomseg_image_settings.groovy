@@ -44,19 +44,36 @@ List<Map> here(def project, def entry) {
  * is here. Throws where that is another image, or this QuPath keeps elsewhere what an image is opened by.
  */
 void set(def project, def entry, Map image, Map values) {
-    def theirs = metadataIn(image), shown = shownOf(project, entry), builder = entry.getServerBuilder()
+    setInProject(entry, image, values)
+    shownOf(project, entry).each { data ->
+        def isSaved = !data.isChanged()
+        data.updateServerMetadata(changed(data.getServerMetadata(), values))
+        if (isSaved)
+            data.setChanged(false)
+    }
+}
+
+/**
+ * Set in data that were just read, and in the project as it is open here, what was set in these data since they were of
+ * a former state, of which `was` tells as `inFile` does: QuPath reads data with what the project says of the image.
+ */
+void setAsSaved(def entry, def imageData, Map image, Map was) {
+    def now = inFile(image)
+    def values = was == null || now == null ? [:] : now.findAll { !Objects.equals(it.value, was[it.key]) }
+    if (!values)
+        return
+    setInProject(entry, image, values)
+    imageData.updateServerMetadata(changed(imageData.getServerMetadata(), values))
+}
+
+private void setInProject(def entry, Map image, Map values) {
+    def theirs = metadataIn(image), builder = entry.getServerBuilder()
     def ours = builder.getMetadata().orElse(null) ?: theirs
     if (!isSameImage(ours, theirs))
         throw new IllegalStateException("${entry.getImageName()} is another image there")
     JsonObject tree = gson().toJsonTree(builder, ServerBuilder).getAsJsonObject()
     tree.add("metadata", gson().toJsonTree(changed(ours, values)))
     entry.@serverBuilder = gson().fromJson(tree, ServerBuilder)  // QuPath itself sets it only with the data of an image
-    shown.each { data ->
-        def isSaved = !data.isChanged()
-        data.updateServerMetadata(changed(data.getServerMetadata(), values))
-        if (isSaved)
-            data.setChanged(false)
-    }
 }
 
 private boolean isSameImage(ImageServerMetadata one, ImageServerMetadata other) {
@@ -81,7 +98,7 @@ private List shownOf(def project, def entry) {
     return gui.getAllViewers()*.getImageData().findAll { it != null && project.getEntry(it) === entry }.unique()
 }
 
-private ImageServerMetadata metadataIn(Map image) {
+ImageServerMetadata metadataIn(Map image) {
     def said = image.serverBuilder?.metadata
     return said == null ? null : gson().fromJson(gson().toJsonTree(said), ImageServerMetadata)
 }

@@ -7,9 +7,12 @@
  */
 
 import com.google.gson.JsonParseException
+import groovy.transform.Field
 import java.nio.charset.StandardCharsets
 import java.nio.file.Path
 import qupath.lib.io.GsonTools
+
+@Field static final int HEAD = 1 << 20
 
 /** Refuse data that were saved of another image: of another size, or of a file of another name and length. */
 void refuse(def entry, def server) {
@@ -37,14 +40,8 @@ String reasonAgainst(def entry, def server) {
 /** Read of which image data were saved; nothing where they do not say it. */
 private Map savedImage(Path folder) {
     def data = ["data.qpdata", "data.qpdata.bkp"].collect { folder.resolve(it).toFile() }.find { it.isFile() }
-    def text = data == null ? "" : data.withInputStream { new String(it.readNBytes(1 << 20), StandardCharsets.UTF_8) }
-    def start = text.indexOf('{"dataVersion"')
-    if (start < 0)
-        return [:]
     try {
-        def reader = new com.google.gson.stream.JsonReader(new StringReader(text.substring(start)))
-        def builder = GsonTools.getInstance().getAdapter(Map).read(reader).server
-        def inner = builder
+        def builder = data == null ? null : data.withInputStream { builderIn(it.readNBytes(HEAD)) }, inner = builder
         while (inner?.builderType == "pyramidize" && inner.builder instanceof Map)
             inner = inner.builder
         def seen = builder?.metadata ?: inner?.metadata
@@ -54,6 +51,16 @@ private Map savedImage(Path folder) {
     } catch (IOException | JsonParseException | URISyntaxException | ClassCastException ignored) {
         return [:]
     }
+}
+
+/** Return by what data that begin so open their image, as JSON; null where they do not say it. */
+Map builderIn(byte[] data) {
+    def text = new String(data, 0, Math.min(data.length, HEAD), StandardCharsets.UTF_8)
+    def start = text.indexOf('{"dataVersion"')
+    if (start < 0)
+        return null
+    def reader = new com.google.gson.stream.JsonReader(new StringReader(text.substring(start)))
+    return GsonTools.getInstance().getAdapter(Map).read(reader).server
 }
 
 private boolean isOtherFile(File saved, File now) {

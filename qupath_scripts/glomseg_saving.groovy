@@ -259,11 +259,22 @@ private Path dataFile(def entry) {
  */
 List broughtTogether(def entry, def imageData) {
     def there = entry.readImageData(), known = stamps().get(imageData), state = stateOf(imageData, there)
+    def settings = shared.load("glomseg_image_settings"), was = imageIn(state)
+    settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was))
     def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, state),
         read(bytes(imageData), imageData), there)
-    merge.run(known?.metadata)
+    merge.run(state.is(lastState(imageData)) ? known?.metadata : settings.metadataIn(was) ?: known?.metadata)
     there.setChanged(imageData.isChanged() || !state.is(lastState(imageData)))
     return [there, merge]
+}
+
+/** Return what data say of the image itself, as a project's file does. */
+private Map imageIn(byte[] data) {
+    try {
+        return [serverBuilder: data == null ? null : shared.load("glomseg_other_image").builderIn(data)]
+    } catch (IOException | com.google.gson.JsonParseException | ClassCastException ignored) {
+        return [:]
+    }
 }
 
 /** Return the data file that was read or saved here last; what is shown where nobody saw that. */

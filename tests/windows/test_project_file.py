@@ -131,6 +131,51 @@ def test_pixel_sizes_and_classes_that_another_qupath_gave_stay(review):
         classes.write_text(listed, "utf-8")
 
 
+def test_a_pixel_size_that_another_qupath_saved_with_the_data_alone_is_loaded(review):
+    """QuPath's own save writes it beside the objects, and not into the project's file."""
+    size = f"""[data.getServerMetadata(), entryOf('kidney_01.tif').getServerBuilder().getMetadata().get()]
+        .collect {{ {SIZE}[0] }}.toString()"""
+    set_here = """data.updateServerMetadata(new qupath.lib.images.servers.ImageServerMetadata.Builder(
+        data.getServerMetadata()).pixelSizeMicrons({0}, {0}).build())
+        data.setChanged(true); 1"""
+    before = review.project.read_text("utf-8")
+    there = OTHER.replace("def read =", "def read = gui.getStage().getProperties()['theirs'] ?:")
+    saved = there + "give(image('kidney_01.tif')) { it.pixelSizeMicrons(0.3, 0.3) }"
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.fx(saved)
+        review.until(WARNED, "true")
+        load_it(review)
+        assert review.fx(size) == "[0.3, 0.3]"
+        # both: that had read the image before what was saved here
+        review.fx(
+            there + "gui.getStage().getProperties()['theirs'] = read\n"
+            "gui.getStage().getProperties()['their data'] = image('kidney_01.tif').readImageData()"
+        )
+        review.fx(set_here.format(0.22))
+        review.press("X")
+        review.until("data.isChanged()", "false")
+        review.fx(
+            there
+            + """def given = gui.getStage().getProperties()['their data']
+            given.updateServerMetadata(new ImageServerMetadata.Builder(given.getServerMetadata())
+                .pixelSizeMicrons(0.35, 0.35).build())
+            image('kidney_01.tif').saveImageData(given)"""
+        )
+        review.until(WARNED, "true")
+        load_it(review)
+        assert "pixel size" in review.text()
+        assert review.fx(size) == "[0.22, 0.22]"
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            ['theirs', 'their data'].each { gui.getStage().getProperties().remove(it) }
+            gui.setProject(null)""")
+        review.project.write_text(before, "utf-8")
+        review.open("kidney_01.tif")
+        review.fx("entryOf('kidney_01.tif').with { it.saveImageData(it.readImageData()) }")
+
+
 def test_what_another_program_set_of_an_image_that_is_another_one_there_is_not_overwritten(review):
     text = review.project.read_text("utf-8")
     content = json.loads(text)
