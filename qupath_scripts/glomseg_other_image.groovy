@@ -6,6 +6,8 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
+import static qupath.lib.gui.scripting.QPEx.*
+
 import com.google.gson.JsonParseException
 import groovy.transform.Field
 import java.nio.charset.StandardCharsets
@@ -29,10 +31,12 @@ String reasonAgainst(def entry, def server) {
     }
     def uri = server.getURIs().find { it.getScheme() == "file" }
     def hasOtherSize = saved.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
-    if (!hasOtherSize && !isOtherFile(saved.file, uri == null ? null : new File(uri)))
+    def own = uri == null ? null : new File(uri), isAnothers = isFileOfAnother(saved.file, own, entry)
+    if (!hasOtherSize && !isAnothers && !isOtherFile(saved.file, own))
         return ""
+    def name = isAnothers ? saved.file : saved.file?.getName()
     def size = saved.width == null ? null : "${saved.width} x ${saved.height} px"
-    return "its data were saved of another image (${[saved.file?.getName(), size].findAll().join(', ')}), as where " +
+    return "its data were saved of another image (${[name, size].findAll().join(', ')}), as where " +
         "folders of data were exchanged, so nothing was done. Put its own data back (`glomseg restore PROJECT " +
         "${entry.getID()}` lists backups), or look at its outlines in QuPath and save it there"
 }
@@ -61,6 +65,13 @@ Map builderIn(byte[] data) {
         return null
     def reader = new com.google.gson.stream.JsonReader(new StringReader(text.substring(start)))
     return GsonTools.getInstance().getAdapter(Map).read(reader).server
+}
+
+/** Tell whether a file is that of another image of the project and not of this one: two may be called the same. */
+private boolean isFileOfAnother(File saved, File own, def entry) {
+    return saved != null && own != null && saved != own && getProject().getImageList().any { other ->
+        other.getID() != entry.getID() && other.getURIs().any { it.getScheme() == "file" && new File(it) == saved }
+    }
 }
 
 private boolean isOtherFile(File saved, File now) {

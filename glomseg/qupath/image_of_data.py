@@ -7,6 +7,7 @@ images otherwise, shows the outlines of one image on another.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -54,25 +55,34 @@ def image_of_data(data: Path | None) -> SavedImage | None:
     return SavedImage(path=path, size_px=size)
 
 
-def refuse_other_image(image: ProjectImage) -> None:
+def refuse_other_image(image: ProjectImage, images: Iterable[ProjectImage] = ()) -> None:
     """Raise ProjectError where the data of an image were saved of another one.
 
-    That has another size, or is a file of another name and length that still lies where it lay, or beside this one: a
-    file that was renamed does not, and one that was converted has another suffix only.
+    That has another size, or is the file of another of `images`, those of the project, or a file of another name and
+    length that still lies where it lay, or beside this one: a file that was renamed does not, and one that was
+    converted has another suffix only.
     """
     saved = image_of_data(readable_data(image.data_folder))
     if saved is None:
         return
     has_other_size = bool(saved.size_px and image.size_px and saved.size_px != image.size_px)
-    if not has_other_size and not _is_other_file(saved.path, image.path):
+    is_anothers = _is_file_of_another(saved.path, image, images)
+    if not has_other_size and not is_anothers and not _is_other_file(saved.path, image.path):
         return
-    name = "" if saved.path is None else saved.path.name
+    name = "" if saved.path is None else str(saved.path) if is_anothers else saved.path.name
     size = "" if saved.size_px is None else f"{saved.size_px[0]} x {saved.size_px[1]} px"
     raise ProjectError(
         f"its data were saved of another image ({', '.join(filter(None, [name, size]))}), as where folders of data "
         f"were exchanged, or copied from another project; put its own {image.data_folder} back (`glomseg restore "
         f"PROJECT {image.entry_id}` lists backups), or look at its outlines in QuPath and save it there"
     )
+
+
+def _is_file_of_another(saved: PurePath | None, image: ProjectImage, images: Iterable[ProjectImage]) -> bool:
+    """Tell whether a file is that of another image and not of this one: two may be called the same, in two folders."""
+    if saved is None or image.path is None or saved == image.path:
+        return False
+    return any(other.entry_id != image.entry_id and other.path == saved for other in images)
 
 
 def _is_other_file(saved: PurePath | None, path: Path | None) -> bool:

@@ -77,7 +77,7 @@ def annotate_project(
         runs, unreadable = read_runs(read.folder / FOLDER)
         for left_alone in unreadable:
             listener.warning(f"a run is left alone: {left_alone.problem}")
-        others = _data_of_others(mine, runs, read.folder / FOLDER)
+        others = _data_of_others(read, mine, runs)
         plan = plan.without(others)
         parameters = segmenter.parameters(region=_where(options))
         with place.alone():
@@ -152,12 +152,12 @@ def _where(options: AnnotateOptions) -> str | None:
     return f"areas {hashlib.sha256(options.within.read_bytes()).hexdigest()[:12]}"
 
 
-def _data_of_others(images: Sequence[ProjectImage], runs: Sequence[Run], runs_folder: Path) -> dict[str, str]:
+def _data_of_others(project: Project, images: Sequence[ProjectImage], runs: Sequence[Run]) -> dict[str, str]:
     """Say of which images the data holds what a run found on another one, by entry id."""
     others = {}
     for image in images:
         try:
-            refuse_data_of_another(image, runs, runs_folder)
+            refuse_data_of_another(image, runs, project.folder / FOLDER, project.images)
         except ProjectError as error:
             others[image.entry_id] = str(error)
     return others

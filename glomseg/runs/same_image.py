@@ -43,11 +43,14 @@ def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
     return f"{record.name}, {inputs.file}"
 
 
-def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder: Path) -> None:
+def refuse_data_of_another(
+    image: ProjectImage, runs: Iterable[Run], runs_folder: Path, images: Iterable[ProjectImage]
+) -> None:
     """Raise ProjectError where the data of an image were saved of another, or hold what a run found on another.
 
     The latter is so where two project files share one data folder, or a project was made again over the data of
-    another. `runs` are those of the project as they were read, with what they found on other images.
+    another. `runs` are those of the project as they were read, with what they found on other images; `images` all of
+    the project.
     """
     records = {run.run_id: run.images.get(image.entry_id) for run in runs}
     for run_id in runs_in(runs_folder, image.entry_id, image.data_folder):
@@ -58,7 +61,7 @@ def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder
                 f"{image.data_folder.parent}, or this one was made again over it. Give each project a folder of its "
                 f"own, a copy with its data, and take that run back in this one: `glomseg undo PROJECT {run_id}`"
             )
-    refuse_other_image(image)
+    refuse_other_image(image, images)
 
 
 def refuse_missing_data(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> None:
@@ -94,7 +97,7 @@ def without_data_of_others(
     listed, read = {image.entry_id: image for image in images}, []
     for item in annotated:
         try:
-            refuse_data_of_another(listed[item.entry_id], runs, runs_folder)
+            refuse_data_of_another(listed[item.entry_id], runs, runs_folder, listed.values())
             refuse_missing_data(listed[item.entry_id], runs, runs_folder)
             read.append(item)
         except ProjectError as error:

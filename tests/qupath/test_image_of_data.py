@@ -60,6 +60,49 @@ def test_a_file_that_was_renamed_copied_or_converted_is_the_same(renamed):
     refuse_other_image(gone)
 
 
+@pytest.fixture
+def called_alike(moved):
+    """A project whose first two images are of one size and one name, in two folders, and their data exchanged."""
+    content = json.loads(moved.read_text("utf-8"))
+    first, second = content["images"][:2]
+    files = [moved.parent / patient / "slide.tif" for patient in ("A", "B")]
+    source = read_project(moved).images[0].path
+    for entry, file in zip((first, second), files, strict=True):
+        file.parent.mkdir()
+        shutil.copy(source, file)
+        entry["serverBuilder"] = json.loads(json.dumps(first["serverBuilder"]))
+        entry["serverBuilder"]["uri"] = file.as_uri()
+    with files[1].open("ab") as file:
+        file.write(b"more")
+    moved.write_text(json.dumps(content), "utf-8")
+    return moved
+
+
+SAVE = "def entry = getProjectEntry(); entry.saveImageData(getCurrentImageData())"
+
+
+@pytest.mark.qupath
+def test_files_that_are_called_the_same_are_told_apart_by_their_folders(called_alike, glomseg, tmp_path):
+    """A folder for each patient, with a slide of one name and size in each."""
+    (tmp_path / "save.groovy").write_text(SAVE)
+    shutil.rmtree(called_alike.parent / "data")
+    for image in read_project(called_alike).images[:2]:
+        assert glomseg("qupath", "run", tmp_path / "save.groovy", called_alike, "--image", image.entry_id).code == 0
+    exchange(called_alike.parent)
+    images = json.loads(glomseg("status", called_alike, "--json").out)["images"]
+    for image, patient in zip(images, "BA", strict=False):
+        assert f"saved of another image ({called_alike.parent / patient / 'slide.tif'}, " in image["problem"]
+    ran = glomseg("qupath", "run", "measure_summary", called_alike)
+    assert ran.code == 1
+    assert "data were saved of another image" in ran.err
+
+
+def exchange(folder):
+    first, second, kept = folder / "data/1", folder / "data/2", folder / "kept"
+    for one, other in ((first, kept), (second, first), (kept, second)):
+        shutil.move(one, other)
+
+
 @pytest.mark.qupath
 def test_folders_of_data_that_were_exchanged_are_refused_and_named(study, one_process, glomseg, tmp_path):
     """As where two people's copies of a project, who added the slides in another order, were put together."""
