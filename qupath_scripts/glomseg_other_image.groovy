@@ -45,7 +45,7 @@ String reasonAgainst(def entry, def server) {
 private Map savedImage(Path folder) {
     def data = ["data.qpdata", "data.qpdata.bkp"].collect { folder.resolve(it).toFile() }.find { it.isFile() }
     try {
-        def builder = data == null ? null : data.withInputStream { builderIn(it.readNBytes(HEAD)) }, inner = builder
+        def builder = data == null ? null : data.withInputStream { serverIn(it.readNBytes(HEAD)) }, inner = builder
         while (inner?.builderType == "pyramidize" && inner.builder instanceof Map)
             inner = inner.builder
         def seen = builder?.metadata ?: inner?.metadata
@@ -58,7 +58,7 @@ private Map savedImage(Path folder) {
 }
 
 /** Return by what data that begin so open their image, as JSON; null where they do not say it. */
-Map builderIn(byte[] data) {
+Map serverIn(byte[] data) {
     def text = new String(data, 0, Math.min(data.length, HEAD), StandardCharsets.UTF_8)
     def start = text.indexOf('{"dataVersion"')
     if (start < 0)

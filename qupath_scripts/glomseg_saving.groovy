@@ -271,7 +271,7 @@ List broughtTogether(def entry, def imageData) {
 /** Return what data say of the image itself, as a project's file does. */
 private Map imageIn(byte[] data) {
     try {
-        return [serverBuilder: data == null ? null : shared.load("glomseg_other_image").builderIn(data)]
+        return [serverBuilder: data == null ? null : shared.load("glomseg_other_image").serverIn(data)]
     } catch (IOException | com.google.gson.JsonParseException | ClassCastException ignored) {
         return [:]
     }
