@@ -32,8 +32,10 @@ def name = entry == null ? imageData.getServer().getMetadata().getName() : entry
 def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry == null ? "" : " [" + entry.getID() + "]")
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 def rule = shared.load("glomseg_classes")
-if (entry != null)
+if (entry != null) {
+    shared.saving().refuseUnread(entry, imageData)
     shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
+}
 def heads = ["image", "object_id", "class", "name", "x_px", "y_px", "area_um2", "confidence", "run", "verdict",
              "initials", "locked", "project"]
 def tables = shared.load("glomseg_tables"), quoted = tables.&quoted

@@ -73,6 +73,12 @@ def size = option("size", "512") as int
 def overlap = option("overlap", "32") as int
 def seed = option("seed", "0") as int
 def classes = values("class") ?: ["Glomerulus", "Glomerulus: Sclerotic"]
+def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
+def unread = shared.saving().unread(entry, imageData)
+if (unread) {  // tiles that were exported before may be all that is left
+    say("WARNING: ${unread} Left out")
+    return
+}
 def reviewed = isReviewed(entry, imageData)
 if (overlap < 0 || overlap >= size)
     throw new IllegalArgumentException("An overlap of ${overlap} px does not fit tiles of ${size} px; make it less.")
@@ -81,8 +87,7 @@ if (given.contains("reviewed-only") && !reviewed) {
     return
 }
 
-def other = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_other_image.groovy"))
-    .reasonAgainst(entry, imageData.getServer())
+def other = shared.load("glomseg_other_image").reasonAgainst(entry, imageData.getServer())
 if (other) {
     leaveOut(root, entry, "WARNING: ${other}; left out")
     return

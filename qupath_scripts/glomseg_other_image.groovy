@@ -31,10 +31,10 @@ String reasonAgainst(def entry, def server) {
     }
     def uri = server.getURIs().find { it.getScheme() == "file" }
     def hasOtherSize = saved.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
-    def own = uri == null ? null : new File(uri), isAnothers = isFileOfAnother(saved.file, own, entry)
-    if (!hasOtherSize && !isAnothers && !isOtherFile(saved.file, own))
+    def own = uri == null ? null : new File(uri)
+    if (!hasOtherSize && !isFileOfAnother(saved.file, own, entry) && !isOtherFile(saved.file, own))
         return ""
-    def name = isAnothers ? saved.file : saved.file?.getName()
+    def name = saved.file?.getName() == own?.getName() ? saved.file : saved.file?.getName()
     def size = saved.width == null ? null : "${saved.width} x ${saved.height} px"
     return "its data were saved of another image (${[name, size].findAll().join(', ')}), as where " +
         "folders of data were exchanged, so nothing was done. Put its own data back (`glomseg restore PROJECT " +

@@ -45,6 +45,17 @@ class Runs {
         return last == null ? null : last.kind ?: "collect"
     }
 
+    /**
+     * Tell whether the last that a run wrote into an image brought something in. A write of glomseg's commands that its
+     * record does not know was killed before it was made; one of the mark `own` is being made.
+     */
+    static boolean wroteInto(Path run, String id, String own) {
+        def last = lastChange(run, id)
+        if (!last || last.kind == "undo" || last.mark == own)
+            return false
+        return last.after_sha256 == null || fromFile(run.resolve("run.json")).images?.get(id)?.collected != null
+    }
+
     /** Return of some runs the one that was brought into an image last, or began since; null where there is none. */
     static Path newestFor(List<Path> runs, String id) {
         return runs.max { run ->

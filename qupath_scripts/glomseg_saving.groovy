@@ -196,16 +196,24 @@ byte[] content(def entry) {
  * Refuse an image of whose data QuPath could read nothing, as the file is damaged or a share has not brought it yet:
  * it shows the image without objects, and what is saved then takes the place of all that stood there.
  */
-void refuseUnread(def entry) {
-    def there = []
+void refuseUnread(def entry, def imageData) {
+    def reason = unread(entry, imageData)
+    if (reason)
+        throw new IllegalStateException(reason)
+}
+
+/** Say that QuPath could read nothing of an image's data, and the way out; nothing where it could. */
+String unread(def entry, def imageData) {
+    def there = [], own = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
     synchronized (entry) {  // QuPath holds it while it saves
         there = [dataFile(entry), backupFile(entry)].findAll { Files.exists(it) }
-        if (there ? there.any { isWhole(it) } : !objectsSaid(entry) && !isWritten(entry))
-            return
+        if (there ? there.any { isWhole(it) } : !objectsSaid(entry) && !isWritten(entry, own))
+            return ""
     }
-    throw new IllegalStateException("The data of ${entry.getImageName()} are ${there ? "damaged" : "missing"}, so " +
-        "that QuPath shows nothing of what stood there; they are not replaced. `glomseg restore PROJECT " +
-        "${entry.getID()}` lists backups. If all is there in this window, save it with QuPath's own Ctrl+S.")
+    def how = there ? "damaged" : "missing"
+    return "The data of ${entry.getImageName()} are ${how}, so that QuPath shows nothing of what stood there; " +
+        "nothing is replaced. `glomseg restore PROJECT ${entry.getID()}` lists backups. If all is there in this window, save " +
+        "it with QuPath's own Ctrl+S."
 }
 
 /** Tell whether a data file begins and ends as QuPath's do. */
@@ -231,13 +239,12 @@ private int objectsSaid(def entry) {
     }
 }
 
-/** Tell whether a run wrote into an image, and is not taken back, by the records that glomseg's commands keep. */
-private boolean isWritten(def entry) {
+/** Tell whether a run wrote into an image and is not taken back, but for the write that is being made, by its mark. */
+private boolean isWritten(def entry, String own) {
     def folder = entry.getEntryPath(), runs = shared.load("glomseg_runs")
     return runs.oldestFirst(folder.getParent().resolveSibling("glomseg")).any { run ->
-        def image = runs.fromFile(run.resolve("run.json")).images?.get(entry.getID()), collected = image?.collected
-        (collected?.added || collected?.removed) && image.name == entry.getOriginalImageName() &&
-            runs.lastWrite(run, entry.getID()) != "undo"
+        def image = runs.fromFile(run.resolve("run.json")).images?.get(entry.getID())
+        image?.name in [null, entry.getOriginalImageName()] && runs.wroteInto(run, entry.getID(), own)
     }
 }
 
@@ -259,10 +266,10 @@ private Path dataFile(def entry) {
  */
 List broughtTogether(def entry, def imageData) {
     def there = entry.readImageData(), known = stamps().get(imageData), state = stateOf(imageData, there)
-    def settings = shared.load("glomseg_image_settings"), was = imageIn(state)
-    settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was))
-    def merge = shared.load("glomseg_merge").newInstance(shared, baseOf(entry, imageData, state),
-        read(bytes(imageData), imageData), there)
+    def settings = shared.load("glomseg_image_settings"), was = imageIn(state), base = baseOf(entry, imageData, state)
+    if (base.getProperty(WRITE) == there.getProperty(WRITE))  // glomseg's commands write what the project's file says
+        settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was))
+    def merge = shared.load("glomseg_merge").newInstance(shared, base, read(bytes(imageData), imageData), there)
     merge.run(state.is(lastState(imageData)) ? known?.metadata : settings.metadataIn(was) ?: known?.metadata)
     there.setChanged(imageData.isChanged() || !state.is(lastState(imageData)))
     return [there, merge]

@@ -422,7 +422,7 @@ void saveData(def entry, def imageData) {
 }
 
 void refuseToOverwrite(def entry, def imageData) {
-    saving().refuseUnread(entry)
+    saving().refuseUnread(entry, imageData)
     if (!isShown(imageData) || !saving().isSavedElsewhere(entry, imageData))
         return
     if (saving().otherFile(imageData))

@@ -69,7 +69,8 @@ def refuse_other_image(image: ProjectImage, images: Iterable[ProjectImage] = ())
     is_anothers = _is_file_of_another(saved.path, image, images)
     if not has_other_size and not is_anothers and not _is_other_file(saved.path, image.path):
         return
-    name = "" if saved.path is None else str(saved.path) if is_anothers else saved.path.name
+    is_namesake = saved.path is not None and image.path is not None and saved.path.name == image.path.name
+    name = "" if saved.path is None else str(saved.path) if is_namesake else saved.path.name
     size = "" if saved.size_px is None else f"{saved.size_px[0]} x {saved.size_px[1]} px"
     raise ProjectError(
         f"its data were saved of another image ({', '.join(filter(None, [name, size]))}), as where folders of data "
@@ -80,9 +81,17 @@ def refuse_other_image(image: ProjectImage, images: Iterable[ProjectImage] = ())
 
 def _is_file_of_another(saved: PurePath | None, image: ProjectImage, images: Iterable[ProjectImage]) -> bool:
     """Tell whether a file is that of another image and not of this one: two may be called the same, in two folders."""
-    if saved is None or image.path is None or saved == image.path:
+    if saved is None or image.path is None or saved in _places(image):
         return False
-    return any(other.entry_id != image.entry_id and other.path == saved for other in images)
+    return any(other.entry_id != image.entry_id and saved in _places(other) for other in images)
+
+
+def _places(image: ProjectImage) -> tuple[PurePath | None, ...]:
+    """Return where the file of an image lies, and where the project says that it does: slides may have been moved."""
+    try:
+        return (image.path, path_of_uri(image.uri))
+    except ValueError:
+        return (image.path,)
 
 
 def _is_other_file(saved: PurePath | None, path: Path | None) -> bool:

@@ -22,7 +22,7 @@ from glomseg.runs.plan import ProjectPlan, choose_images, plan_project, read_are
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import read_runs, resume_or_start
-from glomseg.runs.same_image import refuse_data_of_another
+from glomseg.runs.same_image import refuse_data_of_another, refuse_missing_data
 from glomseg.runs.segment_jobs import segment_jobs
 from glomseg.runs.segmenter import Segmenter, SegmentOptions
 from glomseg.runs.shard import share_of
@@ -153,11 +153,12 @@ def _where(options: AnnotateOptions) -> str | None:
 
 
 def _data_of_others(project: Project, images: Sequence[ProjectImage], runs: Sequence[Run]) -> dict[str, str]:
-    """Say of which images the data holds what a run found on another one, by entry id."""
+    """Say of which images the data are gone, or hold what a run found on another one, by entry id."""
     others = {}
     for image in images:
         try:
             refuse_data_of_another(image, runs, project.folder / FOLDER, project.images)
+            refuse_missing_data(image, runs, project.folder / FOLDER)
         except ProjectError as error:
             others[image.entry_id] = str(error)
     return others

@@ -110,6 +110,15 @@ def find_write(runs_folder: Path, entry_id: str, mark: str) -> Written | None:
         return None
 
 
+def last_write(run_folder: Path, entry_id: str) -> Written | None:
+    """Return what a run wrote into an image last, whether or not that stands; None where nothing readable tells it."""
+    paths = list((run_folder / "changes" / checked_entry_id(entry_id)).glob("*.json"))
+    for path in sorted((path for path in paths if path.stem.isdecimal()), key=lambda path: -int(path.stem)):
+        with suppress(RunError):
+            return _load(path)
+    return None
+
+
 def outcome_of(runs_folder: Path, entry_id: str, mark: str | None) -> str | None:
     """Name the write whose outcome stands in data of this mark: that itself, or what an undo brought back."""
     try:

@@ -27,6 +27,7 @@ from glomseg.runs.each_image import (
 from glomseg.runs.image_record import ImageRecord, Outcome, Undone
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
+from glomseg.runs.lost_writes import written_at
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, instant, now
@@ -189,10 +190,10 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
                 )
             number, run = runs[run_id]
             last = max(last or (0.0, -1), (_written_at(written, run, image), number))
+    _refuse_unread(project, runs_folder, [run for _, run in runs.values()], 0.0 if last is None else last[0])
     if last is None:
         _refuse_lost(project, runs_folder)
         raise RunError(f"no run in {runs_folder} has changed the project; nothing to undo")
-    _refuse_unread(project, runs_folder, [run for _, run in runs.values()], last[0])
     return next(run for number, run in runs.values() if number == last[1])
 
 
@@ -212,12 +213,13 @@ def _refuse_unread(project: Project, runs_folder: Path, runs: Sequence[Run], las
             refuse_missing_data(image, runs, runs_folder)
             readable_data(image.data_folder)
         except ProjectError as error:
-            records = [(run.images[image.entry_id], run.run_id) for run in runs if image.entry_id in run.images]
-            later = [run_id for record, run_id in records if record.collected and instant(record.collected.at) > last]
+            written = [(written_at(run, image.entry_id) or 0.0, run.run_id) for run in runs]
+            later = [run_id for at, run_id in sorted(written) if at > last]
             if later:
+                after = " after the others" if last else ""
                 raise RunError(
-                    f"run {later[-1]} changed {image.name} after the others, and {error}; or name the run that is to "
-                    "be undone: glomseg undo PROJECT RUN"
+                    f"run {later[-1]} changed {image.name}{after}, and {error}; or name the run that is to be undone: "
+                    "glomseg undo PROJECT RUN"
                 ) from error
 
 

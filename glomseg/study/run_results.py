@@ -15,6 +15,7 @@ from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
 from glomseg.runs.area import processed_area
 from glomseg.runs.changes import taken_back_at
+from glomseg.runs.lost_writes import written_at
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters, instant
 from glomseg.runs.run_list import UnreadableRun
@@ -45,7 +46,7 @@ def newest_result(
     if run.run_id in standing:
         run = next((other for one in standing for other in not_undone if other.run_id == one), run)
     record = run.images[entry_id]
-    nothing_to_add = record.collected is not None and record.collected.added == 0
+    nothing_to_add = record.collected is not None and written_at(run, entry_id) is None
     nothing_to_add |= run.needed_no_change(entry_id)
     return RunFinding(
         run_id=run.run_id,

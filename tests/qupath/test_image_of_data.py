@@ -60,6 +60,30 @@ def test_a_file_that_was_renamed_copied_or_converted_is_the_same(renamed):
     refuse_other_image(gone)
 
 
+@pytest.mark.qupath
+@pytest.mark.parametrize("how", ["missing", "damaged"])
+def test_exports_in_qupath_replace_nothing_where_it_could_read_no_data(moved, one_process, glomseg, how):
+    """QuPath shows such an image without objects: "0 glomeruli" took the place of what was exported before."""
+    made_run(moved, "run-1", discs("run-1", [(300, 300)]), keys=("1",))
+    assert glomseg("collect", moved).code == 0
+    assert glomseg("collect", moved).code == 0  # which adds nothing, and says so in the run's record
+    exports = ("export_glomeruli", "measure_summary", "export_training_tiles")
+    image = ("--image", "kidney_01.tif")
+    for script in exports:
+        assert glomseg("qupath", "run", script, moved, *image).code == 0
+    data = moved.parent / "data/1"
+    made = [path for path in moved.parent.rglob("*") if path.is_file() and not path.is_relative_to(data)]
+    before = {path: path.read_bytes() for path in made if path.parent.name != "home"}
+    if how == "missing":
+        shutil.rmtree(data)
+    else:
+        (data / "data.qpdata").write_bytes(b"")
+    for script in exports:
+        ran = glomseg("qupath", "run", script, moved, *image)
+        assert f"The data of kidney_01.tif are {how}" in (ran.out + ran.err).replace("\n", " ")
+    assert {path: path.read_bytes() for path in before} == before
+
+
 @pytest.fixture
 def called_alike(moved):
     """A project whose first two images are of one size and one name, in two folders, and their data exchanged."""

@@ -12,13 +12,18 @@ from glomseg.qupath.project import read_project
 pytestmark = pytest.mark.qupath
 
 
-@pytest.fixture
-def written(moved, one_process, glomseg):
+@pytest.fixture(params=["collect", "collect twice", "import in QuPath"])
+def written(moved, one_process, glomseg, request):
     """A project with run-1 in images 1 and 2, and run-2 in image 2 alone."""
     made_run(moved, "run-1", discs("run-1", FREE), keys=("1", "2"))
     assert glomseg("collect", moved).code == 0
     made_run(moved, "run-2", discs("run-2", FREE, 4), keys=("2",))
-    assert glomseg("collect", moved).code == 0
+    if request.param == "import in QuPath":
+        image = ("--image", "kidney_02.tif")
+        assert glomseg("qupath", "run", "import_results", moved, *image, "--arg=run-2").code == 0
+    else:
+        for _ in request.param.split():  # the second adds nothing, and says so in the run's record
+            assert glomseg("collect", moved).code == 0
     return moved
 
 
@@ -76,6 +81,17 @@ def test_undo_takes_no_older_run_for_the_last(written, glomseg, tmp_path, how):
     assert "nothing to undo" not in glomseg("undo", written, "run-2").err
     assert glomseg("undo", written, "run-1").code == 1  # of the image that can be read
     assert (written.parent / "data/1" / DATA).read_bytes() != stood
+
+
+def test_undo_says_what_is_missing_where_nothing_else_was_changed(written, glomseg, tmp_path):
+    for run in ("run-2", "run-1"):
+        assert glomseg("undo", written, run).code == 0
+    made_run(written, "run-3", discs("run-3", FREE, 4), keys=("2",))
+    assert glomseg("collect", written).code == 0
+    read_project(written).images[1].data_folder.rename(tmp_path / "away")
+    said = glomseg("undo", written)
+    assert said.code == 1
+    assert "run run-3 changed kidney_02.tif, and its data in " in said.err
 
 
 def test_damaged_data_are_not_called_saved_over(written, glomseg):
