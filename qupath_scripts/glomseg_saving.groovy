@@ -212,8 +212,8 @@ String unread(def entry, def imageData) {
     }
     def how = there ? "damaged" : "missing"
     return "The data of ${entry.getImageName()} are ${how}, so that QuPath shows nothing of what stood there; " +
-        "nothing is replaced. `glomseg restore PROJECT ${entry.getID()}` lists backups. If all is there in this window, save " +
-        "it with QuPath's own Ctrl+S."
+        "nothing is replaced. `glomseg restore PROJECT ${entry.getID()}` lists backups. If all is there in this " +
+        "window, save it with QuPath's own Ctrl+S."
 }
 
 /** Tell whether a data file begins and ends as QuPath's do. */
