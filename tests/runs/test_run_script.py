@@ -111,7 +111,7 @@ def test_nothing_is_saved_over_data_that_cannot_be_read(moved, script, how):
 def test_no_import_takes_the_place_of_data_that_cannot_be_read(moved, one_process, how):
     made_run(moved, "run-1", discs("run-1", FREE))
     before = damaged(moved, how)
-    with pytest.raises(QuPathError, match="so that QuPath shows nothing of what stood there; they are not replaced"):
+    with pytest.raises(QuPathError, match="so that QuPath shows nothing of what stood there; nothing is replaced"):
         one_process.call(import_run, moved, "1", "run-1")
     folder = read_project(moved).images[0].data_folder
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
@@ -126,7 +126,7 @@ def test_no_review_is_saved_over_data_that_cannot_be_read(moved, one_process):
         def entry = project.getImageList().find { it.getID() == "1" }
         new GroovyShell(getClass().getClassLoader()).parse(new File(SHARED)).save(project, entry, entry.readImageData())
     """
-    with pytest.raises(QuPathError, match="they are not replaced"):
+    with pytest.raises(QuPathError, match="nothing is replaced"):
         one_process.call(evaluate, save, {"PROJECT": str(moved), "SHARED": str(shared)})
     folder = read_project(moved).images[0].data_folder
     assert {path: path.read_bytes() for path in folder.iterdir()} == before
