@@ -18,8 +18,8 @@ def on_both_sides(sides: Sequence[tuple[Pair, Outlines, Outlines]]) -> list[str]
         return []
     count = sum(len(ours.geometries) for ours, _ in same)
     return [
-        f"{shared} of {count} predictions are the truth as well, as a person left them, and match themselves: the "
-        "scores say nothing of what was changed of them; for what a run itself found, name its folder as PREDICTED"
+        f"{shared} of {count} predictions are the truth as well, as they stand now, and match themselves: the scores "
+        "say nothing of what was changed of them; for what a run itself found, name its folder as PREDICTED"
     ]
 
 

@@ -77,7 +77,7 @@ def annotate_project(
         runs, unreadable = read_runs(read.folder / FOLDER)
         for left_alone in unreadable:
             listener.warning(f"a run is left alone: {left_alone.problem}")
-        others = _data_of_others(read, mine, runs)
+        others = _without_own_data(read, mine, runs)
         plan = plan.without(others)
         parameters = segmenter.parameters(region=_where(options))
         with place.alone():
@@ -152,7 +152,7 @@ def _where(options: AnnotateOptions) -> str | None:
     return f"areas {hashlib.sha256(options.within.read_bytes()).hexdigest()[:12]}"
 
 
-def _data_of_others(project: Project, images: Sequence[ProjectImage], runs: Sequence[Run]) -> dict[str, str]:
+def _without_own_data(project: Project, images: Sequence[ProjectImage], runs: Sequence[Run]) -> dict[str, str]:
     """Say of which images the data are gone, or hold what a run found on another one, by entry id."""
     others = {}
     for image in images:

@@ -189,7 +189,7 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
                     f"back: `glomseg restore PROJECT {image.entry_id}` lists them"
                 )
             number, run = runs[run_id]
-            last = max(last or (0.0, -1), (_written_at(written, run, image), number))
+            last = max(last or (0.0, -1), (_made_at(written, run, image), number))
     _refuse_unread(project, runs_folder, [run for _, run in runs.values()], 0.0 if last is None else last[0])
     if last is None:
         _refuse_lost(project, runs_folder)
@@ -197,7 +197,7 @@ def last_collected(project: Project, runs_folder: Path) -> Run:
     return next(run for number, run in runs.values() if number == last[1])
 
 
-def _written_at(written: Written, run: Run, image: ProjectImage) -> float:
+def _made_at(written: Written, run: Run, image: ProjectImage) -> float:
     """Return when a write was made, in seconds since 1970, at the earliest; the records of before do not say it.
 
     A process that is killed, and the script in QuPath, leave no word of it in the run's own record.

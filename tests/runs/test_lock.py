@@ -70,7 +70,6 @@ def test_a_refused_folder_is_as_it_was(tmp_path):
     assert (tmp_path / ".lock").exists(), "it was there, and another may wait for it"
 
 
-@pytest.mark.usefixtures("no_locks")
 def test_a_folder_that_nothing_was_put_into_is_gone(tmp_path):
     with locked(tmp_path / "empty"):
         pass
@@ -84,6 +83,7 @@ def test_a_folder_that_nothing_was_put_into_is_gone(tmp_path):
     assert (tmp_path / "a person's").exists()
 
 
+@pytest.mark.usefixtures("no_locks")
 def test_where_locks_do_nothing_the_written_word_counts(tmp_path):
     with locked(tmp_path):
         with pytest.raises(RunError, match="another glomseg"), locked(tmp_path):
