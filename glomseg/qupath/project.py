@@ -116,7 +116,12 @@ def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
         if not folder.is_dir():
             raise ProjectError(f"{folder} is no folder; name the folder that holds the slides")
     uri = content.get("uri")
-    locator = Locator(path.parent, uri if isinstance(uri, str) else None, [folder.absolute() for folder in slides])
+    locator = Locator(
+        path.parent,
+        uri if isinstance(uri, str) else None,
+        [folder.absolute() for folder in slides],
+        [_uri(_table(entry)) for entry in content["images"]],
+    )
     images = [_image_or_problem(entry, path, number, locator) for number, entry in enumerate(content["images"], 1)]
     _check_ids(path, images)
     return Project(
@@ -238,8 +243,7 @@ def _image(entry: Mapping[str, Any], project_path: Path, locator: Locator) -> Pr
     if not _is_entry_id(entry_id):
         raise ValueError(f"entry id {entry_id!r}")
     builder = _table(entry.get("serverBuilder"))
-    inner = unwrapped(builder)
-    uri = str(inner.get("uri") or "")
+    inner, uri = unwrapped(builder), _uri(entry)
     seen = _table(builder.get("metadata") or inner.get("metadata"))
     stated, unit_problem = pixel_size(_table(seen.get("pixelCalibration")))
     stated = fits_objective(stated, parse_number(seen.get("magnification")))
@@ -265,6 +269,10 @@ def _image(entry: Mapping[str, Any], project_path: Path, locator: Locator) -> Pr
     )
 
 
+def _uri(entry: Mapping[str, Any]) -> str:
+    return str(unwrapped(_table(entry.get("serverBuilder"))).get("uri") or "")
+
+
 def _said_of_size(stated: StatedMpp) -> tuple[str, ...]:
     if stated.remark is None:
         return ()
@@ -286,6 +294,13 @@ def _place_problem(located: Located) -> str | None:
     if located.ambiguous:
         both = " and ".join(str(path) for path in located.ambiguous[:3])
         return f"several files have its name: {both}; name the one folder that holds it with `slides`"
+    if located.of_another:
+        file, owner = located.of_another
+        return (
+            f"the file was not found, and {file}, of its name, may be that of another image of the project ({owner}); "
+            "put the slides into folders of the names that they had, name the one above them with `slides`, or open "
+            "the project in QuPath, which asks where each lies"
+        )
     if located.path is None:
         return f"the file was not found (tried {', '.join(located.tried)}); name its folder with `slides`"
     return None

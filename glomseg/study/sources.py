@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from glomseg.errors import GlomsegError, MeasureError
 from glomseg.labelled.match_samples import match_samples
@@ -210,7 +210,8 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
     images = [(entry_id, record.name, Sample()) for entry_id, record in run.images.items()]
     matched, remarks = match_samples(sheet, images)
     remarks = [*remarks, *run.problems]
-    locator = Locator(folder, None, [path.absolute() for path in slides])
+    uris = [_uri(record) for record in run.images.values()]
+    locator = Locator(folder, None, [path.absolute() for path in slides], uris)
     read, problems, described = [], _unrecorded(run), describe_run(run)
     for entry_id, record in run.images.items():
         if entry_id not in done:
@@ -249,7 +250,13 @@ def _unrecorded(run: Run) -> list[str]:
 
 
 def _find(locator: Locator, record: ImageRecord) -> Path | None:
-    """Look for the image of a run where it was segmented, then under the folders of `slides` by name."""
-    if record.path and Path(record.path).is_file():
-        return Path(record.path)
-    return locator.locate(Path("/", record.name).as_uri()).path
+    """Look for the image of a run where it was segmented, then under the folders of `slides` by name and folders."""
+    return locator.locate(_uri(record)).path
+
+
+def _uri(record: ImageRecord) -> str:
+    path = PurePosixPath("/", record.name) if record.path is None else Path(record.path)
+    if path.is_absolute():
+        return path.as_uri()
+    windows = PureWindowsPath(record.path or "")
+    return windows.as_uri() if windows.is_absolute() else PurePosixPath("/", record.name).as_uri()

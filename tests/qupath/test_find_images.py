@@ -99,3 +99,60 @@ def test_names_are_compared_as_people_read_them(tmp_path):
     slide = touch(tmp_path / "slides" / unicodedata.normalize("NFD", "schön.svs"))
     path = write(tmp_path / "study", builder("file:/gone/sch%C3%B6n.svs"))
     assert only(path, slides=[tmp_path / "slides"]).path.samefile(slide)
+
+
+def _two(tmp_path, *, old="file:/D:/lab"):
+    return write(tmp_path / "study", builder(f"{old}/A/s.tif"), builder(f"{old}/B/s.tif"))
+
+
+@pytest.mark.parametrize("animals", ["study", "."])
+def test_the_file_of_another_image_of_its_name_is_never_taken(tmp_path, animals):
+    """Within the project, beside it, and under the folder that is named."""
+    own = touch(tmp_path / animals / "s.tif")
+    path = write(tmp_path / "study", builder(own.as_uri()), builder("file:/gone/B/s.tif"))
+    for slides in ([], [tmp_path]):
+        one, two = read_project(path, slides=slides).images
+        assert (one.path, two.path) == (own, None)
+        assert f"{own}, of its name, may be that of another image of the project ({own})" in two.problem
+    found = touch(tmp_path / "archive" / "B" / "s.tif")
+    for folder in ("archive", "archive/B", "."):
+        one, two = read_project(path, slides=[tmp_path / folder]).images
+        assert (one.path, two.path) == (own, found)
+    copy = write(tmp_path / "study", builder(own.as_uri()), builder(own.as_uri()))
+    assert [image.path for image in read_project(copy).images] == [own, own], "two entries of one file are its own"
+
+
+def test_a_file_is_not_given_to_two_images_that_moved(tmp_path):
+    """It is that of the image whose folders it has; where those are others, too, nobody's."""
+    path = _two(tmp_path)
+    lone = touch(tmp_path / "slides" / "s.tif")
+    for image in read_project(path, slides=[tmp_path / "slides"]).images:
+        assert image.path is None
+        assert f"{lone}, of its name, may be that of another image of the project (D:\\lab\\" in image.problem
+        assert "put the slides into folders of the names that they had" in image.problem
+    found = touch(tmp_path / "other" / "B" / "s.tif")
+    one, two = read_project(path, slides=[tmp_path / "other"]).images
+    assert (one.path, two.path) == (None, found)
+    assert str(found) in one.problem
+
+
+def test_the_folders_count_for_more_than_the_place_beside_a_project(tmp_path):
+    touch(tmp_path / "s.tif")
+    found = touch(tmp_path / "slides" / "B" / "s.tif")
+    path = write(tmp_path / "study", builder("file:/gone/B/s.tif"))
+    assert only(path).path == tmp_path / "s.tif"
+    assert only(path, slides=[tmp_path / "slides"]).path == found
+
+
+def test_a_folder_that_moved_with_its_project_gives_no_image_that_of_another(tmp_path):
+    """Where each lay beside the project tells whose file is whose, too."""
+    kept = touch(tmp_path / "new" / "study" / "A" / "s.tif")
+    old = "file:/D:/lab/study"
+    path = write(
+        tmp_path / "new" / "study",
+        builder(f"{old}/A/s.tif"),
+        builder(f"{old}/B/s.tif"),
+        uri=f"{old}/project.qpproj",
+    )
+    one, two = read_project(path).images
+    assert (one.path, two.path) == (kept, None)
