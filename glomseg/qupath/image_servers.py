@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from glomseg.files import from_json
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.slides.pixel_size import StatedMpp, parse_number, stated_mpp, um_per
 
@@ -103,31 +101,3 @@ def pixel_size(calibration: Mapping[str, Any]) -> tuple[StatedMpp, str | None]:
             return StatedMpp(), None
         values.append(value * scale)
     return stated_mpp(values[0], values[1]), None
-
-
-def size_not_in_the_project(stated: StatedMpp, project_path: Path, saved: Path) -> str | None:
-    """Say where QuPath saved another pixel size with an image than its project says, None where it did not.
-
-    A size that is set in QuPath is in `server.json` after Ctrl+S, in the project's file only when QuPath writes that;
-    and a QuPath that had read the project before may have written that since, with the former size.
-    """
-    try:
-        is_later = saved.stat().st_mtime_ns > project_path.stat().st_mtime_ns
-        builder: dict[str, Any] = from_json(saved.read_bytes())
-        seen: Any = builder.get("metadata") or unwrapped(builder).get("metadata")
-        later, _ = pixel_size(seen["pixelCalibration"])
-    except (OSError, ValueError, AttributeError, KeyError, TypeError):  # QuPath itself does not read it either
-        return None
-    if later.mpp is None or later.mpp == stated.mpp:
-        return None
-    used = f"{stated.mpp[0]:g} x {stated.mpp[1]:g}" if stated.mpp else "none"
-    size = f"{later.mpp[0]:g} x {later.mpp[1]:g}"
-    if is_later:
-        return (
-            f"QuPath saved it with {size} um per pixel, and the project's file still says {used}, which counts: close "
-            "the project in QuPath, which writes it there"
-        )
-    return (
-        f"QuPath saved it with {size} um per pixel, and the project's file, which was written since, says {used}, "
-        "which counts: set the right one in QuPath's tab Image, save, and close the project"
-    )

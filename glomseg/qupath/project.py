@@ -2,7 +2,7 @@
 
 `project.qpproj` is what counts: QuPath builds an image from it when it opens one, pixel size included, and writes
 `data/<id>/server.json` only to rebuild a lost project (DefaultProject.java: "it isn't used"). A pixel size that the
-user sets goes into the latter at the next save, into the former when QuPath closes the project.
+user sets goes into the latter at the next save, into the former when QuPath closes the project: the later one counts.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from glomseg.qupath.image_servers import (
     icc_remark,
     picture_problem,
     pixel_size,
-    size_not_in_the_project,
     unwrapped,
 )
+from glomseg.qupath.saved_settings import take_saved
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
@@ -244,12 +244,12 @@ def _image(entry: Mapping[str, Any], project_path: Path, locator: Locator) -> Pr
         raise ValueError(f"entry id {entry_id!r}")
     builder = _table(entry.get("serverBuilder"))
     inner, uri = unwrapped(builder), _uri(entry)
+    data_folder = project_path.parent / "data" / str(entry_id)
+    newer = take_saved(builder, project_path, data_folder)
     seen = _table(builder.get("metadata") or inner.get("metadata"))
     stated, unit_problem = pixel_size(_table(seen.get("pixelCalibration")))
     stated = fits_objective(stated, parse_number(seen.get("magnification")))
     mpp = stated.mpp or (None, None)
-    data_folder = project_path.parent / "data" / str(entry_id)
-    newer = size_not_in_the_project(stated, project_path, data_folder / "server.json")
     located = _locate(locator, uri)
     problem = builder_problem(inner) or picture_problem(seen) or _place_problem(located) or unit_problem
     return ProjectImage(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ConflictError, ProjectError, in_words
-from glomseg.files import from_json, replacing, write_text
+from glomseg.files import from_json, replacing
 from glomseg.qupath.class_list import ProjectClass, listed_class, read_classes
 from glomseg.qupath.find_images import path_of_uri
 from glomseg.qupath.image_copies import copy_image_data
@@ -31,6 +31,7 @@ from glomseg.qupath.image_data import (
 )
 from glomseg.qupath.image_servers import unwrapped
 from glomseg.qupath.project import ImageState, folder_state, load_json
+from glomseg.qupath.saved_settings import save_uri, take_saved
 from glomseg.qupath.swap import sha256_of
 
 _TRIES = 3
@@ -59,6 +60,7 @@ def stage(project_path: Path, entry_id: str, image_path: Path, folder: Path) -> 
         raise ProjectError(f"{image_path} cannot be reached, so nothing was written; connect its disk and try again")
     content, entry = _load_entry(project_path, entry_id)
     builder, name = entry["serverBuilder"], str(entry.get("imageName") or f"Image {entry_id}")
+    take_saved(builder, project_path, project_path.parent / "data" / entry_id)  # QuPath saves it into the data
     new_uri = image_path.absolute().as_uri() if _has_moved(str(unwrapped(builder).get("uri"))) else None
     if new_uri:
         unwrapped(builder)["uri"] = new_uri
@@ -138,19 +140,40 @@ def _entry_of(content: dict[str, Any], project_path: Path, entry_id: str) -> dic
 
 def _save_uri(project_path: Path, entry_id: str, uri: str) -> None:
     """Set where an image lies now, in the project and in the copy of its entry that QuPath keeps for emergencies."""
+    data_folder = project_path.parent / "data" / entry_id
 
     def amend(content: dict[str, Any]) -> bool:
-        unwrapped(_entry_of(content, project_path, entry_id)["serverBuilder"])["uri"] = uri
+        builder = _entry_of(content, project_path, entry_id)["serverBuilder"]
+        unwrapped(builder)["uri"] = uri
+        _take_all(content, project_path)  # the file is the later one from now on
         return True
 
     amend_json(project_path, amend)
-    server_path = project_path.parent / "data" / entry_id / "server.json"
-    try:
-        server = from_json(server_path.read_bytes())
-        unwrapped(server.get("builder", server))["uri"] = uri  # QuPath 0.5 puts the builder into "builder"
-    except (OSError, ValueError, AttributeError):
-        return
-    write_text(server_path, json.dumps(server, indent=2, ensure_ascii=False))
+    save_uri(data_folder, uri)
+
+
+def take_saved_settings(project_path: Path) -> list[str]:
+    """Write into the project's file what QuPath saved with images later than that, and say so, each by its name."""
+    said: list[str] = []
+
+    def amend(content: dict[str, Any]) -> bool:
+        said[:] = _take_all(content, project_path)
+        return bool(said)
+
+    amend_json(project_path, amend)
+    return said
+
+
+def _take_all(content: dict[str, Any], project_path: Path) -> list[str]:
+    """Take over what was saved with each image since the project's file was written; say of which that is so."""
+    taken = []
+    for entry in content.get("images", []):
+        builder = entry.get("serverBuilder") if isinstance(entry, dict) else None
+        before = json.dumps(builder)
+        if isinstance(builder, dict):
+            take_saved(builder, project_path, project_path.parent / "data" / str(entry.get("entryID")))
+            taken += [str(entry.get("imageName"))] if json.dumps(builder) != before else []
+    return taken
 
 
 def _save_classes(path: Path, classes: Sequence[ProjectClass]) -> None:

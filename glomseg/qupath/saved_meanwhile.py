@@ -12,10 +12,9 @@ from typing import Any
 
 from glomseg.files import from_json
 from glomseg.qupath.safe_write import amend_json
+from glomseg.qupath.saved_settings import SETTINGS
 
 _METADATA, _ID = "metadata", "entryID"
-_SETTINGS = ("pixelCalibration", "magnification", "channels")
-"""What a person sets of an image in QuPath; where the image lies stays as the script left it."""
 
 
 @contextmanager
@@ -60,7 +59,7 @@ def _take_over(now: dict[str, Any], start: dict[str, Any], theirs: dict[str, Any
     if ours:
         now[_METADATA] = ours
     ours, old, other = (_table(_table(image, "serverBuilder"), _METADATA) for image in (now, start, theirs))
-    changed += [_take(ours, old, other, name) for name in _SETTINGS if ours]
+    changed += [_take(ours, old, other, name) for name in SETTINGS if ours]
     return any(changed)
 
 

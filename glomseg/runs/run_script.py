@@ -15,6 +15,7 @@ from glomseg.qupath.image_copies import copy_image_data
 from glomseg.qupath.image_data import DATA, readable_data
 from glomseg.qupath.launcher import ScriptRun, run_script
 from glomseg.qupath.project import Project, ProjectImage, image_state, read_project
+from glomseg.qupath.safe_write import take_saved_settings
 from glomseg.qupath.saved_meanwhile import keeping_others
 from glomseg.runs.backups import backup_folder
 from glomseg.runs.lock import locked
@@ -47,6 +48,11 @@ def run_on_project(
         runs = list_runs(read.folder / FOLDER) if save else []
         for item in chosen if save else ():
             _back_up(read, item, runs)
+        if taken := take_saved_settings(read.path):
+            line(
+                "WARN",
+                f"QuPath had saved {', '.join(taken)} with settings that the project's file lacked; it has them now",
+            )
         own = [read.path, *(item.data_folder / DATA for item in chosen)]
         kept: list[str] = []
         with keeping_others(read.path, kept), keeping_rights(own):  # QuPath makes new files, which may shut others out

@@ -87,23 +87,30 @@ def test_the_pixel_size_of_the_project_file_wins(real):
     assert read_project(real).images[0].mpp_x == 0.23  # server.json still says 0.5, and QuPath does not read it
 
 
-def test_a_pixel_size_that_the_project_file_does_not_have_yet_is_told(tmp_path):
+def test_a_pixel_size_that_the_project_file_does_not_have_yet_counts_and_is_told(tmp_path):
     path = write(tmp_path, builder(touch(tmp_path / "a.tif").as_uri(), pixelCalibration=calibration(0.5)))
     server = touch(tmp_path / "data/1/server.json")  # Ctrl+S in QuPath writes this, and not the project's file
-    server.write_text(json.dumps(builder(pixelCalibration=calibration(0.25))), encoding="utf-8")
     written = path.stat().st_mtime_ns
-    os.utime(server, ns=(written + 1, written + 1))
-    image = only(path)
+
+    def saved(content, at=written + 1):
+        server.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        os.utime(server, ns=(at, at))
+        return only(path)
+
+    image = saved(builder(pixelCalibration=calibration(0.25)))
+    assert image.mpp == (0.25, 0.25)
+    (said,) = image.remarks
+    assert said.startswith(
+        "QuPath saved it with 0.25 x 0.25 um per pixel, which counts, and the project's file still says"
+    )
+    for text in ("[]", "{", '{"metadata": 1}', builder(pixelCalibration=calibration(0.5)), builder()):
+        assert (saved(text).mpp, saved(text).remarks) == ((0.5, 0.5), ())
+    other = builder(pixelCalibration=calibration(0.25), width=401)  # a folder of another image
+    assert (saved(other).mpp, saved(other).remarks) == ((0.5, 0.5), ())
+    # QuPath wrote the project since, perhaps another that knew the former size
+    image = saved(builder(pixelCalibration=calibration(0.25)), at=written)
     assert image.mpp == (0.5, 0.5)
     (said,) = image.remarks
-    assert said.startswith("QuPath saved it with 0.25 x 0.25 um per pixel, and the project's file still says 0.5 x 0.5")
-    for text in ("[]", "{", '{"metadata": 1}', json.dumps(builder(pixelCalibration=calibration(0.5)))):
-        server.write_text(text, encoding="utf-8")
-        os.utime(server, ns=(written + 1, written + 1))
-        assert only(path).remarks == ()
-    server.write_text(json.dumps(builder(pixelCalibration=calibration(0.25))), encoding="utf-8")
-    os.utime(server, ns=(written, written))  # QuPath wrote the project since, perhaps another that knew the former size
-    (said,) = only(path).remarks
     assert "the project's file, which was written since, says 0.5 x 0.5, which counts" in said
 
 

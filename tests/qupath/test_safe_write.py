@@ -105,6 +105,38 @@ def test_the_project_file_is_left_alone_where_the_image_has_not_moved(study, tmp
     assert study.stat().st_mtime_ns == before
 
 
+def saved_with(study, mpp, seconds):
+    """The first image, with a pixel size that QuPath saved so long after the project's file."""
+    server, written = first(study).data_folder / "server.json", study.stat().st_mtime_ns
+    content = json.loads(server.read_bytes())
+    unwrapped = content.get("builder", content)
+    side = {"value": mpp, "unit": "µm"}
+    unwrapped["metadata"]["pixelCalibration"].update(pixelWidth=side, pixelHeight=side)
+    server.write_text(json.dumps(unwrapped), encoding="utf-8")
+    os.utime(server, ns=(written, written + seconds * 10**9))
+    return first(study)
+
+
+def test_a_pixel_size_that_qupath_saved_later_than_the_project_is_staged(study, tmp_path):
+    """QuPath writes it into the data then."""
+    stage(study, "1", first(study).path, tmp_path / "before")
+    staged = stage(study, "1", saved_with(study, 0.25, 1).path, tmp_path / "after")
+    said = [json.loads((tmp_path / name / "project.qpproj").read_text("utf-8")) for name in ("before", "after")]
+    sizes = [one["images"][0]["serverBuilder"]["metadata"]["pixelCalibration"]["pixelWidth"]["value"] for one in said]
+    assert sizes == [0.5, 0.25]
+    assert staged.new_uri is not None
+
+
+@pytest.mark.parametrize(("seconds", "counts"), [(60, 0.25), (-60, 0.5)])
+def test_a_place_that_is_written_into_the_project_changes_no_pixel_size(study, tmp_path, seconds, counts):
+    """The project's file is the later one from then on."""
+    assert saved_with(study, 0.25, seconds).mpp_x == counts
+    put_in_place(rewritten(study, tmp_path / "scratch"), image_state(first(study)), [])
+    assert first(study).mpp_x == counts
+    os.utime(study)
+    assert first(study).mpp_x == counts
+
+
 def test_a_project_without_a_class_list_gets_one(study, staged):
     shutil.rmtree(study.parent / "classifiers")
     put_in_place(staged, image_state(first(study)), [RED])
