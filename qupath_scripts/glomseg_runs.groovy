@@ -1,7 +1,7 @@
 /*
- * Purpose: which run was last at work. The other scripts load this file from their own folder; by itself it does
- *          nothing.
- * Input:   <project folder>/glomseg/<run>/run.json
+ * Purpose: which run was last at work, and what runs wrote. The other scripts load this file from their own folder; by
+ *          itself it does nothing.
+ * Input:   <project folder>/glomseg/<run>/run.json, <entry id>.geojson, candidates/<entry id>.geojson
  * Output:  none.
  * QuPath 0.5, 0.6, 0.7
  */
@@ -12,6 +12,8 @@ import java.nio.file.Path
 import java.time.DateTimeException
 import java.time.OffsetDateTime
 import qupath.lib.io.GsonTools
+import qupath.lib.io.PathIO
+import qupath.lib.objects.PathObject
 
 
 /** The runs of a project, by what their records say and not by their names, which follow the clock on a wall. */
@@ -62,6 +64,18 @@ class Runs {
             def record = fromFile(run.resolve("run.json"))
             [instant(record.started) ?: run.resolve("run.json").toFile().lastModified(),
              instant(lastChange(run, id)?.at), instant(record.images?.get(id)?.collected?.at)].max()
+        }
+    }
+
+    /** Read what a run found on an image, candidates too, as it wrote it; nothing where that cannot be read. */
+    static List<PathObject> written(Path home, String run, String id) {
+        if (run ==~ /\..*|.*[\/\\:].*/)
+            return []
+        try {
+            def files = ["", "candidates"].collect { home.resolve(run).resolve(it).resolve(id + ".geojson") }
+            return files.findAll { Files.isRegularFile(it) }.collectMany { PathIO.readObjects(it) }
+        } catch (IOException | RuntimeException ignored) {  // groovylint-disable-line CatchRuntimeException
+            return []
         }
     }
 

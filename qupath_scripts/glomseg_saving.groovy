@@ -269,7 +269,9 @@ List broughtTogether(def entry, def imageData) {
     def settings = shared.load("glomseg_image_settings"), was = imageIn(state), base = baseOf(entry, imageData, state)
     if (base.getProperty(WRITE) == there.getProperty(WRITE))  // glomseg's commands write what the project's file says
         settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was))
-    def merge = shared.load("glomseg_merge").newInstance(shared, base, read(bytes(imageData), imageData), there)
+    def ours = read(bytes(imageData), imageData)
+    addAsWritten(entry, base, ours, there)
+    def merge = shared.load("glomseg_merge").newInstance(shared, base, ours, there)
     merge.run(state.is(lastState(imageData)) ? known?.metadata : settings.metadataIn(was) ?: known?.metadata)
     there.setChanged(imageData.isChanged() || !state.is(lastState(imageData)))
     return [there, merge]
@@ -305,6 +307,17 @@ private def baseOf(def entry, def imageData, byte[] known) {
     base.getHierarchy().removeObjects(base.getHierarchy().getObjects(null, PathObject)
         .findAll { !it.isRootObject() && !here.contains(it.getID()) }, true)
     return base
+}
+
+/** Add to a base, as its run wrote it, what came in here and there since, such as a candidate that two accepted. */
+void addAsWritten(def entry, def base, def ours, def theirs) {
+    def (known, there) = [base, theirs].collect { it.getHierarchy().getAnnotationObjects()*.getID() as Set }
+    def both = ours.getHierarchy().getAnnotationObjects().findAll { !(it.getID() in known) && it.getID() in there }
+    def home = entry.getEntryPath().getParent().resolveSibling("glomseg"), runs = shared.load("glomseg_runs")
+    both.groupBy { it.getMetadata()["glomseg.run"] }.findAll { it.key }.each { run, items ->
+        def ids = items*.getID() as Set, written = runs.written(home, run, entry.getID())
+        base.getHierarchy().addObjects(written.findAll { it.getID() in ids }.unique { it.getID() })
+    }
 }
 
 private byte[] bytes(def imageData) {

@@ -9,6 +9,7 @@ import pytest
 from support.groovy import evaluate
 from support.runs import FREE, discs, made_run
 
+from glomseg.qupath.objects import write_geojson
 from glomseg.qupath.scripts import list_scripts
 
 pytestmark = pytest.mark.qupath
@@ -17,6 +18,7 @@ BEGIN = """
 import qupath.lib.images.ImageData
 import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.io.GsonTools
+import qupath.lib.io.PathIO
 import qupath.lib.objects.PathObject
 import qupath.lib.objects.PathObjects
 import qupath.lib.objects.TMACoreObject
@@ -185,6 +187,43 @@ return told([said: stood[0..1].collect { noted(it) + it.getPathClass().toString(
 )
 """Two people do something to the same outlines."""
 
+PLAY_CANDIDATES = (
+    BEGIN
+    + """
+def home = new File(PROJECT).toPath().resolveSibling("glomseg")
+def file = home.resolve("run-1").resolve("candidates").resolve(entry.getID() + ".geojson")
+def (left, right) = (0..1).collect { PathIO.readObjects(file).sort { it.getROI().getCentroidX() } }
+[[here, left, "AB"], [there, right, "CD"]].each { hierarchy, items, by ->
+    items.each { it.getMetadata().putAll(["glomseg.verdict": "accept", "glomseg.initials": by]) }
+    hierarchy.addObjects(items)
+}
+def move = { item, by ->
+    item.setROI(item.getROI().translate(by, 0))
+    item.getMeasurementList().put("Confidence", by)
+}
+move(right[0], 3)
+move(left[1], 5)
+move(left[2], 5)
+move(right[2], 3)
+right[3].setName("theirs")
+right[3].setDescription("a comment")
+right[3].setColor(0x123456)
+left[4].setDescription("a comment")
+right[5].getMetadata()["glomseg.verdict"] = "reject"
+right[5].setPathClass(PathClass.fromString("Rejected"))
+shared.saving().addAsWritten(entry, base, ourData, theirData)
+def merge = bringTogether()
+def stood = left.collect { one -> there.getAnnotationObjects().findAll { it.getID() == one.getID() } }
+return told([counts: stood*.size(), moved: [stood*.get(0), PathIO.readObjects(file).sort { it.getROI().getCentroidX() }]
+    .transpose().collect { now, was -> now.getROI().getCentroidX() - was.getROI().getCentroidX() },
+    confidence: stood.collect { it[0].getMeasurements()["Confidence"] },
+    noted: stood[3..4].collect { [it[0].getName(), it[0].getDescription(), it[0].getColor() == null] },
+    classes: stood.collect { it[0].getPathClass().toString() }.unique(),
+    by: stood.collect { it[0].getMetadata()["glomseg.initials"] }.unique(), contested: merge.contested])
+"""
+)
+"""Two people accept the same candidates, which the image did not hold before, and one of them does more to some."""
+
 
 PLAY_IMAGE = (
     BEGIN
@@ -303,6 +342,18 @@ def test_where_both_did_something_to_an_outline_what_was_done_here_stands_and_th
     assert said["contested"] == 3  # a verdict, a deletion of what was judged, an outline
     assert "3 objects" in said["words"]
     assert said["followed"] == [True, True]
+
+
+def test_a_candidate_that_two_accepted_stands_with_what_either_did_to_it(played, moved):
+    """What was here took the place of all that the other had done to it: what the run wrote was not known."""
+    write_geojson(moved.parent / "glomseg/run-1/candidates/1.geojson", discs("run-1", [(x, 600) for x, _ in FREE]))
+    said = played(PLAY_CANDIDATES)
+    assert said["counts"] == [1] * len(FREE)
+    assert said["moved"] == [3, 5, 5, 0, 0, 0, 0, 0]
+    assert said["confidence"] == [3, 5, 5] + [0.75] * 5
+    assert said["noted"] == [["theirs", "a comment", False], [None, "a comment", True]]
+    assert (said["classes"], said["by"]) == (["Glomerulus"], ["AB"])
+    assert said["contested"] == 2  # an outline, a verdict
 
 
 def test_what_was_done_to_the_image_itself_and_to_its_cells_stands(played):

@@ -4,6 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
+from support.another_qupath import ELSEWHERE, WARNED, load_it
 from support.runs import discs, made_run
 from support.slides import Disc, disc_slide
 
@@ -87,6 +88,28 @@ def test_a_candidate_that_was_judged_goes_back_with_u_and_comes_back_after_qupat
     assert offered.fx("hierarchy.getAnnotationObjects().size()") == "3"
     choose(offered, "no candidates")
     assert "(+" not in offered.text()
+
+
+def test_a_candidate_that_another_redrew_and_accepted_stands_so_where_it_is_accepted_here_as_it_was(offered):
+    """The outline that was here took the place of the other's redrawing."""
+    offered.fx(
+        ELSEWHERE
+        + f"""def file = new File('{offered.project.parent}/glomseg/run-7/candidates/1.geojson').toPath()
+        def items = qupath.lib.io.PathIO.readObjects(file).findAll {{ it.getROI().getCentroidX() > 500 }}
+        items[0].setROI(items[0].getROI().translate(0, 7))
+        items.each {{ it.getMetadata()['glomseg.verdict'] = 'accept' }}
+        theirs.getHierarchy().addObjects(items)
+        there.saveImageData(theirs)"""
+    )
+    offered.until(WARNED, "true")
+    for _ in range(4):
+        offered.press("Y")
+    assert "All have a verdict" in offered.text()
+    load_it(offered)
+    assert offered.on_disk() == "accept accept accept accept"
+    lows = "entryOf('kidney_01.tif').readHierarchy().getAnnotationObjects()*.getROI()*.getCentroidY()"
+    assert offered.fx(f"{lows}.collect {{ Math.round(it) }}.sort().toString()") == "[130, 130, 500, 507]"
+    assert "Changed both here and by the other program" not in offered.text()
 
 
 def test_a_run_that_ends_while_its_image_is_under_review_brings_its_candidates(offered):
