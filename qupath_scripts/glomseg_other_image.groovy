@@ -68,7 +68,7 @@ Map serverIn(byte[] data) {
 }
 
 /** Tell whether a file is that of another image of the project and not of this one: two may be called the same. */
-private boolean isFileOfAnother(File saved, File own, def entry) {
+boolean isFileOfAnother(File saved, File own, def entry) {
     return saved != null && own != null && saved != own && getProject().getImageList().any { other ->
         other.getID() != entry.getID() && other.getURIs().any { it.getScheme() == "file" && new File(it) == saved }
     }

@@ -52,6 +52,14 @@ def path_of_uri(uri: str) -> PurePath:
     return PurePosixPath(path)
 
 
+def path_or_none(uri: str) -> PurePath | None:
+    """Turn a file URI into a path as `path_of_uri` does; None where it names no file."""
+    try:
+        return path_of_uri(uri)
+    except ValueError:
+        return None
+
+
 def relative_to_project(image: PurePath, project_uri: str | None, folder: Path) -> Path | None:
     """Carry over where an image lay beside its project when QuPath last saved it; None where that says nothing."""
     try:
@@ -103,7 +111,7 @@ class Locator:
 
     @cached_property
     def _images(self) -> tuple[PurePath, ...]:
-        return tuple({image: None for image in map(_path_or_none, self.uris) if image is not None})
+        return tuple({image: None for image in map(path_or_none, self.uris) if image is not None})
 
     @cached_property
     def _claims(self) -> dict[str, PurePath]:
@@ -184,13 +192,6 @@ def _existing(candidate: PurePath) -> Path | None:
 
 def _real(path: Path) -> str:
     return os.path.realpath(path)
-
-
-def _path_or_none(uri: str) -> PurePath | None:
-    try:
-        return path_of_uri(uri)
-    except ValueError:
-        return None
 
 
 def _closest(candidates: Sequence[Path], image: PurePath) -> list[Path]:

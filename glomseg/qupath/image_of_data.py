@@ -7,13 +7,12 @@ images otherwise, shows the outlines of one image on another.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from glomseg.errors import ProjectError
-from glomseg.qupath.find_images import path_of_uri
+from glomseg.qupath.find_images import path_or_none
 from glomseg.qupath.image_data import readable_data
 from glomseg.qupath.image_servers import unwrapped
 from glomseg.qupath.project import ProjectImage
@@ -48,26 +47,22 @@ def image_of_data(data: Path | None) -> SavedImage | None:
         uri = inner.get("uri")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
-    try:
-        path = path_of_uri(uri) if isinstance(uri, str) else None
-    except ValueError:
-        path = None
+    path = path_or_none(uri) if isinstance(uri, str) else None
     return SavedImage(path=path, size_px=size)
 
 
-def refuse_other_image(image: ProjectImage, images: Iterable[ProjectImage] = ()) -> None:
+def refuse_other_image(image: ProjectImage) -> None:
     """Raise ProjectError where the data of an image were saved of another one.
 
-    That has another size, or is the file of another of `images`, those of the project, or a file of another name and
-    length that still lies where it lay, or beside this one: a file that was renamed does not, and one that was
-    converted has another suffix only.
+    That has another size, or is the file of another image of the project, or a file of another name and length that
+    still lies where it lay, or beside this one: a file that was renamed does not, and one that was converted has
+    another suffix only.
     """
     saved = image_of_data(readable_data(image.data_folder))
     if saved is None:
         return
     has_other_size = bool(saved.size_px and image.size_px and saved.size_px != image.size_px)
-    is_anothers = _is_file_of_another(saved.path, image, images)
-    if not has_other_size and not is_anothers and not _is_other_file(saved.path, image.path):
+    if not has_other_size and not image.is_anothers(saved.path) and not _is_other_file(saved.path, image.path):
         return
     is_namesake = saved.path is not None and image.path is not None and saved.path.name == image.path.name
     name = "" if saved.path is None else str(saved.path) if is_namesake else saved.path.name
@@ -77,21 +72,6 @@ def refuse_other_image(image: ProjectImage, images: Iterable[ProjectImage] = ())
         f"were exchanged, or copied from another project; put its own {image.data_folder} back (`glomseg restore "
         f"PROJECT {image.entry_id}` lists backups), or look at its outlines in QuPath and save it there"
     )
-
-
-def _is_file_of_another(saved: PurePath | None, image: ProjectImage, images: Iterable[ProjectImage]) -> bool:
-    """Tell whether a file is that of another image and not of this one: two may be called the same, in two folders."""
-    if saved is None or image.path is None or saved in _places(image):
-        return False
-    return any(other.entry_id != image.entry_id and saved in _places(other) for other in images)
-
-
-def _places(image: ProjectImage) -> tuple[PurePath | None, ...]:
-    """Return where the file of an image lies, and where the project says that it does: slides may have been moved."""
-    try:
-        return (image.path, path_of_uri(image.uri))
-    except ValueError:
-        return (image.path,)
 
 
 def _is_other_file(saved: PurePath | None, path: Path | None) -> bool:

@@ -10,15 +10,15 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from glomseg.errors import ProjectError, in_words
 from glomseg.files import from_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
-from glomseg.qupath.find_images import Located, Locator
+from glomseg.qupath.find_images import Located, Locator, path_or_none
 from glomseg.qupath.image_servers import (
     builder_problem,
     icc_remark,
@@ -38,6 +38,7 @@ class ProjectImage:
 
     `path` is where the file lies now, `tried` where it was looked for. `problem` says in one line why the image
     cannot be annotated, and what helps; `remarks` what the project says of it that is odd or not to be believed.
+    `whose` gives the ids of the project's images whose file lies, or lay, at a place.
     """
 
     entry_id: str
@@ -53,6 +54,12 @@ class ProjectImage:
     problem: str | None
     data_folder: Path
     remarks: tuple[str, ...] = ()
+    whose: Mapping[PurePath, Sequence[str]] = field(default_factory=dict, compare=False, repr=False)
+
+    def is_anothers(self, file: PurePath | None) -> bool:
+        """Tell whether a file is that of another image of the project and not of this one: names may be the same."""
+        ids = () if file is None or file == self.path else self.whose.get(file, ())
+        return bool(ids) and self.entry_id not in ids
 
     @property
     def size_px(self) -> tuple[int, int] | None:
@@ -124,11 +131,12 @@ def read_project(path: Path, *, slides: Sequence[Path] = ()) -> Project:
     )
     images = [_image_or_problem(entry, path, number, locator) for number, entry in enumerate(content["images"], 1)]
     _check_ids(path, images)
+    whose = _whose(images)
     return Project(
         path=path,
         folder=path.parent,
         version=version if isinstance(version, str) else None,
-        images=tuple(images),
+        images=tuple(replace(image, whose=whose) for image in images),
         classes=tuple(read_classes(path.parent)),
     )
 
@@ -304,6 +312,15 @@ def _place_problem(located: Located) -> str | None:
     if located.path is None:
         return f"the file was not found (tried {', '.join(located.tried)}); name its folder with `slides`"
     return None
+
+
+def _whose(images: Iterable[ProjectImage]) -> dict[PurePath, list[str]]:
+    """Tell whose file lies at a place, or does so as the project says: slides may have been moved."""
+    whose: dict[PurePath, list[str]] = {}
+    for image in images:
+        for place in filter(None, {image.path, path_or_none(image.uri)}):
+            whose.setdefault(place, []).append(image.entry_id)
+    return whose
 
 
 def _size(value: object) -> int | None:

@@ -157,7 +157,7 @@ def _without_own_data(project: Project, images: Sequence[ProjectImage], runs: Se
     others = {}
     for image in images:
         try:
-            refuse_data_of_another(image, runs, project.folder / FOLDER, project.images)
+            refuse_data_of_another(image, runs, project.folder / FOLDER)
             refuse_missing_data(image, runs, project.folder / FOLDER)
         except ProjectError as error:
             others[image.entry_id] = str(error)

@@ -78,22 +78,25 @@ def _copy_beside(path: Path) -> Backup:
 
 
 def _other_image(folder: Path, image: ProjectImage | None) -> str | None:
-    """Name the image of a backup where its file and its name, or its size, are not those of `image`."""
+    """Name the image of a backup where its file and its name, or its size, are not those of `image`.
+
+    Of another image of the same name its file is named.
+    """
     if image is None:
         return None
     try:
         entries = load_json(next(folder.glob("*.qpproj"))).get("images", [])
         entry = next(entry for entry in entries if str(entry["entryID"]) == image.entry_id)
         builder = unwrapped(entry["serverBuilder"])
-        name, file = str(entry["imageName"]), printable(path_of_uri(builder["uri"]).name)
+        name, path = str(entry["imageName"]), path_of_uri(builder["uri"])
         seen = builder.get("metadata") or entry["serverBuilder"].get("metadata") or {}
         size = seen.get("width"), seen.get("height")
     except (ProjectError, StopIteration, KeyError, TypeError, AttributeError, ValueError):
         return None
-    is_same = name == image.name or file == file_name(image)
+    is_same = not image.is_anothers(path) and (name == image.name or printable(path.name) == file_name(image))
     if is_same and (image.size_px is None or None in size or size == image.size_px):
         return None
-    return name
+    return str(path) if name == image.name else name
 
 
 def backup_folder(runs_folder: Path, entry_id: str, why: str) -> Path:

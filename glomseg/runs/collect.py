@@ -107,7 +107,7 @@ def collect_images(
             with recording(run, entry_id, Outcome.NOT_COLLECTED, options.on_conflict):
                 image, path = reachable(images.get(entry_id))
                 same_image(image, run)
-                refuse_data_of_another(image, runs, project.folder / FOLDER, project.images)
+                refuse_data_of_another(image, runs, project.folder / FOLDER)
                 refuse_missing_data(image, runs, project.folder / FOLDER)
                 run.images[entry_id] = record = under_its_name(record, image)
                 state = states.get(entry_id) or image_state(image)

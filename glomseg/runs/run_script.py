@@ -88,7 +88,7 @@ def _back_up(project: Project, image: ProjectImage, runs: Sequence[Run]) -> None
         ) from error
     runs_folder = project.folder / FOLDER
     try:
-        refuse_data_of_another(image, runs, runs_folder, project.images)
+        refuse_data_of_another(image, runs, runs_folder)
         refuse_missing_data(image, runs, runs_folder)
     except ProjectError as error:
         raise ProjectError(f"{image.name}: {error}. Nothing was run; name the others with `image`") from error

@@ -30,27 +30,34 @@ SCALE_TOLERANCE = 0.01
 def another_image(record: ImageRecord, image: ProjectImage) -> str | None:
     """Say which other image a run looked at under the entry id of `image`; None where nothing tells them apart.
 
-    An image of another size is another one. So is one of another name whose file has another name and length; a file
-    that was renamed, or an image that was, is the same.
+    An image of another size is another one. So is one whose file is that of another image of the project, and one of
+    another name whose file has another name and length; a file that was renamed, or an image that was, is the same.
     """
     if record.size and image.size_px and record.size != image.size_px:
         return f"{record.name}, {record.size[0]} x {record.size[1]} px"
+    if image.is_anothers(looked_at := Path(record.path or "")) and not _was_exchanged(record, image):
+        return f"{record.name}, {looked_at}"
     inputs, file = record.inputs, file_name(image)
     if inputs is None or inputs.file is None or file is None or record.name == image.name or inputs.file == file:
         return None
-    if image.path is not None and image.path.is_file() and image.path.stat().st_size == inputs.bytes:
-        return None
-    return f"{record.name}, {inputs.file}"
+    return None if _length(image.path) == inputs.bytes else f"{record.name}, {inputs.file}"
 
 
-def refuse_data_of_another(
-    image: ProjectImage, runs: Iterable[Run], runs_folder: Path, images: Iterable[ProjectImage]
-) -> None:
+def _was_exchanged(record: ImageRecord, image: ProjectImage) -> bool:
+    """Tell by the lengths of both files that the one that a run looked at lies elsewhere now, another in its place."""
+    then = record.inputs.bytes if record.inputs else None
+    return then is not None and _length(image.path) == then != _length(Path(record.path or ""))
+
+
+def _length(path: Path | None) -> int | None:
+    return path.stat().st_size if path is not None and path.is_file() else None
+
+
+def refuse_data_of_another(image: ProjectImage, runs: Iterable[Run], runs_folder: Path) -> None:
     """Raise ProjectError where the data of an image were saved of another, or hold what a run found on another.
 
     The latter is so where two project files share one data folder, or a project was made again over the data of
-    another. `runs` are those of the project as they were read, with what they found on other images; `images` all of
-    the project.
+    another. `runs` are those of the project as they were read, with what they found on other images.
     """
     records = {run.run_id: run.images.get(image.entry_id) for run in runs}
     for run_id in runs_in(runs_folder, image.entry_id, image.data_folder):
@@ -61,7 +68,7 @@ def refuse_data_of_another(
                 f"{image.data_folder.parent}, or this one was made again over it. Give each project a folder of its "
                 f"own, a copy with its data, and take that run back in this one: `glomseg undo PROJECT {run_id}`"
             )
-    refuse_other_image(image, images)
+    refuse_other_image(image)
 
 
 def refuse_missing_data(image: ProjectImage, runs: Sequence[Run], runs_folder: Path) -> None:
@@ -97,7 +104,7 @@ def without_data_of_others(
     listed, read = {image.entry_id: image for image in images}, []
     for item in annotated:
         try:
-            refuse_data_of_another(listed[item.entry_id], runs, runs_folder, listed.values())
+            refuse_data_of_another(listed[item.entry_id], runs, runs_folder)
             refuse_missing_data(listed[item.entry_id], runs, runs_folder)
             read.append(item)
         except ProjectError as error:

@@ -124,7 +124,7 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
         for image in project.images
     ]
     workers = at_work(runs_folder)
-    described = [describe_image(image, runs, runs_folder, images, is_at_work=bool(workers)) for image in images]
+    described = [describe_image(image, runs, runs_folder, is_at_work=bool(workers)) for image in images]
     if not files_only:
         described = _with_changes(project, described, runs_folder)
     problems = [*(run.problem for run in unreadable), *(problem for run in runs for problem in run.problems)]
@@ -178,12 +178,10 @@ def _changed(status: ImageStatus, read: AnnotatedImage, runs_folder: Path) -> Im
     return replace(status, since=since, owners=counts, annotations=annotations, review=review)
 
 
-def describe_image(
-    image: ProjectImage, runs: Sequence[Run], runs_folder: Path, images: Sequence[ProjectImage], *, is_at_work: bool
-) -> ImageStatus:
+def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, *, is_at_work: bool) -> ImageStatus:
     """Gather what the project's files and the records of `runs`, the oldest first, say about an image.
 
-    `images` are all of the project. `is_at_work` says whether a glomseg works in the project now.
+    `is_at_work` says whether a glomseg works in the project now.
     """
     looked_at = [(run, run.images[image.entry_id]) for run in runs if image.entry_id in run.images]
     others = {run.run_id: other for run, record in looked_at if (other := another_image(record, image))}
@@ -193,7 +191,7 @@ def describe_image(
     lost = lost_write(runs, runs_folder, image.entry_id, image.data_folder)
     state, problem, counts = ImageState(sha256=None), image.problem, OwnerCounts()
     try:
-        refuse_data_of_another(image, [run for run, _ in looked_at], runs_folder, images)
+        refuse_data_of_another(image, [run for run, _ in looked_at], runs_folder)
     except ProjectError as error:
         problem = "; ".join(filter(None, [str(error), problem]))
     is_outdated, is_lost, is_known, holes, is_half = False, False, True, False, False
