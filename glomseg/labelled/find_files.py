@@ -6,13 +6,14 @@ import gzip
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from glomseg.errors import EvaluationError, SlideError
 from glomseg.labelled.names import GEOJSON, MASKS, has_label_name, may_have_label_name, stem_of
 from glomseg.labelled.unread import other_picture, unread_label
 from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.outlines import image_of_run
 from glomseg.runs.run import RECORD, load_run
 from glomseg.slides.find_slides import find_slides
@@ -181,19 +182,27 @@ def left_out(path: Path) -> list[str]:
 
 def _run_results(folder: Path) -> list[Source]:
     run = load_run(folder)
+    done = {entry_id: record for entry_id, record in run.images.items() if record.is_done}
+    stems = [stem_of(Path(record.name)) for record in done.values()]
+    by_folder = len(set(stems)) < len(stems)
     sources = [
         Source(
             path=run.result_path(entry_id),
-            stem=stem_of(Path(record.name)),
-            folders=Path(record.name).parent.parts,
+            stem=stem,
+            folders=Path(record.name).parent.parts or (_folder_of(record) if by_folder else ()),
             annotated=image_of_run(run, entry_id),
         )
-        for entry_id, record in run.images.items()
-        if record.is_done
+        for stem, (entry_id, record) in zip(stems, done.items(), strict=True)
     ]
     if not sources:
         raise EvaluationError(f"the run in {folder} has no finished image; let it finish first")
     return sources
+
+
+def _folder_of(record: ImageRecord) -> tuple[str, ...]:
+    """Name the folder in which a slide lay, where the names of its run's slides do not tell them apart."""
+    above = PureWindowsPath(record.path or "").parent.name  # which takes the paths of other systems as well
+    return () if not above or above.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS else (above,)
 
 
 def find_images(path: Path) -> list[Source]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,22 +31,38 @@ def pair_up(
 ) -> tuple[list[Pair], list[str]]:
     """Match both sides by name and say in words what had no partner; two single files match whatever their names.
 
-    Files match by their names alone where these are unique on both sides, else by the folders as well. A truth
-    without prediction is refused, skipped, or scored as an empty prediction, as `missing` says; a prediction without
-    truth cannot be scored and is refused, or skipped. Raises EvaluationError.
+    Files match by their names alone where these are unique on both sides, else by the folders as well. Two of one name
+    in folders of other names match by it alone, which is said, where the sides share no folder's name; else they are of
+    two images, as A/s and B/s are. A truth without prediction is refused, skipped, or scored as an empty prediction, as
+    `missing` says; a prediction without truth cannot be scored and is refused, or skipped. Raises EvaluationError.
     """
     pictures = list(images)
     if len(predicted) == len(true) == 1:
         return [_pair(true[0].stem, predicted[0], true[0], pictures)], []
     by_stem = all(max(Counter(item.stem for item in side).values()) == 1 for side in (predicted, true))
-    ours, theirs = (_by_name(side, by_stem) for side in (predicted, true))
+    across = _across(predicted, true) if by_stem else {}
+    folders = [{name for item in side for name in item.folders} for side in (predicted, true)]
+    apart = set() if folders[0].isdisjoint(folders[1]) else set(across)
+    ours, theirs = (_by_name(side, by_stem, apart) for side in (predicted, true))
     lacking, extra = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
     if not theirs.keys() & ours.keys() or (missing == "refuse" and (lacking or extra)):
         raise EvaluationError(_complaint(ours, theirs, lacking, extra, pictures))
     names = sorted(theirs if missing == "empty" else theirs.keys() & ours.keys())
     pairs = [_pair(name, ours.get(name), theirs[name], pictures) for name in names]
     remarks = [f"{name}: no prediction; {'scored as empty' if missing == 'empty' else 'left out'}" for name in lacking]
+    if said := [text for stem, text in across.items() if stem not in apart]:
+        remarks.append(f"matched by their names alone, though in folders of other names: {first_names(said)}")
     return pairs, [*remarks, *(f"{name}: no truth; left out" for name in extra)]
+
+
+def _across(predicted: Iterable[Source], true: Iterable[Source]) -> dict[str, str]:
+    """Name by their stems the files of one name that lie in folders of other names."""
+    theirs = {item.stem: item for item in true if item.folders}
+    return {
+        item.stem: f"{item.key} with {theirs[item.stem].key}"
+        for item in predicted
+        if item.folders and item.stem in theirs and set(item.folders).isdisjoint(theirs[item.stem].folders)
+    }
 
 
 def _pair(key: str, predicted: Source | None, true: Source, pictures: list[Source]) -> Pair:
@@ -54,10 +70,10 @@ def _pair(key: str, predicted: Source | None, true: Source, pictures: list[Sourc
     return Pair(key=key, predicted=predicted, true=true, image=image)
 
 
-def _by_name(side: list[Source], by_stem: bool) -> dict[str, Source]:
+def _by_name(side: list[Source], by_stem: bool, apart: Collection[str]) -> dict[str, Source]:
     named: dict[str, Source] = {}
     for item in side:
-        name = item.stem if by_stem else item.key
+        name = item.stem if by_stem and item.stem not in apart else item.key
         if name in named:
             raise EvaluationError(_two_of_a_name(name, item, named[name]))
         named[name] = item

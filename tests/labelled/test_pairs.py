@@ -220,6 +220,38 @@ def test_the_same_name_in_two_folders_matches_by_folder(tmp_path: Path) -> None:
         assert pair.key.split("/")[0] in pair.true.path.parts
 
 
+def test_a_name_in_two_folders_is_that_of_two_images(tmp_path: Path) -> None:
+    """A/s and B/s were paired where each side had one of them, and the numbers were of two animals."""
+    truth = find_labels(touch(tmp_path / "truth", "A/x.png", "B/s.png"))
+    predicted = find_labels(touch(tmp_path / "out", "A/x.png", "A/s.png"))
+    with pytest.raises(EvaluationError, match="no prediction for B/s and no truth for A/s"):
+        pair_up(predicted, truth)
+    pairs, remarks = pair_up(predicted, truth, missing="skip")
+    assert ([pair.key for pair in pairs], remarks) == (
+        ["x"], ["B/s: no prediction; left out", "A/s: no truth; left out"]
+    )  # fmt: skip
+    pairs, remarks = pair_up(find_labels(touch(tmp_path / "fold", "f/x.png", "f/s.png")), truth)
+    assert [pair.key for pair in pairs] == ["s", "x"]
+    assert remarks == ["matched by their names alone, though in folders of other names: f/s with B/s, f/x with A/x"]
+    flat = find_labels(touch(tmp_path / "flat", "x.png", "s.png"))
+    assert not pair_up(flat, truth)[1], "a folder without folders says nothing"
+
+
+@pytest.mark.parametrize("sign", "/\\")
+def test_slides_of_one_name_in_a_run_match_by_their_folders(tmp_path: Path, sign: str) -> None:
+    run = Run(tmp_path / "run", "run-1", RunParameters(model="m"), started=now())
+    for key, animal in (("s", "A"), ("s-2", "B"), ("t", "B")):
+        write_geojson(run.result_path(key), [])
+        name = f"{key[0]}.svs"
+        run.update(key, ImageRecord(name=name, state=State.DONE, path=sign.join(("", "lab", animal, name))))
+    run.save()
+    truth = find_labels(touch(tmp_path / "truth", "A/s.png", "B/s.png", "B/t.png"))
+    pairs, _ = pair_up(find_labels(run.folder), truth)
+    assert [(pair.key, pair.predicted and pair.predicted.path.stem) for pair in pairs] == [
+        ("A/s", "s"), ("B/s", "s-2"), ("B/t", "t")
+    ]  # fmt: skip
+
+
 def test_two_files_match_whatever_they_are_called(tmp_path: Path) -> None:
     touch(tmp_path, "ours.geojson", "theirs.png")
     (pair,), _ = pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(tmp_path / "theirs.png"))

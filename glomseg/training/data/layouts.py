@@ -194,10 +194,11 @@ class _Layout:
 
     def _slide(self, image: Source) -> str:
         """Name the slide of an image by QuPath's name of the tile, else its folder, else its own name."""
-        tile = TILE.match(image.stem)
-        if tile:
-            return tile["image"]
         folders = [item for item in image.folders if not part_named(item) and item.lower() != HARD]
+        tile = TILE.match(image.stem)
+        if tile:  # in a folder `NAME [ID]` where two images of a project have that name
+            is_shared = bool(folders) and re.fullmatch(r" \[[\w-]+\]", folders[-1].removeprefix(tile["image"]))
+            return folders[-1] if is_shared else tile["image"]
         if folders:
             return "/".join((self.name, *folders))
         return f"{self.name}/{self.wholes.get(image.key, image.key)}"

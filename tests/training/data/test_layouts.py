@@ -68,6 +68,21 @@ def test_qupath_tiles_in_subfolders_have_named_values(data: Path) -> None:
         assert np.array_equal(read_example(example, 2.0).label, np.asarray(Image.open(example.label)))
 
 
+def test_tiles_of_two_images_of_one_name_are_of_two_slides(data: Path, tmp_path: Path) -> None:
+    """Exports put them into folders with the ids of the images."""
+    tiles = data / "qupath/tiles/qupath_0_6_0_beside"
+    for key in "12":
+        for folder in (f"s [{key}]", f"hard_negatives/s [{key}]"):
+            (tmp_path / folder).mkdir(parents=True)
+            name = f"s [x={len(folder)},y=0,w=5,h=5]"
+            for end in (".png", "-labelled.png"):
+                shutil.copy(next(tiles.rglob(f"kidney_01*]{end}")), tmp_path / folder / f"{name}{end}")
+    examples = find_examples([tmp_path], model_mpp=1.0, tile_mpp=1.0)
+    assert Counter((item.slide, item.hard) for item in examples) == {
+        (f"s [{key}]", hard): 1 for key in "12" for hard in (False, True)
+    }
+
+
 def test_two_classes_by_the_names_in_the_json(data: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(data / "qupath/tiles/qupath_0_6_0_beside", tmp_path / "export"))
     (folder / "export.json").write_text(json.dumps({"mpp": 1.25}))
