@@ -262,7 +262,7 @@ void undo() {
     telling.tell("Run ${answer.run} was taken back on ${undone.size()} images: ${sum('removed')} outlines removed, " +
         "${sum('restored')} earlier ones brought back")
     if (failed)
-        Dialogs.showErrorMessage(TITLE, "Not taken back:\n" + failed.collect { "${it.name}: ${it.reason}" }.join("\n"))
+        telling.showError("Not taken back:\n" + failed.collect { "${it.name}: ${it.reason}" }.join("\n"))
 }
 
 /** Name a run, its model, when it began, and what it brought in. */

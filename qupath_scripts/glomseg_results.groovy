@@ -9,7 +9,6 @@
 import static qupath.lib.gui.scripting.QPEx.*
 
 import java.nio.file.Path
-import qupath.fx.dialogs.Dialogs
 import qupath.lib.io.GsonTools
 
 def getRuns() {
@@ -84,7 +83,7 @@ void bringAllIn(def python, String file, List<String> ids, Map result) {
             (counts.any { it?.hidden } ? "; " + shared.NAMES_ARE_HIDDEN : ""),
             remarksOf(ids.collect { result.images[it] }.findAll()))
     if (left)
-        Dialogs.showErrorMessage("GlomSeg", "Not annotated:\n\n" + left.groupBy { it[1] }.collect { why, those ->
+        python.telling.showError("Not annotated:\n\n" + left.groupBy { it[1] }.collect { why, those ->
             python.telling.few(those*.first()) + ": " + why
         }.join("\n\n"))
 }

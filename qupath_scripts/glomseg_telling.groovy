@@ -13,7 +13,9 @@ import java.util.concurrent.CountDownLatch
 import javafx.application.Platform
 import javafx.geometry.Insets
 import javafx.scene.Scene
+import javafx.scene.control.Alert
 import javafx.scene.control.Button
+import javafx.scene.control.ButtonType
 import javafx.scene.control.Label
 import javafx.scene.control.ProgressBar
 import javafx.scene.control.TextField
@@ -210,6 +212,22 @@ void showResult(String text, File file, Collection<String> remarks = []) {
         path.end()  // which says more than the beginning of a long one
         close.requestFocus()
         putInCorner(stage)
+    }
+}
+
+/** Tell what went wrong in a window that stays until it is closed; a review may go on beside it. */
+void showError(String text) {
+    Platform.runLater {
+        def owner = getQuPath().getStage()
+        def alert = new Alert(Alert.AlertType.ERROR, text, ButtonType.OK)
+        alert.setTitle(TITLE)
+        alert.setHeaderText(null)
+        alert.getDialogPane().setMinHeight(Region.USE_PREF_SIZE)
+        alert.initOwner(owner)
+        alert.initModality(Modality.NONE)
+        beside { alert.show() }
+        if (owner.getProperties()[shared.OPEN]?.isShowing())
+            putInCorner(alert.getDialogPane().getScene().getWindow())
     }
 }
 

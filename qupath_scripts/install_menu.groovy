@@ -51,6 +51,8 @@ if (gui == null) {
     return
 }
 
+def loader = getClass().getClassLoader()
+def shared = new File(folder, "glomseg_shared.groovy")
 def inBackground = { Closure what ->
     def work = {
         try {
@@ -65,15 +67,16 @@ def inBackground = { Closure what ->
                 "A file could not be read or written, so this was not done, or not to its end: ${cause}" :
                 "Something went wrong that should not: ${cause}\n\nThe log (View > Show log) tells more; please " +
                 "report it."
-            Platform.runLater { Dialogs.showErrorMessage("GlomSeg", text) }
+            if (shared.isFile())
+                new GroovyShell(loader).parse(shared).load("glomseg_telling").showError(text)
+            else
+                Platform.runLater { Dialogs.showErrorMessage("GlomSeg", text) }
         }
     }
     def thread = new Thread(work, "glomseg")
     thread.setDaemon(true)
     thread.start()
 }
-def loader = getClass().getClassLoader()
-def shared = new File(folder, "glomseg_shared.groovy")
 Platform.runLater {
     if (shared.isFile())
         new GroovyShell(loader).parse(shared).watch()

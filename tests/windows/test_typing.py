@@ -67,3 +67,20 @@ def test_a_comment_is_typed_on_while_a_job_begins_and_ends(typing):
     typing.fx("gui.getStage().getProperties().remove('glomseg.typing'); review.getScene().getRoot().requestFocus(); 1")
     typing.press("Y", window="gui.getStage()")
     assert typing.verdicts() == "accept - - - -"
+
+
+def test_a_comment_is_typed_on_where_a_job_tells_what_went_wrong(menu, typing):
+    """Its window took the keyboard, and waited for an answer; the letters after it were lost, or gave verdicts."""
+    typing.press("T")
+    typing.fx("gui.getStage().getProperties()['glomseg.running'] = 'Annotate ...'; 1")
+    try:
+        menu.click("Report")
+        typing.until(HAVE, "1")
+    finally:
+        typing.fx("gui.getStage().getProperties().remove('glomseg.running'); 1")
+    typing.until(FOCUSED, "[Review: kidney_01.tif]")
+    typing.press("Y")
+    typing.press("X")
+    assert typing.fx("within(TextInputControl).any { it.getText() == 'yx' }") == "true"
+    assert typing.verdicts() == "- - - - -"
+    assert '"Annotate ..." is at work' in typing.answer("OK")
