@@ -17,7 +17,7 @@ from glomseg.evaluation.score import MPP_SLACK, ImageScore, score_image
 from glomseg.evaluation.summary import Summary, summarise
 from glomseg.labelled.alike import say_alike
 from glomseg.labelled.find_files import Source
-from glomseg.labelled.image_info import ImageInfo, info_of
+from glomseg.labelled.image_info import ImageInfo, info_of, refuse_shared_rows
 from glomseg.labelled.label_files import (
     Outlines,
     Selection,
@@ -96,6 +96,8 @@ def evaluate_outlines(
     check_classes([true for _, _, true in sides], settings.true, "truth")
     sides, spelled = with_one_spelling(sides, settings.true.class_name)
     images, remarks = [], [*_masks_read(sides), *spelled, *(settings.samples.remarks if settings.samples else ())]
+    if settings.samples is not None:
+        refuse_shared_rows([pair for pair, _, _ in sides], settings.samples)
     by_table, overruled, left = 0, list[str](), _Left()
     for done, (pair, predicted, true) in enumerate(sides):
         progress(done, len(sides))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from glomseg.errors import SampleSheetError
 from glomseg.labelled.kpis import KpisPlace, kpis_place
 from glomseg.labelled.pairs import Pair
-from glomseg.labelled.sample_sheet import SampleSheet
+from glomseg.labelled.sample_sheet import Sample, SampleSheet
+from glomseg.listing import first_names
 
 ALL = "all"
 
@@ -39,10 +41,7 @@ def info_of(
         return ImageInfo(
             key=pair.key, group=place.group, unit=place.animal, split=place.part, image=pair.image, kpis=place
         )
-    names = (pair.image.name if pair.image else pair.true.path.name, pair.true.stem, Path(pair.key).name)
-    sample = sheet.find(*names)
-    if sample is None:
-        raise SampleSheetError(f"{sheet.path} has no row for {pair.true.stem!r}; add it, or leave `samples` out")
+    sample = _sample(pair, sheet)
     group = sample.column(group_by) if group_by else sample.group
     return ImageInfo(
         key=pair.key,
@@ -52,3 +51,30 @@ def info_of(
         image=pair.image,
         kpis=place,
     )
+
+
+def refuse_shared_rows(pairs: Iterable[Pair], sheet: SampleSheet) -> None:
+    """Raise SampleSheetError where a row fits several images, as `s.png` does A/s.png and B/s.png, of two animals."""
+    taken: dict[int, list[Pair]] = {}
+    for pair in pairs:
+        taken.setdefault(id(_sample(pair, sheet)), []).append(pair)
+    for alike in taken.values():
+        if len(alike) > 1:
+            raise shared_row(sheet, [pair.key for pair in alike])
+
+
+def shared_row(sheet: SampleSheet, images: Sequence[str]) -> SampleSheetError:
+    """Say that a row fits several images, which are named with their folders, and the way out."""
+    return SampleSheetError(
+        f"a row of the sample sheet {sheet.path} fits {len(images)} images ({first_names(images)}); give each a row "
+        f"that names its folder as well, such as {images[0]}"
+    )
+
+
+def _sample(pair: Pair, sheet: SampleSheet) -> Sample:
+    path = pair.image or pair.true.path
+    names = (path.name, pair.true.stem, Path(pair.key).name)
+    sample = sheet.find(*names, path=path)
+    if sample is None:
+        raise SampleSheetError(f"{sheet.path} has no row for {pair.true.stem!r}; add it, or leave `samples` out")
+    return sample

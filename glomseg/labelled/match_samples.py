@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
 
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.sample_sheet import FIELDS, Sample, SampleSheet, odd_columns
@@ -11,10 +11,13 @@ from glomseg.listing import first_names
 
 
 def match_samples(
-    sheet: SampleSheet | None, images: Iterable[tuple[str, str, Sample]]
+    sheet: SampleSheet | None,
+    images: Iterable[tuple[str, str, Sample]],
+    paths: Mapping[str, PurePath | None] | None = None,
 ) -> tuple[dict[str, Sample], list[str]]:
     """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
 
+    Where images have one name, a row may name the folder as well, by the `paths` of their files by entry id.
     A row whose name an image has is that image's, and of none that has the same number as its entry id; nor is one from
     which a spreadsheet took the zeros: a row 7 where an image is 007.svs is that of no other image.
     A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
@@ -23,11 +26,15 @@ def match_samples(
     matched: dict[str, Sample] = {}
     missing, pairs = list[str](), list[tuple[str, Sample, Sample]]()
     images = list(images)
-    by_name = {} if sheet is None else {name: sheet.find(name) for _, name, _ in images}
+    by_name = (
+        {}
+        if sheet is None
+        else {entry_id: sheet.find(name, path=(paths or {}).get(entry_id)) for entry_id, name, _ in images}
+    )
     named, used = {id(row) for row in by_name.values()}, dict[int, list[str]]()
     numbers = {entry_id: stem.lstrip("0") for entry_id, name, _ in images if (stem := stem_of(Path(name))).isdecimal()}
     for entry_id, name, own in images:
-        row = by_name.get(name)
+        row = by_name.get(entry_id)
         if row is None and sheet is not None:
             other = sheet.samples.get(entry_id)
             means_names = numbers.get(entry_id) != entry_id and (entry_id in numbers or entry_id in numbers.values())
@@ -47,7 +54,7 @@ def match_samples(
         remarks.append(f"the sample sheet names images that are not here: {', '.join(unknown)}")
     remarks += [
         f"the row {name} of the sample sheet is taken for {len(ids)} images (ids {', '.join(ids)}): "
-        "where they are of different animals, give each a row by its id in place of it"
+        "where they are of different animals, give each a row by its id, or with its folder, in place of it"
         for name, row in sorted(sheet.samples.items())
         if len(ids := used.get(id(row), [])) > 1
     ]

@@ -13,7 +13,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from itertools import takewhile
+from pathlib import Path, PurePath, PureWindowsPath
 
 from glomseg.errors import SampleSheetError
 from glomseg.files import plain_text
@@ -81,11 +82,14 @@ class SampleSheet:
     columns: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
-    def find(self, *names: str) -> Sample | None:
+    def find(self, *names: str, path: PurePath | None = None) -> Sample | None:
         """Give the sample of an image by its name, by that without its ending, or as its files are named.
 
-        Raises SampleSheetError where the sheet says two things about images of one such name.
+        A row that names a folder as well, `A/img1.png`, goes first where the image's `path` has it. Raises
+        SampleSheetError where the sheet says two things about images of one such name.
         """
+        if path is not None and (named := self._by_folder(names, path)) is not None:
+            return named
         for name in map(_composed, names):
             for written in (name, Path(name).stem):
                 if written in self.samples:
@@ -95,11 +99,23 @@ class SampleSheet:
             if len(set(rows.values())) > 1:
                 raise SampleSheetError(
                     f"the sample sheet {self.path} names {' and '.join(sorted(rows))}, of which {name} could be "
-                    "either; write the whole file name"
+                    "either; write the whole file name, with its folder where that tells them apart"
                 )
             if rows:
                 return next(iter(rows.values()))
         return None
+
+    def _by_folder(self, names: Iterable[str], path: PurePath) -> Sample | None:
+        """Give the row that names the image and most of the folders above it; None where none or several do."""
+        rows = {
+            written: sample
+            for name in map(_composed, names)
+            for written, sample in self._by_stem.get(stem_of(Path(name)), {}).items()
+        }
+        shared = {written: _shared_folders(written, path) for written in rows}
+        most = max(shared.values(), default=0)
+        best = [rows[written] for written, count in shared.items() if count == most]
+        return best[0] if most and len(best) == 1 else None
 
     @cached_property
     def _by_stem(self) -> dict[str, dict[str, Sample]]:
@@ -120,6 +136,11 @@ class SampleSheet:
             raise SampleSheetError(
                 f"the sample sheet {self.path} has no column {column!r}; there are: {', '.join(self.columns)}"
             )
+
+
+def _shared_folders(written: str, path: PurePath) -> int:
+    pairs = zip(reversed(PureWindowsPath(written).parts[:-1]), reversed(path.parts[:-1]), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == _composed(pair[1]), pairs)))
 
 
 def read_sample_sheet(path: Path) -> SampleSheet:

@@ -10,7 +10,7 @@ from glomseg.errors import GlomsegError, MeasureError
 from glomseg.labelled.match_samples import match_samples
 from glomseg.labelled.sample_sheet import Sample, SampleSheet, read_sample_sheet, sample_of
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
-from glomseg.qupath.find_images import Locator
+from glomseg.qupath.find_images import Locator, path_or_none
 from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, ProjectImage, read_project
@@ -70,7 +70,9 @@ def read_sources(
     all_runs, unreadable = read_runs(project.folder / FOLDER)
     runs, strangers = without_strangers(all_runs, project.images)
     matched, remarks = match_samples(
-        sheet, [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images]
+        sheet,
+        [(image.entry_id, image.name, sample_of(image.metadata)) for image in project.images],
+        {image.entry_id: image.path or path_or_none(image.uri) for image in project.images},
     )
     same = same_slides(project.images)
     remarks += [*same.remarks(project.images), *strangers]
@@ -208,7 +210,8 @@ def _from_run(folder: Path, slides: Sequence[Path], sheet: SampleSheet | None) -
     if not done:
         raise MeasureError(f"{folder} holds no finished slide; run the same glomseg segment again")
     images = [(entry_id, record.name, Sample()) for entry_id, record in run.images.items()]
-    matched, remarks = match_samples(sheet, images)
+    paths = {entry_id: path_or_none(_uri(record)) for entry_id, record in run.images.items()}
+    matched, remarks = match_samples(sheet, images, paths)
     remarks = [*remarks, *run.problems]
     uris = [_uri(record) for record in run.images.values()]
     locator = Locator(folder, None, [path.absolute() for path in slides], uris)

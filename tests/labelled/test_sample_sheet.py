@@ -1,12 +1,12 @@
 """One reader of sample sheets, however they are written."""
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
 from glomseg.errors import SampleSheetError
 from glomseg.labelled.find_files import find_labels
-from glomseg.labelled.image_info import info_of
+from glomseg.labelled.image_info import info_of, refuse_shared_rows
 from glomseg.labelled.match_samples import match_samples
 from glomseg.labelled.pairs import pair_up
 from glomseg.labelled.sample_sheet import Sample, read_sample_sheet, sample_of
@@ -204,9 +204,32 @@ def test_one_row_and_two_images_of_that_name(tmp_path: Path) -> None:
     assert [matched[key].animal for key in ("4", "5", "8")] == ["m1", "m2", "m1"]
     assert remarks == [
         "the row slide.tif of the sample sheet is taken for 2 images (ids 4, 8): "
-        "where they are of different animals, give each a row by its id in place of it"
+        "where they are of different animals, give each a row by its id, or with its folder, in place of it"
     ]
     sheet.write_text("image,animal\n4,m1\nb.tif,m2\n8,m3\n")  # as is advised
     matched, remarks = match_samples(read_sample_sheet(sheet), images)
     assert [matched[key].animal for key in ("4", "5", "8")] == ["m1", "m2", "m3"]
     assert remarks == []
+    sheet.write_text("image,animal\nA/slide.tif,m1\nb.tif,m2\nB\\slide.tif,m3\n")  # and as is, too
+    paths = {"4": Path("/lab/A/slide.tif"), "5": None, "8": PureWindowsPath("D:\\lab\\B\\slide.tif")}
+    matched, remarks = match_samples(read_sample_sheet(sheet), images, paths)
+    assert [matched[key].animal for key in ("4", "5", "8")] == ["m1", "m2", "m3"]
+    assert remarks == []
+
+
+def test_a_row_that_fits_two_images_of_an_evaluation_is_refused(tmp_path: Path) -> None:
+    for animal in "AB":
+        (tmp_path / animal).mkdir()
+        (tmp_path / animal / "img1.png").write_bytes(b"x")
+    labels = find_labels(tmp_path)
+    pairs, _ = pair_up(labels, labels)
+    path = sheet(tmp_path, "image,animal\nimg1.png,m1\n")
+    with pytest.raises(SampleSheetError, match=r"fits 2 images \(A/1, B/1\); give each a row that names its folder"):
+        refuse_shared_rows(pairs, read_sample_sheet(path))
+    path.write_text("image,animal\nA/img1.png,m1\nB/img1.png,m2\n")
+    found = read_sample_sheet(path)
+    refuse_shared_rows(pairs, found)
+    assert [info_of(pair, found).unit for pair in pairs] == ["m1", "m2"]
+    path.write_text("image,animal\nA/img1.png,m1\n")
+    with pytest.raises(SampleSheetError, match="fits 2 images"):
+        refuse_shared_rows(pairs, read_sample_sheet(path))

@@ -17,11 +17,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from glomseg.errors import LabelError, SampleSheetError, TrainingError
 from glomseg.labelled.find_files import Source, find_pictures
+from glomseg.labelled.image_info import shared_row
 from glomseg.labelled.kpis import KpisPlace, kpis_place
 from glomseg.labelled.names import stem_of
 from glomseg.labelled.parts import part_named
@@ -75,6 +76,7 @@ def find_pairs(
             examples.append(layout.example(image, label))
         except (TrainingError, LabelError, SampleSheetError) as error:
             problems.append(str(error))
+    problems += layout.shared_rows()
     problems += [f"{item.path} has no image of its name; add it, or remove the label" for item in lone]
     return Pairs(examples=tuple(examples), problems=tuple(problems))
 
@@ -150,6 +152,12 @@ class _Layout:
     wholes: Mapping[str, str]
     samples: SampleSheet | None
     part: str
+    taken: dict[int, dict[str, str]] = field(default_factory=dict)
+
+    def shared_rows(self) -> list[str]:
+        """Say which rows of the sample sheet fit images of several slides, such as one `s.png` for A/s and B/s."""
+        images = [list(slides.values()) for slides in self.taken.values() if len(slides) > 1]
+        return [str(shared_row(self.samples, names)) for names in images if self.samples is not None]
 
     def example(self, image: Source, label: Source | None) -> Example:
         """Describe a pair by names alone, no picture is opened; raises TrainingError."""
@@ -187,9 +195,10 @@ class _Layout:
         """Give what the sample sheet says of an image or its slide; raises TrainingError where it says nothing."""
         if self.samples is None:
             return Sample()
-        sample = self.samples.find(image.path.name, image.stem, slide)
+        sample = self.samples.find(image.path.name, image.stem, slide, path=image.path)
         if sample is None:
             raise TrainingError(f"{self.samples.path} has no row for {image.path} or its slide {slide}; add one")
+        self.taken.setdefault(id(sample), {}).setdefault(slide, image.key)
         return sample
 
     def _slide(self, image: Source) -> str:

@@ -385,6 +385,18 @@ def test_a_sample_sheet_says_which_animal(data: Path, tmp_path: Path) -> None:
         find_examples([folder], model_mpp=2, tile_mpp=2)
 
 
+def test_a_row_of_the_sample_sheet_is_of_one_slide(tmp_path: Path) -> None:
+    """Images of one name in the folders of two animals were both of the first, or could be either."""
+    for animal in "AB":
+        write_pair(tmp_path, f"images/{animal}/s.png", f"masks/{animal}/s.png")
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("image,animal\ns.png,m1\n")
+    with pytest.raises(TrainingError, match=r"fits 2 images \(A/s, B/s\); give each a row that names its folder"):
+        find_examples([tmp_path], model_mpp=1, tile_mpp=1)
+    sheet.write_text("image,animal\nA/s.png,m1\nB/s.png,m2\n")
+    assert [item.case for item in find_examples([tmp_path], model_mpp=1, tile_mpp=1)] == ["m1", "m2"]
+
+
 def test_what_of_the_files_is_read_otherwise_is_said(tmp_path: Path) -> None:
     """Cells that mean nothing, and colours that a profile would change."""
     (tmp_path / "masks").mkdir()
