@@ -32,6 +32,8 @@ SETTINGS = (
     "optimiser.precision=32-true",
     "validation.patience=0",
 )
+STEPS = 40
+"""So many tell what was rejected from what was not; some 150 are taken in a minute where nothing else runs."""
 QUICK = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
@@ -109,13 +111,17 @@ def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path)
     assert after > before + 0.1
     assert after > 0.9
 
-    quick = ("--minutes", 1, *QUICK)
-    adapted = glomseg("train", "--from-project", project, "-o", tmp_path / "adapted", *quick)
-    assert adapted.code == 0, adapted.err
+    for minutes in (1, 3, 9):  # a busy machine takes few steps in a minute
+        model = tmp_path / f"adapted in {minutes}"
+        adapted = glomseg("train", "--from-project", project, "-o", model, "--minutes", minutes, *QUICK)
+        assert adapted.code == 0, adapted.err
+        made = json.loads((model / "adaptation.json").read_text())
+        if made["steps"] >= STEPS:
+            break
     assert "on reviewed images left out" in adapted.err
     assert "gained" in adapted.err
-    assert "adapted to model adapted" in glomseg("status", project).err
-    assert object_f1(glomseg, tmp_path / "adapted", held_out, tmp_path / "then") > before + 0.1
+    assert f"adapted to model {model.name}" in glomseg("status", project).err
+    assert made["left_out"]["now"]["object_f1"] > made["left_out"]["before"]["object_f1"] + 0.1
 
     start.rename(tmp_path / "elsewhere")
     lost = glomseg("train", "--from-project", project, "-o", tmp_path / "none")
