@@ -271,8 +271,11 @@ class Walk extends ImageWindow {
     }
 
     void takeBack() {
+        def standing = past ? data.getHierarchy().getAnnotationObjects().collectEntries { [(it.getID()): it] } : [:]
+        while (past && !standing.containsKey(past.last()))  // QuPath's own undo took it back, or it was deleted
+            rejected.remove(past.remove(past.size() - 1))
         def id = past ? past.remove(past.size() - 1) : null  // the last: pop() of a list takes the first
-        def item = id == null ? null : data.getHierarchy().getAnnotationObjects().find { it.getID() == id }
+        def item = standing[id]
         if (item == null) {
             warn("There is nothing to take back.")
         } else {

@@ -67,6 +67,14 @@ def test_unseen_tissue_is_walked_and_two_clicks_outline_a_glomerulus(desk):
     assert desk.fx("hierarchy.getAnnotationObjects().size()") == "2"
     desk.press("U", window="gui.getStage()")
     assert desk.fx("hierarchy.getAnnotationObjects().collect { it.getID() }.join()") == first  # the last is taken back
+    desk.press("E", window="gui.getStage()")
+    two_clicks(desk, (300, 300), (420, 306))
+    desk.fx("gui.getUndoRedoManager().undoOnce(); 1")
+    assert desk.fx("hierarchy.getAnnotationObjects().collect { it.getID() }.join()") == first
+    desk.press("U", window="gui.getStage()")
+    assert desk.fx("hierarchy.getAnnotationObjects().size()") == "0"  # the last that stands, at once
+    desk.press("E", window="gui.getStage()")
+    two_clicks(desk, (634, 300), (760, 306))
     desk.fx(WALK + "walk.close()")
     desk.settle()
     for key in ("Y", "Y", "U"):  # the review gave way to the walk, and that is closed: nobody judges
