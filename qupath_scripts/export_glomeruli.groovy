@@ -35,6 +35,7 @@ def rule = shared.load("glomseg_classes")
 if (entry != null) {
     shared.saving().refuseUnread(entry, imageData)
     shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
+    shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
 }
 def heads = ["image", "object_id", "class", "name", "x_px", "y_px", "area_um2", "confidence", "run", "verdict",
              "initials", "locked", "project"]

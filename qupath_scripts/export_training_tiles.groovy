@@ -93,6 +93,7 @@ if (other) {
     return
 }
 
+shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
 def server = imageData.getServer()
 def problem = pictureProblem(server)
 if (problem) {

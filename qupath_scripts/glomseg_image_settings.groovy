@@ -11,7 +11,9 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import com.google.gson.Gson
 import com.google.gson.JsonObject
+import com.google.gson.JsonParseException
 import groovy.transform.Field
+import java.nio.file.Files
 import qupath.lib.images.servers.ImageServerBuilder.ServerBuilder
 import qupath.lib.images.servers.ImageServerMetadata
 import qupath.lib.images.servers.PixelCalibration
@@ -54,26 +56,73 @@ void set(def project, def entry, Map image, Map values) {
 }
 
 /**
- * Set in data that were just read, and in the project as it is open here, what was set in these data since they were of
- * a former state, of which `was` tells as `inFile` does: QuPath reads data with what the project says of the image.
+ * Set in data that were just read what was set in these data since they were of a former state, of which `was` tells as
+ * `inFile` does: QuPath reads data with what the project says of the image. Returns what sets it in the project, too.
  */
-void setAsSaved(def entry, def imageData, Map image, Map was) {
+Closure setAsSaved(def entry, def imageData, Map image, Map was) {
     def now = inFile(image)
     def values = was == null || now == null ? [:] : now.findAll { !Objects.equals(it.value, was[it.key]) }
     if (!values)
-        return
-    setInProject(entry, image, values)
+        return { }
+    def builder = withValues(entry, image, values)
     imageData.updateServerMetadata(changed(imageData.getServerMetadata(), values))
+    return { entry.@serverBuilder = builder }
+}
+
+/**
+ * Set, in the project as it is open here and in all data that are shown, what QuPath saved with an image later than the
+ * project's file, by the rules of glomseg's saved_settings.py: it opens the image by that file, and whoever writes that
+ * next would make the former value the later one. What was set here stays. This waits where another saved a shown image
+ * since, and where that is not saved here, unless a script is at work on `imageData`, its data.
+ */
+void takeSaved(def project, def entry, def imageData = null) {
+    def image = savedLater(project, entry), there = inFile(image)
+    def listed = there == null ? [:] : shared.load("glomseg_project_file").listed(project)
+    def before = inFile(listed[entry.getID()] ?: [:])
+    def waits = { imageData == null && it.isChanged() || shared.saving().isSavedElsewhere(entry, it) }
+    if (before == null || shownOf(project, entry).any(waits))
+        return
+    def ours = here(project, entry) + (imageData == null ? [] : [settings(imageData.getServerMetadata())])
+    def values = there.findAll { name, value ->
+        !Objects.equals(value, before[name]) && ours.any { !Objects.equals(it[name], value) } &&
+            ours.every { Objects.equals(it[name], before[name]) || Objects.equals(it[name], value) }
+    }
+    if (!values || !isSameImage(entry.getServerBuilder().getMetadata().orElse(null) ?: metadataIn(image),
+        metadataIn(image)))
+        return
+    set(project, entry, image, values)
+    if (imageData != null)
+        imageData.updateServerMetadata(changed(imageData.getServerMetadata(), values))
+}
+
+/** Return what QuPath saved of an image beside its data, as a project's file says it; nothing where it is no later. */
+private Map savedLater(def project, def entry) {
+    def own = project.getPath(), file = entry.getEntryPath().resolve("server.json")
+    try {
+        if (own == null || Files.getLastModifiedTime(file) <= Files.getLastModifiedTime(own))
+            return [:]
+        def server = gson().fromJson(Files.readString(file), Map) ?: [:]
+        def isOld = server.builderType == null && server.builder instanceof Map  // of QuPath 0.5
+        def image = [serverBuilder: isOld ? server.builder : server]
+        return metadataIn(image) == null ? [:] : image
+    } catch (IOException | JsonParseException ignored) {
+        return [:]
+    }
 }
 
 private void setInProject(def entry, Map image, Map values) {
+    entry.@serverBuilder = withValues(entry, image, values)  // QuPath itself sets it only with the data of an image
+}
+
+/** Return what the project opens an image by here, with some values; throws where that is another image there. */
+private def withValues(def entry, Map image, Map values) {
     def theirs = metadataIn(image), builder = entry.getServerBuilder()
     def ours = builder.getMetadata().orElse(null) ?: theirs
     if (!isSameImage(ours, theirs))
         throw new IllegalStateException("${entry.getImageName()} is another image there")
     JsonObject tree = gson().toJsonTree(builder, ServerBuilder).getAsJsonObject()
     tree.add("metadata", gson().toJsonTree(changed(ours, values)))
-    entry.@serverBuilder = gson().fromJson(tree, ServerBuilder)  // QuPath itself sets it only with the data of an image
+    return gson().fromJson(tree, ServerBuilder)
 }
 
 private boolean isSameImage(ImageServerMetadata one, ImageServerMetadata other) {

@@ -261,20 +261,21 @@ private Path dataFile(def entry) {
 }
 
 /**
- * Return the data of an image as another program saved them, with what was done here since they were read or saved, and
- * how that went together, as a Merge; they are changed where something was. The data that are shown stay as they are.
+ * Return the data of an image as another program saved them, with what was done here since they were read or saved,
+ * how that went together, as a Merge, and what sets in the project what they say of the image itself; they are changed
+ * where something was. The data that are shown and the project stay as they are.
  */
 List broughtTogether(def entry, def imageData) {
     def there = entry.readImageData(), known = stamps().get(imageData), state = stateOf(imageData, there)
     def settings = shared.load("glomseg_image_settings"), was = imageIn(state), base = baseOf(entry, imageData, state)
-    if (base.getProperty(WRITE) == there.getProperty(WRITE))  // glomseg's commands write what the project's file says
-        settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was))
+    def isPersons = base.getProperty(WRITE) == there.getProperty(WRITE)  // commands write what the project's file says
+    def set = isPersons ? settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was)) : { }
     def ours = read(bytes(imageData), imageData)
     addAsWritten(entry, base, ours, there)
     def merge = shared.load("glomseg_merge").newInstance(shared, base, ours, there)
     merge.run(state.is(lastState(imageData)) ? known?.metadata : settings.metadataIn(was) ?: known?.metadata)
     there.setChanged(imageData.isChanged() || !state.is(lastState(imageData)))
-    return [there, merge]
+    return [there, merge, set]
 }
 
 /** Return what data say of the image itself, as a project's file does. */

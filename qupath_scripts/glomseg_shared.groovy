@@ -464,6 +464,7 @@ List<String> takeOverMarks(def project, def own = null) {
     def (ours, others) = listed.keySet().split { known.containsKey(it) }
     ours.each { adoptMarks(known[it], listed[it].metadata ?: [:], own) }
     def left = file.takeOver(project, listed), names = others.collect { listed[it].imageName.toString() }
+    ours.each { load("glomseg_image_settings").takeSaved(project, known[it]) }
     def unknown = []
     if (names)
         unknown << "lists images that are not known here (${names.join(', ')}): another program added them"

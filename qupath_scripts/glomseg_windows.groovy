@@ -294,11 +294,12 @@ abstract class ImageWindow {
     void takeBoth() {
         takeOverMarks()
         def old = data
-        def (there, merge) = shared.saving().broughtTogether(entry, old)
+        def (there, merge, setInProject) = shared.saving().broughtTogether(entry, old)
         if (there.isChanged() || merge.isLessThere())
             keep("load", shared.saving().whole(old))
         if (there.isChanged())
             keep("review")
+        setInProject()
         carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()

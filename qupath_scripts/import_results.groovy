@@ -86,6 +86,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
     refuseDataOfAnother(shared, home, before, entry, imageData)
     shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
+    shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
     def earlier = remembered(shared, memoryOf(home, key, before), before != null, forget)
     def isLost = earlier == null
     earlier = earlier ?: []

@@ -28,6 +28,7 @@ def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParen
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 shared.saving().refuseUnread(entry, imageData)
 shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
+shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
 def rule = shared.load("glomseg_classes"), tables = shared.load("glomseg_tables")
 def (glomeruli, others) = getAnnotationObjects().split { rule.isOf(it, "Glomerulus") }
 def sclerotic = glomeruli.findAll { rule.isOf(it, "Glomerulus: Sclerotic") }

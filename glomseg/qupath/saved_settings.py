@@ -66,5 +66,7 @@ def save_uri(data_folder: Path, uri: str) -> None:
 
 
 def _metadata(builder: dict[str, Any]) -> dict[str, Any]:
+    if "builderType" not in builder:  # QuPath 0.5 puts the builder into "builder"
+        builder = builder.get("builder", builder)
     found: dict[str, Any] = builder.get("metadata") or unwrapped(builder).get("metadata") or {}
     return found

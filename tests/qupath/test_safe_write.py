@@ -112,7 +112,7 @@ def saved_with(study, mpp, seconds):
     unwrapped = content.get("builder", content)
     side = {"value": mpp, "unit": "µm"}
     unwrapped["metadata"]["pixelCalibration"].update(pixelWidth=side, pixelHeight=side)
-    server.write_text(json.dumps(unwrapped), encoding="utf-8")
+    server.write_text(json.dumps(content), encoding="utf-8")
     os.utime(server, ns=(written, written + seconds * 10**9))
     return first(study)
 

@@ -4,7 +4,7 @@ import csv
 import json
 
 import pytest
-from support.groovy import evaluate
+from support.groovy import evaluate, import_run
 from support.kill import using
 from support.runs import FREE, discs, made_run, standing
 
@@ -51,6 +51,12 @@ def test_no_command_writes_the_former_one_over_it(saved, one_process):
     with using(one_process):
         collect_run(saved)
     assert len(standing(one_process, saved)) > len(FREE)
+    assert in_data(saved) == (0.25, 40)
+
+
+def test_nor_does_the_import_in_qupath(saved, one_process):
+    made_run(saved, "run-1", discs("run-1", FREE))
+    assert one_process.call(import_run, saved, "1", "run-1")["added"] == len(FREE)
     assert in_data(saved) == (0.25, 40)
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.another_qupath import WARNED, load_it
+from support.another_qupath import PRESS, WARNED, load_it
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -174,6 +174,66 @@ def test_a_pixel_size_that_another_qupath_saved_with_the_data_alone_is_loaded(re
         review.project.write_text(before, "utf-8")
         review.open("kidney_01.tif")
         review.fx("entryOf('kidney_01.tif').with { it.saveImageData(it.readImageData()) }")
+
+
+def test_a_load_that_fails_as_it_keeps_a_backup_sets_no_pixel_size_in_the_project(review):
+    """A full disk, in the place of which a file stands in that of the backups."""
+    size = f"entryOf('kidney_01.tif').getServerBuilder().getMetadata().get().with {{ {SIZE}[0] }}"
+    before, entry_id = review.project.read_text("utf-8"), review.fx("entryOf('kidney_01.tif').getID()")
+    backups = review.project.parent / "glomseg/backup" / entry_id
+    backups.parent.mkdir(parents=True, exist_ok=True)
+    if backups.exists():
+        backups.rename(backups.with_name("aside"))
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.fx(OTHER + "give(image('kidney_01.tif')) { it.pixelSizeMicrons(0.3, 0.3) }")
+        review.until(WARNED, "true")
+        review.press("X")
+        backups.write_text("full")
+        review.fx(PRESS.format("Load it, with what was done here"))
+        review.until("within(Label).any { it.getText().startsWith('Nothing was done') }", "true")
+        assert review.fx(size) == "0.5"
+        backups.unlink()
+        load_it(review)
+        assert review.fx(size) == "0.3"
+    finally:
+        if backups.is_file():
+            backups.unlink()
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.setProject(null)""")
+        review.project.write_text(before, "utf-8")
+        review.open("kidney_01.tif")
+        review.fx("entryOf('kidney_01.tif').with { it.saveImageData(it.readImageData()) }")
+
+
+def test_a_pixel_size_that_another_qupath_saved_with_the_data_alone_is_there_at_the_first_opening(review):
+    """QuPath opens the image by the project's file, which our next save would make the later one."""
+    size = f"data.getServerMetadata().with {{ {SIZE} }}.toString()"
+    before = review.project.read_text("utf-8")
+    try:
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        review.fx(OTHER + "give(image('kidney_02.tif')) { it.pixelSizeMicrons(0.3, 0.3).magnification(33) }")
+        assert review.project.read_text("utf-8").count("0.3") == 0
+        review.open("kidney_02.tif")
+        review.until(size, "[0.3, 0.3]")
+        assert review.fx("data.isChanged()") == "false"
+        review.open("kidney_01.tif")
+        review.press("X")
+        review.until("data.isChanged()", "false")
+        review.settle()
+        images = json.loads(review.project.read_text("utf-8"))["images"]
+        theirs = next(one for one in images if one["imageName"] == "kidney_02.tif")["serverBuilder"]["metadata"]
+        assert (theirs["pixelCalibration"]["pixelWidth"]["value"], theirs["magnification"]) == (0.3, 33)
+    finally:
+        review.fx("""gui.getAllViewers().each { it.getImageData()?.setChanged(false); it.resetImageData() }
+            gui.setProject(null)""")
+        review.project.write_text(before, "utf-8")
+        review.open("kidney_02.tif")
+        review.fx("entryOf('kidney_02.tif').with { it.saveImageData(it.readImageData()) }")
+        review.open("kidney_01.tif")
 
 
 def test_what_another_program_set_of_an_image_that_is_another_one_there_is_not_overwritten(review):
