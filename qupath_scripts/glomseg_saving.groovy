@@ -242,9 +242,11 @@ private int objectsSaid(def entry) {
 /** Tell whether a run wrote into an image and is not taken back, but for the write that is being made, by its mark. */
 private boolean isWritten(def entry, String own) {
     def folder = entry.getEntryPath(), runs = shared.load("glomseg_runs")
+    def uri = entry.getURIs().find { it.getScheme() == "file" }, file = uri == null ? null : new File(uri)
     return runs.oldestFirst(folder.getParent().resolveSibling("glomseg")).any { run ->
         def image = runs.fromFile(run.resolve("run.json")).images?.get(entry.getID())
-        image?.name in [null, entry.getOriginalImageName()] && runs.wroteInto(run, entry.getID(), own)
+        def isRenamed = file != null && image?.inputs?.file == file.getName() && image.inputs.bytes == file.length()
+        (isRenamed || image?.name in [null, entry.getOriginalImageName()]) && runs.wroteInto(run, entry.getID(), own)
     }
 }
 

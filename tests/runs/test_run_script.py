@@ -4,11 +4,13 @@ import json
 
 import pytest
 from support.groovy import evaluate, import_run
+from support.kill import using
 from support.runs import FREE, discs, made_run, standing
 
 from glomseg.errors import ProjectError, QuPathError
 from glomseg.qupath.project import read_project
 from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.collect import collect_run
 from glomseg.runs.run_script import run_on_project
 
 pytestmark = pytest.mark.qupath
@@ -118,18 +120,41 @@ def test_no_import_takes_the_place_of_data_that_cannot_be_read(moved, one_proces
     assert not (moved.parent / "glomseg/memory").exists()
 
 
+def test_no_review_takes_the_place_of_data_that_a_run_wrote_before_the_image_was_renamed(moved, one_process):
+    """Nothing but the run tells of them: their folder is empty, as where a share is away."""
+    made_run(moved, "run-1", discs("run-1", FREE))
+    with using(one_process):
+        collect_run(moved)
+    record, image = moved.parent / "glomseg/run-1/run.json", read_project(moved).images[0]
+    content = json.loads(record.read_text("utf-8"))
+    content["images"]["1"].update(
+        name="as it was called", inputs={"file": image.path.name, "bytes": image.path.stat().st_size}
+    )
+    record.write_text(json.dumps(content), "utf-8")
+    for name in ("data.qpdata", "summary.json"):
+        (image.data_folder / name).unlink()
+    with pytest.raises(QuPathError, match="nothing is replaced"):
+        save_review(moved, one_process)
+    assert not (image.data_folder / "data.qpdata").exists()
+
+
 def test_no_review_is_saved_over_data_that_cannot_be_read(moved, one_process):
     before = damaged(moved, "missing")
+    with pytest.raises(QuPathError, match="nothing is replaced"):
+        save_review(moved, one_process)
+    folder = read_project(moved).images[0].data_folder
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def save_review(moved, one_process):
+    """Save the first image as the review does."""
     shared = list_scripts()["find_missed"].with_name("glomseg_shared.groovy")
     save = """
         def project = qupath.lib.projects.ProjectIO.loadProject(new File(PROJECT), java.awt.image.BufferedImage)
         def entry = project.getImageList().find { it.getID() == "1" }
         new GroovyShell(getClass().getClassLoader()).parse(new File(SHARED)).save(project, entry, entry.readImageData())
     """
-    with pytest.raises(QuPathError, match="nothing is replaced"):
-        one_process.call(evaluate, save, {"PROJECT": str(moved), "SHARED": str(shared)})
-    folder = read_project(moved).images[0].data_folder
-    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    one_process.call(evaluate, save, {"PROJECT": str(moved), "SHARED": str(shared)})
 
 
 def test_of_images_of_one_name_none_is_taken_by_chance(moved, script):
