@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 from glomseg.labelled.names import stem_of
-from glomseg.labelled.sample_sheet import FIELDS, Sample, SampleSheet, odd_columns
+from glomseg.labelled.sample_sheet import FIELDS, Sample, SampleSheet, names_folder, odd_columns
 from glomseg.listing import first_names
 
 
@@ -17,7 +17,8 @@ def match_samples(
 ) -> tuple[dict[str, Sample], list[str]]:
     """Give each image, (entry id, name, sample in QuPath), its sample; the sheet names it by name, stem or entry id.
 
-    Where images have one name, a row may name the folder as well, by the `paths` of their files by entry id.
+    Where images have one name, a row may name the folder as well, by the `paths` of their files by entry id, and is of
+    no other image of that name then; where no image lies in a folder that a row names, as after a move, names count.
     A row whose name an image has is that image's, and of none that has the same number as its entry id; nor is one from
     which a spreadsheet took the zeros: a row 7 where an image is 007.svs is that of no other image.
     A cell that the sheet leaves empty keeps what QuPath says. Returns samples by entry id, and remarks on rows and
@@ -26,11 +27,7 @@ def match_samples(
     matched: dict[str, Sample] = {}
     missing, pairs = list[str](), list[tuple[str, Sample, Sample]]()
     images = list(images)
-    by_name = (
-        {}
-        if sheet is None
-        else {entry_id: sheet.find(name, path=(paths or {}).get(entry_id)) for entry_id, name, _ in images}
-    )
+    by_name = {} if sheet is None else _by_name(sheet, images, paths or {})
     named, used = {id(row) for row in by_name.values()}, dict[int, list[str]]()
     numbers = {entry_id: stem.lstrip("0") for entry_id, name, _ in images if (stem := stem_of(Path(name))).isdecimal()}
     for entry_id, name, own in images:
@@ -61,6 +58,25 @@ def match_samples(
     if missing:
         remarks.append(f"not in the sample sheet: {', '.join(missing)}")
     return matched, [*remarks, *_say_qupath(sheet, pairs)]
+
+
+def _by_name(
+    sheet: SampleSheet, images: Sequence[tuple[str, str, Sample]], paths: Mapping[str, PurePath | None]
+) -> dict[str, Sample | None]:
+    shared = {entry_id: sheet.shared_folders(name, paths.get(entry_id)) for entry_id, name, _ in images}
+    most: dict[str, int] = {}
+    for counts in shared.values():
+        for written, count in counts.items():
+            most[written] = max(count, most.get(written, 0))
+    others = {
+        key: [
+            row
+            for row, count in counts.items()
+            if count < most[row] or (not most[row] and names_folder(row) and any(most[named] for named in counts))
+        ]
+        for key, counts in shared.items()
+    }
+    return {key: sheet.find(name, path=paths.get(key), without=others[key]) for key, name, _ in images}
 
 
 def _say_qupath(sheet: SampleSheet, pairs: Sequence[tuple[str, Sample, Sample]]) -> list[str]:

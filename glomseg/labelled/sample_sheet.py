@@ -10,7 +10,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
@@ -82,20 +82,20 @@ class SampleSheet:
     columns: tuple[str, ...]
     remarks: tuple[str, ...] = ()
 
-    def find(self, *names: str, path: PurePath | None = None) -> Sample | None:
+    def find(self, *names: str, path: PurePath | None = None, without: Collection[str] = ()) -> Sample | None:
         """Give the sample of an image by its name, by that without its ending, or as its files are named.
 
-        A row that names a folder as well, `A/img1.png`, goes first where the image's `path` has it. Raises
-        SampleSheetError where the sheet says two things about images of one such name.
+        A row that names a folder as well, `A/img1.png`, goes first where the image's `path` has it; rows `without` are
+        those of other images. Raises SampleSheetError where the sheet says two things about images of one such name.
         """
-        if path is not None and (named := self._by_folder(names, path)) is not None:
+        if path is not None and (named := self._by_folder(names, path, without)) is not None:
             return named
         for name in map(_composed, names):
             for written in (name, Path(name).stem):
                 if written in self.samples:
                     return self.samples[written]
         for name in map(_composed, names):
-            rows = self._by_stem.get(stem_of(Path(name)), {})
+            rows = self._rows(name, without)
             if len(set(rows.values())) > 1:
                 raise SampleSheetError(
                     f"the sample sheet {self.path} names {' and '.join(sorted(rows))}, of which {name} could be "
@@ -105,12 +105,19 @@ class SampleSheet:
                 return next(iter(rows.values()))
         return None
 
-    def _by_folder(self, names: Iterable[str], path: PurePath) -> Sample | None:
+    def shared_folders(self, name: str, path: PurePath | None) -> dict[str, int]:
+        """Count for each row of an image's name how many of the folders above the image it names."""
+        rows = self._rows(_composed(name))
+        return {written: _shared_folders(written, path) if path is not None else 0 for written in rows}
+
+    def _rows(self, name: str, without: Collection[str] = ()) -> dict[str, Sample]:
+        rows = self._by_stem.get(stem_of(Path(name)), {})
+        return {written: sample for written, sample in rows.items() if written not in without}
+
+    def _by_folder(self, names: Iterable[str], path: PurePath, without: Collection[str]) -> Sample | None:
         """Give the row that names the image and most of the folders above it; None where none or several do."""
         rows = {
-            written: sample
-            for name in map(_composed, names)
-            for written, sample in self._by_stem.get(stem_of(Path(name)), {}).items()
+            written: sample for name in map(_composed, names) for written, sample in self._rows(name, without).items()
         }
         shared = {written: _shared_folders(written, path) for written in rows}
         most = max(shared.values(), default=0)
@@ -141,6 +148,11 @@ class SampleSheet:
 def _shared_folders(written: str, path: PurePath) -> int:
     pairs = zip(reversed(PureWindowsPath(written).parts[:-1]), reversed(path.parts[:-1]), strict=False)
     return len(list(takewhile(lambda pair: pair[0] == _composed(pair[1]), pairs)))
+
+
+def names_folder(written: str) -> bool:
+    """Tell whether a row names its image with a folder, as `A/img1.png` and `A\\img1.png` do."""
+    return len(PureWindowsPath(written).parts) > 1
 
 
 def read_sample_sheet(path: Path) -> SampleSheet:

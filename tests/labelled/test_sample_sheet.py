@@ -217,6 +217,29 @@ def test_one_row_and_two_images_of_that_name(tmp_path: Path) -> None:
     assert remarks == []
 
 
+@pytest.mark.parametrize(
+    ("rows", "animals"),
+    [
+        (["A/s.tif"], ["m1", "", ""]),
+        (["A/s.tif", "B/s.tif"], ["m1", "m2", ""]),
+        (["lab/A/s.tif", "lab/B/s.tif"], ["m1", "m2", ""]),
+        (["A/s.tif", "Z/s.tif"], ["m1", "", ""]),
+        (["A/s.tif", "B/s.tif", "Z/s.tif"], ["m1", "m2", ""]),
+        (["A/s.tif", "s.tif"], ["m1", "m2", "m2"]),
+        (["D:\\elsewhere\\s.tif"], ["m1", "m1", "m1"]),
+    ],
+)
+def test_a_row_with_a_folder_is_of_no_image_of_that_name_in_another(
+    rows: list[str], animals: list[str], tmp_path: Path
+) -> None:
+    """B/s.tif and C/s.tif, left out of a sheet, counted for the animal of A/s.tif, or of the two others for either."""
+    text = "".join(f"{row},m{number}\n" for number, row in enumerate(rows, 1))
+    images = [(key, "s.tif", Sample()) for key in "ABC"]
+    paths = {key: Path(f"/lab/{key}/s.tif") for key in "ABC"}
+    matched, _ = match_samples(read_sample_sheet(sheet(tmp_path, f"image,animal\n{text}")), images, paths)
+    assert [matched[key].animal for key in "ABC"] == animals
+
+
 def test_a_row_that_fits_two_images_of_an_evaluation_is_refused(tmp_path: Path) -> None:
     for animal in "AB":
         (tmp_path / animal).mkdir()
