@@ -28,10 +28,10 @@ Map inFile(Map image) {
 }
 
 /** Return what is set of an image where nobody set anything, as far as a viewer that shows it knows that. */
-Map asRead(def project, def entry) {
-    def shown = shownOf(project, entry)
-    if (shown)
-        return settings(shown[0].getServer().getOriginalMetadata())
+Map asRead(def project, def entry, def imageData = null) {
+    def data = imageData ?: shownOf(project, entry)[0]
+    if (data != null)
+        return settings(data.getServer().getOriginalMetadata())
     return [(SETTINGS[0]): plain(gson().toJsonTree(PixelCalibration.getDefaultInstance()))]
 }
 
@@ -78,7 +78,7 @@ Closure setAsSaved(def entry, def imageData, Map image, Map was) {
 void takeSaved(def project, def entry, def imageData = null) {
     def image = savedLater(project, entry), there = inFile(image)
     def listed = there == null ? [:] : shared.load("glomseg_project_file").listed(project)
-    def before = inFile(listed[entry.getID()] ?: [:])
+    def said = listed[entry.getID()], before = said == null ? null : inFile(said) ?: asRead(project, entry, imageData)
     def waits = { imageData == null && it.isChanged() || shared.saving().isSavedElsewhere(entry, it) }
     if (before == null || shownOf(project, entry).any(waits))
         return
@@ -95,11 +95,12 @@ void takeSaved(def project, def entry, def imageData = null) {
         imageData.updateServerMetadata(changed(imageData.getServerMetadata(), values))
 }
 
-/** Return what QuPath saved of an image beside its data, as a project's file says it; nothing where it is no later. */
+/** Return what QuPath saved of an image beside its data, as a project's file says it; nothing where that says later. */
 private Map savedLater(def project, def entry) {
     def own = project.getPath(), file = entry.getEntryPath().resolve("server.json")
+    def isSilent = entry.getServerBuilder()?.getMetadata()?.isEmpty()  // as of an image that was just imported
     try {
-        if (own == null || Files.getLastModifiedTime(file) <= Files.getLastModifiedTime(own))
+        if (own == null || !isSilent && Files.getLastModifiedTime(file) <= Files.getLastModifiedTime(own))
             return [:]
         def server = gson().fromJson(Files.readString(file), Map) ?: [:]
         def isOld = server.builderType == null && server.builder instanceof Map  // of QuPath 0.5

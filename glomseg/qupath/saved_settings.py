@@ -22,7 +22,7 @@ def take_saved(builder: dict[str, Any], project_path: Path, data_folder: Path) -
     """Take what QuPath saved with an image, later than the project's file, over into what that says of the image.
 
     Returns what to say where the two differ in the pixel size: where the project's file was written since, as by a
-    QuPath that had read it before, its own counts.
+    QuPath that had read it before, its own counts. A file that says nothing of the image contradicts nothing.
     """
     path = data_folder / SERVER
     try:
@@ -33,6 +33,9 @@ def take_saved(builder: dict[str, Any], project_path: Path, data_folder: Path) -
             pixel_size(said.get("pixelCalibration") or {})[0].mpp,
         )
     except (OSError, ValueError, AttributeError, KeyError, TypeError):  # QuPath itself does not read it either
+        return None
+    if not said and later is not None:  # an image that QuPath imported, of which it has not written more yet
+        builder["metadata"] = saved
         return None
     if later is None or any(saved.get(side) != said.get(side) for side in ("width", "height")):
         return None
