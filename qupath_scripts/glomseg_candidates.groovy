@@ -28,9 +28,26 @@ class Candidates {
 
     /** Return the folder of the last run that has a result of an image and was not taken back there, or null. */
     static Path newestRun(def project, def entry) {
+        def runs = standing(project, entry).findAll { !isOfAnother(it, project, entry) }
+        return Runs.newestFor(runs, entry.getID())
+    }
+
+    /** Say of which runs nothing is offered, as they looked at another image under the id of this one; "" for none. */
+    static String leftOut(def project, def entry) {
+        def strange = standing(project, entry).findAll { isOfAnother(it, project, entry) }*.getFileName()
+        return strange ? "Left out is what ${strange.join(', ')} found, on another image under the id " +
+            "${entry.getID()}." : ""
+    }
+
+    private static List<Path> standing(def project, def entry) {
         def id = entry.getID()
-        def runs = Runs.oldestFirst(project.getPath().resolveSibling("glomseg"), id + ".geojson")
-        return Runs.newestFor(runs.findAll { Runs.lastWrite(it, id) != "undo" }, id)
+        return Runs.oldestFirst(project.getPath().resolveSibling("glomseg"), id + ".geojson")
+            .findAll { Runs.lastWrite(it, id) != "undo" }
+    }
+
+    private static boolean isOfAnother(Path run, def project, def entry) {
+        def record = Runs.fromFile(run.resolve("run.json")).images?.get(entry.getID())
+        return SameImage.isOfAnother(record, project, entry, null)
     }
 
     private static File fileOf(def project, def entry) {

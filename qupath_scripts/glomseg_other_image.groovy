@@ -32,7 +32,8 @@ String reasonAgainst(def entry, def server) {
     def uri = server.getURIs().find { it.getScheme() == "file" }
     def hasOtherSize = saved.width != null && (saved.width != server.getWidth() || saved.height != server.getHeight())
     def own = uri == null ? null : new File(uri)
-    if (!hasOtherSize && !isFileOfAnother(saved.file, own, entry) && !isOtherFile(saved.file, own))
+    def isAnothers = SameImage.isFileOfAnother(saved.file, own, getProject(), entry)
+    if (!hasOtherSize && !isAnothers && !isOtherFile(saved.file, own))
         return ""
     def name = saved.file?.getName() == own?.getName() ? saved.file : saved.file?.getName()
     def size = saved.width == null ? null : "${saved.width} x ${saved.height} px"
@@ -65,13 +66,6 @@ Map serverIn(byte[] data) {
         return null
     def reader = new com.google.gson.stream.JsonReader(new StringReader(text.substring(start)))
     return GsonTools.getInstance().getAdapter(Map).read(reader).server
-}
-
-/** Tell whether a file is that of another image of the project and not of this one: two may be called the same. */
-boolean isFileOfAnother(File saved, File own, def entry) {
-    return saved != null && own != null && saved != own && getProject().getImageList().any { other ->
-        other.getID() != entry.getID() && other.getURIs().any { it.getScheme() == "file" && new File(it) == saved }
-    }
 }
 
 private boolean isOtherFile(File saved, File now) {

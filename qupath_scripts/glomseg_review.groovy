@@ -134,6 +134,8 @@ class Review extends ImageWindow {
         try {
             def places = shared.judgedPlaces(data.getHierarchy())
             candidates = Candidates.read(project, entry, places).collectEntries { [(it.getID()): it] }
+            if (Candidates.leftOut(project, entry))
+                warn(Candidates.leftOut(project, entry))
         } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
             warn("The candidates of the run cannot be read: ${error.getMessage()}")
         }

@@ -51,7 +51,8 @@ import qupath.lib.objects.classes.PathClass
 @Field GroovyClassLoader files = null
 @Field static final Map<String, List<String>> NEEDS = [
     glomseg_windows: ["glomseg_keys", "glomseg_place"],
-    glomseg_candidates: ["glomseg_runs"],
+    glomseg_other_image: ["glomseg_same_image"],
+    glomseg_candidates: ["glomseg_runs", "glomseg_same_image"],
     glomseg_review_pane: ["glomseg_windows", "glomseg_candidates", "glomseg_initials"],
     glomseg_review: ["glomseg_windows", "glomseg_viewing", "glomseg_candidates", "glomseg_review_pane",
                      "glomseg_verdicts"],

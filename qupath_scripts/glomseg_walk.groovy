@@ -101,6 +101,8 @@ class Walk extends ImageWindow {
             def places = shared.judgedPlaces(data.getHierarchy())
             candidates = Candidates.read(project, entry, places).collectEntries { [(it.getID()): it] }
             states = candidates.collectEntries { id, item -> [(id): shared.state(item)] }
+            if (Candidates.leftOut(project, entry))
+                warn(Candidates.leftOut(project, entry))
         } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
             warn("The candidates of the run cannot be read: ${error.getMessage()}")
         }

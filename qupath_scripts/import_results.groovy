@@ -127,7 +127,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
 /** Refuse a run that looked at another image under this id. */
 void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
     def record = shared.load("glomseg_runs").record(run).images?.get(entry.getID())
-    if (isOfAnother(shared, record, entry, imageData))
+    if (shared.load("glomseg_same_image").isOfAnother(record, getProject(), entry, imageData.getServer()))
         throw new IllegalStateException("Run ${run.getFileName()} looked at another image under the id " +
             "${entry.getID()} (${record.name}); its outlines do not belong on ${entry.getImageName()}.")
 }
@@ -142,26 +142,11 @@ void refuseDataOfAnother(def shared, Path home, String write, def entry, def ima
         }
     }
     def record = wrote == null ? null : runs.fromFile(wrote.toPath().resolve("run.json")).images?.get(key)
-    if (isOfAnother(shared, record, entry, imageData))
+    if (shared.load("glomseg_same_image").isOfAnother(record, getProject(), entry, imageData.getServer()))
         throw new IllegalStateException("${entry.getImageName()}: its data holds what run ${wrote.getName()} found " +
             "on another image (${record.name}): two projects share this folder, or this one was made again over it. " +
             "Give each project a folder of its own, a copy with its data, and take that run back in this one: " +
             "glomseg undo PROJECT ${wrote.getName()}")
-}
-
-/** Tell whether a run looked at another image, by the rules of glomseg's same_image.py. */
-boolean isOfAnother(def shared, def record, def entry, def imageData) {
-    def server = imageData.getServer()
-    def isOfSize = record?.width == null || (record.width == server.getWidth() && record.height == server.getHeight())
-    def uri = server.getURIs().find { it.getScheme() == "file" }
-    def file = uri == null ? null : new File(uri)
-    def was = record?.inputs?.file
-    def isSame = was == null || file == null || record.name == entry.getOriginalImageName() || was == file.getName() ||
-        record.inputs.bytes == file.length()
-    def path = record?.path ? new File(record.path) : null
-    def isAnothers = shared.load("glomseg_other_image").isFileOfAnother(path, file, entry) &&
-        !(record.inputs?.bytes == file.length() && path.length() != file.length())
-    return !isOfSize || !isSame || isAnothers
 }
 
 /** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */

@@ -79,7 +79,8 @@ if (!isLookedAt)
         "what run ${run.getFileName()} found there (${found as int}) does not stand in it")
 def remarks = [*rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]),
                rule.leftOut(others + rule.detections(imageData, ["Glomerulus"])), rule.offPlane(glomeruli),
-               elsewhere(rule, imageData.getServer(), glomeruli), *rule.doubtful(glomeruli)]
+               elsewhere(rule, imageData.getServer(), glomeruli), candidates.leftOut(getProject(), entry),
+               *rule.doubtful(glomeruli)]
 text = [text, *remarks].findAll { it }.join("\n")
 println text.replace("\n", "; ")
 if (getQuPath()?.getViewer()?.getImageData() === imageData)

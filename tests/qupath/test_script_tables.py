@@ -43,6 +43,12 @@ def test_outlines_that_do_not_stand_in_an_image_are_no_zero(moved, glomseg, driv
     made_run(moved, "run-2", [], ("3",))
     drive(moved, f"measure_summary|{table}")
     assert [row["glomeruli"] for row in rows(table)] == ["7", "1", "0"]
+    run = moved.parent / "glomseg/run-2/run.json"
+    record = json.loads(run.read_text("utf-8"))
+    record["images"]["3"].update(width=10, height=10)  # on another image, as where a project was made again
+    run.write_text(json.dumps(record), "utf-8")
+    assert "what run-2 found, on another image under the id 3" in "".join(drive(moved, f"measure_summary|{table}"))
+    assert [row["glomeruli"] for row in rows(table)] == ["7", "1", ""] == profiles(glomseg, moved, tables)
 
 
 AS_BEFORE = """

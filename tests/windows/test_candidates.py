@@ -1,5 +1,6 @@
 """What a run was not sure of is offered in the review, and outlines by two clicks follow what a run's model saw."""
 
+import json
 import shutil
 
 import numpy as np
@@ -68,6 +69,18 @@ def test_a_run_that_was_taken_back_offers_nothing(offered):
     for choice in ("no candidates", "candidates last"):
         choose(offered, choice)
     assert "2 to do   |" in offered.text()
+
+
+def test_what_a_run_found_on_another_image_is_offered_nowhere(offered):
+    """As where a project was made again in its old folder, and ids began anew."""
+    file = offered.project.parent / "glomseg/run-7/run.json"
+    record = json.loads(file.read_text("utf-8"))
+    record["images"]["1"].update(width=10, height=10)
+    file.write_text(json.dumps(record), "utf-8")
+    for choice in ("no candidates", "candidates last"):
+        choose(offered, choice)
+    assert "2 to do   |" in offered.text()
+    assert "Left out is what run-7 found, on another image under the id 1." in offered.text()
 
 
 def test_a_candidate_that_was_judged_goes_back_with_u_and_comes_back_after_qupaths_undo(offered):
