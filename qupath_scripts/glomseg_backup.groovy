@@ -39,6 +39,15 @@ void copyBefore(String why, def entry, Path projectFile, Path home, byte[] other
     copyInto(folder, entry, projectFile, home, others)
 }
 
+/** Tell whether it was these data of an image that `glomseg restore` took away last. */
+boolean isRestoredOver(def entry, byte[] data) {
+    def home = entry.getEntryPath().getParent().resolveSibling("glomseg").resolve("backup").resolve(entry.getID())
+    def last = (home.toFile().listFiles() ?: []).findAll { it.getName().endsWith("-restore") }
+        .max { madeAt(new File(it, MADE)) }
+    def file = last == null ? null : new File(last, DATA)
+    return file?.isFile() && file.length() == data.length && Arrays.equals(file.getBytes(), data)
+}
+
 /** Copy the data with their sums; the project file goes last: where it is, all is there. */
 private void copyInto(Path folder, def entry, Path projectFile, Path home, byte[] others = null) {
     def key = entry.getID(), data = entry.getEntryPath().resolve(DATA)

@@ -268,7 +268,8 @@ private Path dataFile(def entry) {
  * where something was. The data that are shown and the project stay as they are.
  */
 List broughtTogether(def entry, def imageData) {
-    def there = entry.readImageData(), known = stamps().get(imageData), state = stateOf(imageData, there)
+    def there = entry.readImageData(), known = stamps().get(imageData)
+    def state = stateOf(entry, imageData, there)
     def settings = shared.load("glomseg_image_settings"), was = imageIn(state), base = baseOf(entry, imageData, state)
     def isPersons = base.getProperty(WRITE) == there.getProperty(WRITE)  // commands write what the project's file says
     def set = isPersons ? settings.setAsSaved(entry, there, imageIn(content(entry)), settings.inFile(was)) : { }
@@ -294,8 +295,14 @@ byte[] whole(def imageData) {
     return lastState(imageData) ?: bytes(imageData)
 }
 
-/** Return the newest state that others made theirs of, by the saves of ours that they know; null where none is. */
-private def stateOf(def imageData, def there) {
+/**
+ * Return the newest state that others made theirs of, by the saves of ours that they know, or that `glomseg restore`
+ * took away, which is no saving over; null where none is.
+ */
+private def stateOf(def entry, def imageData, def there) {
+    def last = lastState(imageData)
+    if (last && shared.load("glomseg_backup").isRestoredOver(entry, last))
+        return last
     def states = stamps().get(imageData)?.states ?: [], theirs = saves(there)
     def found = states.reverse().find { theirs.containsAll(it[0] ?: []) } ?: states.find()
     return found == null ? null : found[1]

@@ -6,8 +6,9 @@ import pytest
 from support.another_qupath import ELSEWHERE, PRESS, WARNED, files_of, load_it
 from support.window import NotAnsweredError
 
+from glomseg.qupath.image_copies import copy_image_data
 from glomseg.qupath.scripts import list_scripts
-from glomseg.runs.backups import list_backups
+from glomseg.runs.backups import backup_folder, list_backups
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -315,6 +316,24 @@ def test_what_another_program_saved_is_not_saved_again_where_nothing_was_done_he
     review.press("U")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "- - - - -"
+
+
+def test_what_a_person_restored_is_loaded_as_it_was_restored(review, glomseg):
+    """It is no saving over what was saved here, and takes nothing of what was done here since and is not saved yet."""
+    for key in "YX":
+        review.press(key)
+        review.until("data.isChanged()", "false")
+    copy_image_data(review.project, "1", backup_folder(review.project.parent / "glomseg", "1", "review"))
+    for key in "KY":
+        review.press(key)
+        review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept reject sclerotic accept -"
+    assert glomseg("restore", review.project, "1", "last").code == 0
+    assert review.on_disk() == "accept reject - - -"
+    review.until(WARNED, "true")
+    review.press("K")
+    load_it(review)
+    assert review.on_disk() == "accept reject - - sclerotic"
 
 
 def test_two_viewers_of_one_image_are_saved_both(review):
