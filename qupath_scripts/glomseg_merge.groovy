@@ -267,10 +267,12 @@ class Merge {
         def what = saidHere.keySet().findAll { saidHere[it] != saidWas[it] } as Set
         if (verdictHere != verdictWas) {
             def judged = { [shared.verdict(it), it.getMetadata()["glomseg.grade"]] }
-            isContested |= verdictThere != verdictWas && judged(item) != judged(their)
+            def isAlike = verdictThere != verdictWas && judged(item) == judged(their)
+            isContested |= verdictThere != verdictWas && !isAlike
             their.getMetadata().keySet().removeAll(shared.LEFT_BY_A_VERDICT)
             their.getMetadata().putAll(verdictHere)
-            what += ["class", "lock"]
+            if (!isAlike || shared.verdict(item) != "accept")  // which gives no class: one that was given there stands
+                what += ["class", "lock"]
         }
         isContested |= what.any { saidThere[it] != saidWas[it] && saidThere[it] != saidHere[it] }
         say(what, item, their)
