@@ -124,11 +124,16 @@ class Run:
 
         That is no write, and the script leaves the run's record to the commands.
         """
+        return self.needed_no_change_at(entry_id) is not None
+
+    def needed_no_change_at(self, entry_id: str) -> float | None:
+        """Tell when that was, in seconds since 1970; None where it was not."""
         said = self.folder / "unchanged" / f"{checked_entry_id(entry_id)}.json"
         try:
-            return said.stat().st_mtime_ns >= self.result_path(entry_id).stat().st_mtime_ns
+            at = said.stat()
+            return at.st_mtime if at.st_mtime_ns >= self.result_path(entry_id).stat().st_mtime_ns else None
         except OSError:
-            return False
+            return None
 
     def begin(self, entry_id: str, *, name: str, path: str, inputs: Inputs) -> None:
         """Start an image over: what an earlier attempt found is forgotten, but not what was done to the project."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from types import MappingProxyType
@@ -46,8 +46,7 @@ def newest_result(
     if run.run_id in standing:
         run = next((other for one in standing for other in not_undone if other.run_id == one), run)
     record = run.images[entry_id]
-    nothing_to_add = record.collected is not None and written_at(run, entry_id) is None
-    nothing_to_add |= run.needed_no_change(entry_id)
+    nothing_to_add = _had_nothing_to_add(run, entry_id, undone.values())
     return RunFinding(
         run_id=run.run_id,
         found=record.glomeruli,
@@ -57,6 +56,17 @@ def newest_result(
         icc=run.parameters.icc,
         area=_area(not_undone or done, entry_id),
     )
+
+
+def _had_nothing_to_add(run: Run, entry_id: str, undone: Iterable[float]) -> bool:
+    """Tell whether all that a run found stood in an image already, and no run was taken back there since.
+
+    What stood was that run's: `undone` says when others were taken back.
+    """
+    collected = run.images[entry_id].collected
+    at = instant(collected.at) if collected is not None and written_at(run, entry_id) is None else None
+    said = [one for one in (at, run.needed_no_change_at(entry_id)) if one is not None]
+    return bool(said) and max(said) > max(undone, default=0.0)
 
 
 def _undone_at(run: Run, entry_id: str, taken_back: Mapping[str, float]) -> float | None:

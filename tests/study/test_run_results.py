@@ -66,6 +66,30 @@ def test_a_result_that_a_script_had_nothing_to_change_for_is_in_the_project(runs
     assert not is_in()
 
 
+def test_a_result_that_stood_already_is_not_in_the_project_after_the_run_that_wrote_it_was_taken_back(
+    runs: list[Run],
+) -> None:
+    """It was measured as an image on which the run had found nothing."""
+    runs[1].images["1"] = replace(runs[1].images["1"], collected=Collected(at="2026-11-22T11:00:00+00:00", kept=5))
+
+    def is_in() -> bool:
+        finding = newest_result(runs, [], "1")
+        assert finding is not None
+        assert finding.run_id == "run-2"
+        return finding.in_project
+
+    assert is_in()
+    undo(runs[0], "2026-11-23T10:00:00+00:00")
+    assert not is_in()
+    undo(runs[0], "2026-11-22T10:00:00+00:00")  # before it was brought in
+    assert is_in()
+    said = runs[1].folder / "unchanged/1.json"
+    said.parent.mkdir()
+    said.write_text("{}", "utf-8")
+    undo(runs[0], "2100-01-01T10:00:00+00:00")
+    assert not is_in()
+
+
 def test_a_newer_result_of_which_nothing_is_known_is_named(runs: list[Run], tmp_path: Path) -> None:
     assert not unread_result(*read_runs(tmp_path), "1")
     record = runs[1].folder / "run.json"
