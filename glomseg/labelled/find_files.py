@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PureWindowsPath
 
@@ -185,11 +185,12 @@ def _run_results(folder: Path) -> list[Source]:
     done = {entry_id: record for entry_id, record in run.images.items() if record.is_done}
     stems = [stem_of(Path(record.name)) for record in done.values()]
     by_folder = len(set(stems)) < len(stems)
+    above = {PureWindowsPath(record.path or "").parent for record in done.values()}  # of other systems as well
     sources = [
         Source(
             path=run.result_path(entry_id),
             stem=stem,
-            folders=Path(record.name).parent.parts or (_folder_of(record) if by_folder else ()),
+            folders=Path(record.name).parent.parts or (_folder_of(record, above) if by_folder else ()),
             annotated=image_of_run(run, entry_id),
         )
         for stem, (entry_id, record) in zip(stems, done.items(), strict=True)
@@ -199,10 +200,15 @@ def _run_results(folder: Path) -> list[Source]:
     return sources
 
 
-def _folder_of(record: ImageRecord) -> tuple[str, ...]:
-    """Name the folder in which a slide lay, where the names of its run's slides do not tell them apart."""
-    above = PureWindowsPath(record.path or "").parent.name  # which takes the paths of other systems as well
-    return () if not above or above.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS else (above,)
+def _folder_of(record: ImageRecord, above: Collection[PureWindowsPath]) -> tuple[str, ...]:
+    """Name the folder in which a slide lay, where the names of its run's slides do not tell them apart.
+
+    It has none where it lay `above` all others: that is the folder of them all, whatever it is called.
+    """
+    folder = PureWindowsPath(record.path or "").parent
+    if not folder.name or folder.name.lower() in _MASK_FOLDERS | _IMAGE_FOLDERS:
+        return ()
+    return () if all(folder == other or folder in other.parents for other in above) else (folder.name,)
 
 
 def find_images(path: Path) -> list[Source]:

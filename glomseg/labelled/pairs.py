@@ -29,7 +29,7 @@ class Pair:
 def pair_up(
     predicted: list[Source], true: list[Source], *, missing: Missing = "refuse", images: Iterable[Source] = ()
 ) -> tuple[list[Pair], list[str]]:
-    """Match both sides by name and say in words what had no partner; two single files match whatever their names.
+    """Match both sides by name and say in words what had no partner; two single files match whatever their names: said.
 
     Files match by their names alone where these are unique on both sides, else by the folders as well. Two of one name
     in folders of other names match by it alone, which is said, where the sides share no folder's name; else they are of
@@ -38,7 +38,7 @@ def pair_up(
     """
     pictures = list(images)
     if len(predicted) == len(true) == 1:
-        return [_pair(true[0].stem, predicted[0], true[0], pictures)], []
+        return [_pair(true[0].stem, predicted[0], true[0], pictures)], _of_other_names(predicted[0], true[0])
     by_stem = all(max(Counter(item.stem for item in side).values()) == 1 for side in (predicted, true))
     across = _across(predicted, true) if by_stem else {}
     folders = [{name for item in side for name in item.folders} for side in (predicted, true)]
@@ -63,6 +63,12 @@ def _across(predicted: Iterable[Source], true: Iterable[Source]) -> dict[str, st
         for item in predicted
         if item.folders and item.stem in theirs and set(item.folders).isdisjoint(theirs[item.stem].folders)
     }
+
+
+def _of_other_names(predicted: Source, true: Source) -> list[str]:
+    if predicted.stem == true.stem:
+        return []
+    return [f"matched as the only ones of their sides, though of other names: {predicted.stem} with {true.stem}"]
 
 
 def _pair(key: str, predicted: Source | None, true: Source, pictures: list[Source]) -> Pair:

@@ -240,22 +240,26 @@ def test_a_name_in_two_folders_is_that_of_two_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sign", "/\\")
 def test_slides_of_one_name_in_a_run_match_by_their_folders(tmp_path: Path, sign: str) -> None:
     run = Run(tmp_path / "run", "run-1", RunParameters(model="m"), started=now())
-    for key, animal in (("s", "A"), ("s-2", "B"), ("t", "B")):
+    for key, animal in (("s", "A"), ("s-2", "B"), ("t", "B"), ("u", "")):  # u lies above the folders of the animals
         write_geojson(run.result_path(key), [])
         name = f"{key[0]}.svs"
-        run.update(key, ImageRecord(name=name, state=State.DONE, path=sign.join(("", "lab", animal, name))))
+        above = ("", "lab", animal) if animal else ("", "lab")
+        run.update(key, ImageRecord(name=name, state=State.DONE, path=sign.join((*above, name))))
     run.save()
-    truth = find_labels(touch(tmp_path / "truth", "A/s.png", "B/s.png", "B/t.png"))
+    truth = find_labels(touch(tmp_path / "truth", "A/s.png", "B/s.png", "B/t.png", "u.png"))
     pairs, _ = pair_up(find_labels(run.folder), truth)
     assert [(pair.key, pair.predicted and pair.predicted.path.stem) for pair in pairs] == [
-        ("A/s", "s"), ("B/s", "s-2"), ("B/t", "t")
+        ("A/s", "s"), ("B/s", "s-2"), ("B/t", "t"), ("u", "u")
     ]  # fmt: skip
 
 
 def test_two_files_match_whatever_they_are_called(tmp_path: Path) -> None:
     touch(tmp_path, "ours.geojson", "theirs.png")
-    (pair,), _ = pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(tmp_path / "theirs.png"))
+    (pair,), remarks = pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(tmp_path / "theirs.png"))
     assert pair.key == "theirs"
+    assert remarks == ["matched as the only ones of their sides, though of other names: ours with theirs"]
+    truth = touch(tmp_path / "truth", "ours_mask.png")
+    assert pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(truth))[1] == []
 
 
 def test_a_missing_pair_is_named_and_refused_or_left_out_aloud(tmp_path: Path) -> None:
