@@ -15,6 +15,7 @@ from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.project import Project, read_project
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.lost_writes import written_at
 from glomseg.runs.ownership import RUN, VERDICT, owner
 from glomseg.runs.reviewed import read_own_annotations
 from glomseg.runs.run import FOLDER, Run
@@ -113,6 +114,8 @@ def without_unseen(
             remarks.append(f"{pair.key}: {_NO_TRUTH}; left out")
         elif ours and predicted and missing != "empty" and not _is_predicted(ours, predicted, runs):
             remarks.append(f"{pair.key}: no run or person that is asked for has worked on it; left out")
+        elif ours and predicted and (why := _added_nothing(ours, predicted, runs)):
+            remarks.append(f"{pair.key}: {why}; left out")
         else:
             kept.append(pair)
             untouched += [pair.key] if image is not None and true.whose == "all" and not _is_judged(image, true) else []
@@ -156,13 +159,35 @@ def _is_predicted(source: Source, asked: Selection, runs: dict[Path, list[Run]])
         return True
     if asked.whose == "person":
         return False
-    if source.path not in runs:
-        runs[source.path] = list_runs(source.path.parent / FOLDER)
     run_id = asked.whose.removeprefix("run:") if asked.whose.startswith("run:") else None
     if any(RUN in item.metadata and run_id in (None, item.metadata[RUN]) for item in image.objects):
         return True
     return any(
         record.undone is None and (record.collected is not None or run.needed_no_change(image.entry_id))
-        for run in runs[source.path]
+        for run in _runs_of(source, runs)
         if run_id in (None, run.run_id) and (record := run.images.get(image.entry_id)) is not None
     )
+
+
+def _added_nothing(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> str | None:
+    """Say that nothing that the run that is asked for found was added to an image; None where it was, or no run is."""
+    image = _of_project(source)
+    if image is None or any(f"run:{item.metadata.get(RUN)}" == asked.whose for item in image.objects):
+        return None
+    for run in _runs_of(source, runs):
+        record = run.images.get(image.entry_id)
+        if f"run:{run.run_id}" != asked.whose or record is None or not record.glomeruli or record.undone is not None:
+            continue
+        is_brought = record.collected is not None or run.needed_no_change(image.entry_id)
+        if is_brought and written_at(run, image.entry_id) is None:
+            return (
+                f"what run {run.run_id} found there ({record.glomeruli}) was not added, as it stood already or gave "
+                f"way to a person's; name the run as whose it stands, or compare {run.folder}"
+            )
+    return None
+
+
+def _runs_of(source: Source, runs: dict[Path, list[Run]]) -> list[Run]:
+    if source.path not in runs:
+        runs[source.path] = list_runs(source.path.parent / FOLDER)
+    return runs[source.path]

@@ -85,6 +85,20 @@ def test_a_run_that_found_nothing_has_looked(tmp_path) -> None:
             without_unseen([looked], asked, BY_PERSON)
 
 
+def test_a_run_whose_finds_stood_already_is_not_scored_as_empty(tmp_path) -> None:
+    run = Run(tmp_path / "glomseg/r", "r", RunParameters(), started=now())
+    collected = Collected(at=now(), added=0, removed=0, kept=6)
+    run.update("a", ImageRecord(name="a", state=State.DONE, glomeruli=6, collected=collected))
+    by_r = Selection(whose="run:r")
+    one = pair("a", objects=(outlined(),), metadata=REVIEW)
+    here = replace(one.true, path=tmp_path / "project.qpproj")
+    looked = replace(one, predicted=here, true=here)
+    with pytest.raises(EvaluationError, match=r"a: what run r found there \(6\) was not added"):
+        without_unseen([looked], by_r, BY_PERSON)
+    run.update("a", replace(run.images["a"], collected=replace(collected, added=6)))  # a person deleted them since
+    assert without_unseen([looked], by_r, BY_PERSON).pairs == (looked,)
+
+
 def test_what_a_project_holds_beside_is_counted() -> None:
     objects = tuple(PathObject(geometry=box(10, 10, 50, 50), class_name=name) for name in ("glomerulus", "Tubule"))
     others = LeftOutObjects(counts={("Glomerulus", "detection"): 3})

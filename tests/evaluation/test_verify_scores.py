@@ -137,5 +137,6 @@ def test_recall_with_candidates_and_precision_of_what_is_sure(labelled: Path, tm
 def test_a_model_that_sets_nothing_aside_says_nothing_of_candidates(labelled: Path, tmp_path: Path, glomseg) -> None:
     made = model(tmp_path / "model", split=False)
     result = glomseg("evaluate", "--model", made, labelled, "-o", tmp_path / "out", "--device", "cpu", "--no-pictures")
+    assert result.code == 0, result.err
     assert "candidates" not in result.out
     assert "candidates" not in json.loads((tmp_path / "out/metrics.json").read_text())
