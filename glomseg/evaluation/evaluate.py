@@ -29,7 +29,7 @@ from glomseg.labelled.label_files import (
 )
 from glomseg.labelled.label_values import refuse_inverted, refuse_two_ways, say_readings
 from glomseg.labelled.padding import without_padding
-from glomseg.labelled.pairs import Missing, Pair
+from glomseg.labelled.pairs import Missing, Pair, of_other_names
 from glomseg.labelled.sample_sheet import SampleSheet
 from glomseg.progress import ProgressCount
 from glomseg.qupath.classes import LeftOutObjects
@@ -95,7 +95,8 @@ def evaluate_outlines(
     check_classes([predicted for _, predicted, _ in sides], settings.predicted, "predictions")
     check_classes([true for _, _, true in sides], settings.true, "truth")
     sides, spelled = with_one_spelling(sides, settings.true.class_name)
-    images, remarks = [], [*_masks_read(sides), *spelled, *(settings.samples.remarks if settings.samples else ())]
+    images, remarks = [], [*_masks_read(sides), *spelled, *of_other_names(pair for pair, _, _ in sides)]
+    remarks += settings.samples.remarks if settings.samples else ()
     if settings.samples is not None:
         refuse_shared_rows([pair for pair, _, _ in sides], settings.samples)
     by_table, overruled, left = 0, list[str](), _Left()

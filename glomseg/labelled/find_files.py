@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PureWindowsPath
 
 from glomseg.errors import EvaluationError, SlideError
@@ -29,13 +29,14 @@ _SEVERAL_FILES = (".dcm", ".dicom", ".vms", ".vmu")
 class Source:
     """One image of one side: a file, or an image that a project or a run holds with its annotations.
 
-    `folders` lead to it.
+    `folders` lead to it; `is_named` says that the user named the very file.
     """
 
     path: Path
     stem: str
     folders: tuple[str, ...] = ()
     annotated: AnnotatedImage | None = None
+    is_named: bool = field(default=False, compare=False)
 
     @property
     def image(self) -> Path | None:
@@ -149,7 +150,7 @@ def find_labels(path: Path) -> list[Source]:
     if not path.exists():
         raise EvaluationError(f"{path} does not exist; name a mask, a GeoJSON file or a folder of them")
     if path.is_file():
-        return [Source(path=path, stem=stem_of(path))]
+        return [Source(path=path, stem=stem_of(path), is_named=True)]
     if (path / RECORD).is_file():
         return _run_results(path)
     there, runs = _files_and_runs(path)
@@ -216,7 +217,7 @@ def find_images(path: Path) -> list[Source]:
     if not path.exists():
         raise EvaluationError(f"{path} does not exist; name an image or a folder of them")
     if path.is_file():
-        return [Source(path=path, stem=stem_of(path))]
+        return [Source(path=path, stem=stem_of(path), is_named=True)]
     sources = [_source(item, path) for item in _picture_files(path) if not _is_label(item, path)]
     if not sources:
         raise EvaluationError(f"{path} holds no image; name a folder with images and their masks or GeoJSON files")

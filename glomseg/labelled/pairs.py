@@ -29,7 +29,7 @@ class Pair:
 def pair_up(
     predicted: list[Source], true: list[Source], *, missing: Missing = "refuse", images: Iterable[Source] = ()
 ) -> tuple[list[Pair], list[str]]:
-    """Match both sides by name and say in words what had no partner; two single files match whatever their names: said.
+    """Match both sides by name and say in words what had no partner; two single files match whatever their names.
 
     Files match by their names alone where these are unique on both sides, else by the folders as well. Two of one name
     in folders of other names match by it alone, which is said, where the sides share no folder's name; else they are of
@@ -38,7 +38,7 @@ def pair_up(
     """
     pictures = list(images)
     if len(predicted) == len(true) == 1:
-        return [_pair(true[0].stem, predicted[0], true[0], pictures)], _of_other_names(predicted[0], true[0])
+        return [_pair(true[0].stem, predicted[0], true[0], pictures)], []
     by_stem = all(max(Counter(item.stem for item in side).values()) == 1 for side in (predicted, true))
     across = _across(predicted, true) if by_stem else {}
     folders = [{name for item in side for name in item.folders} for side in (predicted, true)]
@@ -55,6 +55,15 @@ def pair_up(
     return pairs, [*remarks, *(f"{name}: no truth; left out" for name in extra)]
 
 
+def of_other_names(pairs: Iterable[Pair]) -> list[str]:
+    """Say which images were matched though they have two names, but for two files that the user named."""
+    return [
+        f"matched as the only ones of their sides, though of other names: {ours.stem} with {pair.true.stem}"
+        for pair in pairs
+        if (ours := pair.predicted) and ours.stem != pair.true.stem and not (ours.is_named and pair.true.is_named)
+    ]
+
+
 def _across(predicted: Iterable[Source], true: Iterable[Source]) -> dict[str, str]:
     """Name by their stems the files of one name that lie in folders of other names."""
     theirs = {item.stem: item for item in true if item.folders}
@@ -63,12 +72,6 @@ def _across(predicted: Iterable[Source], true: Iterable[Source]) -> dict[str, st
         for item in predicted
         if item.folders and item.stem in theirs and set(item.folders).isdisjoint(theirs[item.stem].folders)
     }
-
-
-def _of_other_names(predicted: Source, true: Source) -> list[str]:
-    if predicted.stem == true.stem:
-        return []
-    return [f"matched as the only ones of their sides, though of other names: {predicted.stem} with {true.stem}"]
 
 
 def _pair(key: str, predicted: Source | None, true: Source, pictures: list[Source]) -> Pair:

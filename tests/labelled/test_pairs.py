@@ -13,7 +13,7 @@ from glomseg.evaluation.evaluate_model import evaluate_predictions
 from glomseg.labelled.find_files import Source, find_images, find_labels, find_pictures, left_out
 from glomseg.labelled.masks import read_mask
 from glomseg.labelled.names import stem_of
-from glomseg.labelled.pairs import pair_up
+from glomseg.labelled.pairs import of_other_names, pair_up
 from glomseg.labelled.parts import part_named
 from glomseg.qupath.objects import write_geojson
 from glomseg.runs.image_record import ImageRecord, State
@@ -255,11 +255,12 @@ def test_slides_of_one_name_in_a_run_match_by_their_folders(tmp_path: Path, sign
 
 def test_two_files_match_whatever_they_are_called(tmp_path: Path) -> None:
     touch(tmp_path, "ours.geojson", "theirs.png")
-    (pair,), remarks = pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(tmp_path / "theirs.png"))
-    assert pair.key == "theirs"
-    assert remarks == ["matched as the only ones of their sides, though of other names: ours with theirs"]
-    truth = touch(tmp_path / "truth", "ours_mask.png")
-    assert pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(truth))[1] == []
+    pairs, _ = pair_up(find_labels(tmp_path / "ours.geojson"), find_labels(tmp_path / "theirs.png"))
+    assert ([pair.key for pair in pairs], of_other_names(pairs)) == (["theirs"], [])
+    for name, said in (("ours_mask.png", []), ("theirs.png", ["ours with theirs"])):
+        truth = find_labels(touch(tmp_path / name.partition(".")[0], name))
+        pairs, _ = pair_up(find_labels(tmp_path / "ours.geojson"), truth)
+        assert [remark.partition("of other names: ")[2] for remark in of_other_names(pairs)] == said
 
 
 def test_a_missing_pair_is_named_and_refused_or_left_out_aloud(tmp_path: Path) -> None:
