@@ -58,6 +58,24 @@ class Runs {
         return last.after_sha256 == null || fromFile(run.resolve("run.json")).images?.get(id)?.collected != null
     }
 
+    /**
+     * Tell whether what a run found on an image was brought into it. One that had nothing to add left no write: then
+     * its record or the import's note says so, and no run was taken back there since, on which it may have stood.
+     */
+    static boolean isBroughtIn(Path run, String id) {
+        if (lastWrite(run, id) != null)
+            return wroteInto(run, id, null)
+        def collected = instant(fromFile(run.resolve("run.json")).images?.get(id)?.collected?.at)
+        def note = run.resolve("unchanged").resolve(id + ".json").toFile().lastModified()
+        def noted = note >= run.resolve(id + ".geojson").toFile().lastModified() ? note : 0
+        def undone = oldestFirst(run.getParent()).collect { other ->
+            def record = fromFile(other.resolve("run.json")).images?.get(id)?.undone
+            def last = lastChange(other, id)
+            [instant(record?.at), last?.kind == "undo" ? instant(last.at) : 0].max()
+        }
+        return [collected, noted].max() > (undone.max() ?: 0)
+    }
+
     /** Return of some runs the one that was brought into an image last, or began since; null where there is none. */
     static Path newestFor(List<Path> runs, String id) {
         return runs.max { run ->

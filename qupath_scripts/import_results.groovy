@@ -20,7 +20,6 @@ import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
 import java.nio.file.StandardOpenOption
-import java.security.MessageDigest
 import java.util.concurrent.Callable
 import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.index.strtree.STRtree
@@ -33,7 +32,6 @@ import qupath.lib.objects.PathObject
 
 @Field static final String RUN = "glomseg.run"
 @Field static final String FINGERPRINT = "glomseg.fingerprint"
-@Field static final String VERDICT = "glomseg.verdict"
 @Field static final String MEASURED = "glomseg.measured"
 @Field static final String REJECTED = "glomseg.rejected"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: which write it is based on
@@ -45,10 +43,11 @@ import qupath.lib.objects.PathObject
 @Field static final long STALE_MS = 300_000
 @Field static final int FEW = 2
 
-@Field def rule
+@Field def rule, whose
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 rule = shared.load("glomseg_classes")
+whose = shared.load("glomseg_whose")
 def imageData = getCurrentImageData()
 def project = getProject()
 def entry = getProjectEntry()
@@ -256,19 +255,19 @@ Path chooseRun(def shared, List<Path> runs, boolean inWindow) {
 Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map how) {
     if (predictions.any { !it.getMetadata().containsKey(RUN) })
         throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
-    def written = earlier.collectEntries { [(mark(it)): it.getMeasurements().keySet() as Set] }
+    def written = earlier.collectEntries { [(whose.mark(it)): it.getMeasurements().keySet() as Set] }
     def (machine, persons) = existing.split {
-        isMachines(it) && !(it in how.brought) && !hasOwnMeasurements(it, written[mark(it)])
+        whose.isMachines(it) && !(it in how.brought) && !hasOwnMeasurements(it, written[whose.mark(it)])
     }
-    def (elsewhere, here) = persons.split { isOffPlane(it) }
+    def (elsewhere, here) = persons.split { whose.isOffPlane(it) }
     def machineIndex = index(machine)
     def personsIndex = index(here + how.detections)
     def elsewhereIndex = index(elsewhere.findAll { !overlaps(it, machineIndex, true) })
     def (covered, free) = predictions.split {
         overlaps(it, personsIndex, true) || overlaps(it, elsewhereIndex, true)
     }
-    def standing = machine.collectEntries { [(mark(it)): it] }
-    def asked = free.collectEntries { [(mark(it)): it] }
+    def standing = machine.collectEntries { [(whose.mark(it)): it] }
+    def asked = free.collectEntries { [(whose.mark(it)): it] }
     def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
     def others = machine.findAll { item -> !keep.any { it.is(item) } }
     def isInside = { area == null || area.intersects(shape(it).getCentroid()) }
@@ -276,10 +275,11 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     def left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
     def outsideIndex = index(outside)
     left = left.findAll { !overlaps(it, outsideIndex) }
-    def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(mark(it)) }, how.known)
-    def theirs = persons.findAll { isMachines(it) }.collect { mark(it) }  // for measurements alone: known for good
+    def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(whose.mark(it)) }, how.known)
+    def measured = persons.findAll { whose.isMachines(it) }  // theirs for measurements alone: known for good
+    def theirs = measured.collect { whose.mark(it) }
     def rejected = how.forget ? [] : gone
-    def known = how.forget ? gone.findAll { mark(it) in theirs } : gone
+    def known = how.forget ? gone.findAll { whose.mark(it) in theirs } : gone
     def rejectedIndex = index(rejected)
     def (refused, add) = left.split { overlaps(it, rejectedIndex) }
     def dropped = index(covered + refused), instead = index(add + rejected)
@@ -288,7 +288,7 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     }
     keep += seenAgain
     gone.each { it.getMetadata().put(REJECTED, "yes") }
-    def remembered = earlier.findAll { standing.containsKey(mark(it)) } + gone + doubtful
+    def remembered = earlier.findAll { standing.containsKey(whose.mark(it)) } + gone + doubtful
     return [remove: remove, add: add, keep: keep, doubtful: doubtful, remembered: remembered,
             remember: keep + outside + add + known + doubtful.findAll { !isInside(it) },
             person: predictions.size() - asked.size(), rejected: refused.size()]
@@ -336,56 +336,6 @@ boolean hasOwnMeasurements(PathObject item, Set<String> written) {
     return written != null && item.getMeasurements().keySet().any { !(it in written) && !(it in known) }
 }
 
-boolean isMachines(PathObject item) {
-    def metadata = item.getMetadata()
-    if (!item.isAnnotation() || !metadata[FINGERPRINT] || !metadata.containsKey(RUN))
-        return false
-    if (metadata.containsKey(VERDICT) || metadata.keySet().any { !it.startsWith("glomseg.") })
-        return false
-    def painted = item.getColor() == null || metadata["glomseg.painted"] == item.getColor().toString()
-    return painted && !isOffPlane(item) && !item.hasChildObjects() && metadata[FINGERPRINT] == fingerprint(item)
-}
-
-/** Tell whether a person put it on another plane of a stack or a time series than the first, where all of ours lie. */
-boolean isOffPlane(PathObject item) {
-    return item.getROI().getZ() != 0 || item.getROI().getT() != 0
-}
-
-String mark(PathObject item) {
-    return item.getMetadata()[FINGERPRINT] ?: fingerprint(item)
-}
-
-/** Digest what a person can change: the corners in 1/100 px as a set, class, lock and name. */
-String fingerprint(PathObject item) {
-    def text = [item.getPathClass()?.toString() ?: "", item.isLocked() ? "locked" : "", item.getName() ?: "",
-                corners(shape(item))].join("\n")
-    def digest = MessageDigest.getInstance("SHA-256").digest(text.getBytes("UTF-8"))
-    return "1-" + digest.encodeHex().toString().substring(0, 32)
-}
-
-String corners(Geometry geometry) {
-    def found = [] as SortedSet<String>
-    for (int part = 0; part < geometry.getNumGeometries(); part++) {
-        def polygon = geometry.getGeometryN(part)
-        if (polygon.getGeometryType() != "Polygon")
-            continue
-        def holes = (0..<polygon.getNumInteriorRing()).collect { polygon.getInteriorRingN(it) }
-        ([polygon.getExteriorRing()] + holes).each { addCorners(it.getCoordinates(), found) }
-    }
-    return found.join(";")
-}
-
-void addCorners(def coordinates, Set<String> found) {
-    def points = coordinates.collect { [Math.rint(it.x * 100) as long, Math.rint(it.y * 100) as long] }
-    def moving = (0..<points.size() - 1).findAll { points[it] != points[it + 1] }
-    def steps = moving.collect { [points[it + 1][0] - points[it][0], points[it + 1][1] - points[it][1]] }
-    moving.eachWithIndex { number, i ->
-        def before = steps[i - 1], after = steps[i]
-        if (before[0] * after[1] != before[1] * after[0])
-            found << (points[number][0] + "," + points[number][1])
-    }
-}
-
 Geometry shape(PathObject item) {
     return item.getROI().getGeometry()
 }
@@ -397,7 +347,9 @@ Geometry union(List items) {
 /** Return the detections that are large enough to coincide with a prediction. */
 List large(def hierarchy, List predictions) {
     def smallest = predictions.collect { it.getROI().getArea() }.min() ?: 0
-    return hierarchy.getDetectionObjects().findAll { !isOffPlane(it) && it.getROI().getArea() >= smallest / 2 } as List
+    return hierarchy.getDetectionObjects().findAll { item ->
+        !whose.isOffPlane(item) && item.getROI().getArea() >= smallest / 2
+    }.toList()
 }
 
 STRtree index(List items) {
@@ -482,8 +434,8 @@ void keepChange(def shared, Path home, Path run, String key, Map change) {
         format_version: 2, run: run.getFileName().toString(), at: java.time.OffsetDateTime.now().toString(),
         by: System.getProperty("user.name") + " on " + hostName(), kind: "collect", mark: change.mark,
         previous_mark: change.previous_mark, stands_as: null, before_sha256: null, after_sha256: null,
-        stood: change.stood.collect { fingerprint(it) },
-        ids: change.stood.collectEntries { [(it.getID().toString()): [fingerprint(it), nameOf(it)]] },
+        stood: change.stood.collect { whose.fingerprint(it) },
+        ids: change.stood.collectEntries { [(it.getID().toString()): [whose.fingerprint(it), nameOf(it)]] },
         verdicts: judged.collectEntries { [(it.getID().toString()): shared.verdict(it)] }]
     for (part in ["added", "removed", "remembered"])
         content[part] = [type: "FeatureCollection", features: change[part]]

@@ -5,9 +5,9 @@
  *          Arguments (none is needed): the CSV file to write   [<project>/glomeruli_summary.csv]
  * Output:  one row an image in that file, an older row of the same image replaced: number, mean and total area in um2,
  *          % sclerotic, how many have a verdict, and from there the project. In a window, the row is shown as well.
- *          An image of which nobody knows that there are none has empty cells: nobody reviewed it, and the newest run
- *          that was not taken back found some that do not stand there. A file with columns of a person's, or with the
- *          row of another project for an image, is refused.
+ *          An image of which nobody knows that these are all has empty cells: nobody reviewed it, the newest run that
+ *          was not taken back found some that were not brought in, and none but a person's stand there. A file with
+ *          columns of a person's, or with the row of another project for an image, is refused.
  * QuPath 0.5, 0.6, 0.7
  */
 
@@ -41,8 +41,12 @@ def run = candidates.newestRun(getProject(), entry)  // that has a result of it,
 def said = run == null ? null : runFiles.fromFile(run.resolve("run.json")).images?.get(entry.getID())?.glomeruli
 def found = run == null || said != null ? said :
     (runFiles.fromFile(run.resolve(entry.getID() + ".geojson")).features ?: []).size()
-def isLookedAt = glomeruli || shared.reviewedBy(entry, imageData) != null || found == 0 ||
-    getAnnotationObjects().any { shared.verdict(it) } // else nobody knows that there are none
+def whose = shared.load("glomseg_whose")
+def isWaiting = run != null && found != 0 && !runFiles.isBroughtIn(run, entry.getID()) && !glomeruli.any {
+    whose.isMachines(it) || it.getMetadata()["glomseg.run"] == run.getFileName().toString()
+}  // then those of a person may not be all
+def isLookedAt = shared.reviewedBy(entry, imageData) != null || found == 0 || !isWaiting &&
+    (glomeruli || getAnnotationObjects().any { shared.verdict(it) })  // else nobody knows that there are none
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
 def count = glomeruli.size()
 def columns = ["entry_id", "image", "glomeruli", "mean_area_um2", "total_area_um2", "sclerotic", "percent_sclerotic",

@@ -107,23 +107,28 @@ def without_unseen(
     kept: list[Pair] = []
     remarks: list[str] = []
     untouched: list[str] = []
+    parts: list[str] = []
     runs: dict[Path, list[Run]] = {}
     for pair in pairs:
         image, ours = _of_project(pair.true), pair.predicted
         if image is not None and not _is_seen(image, true):
             remarks.append(f"{pair.key}: {_NO_TRUTH}; left out")
-        elif ours and predicted and missing != "empty" and not _is_predicted(ours, predicted, runs):
+            continue
+        if ours and predicted and missing != "empty" and not _is_predicted(ours, predicted, runs):
             remarks.append(f"{pair.key}: no run or person that is asked for has worked on it; left out")
-        elif ours and predicted and (why := _added_nothing(ours, predicted, runs)):
-            remarks.append(f"{pair.key}: {why}; left out")
+            continue
+        own = _own_of(ours, predicted, runs) if ours and predicted else None
+        if own and own.left_out:
+            remarks.append(f"{pair.key}: {own.left_out}; left out")
         else:
             kept.append(pair)
+            parts += [f"{pair.key}: {own.remark}"] if own and own.remark else []
             untouched += [pair.key] if image is not None and true.whose == "all" and not _is_judged(image, true) else []
     if remarks and not kept:
         raise EvaluationError(f"there is nothing to compare: {first_names(remarks, between='; ')}")
     if untouched:
         remarks.append(f"{_ALL_TRUE}: {', '.join(untouched)}")
-    return Seen(pairs=tuple(kept), remarks=tuple(remarks))
+    return Seen(pairs=tuple(kept), remarks=(*remarks, *parts))
 
 
 _NO_TRUTH = "no outline that counts as true, and not marked as reviewed, so its truth is not known"
@@ -169,21 +174,50 @@ def _is_predicted(source: Source, asked: Selection, runs: dict[Path, list[Run]])
     )
 
 
-def _added_nothing(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> str | None:
-    """Say that nothing that the run that is asked for found was added to an image; None where it was, or no run is."""
+@dataclass(frozen=True, kw_only=True)
+class _Own:
+    """What a run found on an image, and how many of it stand there as its own; others have their place, or none."""
+
+    run: Run
+    found: int
+    standing: int
+    was_added: bool
+
+    @property
+    def left_out(self) -> str | None:
+        """Why nothing of it can be scored; None where something was added, of which a person may have deleted all."""
+        if self.standing or self.was_added:
+            return None
+        return (
+            f"what run {self.run.run_id} found there ({self.found}) was not added, as it stood already or gave way to "
+            f"a person's; name the run as whose it stands, or compare {self.run.folder}"
+        )
+
+    @property
+    def remark(self) -> str | None:
+        """What is not scored of it; None where all of it is."""
+        if self.standing >= self.found:
+            return None
+        return (
+            f"{self.standing} of the {self.found} that run {self.run.run_id} found stand as its own; the others, which "
+            "stood already, gave way to a person's or were deleted, are not scored "
+            f"(compare {self.run.folder} for all)"
+        )
+
+
+def _own_of(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> _Own | None:
+    """Tell what the run that is asked for found on an image of a project; None where no run is, or it found nothing."""
     image = _of_project(source)
-    if image is None or any(f"run:{item.metadata.get(RUN)}" == asked.whose for item in image.objects):
+    if image is None or not asked.whose.startswith("run:"):
         return None
+    standing = sum(f"run:{item.metadata.get(RUN)}" == asked.whose for item in image.objects)
     for run in _runs_of(source, runs):
         record = run.images.get(image.entry_id)
         if f"run:{run.run_id}" != asked.whose or record is None or not record.glomeruli or record.undone is not None:
             continue
-        is_brought = record.collected is not None or run.needed_no_change(image.entry_id)
-        if is_brought and written_at(run, image.entry_id) is None:
-            return (
-                f"what run {run.run_id} found there ({record.glomeruli}) was not added, as it stood already or gave "
-                f"way to a person's; name the run as whose it stands, or compare {run.folder}"
-            )
+        if standing or record.collected is not None or run.needed_no_change(image.entry_id):
+            was_added = written_at(run, image.entry_id) is not None
+            return _Own(run=run, found=record.glomeruli, standing=standing, was_added=was_added)
     return None
 
 

@@ -55,6 +55,11 @@ def match_samples(
         for name, row in sorted(sheet.samples.items())
         if len(ids := used.get(id(row), [])) > 1
     ]
+    if taken := _numbers_taken_for_names(sheet, images, by_name):
+        remarks.append(
+            f"rows of the sample sheet that are numbers are taken for images' names, and not for the ids of others: "
+            f"{first_names(taken)}; where ids are meant, write the whole file names"
+        )
     if missing:
         remarks.append(f"not in the sample sheet: {', '.join(missing)}")
     return matched, [*remarks, *_say_qupath(sheet, pairs)]
@@ -77,6 +82,19 @@ def _by_name(
         for key, counts in shared.items()
     }
     return {key: sheet.find(name, path=paths.get(key), without=others[key]) for key, name, _ in images}
+
+
+def _numbers_taken_for_names(
+    sheet: SampleSheet, images: Sequence[tuple[str, str, Sample]], by_name: Mapping[str, Sample | None]
+) -> list[str]:
+    """List the rows that are an image's by the number in its name, and have the entry id of another image."""
+    ids = {entry_id for entry_id, _, _ in images}
+    rows = {id(row): written for written, row in sheet.samples.items() if written in ids}
+    return [
+        f"{rows[id(row)]} is that of {name}"
+        for entry_id, name, _ in images
+        if (row := by_name.get(entry_id)) is not None and rows.get(id(row), entry_id) != entry_id
+    ]
 
 
 def _say_qupath(sheet: SampleSheet, pairs: Sequence[tuple[str, Sample, Sample]]) -> list[str]:

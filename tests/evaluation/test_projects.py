@@ -97,6 +97,12 @@ def test_a_run_whose_finds_stood_already_is_not_scored_as_empty(tmp_path) -> Non
         without_unseen([looked], by_r, BY_PERSON)
     run.update("a", replace(run.images["a"], collected=replace(collected, added=6)))  # a person deleted them since
     assert without_unseen([looked], by_r, BY_PERSON).pairs == (looked,)
+    own = tuple(outlined(metadata={"glomseg.run": "r"}) for _ in range(6))
+    for count in (4, 6):
+        some = replace(here, annotated=replace(here.annotated, objects=own[:count]))
+        seen = without_unseen([replace(one, predicted=some, true=some)], by_r, BY_PERSON)
+        assert len(seen.pairs) == 1
+        assert any("a: 4 of the 6 that run r found stand as its own" in said for said in seen.remarks) == (count == 4)
 
 
 def test_what_a_project_holds_beside_is_counted() -> None:

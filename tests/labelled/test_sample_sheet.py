@@ -169,8 +169,14 @@ def test_a_row_of_an_image_is_not_that_of_another_with_its_number(tmp_path: Path
     """QuPath numbers the images of a project; a sheet whose images are named 1 and 2 means the names."""
     (tmp_path / "s.csv").write_text("image,animal\n1,m1\n2,m2\n")
     images = [("1", "2.svs", Sample()), ("2", "1.svs", Sample()), ("3", "c.svs", Sample())]
-    matched, _ = match_samples(read_sample_sheet(tmp_path / "s.csv"), images)
+    matched, remarks = match_samples(read_sample_sheet(tmp_path / "s.csv"), images)
     assert {key: sample.animal for key, sample in matched.items()} == {"1": "m2", "2": "m1", "3": ""}
+    assert "not for the ids of others: 2 is that of 2.svs, 1 is that of 1.svs" in remarks[0]
+    images = [("1", "img2.svs", Sample()), ("2", "img1.svs", Sample()), ("3", "c.svs", Sample())]
+    matched, remarks = match_samples(read_sample_sheet(tmp_path / "s.csv"), images)
+    assert "not for the ids of others: 2 is that of img2.svs, 1 is that of img1.svs" in remarks[0]
+    images = [("1", "img1.svs", Sample()), ("2", "2.svs", Sample())]
+    assert match_samples(read_sample_sheet(tmp_path / "s.csv"), images)[1] == []
     matched, remarks = match_samples(
         read_sample_sheet(tmp_path / "s.csv"), [("9", "1.svs", Sample()), ("1", "c", Sample())]
     )

@@ -51,6 +51,25 @@ def test_outlines_that_do_not_stand_in_an_image_are_no_zero(moved, glomseg, driv
     assert [row["glomeruli"] for row in rows(table)] == ["7", "1", ""] == profiles(glomseg, moved, tables)
 
 
+def test_a_persons_outlines_beside_a_run_that_waits_may_not_be_all(moved, glomseg, drive, tmp_path):
+    """They counted as all where a later run found again what an undo had taken back, with nothing to add."""
+    table, tables = tmp_path / "all.csv", tmp_path / "tables"
+    found = FREE[:3]
+    made_run(moved, "run-1", discs("run-1", found))
+    said = drive(moved, f"measure_summary|{table}", image="kidney_01.tif")
+    assert "what run run-1 found there (3) does not stand in it" in "".join(said)
+    counted = [rows(table)[0]["glomeruli"]]
+    assert glomseg("collect", moved).code == 0
+    made_run(moved, "run-2", discs("run-2", found))
+    assert glomseg("collect", moved).code == 0  # all of it stands
+    for words in ([], ["undo", moved, "run-1"]):
+        assert not words or glomseg(*words).code == 0
+        drive(moved, f"measure_summary|{table}", image="kidney_01.tif")
+        counted.append(rows(table)[0]["glomeruli"])
+        assert profiles(glomseg, moved, tables)[0] == counted[-1]
+    assert counted == ["", "10", ""]
+
+
 AS_BEFORE = """
 getAnnotationObjects().findAll { it.getMetadata()["glomseg.verdict"] }
     .each { it.setPathClass(getPathClass("Glomerulus")) }"""
