@@ -93,6 +93,7 @@ def test_a_better_model_is_kept_and_says_what_it_gained(better):
     assert gain.new.sure.f1 > gain.old.sure.f1 + 0.1
     assert any("on reviewed images left out" in text and "gained" in text for text in told)
     assert any("on the starter's own tissue" in text for text in told)
+    assert not any("slides only" in text for text in told)
     scores = json.loads((folder / "card.json").read_text())["scores"]["adapted"]
     assert scores["left_out"]["now"]["object_f1"] == pytest.approx(gain.new.sure.f1, abs=1e-3)
     assert {"object_f1", "precision", "recall_with_candidates"} <= scores["left_out"]["before"].keys()

@@ -119,6 +119,7 @@ def test_what_was_rejected_is_not_found_again(qupath, glomseg, fields, tmp_path)
         if made["steps"] >= STEPS:
             break
     assert "on reviewed images left out" in adapted.err
+    assert "learned from 2 slides only" in " ".join(adapted.err.split())
     assert "gained" in adapted.err
     assert f"adapted to model {model.name}" in glomseg("status", project).err
     assert made["left_out"]["now"]["object_f1"] > made["left_out"]["before"]["object_f1"] + 0.1
