@@ -8,6 +8,7 @@ from pathlib import Path
 from glomseg.errors import ProjectError
 from glomseg.qupath.image_data import readable_data
 from glomseg.runs.changes import is_record_lost, last_write, runs_in, taken_back_at
+from glomseg.runs.image_record import ImageRecord
 from glomseg.runs.run import Run, instant
 
 
@@ -54,9 +55,12 @@ def written_at(run: Run, entry_id: str) -> float | None:
     A `collect` of what stands already says in the run's record that it added nothing, and an import in QuPath says
     nothing in it: then what was kept of the write tells it. One of ours that was killed before its record is none.
     """
-    collected = run.images[entry_id].collected if entry_id in run.images else None
+    record = run.images.get(entry_id, ImageRecord())
+    collected = record.collected
     if collected is not None and (collected.added or collected.removed):
         return instant(collected.at)
+    if record.undone is not None:  # by a restore, which is no write of the run's
+        return None
     written = last_write(run.folder, entry_id)
     if written is None or written.kind != "collect" or (collected is None and written.after is not None):
         return None

@@ -15,9 +15,10 @@ from glomseg.qupath.image_data import DATA, check_written
 from glomseg.qupath.project import Project, ProjectImage, folder_state, image_state, read_project
 from glomseg.qupath.scratch import scratch_folder
 from glomseg.runs.backups import Backup, backup_folder, list_backups, restore_memory
-from glomseg.runs.changes import runs_in
+from glomseg.runs.changes import is_record_lost, runs_in
 from glomseg.runs.image_record import Undone
 from glomseg.runs.lock import locked
+from glomseg.runs.lost_writes import written_at
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import choose_images
 from glomseg.runs.rights import say_no_right, unreadable_part
@@ -101,9 +102,14 @@ def _restore(project: Project, image: ProjectImage, backup: Backup) -> None:
         restored = restore_image_data(folder, image.data_folder, expected=state)
     if backup.file is None:
         restore_memory(backup, runs_folder, entry_id)
-    gone = set(stood) - set(runs_in(runs_folder, entry_id, image.data_folder))
+    standing = runs_in(runs_folder, entry_id, image.data_folder)
+    is_lost = is_record_lost(runs_folder, entry_id, image.data_folder)
     for run in list_runs(runs_folder):
-        if run.run_id in gone and entry_id in run.images:
+        if run.run_id in standing or entry_id not in run.images:
+            continue
+        if run.run_id in stood or (
+            not is_lost and written_at(run, entry_id) is not None
+        ):  # the data may have been gone
             undone = Undone(at=now(), restored_from=backup.name)
             run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=undone))
     check_written(image.data_folder, restored.sha256, image.name)

@@ -8,6 +8,7 @@ from support.runs import FREE, discs, made_run
 
 from glomseg.qupath.image_data import DATA
 from glomseg.qupath.project import read_project
+from glomseg.runs.restore import image_backups
 
 pytestmark = pytest.mark.qupath
 
@@ -63,6 +64,25 @@ def test_a_backup_is_the_way_out(written, glomseg, tmp_path):
     assert glomseg("restore", written, "2", "last").code == 0
     assert glomseg("collect", written).code == 0
     assert image_2(glomseg, written)["machine"] == len(FREE)
+
+
+@pytest.mark.parametrize("by_qupath", [False, True])
+def test_a_backup_of_an_image_that_was_never_saved_is_a_way_out(moved, glomseg, by_qupath):
+    """It was refused ever after: the run's record said that it had written there."""
+    image = read_project(moved).images[2]
+    shutil.rmtree(image.data_folder)
+    made_run(moved, "run-1", discs("run-1", FREE), keys=("3",))
+    words = ("qupath", "run", "import_results", moved, "--image", "3") if by_qupath else ("collect", moved)
+    assert glomseg(*words).code == 0
+    shutil.rmtree(image.data_folder)
+    assert f"its data in {image.data_folder} are missing" in glomseg("collect", moved).err
+    _, backups = image_backups(moved, "3")
+    assert glomseg("restore", moved, "3", backups[-1].name).code == 0
+    assert not (image.data_folder / DATA).exists()
+    status = json.loads(glomseg("status", moved, "--json").out)["images"][2]
+    assert status["problem"] is None
+    assert glomseg("collect", moved).code == 0
+    assert json.loads(glomseg("status", moved, "--json").out)["images"][2]["machine"] == len(FREE)
 
 
 @pytest.mark.parametrize("how", ["missing", "damaged"])
