@@ -217,12 +217,26 @@ class Review extends ImageWindow {
         def passed = ids.take(at + 1) as LinkedHashSet
         ids = (passed as List) + listOpen().findAll { !passed.contains(it) }
         tell()
-        if (undone) {
-            touched()
-            warn("QuPath's undo and redo go through what was drawn, wherever that is. Verdicts stay: U takes the " +
-                "last one back.")
-        }
+        if (undone)
+            sayUndone()
         gui.getViewerManager().repaintAllViewers()
+    }
+
+    /** Say what a step of QuPath's undo did; what was saved is kept before one is that took judged outlines away. */
+    private void sayUndone() {
+        def said = "Verdicts stay: U takes the last one back."
+        try {
+            if (verdicts.taken) {
+                keep("step")
+                said = "Gone with that, and judged: ${verdicts.taken}; Ctrl+Shift+Z, or Ctrl+Z after a redo, brings " +
+                    "${verdicts.taken == 1 ? 'it' : 'them'} back. ${whereKept()}"
+            }
+            touched()
+        } catch (IOException error) {
+            said = "Gone with that, and judged: ${verdicts.taken}. No backup could be made (${error.getMessage()}): " +
+                "bring ${verdicts.taken == 1 ? 'it' : 'them'} back with Ctrl+Shift+Z before anything is saved."
+        }
+        warn("QuPath's undo and redo go through what was drawn, wherever that is. ${said}")
     }
 
     /** Follow objects to which QuPath gave other ids, as it can do to all. */

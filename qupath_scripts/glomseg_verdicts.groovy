@@ -28,6 +28,7 @@ class Verdicts {
     private final Map first = [:]  // of an id that QuPath gave an object anew: the one that it had at first
     private Map<PathObject, Object> seen = [:]  // the annotations at the last look, with their ids then
     private PathObject root  // of the hierarchy, at the last look: QuPath's undo and redo put another in its place
+    int taken = 0  // judged outlines that the last step of QuPath's undo or redo took away
     boolean attended = false  // a review looks at the objects itself, whenever some come or go
 
     private Verdicts(def shared, PathObject root) {
@@ -87,7 +88,8 @@ class Verdicts {
 
     /**
      * Give verdicts again that a step of QuPath's undo took along, and bring candidates back that were judged; tells
-     * whether there was such a step. What a person deleted stays deleted.
+     * whether there was such a step. What a person deleted stays deleted, and what a step took away is `taken`: a redo
+     * may have deleted it again.
      */
     boolean keep(PathObjectHierarchy hierarchy) {
         followIds(hierarchy)
@@ -101,6 +103,7 @@ class Verdicts {
                 shared.withoutStep { hierarchy.addObjects(gone) }
             now = byId(hierarchy)
         }
+        taken = undone ? judged.count { id, kept -> !kept.deleted && !now.containsKey(id) } : 0
         judged.each { id, kept -> kept.deleted = !now.containsKey(id) }
         def lost = judged.findAll { id, kept -> now[id] != null && isLost(kept, now[id]) }
         lost.each { id, kept ->

@@ -318,12 +318,12 @@ abstract class ImageWindow {
         announce(whereKept())
     }
 
-    private String whereKept() {
+    String whereKept() {
         return "What was saved before is kept: `glomseg restore PROJECT ${entry.getID()}` lists it."
     }
 
     /** Make a backup of what the other program saved, or of other data, before something is saved over it. */
-    private void keep(String why, byte[] data = null) {
+    void keep(String why, byte[] data = null) {
         def file = project.getPath()
         shared.load("glomseg_backup").copyBefore(why, entry, file, file.resolveSibling("glomseg"), data)
     }

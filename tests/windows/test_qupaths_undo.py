@@ -7,6 +7,7 @@ from support.runs import FREE, discs, made_run
 
 from glomseg.qupath.objects import write_geojson
 from glomseg.runs.ownership import RUN
+from glomseg.runs.restore import image_backups
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -42,6 +43,27 @@ def test_verdicts_stay_when_something_drawn_after_the_review_is_undone(review):
     review.fx(UNDO)
     review.until(VERDICTS, "accept reject sclerotic accept -")
     assert "Verdicts stay: U takes the last one back" in review.text()
+
+
+def test_a_step_that_takes_judged_outlines_away_says_so_and_what_was_saved_is_kept(review):
+    """Behind an import, all were gone from the window and from the disk, and it said that verdicts stay."""
+    review.fx(DRAW.replace("))", "), PathClass.fromString('Glomerulus'))"))
+    review.until("inOrder().size()", "6")
+    for _ in range(6):
+        review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx(UNDO)
+    review.until("inOrder().size()", "5")
+    review.settle()
+    assert "and judged: 1; Ctrl+Shift+Z" in review.text()
+    review.until("data.isChanged()", "false")
+    assert review.on_disk().split() == ["accept"] * 5
+    review.fx(REDO)
+    review.until(VERDICTS, " ".join(["accept"] * 6))
+    review.until("data.isChanged()", "false")
+    kept = [backup for backup in image_backups(review.project, "1")[1] if backup.name.endswith("-step")]
+    assert [backup.why for backup in kept] == ["before a review saved what a step of QuPath's undo left"]
+    assert (kept[0].folder / "data.qpdata").read_bytes().count(b"glomseg.judged") > 0
 
 
 def test_verdicts_stay_where_qupath_gave_all_objects_other_ids_and_its_undo_gives_the_former_back(review):
