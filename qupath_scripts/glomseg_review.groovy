@@ -438,7 +438,10 @@ class Review extends ImageWindow {
         }
         if (data.isChanged())
             saveAnyway()
-        gui.openImageEntry(next)
+        if (lookForOthers() && data.isChanged()) // QuPath's own question saves over what the other did
+            warn("The next image is opened once you have chosen what becomes of this one.")
+        else
+            gui.openImageEntry(next)
     }
 
     void setComment(String text) {

@@ -22,6 +22,7 @@ import qupath.lib.objects.hierarchy.events.PathObjectHierarchyListener
 class Verdicts {
 
     private static final String KEPT = "glomseg.verdicts"  // property of QuPath's window
+    private static final double SAME = 0.3  // of the smaller one's area
 
     private final shared
     private final Map judged = [:]  // by first id: the state that a verdict left, and the object that it was given to
@@ -53,7 +54,7 @@ class Verdicts {
     /** Note what a verdict or a comment left. */
     void note(PathObject item, Map more = [:]) {
         def kept = judged.computeIfAbsent(firstId(item.getID())) { [:] }
-        kept.putAll([state: shared.state(item), given: new WeakReference(item)] + more)
+        kept.putAll([state: shared.state(item), given: new WeakReference(item), item: item] + more)
     }
 
     void forget(def id) {
@@ -87,9 +88,9 @@ class Verdicts {
     }
 
     /**
-     * Give verdicts again that a step of QuPath's undo took along, and bring candidates back that were judged; tells
-     * whether there was such a step. What a person deleted stays deleted, and what a step took away is `taken`: a redo
-     * may have deleted it again.
+     * Give verdicts again that a step of QuPath's undo took along, and bring back what was judged of what runs found;
+     * tells whether there was such a step. What a person deleted stays deleted; how many judged ones the step took away
+     * all the same is `taken`.
      */
     boolean keep(PathObjectHierarchy hierarchy) {
         followIds(hierarchy)
@@ -97,14 +98,18 @@ class Verdicts {
         def undone = !root.is(hierarchy.getRootObject())
         root = hierarchy.getRootObject()
         if (undone) {
-            def gone = judged.values().findAll { it.candidate != null && !it.deleted }*.candidate
-                .findAll { !now.containsKey(firstId(it.getID())) }
+            def gone = judged.findAll { id, kept -> !now.containsKey(id) && isToStay(kept, now.values()) }.values()
+                .collect { it.candidate ?: it.item }
             if (gone)
                 shared.withoutStep { hierarchy.addObjects(gone) }
             now = byId(hierarchy)
         }
         taken = undone ? judged.count { id, kept -> !kept.deleted && !now.containsKey(id) } : 0
-        judged.each { id, kept -> kept.deleted = !now.containsKey(id) }
+        judged.each { id, kept ->
+            kept.deleted = !now.containsKey(id)
+            kept.wasDeleted = kept.wasDeleted || kept.deleted
+            kept.item = now[id] ?: kept.item
+        }
         def lost = judged.findAll { id, kept -> now[id] != null && isLost(kept, now[id]) }
         lost.each { id, kept ->
             shared.putBack(now[id], kept.state)
@@ -115,6 +120,25 @@ class Verdicts {
         if (lost)
             shared.changed(hierarchy, lost.keySet().collect { now[it] })
         return undone
+    }
+
+    /**
+     * Tell whether a judged object is put back that a step took away: a candidate, or what a run found, as where an
+     * import is undone. Not what a person drew, which the step may have been about, or deleted before, as a redo does
+     * again; nor over what the step brought back in its place.
+     */
+    private boolean isToStay(Map kept, Collection<PathObject> others) {
+        if (kept.deleted || kept.candidate != null)
+            return !kept.deleted
+        if (kept.wasDeleted || !kept.item.getMetadata().containsKey("glomseg.run"))
+            return false
+        def ours = kept.item.getROI().getGeometry()
+        return !others.any { other ->
+            def theirs = other.getROI().getGeometry()
+            other.getMetadata().containsKey("glomseg.run") &&
+                ours.getEnvelopeInternal().intersects(theirs.getEnvelopeInternal()) &&
+                ours.intersection(theirs).getArea() > SAME * Math.min(ours.getArea(), theirs.getArea())
+        }
     }
 
     /** Tell whether an object is a copy of the one that was judged, of before that. */

@@ -113,6 +113,9 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     }
     def hidden = plan.add && shared.isShown(imageData) &&
         FXUtils.callOnApplicationThread({ shared.hideNames() } as Callable)
+    def scale = otherScale(runs.fromFile(run.resolve("run.json")).images?.get(key)?.mpp, imageData.getServer())
+    if (scale)
+        say(shared, imageData, "WARNING: run ${run.getFileName()} ${scale}, annotate it anew")
     if (plan.doubtful)
         say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, " +
             "which is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
@@ -129,6 +132,17 @@ void refuseAnotherImage(def shared, Path run, def entry, def imageData) {
     if (shared.load("glomseg_same_image").isOfAnother(record, getProject(), entry, imageData.getServer()))
         throw new IllegalStateException("Run ${run.getFileName()} looked at another image under the id " +
             "${entry.getID()} (${record.name}); its outlines do not belong on ${entry.getImageName()}.")
+}
+
+/** Say that an image has another pixel size than a run read it with, as same_image.py does; "" where it has not. */
+String otherScale(List read, def server) {
+    def calibration = server.getPixelCalibration()
+    def now = [calibration.getPixelWidthMicrons(), calibration.getPixelHeightMicrons()]
+    if (!read || !calibration.hasPixelSizeMicrons() ||
+            [read, now].transpose().every { Math.abs(it[0] - it[1]) <= 0.01 * Math.max(it[0], it[1]) })
+        return ""
+    def (before, after) = [read[0], now[0]].collect { Math.round(it * 1e4d) / 1e4d }
+    return "read it with ${before} um per pixel, and it has ${after} now; where that is right"
 }
 
 /** Refuse data into which a run of another image of this id wrote, as where two projects share a folder. */

@@ -35,7 +35,7 @@ from glomseg.runs.predictions import read_predictions
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, now
 from glomseg.runs.run_list import find_run, list_runs
-from glomseg.runs.same_image import other_file, refuse_data_of_another, refuse_missing_data, under_its_name
+from glomseg.runs.same_image import other_file, other_scale, refuse_data_of_another, refuse_missing_data, under_its_name
 from glomseg.runs.write_image import Target, WrittenImage, collect_image
 
 
@@ -112,8 +112,8 @@ def collect_images(
                 run.images[entry_id] = record = under_its_name(record, image)
                 state = states.get(entry_id) or image_state(image)
                 predictions, problems = read_predictions(run, entry_id)
-                other = other_file(record, run.run_id, image)
-                for problem in (*problems, *filter(None, [other]), *say_other_copies(image.data_folder)):
+                others = [tell(record, run.run_id, image) for tell in (other_file, other_scale)]
+                for problem in (*problems, *filter(None, others), *say_other_copies(image.data_folder)):
                     listener.warning(f"{record.name}: {problem}")
                 write = _Collect(qupath, project, run, image, path, tuple(predictions), options, listener)
                 written = merging(options.on_conflict, image, state, write)

@@ -78,6 +78,9 @@ def test_another_scan_or_pixel_size_since_the_run_is_said(moved, one_process, gl
         assert other in said
         assert "`glomseg annotate PROJECT --image 1`" in said
     assert scale in glomseg("measure", moved, "-o", tmp_path / "measured").err
+    assert scale in glomseg("collect", moved).err
+    imported = glomseg("qupath", "run", "import_results", moved, "--image", "1")
+    assert "run-1 read it with 9.0 um per pixel, and it has 0.5 now" in imported.out + imported.err
     assert scale in glomseg("status", moved, "--json", "--files-only").out
     assert glomseg("undo", moved).code == 0
     assert not image_1(glomseg, moved, "--files-only")["remarks"]

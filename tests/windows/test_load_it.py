@@ -55,6 +55,21 @@ def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_
     assert [verdicts_in(review, backup) for backup in kept[:3]] == ["", "accept - - -", "accept - - - -"]
 
 
+def test_the_next_image_is_not_opened_before_it_is_chosen(review):
+    """QuPath asked whether to save, and its Yes put the image as it was here over what the other had saved."""
+    review.fx(ELSEWHERE + "ordered[3].setName('theirs'); there.saveImageData(theirs)")
+    review.until(WARNED, "true")
+    review.press("X")
+    review.press("I")
+    assert "once you have chosen what becomes of this one" in review.text()
+    assert review.fx("gui.getProject().getEntry(data).getImageName()") == "kidney_01.tif"
+    load_it(review)
+    assert review.on_disk() == "reject - - - -"
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, null, theirs, null]"
+    review.press("I")
+    review.until("gui.getProject().getEntry(gui.getImageData()).getImageName()", "kidney_02.tif")
+
+
 def verdicts_in(review, backup):
     """Tell what was judged in a backup, from left to right."""
     return review.fx(f"""qupath.lib.io.PathIO.readHierarchy(new File('{backup.folder / "data.qpdata"}'))

@@ -160,3 +160,36 @@ def test_one_step_back_takes_back_all_that_a_run_changed(menu):
         desk.until(runs, "[drawn:1, run-2:4]")
     finally:
         shutil.rmtree(desk.project.parent / "glomseg")
+
+
+def test_what_was_judged_stays_where_a_step_takes_back_the_import_that_brought_it(menu):
+    """All went with it, from the disk as well."""
+    desk = menu.desk
+    desk.open("kidney_01.tif")
+    desk.draw(0)
+    runs = "inOrder().collect { verdict(it) ?: '-' }.join(' ')"
+    made_run(desk.project, "run-1", discs("run-1", FREE[:4]), ("1",))
+    try:
+        menu.click("Import results")
+        desk.until(runs, "- - - -", 60)
+        desk.start_review()
+        for key in "YXK":
+            desk.press(key)
+        desk.until("data.isChanged()", "false")
+        desk.fx(UNDO)
+        desk.until(runs, "accept reject sclerotic")
+        assert "Verdicts stay" in desk.text()
+        desk.until("data.isChanged()", "false")
+        assert desk.on_disk() == "accept reject sclerotic"
+        desk.fx(REDO)
+        desk.until(runs, "accept reject sclerotic -")
+        desk.fx("hierarchy.removeObject(inOrder()[0], true)")
+        desk.settle()
+        desk.fx(UNDO)
+        desk.until(runs, "accept reject sclerotic -")
+        desk.fx(REDO)  # which deletes it again, and that was the person's
+        desk.until(runs, "reject sclerotic -")
+        desk.settle()
+        assert "and judged: 1; Ctrl+Shift+Z" in desk.text()
+    finally:
+        shutil.rmtree(desk.project.parent / "glomseg")
