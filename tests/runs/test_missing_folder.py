@@ -66,6 +66,7 @@ def test_a_backup_is_the_way_out(written, glomseg, tmp_path):
     assert image_2(glomseg, written)["machine"] == len(FREE)
 
 
+@pytest.mark.usefixtures("qupath")
 @pytest.mark.parametrize("by_qupath", [False, True])
 def test_a_backup_of_an_image_that_was_never_saved_is_a_way_out(moved, glomseg, by_qupath):
     """It was refused ever after: the run's record said that it had written there."""

@@ -75,6 +75,7 @@ def test_what_a_script_saves_over_is_a_backup(moved, one_process, glomseg, scrip
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("qupath")
 def test_what_another_saves_into_the_project_while_a_script_runs_stays(moved, glomseg, script):
     script.write_text(OTHER)
     result = glomseg("qupath", "run", script, moved, "--save")
