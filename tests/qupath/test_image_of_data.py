@@ -106,6 +106,7 @@ SAVE = "def entry = getProjectEntry(); entry.saveImageData(getCurrentImageData()
 
 
 @pytest.mark.qupath
+@pytest.mark.usefixtures("qupath")
 def test_files_that_are_called_the_same_are_told_apart_by_their_folders(called_alike, glomseg, tmp_path):
     """A folder for each patient, with a slide of one name and size in each."""
     (tmp_path / "save.groovy").write_text(SAVE)
@@ -144,6 +145,7 @@ def test_folders_of_data_that_were_exchanged_are_refused_and_named(study, one_pr
 
 
 @pytest.mark.qupath
+@pytest.mark.usefixtures("qupath")
 def test_scripts_in_qupath_refuse_them_too(moved, glomseg):
     """They counted, exported and taught what people had drawn on another slide."""
     first, second = (moved.parent / "data" / key for key in "12")
