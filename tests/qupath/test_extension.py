@@ -32,6 +32,7 @@ println "## " + new URLClassLoader([new File(args[1]).toURI().toURL()] as URL[],
 
 @pytest.mark.qupath
 @pytest.mark.slow
+@pytest.mark.usefixtures("qupath")
 def test_qupath_takes_the_jar_and_the_catalog(tmp_path):
     built = build_extension(tmp_path, repository=REPOSITORY)
     assert f"glomseg/extension/{EXTENSION.split('.')[-1]}.class" in (names := zipfile.ZipFile(built.jar).namelist())

@@ -78,6 +78,7 @@ def test_one_that_is_just_being_made_stays(temporary):
 
 
 @pytest.mark.qupath
+@pytest.mark.usefixtures("qupath")
 def test_each_command_that_uses_qupath_clears(temporary):
     process, folder = held_by_another()
     process.kill()
@@ -101,6 +102,7 @@ def test_no_place_for_a_temporary_folder_is_one_sentence(temporary, monkeypatch)
 
 @pytest.mark.qupath
 @pytest.mark.slow
+@pytest.mark.usefixtures("qupath")
 def test_java_starts_with_a_temporary_folder_of_any_name(temporary, monkeypatch):
     odd = temporary / "an \U0001f600 \n 'of' Jörg 100%"
     odd.mkdir()
