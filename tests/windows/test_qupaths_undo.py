@@ -46,7 +46,7 @@ def test_verdicts_stay_when_something_drawn_after_the_review_is_undone(review):
 
 
 def test_a_step_that_takes_judged_outlines_away_says_so_and_what_was_saved_is_kept(review):
-    """Behind an import, all were gone from the window and from the disk, and it said that verdicts stay."""
+    """One that a person drew, which the step was about: the review said that verdicts stay."""
     review.fx(DRAW.replace("))", "), PathClass.fromString('Glomerulus'))"))
     review.until("inOrder().size()", "6")
     for _ in range(6):
@@ -163,7 +163,7 @@ def test_one_step_back_takes_back_all_that_a_run_changed(menu):
 
 
 def test_what_was_judged_stays_where_a_step_takes_back_the_import_that_brought_it(menu):
-    """All went with it, from the disk as well."""
+    """All went with it, from the disk as well, and the review said that verdicts stay."""
     desk = menu.desk
     desk.open("kidney_01.tif")
     desk.draw(0)
