@@ -31,12 +31,13 @@ void copy(def entry, Path projectFile, Path home, Path run) {
         copyInto(first, entry, projectFile, home)
 }
 
-/** Copy the image's data, or others of it, before `why`, one word that backups.py knows, into a new folder. */
-void copyBefore(String why, def entry, Path projectFile, Path home, byte[] others = null) {
+/** Copy the data, or others, before `why`, one word that backups.py knows, into a new folder, and return that. */
+Path copyBefore(String why, def entry, Path projectFile, Path home, byte[] others = null) {
     def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
     def own = home.resolve("backup").resolve(entry.getID())
     def folder = (0..99).collect { own.resolve("${time}${it ? '-' + it : ''}-${why}") }.find { !Files.exists(it) }
     copyInto(folder, entry, projectFile, home, others)
+    return folder
 }
 
 /** Tell whether it was these data of an image that `glomseg restore` took away last. */

@@ -77,19 +77,24 @@ private String kindOf(item) {
 
 /** Say how many outlines lie on another, and how many have parts of their own, as doubtful_outlines.py does. */
 List<String> doubtful(items) {
-    def shapes = items.collect { it.getROI().getGeometry() }, tree = new STRtree()
+    def shapes = items.collect { it.getROI().getGeometry() }
+    def doubled = countDoubled(shapes), parted = shapes.count { hasParts(it) }
+    def said = doubled == 1 ? ["1 outline lies on another, and each counts"] :
+        doubled ? ["${doubled} outlines lie on others, and each counts".toString()] : []
+    return said + (parted == 1 ? ["1 outline has several parts and counts once"] :
+        parted ? ["${parted} outlines have several parts and count once each".toString()] : [])
+}
+
+/** Return how many of some shapes lie on one before them. */
+int countDoubled(List shapes) {
+    def tree = new STRtree()
     shapes.eachWithIndex { shape, number -> tree.insert(shape.getEnvelopeInternal(), number) }
-    def doubled = shapes.indices.count { number ->
+    return shapes.indices.count { number ->
         tree.query(shapes[number].getEnvelopeInternal()).any { other ->
             other < number && shapes[other].intersection(shapes[number]).getArea() >
                 ON_ANOTHER * Math.min(shapes[other].getArea(), shapes[number].getArea())
         }
     }
-    def parted = shapes.count { hasParts(it) }
-    def said = doubled == 1 ? ["1 outline lies on another, and each counts"] :
-        doubled ? ["${doubled} outlines lie on others, and each counts".toString()] : []
-    return said + (parted == 1 ? ["1 outline has several parts and counts once"] :
-        parted ? ["${parted} outlines have several parts and count once each".toString()] : [])
 }
 
 private boolean hasParts(shape) {

@@ -37,8 +37,9 @@ class Merge {
     final Map<Object, Map> judgedThere = [:]  // by the id here: what a verdict there had made of it, or a new class
     int contested = 0  // objects to which something else was done there than here; what was done here stands
     int returned = 0  // objects that went there, and that something was done to here; they stand again
-    int goneThere = 0  // objects that were saved here, and are not there: removed, or saved over
+    int goneThere = 0  // objects that were read or saved here, and are not there: removed, or saved over
     int unjudgedThere = 0  // verdicts of the same kind
+    int doubled = 0  // glomeruli that lie on another in the result, and neither here nor there
     final List<String> contestedOfImage = []
 
     Merge(def shared, def base, def ours, def theirs) {
@@ -55,12 +56,14 @@ class Merge {
 
     /** Do to theirs what was done to ours; `metadata` is what was known of the image itself when it was read. */
     void run(def metadata) {
+        def doubledBefore = [ours, theirs].collect { doubledIn(it) }.max()
         here.keySet().findAll { there[it] != null }.each { now[here[it]] = there[it] }
         doGrid()
         doToObjects()
         doDrawing()
         doParents()
         doToImage(metadata)
+        doubled = Math.max(0, doubledIn(theirs) - doubledBefore)
         now.findAll { item, result -> item.isAnnotation() && isAsHere(item, result) }
             .each { item, result -> ids[item.getID()] = result.getID() }
     }
@@ -78,9 +81,17 @@ class Merge {
             told << "Removed by the other program, and standing again, as something was done to them here: " +
                 "${count(returned, 'object')}."
         if (isLessThere())
-            told << "Saved here, and taken away there since: " + [goneThere ? count(goneThere, "object") : "",
+            told << "Taken away by the other program: " + [goneThere ? count(goneThere, "object") : "",
                 unjudgedThere ? count(unjudgedThere, "verdict") : ""].findAll().join(" and ") + "."
+        if (doubled)
+            told << "${count(doubled, 'outline')} of here and there ${doubled == 1 ? 'lies' : 'lie'} on another, and " +
+                "both stand: delete or reject the one that is not wanted."
         return told.join(" ")
+    }
+
+    private int doubledIn(def imageData) {
+        def items = shared.glomeruli(imageData.getHierarchy()).findAll { shared.verdict(it) != "reject" }
+        return shared.load("glomseg_classes").countDoubled(items.collect { it.getROI().getGeometry() })
     }
 
     /** Tell whether something was saved here that was taken away there. */

@@ -11,6 +11,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 import groovy.transform.Field
 import java.awt.image.BufferedImage
 import java.nio.file.Files
+import java.nio.file.NoSuchFileException
 import java.nio.file.Path
 import java.time.Instant
 import java.util.concurrent.Executors
@@ -18,6 +19,7 @@ import java.util.concurrent.ThreadFactory
 import java.util.concurrent.TimeUnit
 import javafx.beans.value.ChangeListener
 import javafx.collections.ListChangeListener
+import org.slf4j.LoggerFactory
 import qupath.fx.utils.FXUtils
 import qupath.lib.images.ImageData
 import qupath.lib.io.GsonTools
@@ -52,21 +54,33 @@ void watch() {
     } as ListChangeListener)
     def clock = Executors.newSingleThreadScheduledExecutor({ new Thread(it, "glomseg").tap { daemon = true } }
         as ThreadFactory)
-    clock.scheduleWithFixedDelay({ FXUtils.callOnApplicationThread { noteSaves() } }, OFTEN, OFTEN,
-        TimeUnit.MILLISECONDS)
+    def keeping = shared.load("glomseg_keeping")
+    clock.scheduleWithFixedDelay({ look(keeping) }, OFTEN, OFTEN, TimeUnit.MILLISECONDS)
 }
 
-/** Note soon what QuPath itself saved, so that what others save after that is not taken for it. */
-void noteSaves() {
-    getQuPath().getAllViewers()*.getImageData().findAll { it != null }.each { data ->
+/** Keep what others saved since the last look; that takes its time, and so is not done where windows are drawn. */
+private void look(def keeping) {
+    try {
+        FXUtils.callOnApplicationThread { noteSaves(keeping) }.each { keeping.tryToKeep(this, entryOf(it), it) }
+    } catch (RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
+        LoggerFactory.getLogger("GlomSeg").debug("A file changed while it was looked at", error)
+    }
+}
+
+/** Note soon what QuPath itself saved, so that what others save after that is not taken for it; returns what did. */
+private List noteSaves(def keeping) {
+    keeping.settle(this)
+    def shown = getQuPath().getAllViewers()*.getImageData().findAll { it != null }
+    shown.each { data ->
         def known = stamps()?.get(data)
         if (known != null && isReadOrSaved(known, data))
             noteNew(entryOf(data), data)
     }
+    return shown.findAll { keeping.isToKeep(this, entryOf(it), it) }
 }
 
 /** Tell whether data were read or saved since their stamp was taken: QuPath makes a new path whenever it does. */
-private boolean isReadOrSaved(Map known, def imageData) {
+boolean isReadOrSaved(Map known, def imageData) {
     return !known.path.is(imageData.getLastSavedPath())
 }
 
@@ -126,9 +140,11 @@ private void noteApart(def imageData, Map more) {
 private void noteNew(def entry, def imageData) {
     def path = imageData?.getLastSavedPath()
     def known = imageData == null ? null : stamps()?.get(imageData)
-    if (entry == null || otherThanOwn(entry, path) == null)
+    if (entry == null || otherThanOwn(entry, path) == null) {
+        if (known?.kept != null)
+            shared.load("glomseg_keeping").tell(known)
         inStep(entry, imageData)
-    else if (known == null)
+    } else if (known == null)
         noteApart(imageData, [from: path])
     else
         known.path = path  // a copy of the image was saved elsewhere
@@ -188,8 +204,14 @@ List stamp(def entry) {
 
 /** Return what the data file of an image holds that QuPath reads; nothing where there is none. */
 byte[] content(def entry) {
-    def file = [dataFile(entry), backupFile(entry)].find { Files.exists(it) && isWhole(it) }
-    return file == null ? new byte[0] : Files.readAllBytes(file)
+    for (file in [dataFile(entry), backupFile(entry)]) {
+        try {
+            if (isWhole(file))
+                return Files.readAllBytes(file)
+        } catch (FileNotFoundException | NoSuchFileException ignored) {  // another QuPath moves them when it saves
+        }
+    }
+    return new byte[0]
 }
 
 /**

@@ -212,7 +212,8 @@ abstract class ImageWindow {
             }
             return true
         } catch (IOException | IllegalStateException error) {
-            complaint = error.getMessage()
+            complaint = (data.isChanged() ? "Not saved: " : "Saved, but not in the project's list of images: ") +
+                error.getMessage()
             warn("")
             return !data.isChanged()
         }
@@ -220,7 +221,7 @@ abstract class ImageWindow {
 
     /** Tell what keeps a key or a button from doing its work, in the window, where it covers nothing, till the next. */
     void warn(String text) {
-        def whole = text ?: notSaved()
+        def whole = text ?: complaint
         LoggerFactory.getLogger("GlomSeg").warn(whole)
         if (stage.isShowing())
             say(text)
@@ -235,10 +236,6 @@ abstract class ImageWindow {
         reading.playFromStart()
     }
 
-    private String notSaved() {
-        return complaint ? "Not saved: ${complaint}" : ""
-    }
-
     void endNews() {
         news = ""
         tellSaid()
@@ -250,7 +247,7 @@ abstract class ImageWindow {
     }
 
     private void tellSaid() {
-        def text = [warning, notSaved(), news].findAll().join("\n")
+        def text = [warning, complaint, news].findAll().join("\n")
         if (text == said.getText())
             return
         said.setText(text)
@@ -298,7 +295,7 @@ abstract class ImageWindow {
         if (there.isChanged() || merge.isLessThere())
             keep("load", shared.saving().whole(old))
         if (there.isChanged())
-            keep("review")
+            keepTheirs()
         setInProject()
         carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
@@ -310,7 +307,7 @@ abstract class ImageWindow {
     }
 
     void overwrite() {
-        keep("review")
+        keepTheirs()
         shared.saving().inStep(entry, data)
         lookForOthers()
         data.setChanged(true)
@@ -322,7 +319,13 @@ abstract class ImageWindow {
         return "What was saved before is kept: `glomseg restore PROJECT ${entry.getID()}` lists it."
     }
 
-    /** Make a backup of what the other program saved, or of other data, before something is saved over it. */
+    /** Make a backup of what the other program saved, before something is saved over it. */
+    private void keepTheirs() {
+        if (!shared.load("glomseg_keeping").keep(shared.saving(), entry, data))
+            keep("review")
+    }
+
+    /** Make a backup of what stands on disk, or of other data, before something is saved over it. */
     void keep(String why, byte[] data = null) {
         def file = project.getPath()
         shared.load("glomseg_backup").copyBefore(why, entry, file, file.resolveSibling("glomseg"), data)

@@ -30,7 +30,7 @@ _WHY = {
     "script": "a script",
     "load": "a review loaded what another program had saved",
     "step": "a review saved what a step of QuPath's undo left",
-    "review": "a review saved over what another program had saved",
+    "review": "QuPath saved over what another program had saved",
 }
 
 

@@ -31,6 +31,7 @@ from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now
 from glomseg.runs.run_list import find_run, last_standing, list_runs, resume_or_start, resume_or_start_in
+from glomseg.runs.same_image import another_image, other_scale
 from glomseg.runs.segment_batch import path_objects, probability_path
 from glomseg.runs.segment_slides import refuse_to_overwrite
 from glomseg.runs.segmenter import SegmentOptions
@@ -95,8 +96,10 @@ def rethreshold_run(
         collected = options.collect and has_qupath
         if collected:
             collect_images(read, run_again, kept, states={}, options=options, listener=listener)
-        elif options.collect:
-            listener.remark(_waiting(read, run_again))
+        else:
+            _say_other_scales(read, run_again, listener)
+            if options.collect:
+                listener.remark(_waiting(read, run_again))
     return RunResult(run=run_again, entry_ids=kept, remarks=tuple(remarks), is_waiting=not collected)
 
 
@@ -349,6 +352,17 @@ def _share(old: Path, new: Path) -> None:
         os.link(old, new)
     except OSError:
         shutil.copyfile(old, new)
+
+
+def _say_other_scales(project: Project, run: Run, listener: Listener) -> None:
+    for image in project.images:
+        record = run.images.get(image.entry_id)
+        if (
+            record is not None
+            and another_image(record, image) is None
+            and (said := other_scale(record, run.run_id, image))
+        ):
+            listener.warning(f"{record.name}: {said}")
 
 
 def _waiting(project: Project, run: Run) -> str:

@@ -225,6 +225,24 @@ return told([counts: stood*.size(), moved: [stood*.get(0), PathIO.readObjects(fi
 )
 """Two people accept the same candidates, which the image did not hold before, and one of them does more to some."""
 
+PLAY_BESIDE = (
+    BEGIN
+    + """
+def others = ours(there), judge = { n, verdict -> mine[n].getMetadata()["glomseg.verdict"] = verdict }
+def disc = { item, by -> PathObjects.createAnnotationObject(item.getROI().translate(by, 0), item.getPathClass()) }
+judge(0, "accept")
+judge(1, "reject")
+mine[1].setPathClass(PathClass.fromString("Rejected"))
+there.removeObjects(others[0..1], true)
+there.addObjects(others[0..2].collect { disc(it, 2) })
+here.addObject(disc(mine[3], 500))
+there.addObject(disc(others[3], 503))
+def merge = bringTogether()
+return told([doubled: merge.doubled, words: merge.inWords()])
+"""
+)
+"""What was judged here stands again beside another in its place; both draw one; one there lay on another before."""
+
 
 PLAY_IMAGE = (
     BEGIN
@@ -356,6 +374,12 @@ def test_a_candidate_that_two_accepted_stands_with_what_either_did_to_it(played,
     assert said["classes"] == ["Glomerulus"] * 6 + ["Glomerulus: Crescent", "Glomerulus"]  # accepting gives no class
     assert said["by"] == ["AB"]
     assert said["contested"] == 2  # an outline, a verdict
+
+
+def test_outlines_that_lie_on_each_other_since_are_said(played):
+    said = played(PLAY_BESIDE)
+    assert said["doubled"] == 2
+    assert "2 outlines of here and there lie on another, and both stand" in said["words"]
 
 
 def test_what_was_done_to_the_image_itself_and_to_its_cells_stands(played):

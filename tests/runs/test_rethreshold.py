@@ -95,7 +95,11 @@ def test_what_is_kept_gives_what_the_network_would(study_0_6_0: Path, no_qupath:
     assert found.run.run_id in {again.run.run_id, afresh.run.run_id}
     with pytest.raises(RunError, match="kept no probabilities"):
         glomseg.rethreshold_run(study_0_6_0, afresh.run.run_id, RethresholdOptions(sureness=0.5))
+    assert not [text for text in again.remarks if "um per pixel" in text]
+    text = study_0_6_0.read_text("utf-8")
+    study_0_6_0.write_text(text.replace('"value": 0.5,', '"value": 0.6,'), "utf-8")
     chained = glomseg.rethreshold_run(study_0_6_0, again.run.run_id, RethresholdOptions(threshold=0.5, sureness=0.92))
+    assert f"run {chained.run.run_id} read it with 0.5 um per pixel, and the project says 0.6" in chained.remarks[0]
     assert chained.records["1"].glomeruli == first.records["1"].glomeruli
     assert len(list_runs(study_0_6_0.parent / "glomseg")) == 4
 

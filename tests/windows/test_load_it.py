@@ -49,10 +49,12 @@ def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_
     assert review.on_disk() == "accept reject sclerotic - -"
     assert "glomseg restore PROJECT" in review.text()
     kept = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
-    before = "before a review "
-    whys = [f"{before}{why} what another program had saved" for why in ("saved over", "saved over", "loaded")]
+    saved, loaded = (
+        f"before {does} what another program had saved" for does in ("QuPath saved over", "a review loaded")
+    )
+    whys = [saved, loaded, saved]
     assert [backup.why for backup in kept[:3]] == whys
-    assert [verdicts_in(review, backup) for backup in kept[:3]] == ["", "accept - - -", "accept - - - -"]
+    assert [verdicts_in(review, backup) for backup in kept[:3]] == ["", "accept - - - -", "accept - - -"]
 
 
 def test_the_next_image_is_not_opened_before_it_is_chosen(review):
@@ -107,8 +109,9 @@ def test_where_two_judged_one_glomerulus_otherwise_that_is_said_and_the_others_i
     load_it(review)
     assert review.on_disk() == "accept - - - -"
     assert "Changed both here and by the other program: 1 object. What was done here stands." in review.text()
-    kept, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
-    assert verdicts_in(review, kept) == "edit - - - -"
+    kept = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
+    theirs = next(backup for backup in kept if "QuPath saved over" in backup.why)
+    assert verdicts_in(review, theirs) == "edit - - - -"
     review.press("U")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "edit - - - -"
@@ -297,7 +300,7 @@ def test_what_was_saved_here_and_another_qupath_saved_over_stands_again(review):
     load_it(review)
     assert review.on_disk() == "accept reject - - -"
     assert review.fx("inOrder()*.getName().toString()") == "[null, null, ours, theirs, null]"
-    assert "taken away there" not in review.text()
+    assert "Taken away" not in review.text()
 
 
 def test_what_another_program_took_away_of_what_was_saved_here_is_said_and_kept(review):
@@ -311,7 +314,7 @@ def test_what_another_program_took_away_of_what_was_saved_here_is_said_and_kept(
     review.until(WARNED, "true")
     load_it(review)
     assert review.on_disk() == "- reject - -"
-    assert "Saved here, and taken away there since: 1 object and 1 verdict." in review.text()
+    assert "Taken away by the other program: 1 object and 1 verdict." in review.text()
     ours, *_ = list_backups(review.project.parent / "glomseg", review.fx("entryOf('kidney_01.tif').getID()"))
     assert verdicts_in(review, ours) == "accept reject - - -"
 
@@ -320,14 +323,16 @@ def test_what_another_program_saved_is_not_saved_again_where_nothing_was_done_he
     """Two windows would each tell the other that it had saved, without an end."""
     review.press("Y")
     review.until("data.isChanged()", "false")
+    backups = files_of(review.project.parent / "glomseg")
     review.fx(ELSEWHERE + "ordered[3].setName('theirs'); there.saveImageData(theirs)")
     review.until(WARNED, "true")
-    before = files_of(review.project.parent)
+    before = files_of(review.project.parent / "data"), review.project.read_bytes()
     review.fx(PRESS.format("Load it, with what was done here"))
     review.until(WARNED, "false")
     assert review.fx("inOrder()*.getName().toString()") == "[null, null, null, theirs, null]"
     review.window.ask("eval", "Thread.sleep(900)")
-    assert files_of(review.project.parent) == before
+    assert (files_of(review.project.parent / "data"), review.project.read_bytes()) == before
+    assert files_of(review.project.parent / "glomseg") == backups
     review.press("U")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "- - - - -"

@@ -187,10 +187,10 @@ def test_a_load_that_fails_as_it_keeps_a_backup_sets_no_pixel_size_in_the_projec
     try:
         review.press("Y")
         review.until("data.isChanged()", "false")
+        backups.write_text("full")
         review.fx(OTHER + "give(image('kidney_01.tif')) { it.pixelSizeMicrons(0.3, 0.3) }")
         review.until(WARNED, "true")
         review.press("X")
-        backups.write_text("full")
         review.fx(PRESS.format("Load it, with what was done here"))
         review.until("within(Label).any { it.getText().startsWith('Nothing was done') }", "true")
         assert review.fx(size) == "0.5"

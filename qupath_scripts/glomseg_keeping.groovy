@@ -1,0 +1,85 @@
+/*
+ * Purpose: keep what another program saved of an image that is open here: QuPath's own save does not look, and writes
+ *          over it. The other scripts load this file from their own folder; by itself it does nothing.
+ * Input:   none.
+ * Output:  glomseg/backup/<image>/<time>-review
+ * QuPath 0.5, 0.6, 0.7
+ */
+
+import static qupath.lib.gui.scripting.QPEx.*
+
+import java.nio.file.Files
+import java.nio.file.Path
+import org.slf4j.LoggerFactory
+
+/** Tell whether what stands on disk of an image that is open was saved by others, and is not kept yet. */
+boolean isToKeep(def saving, def entry, def imageData) {
+    def known = saving.stamps()?.get(imageData)
+    if (entry == null || known == null)
+        return false
+    def now = saving.stamp(entry)
+    return !(now in [["none"], known.file, known.kept?.stamp]) && saving.isSavedElsewhere(entry, imageData)
+}
+
+/**
+ * Copy what others saved of an image into a backup, in the place of what they had saved before, which is in no danger
+ * any more; tells whether it is kept: not while it is being written.
+ */
+boolean keep(def saving, def entry, def imageData) {
+    def known = saving.stamps()[imageData]
+    synchronized (known) {
+        def stamp = saving.stamp(entry), before = known.kept?.folder
+        if (before != null && known.kept.stamp == stamp && Files.exists(before))
+            return true
+        def content = saving.content(entry)
+        if (!content.length || saving.stamp(entry) != stamp)
+            return false
+        if (before != null && isIn(before, content)) {
+            known.kept.stamp = stamp
+            return true
+        }
+        known.kept = [stamp: stamp, entry: entry]
+        def file = getQuPath().getProject().getPath()
+        known.kept.folder = shared.load("glomseg_backup").copyBefore("review", entry, file,
+            file.resolveSibling("glomseg"), content)
+        before?.toFile()?.deleteDir()
+        return true
+    }
+}
+
+private boolean isIn(Path backup, byte[] content) {
+    def file = backup.resolve("data.qpdata")
+    return Files.exists(file) && Files.size(file) == content.length && Arrays.equals(Files.readAllBytes(file), content)
+}
+
+/** Keep it where that can be done; else the log says why, and nobody is kept from their work. */
+void tryToKeep(def saving, def entry, def imageData) {
+    try {
+        keep(saving, entry, imageData)
+    } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
+        LoggerFactory.getLogger("GlomSeg").warn("What another program saved of ${entry.getImageName()} could not be " +
+            "kept: ${error}")
+    }
+}
+
+/** Drop what was kept of images that are no longer open, where it still stands on disk. */
+void settle(def saving) {
+    def closed = saving.stamps().findAll { data, known -> known.kept != null && !shared.isShown(data) }
+    closed.each { data, known ->
+        if (saving.isReadOrSaved(known, data))
+            tell(known)
+        else if (saving.stamp(known.kept.entry) == known.kept.stamp)
+            known.kept.folder?.toFile()?.deleteDir()
+        known.kept = null
+    }
+}
+
+/** Say that QuPath's own save took the place of what others had saved, and where that is. */
+void tell(Map known) {
+    synchronized (known) {
+        def kept = known.kept
+        if (kept?.folder != null)
+            shared.tell("Saved over", "QuPath's own save took the place of what another program had saved of " +
+                "${kept.entry.getImageName()}. That is kept: `glomseg restore PROJECT ${kept.entry.getID()}` lists it.")
+    }
+}
