@@ -26,7 +26,9 @@ boolean isToKeep(def saving, def entry, def imageData) {
  * any more; tells whether it is kept: not while it is being written.
  */
 boolean keep(def saving, def entry, def imageData) {
-    def known = saving.stamps()[imageData]
+    def known = saving.stamps()[imageData], project = getQuPath().getProject()
+    if (known == null || entry == null || project?.getEntry(imageData) !== entry)  // closed meanwhile
+        return false
     synchronized (known) {
         def stamp = saving.stamp(entry), before = known.kept?.folder
         if (before != null && known.kept.stamp == stamp && Files.exists(before))
@@ -39,9 +41,8 @@ boolean keep(def saving, def entry, def imageData) {
             return true
         }
         known.kept = [stamp: stamp, entry: entry]
-        def file = getQuPath().getProject().getPath()
-        known.kept.folder = shared.load("glomseg_backup").copyBefore("review", entry, file,
-            file.resolveSibling("glomseg"), content)
+        known.kept.folder = shared.load("glomseg_backup").copyBefore("review", entry, project.getPath(),
+            project.getPath().resolveSibling("glomseg"), content)
         before?.toFile()?.deleteDir()
         return true
     }

@@ -39,7 +39,7 @@ def why_not_measured(slide: StudySlide, profiles: Sequence[Profile], settings: M
         return "" if profiles else _unknown_class(slide, settings)
     outlines = f"the {run.found or ''} outlines of run {run.run_id}".replace("  ", " ")
     if run.undone:
-        return "" if profiles else f"undo took {outlines} back, and {UNREVIEWED}"
+        return "" if profiles else f"{outlines} were taken back, and {UNREVIEWED}"
     if not _stands(run, profiles):
         remedy = f"write them with: glomseg collect PROJECT {run.run_id}"
         return f"{outlines} are not in the project yet, and {UNREVIEWED}; {remedy}"
@@ -55,7 +55,7 @@ def doubt(slide: StudySlide, profiles: Sequence[Profile], settings: MeasureSetti
         return ""
     run = slide.run
     if (run is None or run.undone) and all(profile.by_person for profile in profiles):
-        why = slide.failure or ("no run has finished it" if run is None else f"run {run.run_id} was undone")
+        why = slide.failure or ("no run has finished it" if run is None else f"run {run.run_id} was taken back")
         return f"{why} and {UNREVIEWED}: the outlines that stand there are taken for all there are"
     if run is not None and not run.undone and not _stands(run, profiles) and run.found:
         return f"measured as it stands in the project: run {run.run_id} is newer and not in it yet"

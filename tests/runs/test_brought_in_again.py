@@ -17,7 +17,7 @@ def test_a_run_that_qupath_brings_in_again_is_not_undone_any_more(moved, one_pro
     assert glomseg("collect", moved).code == 0
     assert glomseg("undo", moved).code == 0
     assert load_run(run.folder).images["1"].undone is not None
-    assert "run run-1 was undone" in glomseg("measure", moved).err
+    assert "run run-1 was taken back" in glomseg("measure", moved).err
     assert one_process.call(import_run, moved, "1", "run-1")["added"] == len(FREE)
     assert load_run(run.folder).images["1"].undone is None
     assert "undone" not in glomseg("measure", moved).err
@@ -25,4 +25,4 @@ def test_a_run_that_qupath_brings_in_again_is_not_undone_any_more(moved, one_pro
     assert [one["state"] for one in image["runs"]] == ["collected"]
     assert glomseg("undo", moved).code == 0
     assert load_run(run.folder).images["1"].undone is not None
-    assert "run run-1 was undone" in glomseg("measure", moved).err
+    assert "run run-1 was taken back" in glomseg("measure", moved).err

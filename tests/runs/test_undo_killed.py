@@ -40,7 +40,7 @@ def test_the_same_undo_goes_on_and_what_was_taken_back_is_not_called_lost(moved,
     assert states(glomseg, moved) == ["undone", "undone"]
     assert glomseg("undo", moved).code == 0
     twice = glomseg("measure", moved, "-o", tmp_path / "twice").err
-    assert "run run-1 was undone and nobody marked it as reviewed" in twice
+    assert "run run-1 was taken back and nobody marked it as reviewed" in twice
     assert "run-2" not in twice
 
 

@@ -41,7 +41,7 @@ def measured(*objects: PathObject, metadata=None, state=None, class_name="Glomer
         ({"run": NOT_YET}, "glomseg collect"),
         ({"run": COLLECTED}, "none of the 3 outlines of run r stands in the project as Glomerulus"),
         ({"run": COLLECTED, "rejected": 3}, ""),
-        ({"run": UNDONE}, "undo took"),
+        ({"run": UNDONE}, "were taken back"),
         ({"metadata": REVIEWED}, ""),
         ({"metadata": REVIEWED, "run": UNDONE}, ""),
         ({"metadata": REVIEWED, "state": ImageState(sha256="a", annotation_counts={"Glomerulus": 2})}, "no run"),
@@ -59,7 +59,7 @@ def test_without_any_glomerulus(values: dict[str, object], why: str) -> None:
     [
         ((DRAWN,), {}, "", "taken for all there are"),
         ((DRAWN,), {"metadata": REVIEWED}, "", ""),
-        ((DRAWN,), {"run": UNDONE}, "", "undone"),
+        ((DRAWN,), {"run": UNDONE}, "", "taken back"),
         ((DRAWN,), {"run": COLLECTED}, "", ""),
         ((DRAWN,), {"run": NONE}, "", ""),
         ((DRAWN,), {"run": NOT_YET}, "not in the project yet", ""),
