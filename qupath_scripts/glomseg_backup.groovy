@@ -8,6 +8,7 @@
 
 import com.google.gson.JsonParseException
 import groovy.transform.Field
+import java.nio.file.FileAlreadyExistsException
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
@@ -35,9 +36,26 @@ void copy(def entry, Path projectFile, Path home, Path run) {
 Path copyBefore(String why, def entry, Path projectFile, Path home, byte[] others = null) {
     def time = new java.text.SimpleDateFormat("yyyyMMdd-HHmmss-SSS", Locale.ROOT).format(new Date())
     def own = home.resolve("backup").resolve(entry.getID())
-    def folder = (0..99).collect { own.resolve("${time}${it ? '-' + it : ''}-${why}") }.find { !Files.exists(it) }
-    copyInto(folder, entry, projectFile, home, others)
+    Files.createDirectories(own)
+    def folder = newFolder((0..99).collect { own.resolve("${time}${it ? '-' + it : ''}-${why}") })
+    try {
+        copyInto(folder, entry, projectFile, home, others)
+    } catch (IOException error) {  // half a copy is none, and would stay
+        folder.toFile().deleteDir()
+        throw error
+    }
     return folder
+}
+
+/** Make the first folder of some that nobody has made, as another QuPath may at the same moment. */
+private Path newFolder(List<Path> folders) {
+    for (folder in folders) {
+        try {
+            return Files.createDirectory(folder)
+        } catch (FileAlreadyExistsException ignored) {  // the next name
+        }
+    }
+    throw new IOException("${folders[0]} and the names after it are taken")
 }
 
 /** Tell whether it was these data of an image that `glomseg restore` took away last. */

@@ -86,15 +86,31 @@ List<String> doubtful(items) {
 }
 
 /** Return how many of some shapes lie on one before them. */
-int countDoubled(List shapes) {
-    def tree = new STRtree()
-    shapes.eachWithIndex { shape, number -> tree.insert(shape.getEnvelopeInternal(), number) }
+private int countDoubled(List shapes) {
+    def tree = treeOf(shapes)
     return shapes.indices.count { number ->
-        tree.query(shapes[number].getEnvelopeInternal()).any { other ->
-            other < number && shapes[other].intersection(shapes[number]).getArea() >
-                ON_ANOTHER * Math.min(shapes[other].getArea(), shapes[number].getArea())
+        tree.query(shapes[number].getEnvelopeInternal()).any {
+            it < number && liesOn(shapes[it], shapes[number])
         }
     }
+}
+
+/** Return how many of some shapes lie on one of others, or it on them. */
+int countOn(List shapes, List others) {
+    def tree = treeOf(others)
+    return shapes.count { shape ->
+        tree.query(shape.getEnvelopeInternal()).any { liesOn(others[it], shape) }
+    }
+}
+
+private STRtree treeOf(List shapes) {
+    def tree = new STRtree()
+    shapes.eachWithIndex { shape, number -> tree.insert(shape.getEnvelopeInternal(), number) }
+    return tree
+}
+
+private boolean liesOn(one, other) {
+    return one.intersection(other).getArea() > ON_ANOTHER * Math.min(one.getArea(), other.getArea())
 }
 
 private boolean hasParts(shape) {

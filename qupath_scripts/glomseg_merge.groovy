@@ -39,7 +39,7 @@ class Merge {
     int returned = 0  // objects that went there, and that something was done to here; they stand again
     int goneThere = 0  // objects that were read or saved here, and are not there: removed, or saved over
     int unjudgedThere = 0  // verdicts of the same kind
-    int doubled = 0  // glomeruli that lie on another in the result, and neither here nor there
+    int doubled = 0  // glomeruli drawn or reshaped here, or that stand again, and lie on one that is there alone
     final List<String> contestedOfImage = []
 
     Merge(def shared, def base, def ours, def theirs) {
@@ -56,14 +56,13 @@ class Merge {
 
     /** Do to theirs what was done to ours; `metadata` is what was known of the image itself when it was read. */
     void run(def metadata) {
-        def doubledBefore = [ours, theirs].collect { doubledIn(it) }.max()
         here.keySet().findAll { there[it] != null }.each { now[here[it]] = there[it] }
         doGrid()
         doToObjects()
         doDrawing()
         doParents()
         doToImage(metadata)
-        doubled = Math.max(0, doubledIn(theirs) - doubledBefore)
+        countDoubled()
         now.findAll { item, result -> item.isAnnotation() && isAsHere(item, result) }
             .each { item, result -> ids[item.getID()] = result.getID() }
     }
@@ -89,9 +88,17 @@ class Merge {
         return told.join(" ")
     }
 
-    private int doubledIn(def imageData) {
-        def items = shared.glomeruli(imageData.getHierarchy()).findAll { shared.verdict(it) != "reject" }
-        return shared.load("glomseg_classes").countDoubled(items.collect { it.getROI().getGeometry() })
+    private void countDoubled() {
+        def standing = shared.glomeruli(theirs.getHierarchy()).findAll { shared.verdict(it) != "reject" }
+        def known = same(), changed = same()
+        now.each { item, result ->
+            known << result
+            if (item in drawn || before[item] == null || isReshaped(before[item], result))
+                changed << result
+        }
+        def (ofHere, ofThere) = [changed, known].collect { items -> standing.findAll { it in items } }
+        def shapes = { items -> items.collect { it.getROI().getGeometry() } }
+        doubled = shared.load("glomseg_classes").countOn(shapes(ofHere), shapes(standing - ofThere))
     }
 
     /** Tell whether something was saved here that was taken away there. */

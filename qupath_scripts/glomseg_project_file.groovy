@@ -10,8 +10,10 @@
 
 import static qupath.lib.gui.scripting.QPEx.*
 
+import com.google.gson.JsonParseException
 import groovy.transform.Field
 import java.nio.file.Files
+import java.nio.file.Path
 import org.slf4j.LoggerFactory
 import qupath.lib.io.GsonTools
 
@@ -23,12 +25,19 @@ import qupath.lib.io.GsonTools
 @Field static final Map<String, String> WORDS = [(NAME): "name", (DESCRIPTION): "description", (TAGS): "tags",
                                                  pixelCalibration: "pixel size"]
 
-/** Return what the project's file lists, by the ids of its images. */
+/** Return what the project's file lists, by the ids of its images; throws where that is damaged, or half written. */
 Map listed(def project) {
     def file = project?.getPath()
-    def images = file != null && Files.isRegularFile(file) ?
-        GsonTools.getInstance().fromJson(Files.readString(file), Map).images : []
+    def images = file != null && Files.isRegularFile(file) ? read(file).images : []
     return images.findAll { it.entryID != null }.collectEntries { [(String.format("%.0f", it.entryID as double)): it] }
+}
+
+private Map read(Path file) {
+    try {
+        return GsonTools.getInstance().fromJson(Files.readString(file), Map) ?: [:]
+    } catch (JsonParseException error) {
+        throw new IOException("The project's file cannot be read at this moment: ${error.getMessage()}", error)
+    }
 }
 
 /** Note what the project's files say now: what another QuPath changes in them from now on can be told. */

@@ -89,11 +89,20 @@ class Review extends ImageWindow {
             save()  // another viewer has it still
         } else if (!data.isChanged() && gui.getProject() === project && project.getImageList().contains(entry)) {
             entry.putMetadataValue(shared.REVIEW, shared.progress(data.getHierarchy()))  // QuPath saved it on leaving
-            shared.sync(project, entry)
+            syncOrSay()
         } else if (data.isChanged()) {
             warn("${unsaved} ${unsaved == 1 ? 'verdict' : 'verdicts'} on ${entry.getImageName()} not saved.")
         }
         unsaved = 0
+    }
+
+    private void syncOrSay() {
+        try {
+            shared.sync(project, entry)
+        } catch (IOException | IllegalStateException error) {
+            warn("The verdicts on ${entry.getImageName()} are saved, but not in the project's list of images: " +
+                error.getMessage())
+        }
     }
 
     void save() {

@@ -62,7 +62,7 @@ void watch() {
 private void look(def keeping) {
     try {
         FXUtils.callOnApplicationThread { noteSaves(keeping) }.each { keeping.tryToKeep(this, entryOf(it), it) }
-    } catch (RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
+    } catch (RuntimeException | OutOfMemoryError error) {  // groovylint-disable-line CatchRuntimeException
         LoggerFactory.getLogger("GlomSeg").debug("A file changed while it was looked at", error)
     }
 }
@@ -141,7 +141,7 @@ private void noteNew(def entry, def imageData) {
     def path = imageData?.getLastSavedPath()
     def known = imageData == null ? null : stamps()?.get(imageData)
     if (entry == null || otherThanOwn(entry, path) == null) {
-        if (known?.kept != null)
+        if (known != null)
             shared.load("glomseg_keeping").tell(known)
         inStep(entry, imageData)
     } else if (known == null)

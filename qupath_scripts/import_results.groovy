@@ -281,7 +281,7 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
         overlaps(it, personsIndex, true) || overlaps(it, elsewhereIndex, true)
     }
     def standing = machine.collectEntries { [(whose.mark(it)): it] }
-    def asked = free.collectEntries { [(whose.mark(it)): it] }
+    def asked = free.collectEntries { [(whose.fingerprint(it)): it] }  // one that was changed since is another
     def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
     def others = machine.findAll { item -> !keep.any { it.is(item) } }
     def isInside = { area == null || area.intersects(shape(it).getCentroid()) }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from glomseg.errors import MeasureError
 from glomseg.files import read_csv
+from glomseg.labelled.sample_sheet import UNKNOWN
 from glomseg.qupath.amend import Amendment
 from glomseg.qupath.classes import is_class
 from glomseg.qupath.objects import Color
@@ -110,7 +111,8 @@ def read_labels(path: Path) -> list[Judgement]:
         new = ": ".join(part.strip() for part in row.get("new_class", "").split(":"))
         if not new:
             continue
-        if not all(new.split(": ")) or new.startswith("#") or not any(map(str.isalpha, new)):
+        is_none = new.casefold() in UNKNOWN | {"none", "true", "false", "wahr", "falsch"}  # a spreadsheet's words
+        if is_none or not all(new.split(": ")) or new.startswith("#") or not any(map(str.isalpha, new)):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
         label = Judgement(entry_id, row["object_id"], row["class"], new)
         other = labels.setdefault((entry_id, label.object_id), label)

@@ -139,8 +139,7 @@ def owner(item: PathObject) -> Literal["machine", "person"]:
         return "person"
     if item.is_colored or item.has_children or item.is_off_plane or item.is_brought or item.is_measured:
         return "person"
-    now = fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
-    return "machine" if now == written else "person"
+    return "machine" if _mark(item) == written else "person"
 
 
 def owners(existing: Sequence[PathObject], written: Iterable[PathObject]) -> list[Literal["machine", "person"]]:
@@ -173,8 +172,8 @@ def plan_update(
 ) -> Plan:
     """Decide what a run changes, so that no person's object is touched and the same run again changes nothing.
 
-    `predictions` are stamped; `processed_area` is None for the whole image; `memory` is what the plan of the last write
-    said to remember. In this order, a prediction
+    `predictions` are stamped; one that was changed since is a person's as it comes in; `processed_area` is None for the
+    whole image; `memory` is what the plan of the last write said to remember. In this order, a prediction
 
     - is dropped where it overlaps a person's object of the same base class, however that is spelled, or one that was a
       prediction once, or where it coincides with an outline of a person's of whatever class and kind;
@@ -195,7 +194,7 @@ def plan_update(
     machine = [item for item, owned in zip(existing, whose, strict=True) if owned == "machine"]
     here, elsewhere = split_by_plane(persons)
     obstacles = [*here, *split_overlapping(elsewhere, machine, of_any_kind=True)[0]]
-    left, dropped_person = split_overlapping([_sealed(item) for item in predictions], obstacles, of_any_kind=True)
+    left, dropped_person = split_overlapping([_snapped(item) for item in predictions], obstacles, of_any_kind=True)
     left, keep = _match(left, machine)
     kept = {id(item) for item in keep}
     inside, outside = _split_by_area([item for item in machine if id(item) not in kept], processed_area)
@@ -275,10 +274,23 @@ def as_rejected(items: Iterable[PathObject]) -> tuple[PathObject, ...]:
     return tuple(replace(item, metadata={**item.metadata, REJECTED: "yes"}) for item in items)
 
 
+def is_corrected(item: PathObject) -> bool:
+    """Tell whether an outline in the files of a run is another than the run wrote."""
+    return item.metadata.get(FINGERPRINT) != _mark(item)
+
+
+def _mark(item: PathObject) -> str:
+    return fingerprint(item.geometry, item.class_name, item.is_locked, item.name)
+
+
+def _snapped(item: PathObject) -> PathObject:
+    return replace(item, geometry=snap(item.geometry)) if is_corrected(item) else _sealed(item)
+
+
 def _sealed(item: PathObject) -> PathObject:
     geometry = snap(item.geometry)
-    mark = fingerprint(geometry, item.class_name, item.is_locked, item.name)
-    return replace(item, geometry=geometry, metadata={**item.metadata, FINGERPRINT: mark})
+    snapped = replace(item, geometry=geometry)
+    return replace(snapped, metadata={**item.metadata, FINGERPRINT: _mark(snapped)})
 
 
 def _corners(geometry: BaseGeometry) -> str:
@@ -302,7 +314,7 @@ def _match(
     standing: dict[str, PathObject] = {}
     for item in machine:
         standing.setdefault(item.metadata[FINGERPRINT], item)
-    asked = {item.metadata[FINGERPRINT]: item for item in predictions if not item.geometry.is_empty}
+    asked = {_mark(item): item for item in predictions if not item.geometry.is_empty}  # one that was changed is another
     new = [item for mark, item in asked.items() if mark not in standing]
     return new, [standing[mark] for mark in asked if mark in standing]
 

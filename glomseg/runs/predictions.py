@@ -8,14 +8,15 @@ from pathlib import Path
 
 from glomseg.errors import GeoJSONError
 from glomseg.qupath.objects import PathObject, read_geojson, read_objects
-from glomseg.runs.ownership import FINGERPRINT, RUN, owner
+from glomseg.runs.ownership import FINGERPRINT, RUN, is_corrected, owner
 from glomseg.runs.run import Run
 
 
 def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[str]]:
     """Read the outlines of an image, and say what is left out or repaired.
 
-    One that does not carry its run is none of the machine's and is left out; an id that is none becomes a new one.
+    One that does not carry its run is none of the machine's and is left out; one that was changed since is a person's;
+    an id that is none becomes a new one.
     Raises GeoJSONError where the file is missing or is no GeoJSON.
     """
     path = run.result_path(entry_id)
@@ -27,6 +28,8 @@ def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[st
     kept = [item for item in read.objects if RUN in item.metadata and FINGERPRINT in item.metadata]
     if len(kept) < len(read.objects):
         problems.append(f"{path.name}: left out {len(read.objects) - len(kept)} outlines that are not of a run")
+    if corrected := sum(map(is_corrected, kept)):
+        problems.append(f"{path.name}: {corrected} outlines were changed since the run wrote them, and are a person's")
     return [item if _is_uuid(item.object_id) else replace(item, object_id=None) for item in kept], problems
 
 

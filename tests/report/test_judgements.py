@@ -21,7 +21,17 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
     header = "\ufeffimage_id;object_id;class;new_class\n"
     path.write_text(header + "1;a;Glomerulus;Glomerulus:Sclerotic\n1;b;Glomerulus;\n1;c;X; X \n")
     assert read_labels(path) == [Judgement("1", "a", "Glomerulus", "Glomerulus: Sclerotic")]
-    odd = ("Glomerulus:", "#REF!", "#NAME?", "0", "1,5")  # the last as spreadsheets make them of a mark
+    odd = (
+        "Glomerulus:",
+        "#REF!",
+        "#NAME?",
+        "0",
+        "1,5",
+        "nan",
+        "N/A",
+        "None",
+        "FALSCH",
+    )  # the last as spreadsheets make them of a mark
     for text in ("", "image_id,object_id\n", *(f"{header}1;a;Glomerulus;{cell}\n" for cell in odd)):
         path.write_text(text)
         with pytest.raises(MeasureError):

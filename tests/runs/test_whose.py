@@ -41,6 +41,9 @@ HELD = {
         "qupath/test_scripts.py::test_an_import_in_qupath_does_what_collect_does",
         "windows/test_qupaths_undo.py::test_one_step_back_takes_back_all_that_a_run_changed",
     ),
+    "the file of a run was corrected by hand (such as by an export from QuPath put over it) and comes in": (
+        "runs/test_corrected_files.py::test_what_was_corrected_in_the_file_of_a_run_stays_a_persons",
+    ),
     "somebody saves the image meanwhile": (
         "runs/test_collect.py::test_somebody_saves_while_we_write",
         "qupath/test_safe_write.py::test_a_save_between_the_last_look_and_the_rename_is_put_back",

@@ -1,6 +1,7 @@
 """What another program saved of an image that is open is kept before QuPath's own save, which looks at nothing."""
 
 import contextlib
+import shutil
 import time
 
 import pytest
@@ -96,3 +97,30 @@ def test_it_is_kept_once_where_it_is_loaded_or_overwritten(review, choice):
     assert kept_names(review)[:1] == ["[null, null, null, theirs, null]"]
     assert len(kept(review)) == before + 1
     assert review.on_disk() == "reject - - - -"
+
+
+def test_what_could_not_be_kept_is_kept_as_soon_as_it_can(review):
+    """One copy that failed was the last try, and QuPath's own save said nothing."""
+    entry = review.fx("entryOf('kidney_01.tif').getID()")
+    backups = review.project.parent / "glomseg/backup" / entry
+    backups.parent.mkdir(parents=True, exist_ok=True)
+    aside = backups.with_name("aside")
+    if backups.exists():
+        backups.rename(aside)
+    try:
+        backups.write_text("full")
+        save_elsewhere(review, "first")
+        review.until(WARNED, "true")
+        review.window.ask("eval", "Thread.sleep(600)")
+        review.fx(OWN_SAVE)
+        review.until("within(Label).any { it.getText() =~ /That could not be kept/ }", "true")
+        save_elsewhere(review, "theirs")
+        review.until(WARNED, "true")
+        backups.unlink()
+        until_kept(review, ["[null, null, null, theirs, null]"])
+    finally:
+        if backups.is_file():
+            backups.unlink()
+        shutil.rmtree(backups, ignore_errors=True)
+        if aside.exists():
+            aside.rename(backups)

@@ -256,3 +256,25 @@ def test_what_another_program_set_of_an_image_that_is_another_one_there_is_not_o
     review.until("data.isChanged()", "false")
     review.settle()
     assert "cannot be taken over" not in review.text()
+
+
+def test_a_projects_file_that_is_half_written_is_said_and_keeps_no_image_from_being_left(review):
+    """The review failed unseen, and kept the title and the keys of the image before."""
+    before = review.project.read_text("utf-8")
+    try:
+        review.project.write_text("{", "utf-8")
+        review.press("Y")
+        review.until("data.isChanged()", "false")
+        review.until("within(Label).any { it.getText() =~ /Saved, but not in the project's list of images/ }", "true")
+        assert review.on_disk() == "accept - - - -"
+        review.press("X")
+        review.fx("data.setChanged(false); gui.openImageEntry(entryOf('kidney_02.tif'))")
+        review.until("review.getTitle()", "Review: kidney_02.tif")
+    finally:
+        review.project.write_text(before, "utf-8")
+    review.open("kidney_01.tif")
+    review.until("review.getTitle()", "Review: kidney_01.tif")
+    review.press("K")
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept sclerotic - - -"
+    assert "not in the project" not in review.text()

@@ -1,0 +1,67 @@
+"""What a person corrected in the file of a run, as by an export from QuPath over it, is a person's as it comes in."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from shapely.affinity import translate
+from support.groovy import import_run
+from support.runs import FREE, discs, made_run, standing
+
+from glomseg.qupath.objects import read_geojson, write_geojson
+from glomseg.runs.ownership import owner
+
+pytestmark = pytest.mark.qupath
+
+
+def corrected(path):
+    """Move, lock and name, and reclassify an outline each in a file; the others stay as the run wrote them."""
+    moved, locked, scarred, *rest = read_geojson(path)
+    changed = [
+        replace(moved, geometry=translate(moved.geometry, 20, 0)),
+        replace(locked, is_locked=True, name="Ada"),
+        replace(scarred, class_name="Glomerulus: Sclerotic"),
+    ]
+    write_geojson(path, [*changed, *rest])
+    return {item.object_id: item for item in changed}
+
+
+def look(one_process, study, ids):
+    found = standing(one_process, study)
+    return {key: (item.is_locked, item.name, item.class_name, item.geometry.centroid.x) for key, item in found.items()
+            if key in ids}  # fmt: skip
+
+
+@pytest.mark.parametrize("by", ["collect", "import_results"])
+@pytest.mark.parametrize("is_again", [False, True], ids=["at first", "after the run stood there"])
+def test_what_was_corrected_in_the_file_of_a_run_stays_a_persons(moved, one_process, glomseg, by, is_again):
+    """It was sealed as the machine's, and the next run took it away."""
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    others = len(standing(one_process, moved))
+    if is_again:
+        assert glomseg("collect", moved).code == 0
+    ids = corrected(run.result_path("1"))
+    if by == "collect":
+        done = glomseg("collect", moved)
+        assert done.code == 0
+        assert "3 outlines were changed since the run wrote them, and are a person's" in done.out + done.err
+    else:
+        assert one_process.call(import_run, moved, "1", "run-1")["added"] == (3 if is_again else len(FREE))
+    stood = look(one_process, moved, ids)
+    assert [values[:3] for values in stood.values()].count((True, "Ada", "Glomerulus")) == 1
+    assert [values[2] for values in stood.values()].count("Glomerulus: Sclerotic") == 1
+    assert FREE[0][0] + 20 in [round(values[3]) for values in stood.values()]
+    found = standing(one_process, moved)
+    assert len(found) == others + len(FREE)
+    assert [owner(found[key]) for key in ids] == ["person"] * 3
+    image = json.loads(glomseg("status", moved, "--json").out)["images"][0]
+    assert not (image["since"] or {}).get("deleted")
+    assert glomseg("collect", moved).code == 0
+    assert look(one_process, moved, ids) == stood
+    made_run(moved, "run-2", discs("run-2", FREE, shift=2))
+    assert glomseg("collect", moved).code == 0
+    assert look(one_process, moved, ids) == stood
+    assert len(standing(one_process, moved)) == others + len(FREE)
+    assert glomseg("undo", moved).code == 0
+    assert glomseg("undo", moved).code == 0
+    assert look(one_process, moved, ids) == stood
