@@ -96,9 +96,10 @@ class Merge {
             if (item in drawn || before[item] == null || isReshaped(before[item], result))
                 changed << result
         }
-        def (ofHere, ofThere) = [changed, known].collect { items -> standing.findAll { it in items } }
-        def shapes = { items -> items.collect { it.getROI().getGeometry() } }
-        doubled = shared.load("glomseg_classes").countOn(shapes(ofHere), shapes(standing - ofThere))
+        def (ofHere, ofThere) = [standing.findAll { it in changed }, standing.findAll { !(it in known) }]
+        doubled = shared.load("glomseg_classes").countOn(*[ofHere, ofThere].collect { items ->
+            items.collect { it.getROI().getGeometry() }
+        })
     }
 
     /** Tell whether something was saved here that was taken away there. */
