@@ -96,10 +96,12 @@ class Merge {
             if (item in drawn || before[item] == null || isReshaped(before[item], result))
                 changed << result
         }
-        def (ofHere, ofThere) = [standing.findAll { it in changed }, standing.findAll { !(it in known) }]
-        doubled = shared.load("glomseg_classes").countOn(*[ofHere, ofThere].collect { items ->
-            items.collect { it.getROI().getGeometry() }
-        })
+        def ofHere = standing.findAll { it in changed }, ofThere = standing.findAll { !(it in known) }
+        doubled = shared.load("glomseg_classes").countOn(geometries(ofHere), geometries(ofThere))
+    }
+
+    private static List geometries(List<PathObject> items) {
+        return items.collect { it.getROI().getGeometry() }
     }
 
     /** Tell whether something was saved here that was taken away there. */
