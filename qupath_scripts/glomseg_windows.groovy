@@ -6,7 +6,6 @@
  * QuPath 0.5, 0.6, 0.7
  */
 
-import com.google.gson.JsonParseException
 import javafx.animation.Animation
 import javafx.animation.KeyFrame
 import javafx.animation.PauseTransition
@@ -181,7 +180,7 @@ abstract class ImageWindow {
         try {
             if (entry != null)
                 shared.takeOverMarks(project)
-        } catch (IOException | JsonParseException error) {
+        } catch (IOException error) {
             LoggerFactory.getLogger("GlomSeg").warn("The project's file cannot be read: ${error.getMessage()}")
         }
     }

@@ -24,6 +24,9 @@ from glomseg.unexpected import describe
 NEW_COLORS: Sequence[Color] = ((230, 120, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167), (240, 200, 0))
 """For classes that the project does not know yet; one that it knows keeps its own."""
 
+_NO_CLASS = UNKNOWN | {"none", "true", "false", "wahr", "falsch"}
+"""What spreadsheets and tables write where there is no text."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -111,8 +114,12 @@ def read_labels(path: Path) -> list[Judgement]:
         new = ": ".join(part.strip() for part in row.get("new_class", "").split(":"))
         if not new:
             continue
-        is_none = new.casefold() in UNKNOWN | {"none", "true", "false", "wahr", "falsch"}  # a spreadsheet's words
-        if is_none or not all(new.split(": ")) or new.startswith("#") or not any(map(str.isalpha, new)):
+        if (
+            new.casefold() in _NO_CLASS
+            or not all(new.split(": "))
+            or new.startswith("#")
+            or not any(map(str.isalpha, new))
+        ):
             raise MeasureError(f"{path}: {row['new_class']!r} is no class; write one such as Glomerulus: Sclerotic")
         label = Judgement(entry_id, row["object_id"], row["class"], new)
         other = labels.setdefault((entry_id, label.object_id), label)

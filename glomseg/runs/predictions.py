@@ -29,7 +29,8 @@ def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[st
     if len(kept) < len(read.objects):
         problems.append(f"{path.name}: left out {len(read.objects) - len(kept)} outlines that are not of a run")
     if corrected := sum(map(is_corrected, kept)):
-        problems.append(f"{path.name}: {corrected} outlines were changed since the run wrote them, and are a person's")
+        were = "1 outline was" if corrected == 1 else f"{corrected} outlines were"
+        problems.append(f"{path.name}: {were} changed since the run wrote this file: a person's from now on")
     return [item if _is_uuid(item.object_id) else replace(item, object_id=None) for item in kept], problems
 
 

@@ -44,7 +44,7 @@ def test_what_was_corrected_in_the_file_of_a_run_stays_a_persons(moved, one_proc
     if by == "collect":
         done = glomseg("collect", moved)
         assert done.code == 0
-        assert "3 outlines were changed since the run wrote them, and are a person's" in done.out + done.err
+        assert "3 outlines were changed since the run wrote this file: a person's from now on" in done.out + done.err
     else:
         assert one_process.call(import_run, moved, "1", "run-1")["added"] == (3 if is_again else len(FREE))
     stood = look(one_process, moved, ids)
