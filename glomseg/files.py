@@ -10,6 +10,7 @@ import math
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,6 +25,9 @@ from glomseg.unexpected import is_disk_full
 
 _FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """How a text begins that a spreadsheet would run as a formula, or that we have kept from being one."""
+
+_READ_AGAIN = 10
+_JUST_NOW_S = 2.0
 
 
 @contextmanager
@@ -203,6 +207,20 @@ def from_json(text: str | bytes) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("lists within lists without end") from None
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that another program may be writing just now, as QuPath does its own in place.
+
+    One that is no JSON and changed a moment ago is read again for 0.2 s. Raises OSError and ValueError.
+    """
+    for _ in range(_READ_AGAIN):
+        with suppress(ValueError):
+            return from_json(path.read_bytes())
+        if time.time() - path.stat().st_mtime > _JUST_NOW_S:
+            break
+        time.sleep(0.02)
+    return from_json(path.read_bytes())
 
 
 def json_text(content: object, *, indent: int | None = 2) -> str:

@@ -59,11 +59,12 @@ class Runs {
     }
 
     /**
-     * Tell whether what a run found on an image was brought into it. One that had nothing to add left no write: then
-     * its record or the import's note says so, and no run was taken back there since, on which it may have stood.
+     * Tell whether what a run found on an image was brought into it. One that had nothing to add left no write, or no
+     * other than its undo: then its record or the import's note says so, and no run was taken back there since, on
+     * which it may have stood.
      */
     static boolean isBroughtIn(Path run, String id) {
-        if (lastWrite(run, id) != null)
+        if (lastWrite(run, id) == "collect")
             return wroteInto(run, id, null)
         def collected = instant(fromFile(run.resolve("run.json")).images?.get(id)?.collected?.at)
         def note = run.resolve("unchanged").resolve(id + ".json").toFile().lastModified()

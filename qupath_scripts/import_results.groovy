@@ -79,7 +79,9 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     shared.refuseToOverwrite(entry, imageData)
     refuseAnotherImage(shared, run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
-    def predictions = PathIO.readObjects(run.resolve(key + ".geojson"))
+    def (predictions, foreign) = PathIO.readObjects(run.resolve(key + ".geojson")).split {
+        it.getMetadata().keySet().containsAll([RUN, FINGERPRINT])
+    }
     def areaFile = run.resolve("area").resolve(key + ".geojson")
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
@@ -116,6 +118,13 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def scale = otherScale(runs.fromFile(run.resolve("run.json")).images?.get(key)?.mpp, imageData.getServer())
     if (scale)
         say(shared, imageData, "WARNING: run ${run.getFileName()} ${scale}, annotate it anew")
+    def corrected = predictions.count { whose.fingerprint(it) != whose.mark(it) }
+    if (corrected)
+        say(shared, imageData, "${corrected == 1 ? "1 outline was" : "${corrected} outlines were"} changed since the " +
+            "run wrote ${key}.geojson: a person's from now on")
+    if (foreign)
+        say(shared, imageData, "WARNING: left out of ${key}.geojson what is not of a run: ${foreign.size()} objects; " +
+            "File > Import objects from file brings such in")
     if (plan.doubtful)
         say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, " +
             "which is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
@@ -123,7 +132,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         "${plan.person} left to a person's, ${plan.rejected} rejected before (run ${run.getFileName()})" +
         (hidden ? "; " + shared.NAMES_ARE_HIDDEN : ""))
     return [added: plan.add.size(), removed: plan.remove.size(), kept: plan.keep.size(), person: plan.person,
-            rejected: plan.rejected, doubtful: plan.doubtful.size(), hidden: hidden ? 1 : 0]
+            rejected: plan.rejected, doubtful: plan.doubtful.size(), hidden: hidden ? 1 : 0,
+            corrected: corrected as int, foreign: foreign.size()]
 }
 
 /** Refuse a run that looked at another image under this id. */
@@ -267,8 +277,6 @@ Path chooseRun(def shared, List<Path> runs, boolean inWindow) {
 
 /** Decide what changes, by the rules of glomseg's ownership.py. */
 Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map how) {
-    if (predictions.any { !it.getMetadata().containsKey(RUN) })
-        throw new IllegalArgumentException("The results carry no run; they were not written by glomseg.")
     def written = earlier.collectEntries { [(whose.mark(it)): it.getMeasurements().keySet() as Set] }
     def (machine, persons) = existing.split {
         whose.isMachines(it) && !(it in how.brought) && !hasOwnMeasurements(it, written[whose.mark(it)])

@@ -13,6 +13,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from glomseg.files import (
     new_folder,
     parse_csv,
     read_csv,
+    read_json,
     replacing,
     write_csv,
     write_json,
@@ -102,6 +105,24 @@ def test_json_for_people_and_programs(tmp_path: Path) -> None:
     write_json(tmp_path / "r.json", content)
     assert json.loads((tmp_path / "r.json").read_text("utf-8")) == {"µ": [1.5, None, None], "t": [1, {"x": None}]}
     assert "µ" in json_text(content)
+
+
+def test_a_file_that_another_program_is_writing_just_now_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    """QuPath writes the project's lists in place; a command at that moment called them damaged."""
+    path, whole = tmp_path / "classes.json", '{"pathClasses": []}'
+
+    def write_the_rest() -> None:
+        time.sleep(0.06)
+        path.write_text(whole, "utf-8")
+
+    path.write_text(whole[:9], "utf-8")
+    other = threading.Thread(target=write_the_rest)
+    other.start()
+    assert read_json(path) == {"pathClasses": []}
+    other.join()
+    path.write_text(whole[:9], "utf-8")
+    with pytest.raises(ValueError, match="Unterminated"):
+        read_json(path)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork") or os.geteuid() != 0, reason="only root may play another user")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glomseg.errors import ProjectError, in_words
-from glomseg.files import from_json
+from glomseg.files import read_json
 from glomseg.qupath.objects import unpack_rgb
 
 
@@ -25,7 +25,7 @@ def read_classes(folder: Path) -> list[ProjectClass]:
     if not path.is_file():
         return []
     try:
-        listed = _table(from_json(path.read_bytes())).get("pathClasses")
+        listed = _table(read_json(path)).get("pathClasses")
     except (OSError, ValueError) as error:
         raise ProjectError(
             f"{path} is damaged ({in_words(error)}); put it back from a backup, or move it away: QuPath begins a "

@@ -16,7 +16,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from glomseg.errors import ProjectError, in_words
-from glomseg.files import from_json
+from glomseg.files import from_json, read_json
 from glomseg.qupath.class_list import ProjectClass, read_classes
 from glomseg.qupath.find_images import Located, Locator, path_or_none
 from glomseg.qupath.image_servers import (
@@ -30,6 +30,8 @@ from glomseg.qupath.saved_settings import take_saved
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
+_SAME_TIME_MS = 2
+_COPIED_WITHIN_NS = 5_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,10 @@ class Project:
 
 @dataclass(frozen=True, kw_only=True)
 class ImageState:
-    """What stands on disk for one image; two states are equal where `data.qpdata` has the same bytes."""
+    """What stands on disk for one image; two states are equal where `data.qpdata` has the same bytes.
+
+    QuPath's summary gives `saved_ms`, `object_count` and `annotation_counts`: None and none where it is of other data.
+    """
 
     sha256: str | None
     size: int = field(default=0, compare=False)
@@ -171,18 +176,18 @@ def image_state(image: ProjectImage) -> ImageState:
 def folder_state(data_folder: Path) -> ImageState:
     """Say what stands in the data folder of an image; raises ProjectError where it cannot be read."""
     data = data_folder / "data.qpdata"
-    summary = _summary(data_folder / "summary.json")
-    hierarchy = _table(summary.get("hierarchy"))
-    counts = _table(hierarchy.get("annotationClassificationCounts"))
-    saved_ms, object_count = summary.get("timestamp"), hierarchy.get("nObjects")
     try:
         with data.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         size, modified_ns = data.stat().st_size, data.stat().st_mtime_ns
+        summary = _summary(data_folder / "summary.json", modified_ns)
     except FileNotFoundError:
         return ImageState(sha256=None)
     except OSError as error:
         raise ProjectError(f"{data} cannot be read ({error.strerror}); check the folder's rights") from error
+    hierarchy = _table(summary.get("hierarchy"))
+    counts = _table(hierarchy.get("annotationClassificationCounts"))
+    saved_ms, object_count = summary.get("timestamp"), hierarchy.get("nObjects")
     return ImageState(
         sha256=sha256,
         size=size,
@@ -196,7 +201,7 @@ def folder_state(data_folder: Path) -> ImageState:
 def load_json(path: Path) -> dict[str, Any]:
     """Load the JSON object of a project file; raises ProjectError."""
     try:
-        content = from_json(path.read_bytes())
+        content = read_json(path)
     except OSError as error:
         raise ProjectError(f"{path} cannot be read ({error.strerror}); check the file") from error
     except ValueError as error:
@@ -335,9 +340,21 @@ def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
         seen.add(image.entry_id.lower())
 
 
-def _summary(path: Path) -> dict[str, Any]:
+def _summary(path: Path, data_ns: int) -> dict[str, Any]:
+    """Read QuPath's summary of data that were last changed at `data_ns`; that of other data counts as none."""
     try:
         content = from_json(path.read_bytes())
+        written_ns = path.stat().st_mtime_ns
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return content if isinstance(content, dict) and _is_of(content.get("timestamp"), written_ns, data_ns) else {}
+
+
+def _is_of(saved_ms: object, written_ns: int, data_ns: int) -> bool:
+    """Tell whether a summary is of the data beside it, which may have been put back or synced alone.
+
+    It names the time of their file; a copy of the folder has later ones, and the summary there follows the data.
+    """
+    if type(saved_ms) is not int or abs(saved_ms - data_ns / 1e6) <= _SAME_TIME_MS:
+        return True
+    return saved_ms < data_ns / 1e6 and 0 <= written_ns - data_ns <= _COPIED_WITHIN_NS

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from glomseg.files import from_json, write_json
+from glomseg.files import read_json, write_json
 from glomseg.qupath.image_servers import pixel_size, unwrapped
 
 SERVER = "server.json"
@@ -27,7 +27,7 @@ def take_saved(builder: dict[str, Any], project_path: Path, data_folder: Path) -
     path = data_folder / SERVER
     try:
         is_later = path.stat().st_mtime_ns > project_path.stat().st_mtime_ns
-        saved, said = _metadata(from_json(path.read_bytes())), _metadata(builder)
+        saved, said = _metadata(read_json(path)), _metadata(builder)
         later, before = (
             pixel_size(saved["pixelCalibration"])[0].mpp,
             pixel_size(said.get("pixelCalibration") or {})[0].mpp,
@@ -60,7 +60,7 @@ def save_uri(data_folder: Path, uri: str) -> None:
     """Set where an image lies in what QuPath keeps beside its data; it stays as old as it is, and so counts no more."""
     path = data_folder / SERVER
     try:
-        server, times = from_json(path.read_bytes()), path.stat()
+        server, times = read_json(path), path.stat()
         unwrapped(server.get("builder", server))["uri"] = uri  # QuPath 0.5 puts the builder into "builder"
     except (OSError, ValueError, AttributeError):
         return

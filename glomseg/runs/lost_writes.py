@@ -67,6 +67,18 @@ def written_at(run: Run, entry_id: str) -> float | None:
     return instant(collected.at if collected is not None else written.at or run.started)
 
 
+def unrecorded_undo(run: Run, entry_id: str, data_folder: Path) -> float | None:
+    """Tell when a run was taken back in an image, in seconds since 1970, whose record says that it was brought in.
+
+    The undo was killed before the record knew of it. None where it stands, or was brought in again since.
+    """
+    record = run.images.get(entry_id, ImageRecord())
+    if record.collected is None:
+        return None
+    at = taken_back_at(run.folder.parent, entry_id, data_folder, run.run_id)
+    return at if at is not None and at >= instant(record.collected.at) else None
+
+
 def older_than(run_id: str) -> str:
     """Say of an image that the write of this run is not in its data."""
     return f"its data is older than the outlines that run {run_id} brought in, or not based on them"

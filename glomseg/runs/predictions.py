@@ -27,7 +27,11 @@ def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[st
     problems = list(read.remarks)
     kept = [item for item in read.objects if RUN in item.metadata and FINGERPRINT in item.metadata]
     if len(kept) < len(read.objects):
-        problems.append(f"{path.name}: left out {len(read.objects) - len(kept)} outlines that are not of a run")
+        foreign = len(read.objects) - len(kept)
+        problems.append(
+            f"{path.name}: left out {foreign} outlines that are not of a run; in QuPath, File > Import objects from "
+            "file brings such in"
+        )
     if corrected := sum(map(is_corrected, kept)):
         were = "1 outline was" if corrected == 1 else f"{corrected} outlines were"
         problems.append(f"{path.name}: {were} changed since the run wrote this file: a person's from now on")

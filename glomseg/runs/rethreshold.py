@@ -117,7 +117,12 @@ def _runs_of(
             f"run {newest.run_id} was taken back; outlined again is run {standing.run_id}; name one to choose"
         )
         newest = standing
-    if run is not None or not _is_begun(newest, options):
+    if run is not None:
+        asked, last = _settings(newest.parameters, options), list_runs(runs_folder)[-1]
+        exactly = replace(options, threshold=asked.threshold, sureness=asked.sureness)
+        goes_on = last.run_id != newest.run_id and _is_begun(last, exactly) and _is_outlined_alike(last, newest)
+        return newest, last if goes_on else None
+    if not _is_begun(newest, options):
         return newest, None
     former = [
         other

@@ -128,12 +128,7 @@ class Run:
 
     def needed_no_change_at(self, entry_id: str) -> float | None:
         """Tell when that was, in seconds since 1970; None where it was not."""
-        said = self.folder / "unchanged" / f"{checked_entry_id(entry_id)}.json"
-        try:
-            at = said.stat()
-            return at.st_mtime if at.st_mtime_ns >= self.result_path(entry_id).stat().st_mtime_ns else None
-        except OSError:
-            return None
+        return _needed_no_change_at(self.folder, checked_entry_id(entry_id), self.result_path(entry_id))
 
     def begin(self, entry_id: str, *, name: str, path: str, inputs: Inputs) -> None:
         """Start an image over: what an earlier attempt found is forgotten, but not what was done to the project."""
@@ -251,18 +246,30 @@ def load_run(folder: Path) -> Run:
         ) from error
 
 
+def _needed_no_change_at(folder: Path, entry_id: str, result: Path) -> float | None:
+    try:
+        at = (folder / "unchanged" / f"{entry_id}.json").stat()
+        return at.st_mtime if at.st_mtime_ns >= result.stat().st_mtime_ns else None
+    except OSError:
+        return None
+
+
 def _brought_in_again(folder: Path, entry_id: str, record: ImageRecord) -> ImageRecord:
     """Return the record of an image without the undo after which QuPath's own import brought the run in again.
 
-    The import's script leaves a change beside those of `glomseg.runs.changes`, and does not write run.json.
+    The import's script leaves a change beside those of `glomseg.runs.changes`, or a note that nothing was to be
+    changed, and does not write run.json.
     """
     if record.undone is None:
         return record
+    undone = instant(record.undone.at)
+    if (_needed_no_change_at(folder, entry_id, folder / f"{entry_id}.geojson") or 0.0) > undone:
+        return replace(record, undone=None)
     written = [path for path in (folder / "changes" / entry_id).glob("*.json") if path.stem.isdecimal()]
     last = max(written, key=lambda path: int(path.stem), default=None)
     try:
         change = {} if last is None else from_json(last.read_text("utf-8"))
-        is_later = instant(change["at"]) > instant(record.undone.at) and change.get("kind") == "collect"
+        is_later = instant(change["at"]) > undone and change.get("kind") == "collect"
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return record  # whoever asks about the changes says what is wrong with them
     return replace(record, undone=None) if is_later else record

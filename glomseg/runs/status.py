@@ -25,10 +25,10 @@ from glomseg.qupath.review_mark import (
 from glomseg.qupath.same_slides import same_slides
 from glomseg.qupath.write_mark import mark_of
 from glomseg.runs.adapted_model import AdaptedTo, model_of_project, remembered_model
-from glomseg.runs.changes import runs_in, taken_back_at
+from glomseg.runs.changes import runs_in
 from glomseg.runs.image_record import ImageRecord, Outcome, State
 from glomseg.runs.lock import Holder, at_work
-from glomseg.runs.lost_writes import lost_write
+from glomseg.runs.lost_writes import lost_write, unrecorded_undo
 from glomseg.runs.memory import read_memory
 from glomseg.runs.ownership import RUN, VERDICT, Memory, owner, verdict_of
 from glomseg.runs.run import FOLDER, Run, instant
@@ -76,7 +76,7 @@ class RunStatus:
 class ImageStatus:
     """One image: its annotations by class, whose they are, its runs, the oldest first, and what went wrong.
 
-    `annotations` is None where QuPath's summary of the data is gone, or speaks of data that cannot be read. `reviewed`
+    `annotations` is None where QuPath's summary is gone, or of other data or of such that cannot be read. `reviewed`
     says who marked it as fully reviewed, None where other outlines stand there than then; `review` how far it is, None
     where that is not known. `since` is what people
     changed since the last write of ours; None where that was not read, or nothing is ours.
@@ -143,8 +143,8 @@ def project_status(path: Path, *, slides: Sequence[Path] = (), files_only: bool 
 
 
 def _with_changes(project: Project, images: Sequence[ImageStatus], runs_folder: Path) -> list[ImageStatus]:
-    """Add what people changed in the images that were saved since our last write."""
-    looked_for = [status.image for status in images if not status.owners.current]
+    """Add what people changed in the images that were saved since our last write, or that no summary tells of."""
+    looked_for = [status.image for status in images if not status.owners.current or status.annotations is None]
     saved = [image for image in looked_for if any(image.data_folder.glob(f"{DATA}*"))]
     if not saved or find_qupath() is None:
         return list(images)
@@ -233,8 +233,7 @@ def describe_image(image: ProjectImage, runs: Sequence[Run], runs_folder: Path, 
                     record,
                     standing,
                     lost,
-                    is_taken_back=record.collected is not None
-                    and taken_back_at(runs_folder, image.entry_id, image.data_folder, run.run_id) is not None,
+                    is_taken_back=unrecorded_undo(run, image.entry_id, image.data_folder) is not None,
                     is_unchanged=run.needed_no_change(image.entry_id),
                     is_at_work=is_at_work,
                 ),

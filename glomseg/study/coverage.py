@@ -89,7 +89,8 @@ def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:
     if slide.source == "project" or image.state is None:
         return True
     standing = [name for name in image.state.annotation_counts if is_class(name, settings.class_name)]
-    return not standing or bool(slide.source)
+    is_summed_up = image.state.sha256 is None or image.state.object_count is not None
+    return bool(slide.source) or (is_summed_up and not standing)
 
 
 def _unknown_class(slide: StudySlide, settings: MeasureSettings) -> str:

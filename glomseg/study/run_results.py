@@ -14,8 +14,7 @@ from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
 from glomseg.runs.area import processed_area
-from glomseg.runs.changes import taken_back_at
-from glomseg.runs.lost_writes import written_at
+from glomseg.runs.lost_writes import unrecorded_undo, written_at
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters, instant
 from glomseg.runs.run_list import UnreadableRun
@@ -74,19 +73,11 @@ def _undone_at(run: Run, entry_id: str, taken_back: Mapping[str, float]) -> floa
     return taken_back.get(run.run_id) if undone is None else instant(undone.at)
 
 
-def killed_undos(
-    runs: Sequence[Run], runs_folder: Path, entry_id: str, data_folder: Path, standing: Sequence[str]
-) -> dict[str, float]:
+def killed_undos(runs: Sequence[Run], entry_id: str, data_folder: Path, standing: Sequence[str]) -> dict[str, float]:
     """Tell which runs were taken back in an image, and when, though their records say that they were brought in."""
-    taken_back = {}
-    for run in runs:
-        record = run.images.get(entry_id)
-        if record is None or record.collected is None or run.run_id in standing:
-            continue
-        at = taken_back_at(runs_folder, entry_id, data_folder, run.run_id)
-        if at is not None and at >= instant(record.collected.at):
-            taken_back[run.run_id] = at
-    return taken_back
+    others = [run for run in runs if run.run_id not in standing]
+    undone = {run.run_id: unrecorded_undo(run, entry_id, data_folder) for run in others}
+    return {run_id: at for run_id, at in undone.items() if at is not None}
 
 
 def unread_result(runs: Sequence[Run], unreadable: Sequence[UnreadableRun], entry_id: str) -> str:

@@ -98,7 +98,7 @@ def read_sources(
     remarks += [] if without_qupath else _saved_over(runs, images, folder)
     standing = {image.entry_id: runs_in(folder, image.entry_id, image.data_folder) for image in project.images}
     taken_back = {
-        image.entry_id: killed_undos(runs, folder, image.entry_id, image.data_folder, standing[image.entry_id])
+        image.entry_id: killed_undos(runs, image.entry_id, image.data_folder, standing[image.entry_id])
         for image in project.images
     }
     images = tuple(with_owners(image, folder) for image in images)

@@ -141,7 +141,7 @@ PROJECTS = (
     ProjectCase(name="classes without end", files={_CLASSES: b"[" * 99_999}, refusal="classes.json is damaged"),
     ProjectCase(name="server.json damaged", files={_SERVER: b"{"}),
     ProjectCase(
-        name="a summary", files={_SUMMARY: json.dumps(_COUNTED).encode(), **_DATA}, annotations={"Glomerulus": 2}
+        name="a summary", files={**_DATA, _SUMMARY: json.dumps(_COUNTED).encode()}, annotations={"Glomerulus": 2}
     ),
     ProjectCase(name="a summary damaged", files={_SUMMARY: b"{", **_DATA}, says=_IGNORE, annotations=None),
     ProjectCase(name="a summary without end", files={_SUMMARY: b"[" * 99_999, **_DATA}, says=_IGNORE, annotations=None),

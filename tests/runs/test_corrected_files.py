@@ -46,7 +46,8 @@ def test_what_was_corrected_in_the_file_of_a_run_stays_a_persons(moved, one_proc
         assert done.code == 0
         assert "3 outlines were changed since the run wrote this file: a person's from now on" in done.out + done.err
     else:
-        assert one_process.call(import_run, moved, "1", "run-1")["added"] == (3 if is_again else len(FREE))
+        done = one_process.call(import_run, moved, "1", "run-1")
+        assert (done["added"], done["corrected"]) == (3 if is_again else len(FREE), 3)
     stood = look(one_process, moved, ids)
     assert [values[:3] for values in stood.values()].count((True, "Ada", "Glomerulus")) == 1
     assert [values[2] for values in stood.values()].count("Glomerulus: Sclerotic") == 1
@@ -65,3 +66,12 @@ def test_what_was_corrected_in_the_file_of_a_run_stays_a_persons(moved, one_proc
     assert glomseg("undo", moved).code == 0
     assert glomseg("undo", moved).code == 0
     assert look(one_process, moved, ids) == stood
+
+
+def test_what_no_run_made_is_left_out_of_an_import_and_counted(moved, one_process):
+    """The script died of the first such object, and nothing was brought in."""
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    own = [replace(item, metadata={}, object_id=None) for item in discs("run-1", [(100, 100)])]
+    write_geojson(run.result_path("1"), [*own, *read_geojson(run.result_path("1"))])
+    done = one_process.call(import_run, moved, "1", "run-1")
+    assert (done["added"], done["corrected"], done["foreign"]) == (len(FREE), 0, 1)

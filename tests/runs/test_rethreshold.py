@@ -1,6 +1,7 @@
 """Another threshold or sureness for a run, from what it kept, and what becomes of candidates."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,19 @@ from support.runs import standing
 from support.slides import DISC, TISSUE, Disc, disc_slide
 
 import glomseg
-from glomseg import AnnotateOptions, Listener, RethresholdOptions, SegmentOptions, segment_slides
+from glomseg import (
+    AnnotateOptions,
+    Listener,
+    RethresholdOptions,
+    SegmentOptions,
+    annotate_project,
+    rethreshold_run,
+    segment_slides,
+)
 from glomseg.errors import RunError
 from glomseg.qupath.objects import PathObject
 from glomseg.runs import rethreshold
+from glomseg.runs.collect import collect_images
 from glomseg.runs.image_record import Undone
 from glomseg.runs.ownership import RUN, owner, plan_update
 from glomseg.runs.run import load_run, now
@@ -220,10 +230,14 @@ def test_it_is_a_write_like_any_and_undo_takes_it_back(study_0_6_0: Path, one_pr
     assert "no run 'nothing'" in refused.err
 
 
-def test_what_was_stopped_goes_on_by_the_same_call(study_0_6_0: Path, oracle_folder: Path, no_qupath: None) -> None:
+@pytest.mark.parametrize("is_named", [False, True])
+def test_what_was_stopped_goes_on_by_the_same_call(
+    study_0_6_0: Path, oracle_folder: Path, no_qupath: None, is_named: bool
+) -> None:
     """The new run is the newest then, and has the threshold that is asked for."""
     options = AnnotateOptions(model=oracle_folder, images=("1", "2"), keep_probability=True, device="cpu")
-    glomseg.annotate_project(study_0_6_0, options)
+    first = glomseg.annotate_project(study_0_6_0, options).run
+    former = first.run_id if is_named else None
     dials = RethresholdOptions(threshold=0.6, collect=False)
     stopped = glomseg.rethreshold_run(study_0_6_0, options=dials).run
     whole = {name: (stopped.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")}
@@ -231,12 +245,39 @@ def test_what_was_stopped_goes_on_by_the_same_call(study_0_6_0: Path, oracle_fol
     del stopped.images["2"]
     stopped.save()
     (stopped.folder / "2.geojson").unlink()
-    again = glomseg.rethreshold_run(study_0_6_0, options=dials)
+    again = glomseg.rethreshold_run(study_0_6_0, former, dials)
     assert again.run.run_id == stopped.run_id
     assert again.run.ended is not None
     assert {name: (again.run.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")} == whole
-    with pytest.raises(RunError, match="nothing to change"):
-        glomseg.rethreshold_run(study_0_6_0, options=dials)
+    if not is_named:
+        with pytest.raises(RunError, match="nothing to change"):
+            glomseg.rethreshold_run(study_0_6_0, options=dials)
+
+
+@pytest.mark.qupath
+def test_what_was_stopped_while_it_was_collected_goes_on_by_the_same_call_and_one_undo_takes_all_back(
+    study_0_6_0: Path, oracle_folder: Path, one_process, glomseg, monkeypatch
+) -> None:
+    """It was two runs where the former was named, each with half of the images: one undo took one of them back."""
+    options = AnnotateOptions(model=oracle_folder, images=("1", "2"), keep_probability=True, device="cpu")
+    first = annotate_project(study_0_6_0, options).run.run_id
+    before = {key: set(standing(one_process, study_0_6_0, key)) for key in ("1", "2")}
+
+    def stop(project, run, kept, **more):
+        collect_images(project, run, kept[:1], **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rethreshold, "collect_images", stop)
+    assert glomseg("rethreshold", study_0_6_0, first, "--threshold", "0.6", "--sureness", "0.2").code == 130
+    monkeypatch.undo()
+    stopped = list_runs(study_0_6_0.parent / "glomseg")[-1].run_id
+    other = rethreshold_run(study_0_6_0, first, RethresholdOptions(sureness=0.2, collect=False)).run
+    assert other.run_id != stopped  # that is another threshold
+    shutil.rmtree(other.folder)
+    assert glomseg("rethreshold", study_0_6_0, first, "--threshold", "0.6", "--sureness", "0.2").code == 0
+    assert [run.run_id for run in list_runs(study_0_6_0.parent / "glomseg")] == [first, stopped]
+    assert glomseg("undo", study_0_6_0).code == 0
+    assert {key: set(standing(one_process, study_0_6_0, key)) for key in ("1", "2")} == before
 
 
 def test_a_run_that_was_taken_back_is_not_outlined_again_unless_it_is_named(

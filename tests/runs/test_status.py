@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 
 import pytest
 from support.another_process import EDIT, in_another_process
@@ -119,6 +120,27 @@ def test_a_hole_in_the_data_is_said_and_the_summary_not_believed(study_0_6_0, gl
     image = json.loads(glomseg("status", study_0_6_0, "--json").out)["images"][0]
     assert image["annotations"] is None
     assert [remark for remark in image["remarks"] if "blocks of its data are zeros" in remark]
+
+
+@pytest.mark.parametrize("are_times_kept", [True, False])
+@pytest.mark.qupath
+def test_of_data_that_were_put_back_alone_the_summary_beside_them_is_not_believed(
+    study, one_process, glomseg, are_times_kept
+):
+    """As a sync tool does; no run has written: the number was that of the data which were there before."""
+    image = read_project(study).images[0]
+    data = image.data_folder / "data.qpdata"
+    old, times = data.read_bytes(), data.stat()
+    one_process.call(draw, study, "1", image.path, [(x, y, "Glomerulus", "annotation") for x, y in FREE])
+    now = json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]["annotations"]
+    data.write_bytes(old)
+    if are_times_kept:
+        os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+    files_only = json.loads(glomseg("status", study, "--json", "--files-only").out)["images"][0]
+    image = json.loads(glomseg("status", study, "--json").out)["images"][0]
+    assert (files_only["annotations"], sum(image["annotations"].values())) == (None, 10)
+    assert sum(now.values()) != 10
+    assert (image["machine"], image["persons"], image["saved_since_counted"]) == (0, 10, False)
 
 
 @pytest.mark.qupath
