@@ -13,11 +13,12 @@ from glomseg.labelled.names import stem_of
 from glomseg.labelled.pairs import Missing, Pair
 from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage
+from glomseg.qupath.classes import is_candidate
 from glomseg.qupath.project import Project, read_project
 from glomseg.qupath.same_slides import same_slides
 from glomseg.runs.lost_writes import written_at
 from glomseg.runs.ownership import RUN, VERDICT, owner
-from glomseg.runs.reviewed import read_own_annotations
+from glomseg.runs.reviewed import CLASS_BEFORE, read_own_annotations
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import list_runs
 from glomseg.runs.whose import with_owners
@@ -176,17 +177,21 @@ def _is_predicted(source: Source, asked: Selection, runs: dict[Path, list[Run]])
 
 @dataclass(frozen=True, kw_only=True)
 class _Own:
-    """What a run found on an image, and how many of it stand there as its own; others have their place, or none."""
+    """What a run found on an image, and how many of it stand there as its own; others have their place, or none.
+
+    `accepted` counts its candidates that a person took for glomeruli.
+    """
 
     run: Run
     found: int
     standing: int
+    accepted: int
     was_added: bool
 
     @property
     def left_out(self) -> str | None:
         """Why nothing of it can be scored; None where something was added, of which a person may have deleted all."""
-        if self.standing or self.was_added:
+        if self.standing or self.accepted or self.was_added:
             return None
         return (
             f"what run {self.run.run_id} found there ({self.found}) was not added, as it stood already or gave way to "
@@ -195,14 +200,19 @@ class _Own:
 
     @property
     def remark(self) -> str | None:
-        """What is not scored of it; None where all of it is."""
-        if self.standing >= self.found:
-            return None
-        return (
-            f"{self.standing} of the {self.found} that run {self.run.run_id} found stand as its own; the others, which "
-            "stood already, gave way to a person's or were deleted, are not scored "
-            f"(compare {self.run.folder} for all)"
-        )
+        """What is not scored of it, and what is beside it; None where that is just what the run found."""
+        left, beside = "", ""
+        if self.standing < self.found:
+            left = (
+                f"{self.standing} of the {self.found} that run {self.run.run_id} found stand as its own; the others, "
+                "which stood already, gave way to a person's or were deleted, are not scored "
+                f"(compare {self.run.folder} for all)"
+            )
+        if self.accepted:
+            beside = (
+                f"candidates of run {self.run.run_id} that a person accepted are scored as its own: {self.accepted}"
+            )
+        return "; ".join(filter(None, [left, beside])) or None
 
 
 def _own_of(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> _Own | None:
@@ -210,14 +220,18 @@ def _own_of(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> _O
     image = _of_project(source)
     if image is None or not asked.whose.startswith("run:"):
         return None
-    standing = sum(f"run:{item.metadata.get(RUN)}" == asked.whose for item in image.objects)
+    own = [item for item in image.objects if asked.owns(item) and not is_candidate(item.class_name)]
+    accepted = sum(is_candidate(item.metadata.get(CLASS_BEFORE)) for item in own if asked.wants(item))
+    standing = sum(not is_candidate(item.metadata.get(CLASS_BEFORE)) for item in own)
     for run in _runs_of(source, runs):
         record = run.images.get(image.entry_id)
-        if f"run:{run.run_id}" != asked.whose or record is None or not record.glomeruli or record.undone is not None:
+        if f"run:{run.run_id}" != asked.whose or record is None or record.undone is not None:
             continue
-        if standing or record.collected is not None or run.needed_no_change(image.entry_id):
+        if not (record.glomeruli or accepted):
+            continue
+        if own or record.collected is not None or run.needed_no_change(image.entry_id):
             was_added = written_at(run, image.entry_id) is not None
-            return _Own(run=run, found=record.glomeruli, standing=standing, was_added=was_added)
+            return _Own(run=run, found=record.glomeruli or 0, standing=standing, accepted=accepted, was_added=was_added)
     return None
 
 

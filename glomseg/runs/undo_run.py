@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,10 +29,11 @@ from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
 from glomseg.runs.lost_writes import written_at
 from glomseg.runs.memory import memory_path, read_memory
+from glomseg.runs.ownership import RUN
 from glomseg.runs.result import RunResult
 from glomseg.runs.run import FOLDER, Run, instant, now
 from glomseg.runs.run_list import find_run, list_runs
-from glomseg.runs.same_image import refuse_missing_data, under_its_name
+from glomseg.runs.same_image import other_scale, refuse_missing_data, under_its_name
 from glomseg.runs.undo import fold
 from glomseg.runs.write_image import Target, WrittenImage, undo_image
 
@@ -244,20 +245,26 @@ def _undo(
 ) -> tuple[PathObject, ...]:
     """Take back what the run changed in one image; returns the deletions that were not believed."""
 
+    came_back: list[PathObject] = []
+
     def write(state: ImageState) -> WrittenImage:
         last = _writes_of(run, image, state)
+        change = fold([written.change for written in last])
+        came_back[:] = change.removed
         memory = read_memory(run.folder.parent, image.entry_id, image.data_folder)
         if said := heed_loss(memory, image, forget_rejections=True):
             listener.warning(f"{image.name}: {said}")
         return qupath.call(
             undo_image,
             _target(project, run, image, path, state, stands_as=last[0].previous),
-            fold([written.change for written in last]),
+            change,
             memory=memory,
             believe_deletions=options.believe_deletions,
         )
 
     written = merging(options.on_conflict, image, image_state(image), write)
+    for said in _other_scales(came_back, run.folder.parent, image) if written.added else []:
+        listener.warning(f"{image.name}: of the outlines that came back, {said}")
     undone = Undone(
         at=now(),
         removed=written.removed,
@@ -272,6 +279,14 @@ def _undo(
     )  # fmt: skip
     run.update(image.entry_id, record)
     return written.doubtful
+
+
+def _other_scales(items: Iterable[PathObject], runs_folder: Path, image: ProjectImage) -> list[str]:
+    """Say with which other pixel size the runs of some outlines measured them, as `other_scale` does."""
+    names = {item.metadata.get(RUN) for item in items}
+    records = [(run.run_id, run.images.get(image.entry_id)) for run in list_runs(runs_folder) if run.run_id in names]
+    said = [other_scale(record, run_id, image) for run_id, record in records if record is not None]
+    return [text for text in said if text is not None]
 
 
 def _writes_of(run: Run, image: ProjectImage, state: ImageState) -> list[Written]:

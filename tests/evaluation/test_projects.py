@@ -103,6 +103,13 @@ def test_a_run_whose_finds_stood_already_is_not_scored_as_empty(tmp_path) -> Non
         seen = without_unseen([replace(one, predicted=some, true=some)], by_r, BY_PERSON)
         assert len(seen.pairs) == 1
         assert any("a: 4 of the 6 that run r found stand as its own" in said for said in seen.remarks) == (count == 4)
+    judged = {"glomseg.run": "r", "glomseg.verdict": "accept", "glomseg.class_before": "Candidate: Glomerulus"}
+    unsure = replace(outlined(metadata={"glomseg.run": "r"}), class_name="Candidate: Glomerulus")
+    objects = (*own[:4], outlined(metadata=judged), outlined(metadata=judged), unsure)
+    some = replace(here, annotated=replace(here.annotated, objects=objects))
+    (said,) = without_unseen([replace(one, predicted=some, true=some)], by_r, BY_PERSON).remarks
+    assert "4 of the 6 that run r found stand as its own" in said
+    assert "candidates of run r that a person accepted are scored as its own: 2" in said
 
 
 def test_what_a_project_holds_beside_is_counted() -> None:

@@ -82,7 +82,10 @@ def test_another_scan_or_pixel_size_since_the_run_is_said(moved, one_process, gl
     imported = glomseg("qupath", "run", "import_results", moved, "--image", "1")
     assert "run-1 read it with 9.0 um per pixel, and it has 0.5 now" in imported.out + imported.err
     assert scale in glomseg("status", moved, "--json", "--files-only").out
-    assert glomseg("undo", moved).code == 0
+    made_run(moved, "run-2", discs("run-2", FREE, shift=3))
+    assert scale not in glomseg("collect", moved).err
+    assert f"of the outlines that came back, {scale}" in glomseg("undo", moved).err
+    assert scale not in glomseg("undo", moved).err
     assert not image_1(glomseg, moved, "--files-only")["remarks"]
 
 
