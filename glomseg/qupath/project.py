@@ -30,7 +30,7 @@ from glomseg.qupath.saved_settings import take_saved
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
-_SAME_TIME_MS = 2
+_SAME_TIME_MS, _SAME_SECOND_MS = 2, 2000
 _COPIED_WITHIN_NS = 5_000_000_000
 
 
@@ -353,8 +353,10 @@ def _summary(path: Path, data_ns: int) -> dict[str, Any]:
 def _is_of(saved_ms: object, written_ns: int, data_ns: int) -> bool:
     """Tell whether a summary is of the data beside it, which may have been put back or synced alone.
 
-    It names the time of their file; a copy of the folder has later ones, and the summary there follows the data.
+    It names the time of their file, of which archives keep whole seconds; a copy of the folder has later ones, and the
+    summary there follows the data.
     """
-    if type(saved_ms) is not int or abs(saved_ms - data_ns / 1e6) <= _SAME_TIME_MS:
+    within_ms = _SAME_TIME_MS if data_ns % 1_000_000_000 else _SAME_SECOND_MS
+    if type(saved_ms) is not int or abs(saved_ms - data_ns / 1e6) <= within_ms:
         return True
     return saved_ms < data_ns / 1e6 and 0 <= written_ns - data_ns <= _COPIED_WITHIN_NS
