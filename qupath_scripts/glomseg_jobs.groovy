@@ -204,18 +204,21 @@ void evaluate() {
             telling.tell("Cancelled; nothing was compared")
             return
         }
-        tellScores(answer.overall, run, reviewed ? "fully reviewed " : "", folder)
+        def asked = (reviewed ?: entries).size(), scored = answer.overall.images as int
+        tellScores(answer.overall, run, (scored < asked ? "${scored} of ${asked}" : "${scored}") +
+            (reviewed ? " fully reviewed" : "") + " image(s)" +
+            (scored < asked ? ", QuPath's log says why the others were left out" : ""), folder)
     } finally {
         sheet?.delete()
     }
 }
 
-private void tellScores(Map scores, String run, String kind, File folder) {
+private void tellScores(Map scores, String run, String images, File folder) {
     def number = { String name ->
         def value = scores.pooled[name]?.value
         value == null ? "unknown" : String.format(Locale.ROOT, "%.2f", value as double)
     }
-    telling.showResult("Run ${run} on ${scores.images as int} ${kind}image(s): of " +
+    telling.showResult("Run ${run} on ${images}: of " +
         "${scores.predicted_objects as int} outlines ${scores.matched as int} stand, " +
         "${scores.true_objects as int} glomeruli there are; precision " +
         "${number('precision')}, recall ${number('recall')}", folder)

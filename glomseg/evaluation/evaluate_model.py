@@ -13,7 +13,8 @@ from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate
 from glomseg.evaluation.evaluation_folder import refuse_to_replace, write_evaluation
 from glomseg.evaluation.learned import LearnedFrom, card_remarks, learned_from
 from glomseg.evaluation.predictions import PREDICTIONS, Predictions, predict
-from glomseg.evaluation.projects import find_side, is_project, without_unread, without_unseen
+from glomseg.evaluation.projects import is_project, without_unread, without_unseen
+from glomseg.evaluation.same_project import find_sides
 from glomseg.evaluation.summary import Summary
 from glomseg.evaluation.sweep_run import SweepResult, remove_sweep, sweep_run
 from glomseg.labelled.find_files import Source, find_images, images_named, left_out
@@ -132,8 +133,7 @@ def evaluate_predictions(
     refuse_to_replace(output)
     if options.slides and not any(map(is_project, (predicted, truth))):
         raise EvaluationError("`slides` is where images of a project are looked for, and none is named; leave it away")
-    ours = find_side(predicted, slides=options.slides)
-    theirs = ours if truth == predicted else find_side(truth, slides=options.slides)
+    ours, theirs = find_sides(predicted, truth, slides=options.slides)
     sides = list(ours.sources), list(theirs.sources)
     try:
         pairs, remarks = pair_up(*sides, missing=options.missing, images=_pictures(truth, sides[1]))

@@ -72,8 +72,10 @@ def shared_row(sheet: SampleSheet, images: Sequence[str]) -> SampleSheetError:
 
 
 def _sample(pair: Pair, sheet: SampleSheet) -> Sample:
-    path = pair.image or pair.true.path
-    names = (path.name, pair.true.stem, Path(pair.key).name)
+    path, stem, shown = pair.image or pair.true.path, pair.true.stem, pair.true.annotated
+    names: tuple[str, ...] = (path.name, stem, Path(pair.key).name)
+    if shown is not None:  # a project's name for it goes first: its file may be named as another image is there
+        names = (shown.name, *names[1:], path.name)
     sample = sheet.find(*names, path=path)
     if sample is None:
         raise SampleSheetError(f"{sheet.path} has no row for {pair.true.stem!r}; add it, or leave `samples` out")
