@@ -158,8 +158,8 @@ private double askSureness(double now) {
     def answer = String.format(Locale.ROOT, "%.4g", now).replaceAll(/0+$/, "").replaceAll(/\.$/, ""), before = ""
     while (true) {
         answer = Dialogs.showInputDialog(TITLE, "${before}An outline counts from this mean probability on, 0 to 1.\n" +
-            "More: fewer outlines, of which more are right. Less: more are found, and more are wrong.\nWhat a person " +
-            "drew, changed or judged stays.\n\nSureness:", answer)?.trim()
+            "More: fewer outlines, of which more are right.\nLess: more are found, and more are wrong.\n" +
+            "What a person drew, changed or judged stays.\n\nSureness:", answer)?.trim()
         def number = answer?.replace(",", ".")
         if (!number)
             return -1

@@ -32,6 +32,40 @@ Map listed(def project) {
     return images.findAll { it.entryID != null }.collectEntries { [(String.format("%.0f", it.entryID as double)): it] }
 }
 
+/** Name the image that the project's file lists now under the id of another; null where it lists none such. */
+String otherNow(def project, def entry) {
+    def theirs = [:]
+    try {
+        theirs = project?.getImageList()?.contains(entry) ? listed(project)[entry.getID()] : [:]
+    } catch (IOException error) {  // half written: what writes the file itself says that
+        LoggerFactory.getLogger("GlomSeg").debug("The project's file cannot be read at this moment", error)
+    }
+    return otherImage(entry, theirs)
+}
+
+/**
+ * Name the image that the file lists as another than an entry of its id; null where it is the same. Two QuPaths that
+ * add images at the same time give them one id. A file that was moved or renamed is the same image's.
+ */
+String otherImage(def entry, Map theirs) {
+    def builder = theirs?.serverBuilder, metadata = builder?.metadata
+    while (builder?.uri == null && builder?.builder instanceof Map) {
+        builder = builder.builder
+        metadata = metadata ?: builder.metadata
+    }
+    def own = entry.getURIs().find { it.getScheme() == "file" }?.getPath()
+    def uri = builder?.uri?.toString()?.startsWith("file:") ? URI.create(builder.uri.toString()).getPath() : null
+    if (own == null || uri == null || own == uri)
+        return null
+    def (ours, other) = [new File(own), new File(uri)]
+    def size = entry.getServerBuilder()?.getMetadata()?.orElse(null)
+    def isOfOtherSize = size != null && metadata?.width != null &&
+        (metadata.width != size.getWidth() || metadata.height != size.getHeight())
+    def isOtherFile = ours.isFile() && other.isFile() && ours.length() != other.length()
+    def isCalledOtherwise = theirs.imageName != entry.getOriginalImageName() && ours.getName() != other.getName()
+    return isOfOtherSize || isOtherFile || isCalledOtherwise ? "${theirs.imageName} (${other.getName()})" : null
+}
+
 private Map read(Path file) {
     try {
         return GsonTools.getInstance().fromJson(Files.readString(file), Map) ?: [:]

@@ -9,6 +9,7 @@
 import com.google.gson.JsonParseException
 import java.nio.file.Files
 import java.nio.file.Path
+import java.security.MessageDigest
 import java.time.DateTimeException
 import java.time.OffsetDateTime
 import qupath.lib.io.GsonTools
@@ -67,14 +68,21 @@ class Runs {
         if (lastWrite(run, id) == "collect")
             return wroteInto(run, id, null)
         def collected = instant(fromFile(run.resolve("run.json")).images?.get(id)?.collected?.at)
-        def note = run.resolve("unchanged").resolve(id + ".json").toFile().lastModified()
-        def noted = note >= run.resolve(id + ".geojson").toFile().lastModified() ? note : 0
         def undone = oldestFirst(run.getParent()).collect { other ->
             def record = fromFile(other.resolve("run.json")).images?.get(id)?.undone
             def last = lastChange(other, id)
             [instant(record?.at), last?.kind == "undo" ? instant(last.at) : 0].max()
         }
-        return [collected, noted].max() > (undone.max() ?: 0)
+        return [collected, noted(run, id)].max() > (undone.max() ?: 0)
+    }
+
+    /** Tell when an import in QuPath had nothing to add of what a run found on an image; 0 for never. */
+    private static long noted(Path run, String id) {
+        def note = fromFile(run.resolve("unchanged").resolve(id + ".json")), result = run.resolve(id + ".geojson")
+        if (!note || !Files.isRegularFile(result))
+            return 0
+        def digest = MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(result)).encodeHex().toString()
+        return note.result_sha256 == digest ? instant(note.at) : 0
     }
 
     /** Return of some runs the one that was brought into an image last, or began since; null where there is none. */

@@ -424,6 +424,7 @@ void saveData(def entry, def imageData) {
 
 void refuseToOverwrite(def entry, def imageData) {
     saving().refuseUnread(entry, imageData)
+    refuseAnother(entry, imageData)
     if (!isShown(imageData) || !saving().isSavedElsewhere(entry, imageData))
         return
     if (saving().otherFile(imageData))
@@ -439,6 +440,17 @@ void refuseToOverwrite(def entry, def imageData) {
             "another program saved it since, open it again, without saving, to see that.")
     throw new IllegalStateException("${entry.getImageName()} was saved by another program (glomseg, another " +
         "QuPath) since it was opened here, and is not overwritten. Open it again, without saving, to see that.")
+}
+
+/** Refuse to mix two images: the data on disk, or the project's file, are of another one under this one's id. */
+void refuseAnother(def entry, def imageData) {
+    def other = load("glomseg_project_file").otherNow(getProject(), entry)
+    if (other)
+        throw new IllegalStateException("The project's file lists ${other} in place of ${entry.getImageName()}: " +
+            "another QuPath added that at the same time, and both have one folder of data, ${entry.getEntryPath()}. " +
+            "Nothing is done. Keep what is here by File > Export objects as GeoJSON, open the project again, add " +
+            "${entry.getImageName()} once more, and import the objects there.")
+    load("glomseg_other_image").refuse(entry, imageData.getServer())
 }
 
 /**
@@ -462,13 +474,20 @@ void sync(def project, def own = null) {
 List<String> takeOverMarks(def project, def own = null) {
     def file = load("glomseg_project_file"), listed = file.listed(project)
     def known = project.getImageList().collectEntries { [(it.getID()): it] }
-    def (ours, others) = listed.keySet().split { known.containsKey(it) }
+    def (same, others) = listed.keySet().split { known.containsKey(it) }
+    def strange = same.collectEntries { [(it): file.otherImage(known[it], listed[it])] }.findAll { it.value }
+    def ours = same - strange.keySet()
     ours.each { adoptMarks(known[it], listed[it].metadata ?: [:], own) }
-    def left = file.takeOver(project, listed), names = others.collect { listed[it].imageName.toString() }
+    def left = file.takeOver(project, listed.subMap(ours + others))
+    def names = others.collect { listed[it].imageName.toString() }
     ours.each { load("glomseg_image_settings").takeSaved(project, known[it]) }
     def unknown = []
     if (names)
         unknown << "lists images that are not known here (${names.join(', ')}): another program added them"
+    if (strange) {
+        def replaced = strange.keySet().collect { known[it].getImageName() }.join(", ")
+        unknown << "lists ${strange.values().join(', ')} in place of ${replaced}: another QuPath added that meanwhile"
+    }
     if (left)
         unknown << "says of ${left.join(', ')} what cannot be taken over here (pixel size, magnification or " +
             "channels): another program set it"

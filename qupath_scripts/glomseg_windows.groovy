@@ -173,6 +173,18 @@ abstract class ImageWindow {
         stage.setTitle(entry == null ? title : title + ": " + entry.getImageName())
         turnTo()
         lookForOthers()
+        sayAnother()
+    }
+
+    /** Say where what is shown cannot be saved, as it is of another image. */
+    private void sayAnother() {
+        try {
+            if (entry != null)
+                shared.refuseAnother(entry, data)
+        } catch (IllegalStateException error) {
+            complaint = error.getMessage()
+            warn("")
+        }
     }
 
     /** Know what another QuPath wrote into the project's file since it was opened here: marks, names, pixel sizes. */
@@ -288,6 +300,7 @@ abstract class ImageWindow {
 
     /** Show the image as another program saved it, with what was done here since, and save that. */
     void takeBoth() {
+        shared.refuseAnother(entry, data)
         takeOverMarks()
         def old = data
         def (there, merge, setInProject) = shared.saving().broughtTogether(entry, old)
@@ -306,6 +319,7 @@ abstract class ImageWindow {
     }
 
     void overwrite() {
+        shared.refuseAnother(entry, data)
         keepTheirs()
         shared.saving().inStep(entry, data)
         lookForOthers()

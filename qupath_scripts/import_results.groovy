@@ -20,6 +20,7 @@ import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
 import java.nio.file.StandardOpenOption
+import java.security.MessageDigest
 import java.util.concurrent.Callable
 import org.locationtech.jts.geom.Geometry
 import org.locationtech.jts.index.strtree.STRtree
@@ -118,7 +119,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def scale = otherScale(runs.fromFile(run.resolve("run.json")).images?.get(key)?.mpp, imageData.getServer())
     if (scale)
         say(shared, imageData, "WARNING: run ${run.getFileName()} ${scale}, annotate it anew")
-    def corrected = predictions.count { whose.fingerprint(it) != whose.mark(it) }
+    def corrected = predictions.count { !whose.isMachines(it) }
     if (corrected)
         say(shared, imageData, "${corrected == 1 ? "1 outline was" : "${corrected} outlines were"} changed since the " +
             "run wrote ${key}.geojson: a person's from now on")
@@ -290,11 +291,12 @@ Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map
     }
     def standing = machine.collectEntries { [(whose.mark(it)): it] }
     def asked = free.collectEntries { [(whose.fingerprint(it)): it] }  // one that was changed since is another
-    def keep = asked.keySet().findAll { standing.containsKey(it) }.collect { standing[it] }
+    def there = asked.findAll { mark, item -> standing.containsKey(mark) && whose.isMachines(item) }.keySet()
+    def keep = there.collect { standing[it] }
     def others = machine.findAll { item -> !keep.any { it.is(item) } }
     def isInside = { area == null || area.intersects(shape(it).getCentroid()) }
     def (inside, outside) = others.split(isInside)
-    def left = asked.findAll { !standing.containsKey(it.key) }.values().findAll { !shape(it).isEmpty() }
+    def left = asked.findAll { !(it.key in there) }.values().findAll { !shape(it).isEmpty() }
     def outsideIndex = index(outside)
     left = left.findAll { !overlaps(it, outsideIndex) }
     def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(whose.mark(it)) }, how.known)
@@ -472,7 +474,10 @@ void keepChange(def shared, Path home, Path run, String key, Map change) {
 void keepUnchanged(Path run, String key) {
     def file = run.resolve("unchanged").resolve(key + ".json")
     Files.createDirectories(file.getParent())
-    Files.writeString(file, GsonTools.getInstance().toJson([at: java.time.OffsetDateTime.now().toString()]) + "\n")
+    def result = Files.readAllBytes(run.resolve(key + ".geojson"))
+    def note = [at: java.time.OffsetDateTime.now().toString(),  // the file's own time is another in a copy
+                result_sha256: MessageDigest.getInstance("SHA-256").digest(result).encodeHex().toString()]
+    Files.writeString(file, GsonTools.getInstance().toJson(note) + "\n")
 }
 
 void addClasses(def shared, List added) {

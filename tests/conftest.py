@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from PIL import Image
 from support.oracle import save_oracle
+from support.project_copy import copy_project
 from support.real_data import find_data
 from support.scenes import boxes
 
@@ -74,7 +75,7 @@ def no_qupath(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(params=["0_5_1", "0_6_0"])
 def project(request: pytest.FixtureRequest, data: Path, tmp_path: Path) -> Path:
     """A copy of a project that real QuPath wrote; its images are under `data / "qupath"` and not where it says."""
-    return Path(shutil.copytree(data / f"qupath/project_{request.param}", tmp_path / "project"))
+    return copy_project(data / f"qupath/project_{request.param}", tmp_path / "project")
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def qupath():
 @pytest.fixture(params=["0_5_1", "0_6_0"])
 def study(request, data, tmp_path):
     """A copy of a real project, moved together with its images; its file."""
-    shutil.copytree(data / "qupath" / f"project_{request.param}", tmp_path / "study")
+    copy_project(data / "qupath" / f"project_{request.param}", tmp_path / "study")
     for name in IMAGES:
         shutil.copy(data / "qupath" / name, tmp_path / name)
     return tmp_path / "study" / "project.qpproj"
@@ -191,7 +192,7 @@ def one_process(qupath, monkeypatch):
 @pytest.fixture
 def study_0_6_0(data, tmp_path):
     """The real project of QuPath 0.6.0 beside its images."""
-    shutil.copytree(data / "qupath/project_0_6_0", tmp_path / "study")
+    copy_project(data / "qupath/project_0_6_0", tmp_path / "study")
     for path in (data / "qupath").glob("*.*"):
         if path.is_file():
             shutil.copy(path, tmp_path)

@@ -18,7 +18,7 @@ from glomseg.evaluation.same_project import find_sides
 from glomseg.evaluation.summary import Summary
 from glomseg.evaluation.sweep_run import SweepResult, remove_sweep, sweep_run
 from glomseg.labelled.find_files import Source, find_images, images_named, left_out
-from glomseg.labelled.image_info import ImageInfo, info_of
+from glomseg.labelled.image_info import ImageInfo, info_of, refuse_shared_rows
 from glomseg.labelled.label_files import Selection
 from glomseg.labelled.pairs import Missing, Pair, pair_up
 from glomseg.labelled.parts import PARTS
@@ -276,6 +276,8 @@ class _Work:
         if part is None:
             return list(pairs), []
         learned_parts = {} if learned is None else learned.parts
+        if self.settings.samples is not None:
+            refuse_shared_rows([pair for pair in pairs if not learned_parts.get(pair.key)], self.settings.samples)
         said = {pair.key: learned_parts.get(pair.key) or self.info(pair).split for pair in pairs}
         kept = [pair for pair in pairs if said[pair.key] == part]
         if not kept:

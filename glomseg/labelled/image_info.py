@@ -60,7 +60,12 @@ def refuse_shared_rows(pairs: Iterable[Pair], sheet: SampleSheet) -> None:
         taken.setdefault(id(_sample(pair, sheet)), []).append(pair)
     for alike in taken.values():
         if len(alike) > 1:
-            raise shared_row(sheet, [pair.key for pair in alike])
+            raise shared_row(sheet, [_with_folder(pair) for pair in alike])
+
+
+def _with_folder(pair: Pair) -> str:
+    path = pair.image
+    return pair.key if path is None or "/" in pair.key else f"{path.parent.name}/{path.name}"
 
 
 def shared_row(sheet: SampleSheet, images: Sequence[str]) -> SampleSheetError:

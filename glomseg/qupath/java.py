@@ -20,15 +20,12 @@ from shapely.geometry.base import BaseGeometry
 from glomseg.errors import ProjectError, QuPathError
 from glomseg.qupath.classes import ANNOTATION, LeftOutObjects
 from glomseg.qupath.image_data import readable_data
-from glomseg.qupath.objects import Color, PathObject, unpack_rgb
+from glomseg.qupath.objects import PAINTED, Color, PathObject, unpack_rgb
 from glomseg.qupath.process import version_numbers
 from glomseg.qupath.project import ImageState, load_json
 from glomseg.qupath.safe_write import Staged, check_state, stage
 from glomseg.qupath.scratch import scratch_folder
 from glomseg.qupath.write_mark import PROPERTY, STANDS, property_value, stands_value
-
-PAINTED = "glomseg.painted"
-"""Where the scripts of the review keep the colour that they gave an object for a while, so that it is no person's."""
 
 _ANY = "java.lang.Exception"
 _CORE = "qupath.lib.objects.TMACoreObject"
@@ -256,6 +253,8 @@ def to_java(items: Iterable[PathObject], listed: Collection[str]) -> Any:
         roi = java.GeometryTools.geometryToROI(reader.read(shapely.to_wkb(item.geometry)), None)
         annotation = java.PathObjects.createAnnotationObject(roi, classes[kind])
         annotation.setLocked(item.is_locked)
+        if item.own_color is not None:
+            annotation.setColor(*item.own_color)
         if item.name:
             annotation.setName(java.String(item.name))
         if item.object_id and _UUID.fullmatch(item.object_id):  # another program's id is none of QuPath's

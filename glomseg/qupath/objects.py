@@ -29,6 +29,9 @@ from glomseg.qupath.geojson_shapes import excerpt, is_open, other_plane, read_ge
 Color = tuple[int, int, int]
 
 DEFAULT_COLOR: Color = (200, 0, 0)
+PAINTED = "glomseg.painted"
+"""Where the scripts of the review keep the colour that they gave an object for a while, so that it is no person's."""
+
 DECIMALS = 6
 """Of a coordinate: what RFC 7946 advises, and finer than the grid that outlines are snapped to."""
 
@@ -60,10 +63,11 @@ _ODD = (
 class PathObject:
     """One object of a QuPath image: geometry in level-0 pixels, a derived class named "A: B".
 
-    `color` is that of the class. `is_colored` tells of a colour of its own that a person gave it, `has_children` of
-    objects inside it, `is_off_plane` that a person put it on another plane of a stack or a time series than the first,
-    to which all of ours belong, `is_brought` that a person copied it from another image or a file, `is_measured` that a
-    person gave it measurements of their own. These are known of what stands in an image alone, and not of files.
+    `color` is that of the class. `is_colored` tells of a colour of its own that a person gave it, which `own_color` is
+    where a file says it. `has_children` tells of objects inside it, `is_off_plane` that a person put it on another
+    plane of a stack or a time series than the first, to which all of ours belong, `is_brought` that a person copied it
+    from another image or a file, `is_measured` that a person gave it measurements of their own. These four are known of
+    what stands in an image alone, and not of files.
     """
 
     geometry: BaseGeometry
@@ -76,6 +80,7 @@ class PathObject:
     measurements: Mapping[str, float] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
     is_colored: bool = False
+    own_color: Color | None = None
     has_children: bool = False
     is_off_plane: bool = False
     is_brought: bool = False
@@ -228,6 +233,8 @@ def _to_feature(item: PathObject) -> geojson.Feature:
         properties["name"] = item.name
     if item.class_name is not None:
         properties["classification"] = _classification(item.class_name, item.color or DEFAULT_COLOR)
+    if item.own_color is not None:
+        properties["color"] = list(item.own_color)
     if item.is_locked:
         properties["isLocked"] = True
     if item.measurements:
@@ -263,16 +270,21 @@ def _from_feature(feature: Any) -> PathObject:
     properties = _table(feature.get("properties"))
     class_name, color = _read_classification(properties.get("classification"))
     kind, object_id = _kind_and_id(feature.get("id"), properties.get("objectType", properties.get("object_type")))
+    own_color = _read_color(properties.get("color"))
+    metadata = {str(key): str(value) for key, value in _table(properties.get("metadata")).items()}
+    is_colored = None not in (color, own_color) and PAINTED not in metadata
     return PathObject(
         geometry=read_geometry(feature["geometry"]),
         object_type=kind,
         class_name=class_name,
-        color=color or _read_color(properties.get("color")),
+        color=color or own_color,
         name=_read_name(properties),
         object_id=object_id,
         is_locked=properties.get("isLocked", False) is True,
         measurements=_read_measurements(properties.get("measurements")),
-        metadata={str(key): str(value) for key, value in _table(properties.get("metadata")).items()},
+        metadata=metadata,
+        is_colored=is_colored,
+        own_color=own_color if is_colored else None,
     )
 
 

@@ -30,8 +30,7 @@ from glomseg.qupath.saved_settings import take_saved
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
-_SAME_TIME_MS, _SAME_SECOND_MS = 2, 2000
-_COPIED_WITHIN_NS = 5_000_000_000
+_SAME_TIME_MS, _SAME_SECOND_MS = 2, 2000  # archives keep whole seconds of a file's time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -341,22 +340,13 @@ def _check_ids(path: Path, images: Sequence[ProjectImage]) -> None:
 
 
 def _summary(path: Path, data_ns: int) -> dict[str, Any]:
-    """Read QuPath's summary of data that were last changed at `data_ns`; that of other data counts as none."""
+    """Read QuPath's summary of data that were last changed at `data_ns`; that of other data counts as none.
+
+    It names the time of their file. A copy of a project has other times, and nothing tells there what it is of.
+    """
     try:
-        content = from_json(path.read_bytes())
-        written_ns = path.stat().st_mtime_ns
+        content = _table(from_json(path.read_bytes()))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) and _is_of(content.get("timestamp"), written_ns, data_ns) else {}
-
-
-def _is_of(saved_ms: object, written_ns: int, data_ns: int) -> bool:
-    """Tell whether a summary is of the data beside it, which may have been put back or synced alone.
-
-    It names the time of their file, of which archives keep whole seconds; a copy of the folder has later ones, and the
-    summary there follows the data.
-    """
-    within_ms = _SAME_TIME_MS if data_ns % 1_000_000_000 else _SAME_SECOND_MS
-    if type(saved_ms) is not int or abs(saved_ms - data_ns / 1e6) <= within_ms:
-        return True
-    return saved_ms < data_ns / 1e6 and 0 <= written_ns - data_ns <= _COPIED_WITHIN_NS
+    saved_ms, within_ms = content.get("timestamp"), _SAME_TIME_MS if data_ns % 1_000_000_000 else _SAME_SECOND_MS
+    return content if type(saved_ms) is int and abs(saved_ms - data_ns / 1e6) <= within_ms else {}

@@ -315,8 +315,10 @@ def _match(
     for item in machine:
         standing.setdefault(item.metadata[FINGERPRINT], item)
     asked = {_mark(item): item for item in predictions if not item.geometry.is_empty}  # one that was changed is another
-    new = [item for mark, item in asked.items() if mark not in standing]
-    return new, [standing[mark] for mark in asked if mark in standing]
+    there = {mark for mark, item in asked.items() if mark in standing and owner(item) == "machine"}
+    return [item for mark, item in asked.items() if mark not in there], [
+        standing[mark] for mark in asked if mark in there
+    ]
 
 
 def _split_seen_again(

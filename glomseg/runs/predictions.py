@@ -32,7 +32,7 @@ def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[st
             f"{path.name}: left out {foreign} outlines that are not of a run; in QuPath, File > Import objects from "
             "file brings such in"
         )
-    if corrected := sum(map(is_corrected, kept)):
+    if corrected := sum(is_corrected(item) or owner(item) == "person" for item in kept):
         were = "1 outline was" if corrected == 1 else f"{corrected} outlines were"
         problems.append(f"{path.name}: {were} changed since the run wrote this file: a person's from now on")
     return [item if _is_uuid(item.object_id) else replace(item, object_id=None) for item in kept], problems

@@ -22,7 +22,7 @@ from glomseg.runs.lost_writes import written_at
 from glomseg.runs.memory import memory_path
 from glomseg.runs.plan import choose_images
 from glomseg.runs.rights import say_no_right, unreadable_part
-from glomseg.runs.run import FOLDER, now
+from glomseg.runs.run import FOLDER, forget_unchanged, now
 from glomseg.runs.run_list import list_runs
 
 LAST = "last"
@@ -112,6 +112,7 @@ def _restore(project: Project, image: ProjectImage, backup: Backup) -> None:
         ):  # the data may have been gone
             undone = Undone(at=now(), restored_from=backup.name)
             run.update(entry_id, replace(run.images[entry_id], collected=None, standing=None, undone=undone))
+    forget_unchanged(runs_folder, entry_id)
     check_written(image.data_folder, restored.sha256, image.name)
 
 

@@ -21,7 +21,7 @@ from glomseg.models.store import read_card
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, read_project
 from glomseg.runs.area import area_path, processed_area
-from glomseg.runs.candidates import CandidateChoice, write_outlines
+from glomseg.runs.candidates import CandidateChoice, choose_candidates, write_outlines
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import WriteOptions
 from glomseg.runs.image_record import ImageRecord, State
@@ -191,14 +191,15 @@ def _outline_again(
     """Outline the images of a run whose probabilities were kept, as a run of its own, which may be `begun`."""
     card = _card_of(former, listener)
     settings = _settings(former.parameters, options)
-    _refuse_a_persons(former, kept, options.output, begun)
+    left = [entry_id for entry_id in kept if begun is None or not _is_done(former, begun, entry_id, options)]
+    _refuse_a_persons(former, left, options.output, begun)
     if former.parameters.sclerosis is not None:
         listener.warning(
             "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
             "annotate` with that threshold and --sclerosis says it again"
         )
     run_again = _begin(former, card, settings, options, begun)
-    for entry_id in kept:
+    for entry_id in left:
         listener.started(former.images[entry_id].name)
         run_again.update(entry_id, _outline_or_say(former, run_again, entry_id, card, settings, options.candidates))
         listener.ended(former.images[entry_id].name, run_again.images[entry_id])
@@ -207,6 +208,14 @@ def _outline_again(
     for problem in write_table(run_again):
         listener.warning(problem)
     return run_again
+
+
+def _is_done(former: Run, begun: Run, entry_id: str, options: RethresholdOptions) -> bool:
+    """Tell whether a call that was stopped has outlined an image; a person may have corrected its file since."""
+    if not begun.has_result(entry_id):
+        return False
+    is_same = begun.images[entry_id].inputs == former.images[entry_id].inputs
+    return is_same and choose_candidates(begun, entry_id, options.candidates)
 
 
 def _refuse_a_persons(former: Run, kept: Sequence[str], output: Path | None, begun: Run | None) -> None:

@@ -12,6 +12,7 @@ backup/<key>/              what stood in the QuPath project before the first wri
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -247,11 +248,22 @@ def load_run(folder: Path) -> Run:
 
 
 def _needed_no_change_at(folder: Path, entry_id: str, result: Path) -> float | None:
+    """Read the note of the import's script, which says of what result it is; that of another is none."""
     try:
-        at = (folder / "unchanged" / f"{entry_id}.json").stat()
-        return at.st_mtime if at.st_mtime_ns >= result.stat().st_mtime_ns else None
-    except OSError:
+        note = from_json((folder / "unchanged" / f"{entry_id}.json").read_bytes())
+        is_of_it = note["result_sha256"] == hashlib.sha256(result.read_bytes()).hexdigest()
+        return instant(str(note["at"])) if is_of_it else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def forget_unchanged(runs_folder: Path, entry_id: str) -> None:
+    """Forget for which runs nothing was to be changed in an image: what stood there was taken back or replaced.
+
+    Clocks of several computers would not tell whether such a note is older than that.
+    """
+    for note in runs_folder.glob(f"*/unchanged/{checked_entry_id(entry_id)}.json"):
+        note.unlink(missing_ok=True)
 
 
 def _brought_in_again(folder: Path, entry_id: str, record: ImageRecord) -> ImageRecord:

@@ -31,7 +31,7 @@ from glomseg.runs.lost_writes import written_at
 from glomseg.runs.memory import memory_path, read_memory
 from glomseg.runs.ownership import RUN
 from glomseg.runs.result import RunResult
-from glomseg.runs.run import FOLDER, Run, instant, now
+from glomseg.runs.run import FOLDER, Run, forget_unchanged, instant, now
 from glomseg.runs.run_list import find_run, list_runs
 from glomseg.runs.same_image import other_scale, refuse_missing_data, under_its_name
 from glomseg.runs.undo import fold
@@ -278,6 +278,7 @@ def _undo(
         reason=None, conflict=False,
     )  # fmt: skip
     run.update(image.entry_id, record)
+    forget_unchanged(run.folder.parent, image.entry_id)
     return written.doubtful
 
 

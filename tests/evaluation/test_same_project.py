@@ -62,3 +62,11 @@ def test_a_row_is_that_of_the_image_of_its_name_and_not_of_one_whose_file_is_cal
     assert (scores["images"], scores["matched"]) == (1, 5)
     assert "kidney_02" in rows
     assert "kidney_01" not in rows
+
+
+def test_a_row_that_two_images_would_take_is_refused_before_a_part_is_chosen(compare, glomseg, tmp_path):
+    """One without a row of its own took that of the image whose name its file has, and was left out with it."""
+    sheet = tmp_path / "samples.csv"
+    sheet.write_text("image,split\nkidney_02.tif,test\n", "utf-8")
+    with pytest.raises(AssertionError, match=r"a row of the sample sheet .* fits 2 images .* such as qupath/kidney_01"):
+        compare("kidney_02.tif", "a", more=("--samples", sheet, "--part", "test"))

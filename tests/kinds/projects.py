@@ -6,6 +6,7 @@ A project of one image, 512 x 512 px at 1 um per pixel, with four discs. A case 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,8 +87,12 @@ _CLASSES = "classifiers/classes.json"
 _SAVED = (TINY / "qupath/project_0_6_0/data/2/data.qpdata").read_bytes()
 SAVED = _SAVED.replace(b'"width":2048,"height":1024', b'"width": 512,"height": 512')  # as of the image that has it here
 """What QuPath saved of an image."""
+SAVED_NS = 1_700_000_000_123_000_000
 _SUMMARY, _SERVER, _DATA = "data/1/summary.json", "data/1/server.json", {"data/1/data.qpdata": SAVED}
-_COUNTED = {"hierarchy": {"nObjects": 2, "annotationClassificationCounts": {"Glomerulus": 2}}, "timestamp": 1}
+_COUNTED = {
+    "hierarchy": {"nObjects": 2, "annotationClassificationCounts": {"Glomerulus": 2}},
+    "timestamp": SAVED_NS // 1_000_000,
+}
 _IGNORE = "without QuPath the areas to ignore"
 
 PROJECTS = (
@@ -163,4 +168,5 @@ def write_project(folder: Path, case: ProjectCase, slide: Path) -> Path:
     for name, data in case.files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
+        os.utime(folder / name, ns=(SAVED_NS, SAVED_NS))
     return folder / "project.qpproj"

@@ -51,8 +51,9 @@ def test_a_run_that_was_taken_back_and_has_nothing_to_add_any_more_stands_too(mo
     assert one_process.call(evaluate, IS_BROUGHT_IN, where) == "True"
     assert "taken back" not in glomseg("measure", moved).err
     assert state(glomseg, moved) == ["collected"]
-    assert glomseg("collect", moved).code == 0
-    assert state(glomseg, moved) == ["collected"]
+    assert list(run.folder.glob("unchanged/*"))
+    assert glomseg("restore", moved, "1", "last").code == 0
+    assert not list(run.folder.glob("unchanged/*"))  # whatever a clock would say of it
 
 
 def state(glomseg, project):

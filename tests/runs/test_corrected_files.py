@@ -15,12 +15,13 @@ pytestmark = pytest.mark.qupath
 
 
 def corrected(path):
-    """Move, lock and name, and reclassify an outline each in a file; the others stay as the run wrote them."""
-    moved, locked, scarred, *rest = read_geojson(path)
+    """Move, lock and name, reclassify, and colour an outline each; the others stay as the run wrote them."""
+    moved, locked, scarred, green, *rest = read_geojson(path)
     changed = [
         replace(moved, geometry=translate(moved.geometry, 20, 0)),
         replace(locked, is_locked=True, name="Ada"),
         replace(scarred, class_name="Glomerulus: Sclerotic"),
+        replace(green, own_color=(0, 255, 0)),
     ]
     write_geojson(path, [*changed, *rest])
     return {item.object_id: item for item in changed}
@@ -44,17 +45,18 @@ def test_what_was_corrected_in_the_file_of_a_run_stays_a_persons(moved, one_proc
     if by == "collect":
         done = glomseg("collect", moved)
         assert done.code == 0
-        assert "3 outlines were changed since the run wrote this file: a person's from now on" in done.out + done.err
+        assert "4 outlines were changed since the run wrote this file: a person's from now on" in done.out + done.err
     else:
         done = one_process.call(import_run, moved, "1", "run-1")
-        assert (done["added"], done["corrected"]) == (3 if is_again else len(FREE), 3)
+        assert (done["added"], done["corrected"]) == (4 if is_again else len(FREE), 4)
     stood = look(one_process, moved, ids)
     assert [values[:3] for values in stood.values()].count((True, "Ada", "Glomerulus")) == 1
     assert [values[2] for values in stood.values()].count("Glomerulus: Sclerotic") == 1
     assert FREE[0][0] + 20 in [round(values[3]) for values in stood.values()]
     found = standing(one_process, moved)
     assert len(found) == others + len(FREE)
-    assert [owner(found[key]) for key in ids] == ["person"] * 3
+    assert [owner(found[key]) for key in ids] == ["person"] * 4
+    assert [found[key].is_colored for key in ids] == [False, False, False, True]
     image = json.loads(glomseg("status", moved, "--json").out)["images"][0]
     assert not (image["since"] or {}).get("deleted")
     assert glomseg("collect", moved).code == 0

@@ -21,7 +21,7 @@ from glomseg import (
     segment_slides,
 )
 from glomseg.errors import RunError
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.runs import rethreshold
 from glomseg.runs.collect import collect_images
 from glomseg.runs.image_record import Undone
@@ -164,6 +164,12 @@ def test_own_files_in_the_folder_for_new_outlines_are_not_replaced(
     begun = load_run(again)
     begun.ended = None
     begun.save()
+    assert glomseg("rethreshold", first, "--threshold", "0.6", "-o", again).code == 0
+    assert (again / "a.geojson").read_text("utf-8") == corrected  # the image was done; its file may be a person's
+    begun = load_run(again)
+    begun.ended = None
+    del begun.images["a"]
+    begun.save()
     refused = glomseg("rethreshold", first, "--threshold", "0.6", "-o", again)
     assert refused.code == 1
     assert "a person changed them since (a.geojson)" in refused.err
@@ -240,6 +246,8 @@ def test_what_was_stopped_goes_on_by_the_same_call(
     former = first.run_id if is_named else None
     dials = RethresholdOptions(threshold=0.6, collect=False)
     stopped = glomseg.rethreshold_run(study_0_6_0, options=dials).run
+    corrected = stopped.result_path("1")
+    write_geojson(corrected, read_geojson(corrected)[1:])  # a person deletes one
     whole = {name: (stopped.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")}
     stopped.ended = None
     del stopped.images["2"]

@@ -97,9 +97,10 @@ HELD = {
         "runs/test_run_script.py::test_no_import_takes_the_place_of_data_that_cannot_be_read",
         "runs/test_run_script.py::test_no_review_is_saved_over_data_that_cannot_be_read",
     ),
-    "the data are another image's (folders of data exchanged, or copied from another project)": (
+    "the data are another image's (folders exchanged or copied, or two QuPaths that added images at once)": (
         "qupath/test_image_of_data.py::test_folders_of_data_that_were_exchanged_are_refused_and_named",
         "qupath/test_image_of_data.py::test_a_file_that_was_renamed_copied_or_converted_is_the_same",
+        "windows/test_project_file.py::test_data_of_another_image_are_not_judged_as_this_ones",
     ),
     "the id is another image's now (a project made again, a run folder copied, two project files over one folder)": (
         "runs/test_same_image.py::test_a_run_looked_at_another_image_under_this_id",

@@ -173,5 +173,5 @@ def _edit(project_path: Path, entry_id: str, image_path: Path, edit: Callable[[A
                 entry._image_data.setChanged(True)
                 entry.save()
                 for name in ("data.qpdata", "summary.json"):
-                    shutil.copyfile(staged.data_folder / name, staged.original_data_folder / name)
+                    shutil.copy2(staged.data_folder / name, staged.original_data_folder / name)
     return count

@@ -18,6 +18,7 @@ def give = { entry, Closure what ->
     entry.saveImageData(given)
 }
 """
+SAYS = 'within(Labeled)*.getText().any {{ it?.contains("{}") }}'
 SIZE = "it.getPixelCalibration().with { [it.getPixelWidthMicrons(), it.getPixelHeightMicrons()] }"
 
 
@@ -278,3 +279,53 @@ def test_a_projects_file_that_is_half_written_is_said_and_keeps_no_image_from_be
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept sclerotic - - -"
     assert "not in the project" not in review.text()
+
+
+def test_another_image_that_a_second_qupath_added_under_the_same_id_is_not_mixed_with_this_one(review):
+    """Two QuPaths that add images at the same time give both one id: two slides' outlines were made one image's."""
+    before = review.project.read_text("utf-8")
+    data = review.project.parent / "data/1/data.qpdata"
+    content = json.loads(before)
+    (mine, other) = content["images"][:2]
+    mine["imageName"], mine["serverBuilder"] = "new_y.tif", other["serverBuilder"]
+    try:
+        review.project.write_text(json.dumps(content), "utf-8")
+        disk = data.read_bytes()
+        review.press("Y")
+        review.until(
+            SAYS.format("The project's file lists new_y.tif (kidney_02.tif) in place of kidney_01.tif"), "true"
+        )
+        assert "Export objects as GeoJSON" in review.text()
+        assert data.read_bytes() == disk
+        assert json.loads(review.project.read_text("utf-8"))["images"][0]["imageName"] == "new_y.tif"
+        other_data = review.project.parent / "data/2/data.qpdata"
+        data.write_bytes(other_data.read_bytes())  # as that QuPath saves its own there
+        review.until(WARNED, "true")
+        review.fx(PRESS.format("Load it, with what was done here"))
+        review.until(SAYS.format("Nothing was done: The project's file lists new_y.tif"), "true")
+        assert data.read_bytes() == other_data.read_bytes()
+    finally:
+        review.project.write_text(before, "utf-8")
+        data.write_bytes(disk)
+        review.open("kidney_01.tif")
+
+
+def test_data_of_another_image_are_not_judged_as_this_ones(review):
+    """As where a second QuPath added another image under this id, and its data stand there still."""
+    folder = review.project.parent / "data"
+    own = (folder / "1/data.qpdata").read_bytes()
+    try:
+        review.fx("gui.openImageEntry(entryOf('kidney_02.tif'))")
+        review.until("review.getTitle()", "Review: kidney_02.tif")
+        (folder / "1/data.qpdata").write_bytes((folder / "2/data.qpdata").read_bytes())
+        review.fx("gui.openImageEntry(entryOf('kidney_01.tif'))")
+        review.until("review.getTitle()", "Review: kidney_01.tif")
+        assert "its data were saved of another image (kidney_02.tif" in review.text()
+        standing = (folder / "1/data.qpdata").read_bytes()
+        review.press("Y")
+        review.settle()
+        assert "its data were saved of another image" in review.text()
+        assert (folder / "1/data.qpdata").read_bytes() == standing
+    finally:
+        (folder / "1/data.qpdata").write_bytes(own)
+        review.open("kidney_01.tif")
