@@ -439,7 +439,8 @@ void refuseToOverwrite(def entry, def imageData) {
             "overwritten. Save it with QuPath's own Ctrl+S if you went on here after a save, and try again; if " +
             "another program saved it since, open it again, without saving, to see that.")
     throw new IllegalStateException("${entry.getImageName()} was saved by another program (glomseg, another " +
-        "QuPath) since it was opened here, and is not overwritten. Open it again, without saving, to see that.")
+        "QuPath) since it was opened here, and is not overwritten. Review offers to load that with what was done " +
+        "here since; or open it again, without saving, to see that alone.")
 }
 
 /** Refuse to mix two images: the data on disk, or the project's file, are of another one under this one's id. */

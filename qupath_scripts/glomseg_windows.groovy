@@ -164,6 +164,7 @@ abstract class ImageWindow {
         if (data != null)
             leave()
         complaint = null
+        tellSaid()
         project = gui.getProject()
         data = gui.getImageData()
         entry = data == null ? null : project?.getEntry(data)
