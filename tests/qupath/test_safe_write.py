@@ -37,7 +37,7 @@ def rewritten(study, scratch):
     images = read_project(study).images
     result = stage(study, "1", images[0].path, scratch)
     for name in ("data.qpdata", "summary.json"):
-        shutil.copy(images[1].data_folder / name, result.data_folder / name)
+        shutil.copy2(images[1].data_folder / name, result.data_folder / name)
     return result
 
 
