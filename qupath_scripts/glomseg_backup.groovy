@@ -76,7 +76,8 @@ private void copyInto(Path folder, def entry, Path projectFile, Path home, byte[
     sources += [projectFile.resolveSibling("classifiers").resolve("classes.json"),
                 home.resolve("memory").resolve(key + ".geojson")]
     def copies = sources.findAll { Files.exists(it) }.collect {
-        Files.copy(it, folder.resolve(it.getFileName()), StandardCopyOption.REPLACE_EXISTING)
+        Files.copy(it, folder.resolve(it.getFileName()), StandardCopyOption.REPLACE_EXISTING,
+            StandardCopyOption.COPY_ATTRIBUTES)
     }
     if (others != null)
         copies << Files.write(folder.resolve(DATA), others)

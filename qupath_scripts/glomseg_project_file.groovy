@@ -45,25 +45,44 @@ String otherNow(def project, def entry) {
 
 /**
  * Name the image that the file lists as another than an entry of its id; null where it is the same. Two QuPaths that
- * add images at the same time give them one id. A file that was moved or renamed is the same image's.
+ * add images at the same time give them one id. A file that was moved, renamed or converted is the same image's, and so
+ * is what the file said when it was looked at last.
  */
 String otherImage(def entry, Map theirs) {
+    def there = opened(theirs), own = entry.getURIs().find { true }
+    if (there.uri == null || own == null || isAsLookedAt(entry, theirs))
+        return null
+    def size = entry.getServerBuilder()?.getMetadata()?.orElse(null)
+    def isOfOtherSize = size != null && there.width != null &&
+        (there.width != size.getWidth() || there.height != size.getHeight())
+    def isCalledOtherwise = theirs.imageName != entry.getOriginalImageName()
+    def (ours, other) = [own, URI.create(there.uri.toString())]
+    if (ours == other)  // of several images that are in one file
+        return isOfOtherSize && isCalledOtherwise ? theirs.imageName : null
+    def (mine, its) = [ours, other].collect { it.getScheme() == "file" ? new File(it.getPath()) : null }
+    def isOtherStem = mine == null || its == null || stem(mine) != stem(its)
+    def isOtherFile = isOtherStem && mine?.isFile() && its?.isFile() && mine.length() != its.length()
+    def isOther = isOfOtherSize || isOtherFile || (isCalledOtherwise && isOtherStem)
+    return isOther ? "${theirs.imageName} (${its?.getName() ?: other})" : null
+}
+
+private boolean isAsLookedAt(def entry, Map theirs) {
+    def before = seen()?.get(getProject())?.listed?.get(entry.getID())?.serverBuilder
+    return before != null && Objects.equals(before, theirs.serverBuilder)
+}
+
+/** Return by what the project's file opens an image, and how large it says that this is. */
+private Map opened(Map theirs) {
     def builder = theirs?.serverBuilder, metadata = builder?.metadata
     while (builder?.uri == null && builder?.builder instanceof Map) {
         builder = builder.builder
         metadata = metadata ?: builder.metadata
     }
-    def own = entry.getURIs().find { it.getScheme() == "file" }?.getPath()
-    def uri = builder?.uri?.toString()?.startsWith("file:") ? URI.create(builder.uri.toString()).getPath() : null
-    if (own == null || uri == null || own == uri)
-        return null
-    def (ours, other) = [new File(own), new File(uri)]
-    def size = entry.getServerBuilder()?.getMetadata()?.orElse(null)
-    def isOfOtherSize = size != null && metadata?.width != null &&
-        (metadata.width != size.getWidth() || metadata.height != size.getHeight())
-    def isOtherFile = ours.isFile() && other.isFile() && ours.length() != other.length()
-    def isCalledOtherwise = theirs.imageName != entry.getOriginalImageName() && ours.getName() != other.getName()
-    return isOfOtherSize || isOtherFile || isCalledOtherwise ? "${theirs.imageName} (${other.getName()})" : null
+    return [uri: builder?.uri, width: metadata?.width, height: metadata?.height]
+}
+
+private String stem(File file) {
+    return file.getName().takeBefore(".") ?: file.getName()
 }
 
 private Map read(Path file) {

@@ -182,7 +182,7 @@ abstract class ImageWindow {
         try {
             if (entry != null)
                 shared.refuseAnother(entry, data)
-        } catch (IllegalStateException error) {
+        } catch (IllegalStateException | IllegalArgumentException error) {
             complaint = error.getMessage()
             warn("")
         }

@@ -83,6 +83,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def (predictions, foreign) = PathIO.readObjects(run.resolve(key + ".geojson")).split {
         it.getMetadata().keySet().containsAll([RUN, FINGERPRINT])
     }
+    predictions.each { takePaintOff(it) }
     def areaFile = run.resolve("area").resolve(key + ".geojson")
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
@@ -135,6 +136,13 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     return [added: plan.add.size(), removed: plan.remove.size(), kept: plan.keep.size(), person: plan.person,
             rejected: plan.rejected, doubtful: plan.doubtful.size(), hidden: hidden ? 1 : 0,
             corrected: corrected as int, foreign: foreign.size()]
+}
+
+/** Take off the colour that the review gave an outline while it was exported: a file holds it with another alpha. */
+void takePaintOff(PathObject item) {
+    def painted = item.getMetadata().remove("glomseg.painted")
+    if (painted?.isInteger() && item.getColor() != null && (painted.toInteger() ^ item.getColor()) << 8 == 0)
+        item.setColor((Integer) null)
 }
 
 /** Refuse a run that looked at another image under this id. */

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from glomseg.errors import EvaluationError
+from glomseg.errors import EvaluationError, SampleSheetError
 from glomseg.evaluation.candidates import WithCandidates, score_candidates
 from glomseg.evaluation.evaluate import EvaluateSettings, Evaluation, evaluate
 from glomseg.evaluation.evaluation_folder import refuse_to_replace, write_evaluation
@@ -276,8 +276,6 @@ class _Work:
         if part is None:
             return list(pairs), []
         learned_parts = {} if learned is None else learned.parts
-        if self.settings.samples is not None:
-            refuse_shared_rows([pair for pair in pairs if not learned_parts.get(pair.key)], self.settings.samples)
         said = {pair.key: learned_parts.get(pair.key) or self.info(pair).split for pair in pairs}
         kept = [pair for pair in pairs if said[pair.key] == part]
         if not kept:
@@ -286,7 +284,17 @@ class _Work:
                 f"no image is of `part` {part} (parts: {there}); a sample sheet says it in the column split, or "
                 "split.json beside the model's weights"
             )
-        return kept, [f"part {part}: {len(kept)} of {len(pairs)} images"]
+        others = [pair for pair in pairs if said[pair.key] != part and not learned_parts.get(pair.key)]
+        return kept, [f"part {part}: {len(kept)} of {len(pairs)} images", *self._shared_rows(others)]
+
+    def _shared_rows(self, left_out: Sequence[Pair]) -> list[str]:
+        """Say where images were left out by a row of the sheet that fits several of them."""
+        try:
+            if self.settings.samples is not None:
+                refuse_shared_rows(left_out, self.settings.samples)
+        except SampleSheetError as error:
+            return [f"left out: {error}"]
+        return []
 
 
 def _left_out(*paths: Path) -> list[str]:

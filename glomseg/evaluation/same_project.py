@@ -18,25 +18,53 @@ from glomseg.runs.same_image import another_image
 def find_sides(predicted: Path, truth: Path, *, slides: Sequence[Path] = ()) -> tuple[Side, Side]:
     """List what both sides stand for, as `find_side` does.
 
-    A run goes by the names of now in its project, and images of one name there by their ids as well.
+    A run goes by the names of now in its project, images of one name there by their ids as well, and two runs of one
+    project by what the second called them.
     """
     ours = find_side(predicted, slides=slides)
     theirs = ours if truth == predicted else find_side(truth, slides=slides)
-    if is_project(truth) and _is_of(predicted, truth):
+    if is_project(truth) and is_project(predicted) and _file(truth) == _file(predicted):
+        return _told_apart(ours), _told_apart(theirs)
+    if is_project(truth) and _is_run_of(predicted, truth):
         theirs = _told_apart(theirs)
-        ours = theirs if truth == predicted else _under_names_of(theirs, ours, predicted, truth, slides)
-    elif is_project(predicted) and _is_of(truth, predicted):
+        return _under_names_of(theirs, ours, predicted, truth, slides), theirs
+    if is_project(predicted) and _is_run_of(truth, predicted):
         ours = _told_apart(ours)
-        theirs = _under_names_of(ours, theirs, truth, predicted, slides)
+        return ours, _under_names_of(ours, theirs, truth, predicted, slides)
+    if truth != predicted and _project_of(predicted) is not None and _project_of(predicted) == _project_of(truth):
+        theirs = _told_apart(theirs)
+        return _named_as(theirs, ours), theirs
     return ours, theirs
 
 
-def _is_of(path: Path, project: Path) -> bool:
-    """Tell whether a path names a run of a project, or that itself."""
-    if path == project:
-        return True
-    runs_folder = (project_file(project).parent / FOLDER).resolve()
-    return (path / RECORD).is_file() and path.resolve().parent == runs_folder
+def _file(project: Path) -> Path:
+    return project_file(project).resolve()
+
+
+def _is_run_of(path: Path, project: Path) -> bool:
+    """Tell whether a path names a run of a project; its folder may be a link."""
+    folder = (project_file(project).parent / FOLDER).resolve()
+    return (path / RECORD).is_file() and folder in (path.resolve().parent, path.absolute().parent.resolve())
+
+
+def _project_of(path: Path) -> Path | None:
+    """Return the folder of the project that a path names a run of; None for what is no run of one."""
+    folder = path.absolute().parent.resolve()
+    is_run = (path / RECORD).is_file() and folder.name == FOLDER and any(folder.parent.glob("*.qpproj"))
+    return folder.parent if is_run else None
+
+
+def _named_as(other: Side, side: Side) -> Side:
+    names = {_entry_id(source): source for source in other.sources}
+    return replace(
+        side,
+        sources=tuple(
+            replace(source, stem=known.stem, folders=known.folders)
+            if (known := names.get(_entry_id(source))) is not None
+            else source
+            for source in side.sources
+        ),
+    )
 
 
 def _told_apart(side: Side) -> Side:
@@ -44,7 +72,9 @@ def _told_apart(side: Side) -> Side:
     return replace(
         side,
         sources=tuple(
-            replace(source, stem=f"{source.stem} (id {_entry_id(source)})") if names[source.stem] > 1 else source
+            replace(source, stem=f"{source.stem} (id {_entry_id(source)})", folders=())
+            if names[source.stem] > 1
+            else source
             for source in side.sources
         ),
     )
@@ -67,6 +97,8 @@ def _under_names_of(of_project: Side, side: Side, run_folder: Path, path: Path, 
             )
         elif entry_id in names:
             kept.append(replace(source, stem=names[entry_id], folders=()))
+        else:
+            remarks.append(f"{source.stem}: not among the images of the project that are compared; left out")
     if not kept:
         raise EvaluationError(f"no image that {run_folder} looked at can be compared: {'; '.join(remarks[:3])}")
     return replace(side, sources=tuple(kept), remarks=(*side.remarks, *remarks))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import re
 import uuid
 import zlib
 from collections import Counter
@@ -272,7 +273,9 @@ def _from_feature(feature: Any) -> PathObject:
     kind, object_id = _kind_and_id(feature.get("id"), properties.get("objectType", properties.get("object_type")))
     own_color = _read_color(properties.get("color"))
     metadata = {str(key): str(value) for key, value in _table(properties.get("metadata")).items()}
-    is_colored = None not in (color, own_color) and PAINTED not in metadata
+    is_colored = (
+        own_color is not None and (color is not None or class_name is None) and not _is_painted(metadata, own_color)
+    )
     return PathObject(
         geometry=read_geometry(feature["geometry"]),
         object_type=kind,
@@ -286,6 +289,12 @@ def _from_feature(feature: Any) -> PathObject:
         is_colored=is_colored,
         own_color=own_color if is_colored else None,
     )
+
+
+def _is_painted(metadata: Mapping[str, str], color: Color) -> bool:
+    """Tell whether a colour is that which the review gave an object; a file holds it with another alpha."""
+    painted = metadata.get(PAINTED, "")
+    return re.fullmatch(r"-?\d{1,10}", painted) is not None and unpack_rgb(int(painted)) == color
 
 
 def _read_name(properties: Mapping[str, Any]) -> str | None:

@@ -30,7 +30,7 @@ from glomseg.qupath.saved_settings import take_saved
 from glomseg.slides.pixel_size import StatedMpp, fits_objective, parse_number
 
 _LATEST_MS = 253_402_300_800_000  # the year 10000
-_SAME_TIME_MS, _SAME_SECOND_MS = 2, 2000  # archives keep whole seconds of a file's time
+_SAME_TIME_MS, _SAME_SECOND_MS = 20, 2000  # some disks keep a hundredth of a second, archives whole ones
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import shapely
 
 from glomseg.errors import GeoJSONError, GlomsegError, ProjectError, QuPathError
+from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage, read_annotated_images
 from glomseg.qupath.classes import describe_spellings, is_area, is_class, is_exactly, left_out
 from glomseg.qupath.objects import GeoJSONObjects, PathObject, read_objects
@@ -132,9 +133,14 @@ def _annotated(
     if find_qupath() is None:
         if region_class is not None:
             raise QuPathError(f"`region` {region_class} needs QuPath to read the annotations, and there is none here")
-        names = ", ".join(image.name for image in images)
-        return {}, [f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"]
+        names = first_names(image.name for image in images)
+        said = f"without QuPath the areas to ignore ({IGNORED}) cannot be read; segmenting all of: {names}"
+        unknown = any(image_state(image).object_count is None for image in images)
+        return {}, [said + (_COPIED if unknown else "")]
     return {image.entry_id: image for image in read_annotated_images(project, images)}, []
+
+
+_COPIED = " (whether there are any is not known of data whose times are others than QuPath saved: copy with `cp -a`)"
 
 
 def _objects(annotated: AnnotatedImage | None) -> tuple[PathObject, ...]:

@@ -14,19 +14,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glomseg.errors import GlomsegError, RunError
+from glomseg.errors import GeoJSONError, GlomsegError, RunError
 from glomseg.models.card import ModelCard
 from glomseg.models.planes import SPREAD, extras_of
 from glomseg.models.store import read_card
+from glomseg.qupath.objects import read_geojson
 from glomseg.qupath.process import find_qupath
 from glomseg.qupath.project import Project, read_project
 from glomseg.runs.area import area_path, processed_area
-from glomseg.runs.candidates import CandidateChoice, choose_candidates, write_outlines
+from glomseg.runs.candidates import CandidateChoice, choose_candidates, counted_outlines, write_outlines
 from glomseg.runs.collect import collect_images
 from glomseg.runs.each_image import WriteOptions
 from glomseg.runs.image_record import ImageRecord, State
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.lock import locked
+from glomseg.runs.predictions import is_a_persons
 from glomseg.runs.result import RunResult
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import FOLDER, RECORD, Run, RunParameters, load_run, now
@@ -214,8 +216,20 @@ def _is_done(former: Run, begun: Run, entry_id: str, options: RethresholdOptions
     """Tell whether a call that was stopped has outlined an image; a person may have corrected its file since."""
     if not begun.has_result(entry_id):
         return False
-    is_same = begun.images[entry_id].inputs == former.images[entry_id].inputs
-    return is_same and choose_candidates(begun, entry_id, options.candidates)
+    if begun.images[entry_id].inputs != former.images[entry_id].inputs:
+        return False
+    return _is_touched(begun, entry_id) or choose_candidates(begun, entry_id, options.candidates)
+
+
+def _is_touched(run: Run, entry_id: str) -> bool:
+    """Tell whether a person changed or deleted something in the files of an image."""
+    record, files = run.images[entry_id], [run.result_path(entry_id), run.candidates_path(entry_id)]
+    try:
+        kept = read_geojson(files[1]) if files[1].is_file() else None
+        is_less = len(counted_outlines(run, entry_id)) != record.glomeruli
+        return any(map(is_a_persons, files)) or is_less or (kept is not None and len(kept) != (record.candidates or 0))
+    except GeoJSONError:
+        return False
 
 
 def _refuse_a_persons(former: Run, kept: Sequence[str], output: Path | None, begun: Run | None) -> None:

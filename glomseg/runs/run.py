@@ -15,6 +15,7 @@ import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -260,10 +261,12 @@ def _needed_no_change_at(folder: Path, entry_id: str, result: Path) -> float | N
 def forget_unchanged(runs_folder: Path, entry_id: str) -> None:
     """Forget for which runs nothing was to be changed in an image: what stood there was taken back or replaced.
 
-    Clocks of several computers would not tell whether such a note is older than that.
+    Clocks of several computers would not tell whether such a note is older than that. Of one that another user made,
+    and that may not be removed, its time has to tell it.
     """
     for note in runs_folder.glob(f"*/unchanged/{checked_entry_id(entry_id)}.json"):
-        note.unlink(missing_ok=True)
+        with suppress(OSError):
+            note.unlink()
 
 
 def _brought_in_again(folder: Path, entry_id: str, record: ImageRecord) -> ImageRecord:

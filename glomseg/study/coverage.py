@@ -86,7 +86,7 @@ def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:
     image = slide.image
     if not image.is_reviewed:
         return False
-    if slide.source == "project" or image.state is None:
+    if slide.is_read or slide.source == "project" or image.state is None:
         return True
     standing = [name for name in image.state.annotation_counts if is_class(name, settings.class_name)]
     is_summed_up = image.state.sha256 is None or image.state.object_count is not None

@@ -88,6 +88,7 @@ class StudySlide:
 
     image: AnnotatedImage
     source: str = ""
+    is_read: bool = False
     sample: Sample = field(default_factory=Sample)
     rejected: int = 0
     rejected_ids: frozenset[str] = frozenset()

@@ -110,6 +110,7 @@ def read_sources(
             StudySlide(
                 image=_with_mpp(without_rejected(image), runs),
                 source=_source(image, runs if without_qupath else ()),
+                is_read=not without_qupath,
                 sample=matched[image.entry_id],
                 rejected=len(image.objects) - len(without_rejected(image).objects),
                 rejected_ids=frozenset(

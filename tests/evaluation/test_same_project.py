@@ -64,9 +64,26 @@ def test_a_row_is_that_of_the_image_of_its_name_and_not_of_one_whose_file_is_cal
     assert "kidney_01" not in rows
 
 
-def test_a_row_that_two_images_would_take_is_refused_before_a_part_is_chosen(compare, glomseg, tmp_path):
+@pytest.mark.parametrize("part", ["test", "train"])
+def test_a_row_that_two_images_would_take_is_refused_or_named(compare, tmp_path, part):
     """One without a row of its own took that of the image whose name its file has, and was left out with it."""
     sheet = tmp_path / "samples.csv"
-    sheet.write_text("image,split\nkidney_02.tif,test\n", "utf-8")
-    with pytest.raises(AssertionError, match=r"a row of the sample sheet .* fits 2 images .* such as qupath/kidney_01"):
+    sheet.write_text(f"image,split\nkidney_02.tif,{part}\n", "utf-8")
+    said = "fits 2 images" if part == "test" else "no image is of --part test"
+    with pytest.raises(AssertionError, match=said):
         compare("kidney_02.tif", "a", more=("--samples", sheet, "--part", "test"))
+
+
+def test_a_run_that_is_a_link_and_two_runs_of_one_project_are_known_by_ids_too(compare, study, glomseg, tmp_path):
+    _, _, rows = compare("kidney_02.tif", "kidney_01.tif")
+    runs = study.parent / "glomseg"
+    (runs / "run-1").rename(tmp_path / "elsewhere")
+    (runs / "run-1").symlink_to(tmp_path / "elsewhere")
+    assert compare("kidney_02.tif", "kidney_01.tif")[2] == rows
+    made = made_run(study, "run-3", [], ())
+    made.folder.mkdir()
+    for key, record in load_run(runs / "run-1").images.items():
+        made.result_path(key).write_bytes((runs / "run-1" / f"{key}.geojson").read_bytes())
+        made.update(key, replace(record, name={"1": "kidney_02.tif", "2": "kidney_01.tif"}[key]))
+    result = glomseg("evaluate", runs / "run-1", made.folder, "-o", tmp_path / "two", "--json")
+    assert (result.code, json.loads(result.out)["overall"]["matched"]) == (0, len(FREE))

@@ -224,6 +224,7 @@ def test_odd_classes_refuse_no_project(tmp_path, content, names):
     ("data_s", "is_of_it"),
     [
         (100.123, True),  # as QuPath leaves them
+        (100.13, True),  # on a disk that keeps hundredths
         (99.0, True),  # out of an archive
         (300.5, False),  # put back, or a copy
         (40.123, False),  # older data, with their time

@@ -77,3 +77,20 @@ def test_what_no_run_made_is_left_out_of_an_import_and_counted(moved, one_proces
     write_geojson(run.result_path("1"), [*own, *read_geojson(run.result_path("1"))])
     done = one_process.call(import_run, moved, "1", "run-1")
     assert (done["added"], done["corrected"], done["foreign"]) == (len(FREE), 0, 1)
+
+
+@pytest.mark.parametrize("by", ["collect", "import_results"])
+def test_what_the_review_had_painted_when_it_was_exported_is_no_correction(moved, one_process, glomseg, by):
+    """A file holds the colour with another alpha than the metadata that say whose it is."""
+    run = made_run(moved, "run-1", discs("run-1", FREE))
+    blue = {"own_color": (31, 159, 255)}
+    items = read_geojson(run.result_path("1"))
+    painted = [replace(item, **blue, metadata={**item.metadata, "glomseg.painted": "2072575"}) for item in items]
+    write_geojson(run.result_path("1"), [*painted[:-1], replace(items[-1], **blue)])
+    if by == "collect":
+        done = glomseg("collect", moved)
+        assert "1 outline was changed since the run wrote this file" in done.out + done.err
+    else:
+        assert one_process.call(import_run, moved, "1", "run-1")["corrected"] == 1
+    found = [item for item in standing(one_process, moved).values() if "glomseg.run" in item.metadata]
+    assert sorted((item.is_colored, owner(item)) for item in found) == [(False, "machine")] * 7 + [(True, "person")]

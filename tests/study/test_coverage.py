@@ -47,6 +47,7 @@ def measured(*objects: PathObject, metadata=None, state=None, class_name="Glomer
         ({"metadata": REVIEWED, "state": ImageState(sha256="a", annotation_counts={"Glomerulus": 2})}, "no run"),
         ({"metadata": REVIEWED, "state": ImageState(sha256="a", object_count=2, annotation_counts={"Cortex": 2})}, ""),
         ({"metadata": REVIEWED, "state": ImageState(sha256="a")}, "no run"),  # what stands there is not known
+        ({"metadata": REVIEWED, "state": ImageState(sha256="a"), "is_read": True}, ""),
     ],
 )
 def test_without_any_glomerulus(values: dict[str, object], why: str) -> None:
