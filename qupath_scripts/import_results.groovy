@@ -77,7 +77,6 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def imageData = getCurrentImageData()
     def entry = getProjectEntry()
     def key = entry.getID()
-    shared.refuseToOverwrite(entry, imageData)
     refuseAnotherImage(shared, run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
     def (predictions, foreign) = PathIO.readObjects(run.resolve(key + ".geojson")).split {
@@ -88,7 +87,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
     refuseDataOfAnother(shared, home, before, entry, imageData)
-    shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
+    shared.refuseToOverwrite(entry, imageData)
     shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
     def earlier = remembered(shared, memoryOf(home, key, before), before != null, forget)
     def isLost = earlier == null
