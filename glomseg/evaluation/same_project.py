@@ -55,15 +55,15 @@ def _project_of(path: Path) -> Path | None:
 
 
 def _named_as(other: Side, side: Side) -> Side:
+    """Give the images of a run the names that another run of the project gave them; others are left out, and said."""
     names = {_entry_id(source): source for source in other.sources}
-    return replace(
-        side,
-        sources=tuple(
-            replace(source, stem=known.stem, folders=known.folders)
-            if (known := names.get(_entry_id(source))) is not None
-            else source
-            for source in side.sources
-        ),
+    known = [(source, names[_entry_id(source)]) for source in side.sources if _entry_id(source) in names]
+    left = [source.stem for source in side.sources if _entry_id(source) not in names]
+    if not known:
+        raise EvaluationError("the two runs looked at no image of the project both; name two that did")
+    return Side(
+        sources=tuple(replace(source, stem=same.stem, folders=same.folders) for source, same in known),
+        remarks=(*side.remarks, *(f"{stem}: the other run did not look at it; left out" for stem in left)),
     )
 
 

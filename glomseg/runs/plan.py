@@ -19,6 +19,8 @@ from glomseg.runs.segment_batch import Job
 from glomseg.segment.region import IGNORED, Region, read_region
 from glomseg.slides.slide import open_slide
 
+_COPIED = " (whether there are any is not known of data whose times are others than QuPath saved: copy with `cp -a`)"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectPlan:
@@ -138,9 +140,6 @@ def _annotated(
         unknown = any(image_state(image).object_count is None for image in images)
         return {}, [said + (_COPIED if unknown else "")]
     return {image.entry_id: image for image in read_annotated_images(project, images)}, []
-
-
-_COPIED = " (whether there are any is not known of data whose times are others than QuPath saved: copy with `cp -a`)"
 
 
 def _objects(annotated: AnnotatedImage | None) -> tuple[PathObject, ...]:

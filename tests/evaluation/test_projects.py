@@ -9,12 +9,13 @@ from shapely.geometry import box
 from glomseg.errors import EvaluationError
 from glomseg.evaluation.evaluate import EvaluateSettings, evaluate
 from glomseg.evaluation.projects import without_unread, without_unseen
+from glomseg.evaluation.same_project import find_sides
 from glomseg.labelled.find_files import Source
 from glomseg.labelled.label_files import Selection
 from glomseg.labelled.pairs import Pair
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import LeftOutObjects
-from glomseg.qupath.objects import PathObject
+from glomseg.qupath.objects import PathObject, write_geojson
 from glomseg.runs.image_record import Collected, ImageRecord, State, Undone
 from glomseg.runs.ownership import stamp
 from glomseg.runs.run import Run, RunParameters, now
@@ -119,3 +120,20 @@ def test_what_a_project_holds_beside_is_counted() -> None:
     assert evaluation.images[0].mpp == (0.5, 0.5)
     assert any("'glomerulus' is read as Glomerulus" in remark for remark in evaluation.remarks)
     assert "truth: left out: 3 detections of class Glomerulus, 1 annotation of class Tubule" in evaluation.remarks
+
+
+def test_two_runs_of_one_project_are_matched_by_ids_and_never_by_a_name_alone(tmp_path) -> None:
+    """Two images may have had one name, each in another run."""
+    (tmp_path / "project.qpproj").touch()
+    for run_id, names in (("one", {"1": "a", "3": "b"}), ("two", {"1": "x", "2": "b"}), ("three", {"4": "a"})):
+        run = Run(tmp_path / "glomseg" / run_id, run_id, RunParameters(), started=now())
+        for key, name in names.items():
+            write_geojson(run.result_path(key), [stamp(outlined(), run=run_id, model="m")])
+            run.update(key, ImageRecord(name=name, state=State.DONE))
+    folder = tmp_path / "glomseg"
+    ours, theirs = find_sides(folder / "one", folder / "two")
+    assert [source.stem for source in ours.sources] == ["x"]
+    assert [source.stem for source in theirs.sources] == ["x", "b"]
+    assert ours.remarks == ("b: the other run did not look at it; left out",)
+    with pytest.raises(EvaluationError, match="no image of the project both"):
+        find_sides(folder / "one", folder / "three")
