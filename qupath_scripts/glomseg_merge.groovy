@@ -67,6 +67,12 @@ class Merge {
             .each { item, result -> ids[item.getID()] = result.getID() }
     }
 
+    /** Tell whether the annotations of base are those of here, in all that people give them. */
+    boolean isAlike() {
+        def (known, shown) = [all[0], all[1]].collect { items -> items.findAll { it.isAnnotation() } }
+        return known.size() == shown.size() && known.every { here[it] != null && isAsHere(it, here[it]) }
+    }
+
     private boolean isAsHere(PathObject item, PathObject result) {
         return !isReshaped(item, result) && said(item) == said(result) && described(item) == described(result)
     }

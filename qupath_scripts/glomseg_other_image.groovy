@@ -74,6 +74,7 @@ private boolean isOtherFile(File saved, File now) {
     return [saved, new File(now.getParentFile(), saved.getName())].any { it.isFile() && it.length() != now.length() }
 }
 
-private String stem(File file) {
+/** Return a file's name without its suffixes, which a conversion changes. */
+String stem(File file) {
     return file.getName().takeBefore(".") ?: file.getName()
 }

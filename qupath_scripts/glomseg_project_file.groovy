@@ -15,6 +15,7 @@ import groovy.transform.Field
 import java.nio.file.Files
 import java.nio.file.Path
 import org.slf4j.LoggerFactory
+import qupath.lib.images.servers.ImageServerBuilder.ServerBuilder
 import qupath.lib.io.GsonTools
 
 @Field static final String SEEN = "glomseg.project_files"
@@ -49,7 +50,7 @@ String otherNow(def project, def entry) {
  * is what the file said when it was looked at last.
  */
 String otherImage(def entry, Map theirs) {
-    def there = opened(theirs), own = entry.getURIs().find { true }
+    def there = opened(theirs?.serverBuilder), own = entry.getURIs().find { true }
     if (there.uri == null || own == null || isAsLookedAt(entry, theirs))
         return null
     def size = entry.getServerBuilder()?.getMetadata()?.orElse(null)
@@ -57,9 +58,12 @@ String otherImage(def entry, Map theirs) {
         (there.width != size.getWidth() || there.height != size.getHeight())
     def isCalledOtherwise = theirs.imageName != entry.getOriginalImageName()
     def (ours, other) = [own, URI.create(there.uri.toString())]
-    if (ours == other)  // of several images that are in one file
-        return isOfOtherSize && isCalledOtherwise ? theirs.imageName : null
+    if (ours == other) {  // of several images that are in one file
+        def isOtherSeries = there.series != opened(inJson(entry.getServerBuilder())).series
+        return isOtherSeries || isOfOtherSize && isCalledOtherwise ? theirs.imageName : null
+    }
     def (mine, its) = [ours, other].collect { it.getScheme() == "file" ? new File(it.getPath()) : null }
+    def stem = { shared.load("glomseg_other_image").stem(it) }
     def isOtherStem = mine == null || its == null || stem(mine) != stem(its)
     def isOtherFile = isOtherStem && mine?.isFile() && its?.isFile() && mine.length() != its.length()
     def isOther = isOfOtherSize || isOtherFile || (isCalledOtherwise && isOtherStem)
@@ -71,18 +75,20 @@ private boolean isAsLookedAt(def entry, Map theirs) {
     return before != null && Objects.equals(before, theirs.serverBuilder)
 }
 
-/** Return by what the project's file opens an image, and how large it says that this is. */
-private Map opened(Map theirs) {
-    def builder = theirs?.serverBuilder, metadata = builder?.metadata
-    while (builder?.uri == null && builder?.builder instanceof Map) {
-        builder = builder.builder
-        metadata = metadata ?: builder.metadata
+/** Return what an image is opened of, as JSON says it: the file, which series of it, and how large that is. */
+private Map opened(Map builder) {
+    def inner = builder, metadata = builder?.metadata
+    while (inner?.uri == null && inner?.builder instanceof Map) {
+        inner = inner.builder
+        metadata = metadata ?: inner.metadata
     }
-    return [uri: builder?.uri, width: metadata?.width, height: metadata?.height]
+    def series = (inner?.args ?: []).join(" ") =~ /--series[ =](\S+)/
+    return [uri: inner?.uri, series: series ? series[0][1] : null, width: metadata?.width, height: metadata?.height]
 }
 
-private String stem(File file) {
-    return file.getName().takeBefore(".") ?: file.getName()
+private Map inJson(def builder) {
+    def gson = GsonTools.getInstance()
+    return gson.fromJson(gson.toJson(builder, ServerBuilder), Map)
 }
 
 private Map read(Path file) {

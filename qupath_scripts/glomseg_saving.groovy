@@ -58,23 +58,31 @@ void watch() {
     clock.scheduleWithFixedDelay({ look(keeping) }, OFTEN, OFTEN, TimeUnit.MILLISECONDS)
 }
 
-/** Keep what others saved since the last look; that takes its time, and so is not done where windows are drawn. */
+/**
+ * Keep what others saved since the last look; that takes its time, and so is not done where windows are drawn. Nothing
+ * may be thrown here, or no look would follow.
+ */
 private void look(def keeping) {
     try {
         FXUtils.callOnApplicationThread { noteSaves(keeping) }.each { keeping.tryToKeep(this, entryOf(it), it) }
-    } catch (RuntimeException | OutOfMemoryError error) {  // groovylint-disable-line CatchRuntimeException
+    } catch (Exception | OutOfMemoryError error) {  // groovylint-disable-line CatchException
         LoggerFactory.getLogger("GlomSeg").debug("A file changed while it was looked at", error)
     }
 }
 
-/** Note soon what QuPath itself saved, so that what others save after that is not taken for it; returns what did. */
+/**
+ * Note soon what QuPath itself saved, so that what others save after that is not taken for it, and what was open before
+ * anything was noted; returns what is to be kept.
+ */
 private List noteSaves(def keeping) {
     keeping.settle(this)
     def shown = getQuPath().getAllViewers()*.getImageData().findAll { it != null }
     shown.each { data ->
-        def known = stamps()?.get(data)
+        def known = stamps()?.get(data), entry = entryOf(data)
         if (known != null && isReadOrSaved(known, data))
-            noteNew(entryOf(data), data)
+            noteNew(entry, data)
+        else if (known == null && entry != null)
+            isSavedElsewhere(entry, data)
     }
     return shown.findAll { keeping.isToKeep(this, entryOf(it), it) }
 }
@@ -363,8 +371,8 @@ private def read(byte[] data, def like) {
 }
 
 /**
- * Compare data of which it was not seen when they were read: glomseg's mark and the objects; null where they are alike.
- * Of data that were changed here, other objects mean nothing where the file is older than this QuPath's start, and may
+ * Compare data of which it was not seen when they were read: glomseg's mark and the annotations; null where they are
+ * alike. Of data that were changed here, others mean nothing where the file is older than this QuPath's start, and may
  * be those of a save here where it is younger.
  */
 String differsFromDisk(def entry, def imageData) {
@@ -374,8 +382,7 @@ String differsFromDisk(def entry, def imageData) {
     def there = entry.readImageData()
     if (there.getProperty(WRITE) != imageData.getProperty(WRITE))
         return "sure"
-    def ids = { data -> data.getHierarchy().getAnnotationObjects()*.getID() as Set }
-    if (ids(there) == ids(imageData))
+    if (shared.load("glomseg_merge").newInstance(shared, there, imageData, imageData).isAlike())
         return null
     if (!imageData.isChanged())
         return "sure"

@@ -12,6 +12,9 @@ from glomseg.runs.backups import backup_folder, list_backups
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
+UNSEEN = "gui.getStage().getProperties().get('glomseg.stamps').clear()\n"
+"""As if QuPath had not been watched before."""
+
 MAYBE = "within(Label).any { it.getText() =~ /If you saved this image here/ && it.getParent().isVisible() }"
 DISC = """def disc = { x, y, side -> PathObjects.createAnnotationObject(
     ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }"""
@@ -139,8 +142,10 @@ def test_what_another_program_saved_is_not_written_over_where_it_cannot_be_kept(
 
 def test_an_image_that_was_saved_elsewhere_before_the_review_began_is_not_overwritten(review):
     review.fx("review.close()")
-    review.fx("gui.getStage().getProperties().get('glomseg.stamps').clear()")  # as if QuPath had not been watched
-    review.fx(ELSEWHERE + "theirs.getHierarchy().removeObject(ordered[0], true); there.saveImageData(theirs)")
+    review.fx(
+        f"{UNSEEN}{ELSEWHERE}theirs.getHierarchy().removeObject(ordered[0], true); there.saveImageData(theirs)\n"
+        "data.setChanged(true)"
+    )
     review.start_review()
     review.until(MAYBE, "true")
     review.press("Y")
@@ -171,9 +176,8 @@ def test_what_a_colleague_judged_before_the_review_began_stays_beside_what_is_no
 def test_what_was_saved_here_before_the_last_changes_is_not_called_another_programs(review):
     """Of a QuPath without the menu nothing is known before the review begins: it saved, and somebody drew on."""
     review.fx("review.close()")
-    review.fx("gui.getStage().getProperties().get('glomseg.stamps').clear()")  # as if QuPath had not been watched
     review.fx(
-        "gui.getProject().getEntry(data).saveImageData(data)\n"
+        f"{UNSEEN}gui.getProject().getEntry(data).saveImageData(data)\n"
         "hierarchy.addObject(PathObjects.createAnnotationObject(ROIs.createRectangleROI(900, 700, 50, 50, null)))"
     )
     review.start_review()
@@ -182,6 +186,20 @@ def test_what_was_saved_here_before_the_last_changes_is_not_called_another_progr
     review.fx(PRESS.format("Overwrite it"))
     review.until(MAYBE, "false")
     assert review.on_disk() == "- - - - - -"
+
+
+def test_a_verdict_that_was_saved_elsewhere_before_anything_was_noted_is_not_overwritten(review):
+    """The outlines are the same, as their ids are: what was judged there would be lost."""
+    review.fx("review.close()")
+    review.fx(
+        f"{UNSEEN}{ELSEWHERE}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'; there.saveImageData(theirs)\n"
+        "data.setChanged(false)"
+    )
+    review.start_review()
+    review.until(WARNED, "true")
+    review.press("X")
+    load_it(review)
+    assert review.on_disk() == "reject accept - - -"
 
 
 def test_saving_in_qupath_itself_is_no_other_program(review):

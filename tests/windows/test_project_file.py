@@ -310,6 +310,22 @@ def test_another_image_that_a_second_qupath_added_under_the_same_id_is_not_mixed
         review.open("kidney_01.tif")
 
 
+def test_another_series_of_the_same_file_under_the_same_id_is_not_mixed_with_this_one(review):
+    before = review.project.read_text("utf-8")
+    disk = (review.project.parent / "data/1/data.qpdata").read_bytes()
+    content = json.loads(before)
+    content["images"][0]["serverBuilder"]["args"] = ["--series", "2"]
+    content["images"][0]["imageName"] = "kidney_01.tif - 2"
+    try:
+        review.project.write_text(json.dumps(content), "utf-8")
+        review.press("Y")
+        review.until(SAYS.format("The project's file lists kidney_01.tif - 2 in place of kidney_01.tif"), "true")
+        assert (review.project.parent / "data/1/data.qpdata").read_bytes() == disk
+    finally:
+        review.project.write_text(before, "utf-8")
+        review.open("kidney_01.tif")
+
+
 def test_data_of_another_image_are_not_judged_as_this_ones(review):
     """As where a second QuPath added another image under this id, and its data stand there still."""
     folder = review.project.parent / "data"
