@@ -195,6 +195,8 @@ def _outline_again(
     settings = _settings(former.parameters, options)
     left = [entry_id for entry_id in kept if begun is None or not _is_done(former, begun, entry_id, options)]
     _refuse_a_persons(former, left, options.output, begun)
+    if begun is not None:
+        _tell_touched(begun, [entry_id for entry_id in kept if entry_id not in left], listener)
     if former.parameters.sclerosis is not None:
         listener.warning(
             "what a classifier said of sclerosis is not in the new outlines, which it has not seen; `glomseg "
@@ -230,6 +232,12 @@ def _is_touched(run: Run, entry_id: str) -> bool:
         return any(map(is_a_persons, files)) or is_less or (kept is not None and len(kept) != (record.candidates or 0))
     except GeoJSONError:
         return False
+
+
+def _tell_touched(run: Run, done: Sequence[str], listener: Listener) -> None:
+    names = [run.images[entry_id].name for entry_id in done if _is_touched(run, entry_id)]
+    if names:
+        listener.warning(f"left as a person changed or deleted outlines in their files: {', '.join(names)}")
 
 
 def _refuse_a_persons(former: Run, kept: Sequence[str], output: Path | None, begun: Run | None) -> None:

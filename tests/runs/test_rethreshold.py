@@ -253,8 +253,10 @@ def test_what_was_stopped_goes_on_by_the_same_call(
     del stopped.images["2"]
     stopped.save()
     (stopped.folder / "2.geojson").unlink()
-    again = glomseg.rethreshold_run(study_0_6_0, former, dials)
+    said: list[str] = []
+    again = glomseg.rethreshold_run(study_0_6_0, former, dials, listener=Listener(warning=said.append))
     assert again.run.run_id == stopped.run_id
+    assert said == ["left as a person changed or deleted outlines in their files: kidney_01.tif"]
     assert again.run.ended is not None
     assert {name: (again.run.folder / f"{name}.geojson").read_bytes() for name in ("1", "2")} == whole
     if not is_named:
