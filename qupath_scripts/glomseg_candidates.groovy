@@ -54,6 +54,12 @@ class Candidates {
         return newestRun(project, entry)?.resolve("candidates")?.resolve(entry.getID() + ".geojson")?.toFile()
     }
 
+    /** Return the fingerprints of the candidates of a run, by which those are known that a person accepted. */
+    static List<String> marks(Path run, def entry) {
+        def kept = Runs.fromFile(run.resolve("candidates").resolve(entry.getID() + ".geojson"))
+        return (kept.features ?: []).collect { it.properties?.metadata?.get("glomseg.fingerprint") }.findAll()
+    }
+
     /** Return what tells the candidates of an image from those of another run. */
     static List stamp(def project, def entry) {
         def file = fileOf(project, entry)

@@ -41,9 +41,10 @@ def run = candidates.newestRun(getProject(), entry)  // that has a result of it,
 def said = run == null ? null : runFiles.fromFile(run.resolve("run.json")).images?.get(entry.getID())?.glomeruli
 def found = run == null || said != null ? said :
     (runFiles.fromFile(run.resolve(entry.getID() + ".geojson")).features ?: []).size()
-def whose = shared.load("glomseg_whose")
+def whose = shared.load("glomseg_whose"), offered = run == null ? [] : candidates.marks(run, entry)
 def isWaiting = run != null && found != 0 && !runFiles.isBroughtIn(run, entry.getID()) && !glomeruli.any {
-    whose.isMachines(it) || it.getMetadata()["glomseg.run"] == run.getFileName().toString()
+    whose.isMachines(it) || it.getMetadata()["glomseg.run"] == run.getFileName().toString() &&
+        !(it.getMetadata()["glomseg.fingerprint"] in offered)
 }  // then those of a person may not be all
 def isLookedAt = shared.reviewedBy(entry, imageData) != null || found == 0 || !isWaiting &&
     (glomeruli || getAnnotationObjects().any { shared.verdict(it) })  // else nobody knows that there are none

@@ -14,11 +14,13 @@ from glomseg.labelled.pairs import Missing, Pair
 from glomseg.listing import first_names
 from glomseg.qupath.annotations import AnnotatedImage
 from glomseg.qupath.classes import is_candidate
+from glomseg.qupath.objects import PathObject
 from glomseg.qupath.project import Project, read_project
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.candidates import candidate_marks, was_candidate
 from glomseg.runs.lost_writes import written_at
 from glomseg.runs.ownership import RUN, VERDICT, owner
-from glomseg.runs.reviewed import CLASS_BEFORE, read_own_annotations
+from glomseg.runs.reviewed import read_own_annotations
 from glomseg.runs.run import FOLDER, Run
 from glomseg.runs.run_list import list_runs
 from glomseg.runs.whose import with_owners
@@ -166,7 +168,9 @@ def _is_predicted(source: Source, asked: Selection, runs: dict[Path, list[Run]])
     if asked.whose == "person":
         return False
     run_id = asked.whose.removeprefix("run:") if asked.whose.startswith("run:") else None
-    if any(RUN in item.metadata and run_id in (None, item.metadata[RUN]) for item in image.objects):
+    own = [item for item in image.objects if RUN in item.metadata and run_id in (None, item.metadata[RUN])]
+    offered = _candidates_of(own, source, image, runs)
+    if any(not was_candidate(item, offered) for item in own):
         return True
     return any(
         record.undone is None and (record.collected is not None or run.needed_no_change(image.entry_id))
@@ -221,8 +225,9 @@ def _own_of(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> _O
     if image is None or not asked.whose.startswith("run:"):
         return None
     own = [item for item in image.objects if asked.owns(item) and not is_candidate(item.class_name)]
-    accepted = sum(is_candidate(item.metadata.get(CLASS_BEFORE)) for item in own if asked.wants(item))
-    standing = sum(not is_candidate(item.metadata.get(CLASS_BEFORE)) for item in own)
+    offered = _candidates_of(own, source, image, runs)
+    accepted = sum(was_candidate(item, offered) for item in own if asked.wants(item))
+    standing = sum(not was_candidate(item, offered) for item in own)
     for run in _runs_of(source, runs):
         record = run.images.get(image.entry_id)
         if f"run:{run.run_id}" != asked.whose or record is None or record.undone is not None:
@@ -233,6 +238,15 @@ def _own_of(source: Source, asked: Selection, runs: dict[Path, list[Run]]) -> _O
             was_added = written_at(run, image.entry_id) is not None
             return _Own(run=run, found=record.glomeruli or 0, standing=standing, accepted=accepted, was_added=was_added)
     return None
+
+
+def _candidates_of(
+    own: Sequence[PathObject], source: Source, image: AnnotatedImage, runs: dict[Path, list[Run]]
+) -> frozenset[str]:
+    """Return the fingerprints of the candidates of those runs to which some objects of an image belong."""
+    names = {item.metadata.get(RUN) for item in own}
+    of_them = [run for run in _runs_of(source, runs) if run.run_id in names and image.entry_id in run.images]
+    return frozenset().union(*(candidate_marks(run, image.entry_id) for run in of_them))
 
 
 def _runs_of(source: Source, runs: dict[Path, list[Run]]) -> list[Run]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -17,6 +17,8 @@ CandidateChoice = Literal["none", "review", "all"]
 """Drop candidates, keep them in the run folder for the review, or put them into the project as well."""
 
 COLOR: Color = (150, 150, 150)
+CLASS_BEFORE = "glomseg.class_before"
+"""Where the review script keeps the class that an object had before its verdict."""
 
 
 def write_outlines(
@@ -46,6 +48,20 @@ def as_candidate(item: PathObject) -> PathObject:
     )
     identity = uuid.uuid5(uuid.NAMESPACE_OID, f"{run} {shown.metadata[FINGERPRINT]}")
     return replace(shown, object_id=str(identity))
+
+
+def candidate_marks(run: Run, entry_id: str) -> frozenset[str]:
+    """Return the fingerprints of the candidates that a run kept of an image; none where they cannot be read."""
+    try:
+        kept = read_geojson(run.candidates_path(entry_id)) if run.candidates_path(entry_id).is_file() else []
+    except GeoJSONError:
+        return frozenset()
+    return frozenset(item.metadata[FINGERPRINT] for item in kept if FINGERPRINT in item.metadata)
+
+
+def was_candidate(item: PathObject, marks: Container[str]) -> bool:
+    """Tell whether an object was a candidate, by `candidate_marks`, that a person accepted: no run brought it in."""
+    return item.metadata.get(FINGERPRINT) in marks or is_candidate(item.metadata.get(CLASS_BEFORE))
 
 
 def counted_outlines(run: Run, entry_id: str) -> list[PathObject]:

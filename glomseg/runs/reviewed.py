@@ -17,6 +17,7 @@ from glomseg.qupath.objects import PathObject, read_geojson
 from glomseg.qupath.project import Project, ProjectImage, read_project, usable_path
 from glomseg.qupath.review_mark import REVIEWED
 from glomseg.qupath.same_slides import same_slides
+from glomseg.runs.candidates import CLASS_BEFORE
 from glomseg.runs.each_image import doubt
 from glomseg.runs.lost_writes import lost_write, older_than
 from glomseg.runs.memory import read_memory
@@ -25,9 +26,6 @@ from glomseg.runs.rivals import split_overlapping
 from glomseg.runs.run import FOLDER, Run, RunParameters
 from glomseg.runs.run_list import last_standing, read_runs
 from glomseg.runs.same_image import without_data_of_others, without_strangers
-
-CLASS_BEFORE = "glomseg.class_before"
-"""Where the review script keeps the class that an object had before its verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import shapely
 
 from glomseg.qupath.classes import is_class
+from glomseg.runs.candidates import was_candidate
 from glomseg.runs.ownership import RUN
 from glomseg.segment.region import Region
 from glomseg.study.edges import Ground, seen_share
@@ -78,7 +79,10 @@ def unseen_part(slide: StudySlide, region: Region, ground: Ground | None) -> str
 
 def _stands(run: RunFinding, profiles: Sequence[Profile]) -> bool:
     """Tell whether the outlines of a run stand in the project, where the records of its writes are lost too."""
-    return run.in_project or any(profile.item.metadata.get(RUN) == run.run_id for profile in profiles)
+    return run.in_project or any(
+        profile.item.metadata.get(RUN) == run.run_id and not was_candidate(profile.item, run.candidates)
+        for profile in profiles
+    )
 
 
 def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:

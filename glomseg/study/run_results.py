@@ -14,6 +14,7 @@ from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
 from glomseg.runs.area import processed_area
+from glomseg.runs.candidates import candidate_marks
 from glomseg.runs.lost_writes import unrecorded_undo, written_at
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters, instant
@@ -45,15 +46,16 @@ def newest_result(
     if run.run_id in standing:
         run = next((other for one in standing for other in not_undone if other.run_id == one), run)
     record = run.images[entry_id]
-    nothing_to_add = _had_nothing_to_add(run, entry_id, undone.values())
+    in_project = run.run_id in standing or _had_nothing_to_add(run, entry_id, undone.values())
     return RunFinding(
         run_id=run.run_id,
         found=record.glomeruli,
         classes=next((item.classes for item in described if item.run_id == run.run_id), ()),
-        in_project=run.run_id in standing or nothing_to_add,
+        in_project=in_project,
         undone=run.run_id in undone,
         icc=run.parameters.icc,
         area=_area(not_undone or done, entry_id),
+        candidates=frozenset() if in_project else candidate_marks(run, entry_id),
     )
 
 

@@ -113,6 +113,26 @@ def test_a_run_whose_finds_stood_already_is_not_scored_as_empty(tmp_path) -> Non
     assert "candidates of run r that a person accepted are scored as its own: 2" in said
 
 
+def test_a_candidate_that_a_person_accepted_brings_no_run_into_a_project(tmp_path) -> None:
+    run = Run(tmp_path / "glomseg/r", "r", RunParameters(), started=now())
+    found = stamp(outlined(), run="r", model="m")
+    offered = stamp(replace(outlined(), geometry=box(60, 60, 90, 90)), run="r", model="m")
+    write_geojson(run.candidates_path("a"), [offered])
+    run.update("a", ImageRecord(name="a", state=State.DONE, glomeruli=1))
+    accepted = replace(offered, is_locked=True, metadata={**offered.metadata, "glomseg.verdict": "accept"})
+    one = pair("a", metadata=REVIEW)
+    for objects, is_in in (((accepted,), False), ((accepted, found), True)):
+        source = replace(one.true, path=tmp_path / "project.qpproj")
+        source = replace(source, annotated=replace(source.annotated, objects=objects))
+        looked = replace(one, predicted=source, true=source)
+        if is_in:
+            (said,) = without_unseen([looked], Selection(whose="run:r"), BY_PERSON).remarks
+            assert "candidates of run r that a person accepted are scored as its own: 1" in said
+        else:
+            with pytest.raises(EvaluationError, match=r"nothing to compare: a: no run or person"):
+                without_unseen([looked], Selection(whose="run:r"), BY_PERSON)
+
+
 def test_what_a_project_holds_beside_is_counted() -> None:
     objects = tuple(PathObject(geometry=box(10, 10, 50, 50), class_name=name) for name in ("glomerulus", "Tubule"))
     others = LeftOutObjects(counts={("Glomerulus", "detection"): 3})

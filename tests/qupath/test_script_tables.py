@@ -13,6 +13,7 @@ from support.runs import FREE, discs, made_run, standing
 from glomseg.errors import LabelError
 from glomseg.files import read_csv
 from glomseg.labelled.tile_files import tile_mpp
+from glomseg.qupath.objects import write_geojson
 from glomseg.qupath.scripts import list_scripts
 from glomseg.runs.ownership import RUN
 
@@ -218,6 +219,29 @@ def put = { x, side, name -> addObject(PathObjects.createAnnotationObject(
 put(1000, 200, "Ignore*")
 put(1050, 60, "Glomerulus")
 put(-100, 60, "Glomerulus")"""
+
+
+ACCEPT = """
+def item = PathIO.readObjects(new File("{}"))[0]
+item.getMetadata().putAll(["glomseg.verdict": "accept", "glomseg.initials": "AB"])
+item.setLocked(true)
+addObject(item)"""
+
+
+def test_a_candidate_that_a_person_accepted_is_not_all_that_a_run_found_which_waits(moved, glomseg, drive, tmp_path):
+    """The review offers candidates of a run that is not in the project: one of them counted as its only glomerulus."""
+    table, counted = tmp_path / "all.csv", []
+    run = made_run(moved, "run-1", discs("run-1", FREE[:3]), ("1",))
+    write_geojson(run.candidates_path("1"), discs("run-1", FREE[3:4]))
+    script = tmp_path / "accept.groovy"
+    script.write_text(ACCEPT.format(run.candidates_path("1").as_posix()), "utf-8")
+    assert glomseg("qupath", "run", script, moved, "--image", "kidney_01.tif", "--save").code == 0
+    for words in ([], ["collect", moved]):
+        assert not words or glomseg(*words).code == 0
+        drive(moved, f"measure_summary|{table}", image="kidney_01.tif")
+        counted.append(rows(table)[0]["glomeruli"])
+        assert profiles(glomseg, moved, tmp_path / "tables")[0] == counted[-1]
+    assert counted == ["", "11"]
 
 
 def test_glomeruli_that_measure_leaves_out_are_said(moved, glomseg, drive, tmp_path):

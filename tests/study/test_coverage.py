@@ -15,9 +15,11 @@ from glomseg.study.tables import record
 
 DRAWN = PathObject(geometry=box(0, 0, 90, 90), class_name="Glomerulus")
 FOUND = stamp(DRAWN, run="r", model="m")
+OFFERED = stamp(PathObject(geometry=box(99, 0, 190, 90), class_name="Glomerulus"), run="r", model="m")
+ACCEPTED = replace(OFFERED, is_locked=True, metadata={**OFFERED.metadata, "glomseg.verdict": "accept"})
 OLDER = stamp(DRAWN, run="q", model="m")
 REVIEWED = {"glomseg.reviewed": "AB 2026-11-25"}
-NOT_YET = RunFinding(run_id="r", found=3)
+NOT_YET = RunFinding(run_id="r", found=3, candidates=frozenset([OFFERED.metadata["glomseg.fingerprint"]]))
 COLLECTED = RunFinding(run_id="r", found=3, in_project=True)
 UNDONE = RunFinding(run_id="r", found=3, undone=True)
 NONE = RunFinding(run_id="r", found=0, classes=("Glomerulus",))
@@ -66,6 +68,11 @@ def test_without_any_glomerulus(values: dict[str, object], why: str) -> None:
         ((DRAWN,), {"run": NONE}, "", ""),
         ((DRAWN,), {"run": NOT_YET}, "not in the project yet", ""),
         ((DRAWN,), {"run": NOT_YET, "metadata": REVIEWED}, "", ""),
+        ((ACCEPTED,), {"run": NOT_YET}, "not in the project yet", ""),
+        ((ACCEPTED, DRAWN), {"run": NOT_YET}, "not in the project yet", ""),
+        ((ACCEPTED, FOUND), {"run": NOT_YET}, "", ""),
+        ((ACCEPTED,), {"run": COLLECTED}, "", ""),
+        ((ACCEPTED,), {"run": NOT_YET, "metadata": REVIEWED}, "", ""),
         ((OLDER,), {"run": NOT_YET}, "", "is newer and not in it yet"),
         ((FOUND,), {"run": NOT_YET}, "", ""),
         ((FOUND,), {}, "", ""),
