@@ -10,6 +10,7 @@ import static qupath.lib.gui.scripting.QPEx.*
 
 import groovy.transform.Field
 import java.awt.image.BufferedImage
+import java.nio.charset.StandardCharsets
 import java.nio.file.Files
 import java.nio.file.NoSuchFileException
 import java.nio.file.Path
@@ -34,6 +35,10 @@ import qupath.lib.objects.hierarchy.PathObjectHierarchy
 @Field static final long MOST_BYTES = 100_000_000  // of the states of an image that are kept in memory
 @Field static final String UNSURE = "unsure"
 @Field static final long OFTEN = 200  // ms
+@Field static final long BETWEEN = 50  // ms between two looks at a file that is being written
+@Field static final int STILL = 10  // looks after which it is taken for left
+@Field static final int MOST_LOOKS = 40
+@Field static final int LEFT = 3  // s after which the same is so while nothing waits for it
 
 /**
  * Begin to note, for every image that QuPath shows, the state of its data file that it was read from. QuPath itself
@@ -45,7 +50,7 @@ void watch() {
         return
     gui.getStage().getProperties().put(STAMPS, Collections.synchronizedMap(new WeakHashMap()))
     def follow = { viewer ->
-        viewer.imageDataProperty().addListener({ source, old, now -> noteNew(entryOf(now), now) } as ChangeListener)
+        viewer.imageDataProperty().addListener({ source, old, now -> noteShown(now) } as ChangeListener)
     }
     gui.getAllViewers().each { follow(it) }
     gui.getAllViewers().addListener({ change ->
@@ -92,6 +97,13 @@ boolean isReadOrSaved(Map known, def imageData) {
     return !known.path.is(imageData.getLastSavedPath())
 }
 
+/** Note data that a viewer begins to show, unless another one shows them already. */
+private void noteShown(def imageData) {
+    def known = imageData == null ? null : stamps()?.get(imageData)
+    if (known == null || isReadOrSaved(known, imageData))
+        noteNew(entryOf(imageData), imageData)
+}
+
 Map stamps() {
     return getQuPath()?.getStage()?.getProperties()?.get(STAMPS)
 }
@@ -100,15 +112,32 @@ def entryOf(def imageData) {
     return imageData == null ? null : getQuPath()?.getProject()?.getEntry(imageData)
 }
 
-/** Note that data in memory and on disk are of one state: they were just read, or written. */
-void inStep(def entry, def imageData) {
+/** Note that data in memory and on disk are of one state, which is that of `disk` as `atRest` has it. */
+void inStep(def entry, def imageData, List disk = atRest(entry)) {
     if (entry == null || imageData == null)
         return
     synchronized (entry) {
-        stamps()?.put(imageData, [file: stamp(entry), states: states(imageData, content(entry)),
+        if (disk == null) {  // another program saves it
+            noteApart(imageData, [:])
+            return
+        }
+        stamps()?.put(imageData, [file: disk[0], states: states(imageData, disk[1]),
                                   path: imageData.getLastSavedPath(), metadata: imageData.getServerMetadata()])
         if (stamps() != null)
             nameNextSave(imageData)
+    }
+}
+
+/** Note data that were read or saved here a moment ago, unless another program saved since, or does. */
+void readOrSaved(def entry, def imageData) {
+    if (entry == null || imageData == null)
+        return
+    synchronized (entry) {
+        def disk = atRest(entry)
+        if (disk != null && !isOfOtherSave(disk[1], imageData))
+            inStep(entry, imageData, disk)
+        else
+            noteApart(imageData, imageData.isChanged() ? [:] : [states: states(imageData, bytes(imageData))])
     }
 }
 
@@ -135,6 +164,28 @@ private List<String> saves(def imageData) {
     return imageData.getProperty(SAVES)?.toString()?.tokenize(" ") ?: []
 }
 
+/**
+ * Tell whether the data on disk are of another save than those that were just read or saved: another program may have
+ * saved since, before this was looked at.
+ */
+private boolean isOfOtherSave(byte[] disk, def imageData) {
+    def text = new String(disk, StandardCharsets.ISO_8859_1)
+    return [SAVES, WRITE].any { name ->
+        def there = propertyIn(text, name)
+        there != null && there != imageData.getProperty(name)?.toString()
+    }
+}
+
+/** Return a property of an image out of its data file, where it stands as key and value; null where it does not. */
+private String propertyIn(String data, String name) {
+    def key = "t" + (char) 0 + (char) name.length() + name + "t"  // as Java writes strings
+    def at = data.lastIndexOf(key) + key.length()
+    if (at < key.length() || at + 2 > data.length())
+        return null
+    def length = ((data.charAt(at) as int) << 8) + (data.charAt(at + 1) as int)
+    return at + 2 + length > data.length() ? null : data.substring(at + 2, at + 2 + length)
+}
+
 /** Note data that are not those on disk: from now on it is known what is done to them, and since then if unchanged. */
 private void noteApart(def imageData, Map more) {
     stamps()?.put(imageData, [file: null, states: imageData.isChanged() ? [] : [[null, bytes(imageData)]],
@@ -151,7 +202,7 @@ private void noteNew(def entry, def imageData) {
     if (entry == null || otherThanOwn(entry, path) == null) {
         if (known != null)
             shared.load("glomseg_keeping").tell(known)
-        inStep(entry, imageData)
+        readOrSaved(entry, imageData)
     } else if (known == null)
         noteApart(imageData, [from: path])
     else
@@ -183,8 +234,11 @@ boolean isSavedElsewhere(def entry, def imageData) {
             noteNew(entry, imageData)
         else if (known == null)
             noteApart(imageData, [unsure: differs == UNSURE, from: otherThanOwn(entry, imageData.getLastSavedPath())])
-        else if (known.file != stamp(entry) && Arrays.equals(lastState(imageData), content(entry)))
-            inStep(entry, imageData)  // a copy, a server's clock
+        else if (known.file != stamp(entry)) {
+            def disk = settled(entry) ?: left(entry, known)
+            if (disk != null && Arrays.equals(lastState(imageData), disk[1]))
+                inStep(entry, imageData, disk)  // a copy, a server's clock
+        }
         return stamps().get(imageData).file != stamp(entry)
     }
 }
@@ -208,6 +262,38 @@ String otherFile(def imageData) {
 List stamp(def entry) {
     def file = dataFile(entry)
     return Files.exists(file) ? [Files.getLastModifiedTime(file).toMillis(), Files.size(file)] : ["none"]
+}
+
+/**
+ * Return the stamp of an image's data file and what it holds, of one moment; null while it is written: QuPath moves
+ * what stood there aside, writes anew, and removes what it had moved at the end.
+ */
+private List settled(def entry) {
+    def before = stamp(entry), isAside = Files.exists(backupFile(entry)), held = content(entry)
+    def isWhole = before == ["none"] || held.length
+    return isAside || !isWhole || stamp(entry) != before ? null : [before, held]
+}
+
+/** Return the same of a file that was left half written, as by a QuPath that was ended; null where that may go on. */
+private List left(def entry, Map known) {
+    def now = stamp(entry)
+    if (known.half?.stamp != now)
+        known.half = [stamp: now, since: Instant.now()]
+    return Instant.now().isBefore(known.half.since.plusSeconds(LEFT)) ? null : [now, content(entry)]
+}
+
+/** Return the same, waiting a little; null where another program is at it for long. */
+List atRest(def entry) {
+    def seen = null, still = 0
+    for (int looks = 0; entry != null && looks < MOST_LOOKS; looks++) {
+        def disk = settled(entry), now = stamp(entry)
+        still = now == seen ? still + 1 : 0
+        if (disk != null || still == STILL)
+            return disk ?: [now, content(entry)]
+        seen = now
+        Thread.sleep(BETWEEN)
+    }
+    return null
 }
 
 /** Return what the data file of an image holds that QuPath reads; nothing where there is none. */
@@ -294,11 +380,11 @@ private Path dataFile(def entry) {
 
 /**
  * Return the data of an image as another program saved them, with what was done here since they were read or saved,
- * how that went together, as a Merge, and what sets in the project what they say of the image itself; they are changed
- * where something was. The data that are shown and the project stay as they are.
+ * how that went together, as a Merge, what sets in the project what they say of the image itself, and what stands on
+ * disk, as `atRest` has it. They are changed where something was; what is shown and the project stay as they are.
  */
 List broughtTogether(def entry, def imageData) {
-    def there = entry.readImageData(), known = stamps().get(imageData)
+    def disk = atRest(entry), there = entry.readImageData(), known = stamps().get(imageData)
     def state = stateOf(entry, imageData, there)
     def settings = shared.load("glomseg_image_settings"), was = imageIn(state), base = baseOf(entry, imageData, state)
     def isPersons = base.getProperty(WRITE) == there.getProperty(WRITE)  // commands write what the project's file says
@@ -308,7 +394,7 @@ List broughtTogether(def entry, def imageData) {
     def merge = shared.load("glomseg_merge").newInstance(shared, base, ours, there)
     merge.run(state.is(lastState(imageData)) ? known?.metadata : settings.metadataIn(was) ?: known?.metadata)
     there.setChanged(imageData.isChanged() || !state.is(lastState(imageData)))
-    return [there, merge, set]
+    return [there, merge, set, disk]
 }
 
 /** Return what data say of the image itself, as a project's file does. */

@@ -419,7 +419,7 @@ void save(def project, def entry, def imageData) {
 void saveData(def entry, def imageData) {
     refuseToOverwrite(entry, imageData)
     entry.saveImageData(imageData)
-    saving().inStep(entry, imageData)
+    saving().readOrSaved(entry, imageData)
 }
 
 void refuseToOverwrite(def entry, def imageData) {

@@ -290,6 +290,8 @@ abstract class ImageWindow {
             conflict.setVisible(elsewhere)
             conflict.setManaged(elsewhere)
             place.fit()
+            if (!elsewhere)
+                rest.playFromStart()  // what could not be saved meanwhile
         }
         return elsewhere
     }
@@ -304,12 +306,15 @@ abstract class ImageWindow {
         shared.refuseAnother(entry, data)
         takeOverMarks()
         def old = data
-        def (there, merge, setInProject) = shared.saving().broughtTogether(entry, old)
+        def (there, merge, setInProject, disk) = shared.saving().broughtTogether(entry, old)
         if (there.isChanged() || merge.isLessThere())
             keep("load", shared.saving().whole(old))
         if (there.isChanged())
             keepTheirs()
+        if (disk == null || shared.saving().stamp(entry) != disk[0])
+            throw new IllegalStateException("It is being saved once more; choose again.")
         setInProject()
+        shared.saving().inStep(entry, there, disk)
         carryOver(merge)
         gui.getAllViewers().findAll { it.getImageData() === old }.each { it.setImageData(there) }
         rebind()

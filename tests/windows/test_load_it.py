@@ -202,6 +202,66 @@ def test_a_verdict_that_was_saved_elsewhere_before_anything_was_noted_is_not_ove
     assert review.on_disk() == "reject accept - - -"
 
 
+SAVED = "theirs.setProperty('glomseg.saves', '' + theirs.getProperty('glomseg.saves') + ' another')\n"
+"""As a QuPath with the menu names each of its saves."""
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_what_another_saves_before_the_look_at_what_was_read_or_saved_here_is_not_overwritten(review, is_read):
+    """QuPath's file is looked at a moment after QuPath read or wrote it: then it was another's, and taken for its."""
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    theirs = f"{SAVED}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'; there.saveImageData(theirs)\n"
+    if is_read:
+        review.fx(f"{ELSEWHERE}def old = there.readImageData()\n{theirs}gui.getViewer().setImageData(old)")
+    else:
+        review.fx(f"gui.getProject().getEntry(data).saveImageData(data)\n{ELSEWHERE}{theirs}")
+    review.until(WARNED, "true")
+    review.fx("inOrder()[2].setName('ours'); data.setChanged(true)")
+    load_it(review)
+    assert review.on_disk() == "accept accept - - -"
+    assert review.fx("inOrder()*.getName().toString()") == "[null, null, ours, null, null]"
+
+
+def test_what_another_qupath_is_writing_is_not_taken_for_what_was_read_here(review, tmp_path):
+    """It moves what stood there aside, which is what was read here: then its whole save was taken for that as well."""
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
+    aside, theirs = data.with_name("data.qpdata.bkp"), tmp_path / "theirs.qpdata"
+    review.fx(
+        f"{ELSEWHERE}{SAVED}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'\n"
+        f"qupath.lib.io.PathIO.writeImageData(new File('{theirs}'), theirs)"
+    )
+    whole = theirs.read_bytes()
+    data.rename(aside)
+    data.write_bytes(whole[: len(whole) // 2])
+    review.window.ask("eval", "Thread.sleep(1500)")
+    noted = review.fx("gui.getStage().getProperties().get('glomseg.stamps').get(data).file?.getAt(1)")
+    data.write_bytes(whole)
+    aside.unlink()
+    assert noted != str(len(whole) // 2)
+    review.until(WARNED, "true")
+    load_it(review)
+    assert review.on_disk() == "accept accept - - -"
+
+
+def test_data_that_a_second_viewer_begins_to_show_are_no_newer_than_they_were(review):
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx(
+        f"{ELSEWHERE}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'; there.saveImageData(theirs)\n"
+        "gui.getViewerManager().setGridSize(1, 2)\n"
+        "gui.getAllViewers().find { it.getImageData() == null }.setImageData(data)"
+    )
+    try:
+        review.until(WARNED, "true")
+        load_it(review)
+        assert review.on_disk() == "accept accept - - -"
+    finally:
+        review.fx("gui.getAllViewers()[1].resetImageData(); gui.getViewerManager().setGridSize(1, 1)")
+
+
 def test_saving_in_qupath_itself_is_no_other_program(review):
     review.press("Y")
     review.fx("gui.getProject().getEntry(data).saveImageData(data)")
@@ -290,8 +350,9 @@ def test_what_a_qupath_left_that_was_ended_while_it_saved_is_loaded(review):
     review.press("Y")
     review.until("data.isChanged()", "false")
     data.rename(data.with_name("data.qpdata.bkp"))
-    review.press("X")  # it is what was read here
+    review.press("X")  # it is what was read here; a moment later, for it might be being written
     review.until("data.isChanged()", "false")
+    assert review.fx(WARNED) == "false"
     assert review.on_disk() == "accept reject - - -"
     review.fx(ELSEWHERE + "ordered[0].getMetadata()['glomseg.verdict'] = 'edit'; there.saveImageData(theirs)")
     data.rename(data.with_name("data.qpdata.bkp"))
