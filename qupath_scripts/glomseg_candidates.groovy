@@ -19,6 +19,7 @@ class Candidates {
     static final Map<String, String> CHOICES = [
         none: "no candidates", review: "candidates last", all: "candidates among them",
     ]
+    private static final String FINGERPRINT = "glomseg.fingerprint"
     private static final double SAME = 0.3  // of the smaller one's area
 
     /** Return whether candidates are offered: not at all, after what counts, or in one order with it. */
@@ -54,10 +55,30 @@ class Candidates {
         return newestRun(project, entry)?.resolve("candidates")?.resolve(entry.getID() + ".geojson")?.toFile()
     }
 
-    /** Return the fingerprints of the candidates of a run, by which those are known that a person accepted. */
-    static List<String> marks(Path run, def entry) {
-        def kept = Runs.fromFile(run.resolve("candidates").resolve(entry.getID() + ".geojson"))
-        return (kept.features ?: []).collect { it.properties?.metadata?.get("glomseg.fingerprint") }.findAll()
+    /** Tell how many outlines a run found on an image; null where that is no run. */
+    static Integer found(Path run, def entry) {
+        if (run == null)
+            return null
+        def said = Runs.fromFile(run.resolve("run.json")).images?.get(entry.getID())?.glomeruli
+        return (said == null ? outlines(run, entry).size() : said) as int
+    }
+
+    /**
+     * Tell how many outlines of the newest run wait to be brought into an image, in which none of them stands; what a
+     * person accepted of its candidates is none of them.
+     */
+    static int waiting(def project, def entry, List<PathObject> standing) {
+        def run = newestRun(project, entry)
+        if (run == null || Runs.isBroughtIn(run, entry.getID()))
+            return 0
+        def marks = outlines(run, entry).collect { it.properties?.metadata?.get(FINGERPRINT) } as Set
+        def own = standing*.getMetadata().findAll { it["glomseg.run"] == run.getFileName().toString() }
+        return own.any { it[FINGERPRINT] in marks } ? 0 : found(run, entry)
+    }
+
+    private static List<Map> outlines(Path run, def entry) {
+        def kept = Runs.fromFile(run.resolve(entry.getID() + ".geojson")).features ?: []
+        return kept.findAll { !it.properties?.classification?.name.toString().startsWith("Candidate") }
     }
 
     /** Return what tells the candidates of an image from those of another run. */

@@ -421,8 +421,11 @@ class Review extends ImageWindow {
             return
         def marked = shared.reviewedBy(entry, data) != null
         def open = countOpen(), offered = candidates.size()
+        def waiting = shared.load("glomseg_candidates").waiting(project, entry, shared.glomeruli(data.getHierarchy()))
         def left = [open ? "${open} ${open == 1 ? 'glomerulus has' : 'glomeruli have'} no final verdict" : "",
-                    offered ? "${offered} ${offered == 1 ? 'candidate was' : 'candidates were'} not judged" : ""]
+                    offered ? "${offered} ${offered == 1 ? 'candidate was' : 'candidates were'} not judged" : "",
+                    waiting ? "${waiting} ${waiting == 1 ? 'outline' : 'outlines'} of the newest run ${waiting == 1 ?
+                        'is' : 'are'} not in the image (`glomseg collect`, or Import results, brings them in)" : ""]
             .findAll().join(", and ")
         if (!marked && left && !Dialogs.showYesNoDialog(title, "${left}. Mark the image as fully reviewed? Training " +
             "takes the image as truth then, but for candidates without a verdict and what is to be edited."))

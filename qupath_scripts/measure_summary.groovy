@@ -36,16 +36,10 @@ def calibration = imageData.getServer().getPixelCalibration()
 def calibrated = calibration.hasPixelSizeMicrons()
 def pixelArea = calibrated ? calibration.getPixelWidthMicrons() * calibration.getPixelHeightMicrons() : Double.NaN
 def total = glomeruli.collect { it.getROI().getArea() }.inject(0.0d) { sum, area -> sum + area } * pixelArea
-def candidates = shared.load("glomseg_candidates"), runFiles = shared.load("glomseg_runs")
+def candidates = shared.load("glomseg_candidates"), whose = shared.load("glomseg_whose")
 def run = candidates.newestRun(getProject(), entry)  // that has a result of it, and was not taken back there
-def said = run == null ? null : runFiles.fromFile(run.resolve("run.json")).images?.get(entry.getID())?.glomeruli
-def found = run == null || said != null ? said :
-    (runFiles.fromFile(run.resolve(entry.getID() + ".geojson")).features ?: []).size()
-def whose = shared.load("glomseg_whose"), offered = run == null ? [] : candidates.marks(run, entry)
-def isWaiting = run != null && found != 0 && !runFiles.isBroughtIn(run, entry.getID()) && !glomeruli.any {
-    whose.isMachines(it) || it.getMetadata()["glomseg.run"] == run.getFileName().toString() &&
-        !(it.getMetadata()["glomseg.fingerprint"] in offered)
-}  // then those of a person may not be all
+def found = candidates.found(run, entry)
+def isWaiting = candidates.waiting(getProject(), entry, glomeruli as List) && !glomeruli.any { whose.isMachines(it) }
 def isLookedAt = shared.reviewedBy(entry, imageData) != null || found == 0 || !isWaiting &&
     (glomeruli || getAnnotationObjects().any { shared.verdict(it) })  // else nobody knows that there are none
 def number = { value -> Double.isNaN(value as double) ? "" : String.format(Locale.ROOT, "%.2f", value as double) }
@@ -81,7 +75,7 @@ def text = [columns, shown].transpose().collect { it[0].replace("_", " ") + ": "
 if (!isLookedAt)
     text = "${entry.getImageName()}: not measured; it is not marked as fully reviewed, and " + (found == null ?
         "no run that was not taken back has worked on it" :
-        "what run ${run.getFileName()} found there (${found as int}) does not stand in it")
+        "what run ${run.getFileName()} found there (${found}) does not stand in it")
 def remarks = [*rule.spellings(glomeruli, ["Glomerulus", "Glomerulus: Sclerotic"]),
                rule.leftOut(others + rule.detections(imageData, ["Glomerulus"])), rule.offPlane(glomeruli),
                elsewhere(rule, imageData.getServer(), glomeruli), candidates.leftOut(getProject(), entry),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -53,15 +53,26 @@ def as_candidate(item: PathObject) -> PathObject:
 def candidate_marks(run: Run, entry_id: str) -> frozenset[str]:
     """Return the fingerprints of the candidates that a run kept of an image; none where they cannot be read."""
     try:
-        kept = read_geojson(run.candidates_path(entry_id)) if run.candidates_path(entry_id).is_file() else []
+        return _marks(read_geojson(run.candidates_path(entry_id)))
     except GeoJSONError:
         return frozenset()
-    return frozenset(item.metadata[FINGERPRINT] for item in kept if FINGERPRINT in item.metadata)
 
 
 def was_candidate(item: PathObject, marks: Container[str]) -> bool:
     """Tell whether an object was a candidate, by `candidate_marks`, that a person accepted: no run brought it in."""
     return item.metadata.get(FINGERPRINT) in marks or is_candidate(item.metadata.get(CLASS_BEFORE))
+
+
+def found_marks(run: Run, entry_id: str) -> frozenset[str]:
+    """Return the fingerprints of the outlines that a run found on an image; none where they cannot be read."""
+    try:
+        return _marks(counted_outlines(run, entry_id))
+    except GeoJSONError:
+        return frozenset()
+
+
+def _marks(items: Iterable[PathObject]) -> frozenset[str]:
+    return frozenset(item.metadata[FINGERPRINT] for item in items if FINGERPRINT in item.metadata)
 
 
 def counted_outlines(run: Run, entry_id: str) -> list[PathObject]:

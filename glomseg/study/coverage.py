@@ -10,8 +10,7 @@ from collections.abc import Sequence
 import shapely
 
 from glomseg.qupath.classes import is_class
-from glomseg.runs.candidates import was_candidate
-from glomseg.runs.ownership import RUN
+from glomseg.runs.ownership import FINGERPRINT, RUN
 from glomseg.segment.region import Region
 from glomseg.study.edges import Ground, seen_share
 from glomseg.study.records import MeasureSettings, Profile, RunFinding, StudySlide
@@ -79,10 +78,8 @@ def unseen_part(slide: StudySlide, region: Region, ground: Ground | None) -> str
 
 def _stands(run: RunFinding, profiles: Sequence[Profile]) -> bool:
     """Tell whether the outlines of a run stand in the project, where the records of its writes are lost too."""
-    return run.in_project or any(
-        profile.item.metadata.get(RUN) == run.run_id and not was_candidate(profile.item, run.candidates)
-        for profile in profiles
-    )
+    own = [profile.item for profile in profiles if profile.item.metadata.get(RUN) == run.run_id]
+    return run.in_project or any(item.metadata.get(FINGERPRINT) in run.outlines for item in own)
 
 
 def _reviewed(slide: StudySlide, settings: MeasureSettings) -> bool:

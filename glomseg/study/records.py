@@ -30,8 +30,8 @@ class RunFinding:
 
     `found` counts outlines of any class, `classes` are those that the model tells apart (none where that is unknown).
     With `icc` it read colours by their ICC profile. `area` is the part of the image at which it and the runs before it
-    looked, in level-0 pixels, None for all of it. `candidates` are the fingerprints of those that a review offers of a
-    run that is not in the project.
+    looked, in level-0 pixels, None for all of it. `outlines` are the fingerprints of what it found, where no
+    record says that this is in the project.
     """
 
     run_id: str
@@ -41,7 +41,7 @@ class RunFinding:
     undone: bool = False
     icc: bool = False
     area: BaseGeometry | None = None
-    candidates: frozenset[str] = frozenset()
+    outlines: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

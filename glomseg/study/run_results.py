@@ -14,7 +14,7 @@ from glomseg.errors import GeoJSONError
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.store import read_card
 from glomseg.runs.area import processed_area
-from glomseg.runs.candidates import candidate_marks
+from glomseg.runs.candidates import found_marks
 from glomseg.runs.lost_writes import unrecorded_undo, written_at
 from glomseg.runs.reviewed import model_folder
 from glomseg.runs.run import Run, RunParameters, instant
@@ -55,7 +55,7 @@ def newest_result(
         undone=run.run_id in undone,
         icc=run.parameters.icc,
         area=_area(not_undone or done, entry_id),
-        candidates=frozenset() if in_project else candidate_marks(run, entry_id),
+        outlines=frozenset() if in_project else found_marks(run, entry_id),
     )
 
 

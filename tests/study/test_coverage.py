@@ -15,11 +15,11 @@ from glomseg.study.tables import record
 
 DRAWN = PathObject(geometry=box(0, 0, 90, 90), class_name="Glomerulus")
 FOUND = stamp(DRAWN, run="r", model="m")
-OFFERED = stamp(PathObject(geometry=box(99, 0, 190, 90), class_name="Glomerulus"), run="r", model="m")
+OFFERED = stamp(replace(DRAWN, geometry=box(99, 0, 190, 90)), run="r", model="m")  # by its review, as a candidate
 ACCEPTED = replace(OFFERED, is_locked=True, metadata={**OFFERED.metadata, "glomseg.verdict": "accept"})
 OLDER = stamp(DRAWN, run="q", model="m")
 REVIEWED = {"glomseg.reviewed": "AB 2026-11-25"}
-NOT_YET = RunFinding(run_id="r", found=3, candidates=frozenset([OFFERED.metadata["glomseg.fingerprint"]]))
+NOT_YET = RunFinding(run_id="r", found=3, outlines=frozenset([FOUND.metadata["glomseg.fingerprint"]]))
 COLLECTED = RunFinding(run_id="r", found=3, in_project=True)
 UNDONE = RunFinding(run_id="r", found=3, undone=True)
 NONE = RunFinding(run_id="r", found=0, classes=("Glomerulus",))

@@ -61,6 +61,17 @@ def test_candidates_come_after_what_counts_and_become_a_persons_once_judged(offe
     assert "All have a verdict" in offered.text()
 
 
+def test_what_a_run_found_and_nobody_brought_in_is_said_before_an_image_is_marked_as_reviewed(offered):
+    """All that is offered may have been judged, and the rest of what that run found never seen."""
+    for key in "YYXK":
+        offered.press(key)
+    offered.until("data.isChanged()", "false")
+    offered.fx("javafx.application.Platform.runLater { within(Button).find { it.getText() =~ /fully/ }.fire() }; 1")
+    said = offered.answer("No")
+    assert "1 outline of the newest run is not in the image (`glomseg collect`" in said
+    assert "verdict" not in said.partition(". Mark")[0]
+
+
 def test_a_run_that_was_taken_back_offers_nothing(offered):
     written = offered.project.parent / "glomseg/run-7/changes/1"
     written.mkdir(parents=True)
