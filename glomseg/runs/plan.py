@@ -89,6 +89,7 @@ def plan_project(
     images = [image for image in images if image.entry_id in states]
     with_regions = [image for image in images if _may_have_regions(states[image.entry_id], region_class)]
     annotated, remarks = _annotated(project, with_regions, region_class)
+    remarks += _looked_into(states.values())
     unread = [image for image in images if image.entry_id not in annotated]
     remarks += [f"{image.name}: {remark}" for image in unread for remark in image.remarks]
     remarks += [f"{image.name}: {remark}" for image in annotated.values() for remark in image.remarks]
@@ -124,6 +125,13 @@ def _may_have_regions(state: ImageState, region_class: str | None) -> bool:
     return any(
         is_exactly(name, IGNORED) or (region_class is not None and is_class(name, region_class)) for name in names
     )
+
+
+def _looked_into(states: Iterable[ImageState]) -> list[str]:
+    """Say which areas are looked into though their class is spelled much like that of areas to ignore."""
+    names = {name for state in states for name in state.annotation_counts}
+    near = sorted(name for name in names if is_class(name, IGNORED) and not is_exactly(name, IGNORED))
+    return [f"areas of class {name!r} are looked into; name the class {IGNORED} to leave them out" for name in near]
 
 
 def _annotated(

@@ -32,6 +32,11 @@ def read_predictions(run: Run, entry_id: str) -> tuple[list[PathObject], list[st
             f"{path.name}: left out {foreign} outlines that are not of a run; in QuPath, File > Import objects from "
             "file brings such in"
         )
+    if others := sorted({item.metadata[RUN] for item in kept} - {run.run_id}):
+        count = sum(item.metadata[RUN] != run.run_id for item in kept)
+        problems.append(
+            f"{path.name}: {count} of its {len(kept)} outlines are of {', '.join(others)}; they count as this run's"
+        )
     if corrected := sum(is_corrected(item) or owner(item) == "person" for item in kept):
         were = "1 outline was" if corrected == 1 else f"{corrected} outlines were"
         problems.append(f"{path.name}: {were} changed since the run wrote this file: a person's from now on")

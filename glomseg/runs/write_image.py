@@ -29,7 +29,7 @@ from glomseg.qupath.project import ImageState, folder_state
 from glomseg.qupath.safe_write import Staged, back_up, data_sha256, put_in_place
 from glomseg.runs.brought import with_brought
 from glomseg.runs.changes import Place, forget, save_change
-from glomseg.runs.ownership import Memory, Plan, plan_update, verdict_of
+from glomseg.runs.ownership import Memory, Plan, owner, plan_update, verdict_of
 from glomseg.runs.run import FOLDER
 from glomseg.runs.undo import Change, change_of, plan_undo
 
@@ -167,7 +167,8 @@ def _put(
 def _described(
     plan: Plan, existing: Sequence[PathObject], before: ImageState, after: ImageState, *, moved: bool
 ) -> WrittenImage:
-    persons = [item for item in plan.persons if item.object_type == ANNOTATION]
+    corrected = [item for item in plan.add if owner(item) == "person"]  # in the file of the run
+    persons = [item for item in (*plan.persons, *corrected) if item.object_type == ANNOTATION]
     dropped = (*plan.dropped_person, *plan.dropped_rejected, *plan.dropped_outside)
     return WrittenImage(
         added=len(plan.add),
@@ -182,7 +183,7 @@ def _described(
         state_before=before,
         state_after=after,
         moved=moved,
-        machine=len(existing) - len(plan.persons) - len(plan.remove) + len(plan.add),
+        machine=len(existing) - len(plan.persons) - len(plan.remove) + len(plan.add) - len(corrected),
         persons=Counter(item.class_name or "" for item in persons),
         verdicts=Counter(verdict for item in persons if (verdict := verdict_of(item))),
     )

@@ -7,7 +7,15 @@ from shapely.geometry.base import BaseGeometry
 
 from glomseg.geometry import polygons
 from glomseg.qupath.annotations import AnnotatedImage
-from glomseg.qupath.classes import ANNOTATION, LeftOutObjects, describe_spellings, is_area, is_class, left_out
+from glomseg.qupath.classes import (
+    ANNOTATION,
+    LeftOutObjects,
+    describe_spellings,
+    is_area,
+    is_class,
+    is_exactly,
+    left_out,
+)
 from glomseg.qupath.objects import PathObject
 from glomseg.qupath.review_mark import REVIEWED
 from glomseg.runs.suggestions import suggested_class
@@ -51,7 +59,7 @@ def unused(image: AnnotatedImage, settings: MeasureSettings) -> LeftOutObjects:
     def used(item: PathObject) -> bool:
         if REVIEWED in item.metadata:
             return True
-        has_part = is_glomerulus(item, settings) or is_cortex(item, settings) or is_class(item.class_name, IGNORED)
+        has_part = is_glomerulus(item, settings) or is_cortex(item, settings) or is_exactly(item.class_name, IGNORED)
         return has_part and item.object_type == ANNOTATION and areas_of(item.geometry).area > 0
 
     return left_out(image.objects, used) + image.others

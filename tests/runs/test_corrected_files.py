@@ -58,6 +58,7 @@ def test_what_was_corrected_in_the_file_of_a_run_stays_a_persons(moved, one_proc
     assert [owner(found[key]) for key in ids] == ["person"] * 4
     assert [found[key].is_colored for key in ids] == [False, False, False, True]
     image = json.loads(glomseg("status", moved, "--json").out)["images"][0]
+    assert [image["machine"], image["persons"]] == [len(FREE) - 4, others + 4]
     assert not (image["since"] or {}).get("deleted")
     assert glomseg("collect", moved).code == 0
     assert look(one_process, moved, ids) == stood

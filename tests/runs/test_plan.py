@@ -16,7 +16,7 @@ from glomseg.qupath.java import read_annotations
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
 from glomseg.qupath.project import read_project
 from glomseg.runs.memory import read_memory
-from glomseg.runs.plan import choose_images, read_areas
+from glomseg.runs.plan import choose_images, plan_project, read_areas
 
 IMAGES = 3
 
@@ -44,6 +44,14 @@ def test_without_qupath_the_results_wait(project: Path, data: Path, no_qupath: N
     collecting = glomseg("collect", project, "--slides", data / "qupath")
     assert collecting.code == 1
     assert "PAQUO_QUPATH_DIR" in collecting.err
+
+
+def test_an_area_to_ignore_of_another_spelling_is_said_to_be_looked_into(project: Path, no_qupath: None) -> None:
+    summary = project / "data/1/summary.json"
+    summary.write_text(summary.read_text("utf-8").replace("Ignore*", "ignore *"), "utf-8")
+    read = read_project(project)
+    remarks = plan_project(read, read.images, region_class=None, mpp=None).remarks
+    assert "areas of class 'ignore *' are looked into; name the class Ignore* to leave them out" in remarks
 
 
 def test_images_that_moved_or_lack_a_pixel_size_are_named(project: Path, data: Path, no_qupath: None, glomseg) -> None:

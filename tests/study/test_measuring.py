@@ -152,6 +152,7 @@ def test_what_is_no_glomerulus_or_has_no_area(drawn: Path) -> None:
             glomerulus(bow_tie),
             glomerulus(disc(900, 900), class_name="Glomerulus: Sclerotic"),
             glomerulus(disc(900, 900), class_name="Tubule"),
+            glomerulus(disc(900, 900), class_name="ignore *"),  # is not Ignore*, and takes nothing out
             glomerulus(disc(900, 900), object_type="detection"),
             glomerulus(disc(900, 900), class_name=None),
         ),
@@ -161,7 +162,7 @@ def test_what_is_no_glomerulus_or_has_no_area(drawn: Path) -> None:
     assert measured.profiles[0].shape.area_um2 == pytest.approx(5000 * 0.25)
     assert str(measured.left_out) == (
         "left out: 1 annotation without a class, 1 detection of class Glomerulus, 1 line of class Glomerulus, "
-        "1 annotation of class Tubule"
+        "1 annotation of class Tubule, 1 annotation of class ignore *"
     )
 
 

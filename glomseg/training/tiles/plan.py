@@ -220,7 +220,8 @@ def unused(request: TileRequest, settings: ExportSettings) -> LeftOutObjects:
     wanted = (*settings.classes, *([settings.region] if settings.region else []))
 
     def used(item: PathObject) -> bool:
-        named = is_area(item) and best_class(item.class_name, (*wanted, IGNORED)) is not None
+        is_named = best_class(item.class_name, wanted) is not None or is_exactly(item.class_name, IGNORED)
+        named = is_area(item) and is_named
         return named or is_rejected(item) or REVIEWED in item.metadata
 
     return left_out(request.image.objects, used) + request.image.others
