@@ -39,6 +39,7 @@ abstract class ImageWindow {
     private static final String GONE = "The data of this image are no longer where they were: moved, removed, or a " +
         "share is away. Nothing is saved here until they are back. If they are lost, QuPath's own Ctrl+S saves what " +
         "is shown."
+    private static final String AGAIN = "It is being saved once more; choose again."
     private static final String OTHER_FILE = "This was read from another file, such as a backup, and not from the " +
         "image's own in the project, which holds what was saved last." + CHOOSE
 
@@ -312,7 +313,7 @@ abstract class ImageWindow {
         if (there.isChanged())
             keepTheirs()
         if (disk == null || shared.saving().stamp(entry) != disk[0])
-            throw new IllegalStateException("It is being saved once more; choose again.")
+            throw new IllegalStateException(AGAIN)
         setInProject()
         shared.saving().inStep(entry, there, disk)
         carryOver(merge)
@@ -326,8 +327,11 @@ abstract class ImageWindow {
 
     void overwrite() {
         shared.refuseAnother(entry, data)
+        def disk = shared.saving().atRest(entry)
+        if (disk == null)
+            throw new IllegalStateException(AGAIN)
         keepTheirs()
-        shared.saving().inStep(entry, data)
+        shared.saving().inStep(entry, data, disk)
         lookForOthers()
         data.setChanged(true)
         saveAnyway()

@@ -1,6 +1,8 @@
 """What another program saved of an image that is open here, and what was done here since: nothing of either is lost."""
 
 import shutil
+import threading
+import time
 
 import pytest
 from support.another_qupath import ELSEWHERE, PRESS, WARNED, files_of, load_it
@@ -244,6 +246,37 @@ def test_what_another_qupath_is_writing_is_not_taken_for_what_was_read_here(revi
     review.until(WARNED, "true")
     load_it(review)
     assert review.on_disk() == "accept accept - - -"
+
+
+def test_what_another_saves_once_more_while_its_save_is_overwritten_is_kept(review, tmp_path):
+    data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
+    aside, theirs = data.with_name("data.qpdata.bkp"), tmp_path / "theirs.qpdata"
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx(
+        f"{ELSEWHERE}{SAVED}there.saveImageData(theirs); ordered[4].setName('second')\n"
+        f"qupath.lib.io.PathIO.writeImageData(new File('{theirs}'), theirs)"
+    )
+    review.until(WARNED, "true")
+    second = theirs.read_bytes()
+
+    def save():
+        data.rename(aside)
+        with data.open("wb", buffering=0) as file:
+            for start in range(0, len(second), 500):
+                file.write(second[start : start + 500])
+                time.sleep(0.06)
+        aside.unlink()
+
+    saving = threading.Thread(target=save)
+    saving.start()
+    time.sleep(0.2)
+    review.fx(PRESS.format("Overwrite it"))
+    saving.join()
+    review.until("data.isChanged()", "false")
+    assert review.on_disk() == "accept - - - -"
+    kept = (review.project.parent / "glomseg/backup/1").rglob("data.qpdata")
+    assert second in [path.read_bytes() for path in kept]
 
 
 def test_data_that_a_second_viewer_begins_to_show_are_no_newer_than_they_were(review):
