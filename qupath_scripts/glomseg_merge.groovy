@@ -67,10 +67,13 @@ class Merge {
             .each { item, result -> ids[item.getID()] = result.getID() }
     }
 
-    /** Tell whether the annotations of base are those of here, in all that people give them. */
+    /** Tell whether the annotations of base are those of here, in all that people and commands give them. */
     boolean isAlike() {
         def (known, shown) = [all[0], all[1]].collect { items -> items.findAll { it.isAnnotation() } }
-        return known.size() == shown.size() && known.every { here[it] != null && isAsHere(it, here[it]) }
+        return known.size() == shown.size() && known.every { was ->
+            def item = here[was]
+            item != null && isAsHere(was, item) && measurements(was).equals(measurements(item))
+        }
     }
 
     private boolean isAsHere(PathObject item, PathObject result) {

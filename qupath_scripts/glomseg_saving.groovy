@@ -35,6 +35,7 @@ import qupath.lib.objects.hierarchy.PathObjectHierarchy
 @Field static final long MOST_BYTES = 100_000_000  // of the states of an image that are kept in memory
 @Field static final String UNSURE = "unsure"
 @Field static final long OFTEN = 200  // ms
+@Field static final long RECENT = 120_000  // ms
 @Field static final long BETWEEN = 50  // ms between two looks at a file that is being written
 @Field static final int STILL = 10  // looks after which it is taken for left
 @Field static final int MOST_LOOKS = 40
@@ -128,13 +129,18 @@ void inStep(def entry, def imageData, List disk = atRest(entry)) {
     }
 }
 
-/** Note data that were read or saved here a moment ago, unless another program saved since, or does. */
-void readOrSaved(def entry, def imageData) {
+/**
+ * Note data that were read or saved here a moment ago, unless another program saved since, or does. Not every program
+ * names its saves: of what was read (`isRead`), the file of the last minutes is compared in all that stands in it.
+ */
+void readOrSaved(def entry, def imageData, boolean isRead = false) {
     if (entry == null || imageData == null)
         return
     synchronized (entry) {
         def disk = atRest(entry)
-        if (disk != null && !isOfOtherSave(disk[1], imageData))
+        def isOthers = disk == null || isOfOtherSave(disk[1], imageData) ||
+            isRead && isOfNow(disk[0]) && disk[1].length && !isAlike(read(disk[1], imageData), imageData)
+        if (!isOthers)
             inStep(entry, imageData, disk)
         else
             noteApart(imageData, imageData.isChanged() ? [:] : [states: states(imageData, bytes(imageData))])
@@ -176,6 +182,15 @@ private boolean isOfOtherSave(byte[] disk, def imageData) {
     }
 }
 
+/** Tell whether a file was written within the last minutes, whatever clock a server has. */
+private boolean isOfNow(List stamp) {
+    return stamp[0] instanceof Long && stamp[0] > System.currentTimeMillis() - RECENT
+}
+
+private boolean isAlike(def there, def imageData) {
+    return shared.load("glomseg_merge").newInstance(shared, there, imageData, imageData).isAlike()
+}
+
 /** Return a property of an image out of its data file, where it stands as key and value; null where it does not. */
 private String propertyIn(String data, String name) {
     def key = "t" + (char) 0 + (char) name.length() + name + "t"  // as Java writes strings
@@ -202,7 +217,7 @@ private void noteNew(def entry, def imageData) {
     if (entry == null || otherThanOwn(entry, path) == null) {
         if (known != null)
             shared.load("glomseg_keeping").tell(known)
-        readOrSaved(entry, imageData)
+        readOrSaved(entry, imageData, known == null)
     } else if (known == null)
         noteApart(imageData, [from: path])
     else
@@ -468,7 +483,7 @@ String differsFromDisk(def entry, def imageData) {
     def there = entry.readImageData()
     if (there.getProperty(WRITE) != imageData.getProperty(WRITE))
         return "sure"
-    if (shared.load("glomseg_merge").newInstance(shared, there, imageData, imageData).isAlike())
+    if (isAlike(there, imageData))
         return null
     if (!imageData.isChanged())
         return "sure"

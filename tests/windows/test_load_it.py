@@ -225,6 +225,21 @@ def test_what_another_saves_before_the_look_at_what_was_read_or_saved_here_is_no
     assert review.fx("inOrder()*.getName().toString()") == "[null, null, ours, null, null]"
 
 
+@pytest.mark.parametrize("done", ["setName('theirs')", "getMeasurementList().put('Cells', 7d)"])
+def test_what_another_program_saves_while_an_image_is_opened_is_not_overwritten(review, done):
+    """One that names no saves, as a QuPath without the menu and `glomseg measure --write`."""
+    review.press("Y")
+    review.until("data.isChanged()", "false")
+    review.fx(
+        f"{ELSEWHERE}def old = there.readImageData()\nordered[2].{done}; there.saveImageData(theirs)\n"
+        "gui.getViewer().setImageData(old)"
+    )
+    review.until(WARNED, "true")
+    load_it(review)
+    theirs = "[inOrder()[2].getName(), inOrder()[2].getMeasurementList().get('Cells')].toString()"
+    assert review.fx(theirs) == ("[theirs, NaN]" if "Name" in done else "[null, 7.0]")
+
+
 def test_what_another_qupath_is_writing_is_not_taken_for_what_was_read_here(review, tmp_path):
     """It moves what stood there aside, which is what was read here: then its whole save was taken for that as well."""
     review.press("Y")
