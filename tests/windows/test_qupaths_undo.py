@@ -167,6 +167,7 @@ def test_what_was_judged_stays_where_a_step_takes_back_the_import_that_brought_i
     desk = menu.desk
     desk.open("kidney_01.tif")
     desk.draw(0)
+    desk.start_review()  # whose script QuPath runs here, and then fires an event that is a step of its undo
     runs = "inOrder().collect { verdict(it) ?: '-' }.join(' ')"
     made_run(desk.project, "run-1", discs("run-1", FREE[:4]), ("1",))
     try:
