@@ -139,7 +139,7 @@ void readOrSaved(def entry, def imageData, boolean isRead = false) {
     synchronized (entry) {
         def disk = atRest(entry)
         def isOthers = disk == null || isOfOtherSave(disk[1], imageData) ||
-            isRead && isOfNow(disk[0]) && disk[1].length && !isAlike(read(disk[1], imageData), imageData)
+            isRead && isOfNow(disk[0]) && disk[1].length && !isAsRead(disk[1], imageData)
         if (!isOthers)
             inStep(entry, imageData, disk)
         else
@@ -185,6 +185,16 @@ private boolean isOfOtherSave(byte[] disk, def imageData) {
 /** Tell whether a file was written within the last minutes, whatever clock a server has. */
 private boolean isOfNow(List stamp) {
     return stamp[0] instanceof Long && stamp[0] > System.currentTimeMillis() - RECENT
+}
+
+/** Tell whether what was read stands on disk; where the slide is gone, which is then not shown, that cannot be told. */
+private boolean isAsRead(byte[] disk, def imageData) {
+    try {
+        return isAlike(read(disk, imageData), imageData)
+    } catch (RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
+        LoggerFactory.getLogger("GlomSeg").debug("An image that was opened cannot be read", error)
+        return true
+    }
 }
 
 private boolean isAlike(def there, def imageData) {
