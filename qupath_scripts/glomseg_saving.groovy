@@ -114,14 +114,8 @@ def entryOf(def imageData) {
 }
 
 /** Note that data in memory and on disk are of one state, which is that of `disk` as `atRest` has it. */
-void inStep(def entry, def imageData, List disk = atRest(entry)) {
-    if (entry == null || imageData == null)
-        return
+void inStep(def entry, def imageData, List disk) {
     synchronized (entry) {
-        if (disk == null) {  // another program saves it
-            noteApart(imageData, [:])
-            return
-        }
         stamps()?.put(imageData, [file: disk[0], states: states(imageData, disk[1]),
                                   path: imageData.getLastSavedPath(), metadata: imageData.getServerMetadata()])
         if (stamps() != null)
@@ -310,7 +304,7 @@ private List left(def entry, Map known) {
 /** Return the same, waiting a little; null where another program is at it for long. */
 List atRest(def entry) {
     def seen = null, still = 0
-    for (int looks = 0; entry != null && looks < MOST_LOOKS; looks++) {
+    for (int looks = 0; looks < MOST_LOOKS; looks++) {
         def disk = settled(entry), now = stamp(entry)
         still = now == seen ? still + 1 : 0
         if (disk != null || still == STILL)
