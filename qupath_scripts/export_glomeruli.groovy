@@ -33,7 +33,7 @@ def stem = shortened(name.replaceAll(/[\\\/:*?"<>|\x00-\x1f]/, "_")) + (entry ==
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
 def rule = shared.load("glomseg_classes")
 if (entry != null) {
-    shared.saving().refuseUnread(entry, imageData)
+    shared.load("glomseg_data_file").refuseUnread(entry, imageData)
     shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
     shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
 }

@@ -74,7 +74,7 @@ def overlap = option("overlap", "32") as int
 def seed = option("seed", "0") as int
 def classes = values("class") ?: ["Glomerulus", "Glomerulus: Sclerotic"]
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
-def unread = shared.saving().unread(entry, imageData)
+def unread = shared.load("glomseg_data_file").unread(entry, imageData)
 if (unread) {  // tiles that were exported before may be all that is left
     say("WARNING: ${unread} Left out")
     return
@@ -315,8 +315,8 @@ static void nameIgnoredOnce(File listing) {
 }
 
 /* What a run was not sure of. */
-static boolean isCandidate(item) {
-    return item.getPathClass()?.toString()?.startsWith("Candidate: ")
+boolean isCandidate(item) {
+    return rule.isCandidate(item.getPathClass()?.toString())
 }
 
 /* Whether a glomerulus stands where a candidate lies, or one that was rejected; as glomseg's reviewed.py has it. */

@@ -78,7 +78,7 @@ class Candidates {
 
     private static List<Map> outlines(Path run, def entry) {
         def kept = Runs.fromFile(run.resolve(entry.getID() + ".geojson")).features ?: []
-        return kept.findAll { !it.properties?.classification?.name.toString().startsWith("Candidate") }
+        return kept.findAll { !(it.properties?.classification?.name ==~ /\s*Candidate\s*(:.*)?/) }
     }
 
     /** Return what tells the candidates of an image from those of another run. */

@@ -38,10 +38,15 @@ boolean isOf(item, String wanted) {
     return item.getROI().isArea() && item.getROI().getArea() > 0 && isClass(item.getPathClass()?.toString(), wanted)
 }
 
+/** Tell whether a class is one of candidates. */
+boolean isCandidate(String name) {
+    return namesOf(name).take(1) == ["Candidate"]
+}
+
 /** Return what a class is derived from; a candidate for a class is of that class here. */
 String baseOf(String name) {
     def names = namesOf(name)
-    return (names.take(1) == ["Candidate"] ? names.drop(1) : names).find() ?: ""
+    return (isCandidate(name) ? names.drop(1) : names).find() ?: ""
 }
 
 /** Say which classes of objects were read as wanted ones though QuPath takes them for others, and how often. */

@@ -24,7 +24,7 @@ boolean isToKeep(def saving, def entry, def imageData) {
     def known = saving.stamps()?.get(imageData)
     if (entry == null || known == null)
         return false
-    def now = saving.stamp(entry)
+    def now = onDisk().stamp(entry)
     def isTried = known.failed?.stamp == now && Instant.now().isBefore(known.failed.at.plusSeconds(AGAIN))
     return !(now in [["none"], known.file, known.kept?.stamp]) && !isTried && saving.isSavedElsewhere(entry, imageData)
 }
@@ -38,11 +38,11 @@ boolean keep(def saving, def entry, def imageData) {
     if (known == null || entry == null || project?.getEntry(imageData) !== entry)  // closed meanwhile
         return false
     synchronized (known) {
-        def stamp = saving.stamp(entry), before = known.kept?.folder
+        def stamp = onDisk().stamp(entry), before = known.kept?.folder
         if (before != null && known.kept.stamp == stamp && Files.exists(before))
             return true
-        def content = saving.content(entry)
-        if (!content.length || saving.stamp(entry) != stamp)
+        def content = onDisk().content(entry)
+        if (!content.length || onDisk().stamp(entry) != stamp)
             return false
         def folder = before
         if (before == null || !isIn(before, content))
@@ -67,7 +67,7 @@ void tryToKeep(def saving, def entry, def imageData) {
     try {
         keep(saving, entry, imageData)
     } catch (IOException | RuntimeException error) {  // groovylint-disable-line CatchRuntimeException
-        def stamp = saving.stamp(entry)
+        def stamp = onDisk().stamp(entry)
         if (known.failed?.stamp != stamp)
             LoggerFactory.getLogger("GlomSeg").warn("What another program saved of ${entry.getImageName()} could not " +
                 "be kept: ${error}")
@@ -81,7 +81,7 @@ void settle(def saving) {
     closed.each { data, known ->
         if (saving.isReadOrSaved(known, data))
             tell(known)
-        else if (known.kept != null && saving.stamp(known.kept.entry) == known.kept.stamp)
+        else if (known.kept != null && onDisk().stamp(known.kept.entry) == known.kept.stamp)
             known.kept.folder.toFile().deleteDir()
         known.kept = null
         known.failed = null
@@ -108,4 +108,8 @@ void tell(Map known) {
 private String clock(long ms) {
     def time = LocalTime.ofInstant(Instant.ofEpochMilli(ms), ZoneId.systemDefault())
     return time.truncatedTo(ChronoUnit.SECONDS).toString()
+}
+
+private def onDisk() {
+    return shared.load("glomseg_data_file")
 }

@@ -423,7 +423,7 @@ void saveData(def entry, def imageData) {
 }
 
 void refuseToOverwrite(def entry, def imageData) {
-    saving().refuseUnread(entry, imageData)
+    load("glomseg_data_file").refuseUnread(entry, imageData)
     refuseAnother(entry, imageData)
     if (!isShown(imageData) || !saving().isSavedElsewhere(entry, imageData))
         return

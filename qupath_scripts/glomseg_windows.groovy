@@ -307,12 +307,12 @@ abstract class ImageWindow {
         shared.refuseAnother(entry, data)
         takeOverMarks()
         def old = data
-        def (there, merge, setInProject, disk) = shared.saving().broughtTogether(entry, old)
+        def (there, merge, setInProject, disk) = shared.load("glomseg_together").broughtTogether(entry, old)
         if (there.isChanged() || merge.isLessThere())
             keep("load", shared.saving().whole(old))
         if (there.isChanged())
             keepTheirs()
-        if (disk == null || shared.saving().stamp(entry) != disk[0])
+        if (disk == null || shared.load("glomseg_data_file").stamp(entry) != disk[0])
             throw new IllegalStateException(AGAIN)
         setInProject()
         shared.saving().inStep(entry, there, disk)
@@ -327,7 +327,7 @@ abstract class ImageWindow {
 
     void overwrite() {
         shared.refuseAnother(entry, data)
-        def disk = shared.saving().atRest(entry)
+        def disk = shared.load("glomseg_data_file").atRest(entry)
         if (disk == null)
             throw new IllegalStateException(AGAIN)
         keepTheirs()

@@ -79,10 +79,8 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def key = entry.getID()
     refuseAnotherImage(shared, run, entry, imageData)
     def hierarchy = imageData.getHierarchy()
-    def (predictions, foreign) = PathIO.readObjects(run.resolve(key + ".geojson")).split {
-        it.getMetadata().keySet().containsAll([RUN, FINGERPRINT])
-    }
-    predictions.each { takePaintOff(it) }
+    def ofRun = shared.load("glomseg_run_file")
+    def (predictions, foreign) = ofRun.outlines(run, key)
     def areaFile = run.resolve("area").resolve(key + ".geojson")
     def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
@@ -119,13 +117,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def scale = otherScale(runs.fromFile(run.resolve("run.json")).images?.get(key)?.mpp, imageData.getServer())
     if (scale)
         say(shared, imageData, "WARNING: run ${run.getFileName()} ${scale}, annotate it anew")
-    def corrected = predictions.count { !whose.isMachines(it) }
-    if (corrected)
-        say(shared, imageData, "${corrected == 1 ? "1 outline was" : "${corrected} outlines were"} changed since the " +
-            "run wrote ${key}.geojson: a person's from now on")
-    if (foreign)
-        say(shared, imageData, "WARNING: left out of ${key}.geojson what is not of a run: ${foreign.size()} objects; " +
-            "File > Import objects from file brings such in")
+    ofRun.remarks(predictions, foreign, run, key).each { say(shared, imageData, it) }
     if (plan.doubtful)
         say(shared, imageData, "WARNING: all ${plan.doubtful.size()} outlines of an earlier run are gone at once, " +
             "which is not taken for a review; `glomseg collect --believe-deletions` takes it for one")
@@ -134,14 +126,7 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
         (hidden ? "; " + shared.NAMES_ARE_HIDDEN : ""))
     return [added: plan.add.size(), removed: plan.remove.size(), kept: plan.keep.size(), person: plan.person,
             rejected: plan.rejected, doubtful: plan.doubtful.size(), hidden: hidden ? 1 : 0,
-            corrected: corrected as int, foreign: foreign.size()]
-}
-
-/** Take off the colour that the review gave an outline while it was exported: a file holds it with another alpha. */
-void takePaintOff(PathObject item) {
-    def painted = item.getMetadata().remove("glomseg.painted")
-    if (painted?.isInteger() && item.getColor() != null && (painted.toInteger() ^ item.getColor()) << 8 == 0)
-        item.setColor((Integer) null)
+            corrected: ofRun.corrected(predictions), foreign: foreign.size()]
 }
 
 /** Refuse a run that looked at another image under this id. */

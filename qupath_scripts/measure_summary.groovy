@@ -26,7 +26,7 @@ def given = binding.hasVariable("args") ? (args as List<String>) : []
 def file = given ? Path.of(given[0]) : entry.getEntryPath().getParent().getParent().resolve("glomeruli_summary.csv")
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
-shared.saving().refuseUnread(entry, imageData)
+shared.load("glomseg_data_file").refuseUnread(entry, imageData)
 shared.load("glomseg_other_image").refuse(entry, imageData.getServer())
 shared.load("glomseg_image_settings").takeSaved(getProject(), entry, imageData)
 def rule = shared.load("glomseg_classes"), tables = shared.load("glomseg_tables")

@@ -212,7 +212,7 @@ left[4].setDescription("a comment")
 right[5].getMetadata()["glomseg.verdict"] = "reject"
 right[5].setPathClass(PathClass.fromString("Rejected"))
 right[6].setPathClass(PathClass.fromString("Glomerulus: Crescent"))
-shared.saving().addAsWritten(entry, base, ourData, theirData)
+shared.load("glomseg_together").addAsWritten(entry, base, ourData, theirData)
 def merge = bringTogether()
 def stood = left.collect { one -> there.getAnnotationObjects().findAll { it.getID() == one.getID() } }
 return told([counts: stood*.size(), moved: [stood*.get(0), PathIO.readObjects(file).sort { it.getROI().getCentroidX() }]

@@ -37,6 +37,8 @@ def within = { type -> review.getScene().getRoot().lookupAll("*").findAll { type
 def initials = { within(TextField).find { it.getPromptText() == "yours" } }
 def verdict = { it.getMetadata()["glomseg.verdict"] }
 def inOrder = { hierarchy.getAnnotationObjects().sort { it.getROI().getCentroidX() } }
+def disc = { x, y, side -> PathObjects.createAnnotationObject(
+    ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }
 """
 """What the tests' Groovy may use."""
 
@@ -50,11 +52,6 @@ ALONE = """
 }
 """
 """Give a window the focus; the headless platform takes it from no other, and the newest that has it gets the keys."""
-
-DISC = """
-def disc = { x, y, side -> PathObjects.createAnnotationObject(
-    ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }
-"""
 
 
 class Desk:
@@ -82,7 +79,7 @@ class Desk:
 
     def draw(self, count: int, *, row: int = 10, side: int = 60) -> None:
         """Replace all objects by so many discs of rising confidence from left to right, as no run left it, and save."""
-        self.fx(f"""{DISC}
+        self.fx(f"""
             hierarchy.clearAll()
             hierarchy.addObjects((0..<{count}).collect {{ n ->
                 def item = disc(40 + (n % {row}) * {2000 // row}, 100 + n.intdiv({row}) * 45, {side})

@@ -1,8 +1,6 @@
 """What another program saved of an image that is open here, and what was done here since: nothing of either is lost."""
 
 import shutil
-import threading
-import time
 
 import pytest
 from support.another_qupath import ELSEWHERE, PRESS, WARNED, files_of, load_it
@@ -18,8 +16,6 @@ UNSEEN = "gui.getStage().getProperties().get('glomseg.stamps').clear()\n"
 """As if QuPath had not been watched before."""
 
 MAYBE = "within(Label).any { it.getText() =~ /If you saved this image here/ && it.getParent().isVisible() }"
-DISC = """def disc = { x, y, side -> PathObjects.createAnnotationObject(
-    ROIs.createEllipseROI(x, y, side, side, ImagePlane.getDefaultPlane()), PathClass.fromString("Glomerulus")) }"""
 
 
 def test_what_another_program_saves_meanwhile_is_neither_overwritten_nor_in_the_way(review):
@@ -204,112 +200,6 @@ def test_a_verdict_that_was_saved_elsewhere_before_anything_was_noted_is_not_ove
     assert review.on_disk() == "reject accept - - -"
 
 
-SAVED = "theirs.setProperty('glomseg.saves', '' + theirs.getProperty('glomseg.saves') + ' another')\n"
-"""As a QuPath with the menu names each of its saves."""
-
-
-@pytest.mark.parametrize("is_read", [True, False])
-def test_what_another_saves_before_the_look_at_what_was_read_or_saved_here_is_not_overwritten(review, is_read):
-    """QuPath's file is looked at a moment after QuPath read or wrote it: then it was another's, and taken for its."""
-    review.press("Y")
-    review.until("data.isChanged()", "false")
-    theirs = f"{SAVED}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'; there.saveImageData(theirs)\n"
-    if is_read:
-        review.fx(f"{ELSEWHERE}def old = there.readImageData()\n{theirs}gui.getViewer().setImageData(old)")
-    else:
-        review.fx(f"gui.getProject().getEntry(data).saveImageData(data)\n{ELSEWHERE}{theirs}")
-    review.until(WARNED, "true")
-    review.fx("inOrder()[2].setName('ours'); data.setChanged(true)")
-    load_it(review)
-    assert review.on_disk() == "accept accept - - -"
-    assert review.fx("inOrder()*.getName().toString()") == "[null, null, ours, null, null]"
-
-
-@pytest.mark.parametrize("done", ["setName('theirs')", "getMeasurementList().put('Cells', 7d)"])
-def test_what_another_program_saves_while_an_image_is_opened_is_not_overwritten(review, done):
-    """One that names no saves, as a QuPath without the menu and `glomseg measure --write`."""
-    review.press("Y")
-    review.until("data.isChanged()", "false")
-    review.fx(
-        f"{ELSEWHERE}def old = there.readImageData()\nordered[2].{done}; there.saveImageData(theirs)\n"
-        "gui.getViewer().setImageData(old)"
-    )
-    review.until(WARNED, "true")
-    load_it(review)
-    theirs = "[inOrder()[2].getName(), inOrder()[2].getMeasurementList().get('Cells')].toString()"
-    assert review.fx(theirs) == ("[theirs, NaN]" if "Name" in done else "[null, 7.0]")
-
-
-def test_what_another_qupath_is_writing_is_not_taken_for_what_was_read_here(review, tmp_path):
-    """It moves what stood there aside, which is what was read here: then its whole save was taken for that as well."""
-    review.press("Y")
-    review.until("data.isChanged()", "false")
-    data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
-    aside, theirs = data.with_name("data.qpdata.bkp"), tmp_path / "theirs.qpdata"
-    review.fx(
-        f"{ELSEWHERE}{SAVED}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'\n"
-        f"qupath.lib.io.PathIO.writeImageData(new File('{theirs}'), theirs)"
-    )
-    whole = theirs.read_bytes()
-    data.rename(aside)
-    data.write_bytes(whole[: len(whole) // 2])
-    review.window.ask("eval", "Thread.sleep(1500)")
-    noted = review.fx("gui.getStage().getProperties().get('glomseg.stamps').get(data).file?.getAt(1)")
-    data.write_bytes(whole)
-    aside.unlink()
-    assert noted != str(len(whole) // 2)
-    review.until(WARNED, "true")
-    load_it(review)
-    assert review.on_disk() == "accept accept - - -"
-
-
-def test_what_another_saves_once_more_while_its_save_is_overwritten_is_kept(review, tmp_path):
-    data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
-    aside, theirs = data.with_name("data.qpdata.bkp"), tmp_path / "theirs.qpdata"
-    review.press("Y")
-    review.until("data.isChanged()", "false")
-    review.fx(
-        f"{ELSEWHERE}{SAVED}there.saveImageData(theirs); ordered[4].setName('second')\n"
-        f"qupath.lib.io.PathIO.writeImageData(new File('{theirs}'), theirs)"
-    )
-    review.until(WARNED, "true")
-    second = theirs.read_bytes()
-
-    def save():
-        data.rename(aside)
-        with data.open("wb", buffering=0) as file:
-            for start in range(0, len(second), 500):
-                file.write(second[start : start + 500])
-                time.sleep(0.06)
-        aside.unlink()
-
-    saving = threading.Thread(target=save)
-    saving.start()
-    time.sleep(0.2)
-    review.fx(PRESS.format("Overwrite it"))
-    saving.join()
-    review.until("data.isChanged()", "false")
-    assert review.on_disk() == "accept - - - -"
-    kept = (review.project.parent / "glomseg/backup/1").rglob("data.qpdata")
-    assert second in [path.read_bytes() for path in kept]
-
-
-def test_data_that_a_second_viewer_begins_to_show_are_no_newer_than_they_were(review):
-    review.press("Y")
-    review.until("data.isChanged()", "false")
-    review.fx(
-        f"{ELSEWHERE}ordered[1].getMetadata()['glomseg.verdict'] = 'accept'; there.saveImageData(theirs)\n"
-        "gui.getViewerManager().setGridSize(1, 2)\n"
-        "gui.getAllViewers().find { it.getImageData() == null }.setImageData(data)"
-    )
-    try:
-        review.until(WARNED, "true")
-        load_it(review)
-        assert review.on_disk() == "accept accept - - -"
-    finally:
-        review.fx("gui.getAllViewers()[1].resetImageData(); gui.getViewerManager().setGridSize(1, 1)")
-
-
 def test_saving_in_qupath_itself_is_no_other_program(review):
     review.press("Y")
     review.fx("gui.getProject().getEntry(data).saveImageData(data)")
@@ -351,7 +241,7 @@ def test_a_backup_that_is_dropped_onto_the_window_is_not_saved_over_what_was_don
     backup = tmp_path / "data.qpdata"
     data = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()") / "data.qpdata"
     shutil.copy(data, backup)
-    review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50)); gui.getProject().getEntry(data).saveImageData(data)")
+    review.fx("hierarchy.addObject(disc(1900, 900, 50)); gui.getProject().getEntry(data).saveImageData(data)")
     if not is_watched:
         review.fx("gui.getStage().getProperties().get('glomseg.stamps').clear()")
     review.fx(f"gui.openSavedData(gui.getViewer(), new File('{backup}'), false, true)")
@@ -415,7 +305,7 @@ def test_what_was_saved_here_and_another_qupath_saved_over_stands_again(review):
     """It had the image open, and saved it as it had read it: what was done here last is nowhere else then."""
     review.fx(ELSEWHERE + "ordered[4].setName('theirs'); gui.getStage().getProperties()['theirs'] = [there, theirs]")
     review.press("Y")
-    review.fx(f"{DISC}; hierarchy.addObject(disc(1900, 900, 50)); hierarchy.removeObject(inOrder()[3], true)")
+    review.fx("hierarchy.addObject(disc(1900, 900, 50)); hierarchy.removeObject(inOrder()[3], true)")
     review.press("X")
     review.until("data.isChanged()", "false")
     assert review.on_disk() == "accept reject - - -"
