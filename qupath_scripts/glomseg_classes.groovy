@@ -130,7 +130,7 @@ String offPlane(items) {
 }
 
 private List<String> namesOf(String name) {
-    return (name ?: "").split(":")*.trim().findAll { it }
+    return (name ?: "").split(":")*.strip().findAll { it }
 }
 
 private boolean isStarred(List<String> names) {
@@ -138,8 +138,8 @@ private boolean isStarred(List<String> names) {
 }
 
 private List<String> bareNames(String name) {
-    def bare = (name ?: "").split("[:,;]").collect { it.replaceAll("[\\s_-]+", "").toLowerCase(Locale.ROOT) }
-    return bare.collect { singular(it) }.findAll { it }
+    def shown = (name ?: "").replaceAll("[\\s\\p{Z}\\p{Cf}_-]+", "").toLowerCase(Locale.ROOT)
+    return shown.split("[:,;]").collect { singular(it) }.findAll { it }
 }
 
 private String singular(String word) {

@@ -9,6 +9,7 @@ Classes are compared as QuPath does: "Glomerulus:Sclerotic" is "Glomerulus: Scle
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ ANNOTATION = "annotation"
 CANDIDATE = "Candidate"
 """What the class of an outline begins with that is not sure enough to count: it is no kind of glomerulus."""
 
+_BLANKS = "".join(sign for sign in map(chr, range(0x3001)) if sign.isspace() and sign not in "\x85\xa0\u2007\u202f")
+"""What Java, and so QuPath, takes off the ends of a name."""
 _LONG = 8
 """Letters of a word from which one wrong letter is taken for a slip."""
 
@@ -53,8 +56,8 @@ class LeftOutObjects:
 
 
 def names_of(class_name: str | None) -> tuple[str, ...]:
-    """Split a class as QuPath does: "A : B" is ("A", "B"), B derived from A."""
-    return tuple(part.strip() for part in (class_name or "").split(":") if part.strip())
+    """Split a class as QuPath does: "A : B" is ("A", "B"), B derived from A; blanks that do not break a line stay."""
+    return tuple(name for part in (class_name or "").split(":") if (name := part.strip(_BLANKS)))
 
 
 def candidate_class(class_name: str) -> str:
@@ -135,8 +138,8 @@ def _begins(
 
 
 def _bare_names(class_name: str | None) -> tuple[str, ...]:
-    """Split a class at commas and semicolons too, and take from each name case, blanks and plural."""
-    parts = re.split(r"[:,;]", class_name or "")
+    """Split a class at commas and semicolons too, and take from each name case, what does not show, and plural."""
+    parts = re.split(r"[:,;]", "".join(sign for sign in class_name or "" if unicodedata.category(sign) != "Cf"))
     return tuple(bare for part in parts if (bare := _singular(re.sub(r"[\s_-]+", "", part).casefold())))
 
 

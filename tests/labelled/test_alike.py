@@ -15,6 +15,9 @@ from glomseg.labelled.alike import alike
         (("high-fat", "high\u2013fat"), True),
         (("high\u2212fat", "highfat"), True),
         (("WT", "KO"), False),
+        (("7", "7,0"), True),
+        (("M1", "M1\u200b"), True),
+        (("\u200b", "M1"), False),
     ],
 )
 def test_one_name_in_two_spellings(names: tuple[str, ...], together: bool) -> None:

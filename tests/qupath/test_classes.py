@@ -48,14 +48,17 @@ def test_a_class_and_those_derived_from_it(name: str) -> None:
         "Glomerulous",
         "Glomerlus",
         "Golmerulus",
+        "Glomerulus\u00a0",
+        "Glomerulus\u200b",
+        "\ufeffGlom\u00aderulus: Sclerotic",
     ],
 )
 def test_near_spellings_count_and_are_said(name: str) -> None:
     assert is_class(name, "Glomerulus")
     assert not is_exactly(name, "Glomerulus")
     (said,) = describe_spellings([PathObject(geometry=box(0, 0, 1, 1), class_name=name)], LISTED)
-    assert name in said
-    assert "Glomerulus" in said
+    assert repr(name) in said  # as it is written, also where one does not see it
+    assert "read as Glomerulus" in said
 
 
 @pytest.mark.parametrize(

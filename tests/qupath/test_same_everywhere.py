@@ -29,6 +29,8 @@ GLOMERULI = {  # class: whether it is sclerosed
     "GLOMERULUS": False,
     "Glomerlus": False,
     "Glomerulus, sclerotic": True,
+    "Glomerulus\u00a0": False,
+    "Glomeruli\u200b: Sclerotic": True,
 }
 OTHERS = ("Glomerulus*", "Glomerulus: Artefact*", "Rejected", "rejected", "Tubule", "Glom", "sclerotic", "")
 AREAS = {
