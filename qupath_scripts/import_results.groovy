@@ -19,36 +19,18 @@ import groovy.transform.Field
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption
-import java.nio.file.StandardOpenOption
 import java.security.MessageDigest
 import java.util.concurrent.Callable
-import org.locationtech.jts.geom.Geometry
-import org.locationtech.jts.index.strtree.STRtree
 import qupath.fx.dialogs.Dialogs
 import qupath.fx.utils.FXUtils
 import qupath.lib.gui.UserDirectoryManager
 import qupath.lib.io.GsonTools
 import qupath.lib.io.PathIO
-import qupath.lib.objects.PathObject
 
-@Field static final String RUN = "glomseg.run"
-@Field static final String FINGERPRINT = "glomseg.fingerprint"
-@Field static final String MEASURED = "glomseg.measured"
-@Field static final String REJECTED = "glomseg.rejected"
 @Field static final String WRITE = "glomseg.write"  // of the image's data: which write it is based on
 @Field static final String STANDS = "glomseg.stands"  // of the image's data: whose outcome stands, as undos take back
-@Field static final double OVERLAP = 0.3
-@Field static final double COINCIDENCE = 0.5
-@Field static final double RECTANGLE = 0.999
-@Field static final String HOLDER = ".lock.json"  // who works in the folder of runs
-@Field static final long STALE_MS = 300_000
-@Field static final int FEW = 2
-
-@Field def rule, whose
 
 def shared = new GroovyShell(getClass().getClassLoader()).parse(besideThis("glomseg_shared.groovy"))
-rule = shared.load("glomseg_classes")
-whose = shared.load("glomseg_whose")
 def imageData = getCurrentImageData()
 def project = getProject()
 def entry = getProjectEntry()
@@ -68,7 +50,8 @@ if (run == null) {
     println "${entry.getImageName()}: nothing was chosen, nothing changed"
     return
 }
-def work = { holding(home) { bringIn(shared, run, home, given.contains("forget-rejections")) } }
+def forget = given.contains("forget-rejections")
+def work = { shared.load("glomseg_lock").holding(home) { bringIn(shared, run, home, forget) } }
 // the choice may have taken long: what counts is the image as a viewer shows it now
 return wasShown ? shared.withDataOfNow(project, entry, work) : work()
 
@@ -81,8 +64,9 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def hierarchy = imageData.getHierarchy()
     def ofRun = shared.load("glomseg_run_file")
     def (predictions, foreign) = ofRun.outlines(run, key)
+    def decide = shared.load("glomseg_ownership"), runs = shared.load("glomseg_runs")
     def areaFile = run.resolve("area").resolve(key + ".geojson")
-    def area = Files.exists(areaFile) ? union(PathIO.readObjects(areaFile)) : null
+    def area = Files.exists(areaFile) ? decide.union(PathIO.readObjects(areaFile)) : null
     def before = imageData.getProperty(WRITE)?.toString()?.minus(WRITE + "=")
     refuseDataOfAnother(shared, home, before, entry, imageData)
     shared.refuseToOverwrite(entry, imageData)
@@ -91,10 +75,10 @@ Map<String, Integer> bringIn(def shared, Path run, Path home, boolean forget) {
     def isLost = earlier == null
     earlier = earlier ?: []
     def existing = hierarchy.getAnnotationObjects() as List
-    def runs = shared.load("glomseg_runs"), elsewhere = before == null ? null : [] as Set
-    def plan = planUpdate(existing, predictions, area, earlier, [
-        known: before != null, forget: forget, detections: large(hierarchy, predictions),
-        brought: isLost ? [] : brought(existing, earlier) { foundBy(runs, home, it, key, elsewhere) }])
+    def elsewhere = before == null ? null : [] as Set
+    def plan = decide.plan(existing, predictions, area, earlier, [
+        known: before != null, forget: forget, detections: decide.large(hierarchy, predictions),
+        brought: isLost ? [] : decide.brought(existing, earlier) { decide.foundBy(home, it, key, elsewhere) }])
     if (plan.remove || plan.add) {
         def write = UUID.randomUUID().toString().replace("-", "")
         shared.load("glomseg_backup").copy(entry, getProject().getPath(), home, run)
@@ -165,63 +149,6 @@ void refuseDataOfAnother(def shared, Path home, String write, def entry, def ima
             "glomseg undo PROJECT ${wrote.getName()}")
 }
 
-/** Do something as the one glomseg that works in the folder of runs; others write down that they do, too. */
-def holding(Path home, Closure what) {
-    def file = home.resolve(HOLDER)
-    if (runsThis(holder(file)))  // `glomseg qupath run --save` holds the folder for this very script
-        return what()
-    def token = UUID.randomUUID().toString().replace("-", "")
-    def text = GsonTools.getInstance().toJson([
-        token: token, person: System.getProperty("user.name"), host: hostName(), process: ProcessHandle.current().pid(),
-        since: java.time.OffsetDateTime.now().toString(), command: "import_results.groovy in QuPath"])
-    if (Files.exists(file) && isDead(file))
-        Files.deleteIfExists(file)
-    try {
-        Files.writeString(file, text, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)
-    } catch (java.nio.file.FileAlreadyExistsException ignored) {
-        throw new IllegalStateException("Another glomseg is working in ${home}: ${holder(file)}; wait for it.")
-    }
-    try {
-        return what()
-    } finally {
-        if (holder(file)?.token == token)
-            Files.deleteIfExists(file)
-    }
-}
-
-boolean runsThis(Map who) {
-    if (who?.host != hostName() || !(who.process instanceof Number))
-        return false
-    def above = ProcessHandle.current().parent()
-    while (above.isPresent() && above.get().pid() != (who.process as long))
-        above = above.get().parent()
-    return above.isPresent()
-}
-
-Map holder(Path file) {
-    try {
-        return GsonTools.getInstance().fromJson(Files.readString(file), Map)
-    } catch (IOException | com.google.gson.JsonParseException ignored) {
-        return [:]
-    }
-}
-
-boolean isDead(Path file) {
-    def who = holder(file)
-    def isHere = who?.host == hostName() && who.process instanceof Number
-    if (isHere && !ProcessHandle.of(who.process as long).isPresent())
-        return true
-    return System.currentTimeMillis() - Files.getLastModifiedTime(file).toMillis() > STALE_MS
-}
-
-String hostName() {
-    try {
-        return InetAddress.getLocalHost().getHostName()
-    } catch (UnknownHostException ignored) {
-        return "this computer"
-    }
-}
-
 /** Tell a result: by a notification where a viewer shows the image, and in the log. */
 void say(def shared, def imageData, String text) {
     def title = getProjectEntry().getImageName()
@@ -268,144 +195,6 @@ Path chooseRun(def shared, List<Path> runs, boolean inWindow) {
     return picked == null ? null : named[picked]
 }
 
-/** Decide what changes, by the rules of glomseg's ownership.py. */
-Map planUpdate(List existing, List predictions, Geometry area, List earlier, Map how) {
-    def written = earlier.collectEntries { [(whose.mark(it)): it.getMeasurements().keySet() as Set] }
-    def (machine, persons) = existing.split {
-        whose.isMachines(it) && !(it in how.brought) && !hasOwnMeasurements(it, written[whose.mark(it)])
-    }
-    def (elsewhere, here) = persons.split { whose.isOffPlane(it) }
-    def machineIndex = index(machine)
-    def personsIndex = index(here + how.detections)
-    def elsewhereIndex = index(elsewhere.findAll { !overlaps(it, machineIndex, true) })
-    def (covered, free) = predictions.split {
-        overlaps(it, personsIndex, true) || overlaps(it, elsewhereIndex, true)
-    }
-    def standing = machine.collectEntries { [(whose.mark(it)): it] }
-    def asked = free.collectEntries { [(whose.fingerprint(it)): it] }  // one that was changed since is another
-    def there = asked.findAll { mark, item -> standing.containsKey(mark) && whose.isMachines(item) }.keySet()
-    def keep = there.collect { standing[it] }
-    def others = machine.findAll { item -> !keep.any { it.is(item) } }
-    def isInside = { area == null || area.intersects(shape(it).getCentroid()) }
-    def (inside, outside) = others.split(isInside)
-    def left = asked.findAll { !(it.key in there) }.values().findAll { !shape(it).isEmpty() }
-    def outsideIndex = index(outside)
-    left = left.findAll { !overlaps(it, outsideIndex) }
-    def (gone, doubtful) = deletions(existing, earlier.findAll { !standing.containsKey(whose.mark(it)) }, how.known)
-    def measured = persons.findAll { whose.isMachines(it) }  // theirs for measurements alone: known for good
-    def theirs = measured.collect { whose.mark(it) }
-    def rejected = how.forget ? [] : gone
-    def known = how.forget ? gone.findAll { whose.mark(it) in theirs } : gone
-    def rejectedIndex = index(rejected)
-    def (refused, add) = left.split { overlaps(it, rejectedIndex) }
-    def dropped = index(covered + refused), instead = index(add + rejected)
-    def (seenAgain, remove) = inside.split {  // what the run saw in its place gave way to a person's beside it
-        overlaps(it, dropped) && !overlaps(it, instead) && !coincides(it, personsIndex)
-    }
-    keep += seenAgain
-    gone.each { it.getMetadata().put(REJECTED, "yes") }
-    def remembered = earlier.findAll { standing.containsKey(whose.mark(it)) } + gone + doubtful
-    return [remove: remove, add: add, keep: keep, doubtful: doubtful, remembered: remembered,
-            remember: keep + outside + add + known + doubtful.findAll { !isInside(it) },
-            person: predictions.size() - asked.size(), rejected: refused.size()]
-}
-
-/** Tell what a person deleted from what is in doubt: a run of which nothing is seen, unless it left but few. */
-List deletions(List existing, List missing, boolean known) {
-    def seen = existing.findAll { it.getMetadata().containsKey(FINGERPRINT) }.collect { it.getMetadata()[RUN] } as Set
-    def left = missing.findAll { !it.getMetadata().containsKey(REJECTED) }.countBy { it.getMetadata()[RUN] }
-    return missing.split { item ->
-        def run = item.getMetadata()[RUN]
-        item.getMetadata().containsKey(REJECTED) || run in seen || (known && left[run] <= FEW)
-    }
-}
-
-/** List the outlines of runs that a person brought in from elsewhere, by the rules of glomseg's brought.py. */
-List brought(List existing, List earlier, Closure<Set> foundBy) {
-    def known = earlier.collect { it.getMetadata()[FINGERPRINT] } as Set
-    def found = [:].withDefault(foundBy)
-    return existing.findAll { item ->
-        def run = item.getMetadata()[RUN], written = item.getMetadata()[FINGERPRINT]
-        run && !(written in known) && found[run] != null && !(written in found[run])
-    }
-}
-
-/** Return the fingerprints of what a run found on an image, `elsewhere` for one of another place; null: not known. */
-Set foundBy(def runs, Path home, String run, String key, Set elsewhere) {
-    def isName = !(run ==~ /\..*|.*[\/\\:].*/)
-    if (isName && !Files.exists(home.resolve(run)))
-        return elsewhere
-    if (!isName || !Files.exists(home.resolve(run).resolve("run.json")))
-        return null
-    def folder = home.resolve(run)
-    def files = [folder, folder.resolve("candidates")].collect { it.resolve(key + ".geojson") }
-        .findAll { Files.exists(it) }
-    def images = runs.fromFile(folder.resolve("run.json")).images
-    if (!files && (images == null || images.containsKey(key)))
-        return null
-    return files.collectMany { PathIO.readObjects(it) }.collect { it.getMetadata()[FINGERPRINT] } as Set
-}
-
-/** Tell whether a person gave an outline measurements that neither the run nor `measure --write` did. */
-boolean hasOwnMeasurements(PathObject item, Set<String> written) {
-    def known = (item.getMetadata()[MEASURED] ?: "").split(";") as List
-    return written != null && item.getMeasurements().keySet().any { !(it in written) && !(it in known) }
-}
-
-Geometry shape(PathObject item) {
-    return item.getROI().getGeometry()
-}
-
-Geometry union(List items) {
-    return org.locationtech.jts.operation.union.UnaryUnionOp.union(items.collect { shape(it) })
-}
-
-/** Return the detections that are large enough to coincide with a prediction. */
-List large(def hierarchy, List predictions) {
-    def smallest = predictions.collect { it.getROI().getArea() }.min() ?: 0
-    return hierarchy.getDetectionObjects().findAll { item ->
-        !whose.isOffPlane(item) && item.getROI().getArea() >= smallest / 2
-    }.toList()
-}
-
-STRtree index(List items) {
-    def tree = new STRtree()
-    items.findAll { it.getROI() != null }.each { tree.insert(shape(it).getEnvelopeInternal(), it) }
-    return tree
-}
-
-/** Tell whether an object overlaps a rival or, of any kind, coincides with an outline; by the rules of rivals.py. */
-boolean overlaps(PathObject item, STRtree others, boolean ofAnyKind = false) {
-    def ours = shape(item)
-    def isTaken = others.query(ours.getEnvelopeInternal()).any { other ->
-        def theirs = shape(other)
-        def smaller = Math.min(ours.getArea(), theirs.getArea())
-        return areRivals(item, other) && ours.intersection(theirs).getArea() > OVERLAP * smaller
-    }
-    return isTaken || (ofAnyKind && coincides(item, others))
-}
-
-boolean coincides(PathObject item, STRtree others) {
-    def ours = shape(item)
-    return others.query(ours.getEnvelopeInternal()).any { other ->
-        def theirs = shape(other)
-        def one = ours.getArea(), two = theirs.getArea(), shared = ours.intersection(theirs).getArea()
-        def isField = two >= RECTANGLE * theirs.getEnvelope().getArea()
-        return !isField && shared > COINCIDENCE * (one + two - shared)
-    }
-}
-
-boolean areRivals(PathObject item, PathObject other) {
-    if (other.getMetadata().containsKey(RUN))
-        return true
-    def base = rule.baseOf(nameOf(item))
-    return other.isAnnotation() && (base == rule.baseOf(nameOf(other)) || rule.isClass(nameOf(other), base))
-}
-
-String nameOf(PathObject item) {
-    return item.getPathClass()?.toString() ?: ""
-}
-
 /** Tell where the memory lies that is true of data with this mark; a duplicate of an image has that of its original. */
 Path memoryOf(Path home, String key, String write) {
     def folder = home.resolve("memory")
@@ -445,13 +234,16 @@ void keepChange(def shared, Path home, Path run, String key, Map change) {
     def numbers = home.toFile().listFiles().collectMany { folder ->
         (new File(folder, "changes/" + key).list() ?: []).findAll { it ==~ /\d+\.json/ }
     }.collect { (it - ".json") as int }
-    def judged = change.stood.findAll { shared.verdict(it) }
+    def whose = shared.load("glomseg_whose"), judged = change.stood.findAll { shared.verdict(it) }
     def content = [
         format_version: 2, run: run.getFileName().toString(), at: java.time.OffsetDateTime.now().toString(),
-        by: System.getProperty("user.name") + " on " + hostName(), kind: "collect", mark: change.mark,
-        previous_mark: change.previous_mark, stands_as: null, before_sha256: null, after_sha256: null,
+        by: System.getProperty("user.name") + " on " + shared.load("glomseg_lock").hostName(), kind: "collect",
+        mark: change.mark, previous_mark: change.previous_mark, stands_as: null,
+        before_sha256: null, after_sha256: null,
         stood: change.stood.collect { whose.fingerprint(it) },
-        ids: change.stood.collectEntries { [(it.getID().toString()): [whose.fingerprint(it), nameOf(it)]] },
+        ids: change.stood.collectEntries {
+            [(it.getID().toString()): [whose.fingerprint(it), it.getPathClass()?.toString() ?: ""]]
+        },
         verdicts: judged.collectEntries { [(it.getID().toString()): shared.verdict(it)] }]
     for (part in ["added", "removed", "remembered"])
         content[part] = [type: "FeatureCollection", features: change[part]]
