@@ -76,10 +76,8 @@ private List noteSaves(def keeping) {
     def shown = getQuPath().getAllViewers()*.getImageData().findAll { it != null }
     shown.each { data ->
         def known = stamps()?.get(data), entry = entryOf(data)
-        if (known != null && isReadOrSaved(known, data))
-            noteNew(entry, data)
-        else if (known == null && entry != null)
-            isSavedElsewhere(entry, data)
+        if (entry != null && (known == null || isReadOrSaved(known, data)))
+            isSavedElsewhere(entry, data)  // which notes it, unless that was done while it waited for a save
     }
     return shown.findAll { keeping.isToKeep(this, entryOf(it), it) }
 }
@@ -91,9 +89,11 @@ boolean isReadOrSaved(Map known, def imageData) {
 
 /** Note data that a viewer begins to show, unless another one shows them already. */
 private void noteShown(def imageData) {
-    def known = imageData == null ? null : stamps()?.get(imageData)
-    if (known == null || isReadOrSaved(known, imageData))
-        noteNew(entryOf(imageData), imageData)
+    def known = imageData == null ? null : stamps()?.get(imageData), entry = entryOf(imageData)
+    if (known == null)
+        noteNew(entry, imageData)
+    else if (entry != null && isReadOrSaved(known, imageData))
+        isSavedElsewhere(entry, imageData)
 }
 
 Map stamps() {

@@ -418,8 +418,10 @@ void save(def project, def entry, def imageData) {
 /** Write the data of an image that may be shown; throws where others saved it since it was read. */
 void saveData(def entry, def imageData) {
     refuseToOverwrite(entry, imageData)
-    entry.saveImageData(imageData)
-    saving().readOrSaved(entry, imageData)
+    synchronized (entry) {  // else what looks at the files meanwhile may note it first, and this as another's
+        entry.saveImageData(imageData)
+        saving().readOrSaved(entry, imageData)
+    }
 }
 
 void refuseToOverwrite(def entry, def imageData) {

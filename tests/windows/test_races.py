@@ -1,10 +1,14 @@
 """What another program saves in the moment in which an image is read, saved or shown here is not taken for that."""
 
+import os
 import threading
 import time
 
 import pytest
 from support.another_qupath import ELSEWHERE, PRESS, WARNED, load_it
+
+from glomseg.qupath.scripts import list_scripts
+from glomseg.runs.backups import list_backups
 
 pytestmark = [pytest.mark.qupath, pytest.mark.slow]
 
@@ -112,3 +116,28 @@ def test_data_that_a_second_viewer_begins_to_show_are_no_newer_than_they_were(re
         assert review.on_disk() == "accept accept - - -"
     finally:
         review.fx("gui.getAllViewers()[1].resetImageData(); gui.getViewerManager().setGridSize(1, 1)")
+
+
+def test_what_a_job_saves_here_is_noted_once_and_not_taken_for_another_programs(review):
+    """The clock's look and the job noted it both, and the second took the first one's name for another's."""
+    folder = review.project.parent / "data" / review.fx("entryOf('kidney_01.tif').getID()")
+    shared = list_scripts()["find_missed"].with_name("glomseg_shared.groovy")
+    before = list_backups(review.project.parent / "glomseg", folder.name)
+    summary = folder / "summary.json"
+    summary.unlink()
+    os.mkfifo(summary)  # QuPath holds the image while it writes that: until somebody reads it
+    save = f"""def gui = qupath.lib.gui.QuPathGUI.getInstance(), data = gui.getImageData()
+        new GroovyShell(getClass().getClassLoader()).parse(new File('{shared}'))
+            .saveData(gui.getProject().getEntry(data), data)"""
+    review.fx("inOrder()[0].setName('ours'); data.setChanged(true)")
+    job = threading.Thread(target=review.window.ask, args=("eval", save))
+    job.start()
+    try:
+        time.sleep(1.5)  # for the look of the clock to wait as well
+        summary.read_text()
+    finally:
+        job.join()
+        summary.unlink()
+    review.window.ask("eval", "Thread.sleep(900)")
+    assert review.fx(WARNED) == "false"
+    assert list_backups(review.project.parent / "glomseg", folder.name) == before
