@@ -8,8 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from glomseg.files import replacing
-from glomseg.pictures.jpeg import png_mark, write_jpeg
+from glomseg.pictures.marked import write_marked
 from glomseg.qupath.objects import Color
 
 TRUE_COLOR, PREDICTED_COLOR = (0, 158, 115), (213, 94, 0)
@@ -48,11 +47,7 @@ def draw_contact_sheet(
         for line, text in enumerate(caption):
             fitting = _fitting(draw, text, font, cell_px)
             draw.text((left, top + cell_px + 2 + _LINE_PX * line), fitting, fill="black", font=font)
-    if path.suffix.lower() != ".png":
-        write_jpeg(sheet, path)
-        return
-    with replacing(path) as temporary:
-        sheet.save(temporary, "PNG", optimize=True, pnginfo=png_mark())
+    write_marked(sheet, path)
 
 
 def _fitting(

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from shapely.geometry.base import BaseGeometry
 
-from glomseg.files import replacing
 from glomseg.geometry import Box, polygons
+from glomseg.pictures.marked import write_marked
 from glomseg.qupath.objects import DEFAULT_COLOR, Color, PathObject
 from glomseg.slides.slide import Slide
 
@@ -35,8 +35,7 @@ def draw_overlay(slide: Slide, objects: Iterable[PathObject], path: Path, style:
     """Write a PNG: the slide, the outlines (level-0 pixels), a scale bar; raises SlideError, RunError."""
     style = style or OverlayStyle()
     picture = paint_overlay(slide, objects, width_px=style.width_px, color_by=style.color_by)
-    with replacing(path) as temporary:
-        picture.save(temporary, "PNG", optimize=True)
+    write_marked(picture, path)
 
 
 def paint_overlay(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ from glomseg.errors import GlomsegError, MeasureError, RunError, SlideError
 from glomseg.files import csv_text, read_csv
 from glomseg.listing import first_names
 from glomseg.pictures.contact_sheet import draw_contact_sheet
-from glomseg.pictures.jpeg import is_marked, write_jpeg
+from glomseg.pictures.marked import is_as_written, write_marked
 from glomseg.pictures.overlay import ColorBy, paint_crop
 from glomseg.report.judgements import read_labels
 from glomseg.slides.slide import open_slide
@@ -87,7 +85,7 @@ def write_gallery(
             progress(f"painting: {slide.image.name}")
             try:
                 for crop, picture in _crops(study, slide, color_by):
-                    write_jpeg(picture, folder / "crops" / f"{crop.name}.jpg")
+                    write_marked(picture, folder / "crops" / f"{crop.name}.jpg")
                     sheets.add(picture, crop.caption)
                     rows.append(row(COLUMNS, crop))
             except RunError:  # there is no room for more
@@ -104,23 +102,20 @@ def write_gallery(
 
 @dataclass(frozen=True)
 class _Before:
-    """The pictures of a former gallery in a folder, by their place there; what else lies there is a person's."""
+    """The pictures of a former gallery in a folder, by their place there.
+
+    What else lies there is a person's, and so is one of ours into which somebody drew.
+    """
 
     folder: Path
     ours: frozenset[str]
 
     @classmethod
     def of(cls, folder: Path) -> _Before:
-        """Know them by their mark, and by the table beside them: former versions marked none."""
-        named: set[str] = set()
-        with suppress(OSError, UnicodeDecodeError, csv.Error):
-            columns, rows = read_csv(folder / LABELS)
-            named = {line["crop"] for line in rows} if {"crop", "object_id"} <= set(columns) else set()
-        crops = {path.relative_to(folder).as_posix(): path for path in folder.glob("crops/*.jpg")}
-        sheets = {path.name: path for path in folder.glob("contact-*.jpg") if _SHEET.fullmatch(path.name)}
-        ours = {name for name, path in crops.items() if name in named or is_marked(path)}  # whatever else a table names
-        ours |= {name for name, path in sheets.items() if named or is_marked(path)}
-        return cls(folder, frozenset(ours))
+        """Know them by their mark."""
+        sheets = [path for path in folder.glob("contact-*.jpg") if _SHEET.fullmatch(path.name)]
+        ours = [path for path in (*sheets, *folder.glob("crops/*.jpg")) if is_as_written(path)]
+        return cls(folder, frozenset(path.relative_to(folder).as_posix() for path in ours))
 
     def refuse_to_replace(self, study: Study) -> None:
         """Raise RunError where a picture of this study would take the place of a person's."""
@@ -130,8 +125,8 @@ class _Before:
         theirs = [name for name in (*sheets, *crops) if name not in self.ours and (self.folder / name).exists()]
         if theirs:
             raise RunError(
-                f"{self.folder} holds {len(theirs)} pictures that would be replaced and are not of a gallery "
-                f"({first_names(theirs)}), so nothing was written; choose another `output`, or move them away"
+                f"{self.folder} holds {len(theirs)} pictures that would be replaced and are not as a gallery "
+                f"left them ({first_names(theirs)}), so nothing was written; choose another `output`, or move them away"
             )
 
     def remove_all_but(self, kept: Collection[str]) -> None:

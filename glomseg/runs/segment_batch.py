@@ -13,6 +13,7 @@ from glomseg.errors import GeoJSONError, GlomsegError, MissingMppError, SlideErr
 from glomseg.files import replacing
 from glomseg.models.card import SPECIES_DIAMETER_UM, ModelCard
 from glomseg.models.predict import Model
+from glomseg.pictures.marked import is_as_written
 from glomseg.pictures.overlay import OverlayStyle, draw_overlay
 from glomseg.qupath.objects import PathObject
 from glomseg.runs.area import area_path, save_area
@@ -122,7 +123,7 @@ def _segment_anew(
         return
     kept = not extras.keep_probability or probability_path(run, job.entry_id).is_file()
     done = run.is_done(job.entry_id, inputs) and kept and is_readable(run, job.entry_id)
-    if not done and (theirs := _corrected(run, job.entry_id)) is not None:
+    if not done and (theirs := _corrected(run, job.entry_id, extras)) is not None:
         listener.warning(
             f"{job.name}: a person changed {theirs} since, so it stays, though the slide or what is asked of it is "
             "another than then; to segment it anew, move that file away"
@@ -143,10 +144,13 @@ def _segment_anew(
         run.update(job.entry_id, replace(record, name=job.name))
 
 
-def _corrected(run: Run, entry_id: str) -> Path | None:
-    """Name the file of a finished image that holds what a person did to it; None where there is none."""
+def _corrected(run: Run, entry_id: str, extras: Extras) -> Path | None:
+    """Name the file of a finished image that holds what a person did to it, its picture too; None where none does."""
     if not run.has_result(entry_id):
         return None
+    picture = overlay_path(run, entry_id)
+    if extras.overlay is not None and picture.is_file() and not is_as_written(picture):
+        return picture
     with suppress(GeoJSONError):  # what is damaged is made anew
         return next(filter(is_a_persons, (run.result_path(entry_id), run.candidates_path(entry_id))), None)
     return None

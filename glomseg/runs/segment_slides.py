@@ -12,6 +12,7 @@ from pathlib import Path
 from glomseg.columns import names
 from glomseg.errors import GeoJSONError, RunError
 from glomseg.listing import first_names
+from glomseg.pictures.marked import is_as_written
 from glomseg.runs.journal import remove_journals
 from glomseg.runs.listener import Listener, keeping
 from glomseg.runs.merge import working_in
@@ -84,26 +85,36 @@ def _refuse_outlines(run: Run, entry_ids: Iterable[str]) -> None:
                 theirs.append(path)
         except GeoJSONError:
             theirs.append(path)
-    if theirs:
-        raise RunError(
-            f"{run.folder} holds {len(theirs)} files that would be replaced and are not of a run, or a person changed "
-            f"them since ({first_names(path.name for path in theirs)}); choose another `output`, or move them away"
-        )
+    _refuse_files(run, theirs)
     refuse_other_table(run.folder / TABLE, names(COLUMNS))
     refuse_own_columns(run.folder / TABLE, names(COLUMNS))
     refuse_other_file(run.folder / SUMMARY, lambda content: content.startswith(HEAD.encode()))
 
 
 def _refuse_pictures(run: Run, entry_ids: Iterable[str], options: SegmentOptions) -> None:
-    """Raise RunError where a picture or kept map would take the place of one that lies there without our outlines."""
+    """Raise RunError where a picture or kept map would take the place of one that lies there without our outlines.
+
+    Or of a picture into which somebody drew.
+    """
     of_run = (overlay_path,) * (options.overlay is not None) + (probability_path,) * options.keep_probability
-    unknown = (key for key in entry_ids if not run.result_path(key).is_file())
-    places = (place(run, key) for key in unknown for place in of_run)
-    if theirs := [path for path in places if path.exists()]:
+    unknown = {key for key in entry_ids if not run.result_path(key).is_file()}
+    places = {place(run, key) for key in unknown for place in of_run}
+    drawn = _drawn_into(run, entry_ids) if options.overlay is not None else []
+    _refuse_files(run, sorted({*(path for path in places if path.exists()), *drawn}))
+
+
+def _drawn_into(run: Run, entry_ids: Iterable[str]) -> list[Path]:
+    """Return the pictures of images that are not as we wrote them."""
+    places = (overlay_path(run, key) for key in entry_ids)
+    return [path for path in places if path.exists() and not is_as_written(path)]
+
+
+def _refuse_files(run: Run, theirs: Sequence[Path]) -> None:
+    if theirs:
         raise RunError(
-            f"{run.folder} holds {len(theirs)} files that would be replaced and are not of a run "
-            f"({first_names(f'{path.parent.name}/{path.name}' for path in theirs)}); choose another `output`, or move "
-            "them away"
+            f"{run.folder} holds {len(theirs)} files that would be replaced and are not of a run, or a person changed "
+            f"them since ({first_names(path.relative_to(run.folder).as_posix() for path in theirs)}); choose another "
+            "`output`, or move them away"
         )
 
 
@@ -114,6 +125,7 @@ def _discard_results(output: Path) -> None:
     except RunError:  # none, or one that cannot be read: what is not of the new run is named in the end
         return
     _refuse_outlines(old, old.images)
+    _refuse_files(old, _drawn_into(old, old.images))
     for entry_id in old.images:
         name = glob.escape(entry_id)
         pictures = (*output.glob(f"overlay/{name}.png"), *output.glob(f"probability/{name}.tif"))

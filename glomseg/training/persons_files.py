@@ -6,7 +6,7 @@ from pathlib import Path
 
 from glomseg.errors import GlomsegError, RunError
 from glomseg.models.card import CARD_NAME, WEIGHTS_NAME
-from glomseg.pictures.jpeg import is_marked
+from glomseg.pictures.marked import is_as_written
 from glomseg.settings import parse_json
 from glomseg.standing_files import refuse_other_table, refuse_own_columns
 from glomseg.training.checkpoint import STATE_NAME
@@ -37,8 +37,8 @@ def refuse_persons_files(folder: Path) -> None:
 
 
 def refuse_persons_picture(path: Path) -> None:
-    """Raise RunError where a picture stands at `path` that is not of glomseg."""
-    if path.exists() and not is_marked(path):
+    """Raise RunError where a picture stands at `path` that is not as glomseg wrote it."""
+    if path.exists() and not is_as_written(path):
         raise _refused(path)
 
 

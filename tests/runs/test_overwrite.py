@@ -4,6 +4,8 @@ import json
 import os
 from pathlib import Path
 
+from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 from support.slides import disc_slide
 
 from glomseg.qupath.objects import PathObject, read_geojson, write_geojson
@@ -33,6 +35,31 @@ def test_outlines_of_a_person_beside_the_slide(tmp_path: Path, oracle_folder: Pa
     assert (tmp_path / "here/glomeruli.csv").read_text() == "animal;weight\nA;30\n"
     (tmp_path / "here/glomeruli.csv").unlink()
     assert glomseg(*arguments).code == 0
+
+
+def test_a_picture_into_which_a_person_drew(tmp_path: Path, oracle_folder: Path, glomseg) -> None:
+    slide = disc_slide(tmp_path / "slide.tif")
+    arguments = ("segment", slide.path, "-o", tmp_path / "out", "--model", oracle_folder, "--overlay")
+    assert glomseg(*arguments).code == 0
+    assert glomseg(*arguments, "--restart").code == 0
+    path = tmp_path / "out/overlay/slide.png"
+    with Image.open(path) as picture:
+        ImageDraw.Draw(picture).ellipse((20, 20, 60, 60), outline="red", width=4)
+        comment = PngInfo()
+        comment.add_text("comment", picture.info["comment"])
+        picture.save(path, pnginfo=comment)
+    drawn = path.read_bytes()
+    refused = glomseg(*arguments, "--restart")
+    assert refused.code == 1
+    assert "or a person changed them since (overlay/slide.png); choose another --output" in refused.err
+    os.utime(slide.path)
+    kept = glomseg(*arguments)
+    assert kept.code == 0
+    assert f"slide.tif: a person changed {path} since, so it stays" in kept.err
+    assert path.read_bytes() == drawn
+    assert glomseg(*arguments[:-1]).code == 0
+    assert path.read_bytes() == drawn
+    assert read_geojson(tmp_path / "out/slide.geojson")
 
 
 def test_a_result_that_a_person_corrected(tmp_path: Path, oracle_folder: Path, glomseg) -> None:

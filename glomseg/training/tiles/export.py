@@ -20,9 +20,10 @@ from PIL import Image
 from shapely.geometry.base import BaseGeometry
 
 from glomseg.errors import GlomsegError, SlideError, TrainingError
-from glomseg.files import filling, replacing, write_json
+from glomseg.files import filling, write_json
 from glomseg.geometry import Box
 from glomseg.labelled.tile_files import EXPORT, UNFINISHED
+from glomseg.pictures.marked import write_marked
 from glomseg.qupath.classes import LeftOutObjects, best_class, describe_spellings, is_class
 from glomseg.qupath.objects import DEFAULT_COLOR, Color
 from glomseg.runs.colour_profiles import name_profiles
@@ -265,8 +266,8 @@ def _write(
                 _mark_outside(drawn, box, size, label=len(plan.shapes) + 1)
             labels = Image.fromarray(drawn, "L")
             labels.putpalette(palette[: 3 * len(names)])
-            _save(Image.fromarray(read_tile(slide, box, settings.size_px)), place / image)
-            _save(labels, place / label)
+            write_marked(Image.fromarray(read_tile(slide, box, settings.size_px)), place / image, is_packed=False)
+            write_marked(labels, place / label, is_packed=False)
             entries.append({"region": _region(plan, box), "image": image, "labels": label})
     content = {
         "qupath_version": version,
@@ -289,11 +290,6 @@ def _region(plan: TilePlan, box: Box) -> dict[str, Any]:
     corner = {"x": int(box.x), "y": int(box.y), "width": int(box.width), "height": int(box.height)}
     path = plan.request.image.readable_path.absolute().as_uri()
     return {"path": path, "downsample": plan.downsample, **corner, "z": 0, "t": 0}
-
-
-def _save(picture: Image.Image, path: Path) -> None:
-    with replacing(path) as temporary:
-        picture.save(temporary, "PNG")
 
 
 def _result(plan: TilePlan) -> ImageTiles:

@@ -11,12 +11,16 @@ from pathlib import Path
 
 from glomseg.errors import LabelError
 from glomseg.labelled.tile_files import EXPORT, TILE, is_unfinished
+from glomseg.pictures.marked import is_as_written
 
 _TEMPORARY = re.compile(r"\..*\.[0-9a-f]{8}\.(png|json)")
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Empty a folder in which an export was cut short, of what that has written and of nothing else."""
+    """Empty a folder in which an export was cut short, of what that has written and of nothing else.
+
+    A label that somebody corrected there stays.
+    """
     record = folder / EXPORT
     try:
         if not (is_unfinished(record) if record.is_file() else _is_hardly_begun(folder)):
@@ -27,7 +31,7 @@ def remove_unfinished(folder: Path) -> None:
         if path.is_dir() and not path.is_symlink():
             with suppress(OSError):  # it is not empty
                 path.rmdir()
-        elif path != record and _is_written(path.name):
+        elif path != record and _is_written(path):
             path.unlink(missing_ok=True)
     if list(folder.iterdir()) == [record]:
         record.unlink()
@@ -39,7 +43,7 @@ def _is_hardly_begun(folder: Path) -> bool:
     return bool(names) and all(re.fullmatch(r"\.export\.[0-9a-f]{8}\.json", name) for name in names)
 
 
-def _is_written(name: str) -> bool:
-    stem = name.removesuffix(".png").removesuffix("-labelled")
+def _is_written(path: Path) -> bool:
+    name, stem = path.name, path.name.removesuffix(".png").removesuffix("-labelled")
     is_tile = name.endswith(".png") and TILE.match(stem) is not None
-    return is_tile or name.endswith("-tiles.json") or _TEMPORARY.fullmatch(name) is not None
+    return (is_tile and is_as_written(path)) or name.endswith("-tiles.json") or _TEMPORARY.fullmatch(name) is not None

@@ -419,5 +419,16 @@ def test_half_an_export_is_no_whole_one(source, tmp_path):
             with pytest.raises(TrainingError, match="is not empty"):
                 export_tiles(pair, folder, settings)
             (folder / "a/mine.txt").unlink()
+            with pytest.raises(Killed), killed_at(half):
+                export_tiles(pair, folder, settings)
+            corrected = next(folder.glob("a/*-labelled.png"))
+            with Image.open(corrected) as label:
+                label.putpixel((3, 3), 1)
+                label.save(corrected)
+            was = corrected.read_bytes()
+            with pytest.raises(TrainingError, match="is not empty"):
+                export_tiles(pair, folder, settings)
+            assert corrected.read_bytes() == was
+            corrected.unlink()
         export_tiles(pair, folder, settings)
         assert {path.relative_to(folder) for path in folder.rglob("*")} == whole
