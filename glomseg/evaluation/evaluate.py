@@ -27,7 +27,7 @@ from glomseg.labelled.label_files import (
     read_outlines,
     touches_edge,
 )
-from glomseg.labelled.label_values import refuse_inverted, refuse_two_ways, say_readings
+from glomseg.labelled.label_values import refuse_inverted, refuse_two_ways, say_mostly_marked, say_readings
 from glomseg.labelled.padding import without_padding
 from glomseg.labelled.pairs import Missing, Pair, of_other_names
 from glomseg.labelled.sample_sheet import SampleSheet
@@ -234,16 +234,15 @@ def _common_classes(images: Sequence[ImageScore]) -> list[str]:
 
 def _masks_read(sides: Sequence[tuple[Pair, Outlines, Outlines]]) -> list[str]:
     """Say how masks were read on each side; raises LabelError where a whole truth, or one of a side, seems inverted."""
-    predicted = [ours.reading for _, ours, _ in sides if ours.reading is not None]
-    true = [theirs.reading for _, _, theirs in sides if theirs.reading is not None]
-    refuse_two_ways(
-        {str(pair.predicted.path): ours.reading for pair, ours, _ in sides if pair.predicted and ours.reading}
-    )
-    refuse_two_ways({str(pair.true.path): theirs.reading for pair, _, theirs in sides if theirs.reading})
+    predicted = {str(pair.predicted.path): ours.reading for pair, ours, _ in sides if pair.predicted and ours.reading}
+    true = {str(pair.true.path): theirs.reading for pair, _, theirs in sides if theirs.reading}
+    refuse_two_ways(predicted)
+    refuse_two_ways(true)
     if len(true) == len(sides):
-        refuse_inverted(true, f"{len(true)} masks of the truth" if len(true) > 1 else "mask of the truth")
-    words = [("predictions", say_readings(predicted)), ("truth", say_readings(true))]
-    return [f"{which}: {said}" for which, said in words if said]
+        refuse_inverted(true.values(), f"{len(true)} masks of the truth" if len(true) > 1 else "mask of the truth")
+    both = (("predictions", predicted), ("truth", true))
+    said = [(which, [say_readings(items.values()), *say_mostly_marked(items)]) for which, items in both]
+    return [f"{which}: {text}" for which, texts in said for text in texts if text]
 
 
 def _read(pair: Pair, settings: EvaluateSettings) -> tuple[Outlines, Outlines]:

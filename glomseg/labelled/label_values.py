@@ -316,6 +316,13 @@ def refuse_inverted(readings: Iterable[LabelReading], what: str) -> None:
         )
 
 
+def say_mostly_marked(readings: Mapping[str, LabelReading]) -> list[str]:
+    """Say which masks of a set are mostly glomerulus, at their edges too; `readings` goes by the names of the files."""
+    found = [name for name, item in readings.items() if item.is_mostly_marked]
+    others = "" if len(found) == len(readings) else ", and the others are not"
+    return [f"mostly glomerulus, at the edges too{others}, so maybe inverted: {first_names(found)}"] if found else []
+
+
 def refuse_two_ways(readings: Mapping[str, LabelReading]) -> None:
     """Raise LabelError where some masks of a set that are min-is-white have 0 for background, and others not.
 

@@ -60,6 +60,11 @@ def names_of(class_name: str | None) -> tuple[str, ...]:
     return tuple(name for part in (class_name or "").split(":") if (name := part.strip(_BLANKS)))
 
 
+def shown(name: str) -> str:
+    """Take out of a name what does not show, such as a blank of no width that came out of a web page."""
+    return "".join(sign for sign in name if unicodedata.category(sign) != "Cf")
+
+
 def candidate_class(class_name: str) -> str:
     """Name the class of a candidate for a class: "Glomerulus" gives "Candidate: Glomerulus"."""
     return f"{CANDIDATE}: {class_name}"
@@ -139,7 +144,7 @@ def _begins(
 
 def _bare_names(class_name: str | None) -> tuple[str, ...]:
     """Split a class at commas and semicolons too, and take from each name case, what does not show, and plural."""
-    parts = re.split(r"[:,;]", "".join(sign for sign in class_name or "" if unicodedata.category(sign) != "Cf"))
+    parts = re.split(r"[:,;]", shown(class_name or ""))
     return tuple(bare for part in parts if (bare := _singular(re.sub(r"[\s_-]+", "", part).casefold())))
 
 

@@ -12,7 +12,7 @@ from glomseg.errors import MeasureError
 from glomseg.files import read_csv
 from glomseg.labelled.sample_sheet import UNKNOWN
 from glomseg.qupath.amend import Amendment
-from glomseg.qupath.classes import is_class
+from glomseg.qupath.classes import is_class, shown
 from glomseg.qupath.objects import Color
 from glomseg.qupath.process import require_qupath
 from glomseg.runs.changes import recorded_ids
@@ -111,7 +111,7 @@ def read_labels(path: Path) -> list[Judgement]:
     labels: dict[tuple[str, str], Judgement] = {}
     for row in _rows(path):
         entry_id = _entry_id(row, path)
-        new = ": ".join(part.strip() for part in row.get("new_class", "").split(":"))
+        new = ": ".join(" ".join(part.split()) for part in shown(row.get("new_class", "")).split(":"))
         if not new:
             continue
         if (

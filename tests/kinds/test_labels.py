@@ -111,6 +111,21 @@ def test_a_set_of_inverted_masks_is_refused(dtype: type, tmp_path: Path, glomseg
     assert "are they inverted" in outcome.err
 
 
+@pytest.mark.parametrize("side", ["data/masks", "predicted"])
+def test_one_inverted_mask_among_others_is_named(side: str, tmp_path: Path, glomseg: Callable) -> None:
+    there = np.where(THERE, 255, 0).astype(np.uint8)
+    for name in "abc":
+        for folder in ("data/masks", "predicted"):
+            (tmp_path / folder).mkdir(exist_ok=True, parents=True)
+            mask = 255 - there if (folder, name) == (side, "b") else there
+            Image.fromarray(mask).save(tmp_path / folder / f"{name}.png")
+    arguments = ("evaluate", tmp_path / "predicted", tmp_path / "data/masks", "-o", tmp_path / "out", "--no-pictures")
+    outcome = glomseg(*arguments)
+    assert outcome.code == 0
+    odd = f"mostly glomerulus, at the edges too, and the others are not, so maybe inverted: {tmp_path / side / 'b.png'}"
+    assert f"{'truth' if 'mask' in side else 'predictions'}: {odd}" in outcome.out + outcome.err
+
+
 @pytest.mark.parametrize("full", ["first", "last"])
 def test_one_writer_of_min_is_white_is_read_one_way(full: str, tmp_path: Path, glomseg: Callable) -> None:
     """Numpy's bool becomes min-is-white with 0 for background; a tile that is nearly all glomerulus looks flipped."""

@@ -18,6 +18,10 @@ from glomseg.labelled.alike import alike
         (("7", "7,0"), True),
         (("M1", "M1\u200b"), True),
         (("\u200b", "M1"), False),
+        (("A1", "\u04101"), True),  # Cyrillic
+        (("A1", "\u03911"), True),  # Greek
+        (("A1", "A\u00ad1"), True),
+        (("A1", "\u04111"), False),
     ],
 )
 def test_one_name_in_two_spellings(names: tuple[str, ...], together: bool) -> None:

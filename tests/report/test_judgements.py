@@ -21,6 +21,9 @@ def test_labels_that_a_person_wrote(tmp_path: Path) -> None:
     header = "\ufeffimage_id;object_id;class;new_class\n"
     path.write_text(header + "1;a;Glomerulus;Glomerulus:Sclerotic\n1;b;Glomerulus;\n1;c;X; X \n")
     assert read_labels(path) == [Judgement("1", "a", "Glomerulus", "Glomerulus: Sclerotic")]
+    for copied in ("Glomerulus: Sclerotic\u200b", "\ufeffGlomerulus:\u00a0Sclerotic"):  # out of a web page
+        path.write_text(f"{header}1;a;Glomerulus;{copied}\n", "utf-8")
+        assert read_labels(path) == [Judgement("1", "a", "Glomerulus", "Glomerulus: Sclerotic")]
     odd = (
         "Glomerulus:",
         "#REF!",

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from glomseg.labelled.label_values import say_readings
+from glomseg.labelled.label_values import say_mostly_marked, say_readings
 from glomseg.listing import first_names
 from glomseg.runs.colour_profiles import name_profiles
 from glomseg.training.data.examples import Example
@@ -42,7 +42,8 @@ def remarks_on_files(examples: Sequence[Example], folders: Sequence[Path]) -> tu
 def _masks(examples: Sequence[Example]) -> str:
     """Say how the values of masks were read."""
     readings = {item.label: item.reading for item in examples if item.label is not None and item.reading is not None}
-    said = say_readings(readings.values())
+    odd = say_mostly_marked({str(label): reading for label, reading in readings.items()})
+    said = "; ".join(filter(None, [say_readings(readings.values()), *odd]))
     return f"labels read as: {said}" if said else ""
 
 
