@@ -19,6 +19,7 @@ from glomseg.files import csv_text, json_text
 from glomseg.labelled.image_info import ImageInfo
 from glomseg.labelled.label_files import empty_outlines
 from glomseg.listing import first_names
+from glomseg.pictures.marked import is_as_written
 from glomseg.standing_files import refuse_other_file, refuse_other_table, refuse_own_columns, write_kept
 
 METRICS = "metrics.json"
@@ -30,17 +31,19 @@ _OF_IMAGE = ("image", "group", "unit")
 def refuse_to_replace(folder: Path) -> None:
     """Raise RunError where a file of the name of one of ours, or a column in it, is a person's.
 
-    Plots and galleries are ours where the tables lie beside them that they are of.
+    Plots and galleries are ours where the tables lie beside them that they are of, but for a gallery into which
+    somebody drew.
     """
     refuse_other_file(folder / METRICS, lambda content: b'"glomseg_version"' in content)
     refuse_other_table(folder / TABLE, COLUMNS)
     pictures = [] if (folder / METRICS).exists() else _pictures(folder)
     pictures += [] if (folder / TABLE).exists() else sweep_pictures(folder)
+    pictures += [path for path in _galleries(folder) if path not in pictures and not is_as_written(path)]
     if theirs := [path for path in pictures if path.exists()]:
         raise RunError(
-            f"{folder} holds {len(theirs)} files that would be replaced and are not of an evaluation "
-            f"({first_names(str(path.relative_to(folder)) for path in theirs)}); choose another `output`, or move them "
-            "away"
+            f"{folder} holds {len(theirs)} files that would be replaced and are not as an evaluation "
+            f"left them ({first_names(str(path.relative_to(folder)) for path in theirs)}); choose another `output`, or "
+            "move them away"
         )
     nothing = score_image(ImageInfo(key=""), empty_outlines(), empty_outlines(), kpis=True)
     for name, columns in ((PER_OBJECT, _object_columns()), (PER_SLIDE, list(_image_row(nothing)))):
@@ -92,7 +95,11 @@ def _remove_pictures(folder: Path) -> None:
 
 def _pictures(folder: Path) -> list[Path]:
     plots = [folder / "plots" / f"{name}{suffix}" for name in PLOTS for suffix in SUFFIXES]
-    return [*plots, *(folder / "gallery" / f"{name}.png" for name in GALLERIES)]
+    return [*plots, *_galleries(folder)]
+
+
+def _galleries(folder: Path) -> list[Path]:
+    return [folder / "gallery" / f"{name}.png" for name in GALLERIES]
 
 
 def _image_row(image: ImageScore) -> dict[str, object]:

@@ -20,17 +20,19 @@ ADAPTATION_KEYS = {"method", "steps", "share_of_new_weights", "left_out", "start
 
 
 def refuse_persons_files(folder: Path) -> None:
-    """Raise RunError where a training would replace a file of a person's; pictures beside tables of ours are ours."""
+    """Raise RunError where a training would replace a file of a person's.
+
+    Curves beside tables of ours are ours.
+    """
     for name, columns in ((SURVEY_NAME, SURVEY_COLUMNS), (HISTORY_NAME, COLUMNS)):
         refuse_other_table(folder / name, columns)
         refuse_own_columns(folder / name, columns)
     for name, keys in ((SPLIT_NAME, SPLIT_KEYS), (ADAPTATION_NAME, ADAPTATION_KEYS)):
         if (folder / name).exists() and not _has_only(folder / name, keys):
             raise _refused(folder / name)
-    if not (folder / HISTORY_NAME).exists():
-        for name in (CURVES_NAME, WORST_NAME):
-            if (folder / name).exists():
-                raise _refused(folder / name)
+    refuse_persons_picture(folder / WORST_NAME)
+    if (folder / CURVES_NAME).exists() and not (folder / HISTORY_NAME).exists():
+        raise _refused(folder / CURVES_NAME)
     beside = (STATE_NAME, CARD_NAME, CONFIG_NAME)  # one of which a training leaves wherever it stops
     if (folder / WEIGHTS_NAME).exists() and not any((folder / name).exists() for name in beside):
         raise _refused(folder / WEIGHTS_NAME)
@@ -51,4 +53,6 @@ def _has_only(path: Path, keys: set[str]) -> bool:
 
 
 def _refused(path: Path) -> RunError:
-    return RunError(f"{path} is there and not of glomseg, so nothing was written; choose another `output`")
+    return RunError(
+        f"{path} is there and not as glomseg wrote it, so nothing was written; choose another `output`, or move it away"
+    )

@@ -48,6 +48,19 @@ def test_two_folders(folders, tmp_path: Path, glomseg) -> None:
     assert "the challenge's own F1" in result.out
 
 
+def test_a_gallery_into_which_a_person_drew_is_not_replaced(folders, tmp_path: Path, glomseg) -> None:
+    command = ("evaluate", *folders, "-o", tmp_path / "out", "--mpp", "0.5")
+    for _ in range(2):  # our own is
+        assert glomseg(*command).code == 0
+    gallery = tmp_path / "out/gallery/false_positives.png"
+    drawn = gallery.read_bytes() + b"drawn into"
+    gallery.write_bytes(drawn)
+    refused = glomseg(*command)
+    assert refused.code == 1
+    assert "not as an evaluation left them (gallery/false_positives.png); choose another --output" in refused.err
+    assert gallery.read_bytes() == drawn
+
+
 def test_fifteen_images_carry_intervals_and_the_output_says_what_stands_in_brackets(tmp_path: Path, glomseg) -> None:
     for index in range(15):
         for side, height in (("p", 40 - index), ("t", 40)):

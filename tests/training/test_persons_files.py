@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from support.tissue import UM_PX
 
 from glomseg.errors import GlomsegError, RunError, TrainingError
@@ -57,8 +58,13 @@ def test_a_persons_file_is_not_replaced(fields, tmp_path, name, content, restart
 def test_a_persons_picture_is_no_preview(fields, tmp_path):
     preview_training([fields], tmp_path, OPTIONS)
     preview_training([fields], tmp_path, OPTIONS)  # ours is replaced
-    Image.new("RGB", (5, 5)).save(tmp_path / "preview.png")
-    with pytest.raises(GlomsegError, match=r"preview\.png is there and not of glomseg"):
+    path = tmp_path / "preview.png"
+    with Image.open(path) as drawn:
+        comment = PngInfo()
+        comment.add_text("comment", drawn.info["comment"])
+        drawn.putpixel((3, 3), (255, 0, 0))
+        drawn.save(path, pnginfo=comment)
+    with pytest.raises(GlomsegError, match=r"preview\.png is there and not as glomseg wrote it"):
         preview_training([fields], tmp_path, OPTIONS)
 
 
