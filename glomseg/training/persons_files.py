@@ -38,6 +38,12 @@ def refuse_persons_files(folder: Path) -> None:
         raise _refused(folder / WEIGHTS_NAME)
 
 
+def refuse_changed_files(folder: Path) -> None:
+    """Raise RunError where a training that goes on would replace what a person drew or wrote into a file of its own."""
+    refuse_persons_picture(folder / WORST_NAME)
+    refuse_own_columns(folder / HISTORY_NAME, COLUMNS)
+
+
 def refuse_persons_picture(path: Path) -> None:
     """Raise RunError where a picture stands at `path` that is not as glomseg wrote it."""
     if path.exists() and not is_as_written(path):

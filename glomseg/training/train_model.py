@@ -26,7 +26,7 @@ from glomseg.training.corrections import export_corrections
 from glomseg.training.data.training_data import SPLIT_NAME, UNSTATED, Data, read_data
 from glomseg.training.optimise import check_network
 from glomseg.training.outputs import PREVIEW_NAME, draw_preview
-from glomseg.training.persons_files import refuse_persons_files, refuse_persons_picture
+from glomseg.training.persons_files import refuse_changed_files, refuse_persons_files, refuse_persons_picture
 from glomseg.training.review_record import check_review, record_of, remove_tiles
 from glomseg.training.tiles.export import RECORD
 from glomseg.training.train import TrainProgress, prepare, run
@@ -282,6 +282,8 @@ def goes_on(output: Path, options: TrainOptions) -> bool:
         )
     if not there or options.restart:
         refuse_persons_files(output)
+    else:
+        refuse_changed_files(output)
     return there and not options.restart
 
 

@@ -68,6 +68,20 @@ def test_a_persons_picture_is_no_preview(fields, tmp_path):
         preview_training([fields], tmp_path, OPTIONS)
 
 
+def test_a_training_that_goes_on_replaces_nothing_that_a_person_drew_or_wrote(fields, tmp_path):
+    train_model([fields], tmp_path, OPTIONS)
+    train_model([fields], tmp_path, OPTIONS)  # there is nothing left to do
+    for name, change in (("worst.png", b"drawn into"), ("history.csv", b"")):
+        was = (tmp_path / name).read_bytes()
+        changed = was + change if change else b"remark," + was.replace(b"\n", b"\nx,").removesuffix(b"x,")
+        (tmp_path / name).write_bytes(changed)
+        with pytest.raises(RunError, match=f"{name}.*so nothing was written"):
+            train_model([fields], tmp_path, OPTIONS)
+        assert (tmp_path / name).read_bytes() == changed
+        (tmp_path / name).write_bytes(was)
+    train_model([fields], tmp_path, OPTIONS)
+
+
 def test_a_corrected_label_of_the_same_length_is_another(fields, tmp_path):
     """A training that goes on must not learn the rest of its epochs from other labels without a word."""
     shutil.copytree(fields / "images", tmp_path / "images")
