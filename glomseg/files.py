@@ -279,14 +279,15 @@ def owner_of(path: Path) -> str:
 
 def _is_own(path: Path) -> bool:
     """Tell whether a file or folder is that of the person who asks; never on Windows, where that is not known."""
-    return hasattr(os, "geteuid") and os.path.lexists(path) and path.lstat().st_uid == os.geteuid()
+    return hasattr(os, "geteuid") and path.exists() and path.stat().st_uid == os.geteuid()
 
 
 def cannot_write(path: Path, error: OSError) -> RunError:
     """Say that a file cannot be written, why, and the way out."""
     way_out = ""
     if isinstance(error, PermissionError):
-        place = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+        there = [place for place in (path, *path.parents) if os.path.lexists(place)]
+        place = next((place for place in there[:2] if not os.access(place, os.W_OK)), (there or [path])[0])
         way_out = f"ask {owner_of(place)}, whose {place} is, for the right to (on Linux: chmod -R g+rwX), or "
         if _is_own(place):
             way_out = f"{place} is write-protected: take that off it (on Linux: chmod u+w), or "
